@@ -1,0 +1,221 @@
+//! Typed domain events: what happened, in the words of the contract. Production turns them into structured log
+//! lines under the targets of contract §11; the simulator chains them into the trace and shows them to the oracles.
+//!
+//! An event never carries anything that differs between two runs of one seed (addresses in memory, ids of libraries).
+
+use super::CrashPoint;
+use crate::delivery::ReplayPlan;
+use crate::types::{
+    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, TransactionHash,
+};
+use serde::{Deserialize, Serialize};
+
+/// Who is told what happens.
+pub trait EventSink: Send + Sync {
+    fn emit(&self, event: Event);
+}
+
+/// Something that happened in a node or in an executor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    Node(NodeEvent),
+    Executor(ExecutorEvent),
+    /// A crash point was reached (only the simulator writes these, and only when one ends a process).
+    Crashed(CrashPoint),
+}
+
+impl From<NodeEvent> for Event {
+    fn from(event: NodeEvent) -> Self {
+        Self::Node(event)
+    }
+}
+
+impl From<ExecutorEvent> for Event {
+    fn from(event: ExecutorEvent) -> Self {
+        Self::Executor(event)
+    }
+}
+
+/// What a node reports. `connection` numbers the block-stream connections of one node start, from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeEvent {
+    /// The process began.
+    Starting,
+    /// The start cannot go on yet and says why. `attempt` counts from 1.
+    Waiting { attempt: u32, reason: String },
+    /// W and the epoch came from the executor, before anything that replays exists (contract §6.1).
+    ExecutorQueried {
+        epoch: Epoch,
+        watermark: GlobalExecIndex,
+    },
+    /// What the store held: the last commit and the highest round of any block.
+    Recovered {
+        last_commit: CommitIndex,
+        highest_round: Round,
+        own_round: Round,
+    },
+    /// What will be replayed, from which situation (contract §6.3).
+    ReplayPlanned(ReplayPlan),
+    /// Own blocks known to peers were counted in; proposing may begin above this round (contract §6.5).
+    OwnRoundLearned { round: Round },
+    /// Everything runs.
+    Ready,
+    /// The process ends by itself, in good order.
+    Stopped,
+    /// The process ends because it must not go on.
+    Failed { reason: String },
+
+    /// A new own block was stored and is offered to peers.
+    Proposed {
+        block: BlockRef,
+        transactions: u32,
+        payload_bytes: u32,
+    },
+    /// Something received was not believed.
+    Rejected { from: u16, reason: String },
+    /// Two blocks of one author for one round were seen.
+    Equivocation { slot: Slot },
+    /// Blocks wait for this many ancestors that nobody sent yet.
+    AncestorsMissing { count: u32 },
+    /// Missing ancestors came from a peer that was asked.
+    AncestorsFetched { count: u32 },
+    /// The commit rule decided a leader slot against a block.
+    LeaderSkipped { slot: Slot },
+    /// A commit was stored and synced.
+    CommitStored {
+        epoch: Epoch,
+        commit: CommitRef,
+        gei: GlobalExecIndex,
+        leader: BlockRef,
+        blocks: u32,
+        /// How it came to be.
+        origin: CommitOrigin,
+    },
+
+    /// A connection to the executor's block stream stands and starts at this GEI.
+    StreamConnected {
+        connection: u64,
+        start: GlobalExecIndex,
+    },
+    /// The block stream broke.
+    StreamLost { connection: u64, reason: String },
+    /// Commits were loaded into the window.
+    WindowLoaded {
+        blocks: u32,
+        capacity: u32,
+        last: GlobalExecIndex,
+    },
+    /// A frame went to the socket in full.
+    FrameWritten {
+        connection: u64,
+        gei: GlobalExecIndex,
+        epoch: Epoch,
+        commit: CommitRef,
+    },
+    /// The executor said what is durable, and the sender took it in.
+    WatermarkLearned { watermark: GlobalExecIndex },
+    /// The watermark fell below what was trimmed: delivery starts again above it.
+    Rewound {
+        from: GlobalExecIndex,
+        to: GlobalExecIndex,
+    },
+    /// The window is full: the node stops proposing (contract §5).
+    ProposalsPaused { blocks: u32 },
+    /// The window has drained to half.
+    ProposalsResumed { blocks: u32 },
+
+    /// A request went out: the `request`-th of this RPC connection, both counted from 1.
+    RpcSent {
+        connection: u64,
+        request: u64,
+        kind: RpcKind,
+    },
+    /// A reply was used for that request: the `reply`-th read from this connection. A reply answers the request of
+    /// the same number or none (invariant RPC).
+    RpcAnswered {
+        connection: u64,
+        request: u64,
+        reply: u64,
+        kind: RpcKind,
+    },
+    /// An exchange failed; its connection is gone.
+    RpcFailed {
+        connection: u64,
+        kind: RpcKind,
+        reason: String,
+    },
+}
+
+/// How a node came by a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CommitOrigin {
+    /// 2f+1 certificates for the leader were seen.
+    Direct,
+    /// A later leader decided for it.
+    Indirect,
+    /// Fetched with 2f+1 votes from peers that were ahead.
+    Certified,
+}
+
+/// The requests of the executor RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RpcKind {
+    GetActiveValidators,
+    GetValidatorsAtBlock,
+    GetLastBlockNumber,
+    GetCurrentEpoch,
+    GetEpochStartTimestamp,
+    AdvanceEpoch,
+    GetEpochBoundaryData,
+    GetBlocksRange,
+    /// A request this build does not serve.
+    Unknown,
+}
+
+/// What an executor reports. `connection` numbers the accepted block streams of one executor start, from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecutorEvent {
+    /// The process began and found this watermark and root on its disk.
+    Started {
+        watermark: GlobalExecIndex,
+        state_root: [u8; 32],
+    },
+    /// A metanode connected to the block stream; an older stream is served no more.
+    StreamAccepted { connection: u64 },
+    /// A block stream ended, or was ended because of what came over it.
+    StreamClosed { connection: u64, reason: String },
+    /// A whole frame was read.
+    Received {
+        connection: u64,
+        gei: GlobalExecIndex,
+    },
+    /// The guard did not let a block in. `below` tells a repetition from a hole.
+    Refused {
+        gei: GlobalExecIndex,
+        expected: GlobalExecIndex,
+    },
+    /// A block changed the state in memory.
+    Executed {
+        gei: GlobalExecIndex,
+        epoch: Epoch,
+        commit: CommitIndex,
+        /// blake3 over the frame's bytes.
+        content: [u8; 32],
+        /// Root after the block.
+        state_root: [u8; 32],
+        /// Transactions that changed state, in order.
+        applied: Vec<TransactionHash>,
+        /// Transactions that did not (used nonce, no funds, undecodable).
+        skipped: u32,
+    },
+    /// The watermark and everything it stands for would survive a crash.
+    Durable { watermark: GlobalExecIndex },
+    /// A requester was told this watermark.
+    Reported { watermark: GlobalExecIndex },
+    /// A request was answered.
+    Replied { kind: RpcKind },
+    /// The process ends by itself, in good order.
+    Stopped,
+    /// The process ends because it must not go on.
+    Failed { reason: String },
+}

@@ -1,0 +1,47 @@
+//! The one door to the world. Everything the node (and the mock executor) does to the outside goes through one
+//! [`Env`], a struct of small traits handed down at start.
+//!
+//! tokio's tasks, timers and channels are used as they are: the simulated build replaces them underneath.
+//! [`real`] is the door to the operating system, the simulator brings its own.
+
+mod address;
+mod clock;
+mod crash_point;
+mod entropy;
+mod event;
+mod network;
+pub mod real;
+
+pub use address::{Address, AddressError};
+pub use clock::WallClock;
+pub use crash_point::{CrashPoint, CrashPoints};
+pub use entropy::Entropy;
+pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind};
+pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
+
+use crate::store::StoreFactory;
+use std::sync::Arc;
+
+/// What a process may touch of the world.
+#[derive(Clone)]
+pub struct Env {
+    pub network: Arc<dyn Network>,
+    pub clock: Arc<dyn WallClock>,
+    pub stores: Arc<dyn StoreFactory>,
+    pub entropy: Arc<dyn Entropy>,
+    pub crash_points: Arc<dyn CrashPoints>,
+    pub events: Arc<dyn EventSink>,
+}
+
+impl Env {
+    /// Reports a typed event: a log line in production, an entry of the trace in the simulator.
+    pub fn emit(&self, event: impl Into<Event>) {
+        self.events.emit(event.into());
+    }
+
+    /// Marks a named place between two steps. Does nothing in production; the simulator may end the process here,
+    /// in which case this never returns.
+    pub async fn reach(&self, point: CrashPoint) {
+        self.crash_points.reach(point).await;
+    }
+}

@@ -1,0 +1,47 @@
+//! Sockets, real or simulated.
+
+use super::Address;
+use async_trait::async_trait;
+use std::io;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connected byte stream. `poll_shutdown` half-closes it; dropping it closes it the way a kernel would: with
+/// unread bytes in the receive buffer the peer sees a reset.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connected stream of either kind.
+pub type BoxStream = Box<dyn Stream>;
+
+/// A bound socket of either kind.
+pub type BoxListener = Box<dyn Listener>;
+
+/// A bound socket. Dropping it stops listening; a Unix path stays behind, as it does in the operating system.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`; the listener stays usable.
+    async fn accept(&self) -> io::Result<BoxStream>;
+}
+
+/// Unix and TCP sockets.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// # Errors
+    /// Those of `connect(2)`: refused, no such file, permission denied, timed out, …
+    async fn connect(&self, address: &Address) -> io::Result<BoxStream>;
+
+    /// Binds and listens. A Unix path that exists already is `AddrInUse`, whoever owns it.
+    ///
+    /// # Errors
+    /// Those of `bind(2)` and `listen(2)`.
+    async fn listen(&self, address: &Address) -> io::Result<BoxListener>;
+
+    /// Removes a Unix socket's file.
+    ///
+    /// # Errors
+    /// Those of `unlink(2)`.
+    fn unlink(&self, path: &std::path::Path) -> io::Result<()>;
+}

@@ -1,0 +1,18 @@
+//! The metanode: a Mysticeti consensus node that delivers what it commits to an execution engine, in order, exactly
+//! as far as the engine has not made it durable yet.
+//!
+//! The rooms, in the order data takes:
+//!
+//! | room | is |
+//! |---|---|
+//! | [`types`] | indexes, digests, blocks, commits, committees, transactions |
+//! | [`env`] | the one door to the world |
+//! | [`store`] | durable storage, the commit log |
+//! | [`delivery`] | replay plan, window, sender: commits to the executor |
+//!
+//! Decisions are plain functions over plain data; async code moves bytes and calls them.
+
+pub mod delivery;
+pub mod env;
+pub mod store;
+pub mod types;

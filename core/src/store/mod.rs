@@ -1,0 +1,149 @@
+//! Durable storage: an ordered key-value [`Store`] with two backends that keep the same promises, and the typed
+//! [`ConsensusStore`] over it.
+//!
+//! **Durability.** A write is atomic. After [`Durability::Synced`] returns, it and everything written before it
+//! survive a power loss. A [`Durability::Buffered`] write survives the end of the process, but a power loss may take
+//! it together with everything written after it: what is left is always a prefix of the writes.
+
+
+
+
+
+
+use bytes::Bytes;
+use std::{ops::Range, path::PathBuf, sync::Arc};
+use thiserror::Error;
+
+/// A named key space of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Column(pub &'static str);
+
+/// How far a write goes before the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// To the operating system.
+    Buffered,
+    /// To the disk, with everything before it.
+    Synced,
+}
+
+/// One operation of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    Put {
+        column: Column,
+        key: Vec<u8>,
+        value: Bytes,
+    },
+    Delete {
+        column: Column,
+        key: Vec<u8>,
+    },
+}
+
+/// Writes that happen together or not at all, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteBatch {
+    pub writes: Vec<Write>,
+}
+
+impl WriteBatch {
+    pub fn put(&mut self, column: Column, key: impl Into<Vec<u8>>, value: impl Into<Bytes>) {
+        self.writes.push(Write::Put {
+            column,
+            key: key.into(),
+            value: value.into(),
+        });
+    }
+
+    pub fn delete(&mut self, column: Column, key: impl Into<Vec<u8>>) {
+        self.writes.push(Write::Delete {
+            column,
+            key: key.into(),
+        });
+    }
+}
+
+/// Which end of a range a scan starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanOrder {
+    Ascending,
+    Descending,
+}
+
+/// A key with its value.
+pub type Entry = (Bytes, Bytes);
+
+/// An ordered key-value store with columns. Calls block for as long as the disk takes.
+pub trait Store: Send + Sync {
+    /// # Errors
+    /// If the disk fails.
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Several keys at once, answers in the order of the keys.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn get_many(&self, column: Column, keys: &[Vec<u8>])
+    -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// At most `limit` entries with keys in `range`, from the end that `order` names.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn scan(
+        &self,
+        column: Column,
+        range: Range<&[u8]>,
+        order: ScanOrder,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// Applies the batch as a whole.
+    ///
+    /// # Errors
+    /// If the disk fails. The batch then may or may not survive; the caller must not act as if it had.
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError>;
+}
+
+/// Opens the stores of one process.
+pub trait StoreFactory: Send + Sync {
+    /// Opens the store `name`, creating it if there is none. One process opens a store once at a time.
+    ///
+    /// # Errors
+    /// If the disk fails or the store is damaged.
+    fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError>;
+
+    /// The names of the stores that exist, sorted.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn list(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Removes a store that is not open. One that does not exist is fine.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn remove(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// A store that did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("cannot open store {path}: {reason}; is another process using it, or the disk full?")]
+    Open { path: PathBuf, reason: String },
+    #[error("store column {column}: {operation} failed: {reason}")]
+    Io {
+        column: &'static str,
+        operation: &'static str,
+        reason: String,
+    },
+    #[error("store column {column}: the entry at {key} is damaged: {reason}")]
+    Damaged {
+        column: &'static str,
+        key: String,
+        reason: String,
+    },
+    #[error("store column {column} holds no {what}, although it was written before")]
+    Missing { column: &'static str, what: String },
+}

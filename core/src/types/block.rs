@@ -1,0 +1,320 @@
+//! Blocks of the DAG, and the checks that turn received bytes into a block that may be believed.
+
+use super::{
+    AuthorityIndex, BlockDigest, CommitRef, Committee, Epoch, KeyPair, Round, SignatureBytes,
+    SignatureScheme, Stake, TimestampMs, Transaction,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::{fmt, ops::Deref, sync::Arc};
+use thiserror::Error;
+
+/// Names one block. Ordered by (round, author, digest).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BlockRef {
+    pub round: Round,
+    pub author: AuthorityIndex,
+    pub digest: BlockDigest,
+}
+
+impl BlockRef {
+    /// The lowest possible reference of a round, for range scans.
+    #[must_use]
+    pub const fn first_of_round(round: Round) -> Self {
+        Self {
+            round,
+            author: AuthorityIndex(0),
+            digest: BlockDigest([0; 32]),
+        }
+    }
+
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        Slot {
+            round: self.round,
+            author: self.author,
+        }
+    }
+}
+
+impl fmt::Display for BlockRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "B{}[{}]{}", self.round, self.author, self.digest)
+    }
+}
+
+impl fmt::Debug for BlockRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where an honest authority puts at most one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    pub round: Round,
+    pub author: AuthorityIndex,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S{}[{}]", self.round, self.author)
+    }
+}
+
+/// The content of a block, which its author signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    pub epoch: Epoch,
+    pub round: Round,
+    pub author: AuthorityIndex,
+    /// The author's clock when it proposed. Never believed alone: commits take the stake-weighted median.
+    pub timestamp_ms: TimestampMs,
+    /// At most one per authority, all of lower rounds; 2f+1 stake of them in the round before.
+    pub ancestors: Vec<BlockRef>,
+    pub transactions: Vec<Transaction>,
+    /// Commits the author has stored: 2f+1 of these certify a commit for a node that catches up.
+    pub commit_votes: Vec<CommitRef>,
+    /// The author has seen the epoch's duration elapse (contract §7).
+    pub end_of_epoch: bool,
+}
+
+/// A block with its author's signature over the bcs bytes of the content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedBlock {
+    pub block: Block,
+    pub signature: SignatureBytes,
+}
+
+/// Why a block is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidBlock {
+    #[error("{bytes} bytes do not decode as a block: {reason}")]
+    Malformed { bytes: usize, reason: String },
+    #[error("block of epoch {found}, this committee is of epoch {expected}")]
+    WrongEpoch { expected: Epoch, found: Epoch },
+    #[error("author {author} is not among the {size} authorities of the committee")]
+    UnknownAuthor { author: AuthorityIndex, size: usize },
+    #[error("a block of round 0 came from outside: genesis blocks are computed, never received")]
+    Genesis,
+    #[error("signature of {slot} does not verify under its author's key")]
+    BadSignature { slot: Slot },
+    #[error("{slot} has ancestor {ancestor}, which is not of a lower round")]
+    AncestorNotBefore { slot: Slot, ancestor: BlockRef },
+    #[error("{slot} has more than one ancestor of authority {author}")]
+    RepeatedAncestor { slot: Slot, author: AuthorityIndex },
+    #[error("{slot} does not have its author's own previous block as first ancestor")]
+    OwnAncestorMissing { slot: Slot },
+    #[error("{slot} has {found} stake of the round before among its ancestors, needs {needed}")]
+    TooFewParents {
+        slot: Slot,
+        found: Stake,
+        needed: Stake,
+    },
+    #[error("{slot} carries {found} bytes of transactions, the limit is {limit}")]
+    TooLarge {
+        slot: Slot,
+        found: usize,
+        limit: usize,
+    },
+}
+
+/// Transactions of one block may not exceed this many bytes in sum.
+pub const MAX_BLOCK_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+impl Block {
+    /// Signs the block and computes its digest.
+    #[must_use]
+    pub fn sign(self, keys: &KeyPair) -> VerifiedBlock {
+        let signature = keys.sign(&encode(&self));
+        VerifiedBlock::of(SignedBlock {
+            block: self,
+            signature,
+        })
+    }
+
+    /// The block that stands for `author` at round 0. Computed by everyone, never sent.
+    #[must_use]
+    pub fn genesis(epoch: Epoch, author: AuthorityIndex) -> VerifiedBlock {
+        VerifiedBlock::of(SignedBlock {
+            block: Self {
+                epoch,
+                round: Round(0),
+                author,
+                timestamp_ms: TimestampMs(0),
+                ancestors: vec![],
+                transactions: vec![],
+                commit_votes: vec![],
+                end_of_epoch: false,
+            },
+            signature: SignatureBytes::new(),
+        })
+    }
+
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        Slot {
+            round: self.round,
+            author: self.author,
+        }
+    }
+
+    /// The checks that need no other block. Ancestors' existence is the block manager's concern.
+    fn check_structure(&self, committee: &Committee) -> Result<(), InvalidBlock> {
+        let slot = self.slot();
+        if self.epoch != committee.epoch() {
+            return Err(InvalidBlock::WrongEpoch {
+                expected: committee.epoch(),
+                found: self.epoch,
+            });
+        }
+        let size = committee.size();
+        if self.author.as_usize() >= size {
+            return Err(InvalidBlock::UnknownAuthor {
+                author: self.author,
+                size,
+            });
+        }
+        if self.round == Round(0) {
+            return Err(InvalidBlock::Genesis);
+        }
+        if self.ancestors.first().map(|own| own.author) != Some(self.author) {
+            return Err(InvalidBlock::OwnAncestorMissing { slot });
+        }
+        let mut seen = vec![false; size];
+        let mut parents = Stake(0);
+        for ancestor in &self.ancestors {
+            let author = ancestor.author;
+            match seen.get_mut(author.as_usize()) {
+                None => return Err(InvalidBlock::UnknownAuthor { author, size }),
+                Some(true) => return Err(InvalidBlock::RepeatedAncestor { slot, author }),
+                Some(unseen) => *unseen = true,
+            }
+            if ancestor.round >= self.round {
+                return Err(InvalidBlock::AncestorNotBefore {
+                    slot,
+                    ancestor: *ancestor,
+                });
+            }
+            if ancestor.round.next() == self.round {
+                parents += committee.stake(author);
+            }
+        }
+        if parents < committee.quorum() {
+            return Err(InvalidBlock::TooFewParents {
+                slot,
+                found: parents,
+                needed: committee.quorum(),
+            });
+        }
+        let found = self.transactions.iter().map(|t| t.0.len()).sum();
+        if found > MAX_BLOCK_TRANSACTION_BYTES {
+            return Err(InvalidBlock::TooLarge {
+                slot,
+                found,
+                limit: MAX_BLOCK_TRANSACTION_BYTES,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A block whose structure and signature were checked (or that this node signed itself), with its bytes and
+/// digest. Cheap to clone.
+#[derive(Clone)]
+pub struct VerifiedBlock(Arc<Inner>);
+
+struct Inner {
+    signed: SignedBlock,
+    reference: BlockRef,
+    bytes: Bytes,
+}
+
+impl VerifiedBlock {
+    fn of(signed: SignedBlock) -> Self {
+        let bytes = Bytes::from(encode(&signed));
+        Self::with_bytes(signed, bytes)
+    }
+
+    fn with_bytes(signed: SignedBlock, bytes: Bytes) -> Self {
+        let reference = BlockRef {
+            round: signed.block.round,
+            author: signed.block.author,
+            digest: BlockDigest::of(&bytes),
+        };
+        Self(Arc::new(Inner {
+            signed,
+            reference,
+            bytes,
+        }))
+    }
+
+    /// Decodes and checks a block that came from outside.
+    ///
+    /// # Errors
+    /// What is wrong with it; the sender is then not to be believed.
+    pub fn verify(
+        bytes: Bytes,
+        committee: &Committee,
+        scheme: SignatureScheme,
+    ) -> Result<Self, InvalidBlock> {
+        let block = Self::decode(bytes)?;
+        block.check_structure(committee)?;
+        let key = committee.authority(block.author).protocol_key;
+        if !key.verifies(scheme, &encode(&block.0.signed.block), &block.0.signed.signature) {
+            return Err(InvalidBlock::BadSignature { slot: block.slot() });
+        }
+        Ok(block)
+    }
+
+    /// Decodes a block that was verified before it was stored. The caller compares its digest with the reference
+    /// under which it was stored, so that a flipped bit on disk is not mistaken for a block.
+    ///
+    /// # Errors
+    /// If the bytes are not a block.
+    pub fn decode(bytes: Bytes) -> Result<Self, InvalidBlock> {
+        let signed = bcs::from_bytes(&bytes).map_err(|e| InvalidBlock::Malformed {
+            bytes: bytes.len(),
+            reason: e.to_string(),
+        })?;
+        Ok(Self::with_bytes(signed, bytes))
+    }
+
+    #[must_use]
+    pub fn reference(&self) -> BlockRef {
+        self.0.reference
+    }
+
+    /// The bcs bytes of the signed block, as stored and sent.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
+    }
+}
+
+impl Deref for VerifiedBlock {
+    type Target = Block;
+    fn deref(&self) -> &Block {
+        &self.0.signed.block
+    }
+}
+
+impl PartialEq for VerifiedBlock {
+    fn eq(&self, other: &Self) -> bool {
+        self.reference() == other.reference()
+    }
+}
+
+impl Eq for VerifiedBlock {}
+
+impl fmt::Debug for VerifiedBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.reference())
+    }
+}
+
+/// bcs of plain structs cannot fail: they hold no maps with colliding keys and no over-long sequences.
+#[allow(clippy::expect_used)]
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    bcs::to_bytes(value).expect("plain structs always encode")
+}

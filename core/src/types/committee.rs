@@ -1,0 +1,201 @@
+//! The authorities of one epoch.
+
+use super::{AuthorityIndex, Epoch, PublicKey, Stake};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// One member of the committee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// The bytes that order the committee (contract §7.4).
+    pub authority_key: Vec<u8>,
+    /// Verifies this authority's blocks.
+    pub protocol_key: PublicKey,
+    pub stake: Stake,
+    /// The 20-byte account that is named as leader in delivered blocks.
+    pub address: [u8; 20],
+    /// Where this authority's consensus P2P listens, `IP:PORT`.
+    pub p2p_address: String,
+    /// For people.
+    pub name: String,
+}
+
+/// The authorities of one epoch in the order that defines their indexes, with the thresholds of their stake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committee {
+    epoch: Epoch,
+    authorities: Vec<Authority>,
+    total: Stake,
+}
+
+/// Why a set of validators is no committee.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitteeError {
+    #[error("the committee of epoch {0} is empty: at least one validator with stake is needed")]
+    Empty(Epoch),
+    #[error("the committee of epoch {epoch} has {size} validators, at most {} are possible", u16::MAX)]
+    TooLarge { epoch: Epoch, size: usize },
+    #[error("validator {name} of epoch {epoch} has no stake: leave it out or give it some")]
+    NoStake { epoch: Epoch, name: String },
+    #[error("validators {first} and {second} of epoch {epoch} share one authority key")]
+    RepeatedKey {
+        epoch: Epoch,
+        first: String,
+        second: String,
+    },
+    #[error("the stakes of epoch {0} do not add up in 64 bits")]
+    StakeOverflow(Epoch),
+}
+
+impl Committee {
+    /// Sorts the authorities by authority key bytes, which defines their indexes.
+    ///
+    /// # Errors
+    /// If the set is empty or too large, a stake is zero, or a key occurs twice.
+    pub fn new(epoch: Epoch, mut authorities: Vec<Authority>) -> Result<Self, CommitteeError> {
+        authorities.sort_by(|a, b| a.authority_key.cmp(&b.authority_key));
+        if authorities.is_empty() {
+            return Err(CommitteeError::Empty(epoch));
+        }
+        if authorities.len() > usize::from(u16::MAX) {
+            let size = authorities.len();
+            return Err(CommitteeError::TooLarge { epoch, size });
+        }
+        if let Some(idle) = authorities.iter().find(|a| a.stake == Stake(0)) {
+            let name = idle.name.clone();
+            return Err(CommitteeError::NoStake { epoch, name });
+        }
+        if let Some(pair) = authorities
+            .windows(2)
+            .find(|pair| pair[0].authority_key == pair[1].authority_key)
+        {
+            return Err(CommitteeError::RepeatedKey {
+                epoch,
+                first: pair[0].name.clone(),
+                second: pair[1].name.clone(),
+            });
+        }
+        let total = authorities
+            .iter()
+            .try_fold(0u64, |sum, a| sum.checked_add(a.stake.0))
+            .filter(|total| total.checked_mul(2).is_some())
+            .map(Stake)
+            .ok_or(CommitteeError::StakeOverflow(epoch))?;
+        Ok(Self {
+            epoch,
+            authorities,
+            total,
+        })
+    }
+
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.authorities.len()
+    }
+
+    #[must_use]
+    pub const fn total_stake(&self) -> Stake {
+        self.total
+    }
+
+    /// 2f+1: the smallest stake above two thirds of the total. Two such sets share an honest authority.
+    #[must_use]
+    pub const fn quorum(&self) -> Stake {
+        Stake(self.total.0 * 2 / 3 + 1)
+    }
+
+    /// f+1: the smallest stake that holds an honest authority.
+    #[must_use]
+    pub const fn validity(&self) -> Stake {
+        Stake(self.total.0.div_ceil(3))
+    }
+
+    #[must_use]
+    pub fn stake(&self, index: AuthorityIndex) -> Stake {
+        self.authorities[index.as_usize()].stake
+    }
+
+    /// The authority at `index`, which must be of this committee.
+    #[must_use]
+    pub fn authority(&self, index: AuthorityIndex) -> &Authority {
+        &self.authorities[index.as_usize()]
+    }
+
+    /// All authorities with their indexes, in order.
+    pub fn authorities(&self) -> impl Iterator<Item = (AuthorityIndex, &Authority)> {
+        self.indexes().zip(&self.authorities)
+    }
+
+    /// All indexes, in order.
+    pub fn indexes(&self) -> impl Iterator<Item = AuthorityIndex> + use<> {
+        #[allow(clippy::cast_possible_truncation)] // at most u16::MAX, see `new`
+        (0..self.authorities.len() as u16).map(AuthorityIndex)
+    }
+
+    /// The index of the authority that signs with `key`.
+    #[must_use]
+    pub fn index_of(&self, key: PublicKey) -> Option<AuthorityIndex> {
+        self.authorities()
+            .find(|(_, authority)| authority.protocol_key == key)
+            .map(|(index, _)| index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority(key: u8, stake: u64) -> Authority {
+        Authority {
+            authority_key: vec![key],
+            protocol_key: PublicKey([key; 32]),
+            stake: Stake(stake),
+            address: [key; 20],
+            p2p_address: String::new(),
+            name: format!("validator-{key}"),
+        }
+    }
+
+    #[test]
+    fn order_is_by_key_bytes_whatever_the_input_order() {
+        let committee =
+            Committee::new(Epoch(1), vec![authority(9, 1), authority(2, 1), authority(5, 1)])
+                .unwrap();
+        let keys: Vec<u8> = committee
+            .authorities()
+            .map(|(_, a)| a.authority_key[0])
+            .collect();
+        assert_eq!(keys, [2, 5, 9]);
+        assert_eq!(
+            committee.index_of(PublicKey([9; 32])),
+            Some(AuthorityIndex(2))
+        );
+    }
+
+    #[test]
+    fn any_two_quorums_share_more_than_f_stake() {
+        for total in 1..200u64 {
+            let committee = Committee::new(Epoch(0), vec![authority(1, total)]).unwrap();
+            let quorum = committee.quorum().0;
+            let faulty = (total - 1) / 3;
+            assert!(2 * quorum - total > faulty, "total {total}");
+            assert!(quorum <= total - faulty, "honest stake alone must suffice at {total}");
+            assert_eq!(committee.validity().0, faulty + 1, "total {total}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_committee_says_why() {
+        let repeated = Committee::new(Epoch(0), vec![authority(1, 1), authority(1, 1)]);
+        assert!(matches!(repeated, Err(CommitteeError::RepeatedKey { .. })));
+        let idle = Committee::new(Epoch(0), vec![authority(1, 0)]);
+        assert!(matches!(idle, Err(CommitteeError::NoStake { .. })));
+        let huge = Committee::new(Epoch(0), vec![authority(1, u64::MAX), authority(2, 1)]);
+        assert!(matches!(huge, Err(CommitteeError::StakeOverflow(_))));
+    }
+}

@@ -1,0 +1,196 @@
+//! Client transactions: opaque bytes in consensus, a protobuf message to those who ask for its hash.
+
+use bytes::Bytes;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use sha3::{Digest, Keccak256};
+use std::fmt;
+
+/// A transaction as its client sent it: the bytes of a [`ClientTransaction`]. Consensus never looks inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Transaction(pub Bytes);
+
+/// Keccak-256 of the protobuf `TransactionHashData` (contract §3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TransactionHash(pub [u8; 32]);
+
+impl fmt::Display for TransactionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.0[..4] {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TransactionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `Transaction` of contract §3.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClientTransaction {
+    #[prost(bytes = "vec", tag = "1")]
+    pub to_address: Vec<u8>,
+    /// Big-endian, without leading zeros.
+    #[prost(bytes = "vec", tag = "3")]
+    pub amount: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    pub max_gas: u64,
+    #[prost(uint64, tag = "5")]
+    pub max_gas_price: u64,
+    #[prost(uint64, tag = "6")]
+    pub max_time_use: u64,
+    #[prost(bytes = "vec", tag = "7")]
+    pub data: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub related_addresses: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", tag = "9")]
+    pub last_device_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    pub new_device_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "11")]
+    pub sign: Vec<u8>,
+    /// Big-endian.
+    #[prost(bytes = "vec", tag = "12")]
+    pub nonce: Vec<u8>,
+    #[prost(bytes = "vec", tag = "13")]
+    pub from_address: Vec<u8>,
+    #[prost(bool, tag = "14")]
+    pub read_only: bool,
+    #[prost(uint64, tag = "15")]
+    pub chain_id: u64,
+    #[prost(uint64, tag = "16")]
+    pub r#type: u64,
+    #[prost(bytes = "vec", tag = "17")]
+    pub r: Vec<u8>,
+    #[prost(bytes = "vec", tag = "18")]
+    pub s: Vec<u8>,
+    #[prost(bytes = "vec", tag = "19")]
+    pub v: Vec<u8>,
+    #[prost(bytes = "vec", tag = "20")]
+    pub gas_tip_cap: Vec<u8>,
+    #[prost(bytes = "vec", tag = "21")]
+    pub gas_fee_cap: Vec<u8>,
+    #[prost(message, repeated, tag = "22")]
+    pub access_list: Vec<AccessTuple>,
+}
+
+/// One entry of an access list.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AccessTuple {
+    #[prost(bytes = "vec", tag = "1")]
+    pub address: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub storage_keys: Vec<Vec<u8>>,
+}
+
+/// What the hash covers: everything but the signature and the routing hints.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct TransactionHashData {
+    #[prost(bytes = "vec", tag = "1")]
+    from_address: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    to_address: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    amount: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    max_gas: u64,
+    #[prost(uint64, tag = "5")]
+    max_gas_price: u64,
+    #[prost(uint64, tag = "6")]
+    max_time_use: u64,
+    #[prost(bytes = "vec", tag = "7")]
+    data: Vec<u8>,
+    #[prost(uint64, tag = "8")]
+    r#type: u64,
+    #[prost(bytes = "vec", tag = "9")]
+    last_device_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    new_device_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "11")]
+    nonce: Vec<u8>,
+    #[prost(uint64, tag = "12")]
+    chain_id: u64,
+    #[prost(bytes = "vec", tag = "13")]
+    r: Vec<u8>,
+    #[prost(bytes = "vec", tag = "14")]
+    s: Vec<u8>,
+    #[prost(bytes = "vec", tag = "15")]
+    v: Vec<u8>,
+    #[prost(bytes = "vec", tag = "16")]
+    gas_tip_cap: Vec<u8>,
+    #[prost(bytes = "vec", tag = "17")]
+    gas_fee_cap: Vec<u8>,
+    #[prost(message, repeated, tag = "18")]
+    access_list: Vec<AccessTuple>,
+}
+
+impl ClientTransaction {
+    /// The hash that orders and deduplicates transactions.
+    #[must_use]
+    pub fn hash(self) -> TransactionHash {
+        let covered = TransactionHashData {
+            from_address: self.from_address,
+            to_address: self.to_address,
+            amount: self.amount,
+            max_gas: self.max_gas,
+            max_gas_price: self.max_gas_price,
+            max_time_use: self.max_time_use,
+            data: self.data,
+            r#type: self.r#type,
+            last_device_key: self.last_device_key,
+            new_device_key: self.new_device_key,
+            nonce: self.nonce,
+            chain_id: self.chain_id,
+            r: self.r,
+            s: self.s,
+            v: self.v,
+            gas_tip_cap: self.gas_tip_cap,
+            gas_fee_cap: self.gas_fee_cap,
+            access_list: self.access_list,
+        };
+        TransactionHash(Keccak256::digest(covered.encode_to_vec()).into())
+    }
+}
+
+impl Transaction {
+    /// The hash of this transaction. Bytes that are no protobuf transaction (only a faulty validator proposes
+    /// such) are hashed as they are, so that every node still orders them alike.
+    #[must_use]
+    pub fn hash(&self) -> TransactionHash {
+        match ClientTransaction::decode(self.0.clone()) {
+            Ok(transaction) => transaction.hash(),
+            Err(_) => TransactionHash(Keccak256::digest(&self.0).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_not_part_of_the_hash_and_the_nonce_is() {
+        let transaction = ClientTransaction {
+            from_address: vec![1; 20],
+            nonce: vec![7],
+            sign: vec![1],
+            ..Default::default()
+        };
+        let resigned = ClientTransaction {
+            sign: vec![2],
+            ..transaction.clone()
+        };
+        let next = ClientTransaction {
+            nonce: vec![8],
+            ..transaction.clone()
+        };
+        assert_eq!(transaction.clone().hash(), resigned.hash());
+        assert_ne!(transaction.hash(), next.hash());
+    }
+}
