@@ -1,0 +1,188 @@
+//! One run, fully drawn: nothing in here is a range that the run still has to draw from, except where the world
+//! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
+
+use crate::trace::ProcessId;
+use metanode_core::{
+    env::CrashPoint,
+    types::{CommitIndex, GlobalExecIndex, SignatureScheme},
+};
+use serde::{Deserialize, Serialize};
+
+/// Who delivers (contract §1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// One executor for the cluster; only node 0 delivers.
+    SingleMaster,
+    /// One executor per validator; every node delivers.
+    MasterPerNode,
+}
+
+/// What stores are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    #[default]
+    Memory,
+    Rocksdb,
+}
+
+/// What an executor does with a block that is not the next (museum, *Masking*).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// Refuse and report.
+    #[default]
+    Strict,
+    /// Drop repetitions quietly, refuse holes.
+    SkipLow,
+    /// Execute whatever comes.
+    Naive,
+}
+
+/// Both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub low: u64,
+    pub high: u64,
+}
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub scenario: String,
+    pub seed: u64,
+    pub topology: Topology,
+    pub validators: u16,
+    pub store: Backend,
+    pub signatures: SignatureScheme,
+    /// Faults happen in this time; afterwards they are healed.
+    pub duration_ms: u64,
+    /// After healing, every live executor reaches the tip within this time (invariant LIVE).
+    pub settle_ms: u64,
+    pub network: NetworkPlan,
+    pub node: NodePlan,
+    /// One per executor.
+    pub executors: Vec<ExecutorPlan>,
+    /// Offset of each host's wall clock, one per validator.
+    pub clock_skew_ms: Vec<i64>,
+    pub workload: WorkloadPlan,
+    pub faults: Vec<PlannedFault>,
+}
+
+/// Links and buffers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// One-way, per chunk, between different hosts.
+    pub latency_ms: Span,
+    pub unix_buffer_bytes: u64,
+    pub tcp_buffer_bytes: u64,
+}
+
+/// The limits of every node (`metanode_core::config` says what each means).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodePlan {
+    pub window_blocks: u32,
+    pub recovery_batch_commits: u32,
+    pub min_round_delay_ms: u64,
+    pub leader_timeout_ms: u64,
+    pub leaders_per_round: u32,
+    pub gc_depth_rounds: u32,
+    pub watermark_poll_ms: u64,
+    pub rpc_timeout_ms: u64,
+    pub write_timeout_ms: u64,
+}
+
+/// One executor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutorPlan {
+    pub guard: Guard,
+    /// Duration of one block's execution, drawn per block.
+    pub execute_us: Span,
+    /// Blocks between two durable watermarks, drawn per flush; 1 = every block.
+    pub flush_every_blocks: Span,
+}
+
+/// What clients send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadPlan {
+    /// Over all nodes, evenly.
+    pub transactions_per_second: u64,
+    pub accounts: u32,
+}
+
+/// A fault with the moment it happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedFault {
+    pub when: When,
+    pub action: Action,
+}
+
+/// A moment. All conditions that are given must hold; none given means the start of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct When {
+    /// Not before this time.
+    pub at_ms: u64,
+    /// The node has stored this commit of the running epoch.
+    pub stored: Option<StoredAt>,
+    /// The executor's watermark is durable at this GEI.
+    pub durable: Option<DurableAt>,
+    /// The process reaches this crash point for the n-th time (from 1, counted over all its starts).
+    pub reached: Option<Reached>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredAt {
+    pub node: u16,
+    pub commit: CommitIndex,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DurableAt {
+    pub executor: u16,
+    pub gei: GlobalExecIndex,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    pub process: ProcessId,
+    pub point: CrashPoint,
+    pub times: u32,
+}
+
+/// What happens. A duration that is absent lasts until the world heals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Action {
+    /// End processes; what they wrote stays. They start again after `down_ms`.
+    Kill {
+        processes: Vec<ProcessId>,
+        down_ms: Option<u64>,
+    },
+    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost.
+    PowerLoss {
+        hosts: Vec<u16>,
+        down_ms: Option<u64>,
+    },
+    /// Processes stop running and go on later.
+    Pause {
+        processes: Vec<ProcessId>,
+        for_ms: Option<u64>,
+    },
+    /// Processes that exist from the start are started only after this time.
+    StartLate {
+        processes: Vec<ProcessId>,
+        for_ms: u64,
+    },
+    /// Executors stop executing; they still read until their buffers are full, and answer.
+    Stall {
+        executors: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+    /// These validators' hosts are cut off from all others; Unix sockets go on.
+    Partition {
+        hosts: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+}

@@ -1,0 +1,220 @@
+//! The trace: what happened, in order, as typed events, with a hash chain over all of it.
+//!
+//! Two runs of one build, scenario and seed have the same chain (invariant DET). Nothing enters the trace that could
+//! differ between them: no log lines, no ids of libraries, no wall-clock time.
+
+use metanode_core::{
+    env::Event,
+    types::{GlobalExecIndex, TransactionHash},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Simulated time since the run began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SimTime {
+    pub ns: u64,
+}
+
+impl SimTime {
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self { ns: ms * 1_000_000 }
+    }
+
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.ns / 1_000_000
+    }
+
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            ns: self.ns.saturating_sub(earlier.ns),
+        }
+    }
+}
+
+impl fmt::Display for SimTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.as_ms();
+        write!(f, "{:>4}.{:03}s", ms / 1000, ms % 1000)
+    }
+}
+
+/// A process of the simulated world. Node N and executor N belong to validator N; in `single-master` there is only
+/// executor 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum ProcessId {
+    Node(u16),
+    Executor(u16),
+    /// The world itself: clients, faults.
+    World,
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(n) => write!(f, "node-{n}"),
+            Self::Executor(n) => write!(f, "executor-{n}"),
+            Self::World => f.write_str("world"),
+        }
+    }
+}
+
+impl std::str::FromStr for ProcessId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |digits: &str| digits.parse().ok();
+        match text.split_once('-') {
+            Some(("node", n)) => number(n).map(Self::Node),
+            Some(("executor", n)) => number(n).map(Self::Executor),
+            None if text == "world" => Some(Self::World),
+            _ => None,
+        }
+        .ok_or_else(|| format!("`{text}` is not a process: expected node-N, executor-N or world"))
+    }
+}
+
+impl TryFrom<String> for ProcessId {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ProcessId> for String {
+    fn from(process: ProcessId) -> Self {
+        process.to_string()
+    }
+}
+
+/// One line of the trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: SimTime,
+    pub process: ProcessId,
+    pub what: What,
+}
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// A process reported it.
+    Did(Event),
+    /// The world did it to the process.
+    Befell(WorldEvent),
+}
+
+/// What the world does to processes, and to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorldEvent {
+    /// The process was started, for the n-th time (from 1).
+    Started { start: u32 },
+    /// The process was ended; what it wrote stays.
+    Killed,
+    /// The process was ended and its disk lost this many writes that were not synced.
+    PowerLost { lost_writes: u32 },
+    /// The process panicked.
+    Panicked { message: String },
+    Paused,
+    Resumed,
+    /// The executor stopped executing (it still reads and answers).
+    Stalled,
+    Unstalled,
+    /// These validators' hosts were cut off from all others.
+    Partitioned { hosts: Vec<u16> },
+    PartitionHealed { hosts: Vec<u16> },
+    /// All faults are over; from here on progress is demanded (invariant LIVE).
+    FaultsEnded,
+    /// Every live executor has reached the tip that was committed when faults ended.
+    CaughtUp { tip: GlobalExecIndex },
+    /// A client handed this transaction to the process.
+    Submitted { transaction: TransactionHash },
+}
+
+/// The hash over everything that happened so far.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String")]
+pub struct TraceHash(pub [u8; 32]);
+
+impl fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.0[..16] {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<TraceHash> for String {
+    fn from(hash: TraceHash) -> Self {
+        hash.to_string()
+    }
+}
+
+/// The entries of a run so far. The hash covers all of them; only the newest `capacity` are kept for reports.
+pub struct Trace {
+    hasher: blake3::Hasher,
+    encoded: Vec<u8>,
+    entries: std::collections::VecDeque<Entry>,
+    capacity: usize,
+    count: u64,
+}
+
+impl Trace {
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            hasher: blake3::Hasher::new(),
+            encoded: Vec::with_capacity(512),
+            entries: std::collections::VecDeque::new(),
+            capacity,
+            count: 0,
+        }
+    }
+
+    /// Appends an entry to the chain.
+    pub fn push(&mut self, entry: Entry) {
+        self.encoded.clear();
+        #[allow(clippy::expect_used)]
+        bcs::serialize_into(&mut self.encoded, &entry).expect("entries are plain data");
+        self.hasher.update(&self.encoded);
+        self.count += 1;
+        if self.entries.len() == self.capacity {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// The hash over all entries so far, in order.
+    #[must_use]
+    pub fn hash(&self) -> TraceHash {
+        TraceHash(*self.hasher.finalize().as_bytes())
+    }
+
+    /// How many entries there were, kept or not.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The entries that are kept, oldest first.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Gives up the kept entries.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries.into()
+    }
+}
