@@ -1,8 +1,109 @@
-//! Delivery: from the commit log to the executor, each block in order, none lost, none twice above the watermark.
+//! Delivery: from the commit log to the executor, each block in order, none lost, none at or below the watermark.
 //!
-//! The commit log in the store **is** the queue. Memory holds a [`window`] over it; what is written to the socket
-//! counts for nothing until the executor reports it durable (contract §5).
+//! The commit log in the store **is** the queue, so recovery and live delivery are one path and no channel holds
+//! commits. Memory holds a [`Window`] over the log; what is written to the socket counts for nothing until the
+//! executor reports it durable (contract §5).
+//!
+//! Three loops share the window: the loader fills it, the sender writes it out, the watermark trims it.
 
+mod loader;
+mod log;
+mod numbering;
 mod plan;
+mod sender;
+mod watermark;
+mod window;
 
+pub use log::CommitLog;
+pub use numbering::{Numbered, number};
 pub use plan::{ExecutorView, ReplayPlan, StoreView, replay_plan};
+pub use window::{Learned, Window, pauses_proposals};
+
+use crate::{
+    config::DeliveryParameters,
+    env::{Address, Env},
+    executor::ExecutorClient,
+    store::StoreError,
+    types::{Committee, EpochBase, GlobalExecIndex},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+use tokio::sync::{Notify, watch};
+
+/// Delivers one epoch's commit log to one executor.
+pub struct Delivery {
+    env: Env,
+    parameters: DeliveryParameters,
+    stream_address: Address,
+    client: Arc<ExecutorClient>,
+    log: Arc<CommitLog>,
+    base: EpochBase,
+    committee: Arc<Committee>,
+    window: Mutex<Window<Numbered>>,
+    /// The window has room again or was reset.
+    window_changed: Notify,
+    /// The window may hold something to send.
+    frames_ready: Notify,
+    /// Something was written whose durability is unknown.
+    outstanding: Notify,
+    frames_written: AtomicU64,
+    pressure: watch::Sender<bool>,
+}
+
+/// What delivery is built from.
+pub struct DeliverySetup {
+    pub env: Env,
+    pub parameters: DeliveryParameters,
+    pub stream_address: Address,
+    pub client: Arc<ExecutorClient>,
+    pub log: Arc<CommitLog>,
+    pub base: EpochBase,
+    pub committee: Arc<Committee>,
+    /// W as the replay plan saw it: the first block to deliver is the one after it.
+    pub watermark: GlobalExecIndex,
+}
+
+impl Delivery {
+    #[must_use]
+    pub fn new(setup: DeliverySetup) -> Self {
+        let capacity = setup.parameters.window_blocks as usize;
+        Self {
+            window: Mutex::new(Window::new(capacity, setup.watermark)),
+            env: setup.env,
+            parameters: setup.parameters,
+            stream_address: setup.stream_address,
+            client: setup.client,
+            log: setup.log,
+            base: setup.base,
+            committee: setup.committee,
+            window_changed: Notify::new(),
+            frames_ready: Notify::new(),
+            outstanding: Notify::new(),
+            frames_written: AtomicU64::new(0),
+            pressure: watch::Sender::new(false),
+        }
+    }
+
+    /// Whether the window forbids proposing.
+    #[must_use]
+    pub fn pressure(&self) -> watch::Receiver<bool> {
+        self.pressure.subscribe()
+    }
+
+    /// Delivers until the store fails; sockets and executors that fail are tried again for ever.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn run(&self) -> Result<(), StoreError> {
+        tokio::select! {
+            biased;
+            loaded = self.load() => loaded,
+            () = self.send() => Ok(()),
+            () = self.follow_watermark() => Ok(()),
+        }
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window<Numbered>> {
+        // A panic while the window is locked ends the process; the window itself is never half changed.
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,102 @@
+//! The observer of the commit log: keeps the window filled, in paced batches, and tells the proposer about pressure.
+//!
+//! Recovery and live delivery are the same thing here: commits are read from the log above what the window holds,
+//! never more at once than a batch, never more than the window has room for.
+
+use super::{
+    Delivery,
+    number,
+    window::pauses_proposals,
+};
+use crate::{
+    env::{CrashPoint, NodeEvent},
+    store::StoreError,
+    types::CommitIndex,
+};
+use tracing::error;
+
+impl Delivery {
+    /// Loads for ever.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(super) async fn load(&self) -> Result<(), StoreError> {
+        let mut tip = self.log.tip();
+        loop {
+            let loaded = self.load_batch().await?;
+            if !loaded {
+                tokio::select! {
+                    biased;
+                    () = self.window_changed.notified() => {}
+                    changed = tip.changed() => if changed.is_err() { return Ok(()) },
+                }
+            }
+        }
+    }
+
+    /// Loads one batch if there is anything to load and room for it.
+    async fn load_batch(&self) -> Result<bool, StoreError> {
+        let (next, room) = {
+            let window = self.window();
+            (window.next_to_load(), window.room())
+        };
+        let Some(from) = self.base.commit_index(next).ok().filter(|index| *index > CommitIndex(0)) else {
+            // The replay plan keeps delivery below this epoch's base out of this log.
+            error!(target: "[SEQUENTIAL-BUFFER]", %next, base = %self.base.base, "watermark outside the epoch");
+            return Ok(false);
+        };
+        let batch = self
+            .log
+            .read(from, room.min(self.parameters.recovery_batch_commits as usize))?;
+        if batch.is_empty() {
+            self.update_pressure();
+            return Ok(false);
+        }
+        let blocks: Vec<_> = batch
+            .iter()
+            .map(|sub_dag| number(sub_dag, self.base, &self.committee))
+            .collect();
+        let (len, capacity, last) = {
+            let mut window = self.window();
+            for block in blocks {
+                if window.push(block.gei, block).is_err() {
+                    break; // the window was reset meanwhile: read again from where it is now
+                }
+            }
+            (window.len(), window.capacity(), window.next_to_load().prev())
+        };
+        #[allow(clippy::cast_possible_truncation)] // a window of u32 blocks would not fit in memory
+        self.env.emit(NodeEvent::WindowLoaded {
+            blocks: len as u32,
+            capacity: capacity as u32,
+            last,
+        });
+        self.update_pressure();
+        self.frames_ready.notify_one();
+        self.env.reach(CrashPoint::NodeWindowLoaded).await;
+        Ok(true)
+    }
+
+    /// Tells the proposer whether the window lets it propose.
+    pub(super) fn update_pressure(&self) {
+        let (len, capacity) = {
+            let window = self.window();
+            (window.len(), window.capacity())
+        };
+        #[allow(clippy::cast_possible_truncation)]
+        let blocks = len as u32;
+        self.pressure.send_if_modified(|paused| {
+            let now = pauses_proposals(*paused, len, capacity);
+            if now == *paused {
+                return false;
+            }
+            *paused = now;
+            self.env.emit(if now {
+                NodeEvent::ProposalsPaused { blocks }
+            } else {
+                NodeEvent::ProposalsResumed { blocks }
+            });
+            true
+        });
+    }
+}

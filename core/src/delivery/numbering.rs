@@ -1,0 +1,64 @@
+//! From a sub-DAG to the block that the executor gets: its GEI, and its transactions in the one order (contract §3).
+
+use crate::{
+    executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
+    types::{CommitRef, Committee, Epoch, EpochBase, GlobalExecIndex, SubDag},
+};
+use bytes::Bytes;
+use prost::Message;
+use std::collections::BTreeSet;
+
+/// A commit as it goes to the block stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    pub gei: GlobalExecIndex,
+    pub epoch: Epoch,
+    pub commit: CommitRef,
+    /// An encoded [`CommittedEpochData`], not framed yet.
+    pub body: Bytes,
+}
+
+/// Numbers a commit and writes out the block.
+///
+/// Transactions are ordered by (block order in the sub-DAG, then hash); a hash that occurs twice is delivered once.
+/// Empty commits become empty blocks: every commit takes one GEI.
+#[must_use]
+pub fn number(sub_dag: &SubDag, base: EpochBase, committee: &Committee) -> Numbered {
+    let commit = &sub_dag.commit;
+    let gei = base.gei(commit.index);
+    let mut seen = BTreeSet::new();
+    let mut transactions = Vec::new();
+    for block in &sub_dag.blocks {
+        let mut of_block: Vec<_> = block.transactions.iter().map(|t| (t.hash(), t)).collect();
+        of_block.sort_by_key(|(hash, _)| *hash);
+        transactions.extend(
+            of_block
+                .into_iter()
+                .filter(|(hash, _)| seen.insert(*hash))
+                .map(|(_, transaction)| TransactionExe {
+                    digest: transaction.0.clone(),
+                    worker_id: 0,
+                }),
+        );
+    }
+    let leader = committee.authority(commit.leader.author);
+    let data = CommittedEpochData {
+        blocks: vec![CommittedBlock {
+            epoch: commit.epoch.0,
+            height: u64::from(commit.index.0),
+            transactions,
+        }],
+        global_exec_index: gei.0,
+        commit_index: commit.index.0,
+        epoch: commit.epoch.0,
+        commit_timestamp_ms: commit.timestamp_ms.0,
+        leader_author_index: u32::from(commit.leader.author.0),
+        leader_address: Bytes::copy_from_slice(&leader.address),
+    };
+    Numbered {
+        gei,
+        epoch: commit.epoch,
+        commit: sub_dag.reference,
+        body: data.encode_to_vec().into(),
+    }
+}

@@ -1,0 +1,139 @@
+//! The block stream: connects for ever, starts each connection above the durable watermark, writes in order.
+//!
+//! A frame that was written acknowledges nothing; it stays in the window until the executor reports it durable.
+
+use super::{Delivery, Numbered};
+use crate::{
+    env::{BoxStream, CrashPoint, NodeEvent},
+    executor::{RpcError, framing, socket_advice},
+};
+use std::{io, time::Duration};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::warn;
+
+/// Why a connection of the block stream ended. Each is followed by another attempt.
+#[derive(Debug, Error)]
+enum StreamEnd {
+    #[error("cannot connect: {}", socket_advice(.0))]
+    Connect(#[source] io::Error),
+    #[error("the executor did not say where to start: {0}")]
+    Watermark(#[from] RpcError),
+    #[error("write failed: {0}")]
+    Write(#[source] io::Error),
+    #[error("the executor took nothing for {0} ms")]
+    WriteTimeout(u64),
+    #[error("the executor closed the stream")]
+    Closed,
+    #[error("the executor's watermark moved outside the window")]
+    WindowReset,
+}
+
+impl Delivery {
+    /// Connects and sends for ever.
+    pub(super) async fn send(&self) {
+        let mut connection = 0;
+        let mut backoff_ms = self.parameters.reconnect_min_ms;
+        loop {
+            connection += 1;
+            let connected_before = self.sent_on_connection();
+            let end = match self.connect().await {
+                Ok(stream) => self.stream(connection, stream).await,
+                Err(end) => end,
+            };
+            if !matches!(end, StreamEnd::Connect(_)) || connection == 1 {
+                let reason = end.to_string();
+                self.env.emit(NodeEvent::StreamLost { connection, reason });
+            } else {
+                warn!(target: "[SEQUENTIAL-BUFFER]", connection, %end, "block stream");
+            }
+            if self.sent_on_connection() > connected_before {
+                backoff_ms = self.parameters.reconnect_min_ms;
+            }
+            tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
+            backoff_ms = (backoff_ms * 2).min(self.parameters.reconnect_max_ms);
+        }
+    }
+
+    async fn connect(&self) -> Result<BoxStream, StreamEnd> {
+        self.env
+            .network
+            .connect(&self.stream_address)
+            .await
+            .map_err(StreamEnd::Connect)
+    }
+
+    /// Serves one connection until it ends.
+    async fn stream(&self, connection: u64, stream: BoxStream) -> StreamEnd {
+        // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
+        match self.client.last_block_number().await {
+            Ok(watermark) => self.learn(watermark).await,
+            Err(e) => return e.into(),
+        }
+        let (start, resets) = {
+            let mut window = self.window();
+            window.restart();
+            (window.watermark().next(), window.resets())
+        };
+        self.env
+            .emit(NodeEvent::StreamConnected { connection, start });
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut probe = [0; 1];
+        let closed = reader.read(&mut probe);
+        tokio::pin!(closed);
+        loop {
+            let next = {
+                let window = self.window();
+                if window.resets() != resets {
+                    return StreamEnd::WindowReset;
+                }
+                window.next_to_send().map(|(_, block)| block.clone())
+            };
+            let Some(block) = next else {
+                tokio::select! {
+                    biased;
+                    // The stream is one-way: whatever comes back, it is over.
+                    _ = &mut closed => return StreamEnd::Closed,
+                    () = self.frames_ready.notified() => continue,
+                }
+            };
+            if let Err(end) = self.write(&mut writer, &block).await {
+                return end;
+            }
+            self.window().mark_sent(block.gei);
+            self.frames_written
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.env.emit(NodeEvent::FrameWritten {
+                connection,
+                gei: block.gei,
+                epoch: block.epoch,
+                commit: block.commit,
+            });
+            self.outstanding.notify_one();
+            self.env.reach(CrashPoint::NodeFrameWritten).await;
+        }
+    }
+
+    async fn write(
+        &self,
+        writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+        block: &Numbered,
+    ) -> Result<(), StreamEnd> {
+        let timeout_ms = self.parameters.write_timeout_ms;
+        let frame = framing::encode_stream_frame(&block.body);
+        let write = async {
+            writer.write_all(&frame).await?;
+            writer.flush().await
+        };
+        match tokio::time::timeout(Duration::from_millis(timeout_ms), write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(StreamEnd::Write(e)),
+            Err(_) => Err(StreamEnd::WriteTimeout(timeout_ms)),
+        }
+    }
+
+    fn sent_on_connection(&self) -> u64 {
+        self.frames_written
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
