@@ -8,11 +8,13 @@
 //! | [`types`] | indexes, digests, blocks, commits, committees, transactions |
 //! | [`env`] | the one door to the world |
 //! | [`store`] | durable storage, the commit log |
+//! | [`executor`] | messages and framing between node and executor |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //!
 //! Decisions are plain functions over plain data; async code moves bytes and calls them.
 
 pub mod delivery;
 pub mod env;
+pub mod executor;
 pub mod store;
 pub mod types;
