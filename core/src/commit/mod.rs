@@ -1,0 +1,13 @@
+//! From the DAG to the commit log: who leads, which leaders are committed, and which blocks each of them brings in.
+//!
+//! Mysticeti (Babel et al., 2023): waves of three rounds, one starting at every round, several leaders per round,
+//! direct and indirect decisions. Everything here is a function of the DAG and of the committee alone, so nodes that
+//! see different parts of one DAG never decide differently; they only decide sooner or later.
+
+mod linearizer;
+mod rule;
+mod schedule;
+
+pub use linearizer::{AdoptError, Linearizer};
+pub use rule::{CommitRule, Decision};
+pub use schedule::{LeaderSchedule, LeaderSlot};

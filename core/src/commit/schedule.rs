@@ -1,0 +1,85 @@
+//! Who leads.
+
+use crate::types::{AuthorityIndex, Committee, Round};
+use std::{fmt, sync::Arc};
+
+/// One place in the order in which leaders are decided: by round, then by offset among the leaders of the round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaderSlot {
+    pub round: Round,
+    pub offset: u32,
+}
+
+impl LeaderSlot {
+    /// Before every slot that is decided: the genesis round has no leaders.
+    pub const GENESIS: Self = Self {
+        round: Round(0),
+        offset: 0,
+    };
+}
+
+impl fmt::Display for LeaderSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "L{}.{}", self.round, self.offset)
+    }
+}
+
+/// Draws the leaders of each round by stake, without replacement: the same for everyone who knows the committee.
+#[derive(Clone)]
+pub struct LeaderSchedule {
+    committee: Arc<Committee>,
+}
+
+impl LeaderSchedule {
+    #[must_use]
+    pub const fn new(committee: Arc<Committee>) -> Self {
+        Self { committee }
+    }
+
+    #[must_use]
+    pub fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    /// The leader at `offset` of `round`, a function of (committee, round, offset). Different offsets of one round
+    /// have different leaders.
+    ///
+    /// `offset` must be below the size of the committee.
+    #[must_use]
+    pub fn leader(&self, round: Round, offset: u32) -> AuthorityIndex {
+        let mut seed = [0; 12];
+        seed[..8].copy_from_slice(&self.committee.epoch().0.to_le_bytes());
+        seed[8..].copy_from_slice(&round.0.to_le_bytes());
+        let mut draws = blake3::Hasher::new_derive_key("metanode leader schedule")
+            .update(&seed)
+            .finalize_xof();
+
+        let mut remaining = self.committee.total_stake().0;
+        let mut drawn = Vec::with_capacity(offset as usize + 1);
+        loop {
+            let mut draw = [0; 16];
+            draws.fill(&mut draw);
+            // 128 bits over at most 64 bits of stake: the bias of the remainder is below 2^-64.
+            #[allow(clippy::cast_possible_truncation)] // a remainder of a u64
+            let mut ticket = (u128::from_le_bytes(draw) % u128::from(remaining)) as u64;
+            let leader = self
+                .committee
+                .authorities()
+                .filter(|(index, _)| !drawn.contains(index))
+                .find_map(|(index, authority)| {
+                    let stake = authority.stake.0;
+                    let hit = ticket < stake;
+                    ticket = ticket.saturating_sub(stake);
+                    hit.then_some((index, stake))
+                });
+            let Some((leader, stake)) = leader else {
+                unreachable!("a ticket below the remaining stake always finds its holder");
+            };
+            if drawn.len() == offset as usize {
+                return leader;
+            }
+            drawn.push(leader);
+            remaining -= stake;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Blocks that arrived before their ancestors.
+
+use super::Dag;
+use crate::types::{BlockRef, Committee, VerifiedBlock};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Holds blocks back until all their ancestors are in the [`Dag`], so that what is in it is causally complete.
+///
+/// Memory is bounded: of each author at most `max_suspended_per_author` blocks are held. Beyond that its blocks of the
+/// highest rounds are dropped, because they can become acceptable last; if another block wants them they are
+/// [missing](BlockManager::missing) again and fetched again later.
+pub struct BlockManager {
+    max_suspended_per_author: usize,
+    suspended: BTreeMap<BlockRef, Suspended>,
+    /// The suspended blocks of each author, lowest round first.
+    by_author: Vec<BTreeSet<BlockRef>>,
+    /// Unavailable block → the suspended blocks that have it as ancestor. Never empty sets.
+    waiting: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
+}
+
+struct Suspended {
+    block: VerifiedBlock,
+    /// How many of its ancestors are unavailable; at least one.
+    unavailable: usize,
+}
+
+/// What became of a batch of blocks.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// Newly in the DAG, ancestors before descendants.
+    pub accepted: Vec<VerifiedBlock>,
+    /// Ancestors that this batch was the first to ask for, neither in the DAG nor suspended.
+    pub missing: BTreeSet<BlockRef>,
+}
+
+impl BlockManager {
+    #[must_use]
+    pub fn new(committee: &Committee, max_suspended_per_author: usize) -> Self {
+        Self {
+            max_suspended_per_author,
+            suspended: BTreeMap::new(),
+            by_author: vec![BTreeSet::new(); committee.size()],
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Puts into the DAG what can be there, with everything that waited for it, and suspends the rest. Blocks that are
+    /// known already or lie at or below the gc round are ignored.
+    pub fn accept(&mut self, dag: &mut Dag, mut blocks: Vec<VerifiedBlock>) -> Accepted {
+        // Ancestors first, so that a batch that is complete suspends nothing.
+        blocks.sort_by_key(VerifiedBlock::reference);
+        let mut result = Accepted::default();
+        for block in blocks {
+            let reference = block.reference();
+            if dag.is_available(&reference) || self.suspended.contains_key(&reference) {
+                continue;
+            }
+            let unavailable: Vec<_> = block
+                .ancestors
+                .iter()
+                .filter(|ancestor| !dag.is_available(ancestor))
+                .copied()
+                .collect();
+            if unavailable.is_empty() {
+                self.insert(dag, block, &mut result.accepted);
+            } else {
+                self.suspend(block, &unavailable, &mut result.missing);
+            }
+        }
+        // What the end of the batch brought, or what only a dropped block asked for, is not missing.
+        result
+            .missing
+            .retain(|r| self.waiting.contains_key(r) && !self.suspended.contains_key(r));
+        result
+    }
+
+    /// Lets go of the blocks whose ancestors became available in another way than through [`BlockManager::accept`],
+    /// and returns those that are newly in the DAG, in causal order. To be called after the gc round advanced and
+    /// after a commit was adopted.
+    pub fn release(&mut self, dag: &mut Dag) -> Vec<VerifiedBlock> {
+        let available: Vec<_> = self
+            .waiting
+            .keys()
+            .filter(|reference| dag.is_available(reference))
+            .copied()
+            .collect();
+        let mut accepted = vec![];
+        for reference in available {
+            for ready in self.arrived(&reference) {
+                self.insert(dag, ready, &mut accepted);
+            }
+        }
+        accepted
+    }
+
+    /// Every block that is wanted now: ancestors of suspended blocks, neither in the DAG nor suspended themselves.
+    pub fn missing(&self) -> impl Iterator<Item = BlockRef> {
+        self.waiting
+            .keys()
+            .filter(|reference| !self.suspended.contains_key(reference))
+            .copied()
+    }
+
+    /// How many blocks wait for ancestors.
+    #[must_use]
+    pub fn suspended(&self) -> usize {
+        self.suspended.len()
+    }
+
+    /// Inserts a block that waits for nothing, and then whatever waited for nothing but it.
+    fn insert(&mut self, dag: &mut Dag, block: VerifiedBlock, accepted: &mut Vec<VerifiedBlock>) {
+        let mut ready = vec![block];
+        while let Some(block) = ready.pop() {
+            let reference = block.reference();
+            // A released block may itself have been collected or adopted while it waited.
+            if !dag.is_available(&reference) {
+                dag.insert(block.clone());
+                accepted.push(block);
+            }
+            ready.extend(self.arrived(&reference));
+        }
+    }
+
+    /// The blocks that waited for nothing but this one, no longer suspended.
+    fn arrived(&mut self, reference: &BlockRef) -> Vec<VerifiedBlock> {
+        let mut ready = vec![];
+        for child in self.waiting.remove(reference).unwrap_or_default() {
+            let Some(suspended) = self.suspended.get_mut(&child) else {
+                continue;
+            };
+            suspended.unavailable -= 1;
+            if suspended.unavailable == 0 {
+                ready.extend(self.forget(&child));
+            }
+        }
+        ready
+    }
+
+    fn suspend(
+        &mut self,
+        block: VerifiedBlock,
+        unavailable: &[BlockRef],
+        missing: &mut BTreeSet<BlockRef>,
+    ) {
+        let reference = block.reference();
+        for ancestor in unavailable {
+            let children = self.waiting.entry(*ancestor).or_default();
+            if children.is_empty() {
+                missing.insert(*ancestor);
+            }
+            children.insert(reference);
+        }
+        let suspended = Suspended {
+            block,
+            unavailable: unavailable.len(),
+        };
+        self.suspended.insert(reference, suspended);
+        let of_author = &mut self.by_author[reference.author.as_usize()];
+        of_author.insert(reference);
+        if of_author.len() > self.max_suspended_per_author {
+            self.drop_highest_of(reference);
+        }
+    }
+
+    fn drop_highest_of(&mut self, same_author: BlockRef) {
+        let of_author = &self.by_author[same_author.author.as_usize()];
+        let Some(highest) = of_author.last().copied() else {
+            return;
+        };
+        let Some(block) = self.forget(&highest) else {
+            return;
+        };
+        for ancestor in &block.ancestors {
+            if let Some(children) = self.waiting.get_mut(ancestor) {
+                children.remove(&highest);
+                if children.is_empty() {
+                    self.waiting.remove(ancestor);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, reference: &BlockRef) -> Option<VerifiedBlock> {
+        self.by_author[reference.author.as_usize()].remove(reference);
+        self.suspended.remove(reference).map(|s| s.block)
+    }
+}

@@ -1,0 +1,215 @@
+//! The blocks of one epoch above the garbage collection round, with what is committed among them.
+
+use crate::types::{AuthorityIndex, Block, BlockRef, Committee, Round, Slot, VerifiedBlock};
+use std::{collections::VecDeque, sync::Arc};
+
+/// The in-memory DAG of one epoch. Rounds at or below [`Dag::gc_round`] are forgotten; above it every block has all
+/// its ancestors.
+pub struct Dag {
+    committee: Arc<Committee>,
+    gc_depth: u32,
+    gc_round: Round,
+    /// The round of `rows[0]`.
+    first: Round,
+    rows: VecDeque<Row>,
+    highest: Round,
+    newest: Vec<VerifiedBlock>,
+}
+
+/// One round, by author; blocks of one equivocating author in the order of their arrival.
+type Row = Vec<Entry>;
+
+struct Entry {
+    reference: BlockRef,
+    /// Absent while only the mark is known, which happens between the recovery of commits and that of blocks.
+    block: Option<VerifiedBlock>,
+    committed: bool,
+}
+
+impl Dag {
+    /// The smallest `gc_depth`: the parents of every leader must outlive the commit before it, which may have a leader
+    /// of the same round.
+    pub const MIN_GC_DEPTH: u32 = 2;
+
+    /// The DAG that holds the genesis blocks and nothing else.
+    ///
+    /// `gc_depth`: blocks this many rounds or more below a committed leader are left out of its commit and of all
+    /// later ones. Every node of the committee must use the same depth, at least [`Dag::MIN_GC_DEPTH`].
+    #[must_use]
+    pub fn new(committee: Arc<Committee>, gc_depth: u32) -> Self {
+        assert!(
+            gc_depth >= Self::MIN_GC_DEPTH,
+            "gc_depth is {gc_depth} rounds, at least {} are needed",
+            Self::MIN_GC_DEPTH
+        );
+        let genesis: Vec<_> = committee
+            .indexes()
+            .map(|author| Block::genesis(committee.epoch(), author))
+            .collect();
+        let row = genesis
+            .iter()
+            .map(|block| Entry {
+                reference: block.reference(),
+                block: Some(block.clone()),
+                committed: false,
+            })
+            .collect();
+        Self {
+            committee,
+            gc_depth,
+            gc_round: Round(0),
+            first: Round(0),
+            rows: VecDeque::from([row]),
+            highest: Round(0),
+            newest: genesis,
+        }
+    }
+
+    #[must_use]
+    pub fn committee(&self) -> &Arc<Committee> {
+        &self.committee
+    }
+
+    /// Adds a block whose ancestors are all [available](Dag::is_available). One that is already here changes nothing;
+    /// one at or below the gc round is only remembered as its author's newest.
+    pub fn insert(&mut self, block: VerifiedBlock) {
+        debug_assert!(
+            block.ancestors.iter().all(|a| self.is_available(a)),
+            "{block:?} was inserted before its ancestors"
+        );
+        let newest = &mut self.newest[block.author.as_usize()];
+        if block.round > newest.round {
+            *newest = block.clone();
+        }
+        self.highest = self.highest.max(block.round);
+        if let Some(entry) = self.entry_mut(&block.reference()) {
+            entry.block.get_or_insert(block);
+        }
+    }
+
+    /// Whether the block is here.
+    #[must_use]
+    pub fn contains(&self, reference: &BlockRef) -> bool {
+        self.get(reference).is_some()
+    }
+
+    /// Whether a block may be built on this one: it is here, or so old that nobody looks at it any more.
+    #[must_use]
+    pub fn is_available(&self, reference: &BlockRef) -> bool {
+        reference.round <= self.gc_round || self.contains(reference)
+    }
+
+    #[must_use]
+    pub fn get(&self, reference: &BlockRef) -> Option<&VerifiedBlock> {
+        self.entry(reference)?.block.as_ref()
+    }
+
+    /// All blocks of a round, in the order of their authors.
+    pub fn blocks_at_round(&self, round: Round) -> impl Iterator<Item = &VerifiedBlock> {
+        self.row(round).iter().filter_map(|e| e.block.as_ref())
+    }
+
+    /// The blocks of one author at one round, first come first: more than one if it equivocated.
+    pub fn blocks_at_slot(&self, slot: Slot) -> impl Iterator<Item = &VerifiedBlock> {
+        self.slot(slot).iter().filter_map(|e| e.block.as_ref())
+    }
+
+    /// The highest round of any block ever inserted.
+    #[must_use]
+    pub const fn highest_round(&self) -> Round {
+        self.highest
+    }
+
+    /// The block of the highest round that `author` is known to have made, the genesis block if there is no other. It
+    /// outlives garbage collection. Among blocks of one round the first that arrived: a local choice.
+    ///
+    /// `author` must be of the committee.
+    #[must_use]
+    pub fn newest_of(&self, author: AuthorityIndex) -> &VerifiedBlock {
+        &self.newest[author.as_usize()]
+    }
+
+    /// Blocks at or below this round are forgotten, and count as available. 0 until the first `gc_depth` rounds
+    /// are behind.
+    #[must_use]
+    pub const fn gc_round(&self) -> Round {
+        self.gc_round
+    }
+
+    /// The highest round that a commit led by a block of `leader` leaves out: `leader − gc_depth`, at least the
+    /// genesis round.
+    #[must_use]
+    pub const fn gc_round_for(&self, leader: Round) -> Round {
+        Round(leader.0.saturating_sub(self.gc_depth))
+    }
+
+    /// Forgets the rounds that neither the commit led at `leader` nor a later one can contain. Each author's newest
+    /// block stays known.
+    pub fn advance_gc(&mut self, leader: Round) {
+        let gc_round = self.gc_round_for(leader);
+        if gc_round <= self.gc_round {
+            return;
+        }
+        self.gc_round = gc_round;
+        let collected = (gc_round.next().0 - self.first.0) as usize;
+        self.rows.drain(..collected.min(self.rows.len()));
+        self.first = gc_round.next();
+    }
+
+    /// Notes that a commit contains this block and returns whether that is new. The mark may come before the block;
+    /// at or below the gc round there is nothing left to mark.
+    pub fn mark_committed(&mut self, reference: &BlockRef) -> bool {
+        self.entry_mut(reference)
+            .is_some_and(|entry| !std::mem::replace(&mut entry.committed, true))
+    }
+
+    /// Whether a commit contains this block. Not known, and reported as `false`, at or below the gc round.
+    #[must_use]
+    pub fn is_committed(&self, reference: &BlockRef) -> bool {
+        self.entry(reference).is_some_and(|entry| entry.committed)
+    }
+
+    fn row(&self, round: Round) -> &[Entry] {
+        round
+            .0
+            .checked_sub(self.first.0)
+            .and_then(|distance| self.rows.get(distance as usize))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn slot(&self, slot: Slot) -> &[Entry] {
+        let row = self.row(slot.round);
+        let start = row.partition_point(|e| e.reference.author < slot.author);
+        let len = row[start..].partition_point(|e| e.reference.author == slot.author);
+        &row[start..start + len]
+    }
+
+    fn entry(&self, reference: &BlockRef) -> Option<&Entry> {
+        self.slot(reference.slot())
+            .iter()
+            .find(|entry| entry.reference == *reference)
+    }
+
+    /// The entry of this reference, made if there is none. `None` at or below the gc round.
+    fn entry_mut(&mut self, reference: &BlockRef) -> Option<&mut Entry> {
+        let distance = reference.round.0.checked_sub(self.first.0)? as usize;
+        if distance >= self.rows.len() {
+            self.rows.resize_with(distance + 1, Row::new);
+        }
+        let row = &mut self.rows[distance];
+        let known = row.iter().position(|e| e.reference == *reference);
+        let index = known.unwrap_or_else(|| {
+            let end = row.partition_point(|e| e.reference.author <= reference.author);
+            row.insert(
+                end,
+                Entry {
+                    reference: *reference,
+                    block: None,
+                    committed: false,
+                },
+            );
+            end
+        });
+        row.get_mut(index)
+    }
+}

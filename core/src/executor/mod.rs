@@ -1,0 +1,7 @@
+//! The executor as the node meets it: messages, framing, and what both ends of a socket must do alike.
+//!
+//! [`wire`] and [`framing`] are the interface of contract §2 and §3, used by both sides; [`validators`] turns what
+//! the executor says about validators into a committee's members; [`bind`] takes over the path of a dead process.
+
+pub mod framing;
+pub mod wire;

@@ -1,0 +1,376 @@
+//! The protobuf messages of contract §3. Names and field numbers are interface facts: Go decodes these bytes.
+//!
+//! Plain messages, written by hand so that no `protoc` is needed. Integers are bare here and nowhere else: whoever
+//! takes a message in or lets one out converts to the index types of [`crate::types`].
+
+use crate::env::RpcKind;
+use bytes::Bytes;
+use prost::{Message, Oneof};
+
+/// One transaction of a delivered block.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TransactionExe {
+    /// The **raw transaction bytes**; the name is historical.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub digest: Bytes,
+    /// The worker that batched it.
+    #[prost(uint32, tag = "2")]
+    pub worker_id: u32,
+}
+
+/// The transactions of one commit, in execution order.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CommittedBlock {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// The commit index inside the epoch.
+    #[prost(uint64, tag = "2")]
+    pub height: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub transactions: Vec<TransactionExe>,
+}
+
+/// One frame of the block stream: one commit, empty or not.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CommittedEpochData {
+    #[prost(message, repeated, tag = "1")]
+    pub blocks: Vec<CommittedBlock>,
+    /// The GEI, which is the executor's block number.
+    #[prost(uint64, tag = "2")]
+    pub global_exec_index: u64,
+    #[prost(uint32, tag = "3")]
+    pub commit_index: u32,
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// Milliseconds since the Unix epoch, a function of the DAG alone.
+    #[prost(uint64, tag = "5")]
+    pub commit_timestamp_ms: u64,
+    #[prost(uint32, tag = "6")]
+    pub leader_author_index: u32,
+    /// The leader's account, 20 bytes.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub leader_address: Bytes,
+}
+
+/// One request of the executor RPC.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Request {
+    /// `None` is a request that this build does not know.
+    #[prost(oneof = "RequestPayload", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 21")]
+    pub payload: Option<RequestPayload>,
+}
+
+/// What a request asks for.
+#[derive(Clone, PartialEq, Eq, Oneof)]
+pub enum RequestPayload {
+    /// Exists on the wire and is answered with an error.
+    #[prost(message, tag = "1")]
+    Block(BlockRequest),
+    /// Exists on the wire and is answered with an error.
+    #[prost(message, tag = "2")]
+    Status(StatusRequest),
+    /// The committee of the current epoch.
+    #[prost(message, tag = "3")]
+    GetActiveValidators(GetActiveValidators),
+    #[prost(message, tag = "4")]
+    GetValidatorsAtBlock(GetValidatorsAtBlock),
+    /// The durable watermark W.
+    #[prost(message, tag = "5")]
+    GetLastBlockNumber(GetLastBlockNumber),
+    #[prost(message, tag = "6")]
+    GetCurrentEpoch(GetCurrentEpoch),
+    #[prost(message, tag = "7")]
+    GetEpochStartTimestamp(GetEpochStartTimestamp),
+    #[prost(message, tag = "8")]
+    AdvanceEpoch(AdvanceEpoch),
+    #[prost(message, tag = "9")]
+    GetEpochBoundaryData(GetEpochBoundaryData),
+    #[prost(message, tag = "21")]
+    GetBlocksRange(GetBlocksRange),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct BlockRequest {}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct StatusRequest {}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetActiveValidators {}
+
+/// The committee whose epoch holds this block.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetValidatorsAtBlock {
+    #[prost(uint64, tag = "1")]
+    pub block_number: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetLastBlockNumber {}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetCurrentEpoch {}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetEpochStartTimestamp {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+}
+
+/// Ends the epoch before `new_epoch` (contract §7.3). Idempotent.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct AdvanceEpoch {
+    #[prost(uint64, tag = "1")]
+    pub new_epoch: u64,
+    /// Timestamp of the boundary commit.
+    #[prost(uint64, tag = "2")]
+    pub epoch_start_timestamp_ms: u64,
+    /// GEI of the last commit of the epoch before.
+    #[prost(uint64, tag = "3")]
+    pub boundary_block: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetEpochBoundaryData {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+}
+
+/// Durable blocks by number, both ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetBlocksRange {
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    #[prost(uint64, tag = "2")]
+    pub to: u64,
+}
+
+/// One response of the executor RPC: the n-th on a connection answers the n-th request.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Response {
+    /// `None` is a response that this build does not know.
+    #[prost(oneof = "ResponsePayload", tags = "2, 3, 4, 5, 6, 7, 8, 9, 21")]
+    pub payload: Option<ResponsePayload>,
+}
+
+/// What a response says.
+#[derive(Clone, PartialEq, Eq, Oneof)]
+pub enum ResponsePayload {
+    #[prost(message, tag = "2")]
+    ValidatorInfoList(ValidatorInfoList),
+    #[prost(message, tag = "3")]
+    ServerStatus(ServerStatus),
+    /// Why the request was not served, for people.
+    #[prost(string, tag = "4")]
+    Error(String),
+    #[prost(message, tag = "5")]
+    LastBlockNumber(LastBlockNumber),
+    #[prost(message, tag = "6")]
+    CurrentEpoch(CurrentEpoch),
+    #[prost(message, tag = "7")]
+    EpochStartTimestamp(EpochStartTimestamp),
+    #[prost(message, tag = "8")]
+    AdvanceEpoch(AdvanceEpochResponse),
+    #[prost(message, tag = "9")]
+    EpochBoundaryData(EpochBoundaryData),
+    #[prost(message, tag = "21")]
+    BlocksRange(BlocksRange),
+}
+
+/// One validator as the executor knows it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ValidatorInfo {
+    /// The 20-byte account in hex, with or without `0x`.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// A decimal number.
+    #[prost(string, tag = "2")]
+    pub stake: String,
+    /// Base64; its bytes order the committee.
+    #[prost(string, tag = "3")]
+    pub authority_key: String,
+    /// Base64 of the 32-byte key that signs blocks.
+    #[prost(string, tag = "4")]
+    pub protocol_key: String,
+    /// Base64 of the key that names the worker's libp2p peer.
+    #[prost(string, tag = "5")]
+    pub network_key: String,
+    #[prost(string, tag = "6")]
+    pub name: String,
+    #[prost(string, tag = "7")]
+    pub description: String,
+    #[prost(string, tag = "8")]
+    pub website: String,
+    #[prost(string, tag = "9")]
+    pub image: String,
+    /// Hundredths of a percent.
+    #[prost(uint64, tag = "10")]
+    pub commission_rate: u64,
+    /// A decimal number.
+    #[prost(string, tag = "11")]
+    pub min_self_delegation: String,
+    /// A decimal number.
+    #[prost(string, tag = "12")]
+    pub accumulated_rewards_per_share: String,
+    /// Where its consensus P2P listens, `IP:PORT`.
+    #[prost(string, tag = "13")]
+    pub p2p_address: String,
+}
+
+/// A committee, with the watermark at the moment of the answer.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ValidatorInfoList {
+    #[prost(message, repeated, tag = "1")]
+    pub validators: Vec<ValidatorInfo>,
+    /// Start of the committee's epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch_timestamp_ms: u64,
+    /// The durable watermark.
+    #[prost(uint64, tag = "3")]
+    pub last_global_exec_index: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ServerStatus {
+    #[prost(string, tag = "1")]
+    pub status_message: String,
+    #[prost(uint64, tag = "2")]
+    pub uptime_seconds: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct LastBlockNumber {
+    /// The durable watermark W, 0 before the first block.
+    #[prost(uint64, tag = "1")]
+    pub last_block_number: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct CurrentEpoch {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct EpochStartTimestamp {
+    #[prost(uint64, tag = "1")]
+    pub timestamp_ms: u64,
+}
+
+/// The epoch that the executor is in after an [`AdvanceEpoch`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct AdvanceEpochResponse {
+    #[prost(uint64, tag = "1")]
+    pub new_epoch: u64,
+    #[prost(uint64, tag = "2")]
+    pub epoch_start_timestamp_ms: u64,
+}
+
+/// Everything a node needs to start in an epoch.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct EpochBoundaryData {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "2")]
+    pub epoch_start_timestamp_ms: u64,
+    /// The epoch's base: GEI of the last commit of the epoch before.
+    #[prost(uint64, tag = "3")]
+    pub boundary_block: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub validators: Vec<ValidatorInfo>,
+}
+
+/// A prefix of the range that was asked for, as long as fits a frame.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct BlocksRange {
+    #[prost(message, repeated, tag = "1")]
+    pub blocks: Vec<CommittedEpochData>,
+}
+
+impl Request {
+    /// What the request asks for, as events name it.
+    #[must_use]
+    pub const fn kind(&self) -> RpcKind {
+        match &self.payload {
+            Some(RequestPayload::GetActiveValidators(_)) => RpcKind::GetActiveValidators,
+            Some(RequestPayload::GetValidatorsAtBlock(_)) => RpcKind::GetValidatorsAtBlock,
+            Some(RequestPayload::GetLastBlockNumber(_)) => RpcKind::GetLastBlockNumber,
+            Some(RequestPayload::GetCurrentEpoch(_)) => RpcKind::GetCurrentEpoch,
+            Some(RequestPayload::GetEpochStartTimestamp(_)) => RpcKind::GetEpochStartTimestamp,
+            Some(RequestPayload::AdvanceEpoch(_)) => RpcKind::AdvanceEpoch,
+            Some(RequestPayload::GetEpochBoundaryData(_)) => RpcKind::GetEpochBoundaryData,
+            Some(RequestPayload::GetBlocksRange(_)) => RpcKind::GetBlocksRange,
+            Some(RequestPayload::Block(_) | RequestPayload::Status(_)) | None => RpcKind::Unknown,
+        }
+    }
+}
+
+impl From<RequestPayload> for Request {
+    fn from(payload: RequestPayload) -> Self {
+        Self {
+            payload: Some(payload),
+        }
+    }
+}
+
+impl From<ResponsePayload> for Response {
+    fn from(payload: ResponsePayload) -> Self {
+        Self {
+            payload: Some(payload),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that Go's encoder writes for these messages.
+    #[test]
+    fn field_numbers_are_those_of_the_contract() {
+        let block = CommittedEpochData {
+            blocks: vec![CommittedBlock {
+                epoch: 1,
+                height: 2,
+                transactions: vec![TransactionExe {
+                    digest: Bytes::from_static(b"tx"),
+                    worker_id: 3,
+                }],
+            }],
+            global_exec_index: 300,
+            commit_index: 2,
+            epoch: 1,
+            commit_timestamp_ms: 5,
+            leader_author_index: 6,
+            leader_address: Bytes::from_static(&[7]),
+        };
+        let expected = [
+            0x0a, 12, 0x08, 1, 0x10, 2, 0x1a, 6, 0x0a, 2, b't', b'x', 0x10, 3, // blocks
+            0x10, 0xac, 2, 0x18, 2, 0x20, 1, 0x28, 5, 0x30, 6, 0x3a, 1, 7,
+        ];
+        assert_eq!(block.encode_to_vec(), expected);
+        assert_eq!(CommittedEpochData::decode(&expected[..]).unwrap(), block);
+
+        let range = Request::from(RequestPayload::GetBlocksRange(GetBlocksRange {
+            from: 1,
+            to: 2,
+        }));
+        assert_eq!(range.encode_to_vec(), [0xaa, 1, 4, 0x08, 1, 0x10, 2]);
+        let watermark = Response::from(ResponsePayload::LastBlockNumber(LastBlockNumber {
+            last_block_number: 0,
+        }));
+        assert_eq!(
+            watermark.encode_to_vec(),
+            [0x2a, 0],
+            "zero is said, not left out"
+        );
+    }
+
+    #[test]
+    fn a_request_of_a_later_version_is_unknown_not_undecodable() {
+        let later = Request::decode(&[0xf2, 1, 0][..]).unwrap();
+        assert_eq!(later.kind(), RpcKind::Unknown);
+        let status = Request::from(RequestPayload::Status(StatusRequest {}));
+        assert_eq!(status.kind(), RpcKind::Unknown);
+    }
+}
