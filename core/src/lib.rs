@@ -6,19 +6,27 @@
 //! | room | is |
 //! |---|---|
 //! | [`types`] | indexes, digests, blocks, commits, committees, transactions |
+//! | [`config`] | the configuration of a node, every limit and time |
 //! | [`env`] | the one door to the world |
+//! | [`ingest`] | transactions on their way into blocks |
 //! | [`dag`] | the blocks of one epoch, those that wait for others, what a new one is built on (pure) |
 //! | [`commit`] | leaders, the commit rule, the linearizer: from the DAG to the commit log (pure) |
 //! | [`store`] | durable storage, the commit log |
-//! | [`executor`] | messages and framing between node and executor |
+//! | [`consensus`] | the async shell around the pure rooms: proposing, subscriptions, fetching, catching up |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
+//! | [`executor`] | messages and framing between node and executor, the RPC client |
+//! | [`node`] | wires the rooms |
 //!
 //! Decisions are plain functions over plain data; async code moves bytes and calls them.
 
 pub mod commit;
+pub mod config;
+pub mod consensus;
 pub mod dag;
 pub mod delivery;
 pub mod env;
 pub mod executor;
+pub mod ingest;
+pub mod node;
 pub mod store;
 pub mod types;

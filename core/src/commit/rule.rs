@@ -106,7 +106,14 @@ impl CommitRule {
             .take_while(move |slot| *slot > last_decided)
     }
 
-    fn block_slot(&self, slot: LeaderSlot) -> Slot {
+    /// Where the leader of a round's every slot puts its block.
+    pub fn leaders(&self, round: Round) -> impl Iterator<Item = Slot> {
+        (0..self.leaders_per_round).map(move |offset| self.block_slot(LeaderSlot { round, offset }))
+    }
+
+    /// Where the leader of `slot` puts its block.
+    #[must_use]
+    pub fn block_slot(&self, slot: LeaderSlot) -> Slot {
         Slot {
             round: slot.round,
             author: self.schedule.leader(slot.round, slot.offset),

@@ -4,13 +4,11 @@
 //! never more at once than a batch, never more than the window has room for.
 
 use super::{
-    Delivery,
-    number,
+    Delivery, DeliveryError, Numbered, number,
     window::pauses_proposals,
 };
 use crate::{
     env::{CrashPoint, NodeEvent},
-    store::StoreError,
     types::CommitIndex,
 };
 use tracing::error;
@@ -19,8 +17,8 @@ impl Delivery {
     /// Loads for ever.
     ///
     /// # Errors
-    /// If the store fails.
-    pub(super) async fn load(&self) -> Result<(), StoreError> {
+    /// If the store fails or a block fits into no frame.
+    pub(super) async fn load(&self) -> Result<(), DeliveryError> {
         let mut tip = self.log.tip();
         loop {
             let loaded = self.load_batch().await?;
@@ -35,7 +33,7 @@ impl Delivery {
     }
 
     /// Loads one batch if there is anything to load and room for it.
-    async fn load_batch(&self) -> Result<bool, StoreError> {
+    async fn load_batch(&self) -> Result<bool, DeliveryError> {
         let (next, room) = {
             let window = self.window();
             (window.next_to_load(), window.room())
@@ -52,10 +50,15 @@ impl Delivery {
             self.update_pressure();
             return Ok(false);
         }
-        let blocks: Vec<_> = batch
+        let blocks: Vec<Numbered> = batch
             .iter()
-            .map(|sub_dag| number(sub_dag, self.base, &self.committee))
-            .collect();
+            .map(|sub_dag| {
+                number(sub_dag, self.base, &self.committee).map_err(|source| {
+                    let commit = sub_dag.reference;
+                    DeliveryError::TooLarge { commit, source }
+                })
+            })
+            .collect::<Result<_, _>>()?;
         let (len, capacity, last) = {
             let mut window = self.window();
             for block in blocks {

@@ -22,11 +22,12 @@ pub use window::{Learned, Window, pauses_proposals};
 use crate::{
     config::DeliveryParameters,
     env::{Address, Env},
-    executor::ExecutorClient,
+    executor::{ExecutorClient, framing::FrameError},
     store::StoreError,
-    types::{Committee, EpochBase, GlobalExecIndex},
+    types::{CommitRef, Committee, EpochBase, GlobalExecIndex},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
 /// Delivers one epoch's commit log to one executor.
@@ -92,8 +93,8 @@ impl Delivery {
     /// Delivers until the store fails; sockets and executors that fail are tried again for ever.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn run(&self) -> Result<(), StoreError> {
+    /// The store's, or a block that no frame can hold.
+    pub async fn run(&self) -> Result<(), DeliveryError> {
         tokio::select! {
             biased;
             loaded = self.load() => loaded,
@@ -106,4 +107,16 @@ impl Delivery {
         // A panic while the window is locked ends the process; the window itself is never half changed.
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why delivery ended. None of these can be survived by going on.
+#[derive(Debug, Error)]
+pub enum DeliveryError {
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    #[error("commit {commit} cannot be delivered: {source}")]
+    TooLarge {
+        commit: CommitRef,
+        source: FrameError,
+    },
 }

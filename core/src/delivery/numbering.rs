@@ -1,11 +1,13 @@
 //! From a sub-DAG to the block that the executor gets: its GEI, and its transactions in the one order (contract §3).
 
 use crate::{
-    executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
+    executor::{
+        framing::{FrameError, Framing},
+        wire::{CommittedBlock, CommittedEpochData, TransactionExe},
+    },
     types::{CommitRef, Committee, Epoch, EpochBase, GlobalExecIndex, SubDag},
 };
 use bytes::Bytes;
-use prost::Message;
 use std::collections::BTreeSet;
 
 /// A commit as it goes to the block stream.
@@ -14,16 +16,22 @@ pub struct Numbered {
     pub gei: GlobalExecIndex,
     pub epoch: Epoch,
     pub commit: CommitRef,
-    /// An encoded [`CommittedEpochData`], not framed yet.
-    pub body: Bytes,
+    /// A framed [`CommittedEpochData`].
+    pub frame: Bytes,
 }
 
 /// Numbers a commit and writes out the block.
 ///
 /// Transactions are ordered by (block order in the sub-DAG, then hash); a hash that occurs twice is delivered once.
 /// Empty commits become empty blocks: every commit takes one GEI.
-#[must_use]
-pub fn number(sub_dag: &SubDag, base: EpochBase, committee: &Committee) -> Numbered {
+///
+/// # Errors
+/// If the block is larger than the stream's frame limit.
+pub fn number(
+    sub_dag: &SubDag,
+    base: EpochBase,
+    committee: &Committee,
+) -> Result<Numbered, FrameError> {
     let commit = &sub_dag.commit;
     let gei = base.gei(commit.index);
     let mut seen = BTreeSet::new();
@@ -55,10 +63,10 @@ pub fn number(sub_dag: &SubDag, base: EpochBase, committee: &Committee) -> Numbe
         leader_author_index: u32::from(commit.leader.author.0),
         leader_address: Bytes::copy_from_slice(&leader.address),
     };
-    Numbered {
+    Ok(Numbered {
         gei,
         epoch: commit.epoch,
         commit: sub_dag.reference,
-        body: data.encode_to_vec().into(),
-    }
+        frame: Framing::BLOCK_STREAM.encode(&data)?,
+    })
 }

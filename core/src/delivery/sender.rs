@@ -9,8 +9,7 @@ use crate::{
 };
 use std::{io, time::Duration};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::warn;
+use tokio::io::AsyncReadExt;
 
 /// Why a connection of the block stream ended. Each is followed by another attempt.
 #[derive(Debug, Error)]
@@ -41,12 +40,8 @@ impl Delivery {
                 Ok(stream) => self.stream(connection, stream).await,
                 Err(end) => end,
             };
-            if !matches!(end, StreamEnd::Connect(_)) || connection == 1 {
-                let reason = end.to_string();
-                self.env.emit(NodeEvent::StreamLost { connection, reason });
-            } else {
-                warn!(target: "[SEQUENTIAL-BUFFER]", connection, %end, "block stream");
-            }
+            let reason = end.to_string();
+            self.env.emit(NodeEvent::StreamLost { connection, reason });
             if self.sent_on_connection() > connected_before {
                 backoff_ms = self.parameters.reconnect_min_ms;
             }
@@ -120,11 +115,7 @@ impl Delivery {
         block: &Numbered,
     ) -> Result<(), StreamEnd> {
         let timeout_ms = self.parameters.write_timeout_ms;
-        let frame = framing::encode_stream_frame(&block.body);
-        let write = async {
-            writer.write_all(&frame).await?;
-            writer.flush().await
-        };
+        let write = framing::write_frame(writer, &block.frame);
         match tokio::time::timeout(Duration::from_millis(timeout_ms), write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(StreamEnd::Write(e)),

@@ -3,5 +3,10 @@
 //! [`wire`] and [`framing`] are the interface of contract §2 and §3, used by both sides; [`validators`] turns what
 //! the executor says about validators into a committee's members; [`bind`] takes over the path of a dead process.
 
+mod advice;
+mod client;
 pub mod framing;
 pub mod wire;
+
+pub use advice::socket_advice;
+pub use client::{ExecutorClient, RpcError};

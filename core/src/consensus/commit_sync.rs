@@ -1,0 +1,174 @@
+//! Catching up by certified commits, for a node that is further behind than fetching ancestors should reach.
+//!
+//! A range of commits is a chain of digests, so 2f+1 votes for the last one certify all of them. Its blocks are named
+//! by digest in the commits; nothing else about them needs to be believed.
+
+use super::{
+    peer::Peer,
+    protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
+    shared::{Command, Shared},
+    votes::certified,
+};
+use crate::types::{BlockRef, Commit, CommitDigest, CommitIndex, SubDag, VerifiedBlock};
+use bytes::Bytes;
+use rand_core::Rng;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+use tracing::debug;
+
+/// Catches up whenever it is needed, for ever.
+pub(super) async fn catch_up(shared: Arc<Shared>) {
+    if shared.peers.is_empty() {
+        return;
+    }
+    let mut random = shared.env.entropy.stream("consensus/commit-sync");
+    let mut progress = shared.progress.clone();
+    loop {
+        let (last, quorum) = {
+            let progress = progress.borrow_and_update();
+            (progress.last_commit, progress.quorum_commit)
+        };
+        if quorum.0.saturating_sub(last.0) <= shared.parameters.commit_sync_threshold {
+            if progress.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
+        match fetch_range(&shared, peer, last, quorum).await {
+            Ok(sub_dags) => {
+                let (stored, on_stored) = oneshot::channel();
+                if shared
+                    .commands
+                    .send(Command::Commits(sub_dags, stored))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+                // Closed instead of answered if the core went on by itself meanwhile: look again either way.
+                let _ = on_stored.await;
+            }
+            Err(reason) => {
+                debug!(peer = %peer.index, %reason, "fetching commits");
+                let wait_ms = shared.parameters.peer_retry_min_ms;
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            }
+        }
+    }
+}
+
+async fn fetch_range(
+    shared: &Shared,
+    peer: &Peer,
+    last: CommitIndex,
+    to: CommitIndex,
+) -> Result<Vec<SubDag>, String> {
+    let from = last.next();
+    let request = PeerRequest::Commits { from, to };
+    let response = peer.ask(shared, &request).await.map_err(|e| e.to_string())?;
+    let PeerResponse::Commits { commits, voters } = response else {
+        return Err("answered another question".to_owned());
+    };
+    let voters = shared.verify(peer.index, voters);
+    let previous = match shared.store.commit(last).map_err(|e| e.to_string())? {
+        Some(commit) => commit.reference().digest,
+        None => CommitDigest::default(),
+    };
+    let commits = check_chain(from, previous, &commits)?;
+    let Some(newest) = commits.last() else {
+        return Err("has no certified commits of this range".to_owned());
+    };
+    if !certified(newest.reference(), &voters, &shared.committee) {
+        return Err(format!("sent no quorum of votes for {}", newest.reference()));
+    }
+    let mut blocks = fetch_blocks(shared, peer, &commits).await?;
+    commits
+        .into_iter()
+        .map(|commit| assemble(commit, &mut blocks))
+        .collect()
+}
+
+/// Decodes commits and checks that they follow one another from `from` on, the first after `previous`.
+fn check_chain(
+    from: CommitIndex,
+    mut previous: CommitDigest,
+    encoded: &[Bytes],
+) -> Result<Vec<Commit>, String> {
+    let mut commits: Vec<Commit> = Vec::with_capacity(encoded.len());
+    let mut expected = from;
+    for bytes in encoded {
+        let commit = Commit::decode(bytes).map_err(|e| e.to_string())?;
+        if commit.index != expected || commit.previous != previous {
+            return Err(format!(
+                "sent commit {} after {previous}, expected {expected} after {previous}",
+                commit.index
+            ));
+        }
+        previous = commit.reference().digest;
+        expected = expected.next();
+        commits.push(commit);
+    }
+    Ok(commits)
+}
+
+async fn fetch_blocks(
+    shared: &Shared,
+    peer: &Peer,
+    commits: &[Commit],
+) -> Result<BTreeMap<BlockRef, VerifiedBlock>, String> {
+    let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
+    let stored = shared.store.blocks(&named).map_err(|e| e.to_string())?;
+    let mut found: BTreeMap<_, _> = stored
+        .into_iter()
+        .flatten()
+        .map(|block| (block.reference(), block))
+        .collect();
+    loop {
+        let wanted: Vec<_> = named
+            .iter()
+            .filter(|reference| !found.contains_key(reference))
+            .take(MAX_BLOCKS_PER_REQUEST)
+            .copied()
+            .collect();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let response = peer
+            .ask(shared, &PeerRequest::Blocks(wanted.clone()))
+            .await
+            .map_err(|e| e.to_string())?;
+        let PeerResponse::Blocks(blocks) = response else {
+            return Err("answered another question".to_owned());
+        };
+        let before = found.len();
+        for block in shared.verify(peer.index, blocks) {
+            if wanted.contains(&block.reference()) {
+                found.insert(block.reference(), block);
+            }
+        }
+        if found.len() == before {
+            return Err(format!("has none of {} committed blocks", wanted.len()));
+        }
+    }
+}
+
+fn assemble(
+    commit: Commit,
+    blocks: &mut BTreeMap<BlockRef, VerifiedBlock>,
+) -> Result<SubDag, String> {
+    let of_commit = commit
+        .blocks
+        .iter()
+        .map(|reference| {
+            blocks
+                .remove(reference)
+                .ok_or_else(|| format!("{reference} is committed twice"))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(SubDag {
+        reference: commit.reference(),
+        commit,
+        blocks: of_commit,
+    })
+}

@@ -1,0 +1,355 @@
+//! The core: one authority's view of the DAG, what it decides from it and what it proposes. Synchronous and without
+//! I/O; time comes in as a parameter, and what has to be stored comes out as a [`Step`].
+
+use super::{
+    proposer::{ProposalDecision, ProposalView, decide},
+    votes::CommitVotes,
+};
+use crate::{
+    commit::{AdoptError, CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer},
+    config::ConsensusParameters,
+    dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
+    env::{CommitOrigin, NodeEvent},
+    ingest::Pool,
+    store::{ConsensusStore, StoreError},
+    types::{
+        AuthorityIndex, Block, BlockRef, Commit, CommitIndex, CommitRef, Committee, KeyPair, Round,
+        SubDag, TimestampMs, VerifiedBlock,
+    },
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// Votes for commits in one block. More than this many commits between two own blocks happen only while catching
+/// up, when others have voted for them already.
+const MAX_COMMIT_VOTES: usize = 100;
+
+/// What must be stored, in this order, before anything of it is told to anyone.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Newly accepted blocks, ancestors first, own ones included.
+    pub blocks: Vec<VerifiedBlock>,
+    /// The own block among them, if one was made.
+    pub own: Option<VerifiedBlock>,
+    /// New commits in order.
+    pub commits: Vec<(SubDag, CommitOrigin)>,
+    /// What happened besides.
+    pub events: Vec<NodeEvent>,
+}
+
+impl Step {
+    /// Whether there is nothing to store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.commits.is_empty()
+    }
+}
+
+/// One authority in one epoch.
+pub struct Core {
+    own: AuthorityIndex,
+    keys: KeyPair,
+    committee: Arc<Committee>,
+    parameters: ConsensusParameters,
+    dag: Dag,
+    manager: BlockManager,
+    clock: ThresholdClock,
+    rule: CommitRule,
+    linearizer: Linearizer,
+    last_decided: LeaderSlot,
+    votes: CommitVotes,
+    /// Commits since the last own block.
+    unvoted: Vec<CommitRef>,
+    pool: Pool,
+    own_round: Round,
+    own_round_known: bool,
+    round_entered: Duration,
+    last_proposed: Option<Duration>,
+    step: Step,
+}
+
+impl Core {
+    /// The state that the store holds: DAG, last commit and own last block.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn recover(
+        own: AuthorityIndex,
+        keys: KeyPair,
+        committee: Arc<Committee>,
+        parameters: ConsensusParameters,
+        pool: Pool,
+        store: &ConsensusStore,
+    ) -> Result<Self, StoreError> {
+        let mut dag = Dag::new(committee.clone(), parameters.gc_depth_rounds);
+        let commits = last_commits(store, |leader| dag.gc_round_for(leader))?;
+        let linearizer = Linearizer::recover(committee.clone(), &mut dag, &commits);
+        let rule = CommitRule::new(
+            LeaderSchedule::new(committee.clone()),
+            parameters.leaders_per_round,
+        );
+        let manager = BlockManager::new(&committee, parameters.max_suspended_per_author);
+        let mut core = Self {
+            own,
+            keys,
+            clock: ThresholdClock::new(committee.clone()),
+            votes: CommitVotes::new(committee.clone()),
+            committee,
+            parameters,
+            dag,
+            manager,
+            rule,
+            linearizer,
+            last_decided: LeaderSlot::GENESIS,
+            unvoted: vec![],
+            pool,
+            own_round: Round(0),
+            own_round_known: false,
+            round_entered: Duration::ZERO,
+            last_proposed: None,
+            step: Step::default(),
+        };
+        core.resume_deciding_after_last_commit();
+        let blocks = store.blocks_from_round(core.dag.gc_round().next())?;
+        let recovered = core.manager.accept(&mut core.dag, blocks);
+        for block in &recovered.accepted {
+            core.clock.observe(&block.reference());
+            core.votes.observe(block);
+        }
+        if let Some(newest) = store.newest_block_of(own)? {
+            core.own_round = newest.round;
+        }
+        Ok(core)
+    }
+
+    /// Takes in verified blocks of others, in any order, as often as they come.
+    pub fn receive(&mut self, blocks: Vec<VerifiedBlock>, now: Duration) {
+        let mut admitted = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            self.votes.observe(&block);
+            let (gc_round, clock_round) = (self.dag.gc_round(), self.clock.round());
+            let ahead = self.parameters.max_rounds_ahead;
+            if admission(block.round, gc_round, clock_round, ahead).is_ok() {
+                admitted.push(block);
+            }
+        }
+        let result = self.manager.accept(&mut self.dag, admitted);
+        if !result.missing.is_empty() {
+            let count = u32::try_from(result.missing.len()).unwrap_or(u32::MAX);
+            self.step.events.push(NodeEvent::AncestorsMissing { count });
+        }
+        self.take_accepted(result.accepted, now);
+        self.commit(now);
+    }
+
+    /// Continues the commit sequence with commits that a quorum certified.
+    ///
+    /// # Errors
+    /// If they are not the next ones or not of this sequence; those before the bad one are taken.
+    pub fn adopt(&mut self, sub_dags: Vec<SubDag>, now: Duration) -> Result<(), AdoptError> {
+        let mut outcome = Ok(());
+        for sub_dag in sub_dags {
+            match self.linearizer.adopt(&mut self.dag, &sub_dag) {
+                Ok(added) => {
+                    self.take_accepted(added, now);
+                    self.unvoted.push(sub_dag.reference);
+                    self.step.commits.push((sub_dag, CommitOrigin::Certified));
+                }
+                Err(e) => {
+                    outcome = Err(e);
+                    break;
+                }
+            }
+        }
+        self.resume_deciding_after_last_commit();
+        let released = self.manager.release(&mut self.dag);
+        self.take_accepted(released, now);
+        self.commit(now);
+        outcome
+    }
+
+    /// Peers have said what the highest round is that this authority signed.
+    pub fn learn_own_round(&mut self, round: Round) {
+        self.own_round = self.own_round.max(round);
+        self.own_round_known = true;
+    }
+
+    /// Makes own blocks as long as one is due. Returns when to ask again if only time is missing.
+    pub fn propose(
+        &mut self,
+        now: Duration,
+        timestamp_ms: TimestampMs,
+        paused: bool,
+    ) -> Option<Duration> {
+        loop {
+            match decide(&self.proposal_view(now, paused)) {
+                ProposalDecision::Wait => return None,
+                ProposalDecision::WaitUntil(time) => return Some(time),
+                ProposalDecision::Propose => {}
+            }
+            let round = self.clock.round();
+            let ancestors = ancestors_for(&self.dag, self.own, round)?;
+            let block = Block {
+                epoch: self.committee.epoch(),
+                round,
+                author: self.own,
+                timestamp_ms,
+                ancestors,
+                transactions: self.pool.take(self.parameters.max_block_bytes),
+                commit_votes: self.take_votes(),
+                end_of_epoch: false,
+            }
+            .sign(&self.keys);
+            self.own_round = round;
+            self.last_proposed = Some(now);
+            self.step.own = Some(block.clone());
+            let accepted = self.manager.accept(&mut self.dag, vec![block]).accepted;
+            self.take_accepted(accepted, now);
+            self.commit(now);
+        }
+    }
+
+    /// What came up since the last call.
+    pub fn take_step(&mut self) -> Step {
+        std::mem::take(&mut self.step)
+    }
+
+    /// Ancestors that are wanted and not on their way.
+    #[must_use]
+    pub fn missing(&self) -> BTreeSet<BlockRef> {
+        self.manager.missing().collect()
+    }
+
+    #[must_use]
+    pub fn last_commit(&self) -> Option<CommitRef> {
+        self.linearizer.last_commit()
+    }
+
+    /// The last commit that 2f+1 stake is known to have.
+    #[must_use]
+    pub const fn quorum_commit(&self) -> CommitIndex {
+        self.votes.quorum()
+    }
+
+    #[must_use]
+    pub const fn own_round(&self) -> Round {
+        self.own_round
+    }
+
+    #[must_use]
+    pub const fn highest_round(&self) -> Round {
+        self.dag.highest_round()
+    }
+
+    /// From where on `author`'s blocks are wanted: above its newest that is here, or above what can still matter.
+    #[must_use]
+    pub fn wanted_after(&self, author: AuthorityIndex) -> Round {
+        self.dag.newest_of(author).round.max(self.dag.gc_round())
+    }
+
+    fn take_accepted(&mut self, accepted: Vec<VerifiedBlock>, now: Duration) {
+        for block in accepted {
+            let reference = block.reference();
+            if self.clock.observe(&reference).is_some() {
+                self.round_entered = now;
+            }
+            let slot = reference.slot();
+            if self.dag.blocks_at_slot(slot).nth(1).is_some() {
+                self.step.events.push(NodeEvent::Equivocation { slot });
+            }
+            self.step.blocks.push(block);
+        }
+    }
+
+    fn commit(&mut self, now: Duration) {
+        loop {
+            let decisions = self.rule.decide(&self.dag, self.last_decided);
+            let Some(last) = decisions.last() else { return };
+            self.last_decided = last.slot();
+            let mut leaders = vec![];
+            let mut origins = vec![];
+            for decision in decisions {
+                match decision {
+                    Decision::Commit { leader, direct, .. } => {
+                        leaders.push(leader);
+                        origins.push(if direct {
+                            CommitOrigin::Direct
+                        } else {
+                            CommitOrigin::Indirect
+                        });
+                    }
+                    Decision::Skip { slot, .. } => {
+                        let slot = self.rule.block_slot(slot);
+                        self.step.events.push(NodeEvent::LeaderSkipped { slot });
+                    }
+                }
+            }
+            let sub_dags = self.linearizer.linearize(&mut self.dag, leaders);
+            self.unvoted
+                .extend(sub_dags.iter().map(|sub_dag| sub_dag.reference));
+            self.step.commits.extend(sub_dags.into_iter().zip(origins));
+            // Garbage collection moved on: blocks may have stopped waiting, and a new decision may follow from them.
+            let released = self.manager.release(&mut self.dag);
+            if released.is_empty() {
+                return;
+            }
+            self.take_accepted(released, now);
+        }
+    }
+
+    fn take_votes(&mut self) -> Vec<CommitRef> {
+        let surplus = self.unvoted.len().saturating_sub(MAX_COMMIT_VOTES);
+        self.unvoted.drain(..surplus);
+        std::mem::take(&mut self.unvoted)
+    }
+
+    fn proposal_view(&self, now: Duration, paused: bool) -> ProposalView {
+        let clock_round = self.clock.round();
+        ProposalView {
+            clock_round,
+            own_round: self.own_round,
+            own_round_known: self.own_round_known,
+            paused,
+            leaders_present: self.leaders_present(clock_round.prev()),
+            now,
+            round_entered: self.round_entered,
+            last_proposed: self.last_proposed,
+            min_round_delay: Duration::from_millis(self.parameters.min_round_delay_ms),
+            leader_timeout: Duration::from_millis(self.parameters.leader_timeout_ms),
+        }
+    }
+
+    fn leaders_present(&self, round: Round) -> bool {
+        self.rule
+            .leaders(round)
+            .all(|slot| self.dag.blocks_at_slot(slot).next().is_some())
+    }
+
+    fn resume_deciding_after_last_commit(&mut self) {
+        if let Some(leader) = self.linearizer.last_leader()
+            && let Some(slot) = self.rule.slot_led_by(&leader)
+        {
+            self.last_decided = self.last_decided.max(slot);
+        }
+    }
+}
+
+/// The last stored commits, as many as the linearizer needs to know what is committed above the gc round.
+fn last_commits(
+    store: &ConsensusStore,
+    gc_round_for: impl Fn(Round) -> Round,
+) -> Result<Vec<Commit>, StoreError> {
+    let Some(last) = store.last_commit()? else {
+        return Ok(vec![]);
+    };
+    let gc_round = gc_round_for(last.leader.round);
+    let mut from = last.index;
+    loop {
+        const PAGE: u32 = 64;
+        from = CommitIndex(from.0.saturating_sub(PAGE).max(1));
+        let commits = store.commits(from, last.index)?;
+        let reaches_gc = commits.first().is_some_and(|c| c.leader.round <= gc_round);
+        if reaches_gc || from == CommitIndex(1) {
+            return Ok(commits);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Consensus: the async shell around the pure rooms [`dag`](crate::dag) and [`commit`](crate::commit).
+//!
+//! One task owns the [`Core`]; everything else (peers' subscriptions, fetching, catching up) sends it commands over a
+//! bounded channel. What the core decides is stored and synced **before** anyone hears of it: own blocks before peers,
+//! commits before delivery.
+
+mod commit_sync;
+mod core;
+mod own_blocks;
+mod own_round;
+mod peer;
+mod proposer;
+mod protocol;
+mod server;
+mod shared;
+mod subscriber;
+mod synchronizer;
+mod votes;
+
+pub use self::core::{Core, Step};
+pub use proposer::{ProposalDecision, ProposalView, decide};
+pub use votes::{CommitVotes, certified};
+
+use crate::{
+    config::ConsensusParameters,
+    delivery::CommitLog,
+    env::{Address, AddressError, BoxListener, CrashPoint, Env, NodeEvent},
+    ingest::Pool,
+    store::{ConsensusStore, Durability, StoreError},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Committee, EpochBase, KeyPair},
+};
+use own_blocks::OwnBlocks;
+use peer::Peer;
+use shared::{Command, Progress, Shared, Tasks};
+use std::{collections::BTreeSet, sync::Arc};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+/// Commands that wait for the core at most.
+const COMMAND_CAPACITY: usize = 256;
+
+/// Commands taken in before what they led to is stored.
+const COMMANDS_PER_STEP: usize = 64;
+
+/// What consensus is built from.
+pub struct ConsensusSetup {
+    pub env: Env,
+    pub own: AuthorityIndex,
+    pub keys: KeyPair,
+    pub committee: Arc<Committee>,
+    pub base: EpochBase,
+    pub parameters: ConsensusParameters,
+    pub store: Arc<ConsensusStore>,
+    pub log: Arc<CommitLog>,
+    pub pool: Pool,
+    /// Whether delivery forbids proposing.
+    pub pressure: watch::Receiver<bool>,
+    pub listener: BoxListener,
+}
+
+/// Why consensus ended. None of these can be survived by going on.
+#[derive(Debug, Error)]
+pub enum ConsensusError {
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    #[error("authority {authority} has no usable P2P address: {source}")]
+    PeerAddress {
+        authority: String,
+        source: AddressError,
+    },
+    #[error(
+        "a quorum certified commits that contradict the stored ones: {0}; \
+         more than a third of the stake is faulty, or this store is not of this chain"
+    )]
+    Diverged(#[from] crate::commit::AdoptError),
+}
+
+/// One epoch's consensus.
+pub struct Consensus {
+    core: Core,
+    base: EpochBase,
+    log: Arc<CommitLog>,
+    pressure: watch::Receiver<bool>,
+    commands: mpsc::Receiver<Command>,
+    progress: watch::Sender<Progress>,
+    missing: watch::Sender<BTreeSet<BlockRef>>,
+    started: Instant,
+    shared: Arc<Shared>,
+    listener: Option<BoxListener>,
+}
+
+impl Consensus {
+    /// Recovers the state from the store. Nothing runs yet.
+    ///
+    /// # Errors
+    /// If the store fails or a peer has no address.
+    pub fn recover(setup: ConsensusSetup) -> Result<Self, ConsensusError> {
+        let ConsensusSetup {
+            env,
+            own,
+            committee,
+            parameters,
+            store,
+            ..
+        } = setup;
+        let core = Core::recover(
+            own,
+            setup.keys,
+            committee.clone(),
+            parameters.clone(),
+            setup.pool,
+            &store,
+        )?;
+        env.emit(NodeEvent::Recovered {
+            last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
+            highest_round: core.highest_round(),
+            own_round: core.own_round(),
+        });
+        let peers = committee
+            .authorities()
+            .filter(|(index, _)| *index != own)
+            .map(|(index, authority)| {
+                let address: Address =
+                    authority
+                        .p2p_address
+                        .parse()
+                        .map_err(|source| ConsensusError::PeerAddress {
+                            authority: authority.name.clone(),
+                            source,
+                        })?;
+                Ok(Peer::new(index, address))
+            })
+            .collect::<Result<Vec<_>, ConsensusError>>()?;
+        let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
+        let progress = watch::Sender::new(progress_of(&core, &committee));
+        let missing = watch::Sender::new(BTreeSet::new());
+        let shared = Arc::new(Shared {
+            own_blocks: OwnBlocks::new(own, store.clone(), core.own_round()),
+            env,
+            own,
+            committee,
+            parameters,
+            store,
+            peers,
+            commands: command_sender,
+            progress: progress.subscribe(),
+            missing: missing.subscribe(),
+            tasks: Tasks::default(),
+        });
+        Ok(Self {
+            core,
+            base: setup.base,
+            log: setup.log,
+            pressure: setup.pressure,
+            commands,
+            progress,
+            missing,
+            started: Instant::now(),
+            shared,
+            listener: Some(setup.listener),
+        })
+    }
+
+    /// Takes part until something fails that cannot be survived.
+    ///
+    /// # Errors
+    /// Always: this only ends by failing or by being dropped.
+    pub async fn run(mut self) -> Result<std::convert::Infallible, ConsensusError> {
+        let shared = self.shared.clone();
+        if let Some(listener) = self.listener.take() {
+            shared.spawn(server::serve(shared.clone(), listener));
+        }
+        for position in 0..shared.peers.len() {
+            shared.spawn(subscriber::subscribe(shared.clone(), position));
+        }
+        shared.spawn(synchronizer::synchronize(shared.clone()));
+        shared.spawn(commit_sync::catch_up(shared.clone()));
+        shared.spawn(own_round::learn_own_round(shared.clone()));
+        loop {
+            let due = self.advance().await?;
+            let command = {
+                let timer = async {
+                    match due {
+                        Some(due) => tokio::time::sleep_until(due).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    command = self.commands.recv() => command,
+                    // A sender that is gone has stopped delivering; its last word stands.
+                    Ok(()) = self.pressure.changed() => None,
+                    () = timer => None,
+                }
+            };
+            let mut waiting = vec![];
+            if let Some(command) = command {
+                self.take(command, &mut waiting)?;
+                for _ in 1..COMMANDS_PER_STEP {
+                    let Ok(command) = self.commands.try_recv() else {
+                        break;
+                    };
+                    self.take(command, &mut waiting)?;
+                }
+            }
+            self.persist().await?;
+            for stored in waiting {
+                let _ = stored.send(()); // nobody waits any more: fine
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        command: Command,
+        waiting: &mut Vec<oneshot::Sender<()>>,
+    ) -> Result<(), ConsensusError> {
+        let now = self.started.elapsed();
+        match command {
+            Command::Blocks(blocks) => self.core.receive(blocks, now),
+            Command::OwnRound(round) => {
+                self.core.learn_own_round(round);
+                let round = self.core.own_round();
+                self.shared.env.emit(NodeEvent::OwnRoundLearned { round });
+            }
+            Command::Commits(sub_dags, stored) => {
+                let next = self.core.last_commit().map_or(CommitIndex(0), |c| c.index).next();
+                // The core may have decided some of them by itself meanwhile.
+                let new = sub_dags.into_iter().filter(|s| s.commit.index >= next).collect();
+                self.core.adopt(new, now)?;
+                waiting.push(stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
+    async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
+        let timestamp_ms = self.shared.env.clock.now();
+        let paused = *self.pressure.borrow_and_update();
+        let due = self.core.propose(self.started.elapsed(), timestamp_ms, paused);
+        self.persist().await?;
+        Ok(due.map(|since_start| self.started + since_start))
+    }
+
+    /// Stores and syncs what the core has come up with, then tells those who wait for it.
+    async fn persist(&mut self) -> Result<(), ConsensusError> {
+        let step = self.core.take_step();
+        let env = &self.shared.env;
+        for event in step.events.iter().cloned() {
+            env.emit(event);
+        }
+        if step.blocks.is_empty() && step.commits.is_empty() {
+            self.publish_progress();
+            return Ok(());
+        }
+        env.reach(CrashPoint::NodeBeforeStore).await;
+        let store = &self.shared.store;
+        // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
+        let durability = if step.own.is_some() {
+            Durability::Synced
+        } else {
+            Durability::Buffered
+        };
+        store.write(&step.blocks, &[], durability)?;
+        if let Some(own) = step.own {
+            env.emit(NodeEvent::Proposed {
+                block: own.reference(),
+                transactions: u32::try_from(own.transactions.len()).unwrap_or(u32::MAX),
+                payload_bytes: u32::try_from(own.bytes().len()).unwrap_or(u32::MAX),
+            });
+            self.shared.own_blocks.publish(own);
+        }
+        // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
+        for (sub_dag, origin) in step.commits {
+            let commit = std::slice::from_ref(&sub_dag.commit);
+            store.write(&[], commit, Durability::Synced)?;
+            env.emit(NodeEvent::CommitStored {
+                epoch: sub_dag.commit.epoch,
+                commit: sub_dag.reference,
+                gei: self.base.gei(sub_dag.commit.index),
+                leader: sub_dag.commit.leader,
+                blocks: u32::try_from(sub_dag.blocks.len()).unwrap_or(u32::MAX),
+                origin,
+            });
+            env.reach(CrashPoint::NodeAfterStore).await;
+            self.log.publish(sub_dag);
+        }
+        self.publish_progress();
+        Ok(())
+    }
+
+    fn publish_progress(&self) {
+        let progress = progress_of(&self.core, &self.shared.committee);
+        self.progress.send_if_modified(|old| {
+            let modified = *old != progress;
+            *old = progress;
+            modified
+        });
+        let missing = self.core.missing();
+        self.missing.send_if_modified(|old| {
+            let modified = *old != missing;
+            *old = missing;
+            modified
+        });
+    }
+}
+
+impl Drop for Consensus {
+    fn drop(&mut self) {
+        self.shared.tasks.abort();
+    }
+}
+
+fn progress_of(core: &Core, committee: &Committee) -> Progress {
+    Progress {
+        last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
+        quorum_commit: core.quorum_commit(),
+        wanted_after: committee.indexes().map(|i| core.wanted_after(i)).collect(),
+    }
+}

@@ -1,0 +1,100 @@
+//! What the tasks of consensus share: the environment, the store, the peers, and the way to the core.
+
+use super::{own_blocks::OwnBlocks, peer::Peer};
+use crate::{
+    config::ConsensusParameters,
+    env::{Env, NodeEvent},
+    store::ConsensusStore,
+    types::{AuthorityIndex, BlockRef, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
+};
+use bytes::Bytes;
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
+};
+
+/// What the core is told. The channel is bounded: a core that is busy slows its informants down.
+pub(super) enum Command {
+    /// Verified blocks of others.
+    Blocks(Vec<VerifiedBlock>),
+    /// Certified commits; the reply comes when they are stored.
+    Commits(Vec<SubDag>, oneshot::Sender<()>),
+    /// What peers know of the own blocks.
+    OwnRound(Round),
+}
+
+/// What the core lets others see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub last_commit: CommitIndex,
+    /// The last commit that a quorum has.
+    pub quorum_commit: CommitIndex,
+    /// Per authority, the round above which its blocks are wanted.
+    pub wanted_after: Vec<Round>,
+}
+
+/// Shared by all tasks of one epoch's consensus. Dropping it ends them.
+pub(super) struct Shared {
+    pub env: Env,
+    pub own: AuthorityIndex,
+    pub committee: Arc<Committee>,
+    pub parameters: ConsensusParameters,
+    pub store: Arc<ConsensusStore>,
+    pub own_blocks: OwnBlocks,
+    /// All other authorities, in order.
+    pub peers: Vec<Peer>,
+    pub commands: mpsc::Sender<Command>,
+    pub progress: watch::Receiver<Progress>,
+    pub missing: watch::Receiver<BTreeSet<BlockRef>>,
+    pub tasks: Tasks,
+}
+
+impl Shared {
+    /// Runs a task that ends with this consensus.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Checks blocks that came from `from`. Those that are not to be believed are reported and left out.
+    pub fn verify(&self, from: AuthorityIndex, blocks: Vec<Bytes>) -> Vec<VerifiedBlock> {
+        let scheme = self.parameters.signatures;
+        blocks
+            .into_iter()
+            .filter_map(|bytes| {
+                VerifiedBlock::verify(bytes, &self.committee, scheme)
+                    .map_err(|e| {
+                        self.env.emit(NodeEvent::Rejected {
+                            from: from.0,
+                            reason: e.to_string(),
+                        });
+                    })
+                    .ok()
+            })
+            .collect()
+    }
+}
+
+/// Tasks that are ended together.
+#[derive(Default)]
+pub(super) struct Tasks(Mutex<Vec<AbortHandle>>);
+
+impl Tasks {
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = tokio::spawn(task).abort_handle();
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(handle);
+    }
+
+    /// Ends all of them. Tasks hold what owns this, so dropping alone would not.
+    pub fn abort(&self) {
+        for task in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The node's side of the executor RPC (contract §2): whole exchanges under one timeout, on pooled connections.
+//!
+//! Replies carry no request id, so a connection is only ever reused after its last exchange ended well. One that
+//! timed out or failed is **dropped**: its late reply must never answer a later request (invariant RPC).
+
+use super::{
+    framing::{self, Decoder, FrameError, Framing, ReadError},
+    socket_advice,
+    wire::{
+        EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber, Request,
+        RequestPayload, Response, ResponsePayload,
+    },
+};
+use crate::{
+    config::RpcParameters,
+    env::{Address, BoxStream, Env, NodeEvent, RpcKind},
+    types::{Epoch, GlobalExecIndex},
+};
+use prost::Message;
+use std::{
+    io,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use thiserror::Error;
+
+/// Why a request has no answer.
+#[derive(Debug, Error)]
+pub enum RpcError {
+    #[error("cannot reach the executor at {address}: {}", socket_advice(.source))]
+    Connect { address: Address, source: io::Error },
+    #[error("{kind:?}: no reply from {address} within {timeout_ms} ms; the connection was dropped")]
+    Timeout {
+        kind: RpcKind,
+        address: Address,
+        timeout_ms: u64,
+    },
+    #[error("{kind:?}: the connection to {address} broke: {source}")]
+    Broken {
+        kind: RpcKind,
+        address: Address,
+        source: io::Error,
+    },
+    #[error("{kind:?}: {source}")]
+    Frame { kind: RpcKind, source: FrameError },
+    #[error("{kind:?}: the executor answered with an error: {message}")]
+    Refused { kind: RpcKind, message: String },
+    #[error("{kind:?}: the executor's reply is not one to this request: {found}")]
+    Unexpected { kind: RpcKind, found: String },
+}
+
+struct Connection {
+    number: u64,
+    stream: BoxStream,
+    decoder: Decoder,
+    requests: u64,
+    replies: u64,
+}
+
+/// Asks one executor.
+pub struct ExecutorClient {
+    env: Env,
+    address: Address,
+    parameters: RpcParameters,
+    idle: Mutex<Vec<Connection>>,
+    connections: AtomicU64,
+}
+
+impl ExecutorClient {
+    #[must_use]
+    pub fn new(env: Env, address: Address, parameters: RpcParameters) -> Self {
+        Self {
+            env,
+            address,
+            parameters,
+            idle: Mutex::default(),
+            connections: AtomicU64::new(0),
+        }
+    }
+
+    /// W: the highest GEI whose effects are durable in the executor.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn last_block_number(&self) -> Result<GlobalExecIndex, RpcError> {
+        match self
+            .call(RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}))
+            .await?
+        {
+            ResponsePayload::LastBlockNumber(reply) => Ok(GlobalExecIndex(reply.last_block_number)),
+            other => Err(unexpected(RpcKind::GetLastBlockNumber, &other)),
+        }
+    }
+
+    /// The executor's epoch.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn current_epoch(&self) -> Result<Epoch, RpcError> {
+        match self
+            .call(RequestPayload::GetCurrentEpoch(GetCurrentEpoch {}))
+            .await?
+        {
+            ResponsePayload::CurrentEpoch(reply) => Ok(Epoch(reply.epoch)),
+            other => Err(unexpected(RpcKind::GetCurrentEpoch, &other)),
+        }
+    }
+
+    /// The validators, base and start time of an epoch.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn epoch_boundary_data(&self, epoch: Epoch) -> Result<EpochBoundaryData, RpcError> {
+        let request = RequestPayload::GetEpochBoundaryData(GetEpochBoundaryData { epoch: epoch.0 });
+        match self.call(request).await? {
+            ResponsePayload::EpochBoundaryData(reply) if reply.epoch == epoch.0 => Ok(reply),
+            other => Err(unexpected(RpcKind::GetEpochBoundaryData, &other)),
+        }
+    }
+
+    /// One exchange. A pooled connection that turns out to be dead is replaced once.
+    ///
+    /// # Errors
+    /// If there is no answer, or the answer is an error.
+    pub async fn call(&self, payload: RequestPayload) -> Result<ResponsePayload, RpcError> {
+        let request = Request {
+            payload: Some(payload),
+        };
+        let kind = request.kind();
+        let timeout_ms = self.parameters.timeout_ms;
+        let exchange = tokio::time::timeout(Duration::from_millis(timeout_ms), async {
+            if let Some(pooled) = self.take_idle() {
+                match self.exchange(pooled, &request, kind).await {
+                    Err(RpcError::Broken { .. }) => {}
+                    done => return done,
+                }
+            }
+            self.exchange(self.connect().await?, &request, kind).await
+        });
+        let response = exchange.await.unwrap_or_else(|_| {
+            Err(RpcError::Timeout {
+                kind,
+                address: self.address.clone(),
+                timeout_ms,
+            })
+        })?;
+        match response.payload {
+            Some(ResponsePayload::Error(message)) => Err(RpcError::Refused { kind, message }),
+            Some(payload) => Ok(payload),
+            None => Err(RpcError::Unexpected {
+                kind,
+                found: "an empty response".to_owned(),
+            }),
+        }
+    }
+
+    /// Sends and reads on this connection, which goes back to the pool only if both went well. Dropping this future
+    /// drops the connection.
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        request: &Request,
+        kind: RpcKind,
+    ) -> Result<Response, RpcError> {
+        let number = connection.number;
+        connection.requests += 1;
+        let sent = connection.requests;
+        self.env.emit(NodeEvent::RpcSent {
+            connection: number,
+            request: sent,
+            kind,
+        });
+        let result = self.transfer(&mut connection, request, kind).await;
+        match &result {
+            Ok(_) => {
+                connection.replies += 1;
+                self.env.emit(NodeEvent::RpcAnswered {
+                    connection: number,
+                    request: sent,
+                    reply: connection.replies,
+                    kind,
+                });
+                self.put_idle(connection);
+            }
+            Err(e) => self.env.emit(NodeEvent::RpcFailed {
+                connection: number,
+                kind,
+                reason: e.to_string(),
+            }),
+        }
+        result
+    }
+
+    async fn transfer(
+        &self,
+        connection: &mut Connection,
+        request: &Request,
+        kind: RpcKind,
+    ) -> Result<Response, RpcError> {
+        let broken = |source| RpcError::Broken {
+            kind,
+            address: self.address.clone(),
+            source,
+        };
+        let frame = Framing::RPC
+            .encode(request)
+            .map_err(|source| RpcError::Frame { kind, source })?;
+        framing::write_frame(&mut connection.stream, &frame)
+            .await
+            .map_err(broken)?;
+        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Err(ReadError::Io(source)) => return Err(broken(source)),
+            Err(ReadError::Frame(source)) => return Err(RpcError::Frame { kind, source }),
+        };
+        Response::decode(body).map_err(|e| RpcError::Unexpected {
+            kind,
+            found: e.to_string(),
+        })
+    }
+
+    async fn connect(&self) -> Result<Connection, RpcError> {
+        let mut attempt = 1;
+        let stream = loop {
+            match self.env.network.connect(&self.address).await {
+                Ok(stream) => break stream,
+                Err(source) if attempt >= self.parameters.connect_attempts => {
+                    let address = self.address.clone();
+                    return Err(RpcError::Connect { address, source });
+                }
+                Err(_) => attempt += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(self.parameters.connect_retry_ms)).await;
+        };
+        Ok(Connection {
+            number: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
+            stream,
+            decoder: Decoder::new(Framing::RPC),
+            requests: 0,
+            replies: 0,
+        })
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+
+    fn put_idle(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.parameters.pool_size {
+            idle.push(connection);
+        }
+    }
+}
+
+fn unexpected(kind: RpcKind, found: &ResponsePayload) -> RpcError {
+    let mut found = format!("{found:?}");
+    found.truncate(found.floor_char_boundary(200));
+    RpcError::Unexpected { kind, found }
+}

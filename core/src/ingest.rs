@@ -1,0 +1,103 @@
+//! Transactions on their way into blocks: a bounded pool that the proposer drains.
+
+use crate::types::Transaction;
+use std::collections::VecDeque;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// Takes transactions in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Submitter(mpsc::Sender<Transaction>);
+
+/// Why a transaction was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    #[error("the transaction pool is full: the node proposes more slowly than clients send, try again")]
+    Full,
+    #[error("the node is stopping")]
+    Stopped,
+}
+
+/// What the proposer drains.
+#[derive(Debug)]
+pub struct Pool {
+    incoming: mpsc::Receiver<Transaction>,
+    /// Taken from the channel, but too large for the block that was being filled.
+    held_back: VecDeque<Transaction>,
+}
+
+/// A pool of at most `capacity` transactions.
+#[must_use]
+pub fn pool(capacity: usize) -> (Submitter, Pool) {
+    let (sender, incoming) = mpsc::channel(capacity.max(1));
+    let pool = Pool {
+        incoming,
+        held_back: VecDeque::new(),
+    };
+    (Submitter(sender), pool)
+}
+
+impl Submitter {
+    /// Hands one transaction to the proposer. It lives in memory only until a block with it is stored.
+    ///
+    /// # Errors
+    /// If it was not taken.
+    pub fn submit(&self, transaction: Transaction) -> Result<(), SubmitError> {
+        self.0.try_send(transaction).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Full,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
+        })
+    }
+}
+
+impl Pool {
+    /// The next transactions in order, as many as fit into `max_bytes`. One that is larger than that alone is taken
+    /// alone, so that it blocks nobody.
+    pub fn take(&mut self, max_bytes: usize) -> Vec<Transaction> {
+        let mut taken = vec![];
+        let mut bytes = 0;
+        while let Some(next) = self
+            .held_back
+            .pop_front()
+            .or_else(|| self.incoming.try_recv().ok())
+        {
+            bytes += next.0.len();
+            if bytes > max_bytes && !taken.is_empty() {
+                self.held_back.push_front(next);
+                break;
+            }
+            taken.push(next);
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(bytes: usize) -> Transaction {
+        Transaction(vec![7; bytes].into())
+    }
+
+    #[test]
+    fn blocks_are_filled_in_order_and_nothing_is_lost() {
+        let (submitter, mut pool) = pool(8);
+        for bytes in [3, 4, 5, 20, 1] {
+            submitter.submit(transaction(bytes)).unwrap();
+        }
+        let lengths = |taken: Vec<Transaction>| taken.iter().map(|t| t.0.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(pool.take(10)), [3, 4]);
+        assert_eq!(lengths(pool.take(10)), [5]);
+        assert_eq!(lengths(pool.take(10)), [20]);
+        assert_eq!(lengths(pool.take(10)), [1]);
+        assert_eq!(lengths(pool.take(10)), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_full_pool_says_so() {
+        let (submitter, _pool) = pool(1);
+        assert_eq!(submitter.submit(transaction(1)), Ok(()));
+        assert_eq!(submitter.submit(transaction(1)), Err(SubmitError::Full));
+    }
+}

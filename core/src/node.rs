@@ -1,0 +1,222 @@
+//! The node: wires the rooms, in the order of contract §6. The only room that knows them all.
+
+use crate::{
+    config::{NodeConfig, StartPolicy},
+    consensus::{Consensus, ConsensusError, ConsensusSetup},
+    delivery::{
+        CommitLog, Delivery, DeliveryError, DeliverySetup, ExecutorView, ReplayPlan, StoreView,
+        replay_plan,
+    },
+    env::{Address, CrashPoint, Env, NodeEvent},
+    executor::{ExecutorClient, RpcError, ValidatorError, authority, socket_advice},
+    ingest::Pool,
+    store::{ConsensusStore, StoreError},
+    types::{
+        CommitIndex, Committee, CommitteeError, Epoch, EpochBase, GlobalExecIndex, IndexError,
+        KeyPair,
+    },
+};
+use std::{future::Future, io, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Why a node ended although nobody asked it to.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error("the committee that the executor names is none: {0}")]
+    Committee(#[from] CommitteeError),
+    #[error("a validator that the executor names cannot be used: {0}")]
+    Validator(#[from] ValidatorError),
+    #[error("executor and store are not of one chain: {0}")]
+    Index(#[from] IndexError),
+    #[error("cannot listen for consensus peers on {address}: {}", socket_advice(.source))]
+    Listen { address: Address, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+/// What the executor says at start.
+struct ExecutorState {
+    base: EpochBase,
+    watermark: GlobalExecIndex,
+    committee: Arc<Committee>,
+}
+
+/// Runs a node until `shutdown`.
+///
+/// # Errors
+/// What it could not survive. Executors, peers and sockets that fail are waited for instead.
+pub async fn run(
+    env: Env,
+    config: NodeConfig,
+    pool: Pool,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    env.emit(NodeEvent::Starting);
+    let ended = tokio::select! {
+        biased;
+        () = shutdown => Ok(()),
+        ended = start(&env, &config, pool) => ended,
+    };
+    env.emit(match &ended {
+        Ok(()) => NodeEvent::Stopped,
+        Err(e) => NodeEvent::Failed {
+            reason: e.to_string(),
+        },
+    });
+    ended
+}
+
+async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeError> {
+    let client = Arc::new(ExecutorClient::new(
+        env.clone(),
+        config.rpc_address(),
+        config.rpc.clone(),
+    ));
+    let executor = ask_executor(env, config, &client).await?;
+    env.emit(NodeEvent::ExecutorQueried {
+        epoch: executor.base.epoch,
+        watermark: executor.watermark,
+    });
+    env.reach(CrashPoint::NodeWatermarkQueried).await;
+
+    let ExecutorState {
+        base,
+        watermark,
+        committee,
+    } = executor;
+    let store = Arc::new(ConsensusStore::open(env.stores.as_ref(), base.epoch)?);
+    let last_commit = store.last_commit()?.map_or(CommitIndex(0), |c| c.index);
+    let plan = replay_plan(
+        StoreView { base, last_commit },
+        ExecutorView {
+            epoch: base.epoch,
+            watermark,
+        },
+    )?;
+    env.emit(NodeEvent::ReplayPlanned(plan));
+    env.reach(CrashPoint::NodeReplayPlanned).await;
+    if let Some(reason) = not_served(&plan) {
+        return wait_for_ever(env, reason).await;
+    }
+    let keys = KeyPair::from_seed(config.consensus.signatures, &config.protocol_key_seed.0);
+    let Some(own) = committee.index_of(keys.public()) else {
+        return wait_for_ever(env, "this node's key is not in the committee".to_owned()).await;
+    };
+
+    // The consumer stands before recovery produces anything.
+    let log = Arc::new(CommitLog::new(store.clone(), last_commit));
+    let delivery = config.delivers().then(|| {
+        Delivery::new(DeliverySetup {
+            env: env.clone(),
+            parameters: config.delivery.clone(),
+            stream_address: config.block_stream_address(),
+            client,
+            log: log.clone(),
+            base,
+            committee: committee.clone(),
+            watermark,
+        })
+    });
+    let address = Address::Tcp(config.p2p_listen_address);
+    let listener = env
+        .network
+        .listen(&address)
+        .await
+        .map_err(|source| NodeError::Listen { address, source })?;
+    let consensus = Consensus::recover(ConsensusSetup {
+        env: env.clone(),
+        own,
+        keys,
+        committee,
+        base,
+        parameters: config.consensus.clone(),
+        store,
+        log,
+        pool,
+        pressure: delivery
+            .as_ref()
+            .map_or_else(|| watch::Sender::new(false).subscribe(), Delivery::pressure),
+        listener,
+    })?;
+    env.emit(NodeEvent::Ready);
+    let delivering = async {
+        match &delivery {
+            Some(delivery) => delivery.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = delivering => Ok(ended?),
+        Err(e) = consensus.run() => Err(e.into()),
+    }
+}
+
+/// Asks for epoch, W and committee until all have come (contract §6.1, §6.2).
+async fn ask_executor(
+    env: &Env,
+    config: &NodeConfig,
+    client: &ExecutorClient,
+) -> Result<ExecutorState, NodeError> {
+    let mut retry_ms = config.rpc.start_retry_min_ms;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let reason = match ask_executor_once(config.start_policy, client).await {
+            Ok((epoch, watermark, boundary)) => {
+                let members = boundary
+                    .validators
+                    .iter()
+                    .map(authority)
+                    .collect::<Result<_, _>>()?;
+                return Ok(ExecutorState {
+                    base: EpochBase {
+                        epoch,
+                        base: GlobalExecIndex(boundary.boundary_block),
+                    },
+                    watermark,
+                    committee: Arc::new(Committee::new(epoch, members)?),
+                });
+            }
+            Err(e) => e.to_string(),
+        };
+        env.emit(NodeEvent::Waiting { attempt, reason });
+        tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+        retry_ms = (retry_ms * 2).min(config.rpc.start_retry_max_ms);
+    }
+}
+
+async fn ask_executor_once(
+    policy: StartPolicy,
+    client: &ExecutorClient,
+) -> Result<(Epoch, GlobalExecIndex, crate::executor::wire::EpochBoundaryData), RpcError> {
+    let epoch = client.current_epoch().await?;
+    let boundary = client.epoch_boundary_data(epoch).await?;
+    let watermark = match (client.last_block_number().await, policy) {
+        (Ok(watermark), _) => watermark,
+        (Err(_), StartPolicy::AssumeGenesis) => GlobalExecIndex(0),
+        (Err(e), StartPolicy::Wait) => return Err(e),
+    };
+    Ok((epoch, watermark, boundary))
+}
+
+/// Situations that this node waits out instead of guessing.
+fn not_served(plan: &ReplayPlan) -> Option<String> {
+    match plan {
+        ReplayPlan::Replay { .. } | ReplayPlan::FetchOnly { .. } => None,
+        ReplayPlan::PreviousTail { .. }
+        | ReplayPlan::ResumeEpochChange { .. }
+        | ReplayPlan::JoinEpoch { .. } => Some(format!("{plan}: not served by this version")),
+    }
+}
+
+/// A stated wait (invariant START): the process lives, says what it waits for, and does nothing.
+async fn wait_for_ever(env: &Env, reason: String) -> Result<(), NodeError> {
+    env.emit(NodeEvent::Waiting { attempt: 1, reason });
+    std::future::pending().await
+}
