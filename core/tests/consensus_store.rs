@@ -1,5 +1,7 @@
 //! The typed store of an epoch: what was written is read back, in order, and never mistaken when it is damaged.
 
+#![allow(clippy::unwrap_used, reason = "in a test, to fail is to panic")]
+
 use metanode_core::{
     store::{
         Column, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions, RocksStores,

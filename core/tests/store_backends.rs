@@ -1,6 +1,8 @@
 //! Both backends answer every sequence of operations alike: like a model that is two sorted maps, what is there now
 //! and what was there at the last sync.
 
+#![allow(clippy::unwrap_used, reason = "in a test, to fail is to panic")]
+
 use bytes::Bytes;
 use metanode_core::store::{
     Column, Durability, Entry, MemoryDisk, MemoryStores, RocksOptions, RocksStore, RocksStores,

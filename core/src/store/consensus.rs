@@ -1,36 +1,26 @@
 //! What consensus keeps of one epoch: blocks, commits, and the votes on commits that blocks carry.
 //!
-//! Keys are big-endian, so that the order of bytes is the order of rounds and of commits. Everything read back is
-//! held against a digest: a flipped bit on the disk is never mistaken for what was written. This room does not know
-//! what a valid commit is, nor who asks.
+//! Everything read back is held against a digest: a flipped bit on the disk is never mistaken for what was written.
+//! This room does not know what a valid commit is, nor who asks.
 
-use super::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
+mod keys;
+
+use super::{Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
 use crate::types::{
-    AuthorityIndex, BlockDigest, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
-    Round, SubDag, VerifiedBlock,
+    AuthorityIndex, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch, Round, SubDag,
+    VerifiedBlock,
 };
 use bytes::Bytes;
+use keys::{
+    BLOCKS, BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, COMMITS, all_after, all_with_prefix,
+    author_key, block_key, commit_key, parse_author_key, parse_block_key, parse_commit_key,
+    successor, vote_prefix,
+};
 use std::{ops::Range, sync::Arc};
 use tracing::warn;
 
-/// (round, author, digest) → bytes of the signed block.
-const BLOCKS: Column = Column("blocks");
-/// (author, round, digest) → nothing: the blocks of one author in the order of their rounds.
-const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
-/// commit index → digest of the commit, bytes of the commit.
-const COMMITS: Column = Column("commits");
-/// (commit index, commit digest, reference of the voting block) → nothing.
-const COMMIT_VOTES: Column = Column("commit_votes");
-
-const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
-
 /// Blocks read at once where a range has no limit of its own.
 const PAGE: usize = 256;
-
-const ROUND_BYTES: usize = 4;
-const AUTHOR_BYTES: usize = 2;
-const DIGEST_BYTES: usize = 32;
-const BLOCK_KEY_BYTES: usize = ROUND_BYTES + AUTHOR_BYTES + DIGEST_BYTES;
 
 /// The typed store of one epoch. Clones share it.
 #[derive(Clone)]
@@ -76,10 +66,7 @@ impl ConsensusStore {
             }
         }
         for commit in commits {
-            let bytes = commit.encode();
-            let mut value = CommitDigest::of(&bytes).0.to_vec();
-            value.extend(bytes);
-            batch.put(COMMITS, commit_key(commit.index), value);
+            batch.put(COMMITS, commit_key(commit.index), stored_commit(commit));
         }
         self.store.write(batch, durability)
     }
@@ -120,8 +107,8 @@ impl ConsensusStore {
         let mut blocks = vec![];
         let mut range = all_after(&round.0.to_be_bytes());
         loop {
-            let range_now = range.start.as_slice()..range.end.as_slice();
-            let page = (self.store).scan(BLOCKS, range_now, ScanOrder::Ascending, PAGE)?;
+            let rest = &range.start[..]..&range.end[..];
+            let page = (self.store).scan(BLOCKS, rest, ScanOrder::Ascending, PAGE)?;
             let Some((last, _)) = page.last() else {
                 return Ok(blocks);
             };
@@ -283,6 +270,14 @@ fn intact_block(reference: BlockRef, bytes: Bytes) -> Option<VerifiedBlock> {
     None
 }
 
+/// The value of a commit: its digest, then its bytes.
+fn stored_commit(commit: &Commit) -> Vec<u8> {
+    let bytes = commit.encode();
+    let mut value = CommitDigest::of(&bytes).0.to_vec();
+    value.extend(bytes);
+    value
+}
+
 /// The commit, if the value still is the one that was stored under `index`.
 fn intact_commit(index: CommitIndex, value: &[u8]) -> Result<Commit, StoreError> {
     let damaged = |reason: String| StoreError::Damaged {
@@ -290,10 +285,10 @@ fn intact_commit(index: CommitIndex, value: &[u8]) -> Result<Commit, StoreError>
         key: format!("commit {index}"),
         reason,
     };
-    let Some((digest, bytes)) = value.split_at_checked(DIGEST_BYTES) else {
+    let Some((digest, bytes)) = value.split_first_chunk() else {
         return Err(damaged(format!("it has only {} bytes", value.len())));
     };
-    if digest != CommitDigest::of(bytes).0 {
+    if CommitDigest(*digest) != CommitDigest::of(bytes) {
         return Err(damaged("its bytes do not have its digest".to_owned()));
     }
     let commit = Commit::decode(bytes).map_err(|e| damaged(e.to_string()))?;
@@ -301,84 +296,4 @@ fn intact_commit(index: CommitIndex, value: &[u8]) -> Result<Commit, StoreError>
         return Err(damaged(format!("it holds commit {}", commit.index)));
     }
     Ok(commit)
-}
-
-fn commit_key(index: CommitIndex) -> Vec<u8> {
-    index.0.to_be_bytes().to_vec()
-}
-
-fn parse_commit_key(key: &[u8]) -> Result<CommitIndex, StoreError> {
-    match key.try_into() {
-        Ok(bytes) => Ok(CommitIndex(u32::from_be_bytes(bytes))),
-        Err(_) => Err(damaged_key(COMMITS, key)),
-    }
-}
-
-fn block_key(reference: &BlockRef) -> Vec<u8> {
-    let mut key = Vec::with_capacity(BLOCK_KEY_BYTES);
-    key.extend(reference.round.0.to_be_bytes());
-    key.extend(reference.author.0.to_be_bytes());
-    key.extend(reference.digest.0);
-    key
-}
-
-fn author_key(reference: &BlockRef) -> Vec<u8> {
-    let mut key = block_key(reference);
-    key[..ROUND_BYTES + AUTHOR_BYTES].rotate_left(ROUND_BYTES);
-    key
-}
-
-fn parse_block_key(key: &[u8]) -> Result<BlockRef, StoreError> {
-    parse_reference(key).ok_or_else(|| damaged_key(BLOCKS, key))
-}
-
-fn parse_author_key(key: &[u8]) -> Result<BlockRef, StoreError> {
-    let mut block_key = key.to_vec();
-    if key.len() == BLOCK_KEY_BYTES {
-        block_key[..ROUND_BYTES + AUTHOR_BYTES].rotate_right(ROUND_BYTES);
-    }
-    parse_reference(&block_key).ok_or_else(|| damaged_key(BLOCKS_BY_AUTHOR, key))
-}
-
-fn parse_reference(key: &[u8]) -> Option<BlockRef> {
-    let (round, rest) = key.split_first_chunk()?;
-    let (author, digest) = rest.split_first_chunk()?;
-    Some(BlockRef {
-        round: Round(u32::from_be_bytes(*round)),
-        author: AuthorityIndex(u16::from_be_bytes(*author)),
-        digest: BlockDigest(digest.try_into().ok()?),
-    })
-}
-
-fn vote_prefix(commit: &CommitRef) -> Vec<u8> {
-    let mut key = commit_key(commit.index);
-    key.extend(commit.digest.0);
-    key
-}
-
-fn damaged_key(column: Column, key: &[u8]) -> StoreError {
-    StoreError::Damaged {
-        column: column.0,
-        key: format!("{key:02x?}"),
-        reason: format!("a key of {} bytes does not belong here", key.len()),
-    }
-}
-
-/// Every key from `start` on.
-fn all_after(start: &[u8]) -> Range<Vec<u8>> {
-    start.to_vec()..vec![u8::MAX; BLOCK_KEY_BYTES + 1]
-}
-
-/// Every key that begins with `prefix` and is at most a block key longer.
-fn all_with_prefix(prefix: &[u8]) -> Range<Vec<u8>> {
-    let mut end = prefix.to_vec();
-    end.resize(prefix.len() + BLOCK_KEY_BYTES + 1, u8::MAX);
-    prefix.to_vec()..end
-}
-
-/// The first key after `key`.
-fn successor(key: &[u8]) -> Vec<u8> {
-    let mut next = key.to_vec();
-    next.push(0);
-    next
 }

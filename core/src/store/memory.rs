@@ -71,6 +71,19 @@ impl MemoryDisk {
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn of_process(
+        &self,
+        process: u64,
+        operation: &'static str,
+    ) -> Result<MutexGuard<'_, Contents>, StoreError> {
+        let contents = self.lock();
+        if contents.process == process {
+            Ok(contents)
+        } else {
+            Err(StoreError::closed(operation))
+        }
+    }
 }
 
 impl Contents {
@@ -129,20 +142,11 @@ impl MemoryStores {
             disk: disk.clone(),
         }
     }
-
-    fn contents(&self, operation: &'static str) -> Result<MutexGuard<'_, Contents>, StoreError> {
-        let contents = self.disk.lock();
-        if contents.process == self.process {
-            Ok(contents)
-        } else {
-            Err(StoreError::closed(operation))
-        }
-    }
 }
 
 impl StoreFactory for MemoryStores {
     fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
-        let mut contents = self.contents("open")?;
+        let mut contents = self.disk.of_process(self.process, "open")?;
         let store = contents.stores.entry(name.to_owned()).or_default();
         if store.open {
             return Err(StoreError::Open {
@@ -162,11 +166,17 @@ impl StoreFactory for MemoryStores {
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.contents("list")?.stores.keys().cloned().collect())
+        Ok(self
+            .disk
+            .of_process(self.process, "list")?
+            .stores
+            .keys()
+            .cloned()
+            .collect())
     }
 
     fn remove(&self, name: &str) -> Result<(), StoreError> {
-        let mut contents = self.contents("remove")?;
+        let mut contents = self.disk.of_process(self.process, "remove")?;
         if contents.stores.get(name).is_some_and(|store| store.open) {
             return Err(StoreError::still_open(name));
         }
@@ -189,10 +199,7 @@ impl MemoryStore {
         operation: &'static str,
         access: impl FnOnce(&mut StoredColumns) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut contents = self.disk.lock();
-        if contents.process != self.process {
-            return Err(StoreError::closed(operation));
-        }
+        let mut contents = self.disk.of_process(self.process, operation)?;
         let store = contents.stores.get_mut(&self.name);
         access(store.ok_or_else(|| StoreError::closed(operation))?)
     }

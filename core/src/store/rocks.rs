@@ -174,6 +174,12 @@ impl RocksStore {
         Ok(Self { db })
     }
 
+    /// The directory it lives in.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.db.path()
+    }
+
     /// Copies the files to the new directory `to` as they are at this moment, which is what the end of the process
     /// would leave, or, with [`RocksOptions::manual_wal_flush`], a power loss. The store takes no writes after this.
     ///
@@ -184,7 +190,7 @@ impl RocksStore {
         self.db.cancel_all_background_work(true);
         let copy = || -> io::Result<()> {
             fs::create_dir_all(to)?;
-            for entry in fs::read_dir(self.db.path())? {
+            for entry in fs::read_dir(self.path())? {
                 let entry = entry?;
                 fs::copy(entry.path(), to.join(entry.file_name()))?;
             }
