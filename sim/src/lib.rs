@@ -4,12 +4,16 @@
 //! | room | is |
 //! |---|---|
 //! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
+//! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
+//! | [`disk`] | what is durable and what is not yet |
 //! | [`trace`] | typed events and their hash chain |
 //! | [`oracles`] | one file per invariant of contract §12 |
 //!
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
 
+pub mod disk;
+pub mod net;
 pub mod oracles;
 pub mod plan;
 pub mod trace;

@@ -1,0 +1,103 @@
+//! How blocks, commits and votes are laid out as keys, in which columns. Integers are big-endian, so that the order
+//! of bytes is the order of rounds, authors and commits.
+
+use crate::store::{Column, StoreError};
+use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round};
+use std::ops::Range;
+
+/// (round, author, digest) → bytes of the signed block.
+pub(super) const BLOCKS: Column = Column("blocks");
+/// (author, round, digest) → nothing: the blocks of one author in the order of their rounds.
+pub(super) const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
+/// commit index → digest of the commit, bytes of the commit.
+pub(super) const COMMITS: Column = Column("commits");
+/// (commit index, commit digest, reference of the voting block) → nothing.
+pub(super) const COMMIT_VOTES: Column = Column("commit_votes");
+
+pub(super) const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
+
+const ROUND_BYTES: usize = 4;
+const AUTHOR_BYTES: usize = 2;
+const DIGEST_BYTES: usize = 32;
+const BLOCK_KEY_BYTES: usize = ROUND_BYTES + AUTHOR_BYTES + DIGEST_BYTES;
+
+pub(super) fn commit_key(index: CommitIndex) -> Vec<u8> {
+    index.0.to_be_bytes().to_vec()
+}
+
+pub(super) fn parse_commit_key(key: &[u8]) -> Result<CommitIndex, StoreError> {
+    match key.try_into() {
+        Ok(bytes) => Ok(CommitIndex(u32::from_be_bytes(bytes))),
+        Err(_) => Err(damaged_key(COMMITS, key)),
+    }
+}
+
+pub(super) fn block_key(reference: &BlockRef) -> Vec<u8> {
+    let mut key = Vec::with_capacity(BLOCK_KEY_BYTES);
+    key.extend(reference.round.0.to_be_bytes());
+    key.extend(reference.author.0.to_be_bytes());
+    key.extend(reference.digest.0);
+    key
+}
+
+pub(super) fn author_key(reference: &BlockRef) -> Vec<u8> {
+    let mut key = block_key(reference);
+    key[..ROUND_BYTES + AUTHOR_BYTES].rotate_left(ROUND_BYTES);
+    key
+}
+
+pub(super) fn parse_block_key(key: &[u8]) -> Result<BlockRef, StoreError> {
+    parse_reference(key).ok_or_else(|| damaged_key(BLOCKS, key))
+}
+
+pub(super) fn parse_author_key(key: &[u8]) -> Result<BlockRef, StoreError> {
+    let mut block_key = key.to_vec();
+    if key.len() == BLOCK_KEY_BYTES {
+        block_key[..ROUND_BYTES + AUTHOR_BYTES].rotate_right(ROUND_BYTES);
+    }
+    parse_reference(&block_key).ok_or_else(|| damaged_key(BLOCKS_BY_AUTHOR, key))
+}
+
+fn parse_reference(key: &[u8]) -> Option<BlockRef> {
+    let (round, rest) = key.split_first_chunk()?;
+    let (author, digest) = rest.split_first_chunk()?;
+    Some(BlockRef {
+        round: Round(u32::from_be_bytes(*round)),
+        author: AuthorityIndex(u16::from_be_bytes(*author)),
+        digest: BlockDigest(digest.try_into().ok()?),
+    })
+}
+
+/// The key of a vote is this and the key of the block that carries it.
+pub(super) fn vote_prefix(commit: &CommitRef) -> Vec<u8> {
+    let mut key = commit_key(commit.index);
+    key.extend(commit.digest.0);
+    key
+}
+
+fn damaged_key(column: Column, key: &[u8]) -> StoreError {
+    StoreError::Damaged {
+        column: column.0,
+        key: format!("{key:02x?}"),
+        reason: format!("a key of {} bytes does not belong here", key.len()),
+    }
+}
+
+/// Every key from `start` on.
+pub(super) fn all_after(start: &[u8]) -> Range<Vec<u8>> {
+    start.to_vec()..vec![u8::MAX; BLOCK_KEY_BYTES + 1]
+}
+
+/// Every key that begins with `prefix` and is at most a block key longer.
+pub(super) fn all_with_prefix(prefix: &[u8]) -> Range<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    end.resize(prefix.len() + BLOCK_KEY_BYTES + 1, u8::MAX);
+    prefix.to_vec()..end
+}
+
+/// The first key after `key`.
+pub(super) fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = key.to_vec();
+    next.push(0);
+    next
+}

@@ -1,0 +1,106 @@
+//! The disk of a process role on a host: it outlives the processes that open stores on it, and decides what is left
+//! of their writes.
+//!
+//! Two backends keep the same promises and lose the same writes for the same draws: memory for sweeps, and real
+//! RocksDB ([`RocksServer`]) where recovery is the subject. A disk does not know who kills processes, nor when.
+
+mod counted;
+mod rocks;
+mod rocks_server;
+
+pub use counted::DiskCounters;
+pub use rocks_server::RocksServer;
+
+use counted::{CountedStores, SharedCounters};
+use metanode_core::store::{MemoryDisk, MemoryStores, StoreFactory};
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+use rocks::{RocksDisk, RocksDiskStores};
+use std::sync::Arc;
+
+/// One disk. Clones are the same disk.
+#[derive(Clone)]
+pub struct Disk {
+    backend: Backend,
+    counters: SharedCounters,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Memory(MemoryDisk),
+    Rocks(RocksDisk),
+}
+
+impl Disk {
+    /// An empty disk in memory.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::over(Backend::Memory(MemoryDisk::default()))
+    }
+
+    /// An empty disk with real RocksDB files, which `server` opens.
+    #[must_use]
+    pub fn rocksdb(server: &RocksServer) -> Self {
+        Self::over(Backend::Rocks(RocksDisk::new(server)))
+    }
+
+    fn over(backend: Backend) -> Self {
+        Self {
+            backend,
+            counters: SharedCounters::default(),
+        }
+    }
+
+    /// A process starts on this disk: the stores that it may open, until it ends.
+    #[must_use]
+    pub fn stores(&self) -> Arc<dyn StoreFactory> {
+        let stores: Arc<dyn StoreFactory> = match &self.backend {
+            Backend::Memory(disk) => Arc::new(MemoryStores::new(disk)),
+            Backend::Rocks(disk) => Arc::new(RocksDiskStores::new(disk)),
+        };
+        Arc::new(CountedStores::new(stores, self.counters.clone()))
+    }
+
+    /// The process has ended, in whatever way. Every write is kept; its handles are closed, and whoever still holds
+    /// one gets errors.
+    pub fn process_killed(&self) {
+        match &self.backend {
+            Backend::Memory(disk) => disk.process_killed(),
+            Backend::Rocks(disk) => disk.process_killed(),
+        }
+    }
+
+    /// The host lost power. Of the writes of each store that were not synced, a prefix is left: sometimes none of
+    /// them, sometimes all, drawn from `rng`.
+    pub fn power_lost(&self, rng: &mut ChaCha8Rng) {
+        let keep = |unsynced| kept_by_power_loss(rng, unsynced);
+        match &self.backend {
+            Backend::Memory(disk) => disk.power_lost(keep),
+            Backend::Rocks(disk) => disk.power_lost(keep),
+        }
+    }
+
+    /// The store `name` is gone, as if its directory had been deleted, and the process with it.
+    pub fn wipe(&self, name: &str) {
+        match &self.backend {
+            Backend::Memory(disk) => disk.wipe(name),
+            Backend::Rocks(disk) => disk.wipe(name),
+        }
+    }
+
+    /// What was asked of this disk since it was made.
+    #[must_use]
+    pub fn counters(&self) -> DiskCounters {
+        self.counters.read()
+    }
+}
+
+/// None and all are a quarter each, because they are the extremes that recovery is written for; the rest is uniform.
+fn kept_by_power_loss(rng: &mut ChaCha8Rng, unsynced: usize) -> usize {
+    let draw = rng.next_u64();
+    match draw % 4 {
+        0 => 0,
+        1 => unsynced,
+        _ => ((draw >> 2) % (unsynced as u64 + 1)) as usize,
+    }
+}

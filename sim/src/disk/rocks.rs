@@ -1,0 +1,300 @@
+//! Disks with real RocksDB files that lose exactly the writes that the durability contract lets them lose.
+//!
+//! RocksDB keeps unsynced writes in memory (`manual_wal_flush`), so its files always are what a power loss would
+//! leave at its worst. The unsynced writes are remembered here as well, as the operating system would: whenever a
+//! store is opened again, after a crash or not, it is opened from a copy of its files, and those of the unsynced
+//! writes that were not lost are written to it once more.
+
+use super::RocksServer;
+use bytes::Bytes;
+use metanode_core::store::{
+    Column, Durability, Entry, RocksOptions, RocksStore, ScanOrder, Store, StoreError,
+    StoreFactory, WriteBatch,
+};
+use std::{
+    collections::BTreeMap,
+    fs, mem,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Larger than what a simulation writes, because a full buffer is flushed by a thread of RocksDB, at a moment that
+/// no seed decides.
+const WRITE_BUFFER_BYTES: usize = 64 << 20;
+
+/// A disk with named RocksDB stores. Clones are the same disk.
+#[derive(Clone)]
+pub(super) struct RocksDisk(Arc<Mutex<Contents>>);
+
+struct Contents {
+    server: RocksServer,
+    path: PathBuf,
+    /// Counts process starts and ends; a handle of another number is closed.
+    process: u64,
+    /// Numbers directories, so that none is used twice.
+    directories: u64,
+    stores: BTreeMap<String, StoredFiles>,
+}
+
+#[derive(Default)]
+struct StoredFiles {
+    /// The last RocksDB opened on them, which may have outlived its handle and its process.
+    database: Option<Arc<RocksStore>>,
+    /// Whether a live process holds it.
+    open: bool,
+    /// Survived a power loss, so they are on the disk; written with the next opening.
+    survived: Vec<WriteBatch>,
+    /// Written since the last sync, oldest first.
+    unsynced: Vec<WriteBatch>,
+}
+
+impl RocksDisk {
+    pub(super) fn new(server: &RocksServer) -> Self {
+        Self(Arc::new(Mutex::new(Contents {
+            server: server.clone(),
+            path: server.new_disk_path(),
+            process: 0,
+            directories: 0,
+            stores: BTreeMap::new(),
+        })))
+    }
+
+    pub(super) fn process_killed(&self) {
+        self.lock().end_process();
+    }
+
+    /// As [`metanode_core::store::MemoryDisk::power_lost`].
+    pub(super) fn power_lost(&self, mut keep: impl FnMut(usize) -> usize) {
+        let mut contents = self.lock();
+        contents.end_process();
+        for store in contents.stores.values_mut() {
+            store.unsynced.truncate(keep(store.unsynced.len()));
+            store.survived.append(&mut store.unsynced);
+        }
+    }
+
+    pub(super) fn wipe(&self, name: &str) {
+        let mut contents = self.lock();
+        contents.end_process();
+        contents.remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of_process(
+        &self,
+        process: u64,
+        operation: &'static str,
+    ) -> Result<MutexGuard<'_, Contents>, StoreError> {
+        let contents = self.lock();
+        if contents.process == process {
+            Ok(contents)
+        } else {
+            Err(StoreError::closed(operation))
+        }
+    }
+}
+
+impl Contents {
+    fn end_process(&mut self) {
+        self.process += 1;
+        for store in self.stores.values_mut() {
+            store.open = false;
+        }
+    }
+
+    fn open(&mut self, name: &str, columns: &[Column]) -> Result<(), StoreError> {
+        let Self {
+            server,
+            stores,
+            directories,
+            ..
+        } = self;
+        *directories += 1;
+        let path = self.path.join(directories.to_string());
+        let store = stores.entry(name.to_owned()).or_default();
+        if store.open {
+            return Err(StoreError::Open {
+                path: PathBuf::from(name),
+                reason: "it is open already".to_owned(),
+            });
+        }
+        let (before, columns) = (store.database.clone(), columns.to_vec());
+        let (survived, unsynced) = (store.survived.clone(), store.unsynced.clone());
+        let database = server.run(move || {
+            if let Some(before) = before {
+                before.copy_files(&path)?;
+            }
+            let options = RocksOptions {
+                manual_wal_flush: true,
+                write_buffer_bytes: WRITE_BUFFER_BYTES,
+                ..RocksOptions::default()
+            };
+            let database = RocksStore::open(&path, &columns, &options)?;
+            for batch in survived {
+                database.write(batch, Durability::Synced)?;
+            }
+            for batch in unsynced {
+                database.write(batch, Durability::Buffered)?;
+            }
+            Ok(Arc::new(database))
+        })?;
+        let before = store.database.replace(database);
+        store.survived.clear();
+        store.open = true;
+        close(server, before);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(store) = self.stores.remove(name) {
+            close(&self.server, store.database);
+        }
+    }
+
+    /// Runs `job` on the database of an open store.
+    fn call<T: Send + 'static>(
+        &self,
+        name: &str,
+        operation: &'static str,
+        job: impl FnOnce(&RocksStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.stores.get(name);
+        let database = store.and_then(|store| store.database.clone());
+        let database = database.ok_or_else(|| StoreError::closed(operation))?;
+        self.server.run(move || job(&database))
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        for (_, store) in mem::take(&mut self.stores) {
+            close(&self.server, store.database);
+        }
+    }
+}
+
+/// Closes a database on the server's thread and deletes its files, which nobody will open again.
+fn close(server: &RocksServer, database: Option<Arc<RocksStore>>) {
+    let Some(database) = database else { return };
+    // Files that stay behind are deleted with the server's directory.
+    let _ = server.run(move || {
+        let path = database.path().to_owned();
+        drop(database);
+        fs::remove_dir_all(path).map_err(|e| StoreError::of_store("remove", e))
+    });
+}
+
+/// The stores of one process on a [`RocksDisk`].
+pub(super) struct RocksDiskStores {
+    disk: RocksDisk,
+    process: u64,
+}
+
+impl RocksDiskStores {
+    /// A process starts on this disk.
+    pub(super) fn new(disk: &RocksDisk) -> Self {
+        Self {
+            process: disk.lock().process,
+            disk: disk.clone(),
+        }
+    }
+}
+
+impl StoreFactory for RocksDiskStores {
+    fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
+        let mut contents = self.disk.of_process(self.process, "open")?;
+        contents.open(name, columns)?;
+        Ok(Arc::new(RocksDiskStore {
+            disk: self.disk.clone(),
+            process: self.process,
+            name: name.to_owned(),
+        }))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        let contents = self.disk.of_process(self.process, "list")?;
+        Ok(contents.stores.keys().cloned().collect())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let mut contents = self.disk.of_process(self.process, "remove")?;
+        if contents.stores.get(name).is_some_and(|store| store.open) {
+            return Err(StoreError::still_open(name));
+        }
+        contents.remove(name);
+        Ok(())
+    }
+}
+
+/// One open store. Dropping it closes it.
+struct RocksDiskStore {
+    disk: RocksDisk,
+    process: u64,
+    name: String,
+}
+
+impl RocksDiskStore {
+    fn call<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        job: impl FnOnce(&RocksStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let contents = self.disk.of_process(self.process, operation)?;
+        contents.call(&self.name, operation, job)
+    }
+}
+
+impl Drop for RocksDiskStore {
+    fn drop(&mut self) {
+        // A handle whose process has ended was closed then, and its name may belong to a successor.
+        if let Ok(mut contents) = self.disk.of_process(self.process, "close")
+            && let Some(store) = contents.stores.get_mut(&self.name)
+        {
+            store.open = false;
+        }
+    }
+}
+
+impl Store for RocksDiskStore {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let key = key.to_vec();
+        self.call("get", move |database| database.get(column, &key))
+    }
+
+    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let keys = keys.to_vec();
+        self.call("get", move |database| database.get_many(column, &keys))
+    }
+
+    fn scan(
+        &self,
+        column: Column,
+        range: Range<&[u8]>,
+        order: ScanOrder,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (start, end) = (range.start.to_vec(), range.end.to_vec());
+        self.call("scan", move |database| {
+            database.scan(column, &start..&end, order, limit)
+        })
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        let mut contents = self.disk.of_process(self.process, "write")?;
+        let written = batch.clone();
+        contents.call(&self.name, "write", move |database| {
+            database.write(batch, durability)
+        })?;
+        if let Some(store) = contents.stores.get_mut(&self.name) {
+            match durability {
+                Durability::Buffered => store.unsynced.push(written),
+                Durability::Synced => store.unsynced.clear(),
+            }
+        }
+        Ok(())
+    }
+}
