@@ -5,10 +5,13 @@
 //! survive a power loss. A [`Durability::Buffered`] write survives the end of the process, but a power loss may take
 //! it together with everything written after it: what is left is always a prefix of the writes.
 
+mod consensus;
+mod memory;
+mod rocks;
 
-
-
-
+pub use consensus::ConsensusStore;
+pub use memory::{MemoryDisk, MemoryStores};
+pub use rocks::{RocksOptions, RocksStore, RocksStores};
 
 use bytes::Bytes;
 use std::{ops::Range, path::PathBuf, sync::Arc};
@@ -39,6 +42,16 @@ pub enum Write {
         column: Column,
         key: Vec<u8>,
     },
+}
+
+impl Write {
+    /// The column that it changes.
+    #[must_use]
+    pub const fn column(&self) -> Column {
+        match self {
+            Self::Put { column, .. } | Self::Delete { column, .. } => *column,
+        }
+    }
 }
 
 /// Writes that happen together or not at all, in order.
@@ -84,8 +97,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// If the disk fails.
-    fn get_many(&self, column: Column, keys: &[Vec<u8>])
-    -> Result<Vec<Option<Bytes>>, StoreError>;
+    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
     /// At most `limit` entries with keys in `range`, from the end that `order` names.
     ///
@@ -146,4 +158,44 @@ pub enum StoreError {
     },
     #[error("store column {column} holds no {what}, although it was written before")]
     Missing { column: &'static str, what: String },
+}
+
+/// Stands for the column in errors of operations that are not about one.
+const EVERY_COLUMN: &str = "(all)";
+
+impl StoreError {
+    /// An operation on one column failed.
+    fn of_column(column: Column, operation: &'static str, reason: impl ToString) -> Self {
+        Self::Io {
+            column: column.0,
+            operation,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// An operation on a whole store failed.
+    #[must_use]
+    pub fn of_store(operation: &'static str, reason: impl ToString) -> Self {
+        Self::of_column(Column(EVERY_COLUMN), operation, reason)
+    }
+
+    /// The process that opened the store has ended.
+    #[must_use]
+    pub fn closed(operation: &'static str) -> Self {
+        Self::of_store(operation, "closed: the process that opened it has ended")
+    }
+
+    /// A store is to be removed that is open.
+    #[must_use]
+    pub fn still_open(name: &str) -> Self {
+        Self::of_store("remove", format!("{name} is still open"))
+    }
+
+    fn unknown_column(column: Column, operation: &'static str) -> Self {
+        Self::of_column(
+            column,
+            operation,
+            "the store was opened without this column",
+        )
+    }
 }

@@ -1,0 +1,384 @@
+//! What consensus keeps of one epoch: blocks, commits, and the votes on commits that blocks carry.
+//!
+//! Keys are big-endian, so that the order of bytes is the order of rounds and of commits. Everything read back is
+//! held against a digest: a flipped bit on the disk is never mistaken for what was written. This room does not know
+//! what a valid commit is, nor who asks.
+
+use super::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
+use crate::types::{
+    AuthorityIndex, BlockDigest, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
+    Round, SubDag, VerifiedBlock,
+};
+use bytes::Bytes;
+use std::{ops::Range, sync::Arc};
+use tracing::warn;
+
+/// (round, author, digest) → bytes of the signed block.
+const BLOCKS: Column = Column("blocks");
+/// (author, round, digest) → nothing: the blocks of one author in the order of their rounds.
+const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
+/// commit index → digest of the commit, bytes of the commit.
+const COMMITS: Column = Column("commits");
+/// (commit index, commit digest, reference of the voting block) → nothing.
+const COMMIT_VOTES: Column = Column("commit_votes");
+
+const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
+
+/// Blocks read at once where a range has no limit of its own.
+const PAGE: usize = 256;
+
+const ROUND_BYTES: usize = 4;
+const AUTHOR_BYTES: usize = 2;
+const DIGEST_BYTES: usize = 32;
+const BLOCK_KEY_BYTES: usize = ROUND_BYTES + AUTHOR_BYTES + DIGEST_BYTES;
+
+/// The typed store of one epoch. Clones share it.
+#[derive(Clone)]
+pub struct ConsensusStore {
+    store: Arc<dyn Store>,
+}
+
+impl ConsensusStore {
+    /// Opens the store of `epoch`, creating it if there is none.
+    ///
+    /// # Errors
+    /// If the disk fails, the store is damaged, or it is open.
+    pub fn open(factory: &dyn StoreFactory, epoch: Epoch) -> Result<Self, StoreError> {
+        let store = factory.open(&Self::store_name(epoch), &COLUMNS)?;
+        Ok(Self { store })
+    }
+
+    /// The name under which a [`StoreFactory`] knows the store of `epoch`.
+    #[must_use]
+    pub fn store_name(epoch: Epoch) -> String {
+        format!("epoch-{epoch}")
+    }
+
+    /// Writes blocks, the votes they carry, and commits: all or nothing.
+    ///
+    /// # Errors
+    /// If the disk fails; nothing may then be done that relies on the write.
+    pub fn write(
+        &self,
+        blocks: &[VerifiedBlock],
+        commits: &[Commit],
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for block in blocks {
+            let reference = block.reference();
+            batch.put(BLOCKS, block_key(&reference), block.bytes().clone());
+            batch.put(BLOCKS_BY_AUTHOR, author_key(&reference), Bytes::new());
+            for commit in &block.commit_votes {
+                let mut key = vote_prefix(commit);
+                key.extend(block_key(&reference));
+                batch.put(COMMIT_VOTES, key, Bytes::new());
+            }
+        }
+        for commit in commits {
+            let bytes = commit.encode();
+            let mut value = CommitDigest::of(&bytes).0.to_vec();
+            value.extend(bytes);
+            batch.put(COMMITS, commit_key(commit.index), value);
+        }
+        self.store.write(batch, durability)
+    }
+
+    /// One block, as [`Self::blocks`] reads it.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn block(&self, reference: &BlockRef) -> Result<Option<VerifiedBlock>, StoreError> {
+        let bytes = self.store.get(BLOCKS, &block_key(reference))?;
+        Ok(bytes.and_then(|bytes| intact_block(*reference, bytes)))
+    }
+
+    /// Blocks in the order of `references`. One that is damaged counts as absent and is logged: peers have it, and
+    /// the caller fetches it as it would fetch any other that is missing.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn blocks(
+        &self,
+        references: &[BlockRef],
+    ) -> Result<Vec<Option<VerifiedBlock>>, StoreError> {
+        let keys: Vec<_> = references.iter().map(block_key).collect();
+        let values = self.store.get_many(BLOCKS, &keys)?;
+        Ok(references
+            .iter()
+            .zip(values)
+            .map(|(reference, bytes)| intact_block(*reference, bytes?))
+            .collect())
+    }
+
+    /// Every block of `round` and above that is not damaged, by (round, author, digest). Reads page by page; the
+    /// caller holds the result, so it names a round that recovery really needs.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn blocks_from_round(&self, round: Round) -> Result<Vec<VerifiedBlock>, StoreError> {
+        let mut blocks = vec![];
+        let mut range = all_after(&round.0.to_be_bytes());
+        loop {
+            let range_now = range.start.as_slice()..range.end.as_slice();
+            let page = (self.store).scan(BLOCKS, range_now, ScanOrder::Ascending, PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(blocks);
+            };
+            range.start = successor(last);
+            for (key, bytes) in page {
+                let reference = parse_block_key(&key)?;
+                blocks.extend(intact_block(reference, bytes));
+            }
+        }
+    }
+
+    /// The block of the highest round that `author` has here. This decides which rounds an authority has signed
+    /// already (invariant NOEQUIV), so a damaged one is an error and not an older block.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if that block is; otherwise if the disk fails.
+    pub fn newest_block_of(
+        &self,
+        author: AuthorityIndex,
+    ) -> Result<Option<VerifiedBlock>, StoreError> {
+        let range = all_with_prefix(&author.0.to_be_bytes());
+        let found = self.references_of(range, ScanOrder::Descending, 1)?;
+        let Some(reference) = found.first() else {
+            return Ok(None);
+        };
+        match self.block(reference)? {
+            Some(block) => Ok(Some(block)),
+            None => Err(StoreError::Damaged {
+                column: BLOCKS.0,
+                key: reference.to_string(),
+                reason: format!("it is the newest block of authority {author}"),
+            }),
+        }
+    }
+
+    /// At most `limit` blocks of `author` from round `from` on, ascending; damaged ones are left out.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn blocks_of(
+        &self,
+        author: AuthorityIndex,
+        from: Round,
+        limit: usize,
+    ) -> Result<Vec<VerifiedBlock>, StoreError> {
+        let mut range = all_with_prefix(&author.0.to_be_bytes());
+        range.start.extend(from.0.to_be_bytes());
+        let found = self.references_of(range, ScanOrder::Ascending, limit)?;
+        Ok(self.blocks(&found)?.into_iter().flatten().collect())
+    }
+
+    /// The commit with the highest index.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is; otherwise if the disk fails.
+    pub fn last_commit(&self) -> Result<Option<Commit>, StoreError> {
+        let Range { start, end } = all_after(&[]);
+        let last = (self.store).scan(COMMITS, &start..&end, ScanOrder::Descending, 1)?;
+        last.first()
+            .map(|(key, value)| intact_commit(parse_commit_key(key)?, value))
+            .transpose()
+    }
+
+    /// The commit at `index`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is; otherwise if the disk fails.
+    pub fn commit(&self, index: CommitIndex) -> Result<Option<Commit>, StoreError> {
+        let value = self.store.get(COMMITS, &commit_key(index))?;
+        value.map(|value| intact_commit(index, &value)).transpose()
+    }
+
+    /// The commits `from..=to`, without a hole. The caller bounds the range.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is a hole, [`StoreError::Damaged`] if one of them is; otherwise if the disk
+    /// fails.
+    pub fn commits(&self, from: CommitIndex, to: CommitIndex) -> Result<Vec<Commit>, StoreError> {
+        let keys: Vec<_> = (from.0..=to.0)
+            .map(|i| commit_key(CommitIndex(i)))
+            .collect();
+        let values = self.store.get_many(COMMITS, &keys)?;
+        (from.0..=to.0)
+            .zip(values)
+            .map(|(index, value)| match value {
+                Some(value) => intact_commit(CommitIndex(index), &value),
+                None => Err(StoreError::Missing {
+                    column: COMMITS.0,
+                    what: format!("commit {index}"),
+                }),
+            })
+            .collect()
+    }
+
+    /// The commit with its blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if a block is absent or damaged; otherwise if the disk fails.
+    pub fn sub_dag(&self, commit: &Commit) -> Result<SubDag, StoreError> {
+        let reference = commit.reference();
+        let found = self.blocks(&commit.blocks)?;
+        let blocks = found
+            .into_iter()
+            .zip(&commit.blocks)
+            .map(|(block, name)| {
+                block.ok_or_else(|| StoreError::Missing {
+                    column: BLOCKS.0,
+                    what: format!("intact block {name} of commit {reference}"),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(SubDag {
+            commit: commit.clone(),
+            reference,
+            blocks,
+        })
+    }
+
+    /// The blocks that vote for this commit; damaged ones are left out.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn votes_for(&self, commit: CommitRef) -> Result<Vec<VerifiedBlock>, StoreError> {
+        let prefix = vote_prefix(&commit);
+        let Range { start, end } = all_with_prefix(&prefix);
+        let votes =
+            self.store
+                .scan(COMMIT_VOTES, &start..&end, ScanOrder::Ascending, usize::MAX)?;
+        let voters = votes
+            .iter()
+            .map(|(key, _)| parse_block_key(&key[prefix.len()..]))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(self.blocks(&voters)?.into_iter().flatten().collect())
+    }
+
+    fn references_of(
+        &self,
+        range: Range<Vec<u8>>,
+        order: ScanOrder,
+        limit: usize,
+    ) -> Result<Vec<BlockRef>, StoreError> {
+        let Range { start, end } = range;
+        let entries = (self.store).scan(BLOCKS_BY_AUTHOR, &start..&end, order, limit)?;
+        entries
+            .iter()
+            .map(|(key, _)| parse_author_key(key))
+            .collect()
+    }
+}
+
+/// The block, if the bytes still are the one that was stored under `reference`.
+fn intact_block(reference: BlockRef, bytes: Bytes) -> Option<VerifiedBlock> {
+    let reason = match VerifiedBlock::decode(bytes) {
+        Ok(block) if block.reference() == reference => return Some(block),
+        Ok(block) => format!("its bytes are those of {}", block.reference()),
+        Err(error) => error.to_string(),
+    };
+    warn!(%reference, reason, "a stored block is damaged: it counts as missing");
+    None
+}
+
+/// The commit, if the value still is the one that was stored under `index`.
+fn intact_commit(index: CommitIndex, value: &[u8]) -> Result<Commit, StoreError> {
+    let damaged = |reason: String| StoreError::Damaged {
+        column: COMMITS.0,
+        key: format!("commit {index}"),
+        reason,
+    };
+    let Some((digest, bytes)) = value.split_at_checked(DIGEST_BYTES) else {
+        return Err(damaged(format!("it has only {} bytes", value.len())));
+    };
+    if digest != CommitDigest::of(bytes).0 {
+        return Err(damaged("its bytes do not have its digest".to_owned()));
+    }
+    let commit = Commit::decode(bytes).map_err(|e| damaged(e.to_string()))?;
+    if commit.index != index {
+        return Err(damaged(format!("it holds commit {}", commit.index)));
+    }
+    Ok(commit)
+}
+
+fn commit_key(index: CommitIndex) -> Vec<u8> {
+    index.0.to_be_bytes().to_vec()
+}
+
+fn parse_commit_key(key: &[u8]) -> Result<CommitIndex, StoreError> {
+    match key.try_into() {
+        Ok(bytes) => Ok(CommitIndex(u32::from_be_bytes(bytes))),
+        Err(_) => Err(damaged_key(COMMITS, key)),
+    }
+}
+
+fn block_key(reference: &BlockRef) -> Vec<u8> {
+    let mut key = Vec::with_capacity(BLOCK_KEY_BYTES);
+    key.extend(reference.round.0.to_be_bytes());
+    key.extend(reference.author.0.to_be_bytes());
+    key.extend(reference.digest.0);
+    key
+}
+
+fn author_key(reference: &BlockRef) -> Vec<u8> {
+    let mut key = block_key(reference);
+    key[..ROUND_BYTES + AUTHOR_BYTES].rotate_left(ROUND_BYTES);
+    key
+}
+
+fn parse_block_key(key: &[u8]) -> Result<BlockRef, StoreError> {
+    parse_reference(key).ok_or_else(|| damaged_key(BLOCKS, key))
+}
+
+fn parse_author_key(key: &[u8]) -> Result<BlockRef, StoreError> {
+    let mut block_key = key.to_vec();
+    if key.len() == BLOCK_KEY_BYTES {
+        block_key[..ROUND_BYTES + AUTHOR_BYTES].rotate_right(ROUND_BYTES);
+    }
+    parse_reference(&block_key).ok_or_else(|| damaged_key(BLOCKS_BY_AUTHOR, key))
+}
+
+fn parse_reference(key: &[u8]) -> Option<BlockRef> {
+    let (round, rest) = key.split_first_chunk()?;
+    let (author, digest) = rest.split_first_chunk()?;
+    Some(BlockRef {
+        round: Round(u32::from_be_bytes(*round)),
+        author: AuthorityIndex(u16::from_be_bytes(*author)),
+        digest: BlockDigest(digest.try_into().ok()?),
+    })
+}
+
+fn vote_prefix(commit: &CommitRef) -> Vec<u8> {
+    let mut key = commit_key(commit.index);
+    key.extend(commit.digest.0);
+    key
+}
+
+fn damaged_key(column: Column, key: &[u8]) -> StoreError {
+    StoreError::Damaged {
+        column: column.0,
+        key: format!("{key:02x?}"),
+        reason: format!("a key of {} bytes does not belong here", key.len()),
+    }
+}
+
+/// Every key from `start` on.
+fn all_after(start: &[u8]) -> Range<Vec<u8>> {
+    start.to_vec()..vec![u8::MAX; BLOCK_KEY_BYTES + 1]
+}
+
+/// Every key that begins with `prefix` and is at most a block key longer.
+fn all_with_prefix(prefix: &[u8]) -> Range<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    end.resize(prefix.len() + BLOCK_KEY_BYTES + 1, u8::MAX);
+    prefix.to_vec()..end
+}
+
+/// The first key after `key`.
+fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = key.to_vec();
+    next.push(0);
+    next
+}

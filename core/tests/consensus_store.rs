@@ -1,0 +1,216 @@
+//! The typed store of an epoch: what was written is read back, in order, and never mistaken when it is damaged.
+
+use metanode_core::{
+    store::{
+        Column, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions, RocksStores,
+        ScanOrder, StoreError, StoreFactory, WriteBatch,
+    },
+    types::{
+        AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
+        KeyPair, Round, SignatureScheme, TimestampMs, VerifiedBlock,
+    },
+};
+
+const EPOCH: Epoch = Epoch(3);
+
+fn block(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> VerifiedBlock {
+    let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[author as u8; 32]);
+    Block {
+        epoch: EPOCH,
+        round: Round(round),
+        author: AuthorityIndex(author),
+        timestamp_ms: TimestampMs(u64::from(round)),
+        ancestors: vec![],
+        transactions: vec![],
+        commit_votes,
+        end_of_epoch: false,
+    }
+    .sign(&keys)
+}
+
+fn commit(index: u32, blocks: &[VerifiedBlock]) -> Commit {
+    let blocks: Vec<BlockRef> = blocks.iter().map(VerifiedBlock::reference).collect();
+    Commit {
+        epoch: EPOCH,
+        index: CommitIndex(index),
+        previous: CommitDigest::default(),
+        leader: *blocks.last().unwrap(),
+        timestamp_ms: TimestampMs(7),
+        blocks,
+    }
+}
+
+fn in_memory() -> (MemoryStores, ConsensusStore) {
+    let factory = MemoryStores::new(&MemoryDisk::default());
+    let store = ConsensusStore::open(&factory, EPOCH).unwrap();
+    (factory, store)
+}
+
+/// Flips a bit in the value of the highest key of `column`, under the typed store.
+fn damage(factory: &dyn StoreFactory, column: Column) {
+    let name = ConsensusStore::store_name(EPOCH);
+    let raw = factory.open(&name, &[column]).unwrap();
+    let found = raw.scan(column, &[]..&[0xff; 99], ScanOrder::Descending, 1);
+    let (key, value) = found.unwrap().remove(0);
+    let mut value = value.to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    let mut batch = WriteBatch::default();
+    batch.put(column, key, value);
+    raw.write(batch, Durability::Synced).unwrap();
+}
+
+#[test]
+fn what_was_written_is_there_after_a_reopen() {
+    let root = tempfile::tempdir().unwrap();
+    let rocks = RocksStores::new(root.path(), RocksOptions::default());
+    let memory = MemoryStores::new(&MemoryDisk::default());
+    for factory in [&memory as &dyn StoreFactory, &rocks] {
+        let blocks = [
+            block(1, 0, vec![]),
+            block(1, 1, vec![]),
+            block(2, 0, vec![]),
+        ];
+        let [first, second, third] = [0, 1, 2].map(|i| blocks[i].reference());
+        let absent = block(9, 9, vec![]).reference();
+        let commits = [commit(1, &blocks[..1]), commit(2, &blocks[1..])];
+        let store = ConsensusStore::open(factory, EPOCH).unwrap();
+        assert_eq!(store.last_commit().unwrap(), None);
+        store.write(&blocks, &commits, Durability::Synced).unwrap();
+        drop(store);
+
+        let store = ConsensusStore::open(factory, EPOCH).unwrap();
+        let read = store.block(&second).unwrap().unwrap();
+        assert_eq!(read.bytes(), blocks[1].bytes());
+        assert_eq!(store.block(&absent).unwrap(), None);
+        assert_eq!(
+            store.blocks(&[third, absent, first]).unwrap(),
+            [Some(blocks[2].clone()), None, Some(blocks[0].clone())]
+        );
+        assert_eq!(store.last_commit().unwrap().as_ref(), Some(&commits[1]));
+        let read = store.commit(CommitIndex(1)).unwrap();
+        assert_eq!(read.as_ref(), Some(&commits[0]));
+        let read = store.commits(CommitIndex(1), CommitIndex(2)).unwrap();
+        assert_eq!(read, commits);
+        let sub_dag = store.sub_dag(&commits[1]).unwrap();
+        assert_eq!(sub_dag.reference, commits[1].reference());
+        assert_eq!(sub_dag.blocks, blocks[1..]);
+    }
+}
+
+#[test]
+fn blocks_come_by_round_over_page_bounds_and_by_author() {
+    let (_, store) = in_memory();
+    // Rounds beyond 255, so that a key in the wrong byte order would show; authority 2 stops early.
+    let authors = |round| if round <= 260 { 0..3 } else { 0..2 };
+    let blocks: Vec<_> = (1..=300)
+        .flat_map(|round| authors(round).map(move |author| block(round, author, vec![])))
+        .collect();
+    store.write(&blocks, &[], Durability::Buffered).unwrap();
+
+    assert_eq!(store.blocks_from_round(Round(0)).unwrap(), blocks);
+    let first_of_255 = blocks.partition_point(|block| block.round < Round(255));
+    let tail = store.blocks_from_round(Round(255)).unwrap();
+    assert_eq!(tail, blocks[first_of_255..]);
+    assert_eq!(store.blocks_from_round(Round(301)).unwrap(), []);
+
+    let newest = |author| store.newest_block_of(AuthorityIndex(author)).unwrap();
+    assert_eq!(newest(1), Some(block(300, 1, vec![])));
+    assert_eq!(newest(2), Some(block(260, 2, vec![])));
+    assert_eq!(newest(3), None);
+
+    let of_one = store.blocks_of(AuthorityIndex(1), Round(254), 3).unwrap();
+    assert_eq!(of_one, [254, 255, 256].map(|r| block(r, 1, vec![])));
+    let of_two = store.blocks_of(AuthorityIndex(2), Round(259), 9).unwrap();
+    assert_eq!(of_two, [259, 260].map(|r| block(r, 2, vec![])));
+}
+
+#[test]
+fn votes_are_found_by_the_commit_they_are_for() {
+    let (_, store) = in_memory();
+    let first = commit(1, &[block(1, 0, vec![])]).reference();
+    let rival = commit(1, &[block(1, 1, vec![])]).reference();
+    let second = commit(2, &[block(2, 0, vec![])]).reference();
+    let both = block(4, 0, vec![first, second]);
+    let one = block(3, 1, vec![first]);
+    let blocks = [both.clone(), one.clone(), block(3, 2, vec![rival])];
+    store.write(&blocks, &[], Durability::Buffered).unwrap();
+    assert_eq!(store.votes_for(first).unwrap(), [one, both.clone()]);
+    assert_eq!(store.votes_for(second).unwrap(), [both]);
+}
+
+#[test]
+fn a_hole_among_commits_is_an_error_that_names_it() {
+    let (_, store) = in_memory();
+    let blocks = [block(1, 0, vec![])];
+    let commits = [1, 2, 4].map(|index| commit(index, &blocks));
+    store.write(&[], &commits, Durability::Buffered).unwrap();
+    let range = |from, to| store.commits(CommitIndex(from), CommitIndex(to));
+    assert_eq!(range(1, 2).unwrap(), commits[..2]);
+    assert_eq!(range(2, 1).unwrap(), []);
+    for (from, to, hole) in [(1, 4, "commit 3"), (4, 5, "commit 5"), (0, 1, "commit 0")] {
+        match range(from, to) {
+            Err(StoreError::Missing { what, .. }) => assert_eq!(what, hole),
+            other => panic!("{from}..={to} gave {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_block_counts_as_missing_but_never_as_an_older_one() {
+    let (factory, store) = in_memory();
+    let author = AuthorityIndex(0);
+    let blocks = [block(1, 0, vec![]), block(2, 0, vec![])];
+    let commit = commit(1, &blocks);
+    store.write(&blocks, &[], Durability::Buffered).unwrap();
+    store.sub_dag(&commit).unwrap();
+    drop(store);
+    damage(&factory, Column("blocks"));
+
+    let store = ConsensusStore::open(&factory, EPOCH).unwrap();
+    assert_eq!(store.block(&blocks[1].reference()).unwrap(), None);
+    assert_eq!(store.blocks_from_round(Round(0)).unwrap(), blocks[..1]);
+    let of_author = store.blocks_of(author, Round(0), 9).unwrap();
+    assert_eq!(of_author, blocks[..1]);
+    let newest = store.newest_block_of(author).unwrap_err();
+    assert!(matches!(newest, StoreError::Damaged { .. }), "{newest}");
+    let sub_dag = store.sub_dag(&commit).unwrap_err();
+    assert!(matches!(sub_dag, StoreError::Missing { .. }), "{sub_dag}");
+
+    // What a peer sent again takes its place.
+    store
+        .write(&blocks[1..], &[], Durability::Buffered)
+        .unwrap();
+    assert_eq!(store.sub_dag(&commit).unwrap().blocks, blocks);
+}
+
+#[test]
+fn a_damaged_commit_is_an_error() {
+    let (factory, store) = in_memory();
+    let blocks = [block(1, 0, vec![])];
+    let commits = [1, 2].map(|index| commit(index, &blocks));
+    store.write(&[], &commits, Durability::Buffered).unwrap();
+    drop(store);
+    damage(&factory, Column("commits"));
+
+    let store = ConsensusStore::open(&factory, EPOCH).unwrap();
+    for error in [
+        store.last_commit().unwrap_err(),
+        store.commit(CommitIndex(2)).unwrap_err(),
+        store.commits(CommitIndex(1), CommitIndex(2)).unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+    let intact = store.commit(CommitIndex(1)).unwrap();
+    assert_eq!(intact.as_ref(), Some(&commits[0]));
+}
+
+#[test]
+fn epochs_have_stores_of_their_own() {
+    let (factory, old) = in_memory();
+    let blocks = [block(1, 0, vec![])];
+    old.write(&blocks, &[commit(1, &blocks)], Durability::Synced)
+        .unwrap();
+    let new = ConsensusStore::open(&factory, EPOCH.next()).unwrap();
+    assert_eq!(new.last_commit().unwrap(), None);
+    assert_eq!(factory.list().unwrap(), ["epoch-3", "epoch-4"]);
+}
