@@ -3,5 +3,7 @@
 //! [`wire`] and [`framing`] are the interface of contract §2 and §3, used by both sides; [`validators`] turns what
 //! the executor says about validators into a committee's members; [`bind`] takes over the path of a dead process.
 
+pub mod bind;
 pub mod framing;
+pub mod validators;
 pub mod wire;
