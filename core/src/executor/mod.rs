@@ -5,7 +5,9 @@
 
 mod advice;
 mod client;
+pub mod bind;
 pub mod framing;
+pub mod validators;
 pub mod wire;
 
 pub use advice::socket_advice;

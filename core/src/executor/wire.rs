@@ -6,6 +6,7 @@
 use crate::env::RpcKind;
 use bytes::Bytes;
 use prost::{Message, Oneof};
+use serde::{Deserialize, Serialize};
 
 /// One transaction of a delivered block.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -177,8 +178,9 @@ pub enum ResponsePayload {
     BlocksRange(BlocksRange),
 }
 
-/// One validator as the executor knows it.
-#[derive(Clone, PartialEq, Eq, Message)]
+/// One validator as the executor knows it. Also a table of the executor's configuration.
+#[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ValidatorInfo {
     /// The 20-byte account in hex, with or without `0x`.
     #[prost(string, tag = "1")]
