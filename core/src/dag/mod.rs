@@ -9,6 +9,8 @@
 mod admission;
 mod ancestors;
 mod block_manager;
+#[cfg(test)]
+pub(crate) mod draw;
 mod graph;
 mod threshold_clock;
 
