@@ -148,13 +148,16 @@ fn one_is_prefix_of_the_other<T: PartialEq>(a: &[T], b: &[T]) -> bool {
     a.starts_with(b) || b.starts_with(a)
 }
 
-/// A random part of the DAG that holds all ancestors of its blocks.
+/// The causal history of some random blocks, in which the latest rounds are thin.
 fn closed_part(drawing: &Drawing, dice: &mut Dice) -> Vec<VerifiedBlock> {
-    let percent = dice.below(30);
+    let last = drawing.blocks.last().map_or(0, |block| block.round.0);
+    let cut = dice.below(u64::from(last) + 2);
+    let percent = 5 + dice.below(60);
     let mut wanted = BTreeSet::new();
     let mut part = vec![];
     for block in drawing.blocks.iter().rev() {
-        if dice.chance(percent) || wanted.contains(&block.reference()) {
+        let tip = u64::from(block.round.0) <= cut && dice.chance(percent);
+        if tip || wanted.contains(&block.reference()) {
             wanted.extend(block.ancestors.iter().copied());
             part.push(block.clone());
         }
