@@ -5,7 +5,11 @@
 //! see different parts of one DAG never decide differently; they only decide sooner or later.
 
 mod linearizer;
+#[cfg(test)]
+mod properties;
 mod rule;
+#[cfg(test)]
+mod rule_tests;
 mod schedule;
 
 pub use linearizer::{AdoptError, Linearizer};

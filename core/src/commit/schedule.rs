@@ -83,3 +83,49 @@ impl LeaderSchedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dag::draw::Drawing, types::Epoch};
+    use std::collections::BTreeSet;
+
+    fn schedule(epoch: u64, stakes: &[u64]) -> LeaderSchedule {
+        LeaderSchedule::new(Drawing::with_stakes(Epoch(epoch), stakes).committee)
+    }
+
+    #[test]
+    fn the_leaders_of_a_round_are_different_authorities() {
+        let schedule = schedule(0, &[1, 5, 1, 300, 2]);
+        for round in (1..200).map(Round) {
+            let leaders: BTreeSet<_> = (0..5)
+                .map(|offset| schedule.leader(round, offset))
+                .collect();
+            assert_eq!(leaders.len(), 5);
+        }
+    }
+
+    #[test]
+    fn authorities_lead_in_proportion_to_their_stake() {
+        let schedule = schedule(0, &[1, 2, 3, 4]);
+        let mut led = [0; 4];
+        for round in (0..10_000).map(Round) {
+            led[schedule.leader(round, 0).as_usize()] += 1;
+        }
+        for (count, expected) in led.into_iter().zip([1000, 2000, 3000, 4000]) {
+            assert!(i32::abs(count - expected) < 200, "{led:?}");
+        }
+    }
+
+    #[test]
+    fn epochs_have_different_schedules() {
+        let leaders = |epoch| {
+            let schedule = schedule(epoch, &[1; 4]);
+            (1..50)
+                .map(|round| schedule.leader(Round(round), 0))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(leaders(3), leaders(3));
+        assert_ne!(leaders(3), leaders(4));
+    }
+}

@@ -38,3 +38,79 @@ fn newest_before(dag: &Dag, author: AuthorityIndex, round: Round) -> Option<&Ver
         dag.blocks_at_slot(Slot { round, author }).next()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::draw::Drawing;
+
+    const A: AuthorityIndex = AuthorityIndex(0);
+    const D: AuthorityIndex = AuthorityIndex(3);
+
+    fn refs<const N: usize>(drawing: &Drawing, names: [&str; N]) -> Option<Vec<BlockRef>> {
+        Some(names.map(|name| drawing.get(name).reference()).to_vec())
+    }
+
+    #[test]
+    fn the_first_block_is_built_on_genesis() {
+        let dag = Drawing::of(4).dag();
+        let ancestors = ancestors_for(&dag, D, Round(1)).unwrap();
+        assert_eq!(ancestors.len(), 4);
+        assert_eq!(ancestors[0].author, D);
+        assert!(ancestors.iter().all(|ancestor| dag.contains(ancestor)));
+    }
+
+    #[test]
+    fn the_newest_blocks_below_the_round_are_named_own_first() {
+        let mut drawing = Drawing::of(4);
+        drawing
+            .full_rounds(1)
+            .round("B C D")
+            .round("B:-A C:-A D:-A");
+        let dag = drawing.dag();
+        assert_eq!(
+            ancestors_for(&dag, A, Round(3)),
+            refs(&drawing, ["A1", "B2", "C2", "D2"]),
+            "B3 is too new for round 3"
+        );
+        assert_eq!(
+            ancestors_for(&dag, D, Round(4)),
+            refs(&drawing, ["D3", "A1", "B3", "C3"])
+        );
+    }
+
+    #[test]
+    fn without_a_quorum_of_parents_or_after_an_own_block_there_is_nothing_to_propose() {
+        let mut drawing = Drawing::of(4);
+        drawing.full_rounds(1).round("A B");
+        let dag = drawing.dag();
+        assert_eq!(ancestors_for(&dag, A, Round(3)), None, "two parents");
+        assert_eq!(ancestors_for(&dag, D, Round(3)), None, "two parents");
+        assert_eq!(ancestors_for(&dag, A, Round(2)), None, "A2 exists");
+        assert!(ancestors_for(&dag, D, Round(2)).is_some());
+    }
+
+    #[test]
+    fn of_collected_blocks_only_the_own_one_is_named() {
+        let mut drawing = Drawing::of(5);
+        drawing.full_rounds(1);
+        for _ in 2..=4 {
+            drawing.round("A B C D");
+        }
+        drawing.round("A B C");
+        let mut dag = Dag::new(drawing.committee.clone(), 2);
+        for block in &drawing.blocks {
+            dag.insert(block.clone());
+        }
+        dag.advance_gc(Round(3));
+        let e = AuthorityIndex(4);
+        assert_eq!(
+            ancestors_for(&dag, e, Round(5)),
+            refs(&drawing, ["E1", "A4", "B4", "C4", "D4"])
+        );
+        assert_eq!(
+            ancestors_for(&dag, D, Round(5)),
+            refs(&drawing, ["D4", "A4", "B4", "C4"])
+        );
+    }
+}

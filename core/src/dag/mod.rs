@@ -9,6 +9,10 @@
 mod admission;
 mod ancestors;
 mod block_manager;
+#[cfg(test)]
+mod block_manager_tests;
+#[cfg(test)]
+pub(crate) mod draw;
 mod graph;
 mod threshold_clock;
 

@@ -52,3 +52,37 @@ impl ThresholdClock {
         self.stake = Stake(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::draw::Drawing;
+
+    #[test]
+    fn the_clock_ticks_when_a_quorum_of_authorities_spoke_in_its_round() {
+        let mut drawing = Drawing::of(4);
+        drawing.round("A A B C D").full_rounds(1);
+        let mut clock = ThresholdClock::new(drawing.committee.clone());
+        let mut observe = |name| clock.observe(&drawing.get(name).reference());
+        assert_eq!(observe("A1"), None);
+        assert_eq!(observe("A1'"), None, "a twin adds nothing");
+        assert_eq!(observe("B1"), None);
+        assert_eq!(observe("C1"), Some(Round(2)));
+        assert_eq!(observe("D1"), None, "late");
+        assert_eq!(observe("A2"), None);
+        assert_eq!(clock.round(), Round(2));
+    }
+
+    #[test]
+    fn a_block_beyond_the_clock_takes_it_along() {
+        let mut drawing = Drawing::of(4);
+        drawing.full_rounds(5);
+        let mut clock = ThresholdClock::new(drawing.committee.clone());
+        let mut observe = |name| clock.observe(&drawing.get(name).reference());
+        assert_eq!(observe("A1"), None);
+        assert_eq!(observe("A5"), Some(Round(5)));
+        assert_eq!(observe("B1"), None);
+        assert_eq!(observe("B5"), None);
+        assert_eq!(observe("C5"), Some(Round(6)));
+    }
+}

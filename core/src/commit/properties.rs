@@ -1,0 +1,302 @@
+//! Safety of the whole way from blocks to commits, on random DAGs with crashed and equivocating authorities.
+
+use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer};
+use crate::{
+    dag::{
+        BlockManager, Dag,
+        draw::{Dice, Drawing, Shape},
+    },
+    types::{BlockRef, Commit, CommitIndex, CommitRef, Round, SubDag, VerifiedBlock},
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+/// What every node of one network has in common.
+#[derive(Clone, Debug)]
+struct Network {
+    shape: Shape,
+    leaders_per_round: u32,
+    gc_depth: u32,
+}
+
+fn networks() -> impl Strategy<Value = Network> {
+    (
+        any::<u64>(),
+        1..=8usize,
+        1..=30u32,
+        1..=3u32,
+        Dag::MIN_GC_DEPTH..=12,
+    )
+        .prop_map(
+            |(seed, size, rounds, leaders_per_round, gc_depth)| Network {
+                shape: Shape { seed, size, rounds },
+                leaders_per_round,
+                gc_depth,
+            },
+        )
+}
+
+/// The pure part of a node.
+struct Node {
+    dag: Dag,
+    manager: BlockManager,
+    rule: CommitRule,
+    linearizer: Linearizer,
+    last_decided: LeaderSlot,
+    decisions: Vec<Decision>,
+    commits: Vec<SubDag>,
+}
+
+impl Node {
+    fn new(network: &Network, drawing: &Drawing) -> Self {
+        Self::recovered(network, drawing, vec![])
+    }
+
+    /// A node that finds these commits in its store.
+    fn recovered(network: &Network, drawing: &Drawing, commits: Vec<SubDag>) -> Self {
+        let committee = &drawing.committee;
+        let mut dag = Dag::new(committee.clone(), network.gc_depth);
+        let last_round = commits
+            .last()
+            .map_or(Round(0), |last| last.commit.leader.round);
+        let gc_round = dag.gc_round_for(last_round);
+        let needed: Vec<Commit> = commits
+            .iter()
+            .map(|sub_dag| sub_dag.commit.clone())
+            .filter(|commit| commit.leader.round > gc_round)
+            .collect();
+        let mut node = Self {
+            manager: BlockManager::new(committee, usize::MAX),
+            rule: CommitRule::new(
+                LeaderSchedule::new(committee.clone()),
+                network.leaders_per_round,
+            ),
+            linearizer: Linearizer::recover(committee.clone(), &mut dag, &needed),
+            last_decided: LeaderSlot::GENESIS,
+            decisions: vec![],
+            dag,
+            commits,
+        };
+        node.resume_after_last_commit();
+        node
+    }
+
+    fn deliver(&mut self, blocks: Vec<VerifiedBlock>) {
+        self.manager.accept(&mut self.dag, blocks);
+        loop {
+            let decisions = self.rule.decide(&self.dag, self.last_decided);
+            self.last_decided = decisions.last().map_or(self.last_decided, Decision::slot);
+            let leaders = decisions.iter().filter_map(leader).cloned().collect();
+            self.decisions.extend(decisions);
+            self.commits
+                .extend(self.linearizer.linearize(&mut self.dag, leaders));
+            if self.manager.release(&mut self.dag).is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn deliver_all(&mut self, batches: Vec<Vec<VerifiedBlock>>) {
+        for batch in batches {
+            self.deliver(batch);
+        }
+    }
+
+    fn adopt(&mut self, sub_dag: &SubDag) {
+        self.linearizer.adopt(&mut self.dag, sub_dag).unwrap();
+        self.commits.push(sub_dag.clone());
+        self.resume_after_last_commit();
+        self.manager.release(&mut self.dag);
+    }
+
+    fn resume_after_last_commit(&mut self) {
+        if let Some(leader) = self.linearizer.last_leader() {
+            self.last_decided = self.rule.slot_led_by(&leader).unwrap();
+        }
+    }
+
+    fn sequence(&self) -> Vec<CommitRef> {
+        self.commits.iter().map(|c| c.reference).collect()
+    }
+}
+
+fn leader(decision: &Decision) -> Option<&VerifiedBlock> {
+    match decision {
+        Decision::Commit { leader, .. } => Some(leader),
+        Decision::Skip { .. } => None,
+    }
+}
+
+/// A slot with what is committed there, however that was found out.
+fn outcome(decision: &Decision) -> (LeaderSlot, Option<BlockRef>) {
+    (
+        decision.slot(),
+        leader(decision).map(VerifiedBlock::reference),
+    )
+}
+
+/// A node that saw the blocks in the order in which they were made.
+fn reference_node(network: &Network, drawing: &Drawing) -> Node {
+    let mut node = Node::new(network, drawing);
+    for block in &drawing.blocks {
+        node.deliver(vec![block.clone()]);
+    }
+    node
+}
+
+fn one_is_prefix_of_the_other<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}
+
+/// The causal history of some random blocks, in which the latest rounds are thin.
+fn closed_part(drawing: &Drawing, dice: &mut Dice) -> Vec<VerifiedBlock> {
+    let last = drawing.blocks.last().map_or(0, |block| block.round.0);
+    let cut = dice.below(u64::from(last) + 2);
+    let percent = 5 + dice.below(60);
+    let mut wanted = BTreeSet::new();
+    let mut part = vec![];
+    for block in drawing.blocks.iter().rev() {
+        let tip = u64::from(block.round.0) <= cut && dice.chance(percent);
+        if tip || wanted.contains(&block.reference()) {
+            wanted.extend(block.ancestors.iter().copied());
+            part.push(block.clone());
+        }
+    }
+    part
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_order_of_delivery_gives_one_sequence(network in networks(), order: u64) {
+        let drawing = Drawing::random(&network.shape);
+        let reference = reference_node(&network, &drawing);
+        let mut node = Node::new(&network, &drawing);
+        for batch in Dice::new(order).deliveries(&drawing.blocks) {
+            node.deliver(batch);
+            prop_assert!(reference.sequence().starts_with(&node.sequence()));
+        }
+        prop_assert_eq!(node.sequence(), reference.sequence());
+        let outcomes = |node: &Node| node.decisions.iter().map(outcome).collect::<Vec<_>>();
+        prop_assert_eq!(outcomes(&node), outcomes(&reference));
+    }
+
+    #[test]
+    fn nodes_that_see_different_parts_never_disagree(network in networks(), parts: u64) {
+        let drawing = Drawing::random(&network.shape);
+        let mut dice = Dice::new(parts);
+        let mut see_part = || {
+            let part = closed_part(&drawing, &mut dice);
+            let mut node = Node::new(&network, &drawing);
+            node.deliver_all(dice.deliveries(&part));
+            node
+        };
+        let (a, b) = (see_part(), see_part());
+        prop_assert!(one_is_prefix_of_the_other(&a.sequence(), &b.sequence()));
+        let outcomes = |node: &Node| node.decisions.iter().map(outcome).collect::<Vec<_>>();
+        prop_assert!(one_is_prefix_of_the_other(&outcomes(&a), &outcomes(&b)));
+    }
+
+    #[test]
+    fn commits_are_contiguous_and_take_each_block_once(network in networks()) {
+        let drawing = Drawing::random(&network.shape);
+        let node = reference_node(&network, &drawing);
+        let mut committed = BTreeSet::new();
+        let mut previous: Option<&SubDag> = None;
+        for sub_dag in &node.commits {
+            let SubDag { commit, reference, blocks } = sub_dag;
+            prop_assert_eq!(*reference, commit.reference());
+            prop_assert_eq!(commit.index, previous.map_or(CommitIndex(1), |p| p.commit.index.next()));
+            prop_assert_eq!(commit.previous, previous.map(|p| p.reference.digest).unwrap_or_default());
+            prop_assert!(previous.is_none_or(|p| p.commit.timestamp_ms <= commit.timestamp_ms));
+            prop_assert_eq!(commit.blocks.last(), Some(&commit.leader));
+            prop_assert!(commit.blocks.is_sorted());
+            prop_assert!(commit.blocks.iter().copied().eq(blocks.iter().map(VerifiedBlock::reference)));
+            for block in blocks {
+                prop_assert!(block.round.0 > commit.leader.round.0.saturating_sub(network.gc_depth));
+                prop_assert!(committed.insert(block.reference()), "{:?} is committed twice", block);
+            }
+            previous = Some(sub_dag);
+        }
+    }
+
+    #[test]
+    fn a_restart_continues_the_sequence(network in networks(), order: u64) {
+        let drawing = Drawing::random(&network.shape);
+        let expected = reference_node(&network, &drawing).sequence();
+        let mut dice = Dice::new(order);
+        let mut batches = dice.deliveries(&drawing.blocks);
+        let after = batches.split_off(dice.index(batches.len() + 1));
+
+        let mut node = Node::new(&network, &drawing);
+        node.deliver_all(batches);
+        let stored = drawing.blocks.iter().filter(|b| node.dag.contains(&b.reference())).cloned().collect();
+        let mut restarted = Node::recovered(&network, &drawing, node.commits);
+        restarted.deliver(stored);
+        restarted.deliver_all(after);
+        // What was suspended when it stopped is lost, and fetched again.
+        restarted.deliver_all(dice.deliveries(&drawing.blocks));
+        prop_assert_eq!(restarted.sequence(), expected);
+    }
+
+    #[test]
+    fn a_node_that_adopts_commits_continues_their_sequence(network in networks(), order: u64) {
+        let drawing = Drawing::random(&network.shape);
+        let ahead = reference_node(&network, &drawing);
+        let mut dice = Dice::new(order);
+        let mut batches = dice.deliveries(&drawing.blocks);
+        let after = batches.split_off(dice.index(batches.len() + 1));
+
+        let mut node = Node::new(&network, &drawing);
+        node.deliver_all(batches);
+        let own = node.commits.len();
+        let until = own + dice.index(ahead.commits.len() - own + 1);
+        for sub_dag in &ahead.commits[own..until] {
+            node.adopt(sub_dag);
+        }
+        node.deliver_all(after);
+        prop_assert_eq!(node.sequence(), ahead.sequence());
+    }
+}
+
+#[test]
+fn random_drawings_reach_every_kind_of_decision() {
+    let network = |seed| Network {
+        shape: Shape {
+            seed,
+            size: 7,
+            rounds: 30,
+        },
+        leaders_per_round: 2,
+        gc_depth: 4,
+    };
+    let mut reached = [0; 4];
+    let mut left_out = 0;
+    for seed in 0..50 {
+        let network = network(seed);
+        let drawing = Drawing::random(&network.shape);
+        let node = reference_node(&network, &drawing);
+        for decision in &node.decisions {
+            reached[match decision {
+                Decision::Commit { direct: true, .. } => 0,
+                Decision::Commit { direct: false, .. } => 1,
+                Decision::Skip { direct: true, .. } => 2,
+                Decision::Skip { direct: false, .. } => 3,
+            }] += 1;
+        }
+        let committed: BTreeSet<_> = node.commits.iter().flat_map(|c| &c.commit.blocks).collect();
+        left_out += node
+            .commits
+            .iter()
+            .flat_map(|sub_dag| &sub_dag.blocks)
+            .flat_map(|block| &block.ancestors)
+            .filter(|ancestor| ancestor.round > Round(0) && !committed.contains(ancestor))
+            .count();
+    }
+    assert!(
+        reached.iter().all(|count| *count >= 20),
+        "commits and skips, direct and indirect: {reached:?}"
+    );
+    assert!(left_out > 0, "garbage collection left nothing out");
+}

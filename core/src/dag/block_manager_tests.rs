@@ -1,0 +1,206 @@
+//! Blocks in any order, through the block manager into the DAG.
+
+use super::{
+    Accepted, BlockManager, Dag,
+    draw::{Dice, Drawing, Shape},
+};
+use crate::types::{BlockRef, Round, VerifiedBlock};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+struct Harness {
+    drawing: Drawing,
+    dag: Dag,
+    manager: BlockManager,
+}
+
+impl Harness {
+    fn new(drawing: Drawing, gc_depth: u32, max_suspended_per_author: usize) -> Self {
+        Self {
+            dag: Dag::new(drawing.committee.clone(), gc_depth),
+            manager: BlockManager::new(&drawing.committee, max_suspended_per_author),
+            drawing,
+        }
+    }
+
+    fn accept(&mut self, names: &[&str]) -> (Vec<BlockRef>, BTreeSet<BlockRef>) {
+        let blocks = names.iter().map(|name| self.drawing.get(name)).collect();
+        let Accepted { accepted, missing } = self.manager.accept(&mut self.dag, blocks);
+        (refs(&accepted), missing)
+    }
+
+    fn named<T: FromIterator<BlockRef>>(&self, names: &[&str]) -> T {
+        names
+            .iter()
+            .map(|name| self.drawing.get(name).reference())
+            .collect()
+    }
+
+    fn missing(&self) -> Vec<BlockRef> {
+        self.manager.missing().collect()
+    }
+}
+
+fn refs(blocks: &[VerifiedBlock]) -> Vec<BlockRef> {
+    blocks.iter().map(VerifiedBlock::reference).collect()
+}
+
+fn three_rounds() -> Drawing {
+    let mut drawing = Drawing::of(4);
+    drawing.round("A B C").round("A B C").round("A B C");
+    drawing
+}
+
+#[test]
+fn what_is_missing_is_reported_once_and_remains_wanted() {
+    let mut h = Harness::new(three_rounds(), 10, 10);
+    assert_eq!(h.accept(&["A2"]), (vec![], h.named(&["A1", "B1", "C1"])));
+    assert_eq!(h.accept(&["B2", "A2"]), (vec![], BTreeSet::new()));
+    assert_eq!(h.accept(&["A3"]), (vec![], h.named(&["C2"])));
+    assert_eq!(h.missing(), h.named::<Vec<_>>(&["A1", "B1", "C1", "C2"]));
+    assert_eq!(h.manager.suspended(), 3);
+
+    assert_eq!(
+        h.accept(&["A1", "B1"]),
+        (h.named(&["A1", "B1"]), BTreeSet::new())
+    );
+    let (accepted, missing) = h.accept(&["C1"]);
+    assert_eq!(
+        accepted.iter().copied().collect::<BTreeSet<_>>(),
+        h.named(&["C1", "A2", "B2"])
+    );
+    assert_eq!(missing, BTreeSet::new());
+    assert_eq!(h.accept(&["C2"]), (h.named(&["C2", "A3"]), BTreeSet::new()));
+    assert_eq!((h.manager.suspended(), h.missing()), (0, vec![]));
+}
+
+#[test]
+fn a_batch_that_is_complete_suspends_nothing() {
+    let mut h = Harness::new(three_rounds(), 10, 0);
+    let (accepted, missing) = h.accept(&["A2", "B1", "A1", "C1"]);
+    assert_eq!(accepted, h.named::<Vec<_>>(&["A1", "B1", "C1", "A2"]));
+    assert_eq!(missing, BTreeSet::new());
+}
+
+#[test]
+fn ancestors_that_are_collected_are_no_longer_waited_for() {
+    let mut h = Harness::new(three_rounds(), 2, 10);
+    h.accept(&["A2", "A3"]);
+    assert_eq!(
+        h.missing(),
+        h.named::<Vec<_>>(&["A1", "B1", "C1", "B2", "C2"])
+    );
+    h.dag.advance_gc(Round(3));
+    assert_eq!(
+        refs(&h.manager.release(&mut h.dag)),
+        h.named::<Vec<_>>(&["A2"])
+    );
+    assert_eq!(h.missing(), h.named::<Vec<_>>(&["B2", "C2"]));
+
+    h.dag.advance_gc(Round(5));
+    assert!(
+        h.manager.release(&mut h.dag).is_empty(),
+        "A3 is collected itself"
+    );
+    assert_eq!((h.manager.suspended(), h.missing()), (0, vec![]));
+    assert_eq!(
+        h.accept(&["B2", "B3"]),
+        (vec![], BTreeSet::new()),
+        "too old"
+    );
+}
+
+#[test]
+fn blocks_that_came_another_way_release_those_that_waited() {
+    let mut h = Harness::new(three_rounds(), 10, 10);
+    h.accept(&["A2", "A3"]);
+    for name in ["A1", "B1", "C1", "A2", "B2", "C2"] {
+        h.dag.insert(h.drawing.get(name));
+    }
+    assert_eq!(
+        refs(&h.manager.release(&mut h.dag)),
+        h.named::<Vec<_>>(&["A3"])
+    );
+    assert_eq!((h.manager.suspended(), h.missing()), (0, vec![]));
+}
+
+#[test]
+fn beyond_the_cap_the_highest_rounds_of_an_author_are_dropped_and_wanted_again() {
+    let mut drawing = Drawing::of(4);
+    drawing.full_rounds(5);
+    let mut h = Harness::new(drawing, 10, 2);
+    h.accept(&["A3", "A4", "B5"]);
+    assert_eq!(h.manager.suspended(), 3);
+    h.accept(&["A2"]);
+    assert_eq!(h.manager.suspended(), 3, "A4 made room for A2");
+    assert!(
+        h.missing().contains(&h.drawing.get("A4").reference()),
+        "B5 needs it"
+    );
+    let missing_of_a4_only = h.drawing.get("B3").reference();
+    assert!(!h.missing().contains(&missing_of_a4_only));
+
+    // Every round of fetching what is missing accepts something, whatever was dropped.
+    while h.dag.highest_round() < Round(5) {
+        let before = h.dag.highest_round();
+        let fetched = h.missing();
+        let blocks = h
+            .drawing
+            .blocks
+            .iter()
+            .filter(|b| fetched.contains(&b.reference()));
+        let blocks = blocks.cloned().collect();
+        let accepted = h.manager.accept(&mut h.dag, blocks).accepted;
+        assert!(
+            !accepted.is_empty() || h.dag.highest_round() > before,
+            "{fetched:?}"
+        );
+    }
+    assert!(h.dag.contains(&h.drawing.get("B5").reference()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_order_is_accepted_once_and_causally(
+        seed: u64, size in 1..=8usize, rounds in 1..=20u32, order: u64,
+    ) {
+        let drawing = Drawing::random(&Shape { seed, size, rounds });
+        let mut dag = Dag::new(drawing.committee.clone(), 1000);
+        let mut manager = BlockManager::new(&drawing.committee, usize::MAX);
+        let mut accepted = BTreeSet::new();
+        let mut arrived = BTreeSet::new();
+        for batch in Dice::new(order).deliveries(&drawing.blocks) {
+            arrived.extend(refs(&batch));
+            for block in manager.accept(&mut dag, batch).accepted {
+                let complete = block.ancestors.iter().all(|a| a.round == Round(0) || accepted.contains(a));
+                prop_assert!(complete, "{:?} before its ancestors", block);
+                prop_assert!(accepted.insert(block.reference()), "{:?} twice", block);
+            }
+            prop_assert_eq!(accepted.len() + manager.suspended(), arrived.len());
+            prop_assert!(manager.missing().all(|missing| !arrived.contains(&missing)));
+        }
+        prop_assert_eq!(accepted.len(), drawing.blocks.len());
+        prop_assert_eq!(manager.missing().count(), 0);
+    }
+
+    #[test]
+    fn a_small_cap_bounds_memory_and_loses_nothing(
+        seed: u64, size in 4..=8usize, order: u64, cap in 0..3usize,
+    ) {
+        let drawing = Drawing::random(&Shape { seed, size, rounds: 12 });
+        let mut dag = Dag::new(drawing.committee.clone(), 1000);
+        let mut manager = BlockManager::new(&drawing.committee, cap);
+        let mut dice = Dice::new(order);
+        // Blocks keep coming until all are there; each pass gets at least the lowest missing round in.
+        for _ in 0..12 {
+            for batch in dice.deliveries(&drawing.blocks) {
+                manager.accept(&mut dag, batch);
+                prop_assert!(manager.suspended() <= cap * size);
+            }
+        }
+        prop_assert!(drawing.blocks.iter().all(|block| dag.contains(&block.reference())));
+        prop_assert_eq!(manager.missing().count(), 0);
+    }
+}

@@ -1,0 +1,345 @@
+//! Drawing DAGs for tests: by hand, a line per round, or at random from a seed.
+//!
+//! A line names the authorities that have a block in the round, each with the blocks of the round before that it
+//! builds on:
+//!
+//! | item | block |
+//! |---|---|
+//! | `A` | of authority A, on one block of everyone who has one |
+//! | `A:BCD'` | on these; `D'` is the second block of an equivocating D |
+//! | `A:-BC` | on everyone's but these |
+//! | `A A:-B` | two blocks: A equivocates, the second is `A'` |
+//!
+//! The author's own newest block is always an ancestor, and the first. A block found invalid panics.
+
+use super::Dag;
+use crate::{
+    commit::LeaderSchedule,
+    types::{
+        Authority, AuthorityIndex, Block, BlockRef, Committee, Epoch, KeyPair, Round,
+        SignatureScheme, Slot, Stake, TimestampMs, Transaction, VerifiedBlock,
+    },
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use std::sync::Arc;
+
+const SCHEME: SignatureScheme = SignatureScheme::KeyedHash;
+
+/// A DAG with the keys to draw more of it.
+pub(crate) struct Drawing {
+    pub(crate) committee: Arc<Committee>,
+    keys: Vec<KeyPair>,
+    /// In the order in which they were drawn, which is causal. Without genesis.
+    pub(crate) blocks: Vec<VerifiedBlock>,
+}
+
+impl Drawing {
+    /// A committee with these stakes, in the order of their indexes.
+    pub(crate) fn with_stakes(epoch: Epoch, stakes: &[u64]) -> Self {
+        let keys: Vec<_> = (1..=stakes.len())
+            .map(|i| KeyPair::from_seed(SCHEME, &[u8::try_from(i).unwrap(); 32]))
+            .collect();
+        let authorities = stakes
+            .iter()
+            .zip(&keys)
+            .zip(b'A'..)
+            .map(|((stake, keys), letter)| Authority {
+                authority_key: vec![letter],
+                protocol_key: keys.public(),
+                stake: Stake(*stake),
+                address: [letter; 20],
+                p2p_address: String::new(),
+                name: char::from(letter).to_string(),
+            })
+            .collect();
+        Self {
+            committee: Arc::new(Committee::new(epoch, authorities).unwrap()),
+            keys,
+            blocks: vec![],
+        }
+    }
+
+    /// `size` authorities of equal stake.
+    pub(crate) fn of(size: usize) -> Self {
+        Self::with_stakes(Epoch(0), &vec![1; size])
+    }
+
+    /// `size` authorities of equal stake in the first epoch whose leaders are these: `"A BC"` says that A leads round
+    /// 1, and B and C (at offset 1) lead round 2.
+    pub(crate) fn led_by(size: usize, leaders: &str) -> Self {
+        let agrees = |drawing: &Self| {
+            let schedule = LeaderSchedule::new(drawing.committee.clone());
+            (1..)
+                .map(Round)
+                .zip(leaders.split(' '))
+                .all(|(round, line)| {
+                    (0..)
+                        .zip(line.chars())
+                        .all(|(offset, name)| schedule.leader(round, offset) == author(name))
+                })
+        };
+        (0..)
+            .map(|epoch| Self::with_stakes(Epoch(epoch), &vec![1; size]))
+            .find(agrees)
+            .unwrap()
+    }
+
+    /// Draws the next round.
+    pub(crate) fn round(&mut self, line: &str) -> &mut Self {
+        let before = self.blocks.last().map_or(Round(0), |block| block.round);
+        let drawn: Vec<_> = line
+            .split(' ')
+            .map(|item| {
+                let (name, parents) = item.split_once(':').unwrap_or((item, "-"));
+                let author = author(name.chars().next().unwrap());
+                let ancestors = match parents.strip_prefix('-') {
+                    None => names(parents)
+                        .map(|(author, twin)| self.at(before, author)[twin])
+                        .collect(),
+                    Some(excluded) => self
+                        .committee
+                        .indexes()
+                        .filter(|index| names(excluded).all(|(name, _)| name != *index))
+                        .filter_map(|index| self.at(before, index).first().copied())
+                        .collect(),
+                };
+                (before.next(), author, ancestors)
+            })
+            .collect();
+        for (round, author, ancestors) in drawn {
+            let timestamp_ms = TimestampMs(u64::from(round.0) * 1000 + u64::from(author.0));
+            self.block(round, author, ancestors, timestamp_ms);
+        }
+        self
+    }
+
+    /// Draws `count` rounds in which everyone builds on everyone.
+    pub(crate) fn full_rounds(&mut self, count: usize) -> &mut Self {
+        let everyone: String = (b'A'..)
+            .take(self.committee.size())
+            .map(|letter| format!("{} ", char::from(letter)))
+            .collect();
+        for _ in 0..count {
+            self.round(everyone.trim_end());
+        }
+        self
+    }
+
+    /// Draws one block. The author's own newest block is added to the ancestors if none of its blocks is there.
+    pub(crate) fn block(
+        &mut self,
+        round: Round,
+        author: AuthorityIndex,
+        mut ancestors: Vec<BlockRef>,
+        timestamp_ms: TimestampMs,
+    ) -> VerifiedBlock {
+        if let Some(own) = ancestors.iter().position(|a| a.author == author) {
+            ancestors.swap(0, own);
+        } else {
+            ancestors.insert(0, self.newest_before(round, author));
+        }
+        let twins = self.at(round, author).len();
+        let block = Block {
+            epoch: self.committee.epoch(),
+            round,
+            author,
+            timestamp_ms,
+            ancestors,
+            // Tells the blocks of an equivocating author apart.
+            transactions: vec![Transaction(vec![u8::try_from(twins).unwrap()].into())],
+            commit_votes: vec![],
+            end_of_epoch: false,
+        }
+        .sign(&self.keys[author.as_usize()]);
+        VerifiedBlock::verify(block.bytes().clone(), &self.committee, SCHEME).unwrap();
+        self.blocks.push(block.clone());
+        block
+    }
+
+    /// The block of this name, like `A1` or, for the second of A in round 1, `A1'`.
+    pub(crate) fn get(&self, name: &str) -> VerifiedBlock {
+        let digits = name[1..].trim_end_matches('\'');
+        let slot = Slot {
+            round: Round(digits.parse().unwrap()),
+            author: author(name.chars().next().unwrap()),
+        };
+        let twin = usize::from(name.ends_with('\''));
+        let mut of_slot = self.blocks.iter().filter(|block| block.slot() == slot);
+        of_slot.nth(twin).unwrap().clone()
+    }
+
+    /// A DAG that holds the whole drawing.
+    pub(crate) fn dag(&self) -> Dag {
+        let mut dag = Dag::new(self.committee.clone(), 100);
+        for block in &self.blocks {
+            dag.insert(block.clone());
+        }
+        dag
+    }
+
+    /// The author's blocks of this round, genesis included.
+    fn at(&self, round: Round, author: AuthorityIndex) -> Vec<BlockRef> {
+        if round == Round(0) {
+            return vec![Block::genesis(self.committee.epoch(), author).reference()];
+        }
+        self.blocks
+            .iter()
+            .filter(|block| block.slot() == Slot { round, author })
+            .map(VerifiedBlock::reference)
+            .collect()
+    }
+
+    fn newest_before(&self, round: Round, author: AuthorityIndex) -> BlockRef {
+        (0..round.0)
+            .rev()
+            .find_map(|round| self.at(Round(round), author).first().copied())
+            .unwrap()
+    }
+}
+
+/// What a random DAG is drawn from.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) seed: u64,
+    pub(crate) size: usize,
+    pub(crate) rounds: u32,
+}
+
+impl Drawing {
+    /// A valid DAG of authorities with different stakes, of which at most f by stake crash or equivocate. Blocks miss
+    /// parents, and name older ancestors of authors that they missed before.
+    pub(crate) fn random(shape: &Shape) -> Self {
+        let mut dice = Dice::new(shape.seed);
+        let stakes: Vec<_> = (0..shape.size).map(|_| 1 + dice.below(3)).collect();
+        let mut drawing = Self::with_stakes(Epoch(dice.below(1000)), &stakes);
+        let committee = drawing.committee.clone();
+
+        let mut tolerated = committee.total_stake().0 - committee.quorum().0;
+        let mut last_round = vec![shape.rounds; shape.size];
+        let mut equivocates = vec![false; shape.size];
+        for author in dice.shuffled(committee.indexes()) {
+            let Some(rest) = tolerated.checked_sub(committee.stake(author).0) else {
+                continue;
+            };
+            tolerated = rest;
+            match dice.below(3) {
+                0 => last_round[author.as_usize()] = dice.below(shape.rounds.into()) as u32,
+                1 => equivocates[author.as_usize()] = true,
+                _ => {}
+            }
+        }
+
+        for round in (1..=shape.rounds).map(Round) {
+            // How well the blocks of the round before were heard, differently for each author.
+            let heard: Vec<_> = committee
+                .indexes()
+                .map(|_| [20, 60, 95][dice.index(3)])
+                .collect();
+            let alive = committee
+                .indexes()
+                .filter(|author| last_round[author.as_usize()] >= round.0);
+            let mut speaking = dice.shuffled(alive);
+            let mut silent: Vec<_> = speaking.extract_if(.., |_| dice.chance(10)).collect();
+            while stake_of(&committee, &speaking) < committee.quorum() {
+                speaking.extend(silent.pop());
+            }
+            for author in speaking {
+                let blocks = 1 + usize::from(equivocates[author.as_usize()] && dice.chance(50));
+                for _ in 0..blocks {
+                    let ancestors = drawing.random_ancestors(&mut dice, round, author, &heard);
+                    let timestamp_ms = TimestampMs(u64::from(round.0) * 50 + dice.below(200));
+                    drawing.block(round, author, ancestors, timestamp_ms);
+                }
+            }
+        }
+        drawing
+    }
+
+    fn random_ancestors(
+        &self,
+        dice: &mut Dice,
+        round: Round,
+        own: AuthorityIndex,
+        heard: &[u64],
+    ) -> Vec<BlockRef> {
+        let mut ancestors = vec![];
+        let mut unheard = vec![];
+        let mut parents = vec![];
+        for author in dice.shuffled(self.committee.indexes()) {
+            let blocks = self.at(round.prev(), author);
+            if blocks.is_empty() || (author != own && !dice.chance(heard[author.as_usize()])) {
+                unheard.push((author, blocks));
+            } else {
+                ancestors.push(blocks[dice.index(blocks.len())]);
+                parents.push(author);
+            }
+        }
+        for (author, blocks) in unheard {
+            if !blocks.is_empty() && stake_of(&self.committee, &parents) < self.committee.quorum() {
+                ancestors.push(blocks[dice.index(blocks.len())]);
+                parents.push(author);
+            } else if author != own && round > Round(1) && dice.chance(50) {
+                ancestors.push(self.newest_before(round.prev(), author));
+            }
+        }
+        ancestors
+    }
+}
+
+fn stake_of(committee: &Committee, authors: &[AuthorityIndex]) -> Stake {
+    authors.iter().map(|author| committee.stake(*author)).sum()
+}
+
+fn author(name: char) -> AuthorityIndex {
+    AuthorityIndex(u16::try_from(u32::from(name) - u32::from('A')).unwrap())
+}
+
+/// The authors of a list like `AB'C`, each with the index of its block among its twins.
+fn names(list: &str) -> impl Iterator<Item = (AuthorityIndex, usize)> {
+    let twin = |i| usize::from(list[i + 1..].starts_with('\''));
+    list.char_indices()
+        .filter(|(_, c)| *c != '\'')
+        .map(move |(i, c)| (author(c), twin(i)))
+}
+
+/// Random choices that are the same for the same seed.
+pub(crate) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0.next_u64() % bound
+    }
+
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        self.below(len as u64) as usize
+    }
+
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn shuffled<T>(&mut self, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut items: Vec<_> = items.into_iter().collect();
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.index(i + 1));
+        }
+        items
+    }
+
+    /// The items in random order, in batches of 1 to 7, some items twice.
+    pub(crate) fn deliveries<T: Clone>(&mut self, items: &[T]) -> Vec<Vec<T>> {
+        let repeated: Vec<_> = items.iter().filter(|_| self.chance(20)).collect();
+        let mut rest = self.shuffled(items.iter().chain(repeated).cloned());
+        let mut batches = vec![];
+        while !rest.is_empty() {
+            let size = (1 + self.index(7)).min(rest.len());
+            batches.push(rest.split_off(rest.len() - size));
+        }
+        batches
+    }
+}
