@@ -1,0 +1,67 @@
+//! Work whose cost is worth knowing. The caller measures: inside a simulation there is no other clock than its own.
+
+use super::{HostId, Kernel, SimNetwork};
+use madsim::runtime::Runtime;
+use metanode_core::env::{Address, BoxListener, BoxStream, Network};
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// What the two ends of a connection have between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    Unix,
+    /// Between two hosts that reach each other at once.
+    Tcp,
+    /// Between two hosts, this far from each other.
+    Link(Duration),
+}
+
+const MESSAGE_BYTES: usize = 64;
+
+/// Runs a simulation in which 64 bytes go there and back `count` times. One round trip is two chunks.
+///
+/// # Errors
+/// None that are expected: whatever the simulated sockets report.
+pub fn round_trips(path: Path, count: u64) -> io::Result<()> {
+    let runtime = Runtime::new();
+    runtime.add_simulator::<Kernel>();
+    runtime.block_on(async move {
+        let kernel = Kernel::current();
+        let (client, server) = match path {
+            Path::Unix => (HostId(1), HostId(1)),
+            Path::Tcp | Path::Link(_) => (HostId(1), HostId(2)),
+        };
+        let address = match path {
+            Path::Unix => Address::Unix("/bench.sock".into()),
+            Path::Tcp | Path::Link(_) => Address::Tcp((server.ip(), 1).into()),
+        };
+        if let Path::Link(latency) = path {
+            kernel.set_link(client, server, latency..=latency);
+            kernel.set_link(server, client, latency..=latency);
+        }
+        let network = SimNetwork::new(kernel.clone(), server);
+        let listener = network.listen(&address).await?;
+        madsim::task::spawn(echo(listener));
+        let stream = SimNetwork::new(kernel, client).connect(&address).await?;
+        exchange(stream, count).await
+    })
+}
+
+async fn echo(listener: BoxListener) -> io::Result<()> {
+    let mut stream = listener.accept().await?;
+    let mut buffer = [0; MESSAGE_BYTES];
+    while stream.read_exact(&mut buffer).await.is_ok() {
+        stream.write_all(&buffer).await?;
+    }
+    Ok(())
+}
+
+async fn exchange(mut stream: BoxStream, count: u64) -> io::Result<()> {
+    let mut buffer = [0; MESSAGE_BYTES];
+    for _ in 0..count {
+        stream.write_all(&buffer).await?;
+        stream.read_exact(&mut buffer).await?;
+    }
+    Ok(())
+}

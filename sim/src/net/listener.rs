@@ -1,0 +1,225 @@
+//! Who listens where: Unix paths and TCP ports of each host, and the queues of connections not accepted yet.
+//!
+//! Plain data with the errors of `bind(2)`, `connect(2)` and `unlink(2)`.
+
+use super::link::HostId;
+use super::rule::ConnectionId;
+use madsim::task::NodeId;
+use metanode_core::env::Address;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Waker};
+
+/// Numbers the listeners of one kernel, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListenerId(u64);
+
+/// A bound socket.
+struct Bound {
+    owner: NodeId,
+    host: HostId,
+    address: Address,
+    queue: VecDeque<ConnectionId>,
+    /// Tasks in `accept`.
+    acceptors: Vec<Waker>,
+    /// Tasks in `connect`, waiting for room in the queue.
+    connectors: Vec<Waker>,
+}
+
+/// The namespaces of all hosts.
+pub(super) struct Listeners {
+    bound: BTreeMap<ListenerId, Bound>,
+    /// Socket files; one that nobody listens on any more is stale.
+    files: BTreeMap<HostId, BTreeMap<PathBuf, Option<ListenerId>>>,
+    /// A port has one listener, whichever of the host's addresses it is bound to.
+    ports: BTreeMap<(HostId, u16), ListenerId>,
+    last: u64,
+    /// Connections that may wait for one listener's `accept`.
+    pub backlog: usize,
+}
+
+impl Listeners {
+    /// Linux takes the first ephemeral port from here.
+    const FIRST_EPHEMERAL_PORT: u16 = 32768;
+
+    pub const fn new(backlog: usize) -> Self {
+        Self {
+            bound: BTreeMap::new(),
+            files: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            last: 0,
+            backlog,
+        }
+    }
+
+    pub fn bind(
+        &mut self,
+        host: HostId,
+        address: &Address,
+        owner: NodeId,
+    ) -> io::Result<ListenerId> {
+        let id = ListenerId(self.last + 1);
+        let address = match address {
+            Address::Unix(path) => {
+                let files = self.files.entry(host).or_default();
+                if files.contains_key(path) {
+                    return Err(ErrorKind::AddrInUse.into());
+                }
+                files.insert(path.clone(), Some(id));
+                address.clone()
+            }
+            Address::Tcp(socket) => {
+                let ip = socket.ip();
+                if !(ip.is_unspecified() || ip.is_loopback() || ip == host.ip()) {
+                    return Err(ErrorKind::AddrNotAvailable.into());
+                }
+                let port = self.free_port(host, socket.port())?;
+                self.ports.insert((host, port), id);
+                Address::Tcp(SocketAddr::new(ip, port))
+            }
+        };
+        self.last += 1;
+        self.bound.insert(
+            id,
+            Bound {
+                owner,
+                host,
+                address,
+                queue: VecDeque::new(),
+                acceptors: Vec::new(),
+                connectors: Vec::new(),
+            },
+        );
+        Ok(id)
+    }
+
+    fn free_port(&self, host: HostId, wanted: u16) -> io::Result<u16> {
+        let is_free = |port: &u16| !self.ports.contains_key(&(host, *port));
+        match wanted {
+            0 => (Self::FIRST_EPHEMERAL_PORT..=u16::MAX).find(is_free),
+            port => Some(port).filter(is_free),
+        }
+        .ok_or_else(|| ErrorKind::AddrInUse.into())
+    }
+
+    /// The listener that a connection to `address` on `host` reaches.
+    pub fn find(&self, host: HostId, address: &Address) -> io::Result<ListenerId> {
+        match address {
+            Address::Unix(path) => {
+                let file = self.files.get(&host).and_then(|files| files.get(path));
+                let listener = file.ok_or(ErrorKind::NotFound)?;
+                listener.ok_or_else(|| ErrorKind::ConnectionRefused.into())
+            }
+            Address::Tcp(socket) => self
+                .ports
+                .get(&(host, socket.port()))
+                .copied()
+                .filter(|id| self.bound[id].is_reached_by(socket.ip()))
+                .ok_or_else(|| ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    /// Removes a socket file. Whoever listens on it goes on with the connections it has.
+    pub fn unlink(&mut self, host: HostId, path: &Path) -> io::Result<()> {
+        let files = self.files.entry(host).or_default();
+        match files.remove(path) {
+            Some(_) => Ok(()),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Stops listening. Returns the connections that nobody will accept.
+    pub fn close(&mut self, id: ListenerId) -> VecDeque<ConnectionId> {
+        let Some(bound) = self.bound.remove(&id) else {
+            return VecDeque::new();
+        };
+        match &bound.address {
+            Address::Unix(path) => {
+                let files = self.files.entry(bound.host).or_default();
+                if let Some(file) = files.get_mut(path).filter(|file| **file == Some(id)) {
+                    *file = None;
+                }
+            }
+            Address::Tcp(socket) => {
+                self.ports.remove(&(bound.host, socket.port()));
+            }
+        }
+        wake_all(bound.acceptors);
+        wake_all(bound.connectors);
+        bound.queue
+    }
+
+    pub fn owned_by(&self, node: NodeId) -> Vec<ListenerId> {
+        let owned = self.bound.iter().filter(|(_, bound)| bound.owner == node);
+        owned.map(|(&id, _)| id).collect()
+    }
+
+    /// What is listened on at `host`, in the order of binding.
+    pub fn addresses(&self, host: HostId) -> Vec<Address> {
+        let here = self.bound.values().filter(|bound| bound.host == host);
+        here.map(|bound| bound.address.clone()).collect()
+    }
+
+    /// Whether another connection may wait at `id`; if not, the caller is woken when one may.
+    pub fn has_room(&mut self, id: ListenerId, context: &Context<'_>) -> bool {
+        let Some(bound) = self.bound.get_mut(&id) else {
+            return false;
+        };
+        let has_room = bound.queue.len() < self.backlog;
+        if !has_room {
+            remember(&mut bound.connectors, context);
+        }
+        has_room
+    }
+
+    /// Lets a connection wait at `id`.
+    pub fn enqueue(&mut self, id: ListenerId, connection: ConnectionId) {
+        if let Some(bound) = self.bound.get_mut(&id) {
+            bound.queue.push_back(connection);
+            wake_all(std::mem::take(&mut bound.acceptors));
+        }
+    }
+
+    /// The connection that waits longest at `id`; if there is none, the caller is woken when there is.
+    ///
+    /// # Errors
+    /// If the listener is closed.
+    pub fn dequeue(
+        &mut self,
+        id: ListenerId,
+        context: &Context<'_>,
+    ) -> io::Result<Option<ConnectionId>> {
+        let bound = self.bound.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
+        let connection = bound.queue.pop_front();
+        if connection.is_some() {
+            wake_all(std::mem::take(&mut bound.connectors));
+        } else {
+            remember(&mut bound.acceptors, context);
+        }
+        Ok(connection)
+    }
+}
+
+impl Bound {
+    /// A listener on one address of its host is not reached over another.
+    fn is_reached_by(&self, ip: IpAddr) -> bool {
+        match &self.address {
+            Address::Tcp(socket) => socket.ip().is_unspecified() || socket.ip() == ip,
+            Address::Unix(_) => false,
+        }
+    }
+}
+
+fn remember(wakers: &mut Vec<Waker>, context: &Context<'_>) {
+    if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+        wakers.push(context.waker().clone());
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}

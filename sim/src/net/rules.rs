@@ -1,0 +1,130 @@
+//! The rules that come with the kernel.
+
+use super::link::{HostId, below};
+use super::rule::{ConnectVerdict, Route, Rule, Segment, Side, Verdict};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Which way a partition cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    Both,
+    /// What `a` sends does not reach `b`.
+    AToB,
+    /// What `b` sends does not reach `a`.
+    BToA,
+}
+
+/// Hosts that cannot reach each other. Connections stall and attempts to connect hang until the rule is uninstalled.
+/// Unix sockets and connections inside a host go on.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    pub a: BTreeSet<HostId>,
+    pub b: BTreeSet<HostId>,
+    pub cut: Cut,
+}
+
+impl Partition {
+    fn cuts(&self, from: HostId, to: HostId) -> bool {
+        let a_to_b = self.a.contains(&from) && self.b.contains(&to);
+        let b_to_a = self.b.contains(&from) && self.a.contains(&to);
+        from != to
+            && match self.cut {
+                Cut::Both => a_to_b || b_to_a,
+                Cut::AToB => a_to_b,
+                Cut::BToA => b_to_a,
+            }
+    }
+}
+
+impl Rule for Partition {
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        if self.cuts(segment.from(), segment.to()) {
+            Verdict::Hold
+        } else {
+            Verdict::Deliver
+        }
+    }
+
+    /// A handshake needs both ways.
+    fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
+        let Route { client, server, .. } = *attempt;
+        if self.cuts(client, server) || self.cuts(server, client) {
+            ConnectVerdict::Hold
+        } else {
+            ConnectVerdict::Allow
+        }
+    }
+}
+
+/// Everything from or to these hosts takes longer; what stays inside a host does not.
+#[derive(Clone, Debug)]
+pub struct LatencySpike {
+    pub hosts: BTreeSet<HostId>,
+    pub extra: Duration,
+}
+
+impl Rule for LatencySpike {
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        if touches(&self.hosts, segment.route) {
+            Verdict::Delay(self.extra)
+        } else {
+            Verdict::Deliver
+        }
+    }
+
+    fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
+        if touches(&self.hosts, attempt) {
+            ConnectVerdict::Delay(self.extra)
+        } else {
+            ConnectVerdict::Allow
+        }
+    }
+}
+
+/// A firewall that rejects everything from and to these hosts: connections die with the next thing sent over them,
+/// new ones are refused. What stays inside a host goes on.
+#[derive(Clone, Debug)]
+pub struct ResetAll {
+    pub hosts: BTreeSet<HostId>,
+}
+
+impl Rule for ResetAll {
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        if touches(&self.hosts, segment.route) {
+            Verdict::Reset { after_bytes: 0 }
+        } else {
+            Verdict::Deliver
+        }
+    }
+
+    fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
+        if touches(&self.hosts, attempt) {
+            ConnectVerdict::Refuse
+        } else {
+            ConnectVerdict::Allow
+        }
+    }
+}
+
+/// Writes take fewer bytes than they could: each a number drawn from 1 to `max_bytes`. On every connection.
+#[derive(Clone, Debug)]
+pub struct ShortWrites {
+    pub max_bytes: usize,
+    pub stream: ChaCha8Rng,
+}
+
+impl Rule for ShortWrites {
+    fn on_write(&mut self, _: &Route, _: Side, offered_bytes: usize) -> usize {
+        let bound = self.max_bytes.max(1) as u64;
+        let drawn = 1 + below(&mut self.stream, bound);
+        usize::try_from(drawn)
+            .unwrap_or(usize::MAX)
+            .min(offered_bytes)
+    }
+}
+
+fn touches(hosts: &BTreeSet<HostId>, route: &Route) -> bool {
+    route.crosses_hosts() && (hosts.contains(&route.client) || hosts.contains(&route.server))
+}
