@@ -8,11 +8,15 @@ use crate::{
         replay_plan,
     },
     env::{Address, CrashPoint, Env, NodeEvent},
-    executor::{ExecutorClient, RpcError, ValidatorError, authority, socket_advice},
+    executor::{
+        ExecutorClient, RpcError, socket_advice,
+        validators::{ValidatorError, committee},
+        wire::EpochBoundaryData,
+    },
     ingest::Pool,
     store::{ConsensusStore, StoreError},
     types::{
-        CommitIndex, Committee, CommitteeError, Epoch, EpochBase, GlobalExecIndex, IndexError,
+        CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError,
         KeyPair,
     },
 };
@@ -23,10 +27,8 @@ use tokio::sync::watch;
 /// Why a node ended although nobody asked it to.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    #[error("the committee that the executor names is none: {0}")]
-    Committee(#[from] CommitteeError),
-    #[error("a validator that the executor names cannot be used: {0}")]
-    Validator(#[from] ValidatorError),
+    #[error("the executor's validators are no committee: {0}")]
+    Validators(#[from] ValidatorError),
     #[error("executor and store are not of one chain: {0}")]
     Index(#[from] IndexError),
     #[error("cannot listen for consensus peers on {address}: {}", socket_advice(.source))]
@@ -169,18 +171,13 @@ async fn ask_executor(
         attempt += 1;
         let reason = match ask_executor_once(config.start_policy, client).await {
             Ok((epoch, watermark, boundary)) => {
-                let members = boundary
-                    .validators
-                    .iter()
-                    .map(authority)
-                    .collect::<Result<_, _>>()?;
                 return Ok(ExecutorState {
                     base: EpochBase {
                         epoch,
                         base: GlobalExecIndex(boundary.boundary_block),
                     },
                     watermark,
-                    committee: Arc::new(Committee::new(epoch, members)?),
+                    committee: Arc::new(committee(epoch, &boundary.validators)?),
                 });
             }
             Err(e) => e.to_string(),
@@ -194,7 +191,7 @@ async fn ask_executor(
 async fn ask_executor_once(
     policy: StartPolicy,
     client: &ExecutorClient,
-) -> Result<(Epoch, GlobalExecIndex, crate::executor::wire::EpochBoundaryData), RpcError> {
+) -> Result<(Epoch, GlobalExecIndex, EpochBoundaryData), RpcError> {
     let epoch = client.current_epoch().await?;
     let boundary = client.epoch_boundary_data(epoch).await?;
     let watermark = match (client.last_block_number().await, policy) {

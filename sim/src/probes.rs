@@ -1,0 +1,97 @@
+//! "This must happen sometimes": states that a suite should reach, counted over a run.
+
+use crate::trace::{Entry, What, WorldEvent};
+use metanode_core::{
+    delivery::ReplayPlan,
+    env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
+};
+use std::collections::BTreeMap;
+
+macro_rules! probes {
+    ($($name:ident = $text:literal,)*) => {
+        /// A state worth reaching.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Probe { $($name,)* }
+
+        impl Probe {
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name in reports.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+probes! {
+    ReplayNothing = "replay: nothing",
+    ReplaySome = "replay: some commits",
+    ReplayFetchOnly = "replay: executor ahead of the store",
+    WaitedForExecutor = "start waited for the executor",
+    ProposalsPaused = "window full, proposals paused",
+    Rewound = "watermark fell, sender rewound",
+    StreamLost = "block stream lost",
+    Repeated = "executor got a block again",
+    CommitIndirect = "leader committed by a later one",
+    CommitCertified = "commit fetched with a quorum's votes",
+    LeaderSkipped = "leader skipped",
+    AncestorsMissing = "block waited for an ancestor",
+    AncestorsFetched = "ancestor fetched from a peer",
+    OwnBlockRecovered = "own round learned above genesis",
+    WritesLost = "power loss took unsynced writes",
+    RpcFailed = "RPC failed",
+}
+
+/// How often each state was reached.
+#[derive(Clone, Debug)]
+pub struct Probes([u64; Probe::ALL.len()]);
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self([0; Probe::ALL.len()])
+    }
+}
+
+impl Probes {
+    /// All probes with their counts, those never reached included.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        Probe::ALL
+            .iter()
+            .map(|probe| (probe.name().to_owned(), self.0[*probe as usize]))
+            .collect()
+    }
+
+    pub(crate) fn observe(&mut self, entry: &Entry) {
+        if let Some(probe) = reached(&entry.what) {
+            self.0[probe as usize] += 1;
+        }
+    }
+}
+
+fn reached(what: &What) -> Option<Probe> {
+    Some(match what {
+        What::Befell(WorldEvent::PowerLost { lost_writes }) if *lost_writes > 0 => Probe::WritesLost,
+        What::Did(Event::Node(event)) => match event {
+            NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => Probe::ReplayNothing,
+            NodeEvent::ReplayPlanned(ReplayPlan::Replay { .. }) => Probe::ReplaySome,
+            NodeEvent::ReplayPlanned(ReplayPlan::FetchOnly { .. }) => Probe::ReplayFetchOnly,
+            NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
+            NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
+            NodeEvent::Rewound { .. } => Probe::Rewound,
+            NodeEvent::StreamLost { .. } => Probe::StreamLost,
+            NodeEvent::CommitStored { origin: CommitOrigin::Indirect, .. } => Probe::CommitIndirect,
+            NodeEvent::CommitStored { origin: CommitOrigin::Certified, .. } => Probe::CommitCertified,
+            NodeEvent::LeaderSkipped { .. } => Probe::LeaderSkipped,
+            NodeEvent::AncestorsMissing { .. } => Probe::AncestorsMissing,
+            NodeEvent::AncestorsFetched { .. } => Probe::AncestorsFetched,
+            NodeEvent::OwnRoundLearned { round } if round.0 > 0 => Probe::OwnBlockRecovered,
+            NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
+            _ => return None,
+        },
+        What::Did(Event::Executor(ExecutorEvent::Refused { gei, expected })) if gei < expected => Probe::Repeated,
+        _ => return None,
+    })
+}

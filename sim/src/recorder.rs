@@ -1,0 +1,208 @@
+//! Takes down what happens: the trace, the judgement of the oracles, the figures of the report.
+
+use crate::{
+    oracles::{self, Oracle, Violation},
+    plan::{Plan, Topology},
+    probes::Probes,
+    trace::{Entry, ProcessId, SimTime, Trace, TraceHash, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::{CommitIndex, GlobalExecIndex},
+};
+use serde::{Deserialize, Serialize};
+
+/// One node at the end of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub last_commit: CommitIndex,
+    pub last_gei: GlobalExecIndex,
+    /// Most blocks that were in its window at once.
+    pub window_max: u32,
+    /// How long it was kept from proposing.
+    pub proposals_paused_ms: u64,
+    pub starts: u32,
+    #[serde(skip)]
+    paused_since: Option<SimTime>,
+}
+
+/// One executor at the end of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutorReport {
+    /// The durable watermark.
+    pub last_block_number: GlobalExecIndex,
+    /// After the last executed block.
+    pub state_root: [u8; 32],
+    /// Blocks that came and were not executed.
+    pub duplicates: u64,
+    pub restarts: u32,
+    #[serde(skip)]
+    received: u64,
+    #[serde(skip)]
+    executed: u64,
+}
+
+/// Everything that is written down during one run.
+pub struct Recorder {
+    trace: Trace,
+    oracles: Vec<Box<dyn Oracle + Send>>,
+    violation: Option<Violation>,
+    probes: Probes,
+    nodes: Vec<NodeReport>,
+    executors: Vec<ExecutorReport>,
+    end: SimTime,
+}
+
+impl Recorder {
+    #[must_use]
+    pub fn new(plan: &Plan, keep_entries: usize) -> Self {
+        let validators = usize::from(plan.validators);
+        let executors = match plan.topology {
+            Topology::SingleMaster => 1,
+            Topology::MasterPerNode => validators,
+        };
+        Self {
+            trace: Trace::new(keep_entries),
+            oracles: oracles::all(plan),
+            violation: None,
+            probes: Probes::default(),
+            nodes: vec![NodeReport::default(); validators],
+            executors: vec![ExecutorReport::default(); executors],
+            end: SimTime::default(),
+        }
+    }
+
+    /// Takes down one entry. After a violation nothing more is taken: the trace ends with what proves it.
+    pub fn record(&mut self, entry: Entry) {
+        if self.violation.is_some() {
+            return;
+        }
+        self.end = entry.at;
+        self.probes.observe(&entry);
+        self.count(&entry);
+        for oracle in &mut self.oracles {
+            if let Err(violation) = oracle.observe(&entry) {
+                self.violation = Some(*violation);
+                break;
+            }
+        }
+        self.trace.push(entry);
+    }
+
+    /// The run is over: the oracles say what should have happened by now.
+    pub fn finish(&mut self, end: SimTime) {
+        self.end = end;
+        for oracle in &mut self.oracles {
+            if self.violation.is_some() {
+                break;
+            }
+            self.violation = oracle.finish(end).err().map(|violation| *violation);
+        }
+        for node in &mut self.nodes {
+            node.resume(end);
+        }
+    }
+
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    #[must_use]
+    pub fn hash(&self) -> TraceHash {
+        self.trace.hash()
+    }
+
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.trace.count()
+    }
+
+    #[must_use]
+    pub const fn end(&self) -> SimTime {
+        self.end
+    }
+
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeReport] {
+        &self.nodes
+    }
+
+    #[must_use]
+    pub fn executors(&self) -> &[ExecutorReport] {
+        &self.executors
+    }
+
+    #[must_use]
+    pub const fn probes(&self) -> &Probes {
+        &self.probes
+    }
+
+    /// The kept entries, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.trace.entries()
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        match (entry.process, &entry.what) {
+            (ProcessId::Node(n), What::Did(Event::Node(event))) => {
+                self.nodes[usize::from(n)].observe(entry.at, event);
+            }
+            (ProcessId::Executor(n), What::Did(Event::Executor(event))) => {
+                self.executors[usize::from(n)].observe(event);
+            }
+            (ProcessId::Node(n), What::Befell(event)) => {
+                let node = &mut self.nodes[usize::from(n)];
+                match event {
+                    WorldEvent::Started { start } => node.starts = *start,
+                    WorldEvent::Killed | WorldEvent::PowerLost { .. } => node.resume(entry.at),
+                    _ => {}
+                }
+            }
+            (ProcessId::Executor(n), What::Befell(WorldEvent::Started { start })) => {
+                self.executors[usize::from(n)].restarts = start - 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl NodeReport {
+    fn observe(&mut self, at: SimTime, event: &NodeEvent) {
+        match event {
+            NodeEvent::CommitStored { commit, gei, .. } => {
+                self.last_commit = commit.index;
+                self.last_gei = *gei;
+            }
+            NodeEvent::WindowLoaded { blocks, .. } => {
+                self.window_max = self.window_max.max(*blocks);
+            }
+            NodeEvent::ProposalsPaused { .. } => self.paused_since = Some(at),
+            NodeEvent::ProposalsResumed { .. } => self.resume(at),
+            _ => {}
+        }
+    }
+
+    fn resume(&mut self, at: SimTime) {
+        if let Some(since) = self.paused_since.take() {
+            self.proposals_paused_ms += at.since(since).as_ms();
+        }
+    }
+}
+
+impl ExecutorReport {
+    fn observe(&mut self, event: &ExecutorEvent) {
+        match event {
+            ExecutorEvent::Started { watermark, .. } | ExecutorEvent::Durable { watermark } => {
+                self.last_block_number = *watermark;
+            }
+            ExecutorEvent::Received { .. } => self.received += 1,
+            ExecutorEvent::Executed { state_root, .. } => {
+                self.executed += 1;
+                self.state_root = *state_root;
+            }
+            _ => {}
+        }
+        self.duplicates = self.received.saturating_sub(self.executed);
+    }
+}
