@@ -77,7 +77,10 @@ impl Plan {
     pub fn example() -> Self {
         let executor = ExecutorPlan {
             guard: Guard::Strict,
-            execute_us: Span { low: 100, high: 500 },
+            execute_us: Span {
+                low: 100,
+                high: 500,
+            },
             flush_every_blocks: Span { low: 1, high: 3 },
         };
         Self {
