@@ -70,6 +70,55 @@ pub struct Plan {
     pub faults: Vec<PlannedFault>,
 }
 
+impl Plan {
+    /// A small cluster in which nothing happens: four validators, each with an executor, and tiny limits. Tests
+    /// change what they are about.
+    #[must_use]
+    pub fn example() -> Self {
+        let executor = ExecutorPlan {
+            guard: Guard::Strict,
+            execute_us: Span {
+                low: 100,
+                high: 500,
+            },
+            flush_every_blocks: Span { low: 1, high: 3 },
+        };
+        Self {
+            scenario: "example".to_owned(),
+            seed: 0,
+            topology: Topology::MasterPerNode,
+            validators: 4,
+            store: Backend::Memory,
+            signatures: SignatureScheme::KeyedHash,
+            duration_ms: 10_000,
+            settle_ms: 20_000,
+            network: NetworkPlan {
+                latency_ms: Span { low: 1, high: 5 },
+                unix_buffer_bytes: 4096,
+                tcp_buffer_bytes: 65_536,
+            },
+            node: NodePlan {
+                window_blocks: 8,
+                recovery_batch_commits: 3,
+                min_round_delay_ms: 20,
+                leader_timeout_ms: 200,
+                leaders_per_round: 1,
+                gc_depth_rounds: 50,
+                watermark_poll_ms: 50,
+                rpc_timeout_ms: 10_000,
+                write_timeout_ms: 10_000,
+            },
+            executors: vec![executor; 4],
+            clock_skew_ms: vec![0; 4],
+            workload: WorkloadPlan {
+                transactions_per_second: 50,
+                accounts: 10,
+            },
+            faults: vec![],
+        }
+    }
+}
+
 /// Links and buffers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkPlan {

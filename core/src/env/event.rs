@@ -67,6 +67,8 @@ pub enum NodeEvent {
 
     /// A new own block was stored and is offered to peers.
     Proposed {
+        /// Rounds begin anew in every epoch: only together do they name what may be signed once.
+        epoch: Epoch,
         block: BlockRef,
         transactions: u32,
         payload_bytes: u32,

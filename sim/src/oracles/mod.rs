@@ -1,5 +1,27 @@
 //! The invariants of contract §12, one file each. An oracle sees every trace entry as it happens and keeps only what
 //! it needs to judge the next one.
+//!
+//! An oracle fires only where the contract is broken, whatever the implementation: where two orders of events are
+//! both legal it takes the lenient one, and its header says so.
+
+mod agree;
+mod backp;
+mod bound;
+mod durable;
+mod exec1;
+mod first_said;
+mod gap0;
+#[cfg(test)]
+mod legal_traces;
+mod live;
+mod mono;
+mod noequiv;
+mod root;
+mod rpc;
+mod start;
+#[cfg(test)]
+mod testing;
+mod wire;
 
 use crate::{
     plan::Plan,
@@ -53,6 +75,26 @@ pub struct Violation {
     pub evidence: Vec<Entry>,
 }
 
+impl Violation {
+    /// `breaking` breaks what the `earlier` entries demanded.
+    fn by(
+        breaking: &Entry,
+        invariant: Invariant,
+        message: String,
+        earlier: impl IntoIterator<Item = Entry>,
+    ) -> Box<Self> {
+        let mut evidence: Vec<Entry> = earlier.into_iter().collect();
+        evidence.push(breaking.clone());
+        Box::new(Self {
+            invariant,
+            at: breaking.at,
+            process: breaking.process,
+            message,
+            evidence,
+        })
+    }
+}
+
 /// Judges one invariant.
 pub trait Oracle {
     /// Which one.
@@ -75,6 +117,20 @@ pub trait Oracle {
 
 /// Every oracle, ready for a run of this plan.
 #[must_use]
-pub fn all(_plan: &Plan) -> Vec<Box<dyn Oracle>> {
-    vec![]
+pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle>> {
+    vec![
+        Box::new(start::Start::new(plan)),
+        Box::new(rpc::Rpc::default()),
+        Box::new(wire::Wire::default()),
+        Box::new(bound::Bound::new(plan)),
+        Box::new(backp::Backp::new(plan)),
+        Box::new(noequiv::Noequiv::default()),
+        Box::new(agree::Agree::default()),
+        Box::new(gap0::Gap0::default()),
+        Box::new(exec1::Exec1::default()),
+        Box::new(root::Root::default()),
+        Box::new(mono::Mono::default()),
+        Box::new(durable::Durable::default()),
+        Box::new(live::Live::new(plan)),
+    ]
 }

@@ -1,0 +1,298 @@
+//! BACKP: *a stalled executor stops its node's proposals, and nothing is lost or reordered by it.*
+//!
+//! The first half; what is lost or reordered shows as GAP0 and WIRE. A window is full from the load that fills it until
+//! it has drained to half its capacity, as far as the learned watermark tells.
+//!
+//! A violation, each with [`GRACE`] for what was under way: a block proposed while proposals are paused or the window
+//! is full; a ready node that says anything else before it says that it pauses. And proposals that resume above half.
+//! None: a full window before the node is ready, as long as it proposes nothing; the time in which the process itself
+//! does not run; nodes that do not deliver, which have no window.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Plan,
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, NodeEvent},
+    types::GlobalExecIndex,
+};
+use std::collections::BTreeMap;
+
+/// A proposal that was decided before the window filled comes out within this time.
+const GRACE: SimTime = SimTime::from_ms(10);
+
+pub(super) struct Backp {
+    default_capacity: u32,
+    nodes: BTreeMap<u16, Pressure>,
+}
+
+/// The pressure on one node life.
+struct Pressure {
+    ready: bool,
+    capacity: u32,
+    /// The highest GEI in the window.
+    last: GlobalExecIndex,
+    full: Option<Since>,
+    paused: Option<Since>,
+}
+
+/// A state with the entry that began it and the time from which it counts.
+struct Since {
+    at: SimTime,
+    entry: Entry,
+}
+
+impl Since {
+    fn now(entry: &Entry) -> Option<Self> {
+        Some(Self {
+            at: entry.at,
+            entry: entry.clone(),
+        })
+    }
+}
+
+impl Pressure {
+    const fn new(capacity: u32) -> Self {
+        Self {
+            ready: false,
+            capacity,
+            last: GlobalExecIndex(0),
+            full: None,
+            paused: None,
+        }
+    }
+
+    /// Pressure counts from now on: before, the node could not act on it.
+    fn count_from(&mut self, now: SimTime) {
+        for since in [&mut self.full, &mut self.paused].into_iter().flatten() {
+            since.at = now;
+        }
+    }
+
+    fn did(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
+        let expired = |since: &&Since| entry.at.since(since.at) > GRACE;
+        let pressure = self.paused.as_ref().or(self.full.as_ref());
+        if let (NodeEvent::Proposed { block, .. }, Some(since)) = (event, pressure.filter(expired))
+        {
+            return Err(broken(
+                entry,
+                format!(
+                    "expected no proposal while {}, {block} was proposed after {} ms",
+                    if self.paused.is_some() {
+                        "proposals are paused"
+                    } else {
+                        "the window is full"
+                    },
+                    entry.at.since(since.at).as_ms()
+                ),
+                Some(since),
+            ));
+        }
+        if let Some(full) = self.full.as_ref().filter(expired)
+            && self.ready
+            && self.paused.is_none()
+        {
+            return Err(broken(
+                entry,
+                format!(
+                    "expected proposals to pause with {} of {} blocks in the window, nothing was said for {} ms",
+                    self.capacity,
+                    self.capacity,
+                    entry.at.since(full.at).as_ms()
+                ),
+                Some(full),
+            ));
+        }
+        match event {
+            NodeEvent::Ready => {
+                self.ready = true;
+                self.count_from(entry.at);
+            }
+            NodeEvent::WindowLoaded {
+                blocks,
+                capacity,
+                last,
+            } => {
+                (self.capacity, self.last) = (*capacity, *last);
+                if blocks >= capacity && self.full.is_none() {
+                    self.full = Since::now(entry);
+                }
+            }
+            NodeEvent::WatermarkLearned { watermark }
+                if self.last.0.saturating_sub(watermark.0) <= u64::from(self.capacity / 2) =>
+            {
+                self.full = None;
+            }
+            NodeEvent::Rewound { .. } => self.full = None,
+            NodeEvent::ProposalsPaused { .. } => self.paused = Since::now(entry),
+            NodeEvent::ProposalsResumed { blocks } => {
+                if *blocks > self.capacity / 2 {
+                    return Err(broken(
+                        entry,
+                        format!(
+                            "expected at most {} of {} blocks when proposals resume, the window holds {blocks}",
+                            self.capacity / 2,
+                            self.capacity
+                        ),
+                        self.paused.as_ref(),
+                    ));
+                }
+                (self.full, self.paused) = (None, None);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn broken(entry: &Entry, message: String, since: Option<&Since>) -> Box<Violation> {
+    let earlier = since.map(|since| since.entry.clone());
+    Violation::by(entry, Invariant::Backp, message, earlier)
+}
+
+impl Backp {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            default_capacity: plan.node.window_blocks,
+            nodes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Oracle for Backp {
+    fn invariant(&self) -> Invariant {
+        Invariant::Backp
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let ProcessId::Node(n) = entry.process else {
+            return Ok(());
+        };
+        let fresh = || Pressure::new(self.default_capacity);
+        match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) => {
+                self.nodes.insert(n, fresh());
+            }
+            What::Befell(WorldEvent::Resumed) => {
+                self.nodes
+                    .entry(n)
+                    .or_insert_with(fresh)
+                    .count_from(entry.at);
+            }
+            What::Did(Event::Node(event)) => {
+                self.nodes
+                    .entry(n)
+                    .or_insert_with(fresh)
+                    .did(event, entry)?;
+            }
+            What::Befell(_) | What::Did(_) => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, block, judge, learned, loaded, node, proposed, stored};
+
+    const PAUSED: NodeEvent = NodeEvent::ProposalsPaused { blocks: 8 };
+
+    /// A ready node whose window of 8 is filled at 100 ms, then this.
+    fn full_then(entries: Vec<Entry>) -> Option<Box<Violation>> {
+        let mut trace = vec![node(0, 0, NodeEvent::Ready), node(100, 0, loaded(8, 8, 8))];
+        trace.extend(entries);
+        judge(Backp::new(&Plan::example()), &trace)
+    }
+
+    #[test]
+    fn a_paused_node_does_not_propose_except_what_was_under_way() {
+        let proposes_at = |at_ms| {
+            full_then(vec![
+                node(100, 0, PAUSED),
+                node(at_ms, 0, proposed(block(1, 0))),
+            ])
+        };
+        assert_eq!(proposes_at(110), None);
+        let violation = proposes_at(111).unwrap();
+        assert_eq!(violation.evidence[0], node(100, 0, PAUSED));
+        assert!(
+            violation.message.ends_with("after 11 ms"),
+            "{}",
+            violation.message
+        );
+    }
+
+    #[test]
+    fn a_full_window_is_followed_by_a_pause() {
+        assert!(full_then(vec![node(111, 0, stored(9))]).is_some());
+        assert!(full_then(vec![node(111, 0, proposed(block(1, 0)))]).is_some());
+        assert_eq!(
+            full_then(vec![node(105, 0, PAUSED), node(150, 0, stored(9))]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_window_that_drains_to_half_in_time_demands_nothing() {
+        let drained_to = |watermark| {
+            full_then(vec![
+                node(105, 0, learned(watermark)),
+                node(150, 0, proposed(block(1, 0))),
+            ])
+        };
+        assert_eq!(drained_to(4), None);
+        assert!(drained_to(3).is_some());
+    }
+
+    #[test]
+    fn proposals_resume_at_half_and_then_go_on() {
+        let resumed_at = |blocks| {
+            full_then(vec![
+                node(100, 0, PAUSED),
+                node(200, 0, learned(8 - u64::from(blocks))),
+                node(200, 0, NodeEvent::ProposalsResumed { blocks }),
+                node(300, 0, proposed(block(1, 0))),
+            ])
+        };
+        assert_eq!(resumed_at(4), None);
+        assert!(resumed_at(5).unwrap().message.contains("at most 4 of 8"));
+    }
+
+    #[test]
+    fn a_process_that_does_not_run_cannot_pause_its_proposals() {
+        let process = ProcessId::Node(0);
+        let frozen = vec![
+            befell(101, process, WorldEvent::Paused),
+            befell(500, process, WorldEvent::Resumed),
+            node(505, 0, PAUSED),
+        ];
+        assert_eq!(full_then(frozen), None);
+    }
+
+    #[test]
+    fn a_window_filled_by_recovery_counts_from_ready() {
+        let recovering = |proposes: bool| {
+            let mut trace = vec![node(0, 0, loaded(8, 8, 8)), node(400, 0, stored(9))];
+            if proposes {
+                trace.push(node(401, 0, proposed(block(1, 0))));
+            }
+            trace.extend([node(500, 0, NodeEvent::Ready), node(501, 0, PAUSED)]);
+            judge(Backp::new(&Plan::example()), &trace)
+        };
+        assert_eq!(recovering(false), None);
+        assert!(recovering(true).is_some());
+    }
+
+    #[test]
+    fn a_new_life_is_under_no_pressure() {
+        let restarted = befell(120, ProcessId::Node(0), WorldEvent::Started { start: 2 });
+        let trace = vec![
+            node(100, 0, PAUSED),
+            restarted,
+            node(150, 0, proposed(block(1, 0))),
+        ];
+        assert_eq!(full_then(trace), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! BOUND: *window, channels and recovery in memory stay within their configured sizes.*
+//!
+//! A violation: a window that holds more than its capacity, has a larger capacity than the plan gave it, or reaches
+//! further above the watermark than its capacity: what is loaded and not durable is in memory somewhere, whatever the
+//! window says of itself.
+//! None: a window behind a watermark that fell (the highest one that this life of the node learned counts). Channels
+//! and recovery leave no events of their own; they show only through how far above the watermark blocks are loaded.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Plan,
+    trace::{Entry, ProcessId, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, NodeEvent},
+    types::GlobalExecIndex,
+};
+use std::collections::BTreeMap;
+
+pub(super) struct Bound {
+    limit: u32,
+    /// The highest watermark of each node's life, with the entry that brought it.
+    learned: BTreeMap<u16, (GlobalExecIndex, Entry)>,
+}
+
+impl Bound {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            limit: plan.node.window_blocks,
+            learned: BTreeMap::new(),
+        }
+    }
+
+    fn loaded(
+        &self,
+        n: u16,
+        blocks: u32,
+        capacity: u32,
+        last: GlobalExecIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let broken = |message: String, earlier: Option<Entry>| {
+            Err(Violation::by(entry, Invariant::Bound, message, earlier))
+        };
+        if capacity > self.limit {
+            return broken(
+                format!(
+                    "expected a window of at most {} blocks, its capacity is {capacity}",
+                    self.limit
+                ),
+                None,
+            );
+        }
+        if blocks > capacity {
+            return broken(
+                format!("expected at most {capacity} blocks in the window, it holds {blocks}"),
+                None,
+            );
+        }
+        let learned = self.learned.get(&n);
+        let watermark = learned.map_or(GlobalExecIndex(0), |(watermark, _)| *watermark);
+        let above = last.0.saturating_sub(watermark.0);
+        if above > u64::from(capacity) {
+            return broken(
+                format!(
+                    "expected at most {capacity} blocks above watermark {watermark}, \
+                     {above} are loaded up to GEI {last}"
+                ),
+                learned.map(|(_, entry)| entry.clone()),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Oracle for Bound {
+    fn invariant(&self) -> Invariant {
+        Invariant::Bound
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let ProcessId::Node(n) = entry.process else {
+            return Ok(());
+        };
+        match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) => {
+                self.learned.remove(&n);
+            }
+            What::Did(Event::Node(
+                NodeEvent::ExecutorQueried { watermark, .. }
+                | NodeEvent::WatermarkLearned { watermark },
+            )) => {
+                let known = self.learned.get(&n);
+                if known.is_none_or(|(highest, _)| watermark > highest) {
+                    self.learned.insert(n, (*watermark, entry.clone()));
+                }
+            }
+            What::Did(Event::Node(NodeEvent::WindowLoaded {
+                blocks,
+                capacity,
+                last,
+            })) => return self.loaded(n, *blocks, *capacity, *last, entry),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, judge, learned, loaded, node};
+
+    /// The example's window holds 8 blocks.
+    fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
+        let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
+        judge(Bound::new(&Plan::example()), &trace)
+    }
+
+    #[test]
+    fn a_window_holds_its_capacity_and_no_more() {
+        assert_eq!(verdict(vec![loaded(8, 8, 8)]), None);
+        assert_eq!(
+            verdict(vec![loaded(8, 7, 8)]).unwrap().message,
+            "expected at most 7 blocks in the window, it holds 8"
+        );
+    }
+
+    #[test]
+    fn the_plan_decides_the_capacity() {
+        assert!(verdict(vec![loaded(1, 9, 1)]).is_some());
+        assert_eq!(verdict(vec![loaded(1, 4, 1)]), None);
+    }
+
+    #[test]
+    fn blocks_above_the_watermark_count_wherever_they_are_kept() {
+        let modest = |last| vec![learned(10), loaded(2, 8, last)];
+        let violation = verdict(modest(19)).unwrap();
+        assert!(
+            violation.message.contains("9 are loaded"),
+            "{}",
+            violation.message
+        );
+        assert_eq!(violation.evidence.len(), 2);
+        assert_eq!(verdict(modest(18)), None);
+    }
+
+    #[test]
+    fn a_fallen_watermark_does_not_shrink_the_window_behind_it() {
+        assert_eq!(
+            verdict(vec![learned(10), learned(7), loaded(8, 8, 18)]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_new_life_has_to_ask_again() {
+        let trace = [
+            node(0, 0, learned(10)),
+            befell(1, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
+            node(2, 0, loaded(2, 8, 12)),
+        ];
+        assert!(judge(Bound::new(&Plan::example()), &trace).is_some());
+    }
+}

@@ -1,0 +1,277 @@
+//! LIVE: *once faults end, every live executor reaches the committed tip within a bounded time.*
+//!
+//! Judged between `FaultsEnded` and `CaughtUp`; the bound is the plan's `settle_ms`. The world decides what the tip is
+//! and who has reached it. A violation names what is still pending: executors below the tip, nodes that are down,
+//! wait, or have their proposals paused.
+//! None: lack of progress while faults last; a run that ends before the time is up.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Plan,
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::{CommitIndex, Epoch, GlobalExecIndex},
+};
+use std::collections::BTreeMap;
+
+pub(super) struct Live {
+    settle: SimTime,
+    /// The highest GEI that any node had stored when faults ended.
+    tip: GlobalExecIndex,
+    executors: BTreeMap<u16, Executor>,
+    nodes: BTreeMap<u16, Node>,
+    phase: Phase,
+}
+
+enum Phase {
+    Faults,
+    Settling { began: Entry },
+    Done,
+}
+
+#[derive(Default)]
+struct Executor {
+    durable: GlobalExecIndex,
+    /// The entry that says so.
+    last: Option<Entry>,
+    down: bool,
+}
+
+#[derive(Default)]
+struct Node {
+    commit: Option<(Epoch, CommitIndex, GlobalExecIndex)>,
+    paused: Option<Entry>,
+    waiting: Option<Entry>,
+    down: bool,
+}
+
+impl Live {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            settle: SimTime::from_ms(plan.settle_ms),
+            tip: GlobalExecIndex(0),
+            executors: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            phase: Phase::Faults,
+        }
+    }
+
+    fn executor_did(&mut self, n: u16, event: &ExecutorEvent, entry: &Entry) {
+        if let ExecutorEvent::Started { watermark, .. } | ExecutorEvent::Durable { watermark } =
+            event
+        {
+            let executor = self.executors.entry(n).or_default();
+            executor.durable = *watermark;
+            executor.last = Some(entry.clone());
+        }
+    }
+
+    fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) {
+        match event {
+            NodeEvent::CommitStored {
+                epoch, commit, gei, ..
+            } => {
+                if matches!(self.phase, Phase::Faults) {
+                    self.tip = self.tip.max(*gei);
+                }
+                self.nodes.entry(n).or_default().commit = Some((*epoch, commit.index, *gei));
+            }
+            NodeEvent::Waiting { .. } => {
+                self.nodes.entry(n).or_default().waiting = Some(entry.clone());
+            }
+            NodeEvent::Ready => self.nodes.entry(n).or_default().waiting = None,
+            NodeEvent::ProposalsPaused { .. } => {
+                self.nodes.entry(n).or_default().paused = Some(entry.clone());
+            }
+            NodeEvent::ProposalsResumed { .. } => self.nodes.entry(n).or_default().paused = None,
+            _ => {}
+        }
+    }
+
+    fn befell(&mut self, event: &WorldEvent, entry: &Entry) {
+        let down = match event {
+            WorldEvent::Started { .. } => false,
+            WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. } => true,
+            WorldEvent::FaultsEnded => {
+                self.phase = Phase::Settling {
+                    began: entry.clone(),
+                };
+                return;
+            }
+            WorldEvent::CaughtUp { .. } => {
+                self.phase = Phase::Done;
+                return;
+            }
+            _ => return,
+        };
+        match entry.process {
+            ProcessId::Node(n) => {
+                let node = self.nodes.entry(n).or_default();
+                (node.down, node.paused, node.waiting) = (down, None, None);
+            }
+            ProcessId::Executor(n) => self.executors.entry(n).or_default().down = down,
+            ProcessId::World => {}
+        }
+    }
+
+    /// Since faults ended, if progress is demanded.
+    fn settling(&self, now: SimTime) -> Option<(&Entry, SimTime)> {
+        match &self.phase {
+            Phase::Settling { began } => Some((began, now.since(began.at))),
+            Phase::Faults | Phase::Done => None,
+        }
+    }
+
+    fn overdue(&self, began: &Entry, now: SimTime) -> Box<Violation> {
+        let (pending, mut evidence) = self.pending();
+        evidence.push(began.clone());
+        evidence.sort_by_key(|entry| entry.at);
+        Box::new(Violation {
+            invariant: Invariant::Live,
+            at: now,
+            process: ProcessId::World,
+            message: format!(
+                "expected every executor at the tip, GEI {}, within {} ms after faults ended; pending: {}",
+                self.tip,
+                self.settle.as_ms(),
+                pending.join("; ")
+            ),
+            evidence,
+        })
+    }
+
+    /// What is not where it should be, with the entries that left it there.
+    fn pending(&self) -> (Vec<String>, Vec<Entry>) {
+        let (mut pending, mut evidence) = (vec![], vec![]);
+        for (n, executor) in &self.executors {
+            let down = if executor.down { ", down" } else { "" };
+            if executor.down || executor.durable < self.tip {
+                pending.push(format!(
+                    "executor-{n} durable at {}{down}",
+                    executor.durable
+                ));
+                evidence.extend(executor.last.clone());
+            }
+        }
+        for (n, node) in &self.nodes {
+            let mut text = match node.commit {
+                Some((epoch, commit, gei)) => {
+                    format!("node-{n} stored commit {commit} of epoch {epoch} (GEI {gei}) last")
+                }
+                None => format!("node-{n} stored nothing"),
+            };
+            if node.down {
+                text.push_str(", down");
+            }
+            if node.paused.is_some() {
+                text.push_str(", proposals paused");
+            }
+            if let Some(What::Did(Event::Node(NodeEvent::Waiting { attempt, reason }))) =
+                node.waiting.as_ref().map(|entry| &entry.what)
+            {
+                text.push_str(&format!(", waits (attempt {attempt}): {reason}"));
+            }
+            pending.push(text);
+            evidence.extend(node.paused.iter().chain(&node.waiting).cloned());
+        }
+        (pending, evidence)
+    }
+}
+
+impl Oracle for Live {
+    fn invariant(&self) -> Invariant {
+        Invariant::Live
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let Some((began, waited)) = self.settling(entry.at)
+            && waited > self.settle
+        {
+            return Err(self.overdue(began, entry.at));
+        }
+        match (entry.process, &entry.what) {
+            (ProcessId::Executor(n), What::Did(Event::Executor(event))) => {
+                self.executor_did(n, event, entry);
+            }
+            (ProcessId::Node(n), What::Did(Event::Node(event))) => self.node_did(n, event, entry),
+            (_, What::Befell(event)) => self.befell(event, entry),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        match self.settling(end) {
+            Some((began, waited)) if waited >= self.settle => Err(self.overdue(began, end)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, durable, executor, gei, judge, node, stored};
+
+    /// Commit 3 is stored and executor 0 durable at 2 when faults end at 10 s; 20 s are given.
+    fn settling(entries: Vec<Entry>) -> Option<Box<Violation>> {
+        let mut trace = vec![
+            node(0, 0, stored(3)),
+            executor(1, 0, durable(2)),
+            befell(10_000, ProcessId::World, WorldEvent::FaultsEnded),
+        ];
+        trace.extend(entries);
+        judge(Live::new(&Plan::example()), &trace)
+    }
+
+    fn caught_up(at_ms: u64) -> Entry {
+        befell(
+            at_ms,
+            ProcessId::World,
+            WorldEvent::CaughtUp { tip: gei(3) },
+        )
+    }
+
+    #[test]
+    fn a_tip_that_is_not_reached_in_time_names_what_is_pending() {
+        let reason = "the executor does not answer".to_owned();
+        let violation = settling(vec![
+            node(12_000, 0, NodeEvent::Waiting { attempt: 7, reason }),
+            node(12_001, 1, NodeEvent::ProposalsPaused { blocks: 8 }),
+            node(30_001, 0, stored(4)),
+        ])
+        .unwrap();
+        for part in [
+            "executor-0 durable at 2",
+            "waits (attempt 7): the executor does not answer",
+            "node-1 stored nothing, proposals paused",
+        ] {
+            assert!(violation.message.contains(part), "{}", violation.message);
+        }
+        assert_eq!(violation.evidence.len(), 4);
+    }
+
+    #[test]
+    fn the_end_of_the_run_tells_that_time_is_up() {
+        let silent_until = |at_ms| settling(vec![executor(at_ms, 0, durable(2))]);
+        assert!(silent_until(30_000).is_some());
+        assert_eq!(silent_until(29_999), None);
+    }
+
+    #[test]
+    fn reaching_the_tip_ends_the_demand() {
+        assert_eq!(
+            settling(vec![caught_up(29_999), node(90_000, 0, stored(4))]),
+            None
+        );
+        assert!(settling(vec![caught_up(30_001)]).is_some());
+    }
+
+    #[test]
+    fn nothing_is_demanded_while_faults_last() {
+        let trace = [executor(1, 0, durable(2)), node(90_000, 0, stored(3))];
+        assert_eq!(judge(Live::new(&Plan::example()), &trace), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! MONO: *first GEI of epoch E+1 = last of E + 1; `last_block_number` falls only by a modelled loss of the executor's
+//! own tail.*
+//!
+//! A violation: a durable watermark, said or found at a start, below the one before it, unless the executor's disk
+//! lost writes in between; a report below what the same life found at its start; an epoch that does not begin with
+//! its commit 1 at the GEI after the last one executed of the epoch before, or that goes back.
+//! None: a fall after a power loss with lost writes (DURABLE judges whether it was reported); a report below the
+//! newest durable watermark, for an answer may be on its way while the next blocks become durable; a repeated GEI
+//! (EXEC1 judges its effect).
+
+use super::{Invariant, Oracle, Violation};
+use crate::trace::{Entry, ProcessId, What, WorldEvent};
+use metanode_core::{
+    env::{Event, ExecutorEvent},
+    types::{CommitIndex, Epoch, GlobalExecIndex},
+};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Mono {
+    executors: BTreeMap<u16, Executor>,
+}
+
+/// What one executor reached.
+#[derive(Default)]
+struct Executor {
+    /// Its disk lost writes since its last start.
+    lost_writes: bool,
+    /// The watermark that its last start found.
+    found: Option<(GlobalExecIndex, Entry)>,
+    /// The newest durable watermark.
+    durable: Option<(GlobalExecIndex, Entry)>,
+    /// The highest block in memory.
+    tip: GlobalExecIndex,
+    /// The epochs executed so far with the first block of each.
+    epochs: Vec<(Epoch, GlobalExecIndex, Entry)>,
+}
+
+impl Executor {
+    fn started(&mut self, watermark: GlobalExecIndex, entry: &Entry) -> Result<(), Box<Violation>> {
+        if !self.lost_writes {
+            not_below(
+                self.durable.as_ref(),
+                watermark,
+                "found at its start",
+                entry,
+            )?;
+        }
+        self.lost_writes = false;
+        self.found = Some((watermark, entry.clone()));
+        self.durable = self.found.clone();
+        self.tip = watermark;
+        self.epochs.retain(|(_, first, _)| *first <= watermark);
+        Ok(())
+    }
+
+    fn executed(
+        &mut self,
+        gei: GlobalExecIndex,
+        epoch: Epoch,
+        commit: CommitIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        if gei <= self.tip {
+            return Ok(());
+        }
+        if let Some((current, _, began)) = self.epochs.last() {
+            let begins =
+                epoch == current.next() && gei == self.tip.next() && commit == CommitIndex(1);
+            if epoch != *current && !begins {
+                return Err(Violation::by(
+                    entry,
+                    Invariant::Mono,
+                    format!(
+                        "epoch {current} ended at GEI {}: expected commit 1 of epoch {} at GEI {}, \
+                         found commit {commit} of epoch {epoch} at GEI {gei}",
+                        self.tip,
+                        current.next(),
+                        self.tip.next()
+                    ),
+                    [began.clone()],
+                ));
+            }
+        }
+        if self
+            .epochs
+            .last()
+            .is_none_or(|(current, ..)| *current != epoch)
+        {
+            self.epochs.push((epoch, gei, entry.clone()));
+        }
+        self.tip = gei;
+        Ok(())
+    }
+}
+
+/// Fires if `watermark` lies below what was said before.
+fn not_below(
+    before: Option<&(GlobalExecIndex, Entry)>,
+    watermark: GlobalExecIndex,
+    how: &str,
+    entry: &Entry,
+) -> Result<(), Box<Violation>> {
+    match before {
+        Some((expected, earlier)) if watermark < *expected => Err(Violation::by(
+            entry,
+            Invariant::Mono,
+            format!(
+                "expected a watermark of {expected} or above, {how} {watermark}, and no write was lost"
+            ),
+            [earlier.clone()],
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Oracle for Mono {
+    fn invariant(&self) -> Invariant {
+        Invariant::Mono
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let ProcessId::Executor(n) = entry.process else {
+            return Ok(());
+        };
+        match &entry.what {
+            What::Befell(WorldEvent::PowerLost { lost_writes }) => {
+                self.executors.entry(n).or_default().lost_writes |= *lost_writes > 0;
+                Ok(())
+            }
+            What::Did(Event::Executor(event)) => {
+                let executor = self.executors.entry(n).or_default();
+                match event {
+                    ExecutorEvent::Started { watermark, .. } => executor.started(*watermark, entry),
+                    ExecutorEvent::Executed {
+                        gei, epoch, commit, ..
+                    } => executor.executed(*gei, *epoch, *commit, entry),
+                    ExecutorEvent::Durable { watermark } => {
+                        not_below(executor.durable.as_ref(), *watermark, "said", entry)?;
+                        executor.durable = Some((*watermark, entry.clone()));
+                        Ok(())
+                    }
+                    ExecutorEvent::Reported { watermark } => {
+                        not_below(executor.found.as_ref(), *watermark, "reported", entry)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            What::Befell(_) | What::Did(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, durable, executed, executor, found, judge, reported};
+
+    fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
+        let trace: Vec<Entry> = events
+            .into_iter()
+            .map(|event| executor(0, 0, event))
+            .collect();
+        judge(Mono::default(), &trace)
+    }
+
+    fn of_epoch(number: u64, index: u32, at: u64) -> ExecutorEvent {
+        let mut event = executed(at);
+        if let ExecutorEvent::Executed { epoch, commit, .. } = &mut event {
+            (*epoch, *commit) = (Epoch(number), CommitIndex(index));
+        }
+        event
+    }
+
+    #[test]
+    fn a_durable_watermark_does_not_fall_by_itself() {
+        assert!(verdict(vec![durable(5), durable(4)]).is_some());
+        assert!(verdict(vec![durable(5), found(4)]).is_some());
+        assert!(verdict(vec![found(5), reported(4)]).is_some());
+        assert_eq!(
+            verdict(vec![durable(4), durable(5), found(5), reported(5)]),
+            None
+        );
+    }
+
+    #[test]
+    fn an_answer_under_way_may_be_older_than_what_is_durable() {
+        assert_eq!(verdict(vec![found(3), durable(5), reported(4)]), None);
+    }
+
+    #[test]
+    fn only_lost_writes_let_it_fall() {
+        let ended = |lost_writes| {
+            let process = ProcessId::Executor(0);
+            [
+                executor(0, 0, durable(5)),
+                befell(1, process, WorldEvent::PowerLost { lost_writes }),
+                executor(2, 0, found(4)),
+            ]
+        };
+        let violation = judge(Mono::default(), &ended(0)).unwrap();
+        assert_eq!(
+            violation.evidence,
+            [ended(0)[0].clone(), ended(0)[2].clone()]
+        );
+        assert_eq!(judge(Mono::default(), &ended(2)), None);
+
+        let later = [ended(2).to_vec(), vec![executor(3, 0, found(3))]].concat();
+        assert!(judge(Mono::default(), &later).is_some());
+    }
+
+    #[test]
+    fn an_epoch_begins_behind_the_last_block_of_the_one_before() {
+        let after_two = |event| verdict(vec![executed(1), executed(2), event]);
+        assert_eq!(after_two(of_epoch(1, 1, 3)), None);
+        assert!(after_two(of_epoch(1, 1, 4)).is_some());
+        assert!(after_two(of_epoch(1, 2, 3)).is_some());
+        assert!(after_two(of_epoch(2, 1, 3)).is_some());
+    }
+
+    #[test]
+    fn epochs_never_go_back_but_a_lost_tail_may_end_in_the_old_one() {
+        let entered = || vec![executed(1), of_epoch(1, 1, 2), of_epoch(1, 2, 3)];
+        assert!(verdict([entered(), vec![executed(4)]].concat()).is_some());
+        let lost = vec![found(1), of_epoch(1, 1, 2), of_epoch(1, 2, 3)];
+        assert_eq!(verdict([entered(), lost].concat()), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! NOEQUIV: *an honest authority signs at most one block per round.*
+//!
+//! A violation: two digests for one slot of one epoch, in what authorities propose over all their lives and in the
+//! leaders of stored commits.
+//! None: the same block offered again; the same round in another epoch. A signed block that is neither proposed nor a
+//! committed leader leaves no event, and every node of the world is taken to be honest.
+
+use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
+use crate::trace::{Entry, What};
+use metanode_core::{
+    env::{Event, NodeEvent},
+    types::{BlockDigest, Epoch, Slot},
+};
+
+#[derive(Default)]
+pub(super) struct Noequiv {
+    blocks: FirstSaid<(Epoch, Slot), BlockDigest>,
+}
+
+impl Oracle for Noequiv {
+    fn invariant(&self) -> Invariant {
+        Invariant::Noequiv
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let (epoch, block) = match &entry.what {
+            What::Did(Event::Node(NodeEvent::Proposed { epoch, block, .. })) => (*epoch, *block),
+            What::Did(Event::Node(NodeEvent::CommitStored { epoch, leader, .. })) => {
+                (*epoch, *leader)
+            }
+            _ => return Ok(()),
+        };
+        let slot = block.slot();
+        match self.blocks.contradicted((epoch, slot), block.digest, entry) {
+            None => Ok(()),
+            Some((first, earlier)) => Err(Violation::by(
+                entry,
+                Invariant::Noequiv,
+                format!(
+                    "authority {} signed two blocks for round {} of epoch {epoch}: {first}, then {}",
+                    slot.author, slot.round, block.digest
+                ),
+                [earlier.clone()],
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, block, judge, node, proposed, stored};
+    use crate::trace::{ProcessId, WorldEvent};
+    use metanode_core::types::BlockRef;
+
+    fn other(of: BlockRef) -> BlockRef {
+        BlockRef {
+            digest: BlockDigest([9; 32]),
+            ..of
+        }
+    }
+
+    #[test]
+    fn a_second_block_for_a_round_is_equivocation_in_any_life() {
+        let trace = [
+            node(0, 2, proposed(block(7, 2))),
+            befell(
+                1,
+                ProcessId::Node(2),
+                WorldEvent::PowerLost { lost_writes: 3 },
+            ),
+            befell(2, ProcessId::Node(2), WorldEvent::Started { start: 2 }),
+            node(3, 2, proposed(other(block(7, 2)))),
+        ];
+        let violation = judge(Noequiv::default(), &trace).unwrap();
+        assert_eq!(violation.evidence, [trace[0].clone(), trace[3].clone()]);
+        assert!(
+            violation
+                .message
+                .starts_with("authority 2 signed two blocks for round 7")
+        );
+    }
+
+    #[test]
+    fn a_committed_leader_that_was_not_proposed_is_a_second_block() {
+        let trace = [
+            node(0, 0, proposed(other(block(1, 0)))),
+            node(1, 1, stored(1)),
+        ];
+        assert!(judge(Noequiv::default(), &trace).is_some());
+    }
+
+    #[test]
+    fn other_rounds_authors_and_epochs_are_other_slots() {
+        let mut next_epoch = proposed(other(block(1, 0)));
+        if let NodeEvent::Proposed { epoch, .. } = &mut next_epoch {
+            *epoch = Epoch(1);
+        }
+        let trace = [
+            node(0, 0, proposed(block(1, 0))),
+            node(1, 0, proposed(block(2, 0))),
+            node(2, 1, proposed(block(1, 1))),
+            node(3, 0, proposed(block(1, 0))),
+            node(4, 1, stored(1)),
+            node(5, 0, next_epoch),
+        ];
+        assert_eq!(judge(Noequiv::default(), &trace), None);
+    }
+}

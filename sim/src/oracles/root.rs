@@ -1,0 +1,119 @@
+//! ROOT: *equal state root at equal GEI on every executor.*
+//!
+//! A violation: two roots at one GEI, whether two executors computed them, one computed both in two lives, or one
+//! found the second on its disk at a start: a watermark that came to disk without its state, or behind it, shows there.
+//! None: executors that are not equally far.
+
+use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
+use crate::trace::{Entry, What};
+use metanode_core::{
+    env::{Event, ExecutorEvent},
+    types::GlobalExecIndex,
+};
+use std::fmt;
+
+#[derive(Default)]
+pub(super) struct Root {
+    roots: FirstSaid<GlobalExecIndex, [u8; 32]>,
+}
+
+/// The beginning of a root, for messages.
+struct Short<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Oracle for Root {
+    fn invariant(&self) -> Invariant {
+        Invariant::Root
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let (gei, root, how) = match &entry.what {
+            What::Did(Event::Executor(ExecutorEvent::Executed {
+                gei, state_root, ..
+            })) => (*gei, *state_root, "after executing"),
+            What::Did(Event::Executor(ExecutorEvent::Started {
+                watermark,
+                state_root,
+            })) => (*watermark, *state_root, "found at its start for"),
+            _ => return Ok(()),
+        };
+        match self.roots.contradicted(gei, root, entry) {
+            None => Ok(()),
+            Some((first, earlier)) => Err(Violation::by(
+                entry,
+                Invariant::Root,
+                format!(
+                    "expected root {} as {} had it, has {} {how} GEI {gei}",
+                    Short(first),
+                    earlier.process,
+                    Short(&root),
+                ),
+                [earlier.clone()],
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{executed, executor, found, gei, judge};
+
+    fn with_root(mut event: ExecutorEvent, root: [u8; 32]) -> ExecutorEvent {
+        match &mut event {
+            ExecutorEvent::Executed { state_root, .. }
+            | ExecutorEvent::Started { state_root, .. } => *state_root = root,
+            _ => unreachable!(),
+        }
+        event
+    }
+
+    #[test]
+    fn two_executors_with_two_roots_have_forked() {
+        let trace = [
+            executor(0, 0, executed(1)),
+            executor(1, 1, with_root(executed(1), [9; 32])),
+        ];
+        let violation = judge(Root::default(), &trace).unwrap();
+        assert_eq!(violation.evidence, trace);
+        assert_eq!(
+            violation.message,
+            "expected root 00000000 as executor-0 had it, has 09090909 after executing GEI 1"
+        );
+    }
+
+    #[test]
+    fn a_watermark_without_its_state_shows_at_the_start() {
+        let state_behind = ExecutorEvent::Started {
+            watermark: gei(2),
+            state_root: [9; 32],
+        };
+        let trace = [
+            executor(0, 0, executed(1)),
+            executor(1, 0, executed(2)),
+            executor(2, 0, state_behind),
+        ];
+        assert!(judge(Root::default(), &trace).is_some());
+    }
+
+    #[test]
+    fn the_same_roots_at_different_times_are_one_history() {
+        let trace = [
+            executor(0, 0, found(0)),
+            executor(1, 0, executed(1)),
+            executor(2, 0, executed(2)),
+            executor(3, 1, found(0)),
+            executor(4, 1, executed(1)),
+            executor(5, 0, found(1)),
+            executor(6, 0, executed(2)),
+        ];
+        assert_eq!(judge(Root::default(), &trace), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! RPC: *a reply is used only by the request that caused it.*
+//!
+//! Replies carry no id; on one connection the n-th reply belongs to the n-th request (contract §2). A violation: a
+//! reply of another number is used, a request is answered that was not sent or was answered before, requests of a
+//! connection are not numbered 1, 2, 3, …, or a connection is used after an exchange on it failed.
+//! None: a request that is never answered; connections numbered anew in the next life of the node.
+
+use super::{Invariant, Oracle, Violation};
+use crate::trace::{Entry, ProcessId, What, WorldEvent};
+use metanode_core::env::{Event, NodeEvent};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Rpc {
+    /// The connections of each node's life.
+    nodes: BTreeMap<u16, BTreeMap<u64, Connection>>,
+}
+
+#[derive(Default)]
+struct Connection {
+    sent: u64,
+    answered: u64,
+    failed: bool,
+    /// The entry that left the connection as it is.
+    last: Option<Entry>,
+}
+
+impl Connection {
+    /// What is wrong with the next step, if anything; the step is taken otherwise.
+    fn step(&mut self, event: &NodeEvent) -> Option<String> {
+        match event {
+            NodeEvent::RpcSent { connection, .. } | NodeEvent::RpcAnswered { connection, .. }
+                if self.failed =>
+            {
+                return Some(format!(
+                    "connection {connection} was used after an exchange on it failed: expected it to be gone"
+                ));
+            }
+            NodeEvent::RpcSent {
+                connection,
+                request,
+                ..
+            } => {
+                if *request != self.sent + 1 {
+                    return Some(format!(
+                        "expected request {} of connection {connection} next, {request} was sent",
+                        self.sent + 1
+                    ));
+                }
+                self.sent = *request;
+            }
+            NodeEvent::RpcAnswered {
+                connection,
+                request,
+                reply,
+                ..
+            } => {
+                if reply != request {
+                    return Some(format!(
+                        "expected reply {request} of connection {connection} for request {request}, \
+                         reply {reply} was used"
+                    ));
+                }
+                if !(self.answered + 1..=self.sent).contains(request) {
+                    return Some(format!(
+                        "request {request} of connection {connection} was answered, but {} were sent and the \
+                         last one answered is {}",
+                        self.sent, self.answered
+                    ));
+                }
+                self.answered = *request;
+            }
+            NodeEvent::RpcFailed { .. } => self.failed = true,
+            _ => {}
+        }
+        None
+    }
+}
+
+impl Oracle for Rpc {
+    fn invariant(&self) -> Invariant {
+        Invariant::Rpc
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let ProcessId::Node(n) = entry.process else {
+            return Ok(());
+        };
+        match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) => {
+                self.nodes.remove(&n);
+            }
+            What::Did(Event::Node(
+                event @ (NodeEvent::RpcSent { connection, .. }
+                | NodeEvent::RpcAnswered { connection, .. }
+                | NodeEvent::RpcFailed { connection, .. }),
+            )) => {
+                let connections = self.nodes.entry(n).or_default();
+                let connection = connections.entry(*connection).or_default();
+                if let Some(message) = connection.step(event) {
+                    let earlier = connection.last.take();
+                    return Err(Violation::by(entry, Invariant::Rpc, message, earlier));
+                }
+                connection.last = Some(entry.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, judge, node};
+    use metanode_core::env::RpcKind;
+
+    const KIND: RpcKind = RpcKind::GetLastBlockNumber;
+
+    fn sent(request: u64) -> NodeEvent {
+        NodeEvent::RpcSent {
+            connection: 1,
+            request,
+            kind: KIND,
+        }
+    }
+
+    fn answered(request: u64, reply: u64) -> NodeEvent {
+        NodeEvent::RpcAnswered {
+            connection: 1,
+            request,
+            reply,
+            kind: KIND,
+        }
+    }
+
+    fn failed() -> NodeEvent {
+        NodeEvent::RpcFailed {
+            connection: 1,
+            kind: KIND,
+            reason: "timed out".to_owned(),
+        }
+    }
+
+    fn trace(events: Vec<NodeEvent>) -> Vec<Entry> {
+        events.into_iter().map(|event| node(0, 0, event)).collect()
+    }
+
+    fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
+        judge(Rpc::default(), &trace(events))
+    }
+
+    #[test]
+    fn a_late_reply_does_not_answer_the_next_request() {
+        let violation = verdict(vec![sent(1), sent(2), answered(2, 1)]).unwrap();
+        assert_eq!(violation.evidence, trace(vec![sent(2), answered(2, 1)]));
+        assert!(violation.message.contains("reply 1 was used"));
+        assert_eq!(
+            verdict(vec![sent(1), answered(1, 1), sent(2), answered(2, 2)]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_request_is_answered_once_and_only_after_it_was_sent() {
+        assert!(verdict(vec![sent(1), answered(1, 1), answered(1, 1)]).is_some());
+        assert!(verdict(vec![sent(1), answered(2, 2)]).is_some());
+    }
+
+    #[test]
+    fn requests_are_numbered_without_holes() {
+        assert!(verdict(vec![sent(2)]).is_some());
+        assert!(verdict(vec![sent(1), sent(1)]).is_some());
+    }
+
+    #[test]
+    fn a_failed_exchange_takes_its_connection_with_it() {
+        assert!(verdict(vec![sent(1), failed(), answered(1, 1)]).is_some());
+        assert!(verdict(vec![sent(1), failed(), sent(2)]).is_some());
+        assert_eq!(verdict(vec![failed(), failed()]), None);
+    }
+
+    #[test]
+    fn the_next_life_numbers_its_connections_anew() {
+        let mut lives = trace(vec![sent(1), failed()]);
+        lives.push(befell(
+            1,
+            ProcessId::Node(0),
+            WorldEvent::Started { start: 2 },
+        ));
+        lives.extend(trace(vec![sent(1), answered(1, 1)]));
+        assert_eq!(judge(Rpc::default(), &lives), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! START: *a node start ends ready or in a stated wait, without panic.*
+//!
+//! A violation: a process fails or panics, at any time; a start that has said neither that it is ready nor why it
+//! waits for longer than the plan gives the whole cluster to settle, when the process or the run ends.
+//! None: a start that waits and says so, for however long; a process that does not run. An executor is ready when it
+//! says what it found on its disk.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Plan,
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+};
+use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
+use std::collections::BTreeMap;
+
+pub(super) struct Start {
+    patience: SimTime,
+    /// Processes that are not ready yet.
+    beginning: BTreeMap<ProcessId, Beginning>,
+}
+
+/// A start that has not ended.
+struct Beginning {
+    /// Its start or the last reason it gave for waiting.
+    word: Entry,
+    /// From when its silence counts.
+    since: SimTime,
+    paused: bool,
+}
+
+impl Start {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            patience: SimTime::from_ms(plan.settle_ms),
+            beginning: BTreeMap::new(),
+        }
+    }
+
+    /// What is wrong with a start that has come no further by now.
+    fn silent(&self, beginning: &Beginning, now: SimTime) -> Option<String> {
+        let silence = now.since(beginning.since);
+        (!beginning.paused && silence > self.patience).then(|| {
+            format!(
+                "expected the start to be ready or to say why it waits within {} ms, silent for {} ms",
+                self.patience.as_ms(),
+                silence.as_ms()
+            )
+        })
+    }
+
+    /// The process ends: nothing more will come of its start.
+    fn ended(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Some(beginning) = self.beginning.remove(&entry.process) else {
+            return Ok(());
+        };
+        match self.silent(&beginning, entry.at) {
+            None => Ok(()),
+            Some(message) => Err(violation(entry, message, Some(beginning.word))),
+        }
+    }
+}
+
+fn violation(entry: &Entry, message: String, earlier: Option<Entry>) -> Box<Violation> {
+    Violation::by(entry, Invariant::Start, message, earlier)
+}
+
+impl Oracle for Start {
+    fn invariant(&self) -> Invariant {
+        Invariant::Start
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let process = entry.process;
+        match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) => {
+                let beginning = Beginning {
+                    word: entry.clone(),
+                    since: entry.at,
+                    paused: false,
+                };
+                self.beginning.insert(process, beginning);
+            }
+            What::Did(Event::Node(NodeEvent::Waiting { .. })) => {
+                if let Some(beginning) = self.beginning.get_mut(&process) {
+                    (beginning.word, beginning.since) = (entry.clone(), entry.at);
+                }
+            }
+            What::Did(
+                Event::Node(NodeEvent::Ready) | Event::Executor(ExecutorEvent::Started { .. }),
+            ) => {
+                self.beginning.remove(&process);
+            }
+            What::Befell(event @ (WorldEvent::Paused | WorldEvent::Resumed)) => {
+                if let Some(beginning) = self.beginning.get_mut(&process) {
+                    beginning.paused = *event == WorldEvent::Paused;
+                    beginning.since = entry.at;
+                }
+            }
+            What::Befell(WorldEvent::Killed | WorldEvent::PowerLost { .. })
+            | What::Did(
+                Event::Node(NodeEvent::Stopped) | Event::Executor(ExecutorEvent::Stopped),
+            ) => return self.ended(entry),
+            What::Befell(WorldEvent::Panicked { message }) => {
+                let earlier = self.beginning.remove(&process);
+                let message = format!("expected no panic, the process panicked: {message}");
+                return Err(violation(entry, message, earlier.map(|start| start.word)));
+            }
+            What::Did(
+                Event::Node(NodeEvent::Failed { reason })
+                | Event::Executor(ExecutorEvent::Failed { reason }),
+            ) => {
+                let earlier = self.beginning.remove(&process);
+                let message = format!("expected the process to run or wait, it gave up: {reason}");
+                return Err(violation(entry, message, earlier.map(|start| start.word)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        for (process, beginning) in &self.beginning {
+            if let Some(message) = self.silent(beginning, end) {
+                return Err(Box::new(Violation {
+                    invariant: Invariant::Start,
+                    at: end,
+                    process: *process,
+                    message,
+                    evidence: vec![beginning.word.clone()],
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, executor, found, judge, node, stored};
+
+    const NODE: ProcessId = ProcessId::Node(1);
+
+    /// Node 1 starts at 0, does this, and the run ends at 30 s; the example's patience is 20 s.
+    fn start_then(entries: Vec<Entry>) -> Option<Box<Violation>> {
+        let mut trace = vec![befell(0, NODE, WorldEvent::Started { start: 1 })];
+        trace.extend(entries);
+        trace.push(node(30_000, 0, stored(1)));
+        judge(Start::new(&Plan::example()), &trace)
+    }
+
+    fn waiting(at_ms: u64) -> Entry {
+        let reason = "the executor does not answer".to_owned();
+        node(at_ms, 1, NodeEvent::Waiting { attempt: 1, reason })
+    }
+
+    #[test]
+    fn a_start_that_hangs_in_silence_is_found_at_the_end() {
+        let violation = start_then(vec![waiting(9_000)]).unwrap();
+        assert_eq!(
+            (violation.process, violation.at),
+            (NODE, SimTime::from_ms(30_000))
+        );
+        assert_eq!(violation.evidence, [waiting(9_000)]);
+        assert!(start_then(vec![]).is_some());
+    }
+
+    #[test]
+    fn ready_or_waiting_are_the_ends_of_a_start() {
+        assert_eq!(start_then(vec![waiting(11_000)]), None);
+        assert_eq!(start_then(vec![node(1, 1, NodeEvent::Ready)]), None);
+        let of_executor = [
+            befell(0, ProcessId::Executor(0), WorldEvent::Started { start: 1 }),
+            executor(1, 0, found(0)),
+            node(30_000, 0, stored(1)),
+        ];
+        assert_eq!(judge(Start::new(&Plan::example()), &of_executor), None);
+    }
+
+    #[test]
+    fn silence_is_judged_when_the_process_ends_too() {
+        let killed_at = |at_ms| start_then(vec![befell(at_ms, NODE, WorldEvent::Killed)]);
+        assert!(killed_at(20_001).is_some());
+        assert_eq!(killed_at(20_000), None);
+    }
+
+    #[test]
+    fn a_process_that_does_not_run_owes_no_word() {
+        let paused = befell(1, NODE, WorldEvent::Paused);
+        assert_eq!(start_then(vec![paused.clone()]), None);
+        assert_eq!(
+            start_then(vec![paused, befell(15_000, NODE, WorldEvent::Resumed)]),
+            None
+        );
+    }
+
+    #[test]
+    fn giving_up_and_panicking_are_violations_at_any_time() {
+        let ready = node(1, 1, NodeEvent::Ready);
+        let reason = "address in use".to_owned();
+        let failed = node(2, 1, NodeEvent::Failed { reason });
+        let message = "index out of bounds".to_owned();
+        let panicked = befell(2, NODE, WorldEvent::Panicked { message });
+        assert!(
+            start_then(vec![failed])
+                .unwrap()
+                .message
+                .contains("address in use")
+        );
+        assert!(
+            start_then(vec![ready, panicked])
+                .unwrap()
+                .message
+                .contains("out of bounds")
+        );
+    }
+}

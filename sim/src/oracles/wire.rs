@@ -1,0 +1,273 @@
+//! WIRE: *nothing ≤ the watermark known to the sender is written to a block stream, and each connection carries
+//! strictly increasing GEI.*
+//!
+//! A frame is reported when it went out in full, so a watermark may be learned while it is under way. What the sender
+//! must have known is therefore what this life of the node had learned before the *previous* frame of the connection
+//! was out (before the connection stood, for its first frame).
+//!
+//! A violation: a frame at or below that watermark; a frame that is not above the one before it on the connection, or
+//! is below the connection's start; a step over a GEI that is not durable; a frame on a connection that never stood.
+//! None: frames that lie above the watermark and were written on an earlier connection; a step over GEIs that have
+//! become durable meanwhile; starting again below after the watermark fell.
+
+use super::{Invariant, Oracle, Violation};
+use crate::trace::{Entry, ProcessId, What, WorldEvent};
+use metanode_core::{
+    env::{Event, NodeEvent},
+    types::GlobalExecIndex,
+};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Wire {
+    nodes: BTreeMap<u16, Sender>,
+}
+
+/// What the sender of one node life knows and did.
+#[derive(Default)]
+struct Sender {
+    known: Option<Known>,
+    streams: BTreeMap<u64, Stream>,
+}
+
+/// A watermark and the entry that brought it.
+#[derive(Clone)]
+struct Known {
+    watermark: GlobalExecIndex,
+    learned: Entry,
+}
+
+struct Stream {
+    /// The lowest GEI that may come next.
+    next: GlobalExecIndex,
+    /// The entry that says so: the last frame, or the connection itself.
+    last: Entry,
+    /// What was known at that moment.
+    floor: Option<Known>,
+}
+
+impl Sender {
+    fn write(
+        &mut self,
+        connection: u64,
+        gei: GlobalExecIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let broken = |message: String, earlier: Vec<Entry>| {
+            Err(Violation::by(entry, Invariant::Wire, message, earlier))
+        };
+        let Some(stream) = self.streams.get_mut(&connection) else {
+            return broken(
+                format!("GEI {gei} was written to connection {connection}, which never stood"),
+                vec![],
+            );
+        };
+        let next = stream.next;
+        if gei < next {
+            return broken(
+                format!(
+                    "expected GEI {next} or above on connection {connection}, {gei} was written"
+                ),
+                vec![stream.last.clone()],
+            );
+        }
+        if let Some(floor) = stream.floor.as_ref().filter(|floor| gei <= floor.watermark) {
+            return broken(
+                format!(
+                    "GEI {gei} was written although {} was known to be durable",
+                    floor.watermark
+                ),
+                vec![floor.learned.clone(), stream.last.clone()],
+            );
+        }
+        let step_is_durable = [&stream.floor, &self.known]
+            .into_iter()
+            .flatten()
+            .any(|known| gei <= known.watermark.next());
+        if gei > next && !step_is_durable {
+            let known = self.known.as_ref();
+            let watermark = known.map_or(GlobalExecIndex(0), |known| known.watermark);
+            return broken(
+                format!(
+                    "expected GEI {next} on connection {connection}, {gei} was written \
+                     although only {watermark} is known to be durable"
+                ),
+                known
+                    .map(|known| known.learned.clone())
+                    .into_iter()
+                    .chain([stream.last.clone()])
+                    .collect(),
+            );
+        }
+        stream.next = gei.next();
+        stream.last = entry.clone();
+        stream.floor.clone_from(&self.known);
+        Ok(())
+    }
+}
+
+impl Oracle for Wire {
+    fn invariant(&self) -> Invariant {
+        Invariant::Wire
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let ProcessId::Node(n) = entry.process else {
+            return Ok(());
+        };
+        match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) => {
+                self.nodes.insert(n, Sender::default());
+            }
+            What::Did(Event::Node(
+                NodeEvent::ExecutorQueried { watermark, .. }
+                | NodeEvent::WatermarkLearned { watermark },
+            )) => {
+                self.nodes.entry(n).or_default().known = Some(Known {
+                    watermark: *watermark,
+                    learned: entry.clone(),
+                });
+            }
+            What::Did(Event::Node(NodeEvent::StreamConnected { connection, start })) => {
+                let sender = self.nodes.entry(n).or_default();
+                let stream = Stream {
+                    next: *start,
+                    last: entry.clone(),
+                    floor: sender.known.clone(),
+                };
+                sender.streams.insert(*connection, stream);
+            }
+            What::Did(Event::Node(NodeEvent::FrameWritten {
+                connection, gei, ..
+            })) => self
+                .nodes
+                .entry(n)
+                .or_default()
+                .write(*connection, *gei, entry)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, gei, judge, learned, node, written};
+
+    fn connected(connection: u64, start: u64) -> NodeEvent {
+        NodeEvent::StreamConnected {
+            connection,
+            start: gei(start),
+        }
+    }
+
+    fn trace(events: Vec<NodeEvent>) -> Vec<Entry> {
+        events.into_iter().map(|event| node(0, 0, event)).collect()
+    }
+
+    fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
+        judge(Wire::default(), &trace(events))
+    }
+
+    #[test]
+    fn what_was_known_to_be_durable_is_not_written() {
+        let violation = verdict(vec![learned(7), connected(1, 7), written(1, 7)]).unwrap();
+        assert_eq!(
+            violation.evidence,
+            trace(vec![learned(7), connected(1, 7), written(1, 7)])
+        );
+        assert_eq!(
+            verdict(vec![learned(7), connected(1, 8), written(1, 8)]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_watermark_learned_while_a_frame_is_under_way_comes_too_late_for_it() {
+        let mut events = vec![
+            learned(0),
+            connected(1, 1),
+            written(1, 1),
+            learned(3),
+            written(1, 2),
+        ];
+        assert_eq!(verdict(events.clone()), None);
+        events.push(written(1, 3));
+        assert!(
+            verdict(events)
+                .unwrap()
+                .message
+                .contains("although 3 was known")
+        );
+    }
+
+    #[test]
+    fn a_connection_repeats_nothing() {
+        assert!(verdict(vec![connected(1, 1), written(1, 1), written(1, 1)]).is_some());
+        assert!(verdict(vec![connected(1, 2), written(1, 1)]).is_some());
+    }
+
+    #[test]
+    fn a_step_passes_over_durable_blocks_only() {
+        let step = |watermark| {
+            vec![
+                learned(0),
+                connected(1, 1),
+                written(1, 1),
+                learned(watermark),
+                written(1, 4),
+            ]
+        };
+        assert!(verdict(step(2)).unwrap().message.contains("expected GEI 2"));
+        assert_eq!(verdict(step(3)), None);
+    }
+
+    #[test]
+    fn the_next_connection_writes_again_what_is_not_durable() {
+        let again = vec![
+            learned(0),
+            connected(1, 1),
+            written(1, 1),
+            written(1, 2),
+            learned(1),
+            connected(2, 2),
+            written(2, 2),
+            written(2, 3),
+        ];
+        assert_eq!(verdict(again), None);
+    }
+
+    #[test]
+    fn a_fallen_watermark_is_what_is_known() {
+        let fallen = vec![
+            learned(5),
+            connected(1, 6),
+            written(1, 6),
+            learned(3),
+            connected(2, 4),
+            written(2, 4),
+        ];
+        assert_eq!(verdict(fallen), None);
+    }
+
+    #[test]
+    fn a_new_life_knows_nothing_of_the_old_and_numbers_its_connections_anew() {
+        let mut lives = trace(vec![learned(5), connected(1, 6), written(1, 6)]);
+        lives.push(befell(
+            1,
+            ProcessId::Node(0),
+            WorldEvent::Started { start: 2 },
+        ));
+        let unconnected = [lives.clone(), trace(vec![written(1, 7)])].concat();
+        assert!(
+            judge(Wire::default(), &unconnected)
+                .unwrap()
+                .message
+                .contains("never stood")
+        );
+
+        lives.extend(trace(vec![learned(4), connected(1, 5), written(1, 5)]));
+        assert_eq!(judge(Wire::default(), &lives), None);
+    }
+}
