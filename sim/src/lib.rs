@@ -4,16 +4,27 @@
 //! | room | is |
 //! |---|---|
 //! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
+//! | [`run`] | seed in, outcome out |
+//! | [`world`] | hosts, processes and what befalls them |
 //! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
 //! | [`disk`] | what is durable and what is not yet |
+//! | [`clock`], [`entropy`] | wall clocks with their skew, labelled randomness |
 //! | [`trace`] | typed events and their hash chain |
+//! | [`recorder`] | takes down what happens |
+//! | [`probes`] | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
 //!
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
 
+pub mod clock;
 pub mod disk;
+pub mod entropy;
 pub mod net;
 pub mod oracles;
 pub mod plan;
+pub mod probes;
+pub mod recorder;
+pub mod run;
 pub mod trace;
+pub mod world;

@@ -268,6 +268,7 @@ impl Consensus {
         store.write(&step.blocks, &[], durability)?;
         if let Some(own) = step.own {
             env.emit(NodeEvent::Proposed {
+                epoch: own.epoch,
                 block: own.reference(),
                 transactions: u32::try_from(own.transactions.len()).unwrap_or(u32::MAX),
                 payload_bytes: u32::try_from(own.bytes().len()).unwrap_or(u32::MAX),

@@ -1,0 +1,213 @@
+//! Seed in, outcome out: one run in two phases. First safety under faults; then everything heals, and progress is
+//! demanded within a bound.
+
+use crate::{
+    disk::RocksServer,
+    net::Kernel,
+    oracles::Violation,
+    plan::{Backend, Plan},
+    recorder::{ExecutorReport, NodeReport, Recorder},
+    trace::{Entry, ProcessId, SimTime, TraceHash, WorldEvent},
+    world::{Job, Workload, World, lock},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// New commits that the second phase demands beyond the tip at its start, so that a chain that stands still fails.
+const NEW_COMMITS: u64 = 3;
+
+/// Stack of a simulation's thread: futures of a whole cluster are polled on it.
+const STACK_BYTES: usize = 8 << 20;
+
+/// How a run is done, apart from what decides it.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// The newest entries that are kept for the report.
+    pub keep_entries: usize,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Passed,
+    SafetyViolated,
+    LivenessViolated,
+    /// A process panicked, or the simulation itself.
+    Panicked,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub plan: Plan,
+    pub verdict: Verdict,
+    /// The run ends at the first.
+    pub violations: Vec<Violation>,
+    /// The message, if something panicked.
+    pub panic: Option<String>,
+    pub trace_hash: TraceHash,
+    pub events: u64,
+    pub simulated: SimTime,
+    pub nodes: Vec<NodeReport>,
+    pub executors: Vec<ExecutorReport>,
+    /// All probes with how often each was reached.
+    pub probes: BTreeMap<String, u64>,
+    /// The newest entries of the trace, oldest first.
+    pub entries: Vec<Entry>,
+}
+
+/// Runs a plan on a thread of its own and waits for the outcome.
+#[must_use]
+pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
+    let recorder = Arc::new(Mutex::new(Recorder::new(&plan, options.keep_entries)));
+    let panic = {
+        let (plan, recorder) = (plan.clone(), recorder.clone());
+        #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
+        let thread = std::thread::Builder::new()
+            .name(format!("{}/{}", plan.scenario, plan.seed))
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder)))
+            });
+        match thread.map(std::thread::JoinHandle::join) {
+            Ok(Ok(Ok(Ok(())))) => None,
+            Ok(Ok(Ok(Err(e)))) => Some(format!("the simulation could not begin: {e}")),
+            Ok(Ok(Err(payload)) | Err(payload)) => Some(message(payload.as_ref())),
+            Err(e) => Some(format!("the simulation's thread could not begin: {e}")),
+        }
+    };
+    let recorder = lock(&recorder);
+    let violation = recorder.violation().cloned();
+    let verdict = match (&panic, &violation) {
+        (Some(_), _) => Verdict::Panicked,
+        (None, Some(violation)) if violation.invariant.is_liveness() => Verdict::LivenessViolated,
+        (None, Some(_)) => Verdict::SafetyViolated,
+        (None, None) => Verdict::Passed,
+    };
+    Outcome {
+        plan,
+        verdict,
+        violations: violation.into_iter().collect(),
+        panic,
+        trace_hash: recorder.hash(),
+        events: recorder.events(),
+        simulated: recorder.end(),
+        nodes: recorder.nodes().to_vec(),
+        executors: recorder.executors().to_vec(),
+        probes: recorder.probes().counts(),
+        entries: recorder.entries().cloned().collect(),
+    }
+}
+
+fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
+    // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
+    let rocks = match plan.store {
+        Backend::Rocksdb => Some(RocksServer::start()?),
+        Backend::Memory => None,
+    };
+    let runtime = madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
+    runtime.add_simulator::<Kernel>();
+    runtime.block_on(async {
+        let (sender, jobs) = mpsc::unbounded_channel();
+        let world = World::new(plan, recorder.clone(), rocks.as_ref(), sender);
+        Supervisor::new(world.clone(), jobs).supervise().await;
+        lock(&recorder).finish(world.now());
+    });
+    Ok(())
+}
+
+/// Drives the world through its two phases, doing at each moment what the calendar says.
+struct Supervisor {
+    world: Arc<World>,
+    jobs: mpsc::UnboundedReceiver<(SimTime, Job)>,
+    /// In order of time; ties in the order in which they were entered.
+    calendar: BTreeMap<(SimTime, u64), Job>,
+    entered: u64,
+    workload: Workload,
+    next_send: SimTime,
+}
+
+impl Supervisor {
+    fn new(world: Arc<World>, jobs: mpsc::UnboundedReceiver<(SimTime, Job)>) -> Self {
+        let workload = Workload::new(&world);
+        Self {
+            next_send: SimTime::from_ms(workload.interval_ms()),
+            world,
+            jobs,
+            calendar: BTreeMap::new(),
+            entered: 0,
+            workload,
+        }
+    }
+
+    async fn supervise(mut self) {
+        let plan = self.world.plan();
+        let faults_end = SimTime::from_ms(plan.duration_ms);
+        let end = SimTime::from_ms(plan.duration_ms + plan.settle_ms);
+        self.world.begin();
+        if self.pass_until(faults_end).await == Pass::Decided {
+            return;
+        }
+        self.world.heal();
+        self.world.befall(ProcessId::World, WorldEvent::FaultsEnded);
+        let tip = self.world.set_goal(NEW_COMMITS);
+        if self.pass_until(end).await == Pass::Decided {
+            self.world.befall(ProcessId::World, WorldEvent::CaughtUp { tip });
+        }
+    }
+
+    /// Lets time pass until `end`, or until the world is decided.
+    async fn pass_until(&mut self, end: SimTime) -> Pass {
+        loop {
+            while let Ok((at, job)) = self.jobs.try_recv() {
+                self.calendar.insert((at, self.entered), job);
+                self.entered += 1;
+            }
+            let now = self.world.now();
+            while let Some(entry) = self.calendar.first_entry()
+                && entry.key().0 <= now
+            {
+                self.world.perform(entry.remove());
+            }
+            if now >= self.next_send {
+                self.workload.send(&self.world);
+                self.next_send.ns = now.ns + self.workload.interval_ms() * 1_000_000;
+            }
+            if now >= end {
+                return Pass::TimeIsUp;
+            }
+            let next_job = self.calendar.first_key_value().map(|((at, _), _)| *at);
+            let until = next_job.unwrap_or(end).min(end).min(self.next_send);
+            tokio::select! {
+                biased;
+                () = self.world.decided.notified() => return Pass::Decided,
+                Some((at, job)) = self.jobs.recv() => {
+                    self.calendar.insert((at, self.entered), job);
+                    self.entered += 1;
+                }
+                () = tokio::time::sleep(Duration::from_nanos(until.since(self.world.now()).ns)) => {}
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    TimeIsUp,
+    Decided,
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,171 @@
+//! The world of one run: hosts with their disks and clocks, the processes on them, and everything that befalls them.
+//!
+//! A process is one madsim node. It has **lives**: a start until its end by kill, power loss or by itself. What a task
+//! of an ended life still says or writes counts for nothing, the way a killed process says nothing.
+
+mod door;
+mod faults;
+mod process;
+mod settings;
+mod workload;
+
+pub use workload::Workload;
+
+use crate::{
+    disk::{Disk, RocksServer},
+    entropy::SeedEntropy,
+    net::{Kernel, RuleGuard},
+    plan::{Backend, Plan},
+    recorder::Recorder,
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+};
+use faults::Schedule;
+use madsim::{runtime::Handle, time::TimeHandle};
+use metanode_core::types::GlobalExecIndex;
+use process::Process;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::{Notify, mpsc};
+
+/// Something that the world does at a certain time.
+pub(crate) enum Job {
+    Start(ProcessId),
+    Resume(ProcessId),
+    Unstall(u16),
+    HealPartition(u64),
+    /// A fault's time has come; its other conditions may hold or not.
+    Consider(usize),
+}
+
+/// Everything a run is made of. Shared by all its tasks, which run one at a time.
+pub struct World {
+    plan: Plan,
+    runtime: Handle,
+    time: TimeHandle,
+    kernel: Kernel,
+    entropy: SeedEntropy,
+    recorder: Arc<Mutex<Recorder>>,
+    processes: Mutex<BTreeMap<ProcessId, Process>>,
+    schedule: Mutex<Schedule>,
+    partitions: Mutex<BTreeMap<u64, (Vec<u16>, RuleGuard)>>,
+    jobs: mpsc::UnboundedSender<(SimTime, Job)>,
+    /// A violation was found, or the goal of the second phase was reached.
+    pub(crate) decided: Notify,
+    goal: Mutex<Option<GlobalExecIndex>>,
+}
+
+impl World {
+    /// Builds the world of a plan inside a running simulation. Nothing is started yet.
+    pub(crate) fn new(
+        plan: Plan,
+        recorder: Arc<Mutex<Recorder>>,
+        rocks: Option<&RocksServer>,
+        jobs: mpsc::UnboundedSender<(SimTime, Job)>,
+    ) -> Arc<Self> {
+        let entropy = SeedEntropy::new(plan.seed);
+        let kernel = Kernel::current();
+        kernel.configure(faults::network_settings(&plan), Arc::new(entropy.child("links")));
+        let new_disk = || match (plan.store, rocks) {
+            (Backend::Rocksdb, Some(server)) => Disk::rocksdb(server),
+            _ => Disk::memory(),
+        };
+        let nodes = (0..plan.validators).map(ProcessId::Node);
+        let executors = (0..plan.executors.len()).map(|i| {
+            #[allow(clippy::cast_possible_truncation)] // at most one per validator
+            ProcessId::Executor(i as u16)
+        });
+        let processes = executors
+            .chain(nodes)
+            .map(|id| (id, Process::new(new_disk())))
+            .collect();
+        Arc::new(Self {
+            schedule: Mutex::new(Schedule::new(&plan.faults)),
+            plan,
+            runtime: Handle::current(),
+            time: TimeHandle::current(),
+            kernel,
+            entropy,
+            recorder,
+            processes: Mutex::new(processes),
+            partitions: Mutex::default(),
+            jobs,
+            decided: Notify::new(),
+            goal: Mutex::new(None),
+        })
+    }
+
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Simulated time since the start.
+    #[must_use]
+    pub fn now(&self) -> SimTime {
+        SimTime {
+            ns: u64::try_from(self.time.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub(crate) fn befall(&self, process: ProcessId, event: WorldEvent) {
+        self.take_down(process, What::Befell(event));
+    }
+
+    /// Writes an entry and lets the faults that wait for it strike, before anything else happens.
+    fn take_down(&self, process: ProcessId, what: What) {
+        let entry = Entry {
+            at: self.now(),
+            process,
+            what,
+        };
+        let due = lock(&self.schedule).observe(&entry);
+        let decided = {
+            let mut recorder = lock(&self.recorder);
+            recorder.record(entry);
+            recorder.violation().is_some() || self.goal_reached(&recorder)
+        };
+        if decided {
+            self.decided.notify_one();
+        }
+        for fault in due {
+            self.strike(fault);
+        }
+    }
+
+    /// Demands that every executor reaches the tip that any node has stored, and `beyond` more. Returns that height.
+    pub(crate) fn set_goal(&self, beyond: u64) -> GlobalExecIndex {
+        let stored = lock(&self.recorder).nodes().iter().map(|node| node.last_gei).max();
+        let tip = GlobalExecIndex(stored.unwrap_or_default().0 + beyond);
+        *lock(&self.goal) = Some(tip);
+        tip
+    }
+
+    fn goal_reached(&self, recorder: &Recorder) -> bool {
+        let mut goal = lock(&self.goal);
+        let reached = goal.is_some_and(|tip| {
+            recorder
+                .executors()
+                .iter()
+                .all(|executor| executor.last_block_number >= tip)
+        });
+        if reached {
+            *goal = None;
+        }
+        reached
+    }
+
+    fn later(&self, after_ms: u64, job: Job) {
+        let at = SimTime {
+            ns: self.now().ns + after_ms * 1_000_000,
+        };
+        // The supervisor outlives all that could be said to it; when it is gone the run is over.
+        let _ = self.jobs.send((at, job));
+    }
+}
+
+/// A simulation runs on one thread: a poisoned lock means that it panicked and is over.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

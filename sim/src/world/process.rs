@@ -1,0 +1,225 @@
+//! Processes: started, killed, paused; each start is a new life on the same disk.
+
+use super::{
+    World,
+    door::{Door, Life},
+    lock, settings,
+};
+use crate::{
+    clock::HostClock,
+    disk::Disk,
+    net::SimNetwork,
+    trace::{ProcessId, WorldEvent},
+};
+use madsim::task::NodeId;
+use metanode_core::{
+    env::Env,
+    ingest::{self, Submitter},
+};
+use mock_go_executor::Mode;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// One process and what it keeps between its lives.
+pub(super) struct Process {
+    disk: Disk,
+    /// Created by the first start.
+    node: Option<NodeId>,
+    starts: u32,
+    life: Option<Life>,
+    /// A node's way in for transactions, in its present life.
+    submitter: Option<Submitter>,
+    /// What an executor is told besides its configuration, in its present life.
+    mode: watch::Sender<Mode>,
+}
+
+impl Process {
+    pub fn new(disk: Disk) -> Self {
+        Self {
+            disk,
+            node: None,
+            starts: 0,
+            life: None,
+            submitter: None,
+            mode: watch::Sender::new(Mode::Running),
+        }
+    }
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its writes stay.
+    Kill,
+    /// Writes that were not synced may be lost.
+    PowerLoss,
+}
+
+impl World {
+    /// Starts a process that is down.
+    pub(crate) fn start(self: &Arc<Self>, id: ProcessId) {
+        let (start, life) = {
+            let mut processes = lock(&self.processes);
+            let Some(process) = processes.get_mut(&id) else {
+                return;
+            };
+            if process.life.is_some() {
+                return;
+            }
+            let life = Life::new();
+            process.starts += 1;
+            process.life = Some(life.clone());
+            process.mode = watch::Sender::new(Mode::Running);
+            (process.starts, life)
+        };
+        self.befall(id, WorldEvent::Started { start });
+        let node = lock(&self.processes)[&id].node;
+        let node = match node {
+            Some(node) => {
+                self.runtime.restart(node);
+                node
+            }
+            None => {
+                let node = self.runtime.create_node().name(id.to_string()).build().id();
+                if let Some(process) = lock(&self.processes).get_mut(&id) {
+                    process.node = Some(node);
+                }
+                node
+            }
+        };
+        let env = self.env(id, start, life);
+        let Some(handle) = self.runtime.get_node(node) else {
+            return;
+        };
+        match id {
+            ProcessId::Node(index) => {
+                let config = settings::node(&self.plan, index);
+                let (submitter, pool) = ingest::pool(config.consensus.pool_transactions);
+                if let Some(process) = lock(&self.processes).get_mut(&id) {
+                    process.submitter = Some(submitter);
+                }
+                handle.spawn(async move {
+                    // The end of a node by itself is an event of its own.
+                    let _ =
+                        metanode_core::node::run(env, config, pool, std::future::pending()).await;
+                });
+            }
+            ProcessId::Executor(index) => {
+                let config = settings::executor(&self.plan, index);
+                let mode = lock(&self.processes)[&id].mode.subscribe();
+                handle.spawn(async move {
+                    let _ = mock_go_executor::run(env, config, mode, std::future::pending()).await;
+                });
+            }
+            ProcessId::World => {}
+        }
+    }
+
+    /// Ends a process that is up.
+    pub(super) fn end(&self, id: ProcessId, how: End) {
+        let (node, disk) = {
+            let mut processes = lock(&self.processes);
+            let Some(process) = processes.get_mut(&id) else {
+                return;
+            };
+            let Some(life) = process.life.take() else {
+                return;
+            };
+            life.end();
+            process.submitter = None;
+            (process.node, process.disk.clone())
+        };
+        let event = match how {
+            End::Kill => {
+                disk.process_killed();
+                WorldEvent::Killed
+            }
+            End::PowerLoss => {
+                let lost_writes = {
+                    let mut schedule = lock(&self.schedule);
+                    disk.power_lost(schedule.disk_loss(&self.entropy))
+                };
+                WorldEvent::PowerLost { lost_writes }
+            }
+        };
+        if let Some(node) = node {
+            self.runtime.kill(node);
+        }
+        self.befall(id, event);
+    }
+
+    pub(super) fn pause(&self, id: ProcessId) -> bool {
+        let Some(node) = self.live_node(id) else {
+            return false;
+        };
+        self.runtime.pause(node);
+        self.befall(id, WorldEvent::Paused);
+        true
+    }
+
+    pub(super) fn resume(&self, id: ProcessId) {
+        if let Some(node) = self.live_node(id) {
+            self.runtime.resume(node);
+            self.befall(id, WorldEvent::Resumed);
+        }
+    }
+
+    pub(super) fn set_mode(&self, executor: u16, mode: Mode) {
+        let id = ProcessId::Executor(executor);
+        let changed = lock(&self.processes)
+            .get(&id)
+            .filter(|process| process.life.is_some())
+            .is_some_and(|process| process.mode.send_replace(mode) != mode);
+        if changed {
+            self.befall(
+                id,
+                match mode {
+                    Mode::Stalled => WorldEvent::Stalled,
+                    Mode::Running => WorldEvent::Unstalled,
+                },
+            );
+        }
+    }
+
+    /// The way in for transactions of a node that is up.
+    pub(super) fn submitter(&self, node: u16) -> Option<Submitter> {
+        lock(&self.processes)
+            .get(&ProcessId::Node(node))?
+            .submitter
+            .clone()
+    }
+
+    /// All processes, executors first.
+    pub(crate) fn process_ids(&self) -> Vec<ProcessId> {
+        let mut ids: Vec<_> = lock(&self.processes).keys().copied().collect();
+        ids.sort_by_key(|id| matches!(id, ProcessId::Node(_)));
+        ids
+    }
+
+    fn live_node(&self, id: ProcessId) -> Option<NodeId> {
+        let processes = lock(&self.processes);
+        let process = processes.get(&id)?;
+        process.life.as_ref().and(process.node)
+    }
+
+    fn env(self: &Arc<Self>, id: ProcessId, start: u32, life: Life) -> Env {
+        let index = match id {
+            ProcessId::Node(n) | ProcessId::Executor(n) => n,
+            ProcessId::World => 0,
+        };
+        let skew_ms = self.plan.clock_skew_ms[usize::from(index)];
+        let door = Arc::new(Door {
+            world: self.clone(),
+            process: id,
+            life,
+        });
+        Env {
+            network: Arc::new(SimNetwork::new(self.kernel.clone(), settings::host(index))),
+            clock: Arc::new(HostClock::new(self.time.clone(), skew_ms)),
+            stores: lock(&self.processes)[&id].disk.stores(),
+            entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),
+            crash_points: door.clone(),
+            events: door,
+        }
+    }
+}

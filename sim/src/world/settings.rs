@@ -1,0 +1,131 @@
+//! From the plan to the configuration of each process: the same structs that a file would fill in production.
+
+use crate::{
+    clock::ORIGIN_MS,
+    net::HostId,
+    plan::{Guard, Plan, Topology},
+};
+use metanode_core::{
+    config::{
+        ConsensusParameters, DeliveryParameters, KeySeed, NodeConfig, RpcParameters, StartPolicy,
+    },
+    env::Address,
+    executor::{validators::format_account, wire::ValidatorInfo},
+    types::KeyPair,
+};
+use mock_go_executor::config::{ExecutorConfig, Genesis};
+use std::net::SocketAddr;
+
+const P2P_PORT: u16 = 9000;
+const PEER_RPC_PORT: u16 = 9100;
+const BLOCK_STREAM_PATH: &str = "/run/executor.sock";
+const RPC_PATH: &str = "/run/executor-rpc.sock";
+
+/// The host of validator `index`.
+#[must_use]
+pub const fn host(index: u16) -> HostId {
+    HostId(index)
+}
+
+/// Node `index` of the plan.
+#[must_use]
+pub fn node(plan: &Plan, index: u16) -> NodeConfig {
+    let defaults = ConsensusParameters::default();
+    let limits = &plan.node;
+    let rpc_address = match plan.topology {
+        Topology::SingleMaster if index > 0 => tcp(0, PEER_RPC_PORT),
+        Topology::SingleMaster | Topology::MasterPerNode => Address::Unix(RPC_PATH.into()),
+    };
+    NodeConfig {
+        node_index: index,
+        data_dir: "/data".into(),
+        protocol_key_seed: KeySeed(key_seed(index)),
+        p2p_listen_address: SocketAddr::new(host(index).ip(), P2P_PORT),
+        executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
+        executor_receive_socket_path: Some(rpc_address),
+        executor_commit_enabled: Some(delivers(plan, index)),
+        executor_read_enabled: true,
+        peer_go_master_sockets: vec![],
+        peer_rpc_port: None,
+        start_policy: StartPolicy::Wait,
+        consensus: ConsensusParameters {
+            signatures: plan.signatures,
+            min_round_delay_ms: limits.min_round_delay_ms,
+            leader_timeout_ms: limits.leader_timeout_ms,
+            leaders_per_round: limits.leaders_per_round,
+            gc_depth_rounds: limits.gc_depth_rounds,
+            ..defaults
+        },
+        delivery: DeliveryParameters {
+            window_blocks: limits.window_blocks,
+            recovery_batch_commits: limits.recovery_batch_commits,
+            watermark_poll_ms: limits.watermark_poll_ms,
+            write_timeout_ms: limits.write_timeout_ms,
+            ..DeliveryParameters::default()
+        },
+        rpc: RpcParameters {
+            timeout_ms: limits.rpc_timeout_ms,
+            ..RpcParameters::default()
+        },
+    }
+}
+
+/// Executor `index` of the plan.
+#[must_use]
+pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
+    let drawn = &plan.executors[usize::from(index)];
+    ExecutorConfig {
+        block_stream_address: Address::Unix(BLOCK_STREAM_PATH.into()),
+        rpc_address: Address::Unix(RPC_PATH.into()),
+        peer_rpc_address: Some(tcp(index, PEER_RPC_PORT)),
+        guard: match drawn.guard {
+            Guard::Strict => mock_go_executor::guard::Guard::Strict,
+            Guard::SkipLow => mock_go_executor::guard::Guard::SkipLow,
+            Guard::Naive => mock_go_executor::guard::Guard::Naive,
+        },
+        execute_us: [drawn.execute_us.low, drawn.execute_us.high],
+        flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],
+        flush_idle_ms: 50,
+        data_dir: "/data".into(),
+        genesis: Genesis {
+            epoch_timestamp_ms: ORIGIN_MS,
+            initial_balance: 1_000_000,
+            validators: (0..plan.validators).map(|i| validator(plan, i)).collect(),
+            ..Genesis::default()
+        },
+    }
+}
+
+/// Whether node `index` may write to a block stream.
+#[must_use]
+pub fn delivers(plan: &Plan, index: u16) -> bool {
+    plan.topology == Topology::MasterPerNode || index == 0
+}
+
+fn validator(plan: &Plan, index: u16) -> ValidatorInfo {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let key = KeyPair::from_seed(plan.signatures, &key_seed(index)).public();
+    let mut account = [0; 20];
+    account.copy_from_slice(&key.0[..20]);
+    ValidatorInfo {
+        address: format_account(&account),
+        stake: "1".to_owned(),
+        // The order of the committee is that of these bytes, not that of the hosts.
+        authority_key: STANDARD.encode(blake3::hash(&key.0).as_bytes()),
+        protocol_key: STANDARD.encode(key.0),
+        network_key: STANDARD.encode(key.0),
+        name: format!("validator-{index}"),
+        p2p_address: SocketAddr::new(host(index).ip(), P2P_PORT).to_string(),
+        ..ValidatorInfo::default()
+    }
+}
+
+fn key_seed(index: u16) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("metasim validator key");
+    hasher.update(&index.to_le_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+fn tcp(index: u16, port: u16) -> Address {
+    Address::Tcp(SocketAddr::new(host(index).ip(), port))
+}
