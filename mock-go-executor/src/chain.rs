@@ -245,7 +245,10 @@ mod tests {
         let mut chain = Chain::open(world.env.clone(), funding()).unwrap();
         let watermark = chain.watermark();
         let mut context = Context::from_waker(Waker::noop());
-        assert_eq!(pin!(chain.execute(nth_block(1))).poll(&mut context), Poll::Ready(()));
+        assert_eq!(
+            pin!(chain.execute(nth_block(1))).poll(&mut context),
+            Poll::Ready(())
+        );
         assert_eq!(chain.ledger.account(account(2)).balance, 1001);
         assert!(pin!(chain.flush()).poll(&mut context).is_pending());
         assert_eq!(*watermark.borrow(), GlobalExecIndex(0));

@@ -215,7 +215,10 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
         assert_eq!(config.flush_every_blocks, [1, 1]);
         assert_eq!(config.flush_idle_ms, 50);
         let exceptions = [(AccountAddress([1; 20]), 7)].into();
-        let expected = Funding { initial_balance: 1_000_000, exceptions };
+        let expected = Funding {
+            initial_balance: 1_000_000,
+            exceptions,
+        };
         assert_eq!(config.genesis.funding(), expected);
         assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
     }
@@ -223,14 +226,46 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
     #[test]
     fn what_is_wrong_is_told_with_place_and_expectation() {
         for (good, bad, told) in [
-            ("guard", "gaurd", &["executor.toml", "line 5", "gaurd", "guard"][..]),
-            ("skip-low", "lenient", &["executor.toml", "line 5", "lenient", "skip-low"]),
-            ("\"127.0.0.1:7000\"", "\"localhost:7000\"", &["line 4", "localhost:7000", "tcp://IP:PORT"]),
-            ("[100, 200]", "[300, 200]", &["execute_us", "[300, 200]", "low <= high"]),
-            ("[100, 200]", "[1, 2]\nflush_every_blocks = [0, 1]", &["flush_every_blocks", "1 <= low"]),
-            ("127.0.0.1:7000", "/tmp/executor0.sock", &["peer_rpc_address", "/tmp/executor0.sock"]),
-            ("stake = \"1\"", "stake = \"one\"", &["genesis.validators", "validator-0", "stake", "`one`"]),
-            ("\"0x0101", "\"0x01", &["executor.toml", "0x01", "20 bytes in hex"]),
+            (
+                "guard",
+                "gaurd",
+                &["executor.toml", "line 5", "gaurd", "guard"][..],
+            ),
+            (
+                "skip-low",
+                "lenient",
+                &["executor.toml", "line 5", "lenient", "skip-low"],
+            ),
+            (
+                "\"127.0.0.1:7000\"",
+                "\"localhost:7000\"",
+                &["line 4", "localhost:7000", "tcp://IP:PORT"],
+            ),
+            (
+                "[100, 200]",
+                "[300, 200]",
+                &["execute_us", "[300, 200]", "low <= high"],
+            ),
+            (
+                "[100, 200]",
+                "[1, 2]\nflush_every_blocks = [0, 1]",
+                &["flush_every_blocks", "1 <= low"],
+            ),
+            (
+                "127.0.0.1:7000",
+                "/tmp/executor0.sock",
+                &["peer_rpc_address", "/tmp/executor0.sock"],
+            ),
+            (
+                "stake = \"1\"",
+                "stake = \"one\"",
+                &["genesis.validators", "validator-0", "stake", "`one`"],
+            ),
+            (
+                "\"0x0101",
+                "\"0x01",
+                &["executor.toml", "0x01", "20 bytes in hex"],
+            ),
         ] {
             assert!(GOOD.contains(good));
             let error = parse(&GOOD.replacen(good, bad, 1)).unwrap_err().to_string();

@@ -78,8 +78,13 @@ impl Disk {
         now: impl Fn(AccountAddress) -> Option<Account>,
     ) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        put_accounts(&mut batch, before.keys().map(|address| (*address, now(*address))));
-        let accounts = before.iter().map(|(address, account)| (address.0, *account));
+        put_accounts(
+            &mut batch,
+            before.keys().map(|address| (*address, now(*address))),
+        );
+        let accounts = before
+            .iter()
+            .map(|(address, account)| (address.0, *account));
         let undo = Undo {
             watermark,
             accounts: accounts.collect(),
@@ -143,7 +148,10 @@ impl Disk {
                 });
             }
             let accounts = undo.accounts.into_iter();
-            put_accounts(&mut batch, accounts.map(|(a, before)| (AccountAddress(a), before)));
+            put_accounts(
+                &mut batch,
+                accounts.map(|(a, before)| (AccountAddress(a), before)),
+            );
             batch.delete(META, UNDO);
         }
         for (key, _) in self.entries(BLOCKS, &block_key(watermark.next()), &[0xff; 9])? {

@@ -84,10 +84,22 @@ mod tests {
     #[test]
     fn strict_tells_an_allowed_repetition_from_one_that_is_not() {
         assert_eq!(judge(Guard::Strict, 0, 8), Verdict::Execute);
-        assert_eq!(judge(Guard::Strict, 0, 5), Verdict::Skip, "above what was told");
-        assert_eq!(judge(Guard::Strict, 0, 4), Verdict::Refuse, "told to be durable");
+        assert_eq!(
+            judge(Guard::Strict, 0, 5),
+            Verdict::Skip,
+            "above what was told"
+        );
+        assert_eq!(
+            judge(Guard::Strict, 0, 4),
+            Verdict::Refuse,
+            "told to be durable"
+        );
         assert_eq!(judge(Guard::Strict, 5, 6), Verdict::Skip);
-        assert_eq!(judge(Guard::Strict, 6, 6), Verdict::Refuse, "twice on one stream");
+        assert_eq!(
+            judge(Guard::Strict, 6, 6),
+            Verdict::Refuse,
+            "twice on one stream"
+        );
         assert_eq!(judge(Guard::Strict, 0, 9), Verdict::Close);
     }
 

@@ -336,7 +336,19 @@ mod tests {
 
         let effects = ledger.execute(&block(2, [transfer(0, 0, 100, 0), transfer(0, 9, 100, 1)]));
         assert_eq!(effects.skipped, 0);
-        assert_eq!(ledger.account(account(0)), Account { balance: 0, nonce: 2 });
-        assert_eq!(ledger.account(account(9)), Account { balance: 100, nonce: 0 });
+        assert_eq!(
+            ledger.account(account(0)),
+            Account {
+                balance: 0,
+                nonce: 2
+            }
+        );
+        assert_eq!(
+            ledger.account(account(9)),
+            Account {
+                balance: 100,
+                nonce: 0
+            }
+        );
     }
 }

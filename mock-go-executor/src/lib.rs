@@ -22,6 +22,8 @@ mod serve;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use config::{ConfigError, ExecutorConfig, Genesis};
 pub use guard::Guard;
@@ -31,10 +33,9 @@ use metanode_core::{
     env::{Address, BoxListener, Env, ExecutorEvent},
     executor::bind::{BindError, bind_replacing_stale},
     store::StoreError,
-    types::GlobalExecIndex,
 };
 use rpc::Rpc;
-use std::{future::Future, pin::pin};
+use std::{future::Future, pin::pin, sync::atomic::AtomicU64};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -70,7 +71,9 @@ pub async fn run(
     mode: watch::Receiver<Mode>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ExecutorError> {
-    let result = run_until(&env, &config, mode, shutdown).await;
+    let mut sockets = Sockets::new(&env);
+    let result = run_until(&env, &config, &mut sockets, mode, shutdown).await;
+    sockets.remove();
     env.emit(match &result {
         Ok(()) => ExecutorEvent::Stopped,
         Err(error) => ExecutorEvent::Failed {
@@ -80,15 +83,15 @@ pub async fn run(
     result
 }
 
-async fn run_until(
-    env: &Env,
-    config: &ExecutorConfig,
+async fn run_until<'a>(
+    env: &'a Env,
+    config: &'a ExecutorConfig,
+    sockets: &mut Sockets<'a>,
     mode: watch::Receiver<Mode>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ExecutorError> {
     config.check()?;
     let mut chain = Chain::open(env.clone(), config.genesis.funding())?;
-    let mut sockets = Sockets::new(env);
     let block_stream = sockets.bind(&config.block_stream_address).await?;
     let own_rpc = sockets.bind(&config.rpc_address).await?;
     let peer_rpc = match &config.peer_rpc_address {
@@ -96,7 +99,7 @@ async fn run_until(
         None => None,
     };
 
-    let told = watch::Sender::new(GlobalExecIndex(0));
+    let told = AtomicU64::new(0);
     let rpc = Rpc {
         env,
         genesis: &config.genesis,
@@ -110,14 +113,7 @@ async fn run_until(
             None => std::future::pending().await,
         }
     };
-    let blocks = stream::serve_blocks(
-        env,
-        config,
-        block_stream.as_ref(),
-        &mut chain,
-        told.subscribe(),
-        mode,
-    );
+    let blocks = stream::serve_blocks(env, config, block_stream.as_ref(), &mut chain, &told, mode);
     tokio::select! {
         biased;
         () = pin!(shutdown) => {}
@@ -129,7 +125,8 @@ async fn run_until(
     Ok(())
 }
 
-/// The Unix sockets that this process bound: their files go when it ends in good order.
+/// The Unix sockets that this process bound. Their files go when it ends by itself, and only then: those of a killed
+/// process stay behind.
 struct Sockets<'a> {
     env: &'a Env,
     bound: Vec<&'a Address>,
@@ -145,11 +142,9 @@ impl<'a> Sockets<'a> {
         self.bound.push(address);
         Ok(listener)
     }
-}
 
-impl Drop for Sockets<'_> {
-    fn drop(&mut self) {
-        for address in &self.bound {
+    fn remove(self) {
+        for address in self.bound {
             if let Address::Unix(path) = address
                 && let Err(error) = self.env.network.unlink(path)
             {

@@ -3,16 +3,12 @@
 //! Whatever is said about the chain is durable (invariant DURABLE). This executor serves one epoch: it is asked
 //! about others and refuses.
 
-use crate::{
-    config::Genesis,
-    disk::Disk,
-    serve::serve_each,
-};
+use crate::{config::Genesis, disk::Disk, serve::serve_each};
 use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::{
-        framing::{Decoder, Framing, ReadError, read_frame, write_frame},
+        framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
         wire::{
             AdvanceEpoch, BlocksRange, CommittedEpochData, CurrentEpoch, EpochBoundaryData,
             EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request, RequestPayload,
@@ -23,7 +19,11 @@ use metanode_core::{
     types::GlobalExecIndex,
 };
 use prost::Message;
-use std::{convert::Infallible, io};
+use std::{
+    convert::Infallible,
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -40,7 +40,7 @@ pub struct Rpc<'a> {
     /// The durable watermark.
     pub watermark: watch::Receiver<GlobalExecIndex>,
     /// The highest watermark that anyone was told.
-    pub told: &'a watch::Sender<GlobalExecIndex>,
+    pub told: &'a AtomicU64,
 }
 
 /// Why a request is answered with `error`.
@@ -80,6 +80,8 @@ enum Closed {
         bytes: usize,
         source: prost::DecodeError,
     },
+    #[error("the response cannot be sent: {0}")]
+    Unsendable(#[from] FrameError),
     #[error("the response cannot be written: {0}")]
     Write(#[source] io::Error),
 }
@@ -95,12 +97,10 @@ impl Rpc<'_> {
             return;
         };
         tracing::warn!(target: "[EXECUTOR-REQ]", error = %closed, "closing an RPC connection");
-        if matches!(closed, Closed::Read(ReadError::Frame(_)) | Closed::Undecodable { .. }) {
-            let response = Response::from(ResponsePayload::Error(closed.to_string()));
-            // The requester may be gone already; it was told all that can be told.
-            if let Ok(frame) = Framing::RPC.encode(&response) {
-                let _ = write_frame(&mut stream, &frame).await;
-            }
+        if !matches!(closed, Closed::Read(ReadError::Io(_)) | Closed::Write(_)) {
+            let reason = Response::from(ResponsePayload::Error(closed.to_string()));
+            // The requester may be gone, too; then nobody is left to be told.
+            let _ = self.reply(&mut stream, reason).await;
         }
     }
 
@@ -111,35 +111,29 @@ impl Rpc<'_> {
             let bytes = body.len();
             let request =
                 Request::decode(body).map_err(|source| Closed::Undecodable { bytes, source })?;
-            let payload = self
-                .answer(&request)
-                .unwrap_or_else(|refusal| ResponsePayload::Error(refusal.to_string()));
+            let answer = self.answer(&request);
+            let refused = |refusal: Refusal| ResponsePayload::Error(refusal.to_string());
             self.env.reach(CrashPoint::ExecutorBeforeReply).await;
-            self.reply(stream, payload).await.map_err(Closed::Write)?;
+            self.reply(stream, answer.unwrap_or_else(refused).into())
+                .await?;
             let kind = request.kind();
             self.env.emit(ExecutorEvent::Replied { kind });
         }
         Ok(())
     }
 
-    async fn reply(&self, stream: &mut BoxStream, payload: ResponsePayload) -> io::Result<()> {
-        let watermark = match &payload {
-            ResponsePayload::LastBlockNumber(answer) => Some(answer.last_block_number),
-            ResponsePayload::ValidatorInfoList(answer) => Some(answer.last_global_exec_index),
+    async fn reply(&self, stream: &mut BoxStream, response: Response) -> Result<(), Closed> {
+        let frame = Framing::RPC.encode(&response)?;
+        let watermark = match response.payload {
+            Some(ResponsePayload::LastBlockNumber(answer)) => Some(answer.last_block_number),
+            Some(ResponsePayload::ValidatorInfoList(answer)) => Some(answer.last_global_exec_index),
             _ => None,
         };
-        let frame = Framing::RPC
-            .encode(&Response::from(payload))
-            .map_err(io::Error::other)?;
         if let Some(watermark) = watermark.map(GlobalExecIndex) {
-            self.told.send_if_modified(|told| {
-                let higher = watermark > *told;
-                *told = watermark.max(*told);
-                higher
-            });
+            self.told.fetch_max(watermark.0, Ordering::Relaxed);
             self.env.emit(ExecutorEvent::Reported { watermark });
         }
-        write_frame(stream, &frame).await
+        write_frame(stream, &frame).await.map_err(Closed::Write)
     }
 
     fn answer(&self, request: &Request) -> Result<ResponsePayload, Refusal> {

@@ -23,7 +23,14 @@ use metanode_core::{
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
-use std::{collections::VecDeque, convert::Infallible, future::pending, pin::Pin, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::pending,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{Sleep, sleep},
@@ -32,7 +39,7 @@ use tokio::{
 /// Frames that were read and wait for their execution.
 const QUEUE_BLOCKS: usize = 4;
 
-/// Serves the block stream until the disk fails.
+/// Serves the block stream until the disk fails. `told` is the highest watermark that anyone was told.
 ///
 /// # Errors
 /// If the disk fails.
@@ -41,7 +48,7 @@ pub async fn serve_blocks(
     config: &ExecutorConfig,
     listener: &dyn Listener,
     chain: &mut Chain,
-    told: watch::Receiver<GlobalExecIndex>,
+    told: &AtomicU64,
     mut mode: watch::Receiver<Mode>,
 ) -> Result<Infallible, ExecutorError> {
     let mut intake = Intake::new(env, config, chain, told);
@@ -49,7 +56,7 @@ pub async fn serve_blocks(
     loop {
         let running = *mode.borrow_and_update() == Mode::Running;
         if running {
-            intake.begin_next().await;
+            intake.begin_next();
         }
         tokio::select! {
             biased;
@@ -94,7 +101,8 @@ struct Intake<'a> {
     env: &'a Env,
     config: &'a ExecutorConfig,
     chain: &'a mut Chain,
-    told: watch::Receiver<GlobalExecIndex>,
+    /// The highest watermark that anyone was told.
+    told: &'a AtomicU64,
 
     /// The newest connection's number, from 1.
     number: u64,
@@ -123,7 +131,7 @@ impl<'a> Intake<'a> {
         env: &'a Env,
         config: &'a ExecutorConfig,
         chain: &'a mut Chain,
-        told: watch::Receiver<GlobalExecIndex>,
+        told: &'a AtomicU64,
     ) -> Self {
         let mut flush_lengths = env.entropy.stream("executor/flush");
         Self {
@@ -154,9 +162,10 @@ impl<'a> Intake<'a> {
             decoder: Decoder::new(Framing::BLOCK_STREAM),
         });
         self.queue.clear();
-        self.told_when_accepted = *self.told.borrow();
+        self.told_when_accepted = GlobalExecIndex(self.told.load(Ordering::Relaxed));
         self.previous = None;
-        self.env.emit(ExecutorEvent::StreamAccepted { connection: number });
+        self.env
+            .emit(ExecutorEvent::StreamAccepted { connection: number });
     }
 
     /// Closes the newest connection, if it is still open.
@@ -193,7 +202,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Lets the next block in, if none is being executed; with none left, a volatile tail waits for its flush.
-    async fn begin_next(&mut self) {
+    fn begin_next(&mut self) {
         while self.executing.is_none() {
             let Some(received) = self.queue.pop_front() else {
                 break;
@@ -203,7 +212,9 @@ impl<'a> Intake<'a> {
         if self.executing.is_some() {
             self.idle = None;
         } else if self.idle.is_none() && self.chain.volatile_blocks() > 0 {
-            self.idle = Some(Box::pin(sleep(Duration::from_millis(self.config.flush_idle_ms))));
+            self.idle = Some(Box::pin(sleep(Duration::from_millis(
+                self.config.flush_idle_ms,
+            ))));
         }
     }
 

@@ -20,7 +20,10 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
 };
-use tokio::{io::DuplexStream, sync::mpsc};
+use tokio::{
+    io::DuplexStream,
+    sync::{Notify, mpsc},
+};
 
 pub fn account(n: u8) -> AccountAddress {
     AccountAddress([n; 20])
@@ -64,7 +67,6 @@ pub fn received(gei: u64, transactions: impl IntoIterator<Item = Bytes>) -> Rece
 /// The outside of one executor start.
 pub struct TestWorld {
     pub env: Env,
-    pub network: Arc<TestNetwork>,
     events: Arc<Recorder>,
     crash: Arc<CrashAt>,
 }
@@ -79,23 +81,24 @@ impl TestWorld {
         Self::with(disk, CrashAt(Mutex::new(Some((point, times)))))
     }
 
+    /// Another process in the same network.
+    pub fn sharing_network(&self, disk: &MemoryDisk) -> Self {
+        let mut other = Self::new(disk);
+        other.env.network = self.env.network.clone();
+        other
+    }
+
     fn with(disk: &MemoryDisk, crash: CrashAt) -> Self {
         let (crash, events) = (Arc::new(crash), Arc::new(Recorder::default()));
-        let network = Arc::new(TestNetwork::default());
         let env = Env {
-            network: network.clone(),
+            network: Arc::new(TestNetwork::default()),
             clock: Arc::new(Timeless),
             stores: Arc::new(MemoryStores::new(disk)),
             entropy: Arc::new(Timeless),
             crash_points: crash.clone(),
             events: events.clone(),
         };
-        Self {
-            env,
-            network,
-            events,
-            crash,
-        }
+        Self { env, events, crash }
     }
 
     pub fn has_crashed(&self) -> bool {
@@ -103,11 +106,22 @@ impl TestWorld {
     }
 
     pub fn events(&self) -> Vec<ExecutorEvent> {
-        self.events.0.lock().unwrap().clone()
+        self.events.events.lock().unwrap().clone()
     }
 
     pub fn last<T>(&self, select: impl Fn(&ExecutorEvent) -> Option<T>) -> Option<T> {
         self.events().iter().rev().find_map(select)
+    }
+
+    /// Waits for an event that `select` takes, counting those that happened already.
+    pub async fn until<T>(&self, select: impl Fn(&ExecutorEvent) -> Option<T>) -> T {
+        loop {
+            let more = self.events.more.notified();
+            if let Some(found) = self.last(&select) {
+                return found;
+            }
+            more.await;
+        }
     }
 
     pub fn started(&self) -> (GlobalExecIndex, [u8; 32]) {
@@ -137,12 +151,16 @@ impl TestWorld {
 }
 
 #[derive(Default)]
-struct Recorder(Mutex<Vec<ExecutorEvent>>);
+struct Recorder {
+    events: Mutex<Vec<ExecutorEvent>>,
+    more: Notify,
+}
 
 impl EventSink for Recorder {
     fn emit(&self, event: Event) {
         if let Event::Executor(event) = event {
-            self.0.lock().unwrap().push(event);
+            self.events.lock().unwrap().push(event);
+            self.more.notify_waiters();
         }
     }
 }
