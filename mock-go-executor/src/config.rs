@@ -1,0 +1,277 @@
+//! The executor's configuration: a TOML file, checked as a whole before anything starts.
+
+use crate::{
+    guard::Guard,
+    ledger::{AccountAddress, Funding},
+};
+use metanode_core::{
+    env::Address,
+    executor::{validators, wire::ValidatorInfo},
+    types::Epoch,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+/// Everything one executor is told. Ranges are `[low, high]`, both ends included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutorConfig {
+    /// Where metanodes deliver blocks. Go calls it `rust_go_receive_socket_path`.
+    #[serde(alias = "rust_go_receive_socket_path")]
+    pub block_stream_address: Address,
+    /// Where the own metanode asks. Go calls it `rust_go_send_socket_path`.
+    #[serde(alias = "rust_go_send_socket_path")]
+    pub rpc_address: Address,
+    /// Where peers ask the same. Default: nowhere.
+    #[serde(default)]
+    pub peer_rpc_address: Option<Address>,
+    /// What to do with a block that is not the next. Default: `strict`.
+    #[serde(default)]
+    pub guard: Guard,
+    /// Duration of a block's execution, drawn per block. Default: none.
+    #[serde(default)]
+    pub execute_us: [u64; 2],
+    /// Blocks between two durable watermarks, drawn per flush. Default: every block.
+    #[serde(default = "every_block")]
+    pub flush_every_blocks: [u64; 2],
+    /// Executed blocks become durable after this long without a new one. Default: 50 ms.
+    #[serde(default = "default_flush_idle_ms")]
+    pub flush_idle_ms: u64,
+    /// Where the binary keeps its stores; a simulated executor has its host's disk.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    pub genesis: Genesis,
+}
+
+/// Epoch 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// When epoch 0 began, in milliseconds since the Unix epoch.
+    pub epoch_timestamp_ms: u64,
+    /// What an address owns when it is first touched. Default: 1 000 000.
+    #[serde(default = "default_balance")]
+    pub initial_balance: u64,
+    /// Addresses that begin with another balance.
+    #[serde(default)]
+    pub accounts: BTreeMap<AccountAddress, u64>,
+    /// The committee.
+    pub validators: Vec<ValidatorInfo>,
+}
+
+const fn every_block() -> [u64; 2] {
+    [1, 1]
+}
+
+const fn default_flush_idle_ms() -> u64 {
+    50
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("executor-data")
+}
+
+const fn default_balance() -> u64 {
+    1_000_000
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: {source}", path.display())]
+    Syntax {
+        path: PathBuf,
+        source: toml::de::Error,
+    },
+    #[error("`{key}` is {found}: expected {expected}")]
+    Value {
+        key: &'static str,
+        found: String,
+        expected: &'static str,
+    },
+}
+
+impl ExecutorConfig {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// With file, line and key of what is wrong, and what was expected instead.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses and checks `text`, which came from `path`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax {
+            path: path.to_owned(),
+            source,
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The checks that the types do not make.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let value = |key, found: String, expected| ConfigError::Value {
+            key,
+            found,
+            expected,
+        };
+        let ordered = |[low, high]: [u64; 2]| low <= high;
+        if !ordered(self.execute_us) {
+            let found = format!("{:?}", self.execute_us);
+            return Err(value("execute_us", found, "[low, high] with low <= high"));
+        }
+        if !ordered(self.flush_every_blocks) || self.flush_every_blocks[0] == 0 {
+            let found = format!("{:?}", self.flush_every_blocks);
+            let expected = "[low, high] with 1 <= low <= high";
+            return Err(value("flush_every_blocks", found, expected));
+        }
+        let addresses = [
+            ("block_stream_address", Some(&self.block_stream_address)),
+            ("rpc_address", Some(&self.rpc_address)),
+            ("peer_rpc_address", self.peer_rpc_address.as_ref()),
+        ];
+        for (i, (key, address)) in addresses.iter().enumerate().skip(1) {
+            if address.is_some() && addresses[..i].iter().any(|(_, other)| other == address) {
+                let found = address.map(ToString::to_string).unwrap_or_default();
+                return Err(value(key, found, "an address of its own"));
+            }
+        }
+        validators::committee(Epoch(0), &self.genesis.validators).map_err(|error| {
+            value(
+                "genesis.validators",
+                format!("no committee ({error})"),
+                "at least one validator, each with keys, stake and address",
+            )
+        })?;
+        Ok(())
+    }
+}
+
+impl Genesis {
+    /// What accounts own before they are first written.
+    #[must_use]
+    pub fn funding(&self) -> Funding {
+        Funding {
+            initial_balance: self.initial_balance,
+            exceptions: self.accounts.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+rust_go_receive_socket_path = "/tmp/executor0.sock"
+rpc_address = "/tmp/rust-go.sock_1"
+peer_rpc_address = "127.0.0.1:7000"
+guard = "skip-low"
+execute_us = [100, 200]
+
+[genesis]
+epoch_timestamp_ms = 5
+
+[genesis.accounts]
+"0x0101010101010101010101010101010101010101" = 7
+
+[[genesis.validators]]
+name = "validator-0"
+address = "0x0202020202020202020202020202020202020202"
+stake = "1"
+authority_key = "AQ=="
+protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+"#;
+
+    fn parse(text: &str) -> Result<ExecutorConfig, ConfigError> {
+        ExecutorConfig::parse(text, Path::new("executor.toml"))
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.guard, Guard::SkipLow);
+        assert_eq!(config.flush_every_blocks, [1, 1]);
+        assert_eq!(config.flush_idle_ms, 50);
+        let exceptions = [(AccountAddress([1; 20]), 7)].into();
+        let expected = Funding {
+            initial_balance: 1_000_000,
+            exceptions,
+        };
+        assert_eq!(config.genesis.funding(), expected);
+        assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_place_and_expectation() {
+        for (good, bad, told) in [
+            (
+                "guard",
+                "gaurd",
+                &["executor.toml", "line 5", "gaurd", "guard"][..],
+            ),
+            (
+                "skip-low",
+                "lenient",
+                &["executor.toml", "line 5", "lenient", "skip-low"],
+            ),
+            (
+                "\"127.0.0.1:7000\"",
+                "\"localhost:7000\"",
+                &["line 4", "localhost:7000", "tcp://IP:PORT"],
+            ),
+            (
+                "[100, 200]",
+                "[300, 200]",
+                &["execute_us", "[300, 200]", "low <= high"],
+            ),
+            (
+                "[100, 200]",
+                "[1, 2]\nflush_every_blocks = [0, 1]",
+                &["flush_every_blocks", "1 <= low"],
+            ),
+            (
+                "127.0.0.1:7000",
+                "/tmp/executor0.sock",
+                &["peer_rpc_address", "/tmp/executor0.sock"],
+            ),
+            (
+                "stake = \"1\"",
+                "stake = \"one\"",
+                &["genesis.validators", "validator-0", "stake", "`one`"],
+            ),
+            (
+                "\"0x0101",
+                "\"0x01",
+                &["executor.toml", "0x01", "20 bytes in hex"],
+            ),
+        ] {
+            assert!(GOOD.contains(good));
+            let error = parse(&GOOD.replacen(good, bad, 1)).unwrap_err().to_string();
+            for part in told {
+                assert!(error.contains(part), "`{part}` is not in: {error}");
+            }
+        }
+    }
+}

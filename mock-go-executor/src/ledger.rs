@@ -1,0 +1,354 @@
+//! Accounts and what transactions do to them. Pure: blocks in, changes and a state root out.
+//!
+//! A transaction moves `amount` from one account to another if and only if its nonce is the next one of the sender
+//! and the sender has the funds. So a transaction changes state at most once, however often it is executed.
+//!
+//! The state root costs what a block changes, not what the state holds.
+
+use metanode_core::{
+    executor::{
+        validators::{format_account, parse_account},
+        wire::CommittedEpochData,
+    },
+    types::{ClientTransaction, GlobalExecIndex, TransactionHash},
+};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// A 20-byte account address, `0x` and 40 hex digits in text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountAddress(pub [u8; 20]);
+
+impl TryFrom<String> for AccountAddress {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let account = parse_account(&text).map(Self);
+        account.ok_or_else(|| format!("`{text}` is not an account: expected 20 bytes in hex"))
+    }
+}
+
+impl From<AccountAddress> for String {
+    fn from(address: AccountAddress) -> Self {
+        format_account(&address.0)
+    }
+}
+
+impl fmt::Debug for AccountAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_account(&self.0))
+    }
+}
+
+/// What an address owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub balance: u128,
+    /// The nonce that its next transaction must carry.
+    pub nonce: u64,
+}
+
+/// What addresses own before they are first written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Funding {
+    pub initial_balance: u64,
+    /// Addresses that begin with another balance.
+    pub exceptions: BTreeMap<AccountAddress, u64>,
+}
+
+impl Funding {
+    fn of(&self, address: AccountAddress) -> Account {
+        let exception = self.exceptions.get(&address);
+        Account {
+            balance: u128::from(*exception.unwrap_or(&self.initial_balance)),
+            nonce: 0,
+        }
+    }
+}
+
+/// Accounts as they were written; `None` for one that never was.
+pub type Written = BTreeMap<AccountAddress, Option<Account>>;
+
+/// What a block did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Transactions that changed state, in order.
+    pub applied: Vec<TransactionHash>,
+    /// Transactions that did not.
+    pub skipped: u32,
+    /// Every account that was written, as it was before the block.
+    pub before: Written,
+}
+
+/// The state: all accounts that were ever written.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    funding: Funding,
+    accounts: BTreeMap<AccountAddress, Account>,
+    commitment: Commitment,
+    height: GlobalExecIndex,
+}
+
+impl Ledger {
+    /// The state after the block `height`, of which these are the written accounts.
+    #[must_use]
+    pub fn new(
+        funding: Funding,
+        height: GlobalExecIndex,
+        accounts: BTreeMap<AccountAddress, Account>,
+    ) -> Self {
+        let mut commitment = Commitment::default();
+        for (address, account) in &accounts {
+            commitment.add(*address, *account);
+        }
+        Self {
+            funding,
+            accounts,
+            commitment,
+            height,
+        }
+    }
+
+    /// The block after which this is the state.
+    #[must_use]
+    pub const fn height(&self) -> GlobalExecIndex {
+        self.height
+    }
+
+    /// The account as it was last written.
+    #[must_use]
+    pub fn written(&self, address: AccountAddress) -> Option<Account> {
+        self.accounts.get(&address).copied()
+    }
+
+    /// What the address owns.
+    #[must_use]
+    pub fn account(&self, address: AccountAddress) -> Account {
+        self.written(address)
+            .unwrap_or_else(|| self.funding.of(address))
+    }
+
+    /// A digest of height and state: equal on every executor at equal height (invariant ROOT).
+    #[must_use]
+    pub fn root(&self) -> [u8; 32] {
+        self.commitment.root(self.height)
+    }
+
+    /// Executes the transactions of `block`, whatever block it is.
+    pub fn execute(&mut self, block: &CommittedEpochData) -> Effects {
+        let mut effects = Effects::default();
+        for transaction in block.blocks.iter().flat_map(|inner| &inner.transactions) {
+            match self.transact(transaction.digest.clone(), &mut effects.before) {
+                Some(hash) => effects.applied.push(hash),
+                None => effects.skipped += 1,
+            }
+        }
+        self.height = GlobalExecIndex(block.global_exec_index);
+        effects
+    }
+
+    /// Applies one transaction. `None` if it does not change state.
+    fn transact(&mut self, bytes: bytes::Bytes, before: &mut Written) -> Option<TransactionHash> {
+        let transaction = ClientTransaction::decode(bytes).ok()?;
+        let from = AccountAddress(transaction.from_address.as_slice().try_into().ok()?);
+        let to = AccountAddress(transaction.to_address.as_slice().try_into().ok()?);
+        let amount = big_endian(&transaction.amount)?;
+        let nonce = big_endian(&transaction.nonce)?;
+
+        let mut sender = self.account(from);
+        if u128::from(sender.nonce) != nonce {
+            return None;
+        }
+        sender.nonce = sender.nonce.checked_add(1)?;
+        sender.balance = sender.balance.checked_sub(amount)?;
+        if from == to {
+            sender.balance += amount;
+        } else {
+            let mut receiver = self.account(to);
+            receiver.balance = receiver.balance.checked_add(amount)?;
+            self.write(to, receiver, before);
+        }
+        self.write(from, sender, before);
+        Some(transaction.hash())
+    }
+
+    fn write(&mut self, address: AccountAddress, account: Account, before: &mut Written) {
+        let replaced = self.accounts.insert(address, account);
+        before.entry(address).or_insert(replaced);
+        if let Some(replaced) = replaced {
+            self.commitment.remove(address, replaced);
+        }
+        self.commitment.add(address, account);
+    }
+}
+
+/// A number of at most 128 bits with any number of leading zeros.
+fn big_endian(bytes: &[u8]) -> Option<u128> {
+    let start = bytes.iter().position(|byte| *byte != 0);
+    let digits = &bytes[start.unwrap_or(bytes.len())..];
+    if digits.len() > 16 {
+        return None;
+    }
+    Some(digits.iter().fold(0, |n, byte| n << 8 | u128::from(*byte)))
+}
+
+/// The sum of a hash per written account, in four lanes of 64 bits: it does not depend on the order of changes, and
+/// an account leaves it as cheaply as it enters. Finds mistakes; does not stand up to an adversary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Commitment([u64; 4]);
+
+impl Commitment {
+    fn add(&mut self, address: AccountAddress, account: Account) {
+        for (lane, part) in self.0.iter_mut().zip(lanes(address, account)) {
+            *lane = lane.wrapping_add(part);
+        }
+    }
+
+    fn remove(&mut self, address: AccountAddress, account: Account) {
+        for (lane, part) in self.0.iter_mut().zip(lanes(address, account)) {
+            *lane = lane.wrapping_sub(part);
+        }
+    }
+
+    fn root(&self, height: GlobalExecIndex) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&height.0.to_le_bytes());
+        for lane in self.0 {
+            hasher.update(&lane.to_le_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+fn lanes(address: AccountAddress, account: Account) -> [u64; 4] {
+    let mut entry = [0; 44];
+    entry[..20].copy_from_slice(&address.0);
+    entry[20..36].copy_from_slice(&account.balance.to_le_bytes());
+    entry[36..].copy_from_slice(&account.nonce.to_le_bytes());
+    let hash = *blake3::hash(&entry).as_bytes();
+    std::array::from_fn(|lane| {
+        let bytes = &hash[lane * 8..];
+        u64::from_le_bytes(std::array::from_fn(|i| bytes[i]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{account, block, transfer};
+    use proptest::prelude::*;
+
+    fn ledger() -> Ledger {
+        let funding = Funding {
+            initial_balance: 100,
+            exceptions: [(account(9), 0)].into(),
+        };
+        Ledger::new(funding, GlobalExecIndex(0), BTreeMap::new())
+    }
+
+    fn transfers() -> impl Strategy<Value = Vec<(u8, u8, u64, u64)>> {
+        prop::collection::vec((0u8..4, 0u8..4, 0u64..60, 0u64..4), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn the_root_is_that_of_the_state_computed_from_scratch(list in transfers(), batch in 1usize..9) {
+            let mut ledger = ledger();
+            for (i, batch) in list.chunks(batch).enumerate() {
+                let transactions = batch.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
+                ledger.execute(&block(i as u64 + 1, transactions));
+                let scratch = Ledger::new(ledger.funding.clone(), ledger.height, ledger.accounts.clone());
+                prop_assert_eq!(ledger.root(), scratch.root());
+            }
+        }
+
+        #[test]
+        fn state_does_not_depend_on_how_transactions_are_batched(list in transfers(), batch in 1usize..9) {
+            let execute = |batch: usize| {
+                let mut ledger = ledger();
+                let mut applied = vec![];
+                for batch in list.chunks(batch) {
+                    let transactions = batch.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
+                    applied.extend(ledger.execute(&block(7, transactions)).applied);
+                }
+                // Height is part of the root, so an empty list must end at it, too.
+                ledger.execute(&block(7, []));
+                (ledger.root(), applied)
+            };
+            prop_assert_eq!(execute(batch), execute(usize::MAX));
+        }
+
+        #[test]
+        fn money_is_neither_made_nor_lost_and_no_hash_counts_twice(list in transfers()) {
+            let mut ledger = ledger();
+            let transactions = || list.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
+            let twice = transactions().chain(transactions());
+            let effects = ledger.execute(&block(1, twice));
+            let total: u128 = (0..4).map(|n| ledger.account(account(n)).balance).sum();
+            prop_assert_eq!(total, 400);
+            let mut hashes = effects.applied.clone();
+            hashes.sort_unstable();
+            hashes.dedup();
+            prop_assert_eq!(hashes.len(), effects.applied.len());
+            prop_assert_eq!(effects.applied.len() + effects.skipped as usize, 2 * list.len());
+        }
+
+        #[test]
+        fn what_was_before_a_block_takes_it_back(list in transfers()) {
+            let mut ledger = ledger();
+            ledger.execute(&block(1, [transfer(0, 1, 5, 0)]));
+            let earlier = ledger.clone();
+            let transactions = list.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
+            let effects = ledger.execute(&block(2, transactions));
+            let mut accounts = ledger.accounts;
+            for (address, before) in effects.before {
+                match before {
+                    Some(account) => accounts.insert(address, account),
+                    None => accounts.remove(&address),
+                };
+            }
+            prop_assert_eq!(accounts, earlier.accounts);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_applied_is_skipped() {
+        let mut ledger = ledger();
+        let mut short_address = ClientTransaction::decode(transfer(0, 1, 1, 0)).unwrap();
+        short_address.to_address.pop();
+        let mut huge = ClientTransaction::decode(transfer(0, 1, 1, 0)).unwrap();
+        huge.amount = vec![1; 17];
+        let effects = ledger.execute(&block(
+            1,
+            [
+                bytes::Bytes::from_static(&[0xff]),
+                short_address.encode_to_vec().into(),
+                huge.encode_to_vec().into(),
+                transfer(0, 1, 101, 0),
+                transfer(9, 1, 1, 0),
+                transfer(0, 1, 1, 1),
+                transfer(0, 0, 101, 0),
+            ],
+        ));
+        assert_eq!((effects.applied.len(), effects.skipped), (0, 7));
+        assert_eq!(effects.before, Written::new());
+
+        let effects = ledger.execute(&block(2, [transfer(0, 0, 100, 0), transfer(0, 9, 100, 1)]));
+        assert_eq!(effects.skipped, 0);
+        assert_eq!(
+            ledger.account(account(0)),
+            Account {
+                balance: 0,
+                nonce: 2
+            }
+        );
+        assert_eq!(
+            ledger.account(account(9)),
+            Account {
+                balance: 100,
+                nonce: 0
+            }
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! The executor RPC (contract §3): requests of one connection are answered strictly in order.
+//!
+//! Whatever is said about the chain is durable (invariant DURABLE). This executor serves one epoch: it is asked
+//! about others and refuses.
+
+use crate::{config::Genesis, disk::Disk, serve::serve_each};
+use bytes::Bytes;
+use metanode_core::{
+    env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
+    executor::{
+        framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
+        wire::{
+            AdvanceEpoch, BlocksRange, CommittedEpochData, CurrentEpoch, EpochBoundaryData,
+            EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request, RequestPayload,
+            Response, ResponsePayload, ValidatorInfoList,
+        },
+    },
+    store::StoreError,
+    types::GlobalExecIndex,
+};
+use prost::Message;
+use std::{
+    convert::Infallible,
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Blocks in one answer, at most.
+const RANGE_BLOCKS: usize = 500;
+/// Bytes of blocks in one answer, at most, unless one block alone has more: room for framing stays below the limit.
+const RANGE_BYTES: usize = Framing::RPC.limit_bytes / 2;
+
+/// What is answered from.
+pub struct Rpc<'a> {
+    pub env: &'a Env,
+    pub genesis: &'a Genesis,
+    pub disk: Disk,
+    /// The durable watermark.
+    pub watermark: watch::Receiver<GlobalExecIndex>,
+    /// The highest watermark that anyone was told.
+    pub told: &'a AtomicU64,
+}
+
+/// Why a request is answered with `error`.
+#[derive(Debug, Error)]
+enum Refusal {
+    #[error("this executor serves epoch 0 only; epoch {0} was asked for")]
+    OtherEpoch(u64),
+    #[error("this executor serves one epoch only: it cannot advance to epoch {0}")]
+    AdvanceEpoch(u64),
+    #[error("block {asked} is not durable yet, the last one is {watermark}")]
+    NotDurable {
+        asked: u64,
+        watermark: GlobalExecIndex,
+    },
+    #[error("blocks {from}..={to} are no range: expected 1 <= from <= to")]
+    EmptyRange { from: u64, to: u64 },
+    #[error("{0} is not served by this executor")]
+    NotServed(&'static str),
+    #[error("the request has a payload that this executor does not know")]
+    Unknown,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("stored block {number} does not decode: {source}")]
+    DamagedBlock {
+        number: u64,
+        source: prost::DecodeError,
+    },
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Error)]
+enum Closed {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("a frame of {bytes} bytes is no request: {source}")]
+    Undecodable {
+        bytes: usize,
+        source: prost::DecodeError,
+    },
+    #[error("the response cannot be sent: {0}")]
+    Unsendable(#[from] FrameError),
+    #[error("the response cannot be written: {0}")]
+    Write(#[source] io::Error),
+}
+
+impl Rpc<'_> {
+    /// Serves all connections of `listener`.
+    pub async fn serve(&self, listener: &dyn Listener) -> Infallible {
+        serve_each(listener, |stream| self.serve_connection(stream)).await
+    }
+
+    async fn serve_connection(&self, mut stream: BoxStream) {
+        let Err(closed) = self.exchange(&mut stream).await else {
+            return;
+        };
+        tracing::warn!(target: "[EXECUTOR-REQ]", error = %closed, "closing an RPC connection");
+        if !matches!(closed, Closed::Read(ReadError::Io(_)) | Closed::Write(_)) {
+            let reason = Response::from(ResponsePayload::Error(closed.to_string()));
+            // The requester may be gone, too; then nobody is left to be told.
+            let _ = self.reply(&mut stream, reason).await;
+        }
+    }
+
+    /// Answers one request after the other until the requester ends the connection.
+    async fn exchange(&self, stream: &mut BoxStream) -> Result<(), Closed> {
+        let mut decoder = Decoder::new(Framing::RPC);
+        while let Some(body) = read_frame(stream, &mut decoder).await? {
+            let bytes = body.len();
+            let request =
+                Request::decode(body).map_err(|source| Closed::Undecodable { bytes, source })?;
+            let answer = self.answer(&request);
+            let refused = |refusal: Refusal| ResponsePayload::Error(refusal.to_string());
+            self.env.reach(CrashPoint::ExecutorBeforeReply).await;
+            self.reply(stream, answer.unwrap_or_else(refused).into())
+                .await?;
+            let kind = request.kind();
+            self.env.emit(ExecutorEvent::Replied { kind });
+        }
+        Ok(())
+    }
+
+    async fn reply(&self, stream: &mut BoxStream, response: Response) -> Result<(), Closed> {
+        let frame = Framing::RPC.encode(&response)?;
+        let watermark = match response.payload {
+            Some(ResponsePayload::LastBlockNumber(answer)) => Some(answer.last_block_number),
+            Some(ResponsePayload::ValidatorInfoList(answer)) => Some(answer.last_global_exec_index),
+            _ => None,
+        };
+        if let Some(watermark) = watermark.map(GlobalExecIndex) {
+            self.told.fetch_max(watermark.0, Ordering::Relaxed);
+            self.env.emit(ExecutorEvent::Reported { watermark });
+        }
+        write_frame(stream, &frame).await.map_err(Closed::Write)
+    }
+
+    fn answer(&self, request: &Request) -> Result<ResponsePayload, Refusal> {
+        let watermark = *self.watermark.borrow();
+        let this_epoch = |epoch| match epoch {
+            0 => Ok(0),
+            other => Err(Refusal::OtherEpoch(other)),
+        };
+        let epoch_timestamp_ms = self.genesis.epoch_timestamp_ms;
+        let committee = || {
+            ResponsePayload::ValidatorInfoList(ValidatorInfoList {
+                validators: self.genesis.validators.clone(),
+                epoch_timestamp_ms,
+                last_global_exec_index: watermark.0,
+            })
+        };
+        Ok(match request.payload.as_ref().ok_or(Refusal::Unknown)? {
+            RequestPayload::GetActiveValidators(_) => committee(),
+            RequestPayload::GetValidatorsAtBlock(at) if at.block_number <= watermark.0 => {
+                committee()
+            }
+            RequestPayload::GetValidatorsAtBlock(at) => {
+                let asked = at.block_number;
+                return Err(Refusal::NotDurable { asked, watermark });
+            }
+            RequestPayload::GetLastBlockNumber(_) => {
+                ResponsePayload::LastBlockNumber(LastBlockNumber {
+                    last_block_number: watermark.0,
+                })
+            }
+            RequestPayload::GetCurrentEpoch(_) => {
+                ResponsePayload::CurrentEpoch(CurrentEpoch { epoch: 0 })
+            }
+            RequestPayload::GetEpochStartTimestamp(of) => {
+                this_epoch(of.epoch)?;
+                ResponsePayload::EpochStartTimestamp(EpochStartTimestamp {
+                    timestamp_ms: epoch_timestamp_ms,
+                })
+            }
+            RequestPayload::GetEpochBoundaryData(of) => {
+                ResponsePayload::EpochBoundaryData(EpochBoundaryData {
+                    epoch: this_epoch(of.epoch)?,
+                    epoch_start_timestamp_ms: epoch_timestamp_ms,
+                    boundary_block: 0,
+                    validators: self.genesis.validators.clone(),
+                })
+            }
+            RequestPayload::GetBlocksRange(range) => {
+                ResponsePayload::BlocksRange(self.blocks_range(*range, watermark)?)
+            }
+            RequestPayload::AdvanceEpoch(AdvanceEpoch { new_epoch, .. }) => {
+                return Err(Refusal::AdvanceEpoch(*new_epoch));
+            }
+            RequestPayload::Block(_) => return Err(Refusal::NotServed("BlockRequest")),
+            RequestPayload::Status(_) => return Err(Refusal::NotServed("StatusRequest")),
+        })
+    }
+
+    /// The durable part of the range, cut to what fits an answer. Empty if none of it is durable.
+    fn blocks_range(
+        &self,
+        GetBlocksRange { from, to }: GetBlocksRange,
+        watermark: GlobalExecIndex,
+    ) -> Result<BlocksRange, Refusal> {
+        if from == 0 || from > to {
+            return Err(Refusal::EmptyRange { from, to });
+        }
+        let to = GlobalExecIndex(to).min(watermark);
+        let bodies = self.disk.blocks(GlobalExecIndex(from), to, RANGE_BLOCKS)?;
+        let fitting = fitting(&bodies, RANGE_BYTES);
+        let decode = |(number, body): (u64, Bytes)| {
+            CommittedEpochData::decode(body)
+                .map_err(|source| Refusal::DamagedBlock { number, source })
+        };
+        let blocks = (from..).zip(bodies).take(fitting).map(decode);
+        Ok(BlocksRange {
+            blocks: blocks.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// How many of the first bodies have at most `limit_bytes` in sum; one at least, so that a requester gets on.
+fn fitting(bodies: &[Bytes], limit_bytes: usize) -> usize {
+    let mut sum = 0;
+    let fits = |body: &&Bytes| {
+        sum += body.len();
+        sum <= limit_bytes
+    };
+    bodies.iter().take_while(fits).count().max(1)
+}

@@ -1,0 +1,266 @@
+//! The block stream: connections in, blocks through the guard into the chain, at the pace of execution.
+//!
+//! One loop owns everything here, so that nothing is served twice and nothing runs ahead: the newest connection
+//! supersedes the one before, whose unread bytes are gone; a few frames wait for execution, the rest stays in the
+//! socket and holds the sender back.
+
+use crate::{
+    ExecutorError, Mode,
+    chain::{Chain, ReceivedBlock},
+    config::ExecutorConfig,
+    guard::{Position, Verdict},
+    serve::accept,
+};
+use bytes::Bytes;
+use metanode_core::{
+    env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
+    executor::{
+        framing::{Decoder, Framing, ReadError, read_frame},
+        wire::CommittedEpochData,
+    },
+    types::GlobalExecIndex,
+};
+use prost::Message;
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::pending,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Sleep, sleep},
+};
+
+/// Frames that were read and wait for their execution.
+const QUEUE_BLOCKS: usize = 4;
+
+/// Serves the block stream until the disk fails. `told` is the highest watermark that anyone was told.
+///
+/// # Errors
+/// If the disk fails.
+pub async fn serve_blocks(
+    env: &Env,
+    config: &ExecutorConfig,
+    listener: &dyn Listener,
+    chain: &mut Chain,
+    told: &AtomicU64,
+    mut mode: watch::Receiver<Mode>,
+) -> Result<Infallible, ExecutorError> {
+    let mut intake = Intake::new(env, config, chain, told);
+    let mut accepting = Box::pin(accept(listener));
+    loop {
+        let running = *mode.borrow_and_update() == Mode::Running;
+        if running {
+            intake.begin_next();
+        }
+        tokio::select! {
+            biased;
+            Ok(()) = mode.changed() => {}
+            stream = &mut accepting => {
+                intake.supersede(stream);
+                accepting.set(accept(listener));
+            }
+            () = elapsed(&mut intake.execution), if running => intake.execute().await?,
+            () = elapsed(&mut intake.idle), if running => intake.flush().await?,
+            frame = next_frame(&mut intake.connection), if intake.queue.len() < QUEUE_BLOCKS => {
+                intake.take_in(frame).await;
+            }
+        }
+    }
+}
+
+type Timer = Option<Pin<Box<Sleep>>>;
+
+/// Ends when the timer does; never, if there is none.
+async fn elapsed(timer: &mut Timer) {
+    match timer {
+        Some(timer) => timer.as_mut().await,
+        None => pending().await,
+    }
+}
+
+struct Connection {
+    stream: BoxStream,
+    decoder: Decoder,
+}
+
+/// The next frame of the connection; never, if there is none. Cancel-safe, as [`read_frame`] is.
+async fn next_frame(connection: &mut Option<Connection>) -> Result<Option<Bytes>, ReadError> {
+    match connection {
+        Some(Connection { stream, decoder }) => read_frame(stream, decoder).await,
+        None => pending().await,
+    }
+}
+
+struct Intake<'a> {
+    env: &'a Env,
+    config: &'a ExecutorConfig,
+    chain: &'a mut Chain,
+    /// The highest watermark that anyone was told.
+    told: &'a AtomicU64,
+
+    /// The newest connection's number, from 1.
+    number: u64,
+    /// `None` once it is closed.
+    connection: Option<Connection>,
+    /// Blocks of the newest connection only.
+    queue: VecDeque<ReceivedBlock>,
+    /// [`Position::told`] and [`Position::previous`] of the newest connection.
+    told_when_accepted: GlobalExecIndex,
+    previous: Option<GlobalExecIndex>,
+
+    /// The block that is being executed, and when that is over.
+    executing: Option<ReceivedBlock>,
+    execution: Timer,
+    execution_times: ChaCha8Rng,
+
+    /// Blocks between the last flush and the next.
+    flush_after: u64,
+    flush_lengths: ChaCha8Rng,
+    /// When a tail that is not durable is flushed because no block came.
+    idle: Timer,
+}
+
+impl<'a> Intake<'a> {
+    fn new(
+        env: &'a Env,
+        config: &'a ExecutorConfig,
+        chain: &'a mut Chain,
+        told: &'a AtomicU64,
+    ) -> Self {
+        let mut flush_lengths = env.entropy.stream("executor/flush");
+        Self {
+            env,
+            config,
+            chain,
+            told,
+            number: 0,
+            connection: None,
+            queue: VecDeque::new(),
+            told_when_accepted: GlobalExecIndex(0),
+            previous: None,
+            executing: None,
+            execution: None,
+            execution_times: env.entropy.stream("executor/execution"),
+            flush_after: draw(&mut flush_lengths, config.flush_every_blocks),
+            flush_lengths,
+            idle: None,
+        }
+    }
+
+    fn supersede(&mut self, stream: BoxStream) {
+        let number = self.number + 1;
+        self.close(format!("superseded by connection {number}"));
+        self.number = number;
+        self.connection = Some(Connection {
+            stream,
+            decoder: Decoder::new(Framing::BLOCK_STREAM),
+        });
+        self.queue.clear();
+        self.told_when_accepted = GlobalExecIndex(self.told.load(Ordering::Relaxed));
+        self.previous = None;
+        self.env
+            .emit(ExecutorEvent::StreamAccepted { connection: number });
+    }
+
+    /// Closes the newest connection, if it is still open.
+    fn close(&mut self, reason: String) {
+        if self.connection.take().is_some() {
+            let connection = self.number;
+            self.env
+                .emit(ExecutorEvent::StreamClosed { connection, reason });
+        }
+    }
+
+    async fn take_in(&mut self, frame: Result<Option<Bytes>, ReadError>) {
+        let body = match frame {
+            Ok(Some(body)) => body,
+            Ok(None) => return self.close("ended by the sender".to_owned()),
+            Err(error) => return self.close(error.to_string()),
+        };
+        let block = match CommittedEpochData::decode(body.clone()) {
+            Ok(block) => block,
+            Err(error) => {
+                let length = body.len();
+                return self.close(format!(
+                    "a frame of {length} bytes is no CommittedEpochData: {error}"
+                ));
+            }
+        };
+        let received = ReceivedBlock { block, body };
+        self.env.emit(ExecutorEvent::Received {
+            connection: self.number,
+            gei: received.gei(),
+        });
+        self.queue.push_back(received);
+        self.env.reach(CrashPoint::ExecutorReceived).await;
+    }
+
+    /// Lets the next block in, if none is being executed; with none left, a volatile tail waits for its flush.
+    fn begin_next(&mut self) {
+        while self.executing.is_none() {
+            let Some(received) = self.queue.pop_front() else {
+                break;
+            };
+            self.judge(received);
+        }
+        if self.executing.is_some() {
+            self.idle = None;
+        } else if self.idle.is_none() && self.chain.volatile_blocks() > 0 {
+            self.idle = Some(Box::pin(sleep(Duration::from_millis(
+                self.config.flush_idle_ms,
+            ))));
+        }
+    }
+
+    fn judge(&mut self, received: ReceivedBlock) {
+        let (gei, expected) = (received.gei(), self.chain.expected());
+        let position = Position {
+            expected,
+            told: self.told_when_accepted,
+            previous: self.previous.replace(gei),
+        };
+        match self.config.guard.judge(position, gei) {
+            Verdict::Execute => {
+                let duration_us = draw(&mut self.execution_times, self.config.execute_us);
+                self.execution = Some(Box::pin(sleep(Duration::from_micros(duration_us))));
+                self.executing = Some(received);
+            }
+            Verdict::Skip => {}
+            Verdict::Refuse => self.env.emit(ExecutorEvent::Refused { gei, expected }),
+            Verdict::Close => {
+                self.env.emit(ExecutorEvent::Refused { gei, expected });
+                self.queue.clear();
+                self.close(format!("block {gei} came where {expected} was expected"));
+            }
+        }
+    }
+
+    async fn execute(&mut self) -> Result<(), ExecutorError> {
+        self.execution = None;
+        if let Some(received) = self.executing.take() {
+            self.chain.execute(received).await;
+        }
+        if self.chain.volatile_blocks() as u64 >= self.flush_after {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), ExecutorError> {
+        self.idle = None;
+        self.flush_after = draw(&mut self.flush_lengths, self.config.flush_every_blocks);
+        Ok(self.chain.flush().await?)
+    }
+}
+
+/// A number of `[low, high]`. The bias of the remainder is far below what a simulation could notice.
+fn draw(stream: &mut ChaCha8Rng, [low, high]: [u64; 2]) -> u64 {
+    let numbers = (high - low).saturating_add(1);
+    low + stream.next_u64() % numbers
+}

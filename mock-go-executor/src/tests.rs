@@ -1,0 +1,447 @@
+//! The executor as a whole, over sockets and a disk in memory.
+
+use crate::{
+    ExecutorConfig, ExecutorError, Genesis, Guard, Mode, run,
+    testing::{TestWorld, block, transfer},
+};
+use bytes::Bytes;
+use metanode_core::{
+    env::{Address, BoxStream, ExecutorEvent, RpcKind},
+    executor::{
+        framing::{Decoder, Framing, read_frame, write_frame},
+        wire::{
+            AdvanceEpoch, GetActiveValidators, GetBlocksRange, GetEpochBoundaryData,
+            GetLastBlockNumber, GetValidatorsAtBlock, LastBlockNumber, Request, RequestPayload,
+            Response, ResponsePayload, StatusRequest, ValidatorInfo,
+        },
+    },
+    store::MemoryDisk,
+    types::{Authority, GlobalExecIndex, PublicKey, Stake},
+};
+use prost::Message;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{oneshot, watch},
+};
+
+const BLOCK_STREAM: &str = "/run/executor0.sock";
+const RPC: &str = "/run/rust-go.sock_1";
+
+fn config() -> ExecutorConfig {
+    let validator = Authority {
+        authority_key: vec![1],
+        protocol_key: PublicKey([1; 32]),
+        stake: Stake(1),
+        address: [1; 20],
+        p2p_address: "10.0.0.1:9000".into(),
+        name: "validator-0".into(),
+    };
+    ExecutorConfig {
+        block_stream_address: address(BLOCK_STREAM),
+        rpc_address: address(RPC),
+        peer_rpc_address: Some(address("10.0.0.1:7000")),
+        guard: Guard::Strict,
+        execute_us: [100, 3000],
+        flush_every_blocks: [1, 5],
+        flush_idle_ms: 20,
+        data_dir: "unused".into(),
+        genesis: Genesis {
+            epoch_timestamp_ms: 1_700_000_000_000,
+            initial_balance: 1000,
+            accounts: [].into(),
+            validators: vec![ValidatorInfo::from(&validator)],
+        },
+    }
+}
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn frame(gei: u64) -> Bytes {
+    let block = block(gei, [transfer(0, 1, 1, gei - 1)]);
+    Framing::BLOCK_STREAM.encode(&block).unwrap()
+}
+
+/// A running executor and what a metanode does to it.
+struct Running {
+    world: TestWorld,
+    mode: watch::Sender<Mode>,
+    shutdown: oneshot::Sender<()>,
+    ended: oneshot::Receiver<Result<(), ExecutorError>>,
+}
+
+impl Running {
+    fn start(disk: &MemoryDisk) -> Self {
+        Self::in_world(TestWorld::new(disk))
+    }
+
+    fn in_world(world: TestWorld) -> Self {
+        let (mode, mode_receiver) = watch::channel(Mode::Running);
+        let (shutdown, shutdown_receiver) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        let env = world.env.clone();
+        tokio::spawn(async move {
+            let shutdown = async { drop(shutdown_receiver.await) };
+            let _ = end.send(run(env, config(), mode_receiver, shutdown).await);
+        });
+        Self {
+            world,
+            mode,
+            shutdown,
+            ended,
+        }
+    }
+
+    async fn connect(&self, to: &str) -> BoxStream {
+        self.world
+            .until(|event| matches!(event, ExecutorEvent::Started { .. }).then_some(()))
+            .await;
+        self.world.env.network.connect(&address(to)).await.unwrap()
+    }
+
+    async fn deliver(&self, blocks: impl IntoIterator<Item = u64>) -> BoxStream {
+        let mut stream = self.connect(BLOCK_STREAM).await;
+        for gei in blocks {
+            write_frame(&mut stream, &frame(gei)).await.unwrap();
+        }
+        stream
+    }
+
+    async fn until_durable(&self, gei: u64) {
+        self.world
+            .until(|event| {
+                let watermark = GlobalExecIndex(gei);
+                (*event == ExecutorEvent::Durable { watermark }).then_some(())
+            })
+            .await;
+    }
+
+    async fn until_closed(&self, connection: u64) -> String {
+        self.world
+            .until(|event| match event {
+                ExecutorEvent::StreamClosed {
+                    connection: closed,
+                    reason,
+                } if *closed == connection => Some(reason.clone()),
+                _ => None,
+            })
+            .await
+    }
+
+    async fn ask(&self, payload: RequestPayload) -> ResponsePayload {
+        let mut stream = self.connect(RPC).await;
+        let request = Request::from(payload);
+        write_frame(&mut stream, &Framing::RPC.encode(&request).unwrap())
+            .await
+            .unwrap();
+        response(&mut stream).await
+    }
+
+    async fn refusal(&self, payload: RequestPayload) -> String {
+        match self.ask(payload).await {
+            ResponsePayload::Error(reason) => reason,
+            served => panic!("served: {served:?}"),
+        }
+    }
+
+    async fn watermark(&self) -> u64 {
+        match self
+            .ask(RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}))
+            .await
+        {
+            ResponsePayload::LastBlockNumber(LastBlockNumber { last_block_number }) => {
+                last_block_number
+            }
+            other => panic!("no watermark: {other:?}"),
+        }
+    }
+
+    fn executed(&self) -> Vec<u64> {
+        let gei = |event| match event {
+            ExecutorEvent::Executed { gei, .. } => Some(gei.0),
+            _ => None,
+        };
+        self.world.events().into_iter().filter_map(gei).collect()
+    }
+
+    fn refused(&self) -> Vec<u64> {
+        let gei = |event| match event {
+            ExecutorEvent::Refused { gei, .. } => Some(gei.0),
+            _ => None,
+        };
+        self.world.events().into_iter().filter_map(gei).collect()
+    }
+
+    async fn stop(self) -> TestWorld {
+        self.shutdown.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+        self.world
+    }
+}
+
+async fn response(stream: &mut BoxStream) -> ResponsePayload {
+    let body = read_frame(stream, &mut Decoder::new(Framing::RPC)).await;
+    let response = Response::decode(body.unwrap().unwrap()).unwrap();
+    response.payload.unwrap()
+}
+
+#[tokio::test]
+async fn blocks_become_durable_once_and_in_order_over_restarts() {
+    let disk = MemoryDisk::default();
+    let first = Running::start(&disk);
+    let _stream = first.deliver(1..=7).await;
+    first.until_durable(7).await;
+    assert_eq!(first.watermark().await, 7);
+    assert_eq!(first.executed(), [1, 2, 3, 4, 5, 6, 7]);
+    let root = first.world.last_executed_root();
+    drop(first.stop().await);
+
+    let second = Running::start(&disk);
+    let _stream = second.deliver(8..=10).await;
+    second.until_durable(10).await;
+    assert_eq!(second.world.started(), (GlobalExecIndex(7), root.unwrap()));
+    assert_eq!(second.executed(), [8, 9, 10]);
+    let range = GetBlocksRange { from: 6, to: 99 };
+    let ResponsePayload::BlocksRange(range) =
+        second.ask(RequestPayload::GetBlocksRange(range)).await
+    else {
+        panic!("no blocks");
+    };
+    let stored: Vec<_> = range
+        .blocks
+        .iter()
+        .map(|b| Framing::BLOCK_STREAM.encode(b).unwrap())
+        .collect();
+    assert_eq!(stored, (6..=10).map(frame).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_frame_may_come_in_pieces() {
+    let executor = Running::start(&MemoryDisk::default());
+    let mut stream = executor.connect(BLOCK_STREAM).await;
+    for byte in [frame(1), frame(2)].concat() {
+        stream.write_all(&[byte]).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    executor.until_durable(2).await;
+}
+
+#[tokio::test]
+async fn the_newest_stream_supersedes_and_may_repeat_what_was_not_told() {
+    let executor = Running::start(&MemoryDisk::default());
+    let mut old = executor.deliver(1..=3).await;
+    old.write_all(&frame(4)[..5]).await.unwrap();
+    executor.until_durable(3).await;
+    let _new = executor.deliver(1..=5).await;
+    executor.until_durable(5).await;
+    assert_eq!(executor.until_closed(1).await, "superseded by connection 2");
+    assert_eq!(old.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(executor.executed(), [1, 2, 3, 4, 5]);
+    assert_eq!(executor.refused(), [0; 0]);
+
+    assert_eq!(executor.watermark().await, 5);
+    let _again = executor.deliver([4, 5, 6]).await;
+    executor.until_durable(6).await;
+    assert_eq!(executor.refused(), [4, 5], "their sender had been told 5");
+}
+
+#[tokio::test]
+async fn a_hole_and_bytes_that_are_no_frames_end_the_stream() {
+    let executor = Running::start(&MemoryDisk::default());
+    let _stream = executor.deliver([1, 3, 2]).await;
+    assert_eq!(
+        executor.until_closed(1).await,
+        "block 3 came where 2 was expected"
+    );
+    assert_eq!(executor.refused(), [3]);
+
+    let mut garbage = executor.connect(BLOCK_STREAM).await;
+    garbage.write_all(&[2, 0xff, 0xff]).await.unwrap();
+    let reason = executor.until_closed(2).await;
+    assert!(
+        reason.starts_with("a frame of 2 bytes is no CommittedEpochData"),
+        "{reason}"
+    );
+
+    let mut zero = executor.connect(BLOCK_STREAM).await;
+    zero.write_all(&[0]).await.unwrap();
+    zero.write_all(&frame(2)).await.unwrap();
+    let reason = executor.until_closed(3).await;
+    assert!(reason.starts_with("a frame of length zero"), "{reason}");
+    executor.until_durable(1).await;
+    assert_eq!(executor.executed(), [1]);
+}
+
+#[tokio::test]
+async fn a_stalled_executor_holds_the_sender_back_and_loses_nothing() {
+    let executor = Running::start(&MemoryDisk::default());
+    executor.mode.send(Mode::Stalled).unwrap();
+    let mut stream = executor.connect(BLOCK_STREAM).await;
+    let written = watch::Sender::new(0u64);
+    let mut progress = written.subscribe();
+    tokio::spawn(async move {
+        for gei in 1..=40 {
+            write_frame(&mut stream, &frame(gei)).await.unwrap();
+            written.send_replace(gei);
+        }
+        std::future::pending::<()>().await;
+    });
+    let stuck = async { while progress.changed().await.is_ok() {} };
+    let minute = std::time::Duration::from_secs(60);
+    assert!(tokio::time::timeout(minute, stuck).await.is_err());
+    assert!(
+        *progress.borrow() < 40,
+        "nothing bounds what the executor takes in"
+    );
+    assert_eq!(executor.watermark().await, 0);
+    assert_eq!(executor.executed(), [0; 0]);
+
+    executor.mode.send(Mode::Running).unwrap();
+    executor.until_durable(40).await;
+    assert_eq!(executor.executed(), (1..=40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn questions_about_epoch_0_are_answered_and_others_refused() {
+    let executor = Running::start(&MemoryDisk::default());
+    let genesis = config().genesis;
+    match executor
+        .ask(RequestPayload::GetActiveValidators(GetActiveValidators {}))
+        .await
+    {
+        ResponsePayload::ValidatorInfoList(list) => {
+            assert_eq!(list.validators, genesis.validators);
+            assert_eq!(list.epoch_timestamp_ms, genesis.epoch_timestamp_ms);
+            assert_eq!(list.last_global_exec_index, 0);
+        }
+        other => panic!("no validators: {other:?}"),
+    }
+    match executor
+        .ask(RequestPayload::GetEpochBoundaryData(GetEpochBoundaryData {
+            epoch: 0,
+        }))
+        .await
+    {
+        ResponsePayload::EpochBoundaryData(data) => {
+            assert_eq!((data.epoch, data.boundary_block), (0, 0));
+            assert_eq!(data.validators, genesis.validators);
+        }
+        other => panic!("no boundary data: {other:?}"),
+    }
+    for (request, reason) in [
+        (
+            RequestPayload::GetEpochBoundaryData(GetEpochBoundaryData { epoch: 1 }),
+            "epoch 0 only",
+        ),
+        (
+            RequestPayload::GetValidatorsAtBlock(GetValidatorsAtBlock { block_number: 1 }),
+            "not durable",
+        ),
+        (
+            RequestPayload::GetBlocksRange(GetBlocksRange { from: 2, to: 1 }),
+            "no range",
+        ),
+        (
+            RequestPayload::AdvanceEpoch(AdvanceEpoch::default()),
+            "one epoch only",
+        ),
+        (RequestPayload::Status(StatusRequest {}), "StatusRequest"),
+    ] {
+        let told = executor.refusal(request).await;
+        assert!(told.contains(reason), "{told}");
+    }
+    let reported = executor.world.last(|event| match event {
+        ExecutorEvent::Reported { watermark } => Some(*watermark),
+        _ => None,
+    });
+    assert_eq!(
+        reported,
+        Some(GlobalExecIndex(0)),
+        "a list of validators reports the watermark, too"
+    );
+}
+
+#[tokio::test]
+async fn requests_of_one_connection_are_answered_in_order_until_one_is_bad() {
+    let executor = Running::start(&MemoryDisk::default());
+    let mut stream = executor.connect("10.0.0.1:7000").await;
+    let requests = [
+        RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}),
+        RequestPayload::GetActiveValidators(GetActiveValidators {}),
+    ];
+    for request in requests {
+        let frame = Framing::RPC.encode(&Request::from(request)).unwrap();
+        write_frame(&mut stream, &frame).await.unwrap();
+    }
+    let mut decoder = Decoder::new(Framing::RPC);
+    let mut next = async || {
+        let body = read_frame(&mut stream, &mut decoder).await.unwrap()?;
+        Response::decode(body).unwrap().payload
+    };
+    assert!(matches!(
+        next().await,
+        Some(ResponsePayload::LastBlockNumber(_))
+    ));
+    assert!(matches!(
+        next().await,
+        Some(ResponsePayload::ValidatorInfoList(_))
+    ));
+    let replied = |event: &ExecutorEvent| match event {
+        ExecutorEvent::Replied { kind } => Some(*kind),
+        _ => None,
+    };
+    assert_eq!(
+        executor.world.last(replied),
+        Some(RpcKind::GetActiveValidators)
+    );
+
+    for (bad, told) in [
+        (&[0, 0, 0, 0][..], "length zero"),
+        (&[0x7f, 0, 0, 0, 1, 2, 3], "exceeds the limit"),
+        (&[0, 0, 0, 1, 0xff], "is no request"),
+    ] {
+        let mut stream = executor.connect(RPC).await;
+        stream.write_all(bad).await.unwrap();
+        match response(&mut stream).await {
+            ResponsePayload::Error(reason) => assert!(reason.contains(told), "{reason}"),
+            other => panic!("served: {other:?}"),
+        }
+        assert_eq!(
+            stream.read(&mut [0]).await.unwrap(),
+            0,
+            "closed after {bad:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn socket_files_go_at_a_clean_end_and_a_live_one_is_left_alone() {
+    let executor = Running::start(&MemoryDisk::default());
+    let _stream = executor.deliver([1]).await;
+    let mut second = Running::in_world(executor.world.sharing_network(&MemoryDisk::default()));
+    let error = (&mut second.ended).await.unwrap().unwrap_err();
+    assert!(
+        error.to_string().contains("a live process answers"),
+        "{error}"
+    );
+    assert!(matches!(
+        second.world.events().last(),
+        Some(ExecutorEvent::Failed { .. })
+    ));
+    executor.until_durable(1).await;
+
+    let world = executor.stop().await;
+    assert_eq!(world.events().last(), Some(&ExecutorEvent::Stopped));
+    for path in [BLOCK_STREAM, RPC] {
+        let error = world
+            .env
+            .network
+            .connect(&address(path))
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    }
+}
