@@ -71,13 +71,19 @@ impl Disk {
     }
 
     /// The host lost power. Of the writes of each store that were not synced, a prefix is left: sometimes none of
-    /// them, sometimes all, drawn from `rng`.
-    pub fn power_lost(&self, rng: &mut ChaCha8Rng) {
-        let keep = |unsynced| kept_by_power_loss(rng, unsynced);
+    /// them, sometimes all, drawn from `rng`. Returns how many writes are lost.
+    pub fn power_lost(&self, rng: &mut ChaCha8Rng) -> u32 {
+        let mut lost = 0;
+        let keep = |unsynced| {
+            let kept = kept_by_power_loss(rng, unsynced);
+            lost += unsynced - kept;
+            kept
+        };
         match &self.backend {
             Backend::Memory(disk) => disk.power_lost(keep),
             Backend::Rocks(disk) => disk.power_lost(keep),
         }
+        u32::try_from(lost).unwrap_or(u32::MAX)
     }
 
     /// The store `name` is gone, as if its directory had been deleted, and the process with it.

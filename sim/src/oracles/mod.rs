@@ -117,7 +117,7 @@ pub trait Oracle {
 
 /// Every oracle, ready for a run of this plan.
 #[must_use]
-pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle>> {
+pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     vec![
         Box::new(start::Start::new(plan)),
         Box::new(rpc::Rpc::default()),

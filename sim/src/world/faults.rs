@@ -87,10 +87,11 @@ impl Schedule {
     pub fn reach(&mut self, process: ProcessId, point: CrashPoint, now: SimTime) -> Vec<usize> {
         let count = self.reached.entry((process, point)).or_default();
         *count += 1;
+        let count = *count;
         let here = |when: &When| {
             when.reached
                 .as_ref()
-                .is_some_and(|at| at.process == process && at.point == point && at.times == *count)
+                .is_some_and(|at| at.process == process && at.point == point && at.times == count)
         };
         let over = self.over;
         self.take(|fault| !over && here(&fault.when) && fault.ready(now))
@@ -215,7 +216,7 @@ impl World {
             self.heal_partition(number);
         }
         for id in self.process_ids() {
-            self.resume_if_paused(id);
+            self.resume(id);
             if let ProcessId::Executor(executor) = id {
                 self.set_mode(executor, Mode::Running);
             }

@@ -27,6 +27,7 @@ pub(super) struct Process {
     node: Option<NodeId>,
     starts: u32,
     life: Option<Life>,
+    paused: bool,
     /// A node's way in for transactions, in its present life.
     submitter: Option<Submitter>,
     /// What an executor is told besides its configuration, in its present life.
@@ -40,6 +41,7 @@ impl Process {
             node: None,
             starts: 0,
             life: None,
+            paused: false,
             submitter: None,
             mode: watch::Sender::new(Mode::Running),
         }
@@ -69,6 +71,7 @@ impl World {
             let life = Life::new();
             process.starts += 1;
             process.life = Some(life.clone());
+            process.paused = false;
             process.mode = watch::Sender::new(Mode::Running);
             (process.starts, life)
         };
@@ -148,8 +151,9 @@ impl World {
         self.befall(id, event);
     }
 
+    /// Stops a process that is up from running. Says whether it did.
     pub(super) fn pause(&self, id: ProcessId) -> bool {
-        let Some(node) = self.live_node(id) else {
+        let Some(node) = self.set_paused(id, true) else {
             return false;
         };
         self.runtime.pause(node);
@@ -157,11 +161,23 @@ impl World {
         true
     }
 
+    /// Lets a paused process go on.
     pub(super) fn resume(&self, id: ProcessId) {
-        if let Some(node) = self.live_node(id) {
+        if let Some(node) = self.set_paused(id, false) {
             self.runtime.resume(node);
             self.befall(id, WorldEvent::Resumed);
         }
+    }
+
+    /// The madsim node of a process that is up, if this changes anything.
+    fn set_paused(&self, id: ProcessId, paused: bool) -> Option<NodeId> {
+        let mut processes = lock(&self.processes);
+        let process = processes.get_mut(&id)?;
+        if process.life.is_none() || process.paused == paused {
+            return None;
+        }
+        process.paused = paused;
+        process.node
     }
 
     pub(super) fn set_mode(&self, executor: u16, mode: Mode) {
@@ -194,12 +210,6 @@ impl World {
         let mut ids: Vec<_> = lock(&self.processes).keys().copied().collect();
         ids.sort_by_key(|id| matches!(id, ProcessId::Node(_)));
         ids
-    }
-
-    fn live_node(&self, id: ProcessId) -> Option<NodeId> {
-        let processes = lock(&self.processes);
-        let process = processes.get(&id)?;
-        process.life.as_ref().and(process.node)
     }
 
     fn env(self: &Arc<Self>, id: ProcessId, start: u32, life: Life) -> Env {
