@@ -115,7 +115,8 @@ pub trait Oracle {
     }
 }
 
-/// Every oracle, ready for a run of this plan.
+/// Every oracle, ready for a run of this plan. One entry may break several invariants: the one nearest to the cause
+/// comes first.
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     vec![

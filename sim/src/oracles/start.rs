@@ -1,9 +1,10 @@
 //! START: *a node start ends ready or in a stated wait, without panic.*
 //!
-//! A violation: a process fails or panics, at any time; a start that has said neither that it is ready nor why it
-//! waits for longer than the plan gives the whole cluster to settle, when the process or the run ends.
-//! None: a start that waits and says so, for however long; a process that does not run. An executor is ready when it
-//! says what it found on its disk.
+//! A violation: a process fails or panics, at any time; a start that neither became ready nor waits, when the process
+//! or the run ends, for longer than the plan gives the whole cluster to settle (or than a few RPC exchanges take that
+//! are all answered at the last moment). A stated wait lasts until the process does anything else.
+//! None: a start that waits and has said so, for however long; a process that does not run. An executor is ready when
+//! it says what it found on its disk.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use std::collections::BTreeMap;
 
+/// RPC exchanges that a start may make between two things that it says: epoch, committee, watermark, and one more.
+const EXCHANGES: u64 = 4;
+
 pub(super) struct Start {
     patience: SimTime,
     /// Processes that are not ready yet.
@@ -21,29 +25,30 @@ pub(super) struct Start {
 
 /// A start that has not ended.
 struct Beginning {
-    /// Its start or the last reason it gave for waiting.
-    word: Entry,
-    /// From when its silence counts.
+    /// Its start, the wait it stated, or what ended that wait.
+    last: Entry,
+    /// From when it is expected to come to an end.
     since: SimTime,
+    waiting: bool,
     paused: bool,
 }
 
 impl Start {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            patience: SimTime::from_ms(plan.settle_ms),
+            patience: SimTime::from_ms(plan.settle_ms.max(EXCHANGES * plan.node.rpc_timeout_ms)),
             beginning: BTreeMap::new(),
         }
     }
 
     /// What is wrong with a start that has come no further by now.
-    fn silent(&self, beginning: &Beginning, now: SimTime) -> Option<String> {
-        let silence = now.since(beginning.since);
-        (!beginning.paused && silence > self.patience).then(|| {
+    fn overdue(&self, beginning: &Beginning, now: SimTime) -> Option<String> {
+        let elapsed = now.since(beginning.since);
+        (!beginning.waiting && !beginning.paused && elapsed > self.patience).then(|| {
             format!(
-                "expected the start to be ready or to say why it waits within {} ms, silent for {} ms",
+                "expected the start to be ready or to say why it waits within {} ms, neither came for {} ms",
                 self.patience.as_ms(),
-                silence.as_ms()
+                elapsed.as_ms()
             )
         })
     }
@@ -53,9 +58,9 @@ impl Start {
         let Some(beginning) = self.beginning.remove(&entry.process) else {
             return Ok(());
         };
-        match self.silent(&beginning, entry.at) {
+        match self.overdue(&beginning, entry.at) {
             None => Ok(()),
-            Some(message) => Err(violation(entry, message, Some(beginning.word))),
+            Some(message) => Err(violation(entry, message, Some(beginning.last))),
         }
     }
 }
@@ -74,16 +79,12 @@ impl Oracle for Start {
         match &entry.what {
             What::Befell(WorldEvent::Started { .. }) => {
                 let beginning = Beginning {
-                    word: entry.clone(),
+                    last: entry.clone(),
                     since: entry.at,
+                    waiting: false,
                     paused: false,
                 };
                 self.beginning.insert(process, beginning);
-            }
-            What::Did(Event::Node(NodeEvent::Waiting { .. })) => {
-                if let Some(beginning) = self.beginning.get_mut(&process) {
-                    (beginning.word, beginning.since) = (entry.clone(), entry.at);
-                }
             }
             What::Did(
                 Event::Node(NodeEvent::Ready) | Event::Executor(ExecutorEvent::Started { .. }),
@@ -103,7 +104,7 @@ impl Oracle for Start {
             What::Befell(WorldEvent::Panicked { message }) => {
                 let earlier = self.beginning.remove(&process);
                 let message = format!("expected no panic, the process panicked: {message}");
-                return Err(violation(entry, message, earlier.map(|start| start.word)));
+                return Err(violation(entry, message, earlier.map(|start| start.last)));
             }
             What::Did(
                 Event::Node(NodeEvent::Failed { reason })
@@ -111,22 +112,32 @@ impl Oracle for Start {
             ) => {
                 let earlier = self.beginning.remove(&process);
                 let message = format!("expected the process to run or wait, it gave up: {reason}");
-                return Err(violation(entry, message, earlier.map(|start| start.word)));
+                return Err(violation(entry, message, earlier.map(|start| start.last)));
             }
-            _ => {}
+            What::Did(event) => {
+                let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
+                if let Some(beginning) = self.beginning.get_mut(&process)
+                    && (waits || beginning.waiting)
+                {
+                    beginning.last = entry.clone();
+                    beginning.since = entry.at;
+                    beginning.waiting = waits;
+                }
+            }
+            What::Befell(_) => {}
         }
         Ok(())
     }
 
     fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
         for (process, beginning) in &self.beginning {
-            if let Some(message) = self.silent(beginning, end) {
+            if let Some(message) = self.overdue(beginning, end) {
                 return Err(Box::new(Violation {
                     invariant: Invariant::Start,
                     at: end,
                     process: *process,
                     message,
-                    evidence: vec![beginning.word.clone()],
+                    evidence: vec![beginning.last.clone()],
                 }));
             }
         }
@@ -138,6 +149,8 @@ impl Oracle for Start {
 mod tests {
     use super::*;
     use crate::oracles::testing::{befell, executor, found, judge, node, stored};
+
+    use metanode_core::env::RpcKind;
 
     const NODE: ProcessId = ProcessId::Node(1);
 
@@ -154,20 +167,32 @@ mod tests {
         node(at_ms, 1, NodeEvent::Waiting { attempt: 1, reason })
     }
 
+    /// What ends a wait.
+    fn asks(at_ms: u64) -> Entry {
+        let sent = NodeEvent::RpcSent {
+            connection: 1,
+            request: 1,
+            kind: RpcKind::GetCurrentEpoch,
+        };
+        node(at_ms, 1, sent)
+    }
+
     #[test]
-    fn a_start_that_hangs_in_silence_is_found_at_the_end() {
-        let violation = start_then(vec![waiting(9_000)]).unwrap();
+    fn a_start_that_hangs_is_found_at_the_end() {
+        assert!(start_then(vec![]).is_some());
+        assert!(start_then(vec![asks(25_000)]).is_some());
+        let violation = start_then(vec![waiting(8_000), asks(9_000)]).unwrap();
         assert_eq!(
             (violation.process, violation.at),
             (NODE, SimTime::from_ms(30_000))
         );
-        assert_eq!(violation.evidence, [waiting(9_000)]);
-        assert!(start_then(vec![]).is_some());
+        assert_eq!(violation.evidence, [asks(9_000)]);
     }
 
     #[test]
     fn ready_or_waiting_are_the_ends_of_a_start() {
-        assert_eq!(start_then(vec![waiting(11_000)]), None);
+        assert_eq!(start_then(vec![waiting(1)]), None);
+        assert_eq!(start_then(vec![waiting(8_000), asks(11_000)]), None);
         assert_eq!(start_then(vec![node(1, 1, NodeEvent::Ready)]), None);
         let of_executor = [
             befell(0, ProcessId::Executor(0), WorldEvent::Started { start: 1 }),
@@ -178,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_judged_when_the_process_ends_too() {
+    fn a_hanging_start_is_judged_when_the_process_ends_too() {
         let killed_at = |at_ms| start_then(vec![befell(at_ms, NODE, WorldEvent::Killed)]);
         assert!(killed_at(20_001).is_some());
         assert_eq!(killed_at(20_000), None);
     }
 
     #[test]
-    fn a_process_that_does_not_run_owes_no_word() {
+    fn a_process_that_does_not_run_owes_nothing() {
         let paused = befell(1, NODE, WorldEvent::Paused);
         assert_eq!(start_then(vec![paused.clone()]), None);
         assert_eq!(
