@@ -147,7 +147,7 @@ impl World {
             if let Action::StartLate { processes, for_ms } = &fault.action {
                 late.extend(processes.iter().map(|id| (*id, *for_ms)));
             } else if fault.when.reached.is_none() {
-                self.later(fault.when.at_ms, Job::Consider(index));
+                self.later(fault.when.at_ms, Job::Consider);
             }
         }
         for id in self.process_ids() {
@@ -165,7 +165,7 @@ impl World {
             Job::Resume(id) => self.resume(id),
             Job::Unstall(executor) => self.set_mode(executor, Mode::Running),
             Job::HealPartition(number) => self.heal_partition(number),
-            Job::Consider(_) => {
+            Job::Consider => {
                 let due = lock(&self.schedule).due(self.now());
                 for fault in due {
                     self.strike(fault);

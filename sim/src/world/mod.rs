@@ -35,8 +35,8 @@ pub(crate) enum Job {
     Resume(ProcessId),
     Unstall(u16),
     HealPartition(u64),
-    /// A fault's time has come; its other conditions may hold or not.
-    Consider(usize),
+    /// The time of some fault has come; its other conditions may hold or not.
+    Consider,
 }
 
 /// Everything a run is made of. Shared by all its tasks, which run one at a time.
