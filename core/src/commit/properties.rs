@@ -115,6 +115,12 @@ impl Node {
         }
     }
 
+    /// The slots with what is committed there, however that was found out.
+    fn outcomes(&self) -> Vec<(LeaderSlot, Option<BlockRef>)> {
+        let outcome = |d: &Decision| (d.slot(), leader(d).map(VerifiedBlock::reference));
+        self.decisions.iter().map(outcome).collect()
+    }
+
     fn sequence(&self) -> Vec<CommitRef> {
         self.commits.iter().map(|c| c.reference).collect()
     }
@@ -125,14 +131,6 @@ fn leader(decision: &Decision) -> Option<&VerifiedBlock> {
         Decision::Commit { leader, .. } => Some(leader),
         Decision::Skip { .. } => None,
     }
-}
-
-/// A slot with what is committed there, however that was found out.
-fn outcome(decision: &Decision) -> (LeaderSlot, Option<BlockRef>) {
-    (
-        decision.slot(),
-        leader(decision).map(VerifiedBlock::reference),
-    )
 }
 
 /// A node that saw the blocks in the order in which they were made.
@@ -178,8 +176,7 @@ proptest! {
             prop_assert!(reference.sequence().starts_with(&node.sequence()));
         }
         prop_assert_eq!(node.sequence(), reference.sequence());
-        let outcomes = |node: &Node| node.decisions.iter().map(outcome).collect::<Vec<_>>();
-        prop_assert_eq!(outcomes(&node), outcomes(&reference));
+        prop_assert_eq!(node.outcomes(), reference.outcomes());
     }
 
     #[test]
@@ -189,13 +186,16 @@ proptest! {
         let mut see_part = || {
             let part = closed_part(&drawing, &mut dice);
             let mut node = Node::new(&network, &drawing);
-            node.deliver_all(dice.deliveries(&part));
+            for block in dice.arrivals(&part) {
+                node.deliver(vec![block]);
+            }
             node
         };
-        let (a, b) = (see_part(), see_part());
-        prop_assert!(one_is_prefix_of_the_other(&a.sequence(), &b.sequence()));
-        let outcomes = |node: &Node| node.decisions.iter().map(outcome).collect::<Vec<_>>();
-        prop_assert!(one_is_prefix_of_the_other(&outcomes(&a), &outcomes(&b)));
+        let nodes: Vec<_> = (0..4).map(|_| see_part()).collect();
+        for (a, b) in nodes.iter().zip(&nodes[1..]) {
+            prop_assert!(one_is_prefix_of_the_other(&a.sequence(), &b.sequence()));
+            prop_assert!(one_is_prefix_of_the_other(&a.outcomes(), &b.outcomes()));
+        }
     }
 
     #[test]
@@ -227,16 +227,17 @@ proptest! {
         let expected = reference_node(&network, &drawing).sequence();
         let mut dice = Dice::new(order);
         let mut batches = dice.deliveries(&drawing.blocks);
-        let after = batches.split_off(dice.index(batches.len() + 1));
+        batches.truncate(dice.index(batches.len() + 1));
 
         let mut node = Node::new(&network, &drawing);
         node.deliver_all(batches);
         let stored = drawing.blocks.iter().filter(|b| node.dag.contains(&b.reference())).cloned().collect();
         let mut restarted = Node::recovered(&network, &drawing, node.commits);
         restarted.deliver(stored);
-        restarted.deliver_all(after);
-        // What was suspended when it stopped is lost, and fetched again.
-        restarted.deliver_all(dice.deliveries(&drawing.blocks));
+        // What it did not have in the DAG comes from its peers, who keep nothing that is collected.
+        let gc_round = node.dag.gc_round();
+        let kept: Vec<_> = drawing.blocks.iter().filter(|b| b.round > gc_round).cloned().collect();
+        restarted.deliver_all(dice.deliveries(&kept));
         prop_assert_eq!(restarted.sequence(), expected);
     }
 
@@ -255,7 +256,12 @@ proptest! {
         for sub_dag in &ahead.commits[own..until] {
             node.adopt(sub_dag);
         }
-        node.deliver_all(after);
+        // Nobody keeps what is collected.
+        let gc_round = node.linearizer.last_leader().map_or(Round(0), |l| node.dag.gc_round_for(l.round));
+        for mut batch in after {
+            batch.retain(|block| block.round > gc_round);
+            node.deliver(batch);
+        }
         prop_assert_eq!(node.sequence(), ahead.sequence());
     }
 }

@@ -207,11 +207,13 @@ pub(crate) struct Shape {
 }
 
 impl Drawing {
-    /// A valid DAG of authorities with different stakes, of which at most f by stake crash or equivocate. Blocks miss
-    /// parents, and name older ancestors of authors that they missed before.
+    /// A valid DAG in which authorities of at most f stake crash or equivocate, and blocks often have no more parents
+    /// than they need, so that votes and certificates come out close to the thresholds. Blocks also name older
+    /// ancestors of authors whose last block they missed.
     pub(crate) fn random(shape: &Shape) -> Self {
         let mut dice = Dice::new(shape.seed);
-        let stakes: Vec<_> = (0..shape.size).map(|_| 1 + dice.below(3)).collect();
+        let heaviest = 1 + dice.below(2) * 2;
+        let stakes: Vec<_> = (0..shape.size).map(|_| 1 + dice.below(heaviest)).collect();
         let mut drawing = Self::with_stakes(Epoch(dice.below(1000)), &stakes);
         let committee = drawing.committee.clone();
 
@@ -223,10 +225,10 @@ impl Drawing {
                 continue;
             };
             tolerated = rest;
-            match dice.below(3) {
+            match dice.below(8) {
                 0 => last_round[author.as_usize()] = dice.below(shape.rounds.into()) as u32,
-                1 => equivocates[author.as_usize()] = true,
-                _ => {}
+                1 => {}
+                _ => equivocates[author.as_usize()] = true,
             }
         }
 
@@ -234,7 +236,7 @@ impl Drawing {
             // How well the blocks of the round before were heard, differently for each author.
             let heard: Vec<_> = committee
                 .indexes()
-                .map(|_| [20, 60, 95][dice.index(3)])
+                .map(|_| [0, 30, 60, 95][dice.index(4)])
                 .collect();
             let alive = committee
                 .indexes()
@@ -245,7 +247,7 @@ impl Drawing {
                 speaking.extend(silent.pop());
             }
             for author in speaking {
-                let blocks = 1 + usize::from(equivocates[author.as_usize()] && dice.chance(50));
+                let blocks = 1 + usize::from(equivocates[author.as_usize()] && dice.chance(80));
                 for _ in 0..blocks {
                     let ancestors = drawing.random_ancestors(&mut dice, round, author, &heard);
                     let timestamp_ms = TimestampMs(u64::from(round.0) * 50 + dice.below(200));
@@ -329,6 +331,22 @@ impl Dice {
             items.swap(i, self.index(i + 1));
         }
         items
+    }
+
+    /// The blocks one by one, none more than a few rounds too early or too late.
+    pub(crate) fn arrivals(&mut self, blocks: &[VerifiedBlock]) -> Vec<VerifiedBlock> {
+        let disorder = 1 + self.below(40);
+        let mut timed: Vec<_> = blocks
+            .iter()
+            .map(|block| {
+                (
+                    u64::from(block.round.0) * 10 + self.below(disorder),
+                    block.clone(),
+                )
+            })
+            .collect();
+        timed.sort_by_key(|(time, _)| *time);
+        timed.into_iter().map(|(_, block)| block).collect()
     }
 
     /// The items in random order, in batches of 1 to 7, some items twice.
