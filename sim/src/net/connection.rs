@@ -4,7 +4,7 @@
 //! `unix_release_sock` and `unix_stream_sendmsg`, `tcp_close` and `tcp_reset`.
 
 use super::pipe::{Due, Pipe};
-use super::rule::{ConnectionId, Payload, Route, RuleId, Rules, Segment, Side};
+use super::rule::{ConnectionId, Judgement, Payload, Route, RuleId, Rules, Segment, Side};
 use super::wire::{Fate, Wire};
 use madsim::task::NodeId;
 use std::io::{self, ErrorKind};
@@ -260,18 +260,38 @@ impl Connection {
                 pipe.arrive(count);
                 pipe.wake_reader();
             }
-            // A closed socket answers data with a reset.
             Payload::Data(count) => {
                 pipe.lose(count);
-                if !self.ends[sender as usize].dead {
-                    self.send(receiver, Payload::Reset, &[], wire);
-                }
+                self.answer_with_reset(receiver, wire);
             }
             Payload::Fin => {
                 pipe.ended = true;
                 pipe.wake_reader();
             }
             Payload::Reset => self.kill_end(receiver),
+        }
+    }
+
+    /// A closed socket answers data with a reset. It takes no time of its own, because it may be sent inside a timer,
+    /// where no other can be set; but rules hold it, and it comes after what is in flight.
+    fn answer_with_reset(&mut self, sender: Side, wire: &mut Wire) {
+        let pipe = &mut self.pipes[sender as usize];
+        let segment = Segment {
+            connection: self.id,
+            route: &self.route,
+            sender,
+            offset: pipe.written(),
+            payload: Payload::Reset,
+        };
+        wire.show(&segment, &[]);
+        match wire.rules.judge(&segment, Rules::START) {
+            Judgement::Hold(rule) => {
+                pipe.launch(Payload::Reset, Due::Held(rule));
+            }
+            _ if pipe.in_flight(0).is_none() => self.kill_end(sender.peer()),
+            _ => {
+                pipe.launch(Payload::Reset, Due::At(wire.timers.now()));
+            }
         }
     }
 

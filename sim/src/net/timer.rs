@@ -39,7 +39,7 @@ impl<T: Ord> Timers<T> {
         &self.time
     }
 
-    /// Sets a timer.
+    /// Sets a timer for a time to come. Must not be called inside a timer: madsim holds its own lock there.
     pub fn set(&mut self, deadline: Instant, what: T) {
         self.pending.push(Reverse((deadline, self.next, what)));
         self.next += 1;

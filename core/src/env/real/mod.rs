@@ -1,1 +1,5 @@
 //! The door to the operating system.
+
+mod network;
+
+pub use network::OsNetwork;
