@@ -12,4 +12,5 @@
 
 pub mod oracles;
 pub mod plan;
+pub mod run;
 pub mod trace;
