@@ -112,27 +112,41 @@ pub enum What {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorldEvent {
     /// The process was started, for the n-th time (from 1).
-    Started { start: u32 },
+    Started {
+        start: u32,
+    },
     /// The process was ended; what it wrote stays.
     Killed,
     /// The process was ended and its disk lost this many writes that were not synced.
-    PowerLost { lost_writes: u32 },
+    PowerLost {
+        lost_writes: u32,
+    },
     /// The process panicked.
-    Panicked { message: String },
+    Panicked {
+        message: String,
+    },
     Paused,
     Resumed,
     /// The executor stopped executing (it still reads and answers).
     Stalled,
     Unstalled,
     /// These validators' hosts were cut off from all others.
-    Partitioned { hosts: Vec<u16> },
-    PartitionHealed { hosts: Vec<u16> },
+    Partitioned {
+        hosts: Vec<u16>,
+    },
+    PartitionHealed {
+        hosts: Vec<u16>,
+    },
     /// All faults are over; from here on progress is demanded (invariant LIVE).
     FaultsEnded,
     /// Every live executor has reached the tip that was committed when faults ended.
-    CaughtUp { tip: GlobalExecIndex },
+    CaughtUp {
+        tip: GlobalExecIndex,
+    },
     /// A client handed this transaction to the process.
-    Submitted { transaction: TransactionHash },
+    Submitted {
+        transaction: TransactionHash,
+    },
 }
 
 /// The hash over everything that happened so far.

@@ -1,0 +1,130 @@
+//! The scenarios and suites that are built in, so that their names work from anywhere, and files from elsewhere.
+
+use crate::{scenario::Scenario, source::InputError, suite::Suite};
+
+/// A file of `scenarios/files` or `scenarios/suites`.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltIn {
+    pub name: &'static str,
+    /// In the repository; errors name it.
+    pub path: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! built_in {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(BuiltIn {
+            name: $name,
+            path: concat!("scenarios/", $folder, "/", $name, ".toml"),
+            text: include_str!(concat!("../", $folder, "/", $name, ".toml")),
+        }),*]
+    };
+}
+
+/// In the order of `metasim list`: from quiet to rough.
+pub const SCENARIOS: &[BuiltIn] = built_in!("files":
+    "happy_path"
+    "single_master"
+    "resume_at_8_of_10"
+    "executor_crash"
+    "node_crash_loop"
+    "host_power_loss"
+    "slow_executor"
+    "stalled_executor"
+    "executor_late_at_start"
+    "partition_and_heal"
+);
+
+pub const SUITES: &[BuiltIn] = built_in!("suites":
+    "ci"
+);
+
+/// A scenario with the name under which it was asked for.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub name: String,
+    pub scenario: Scenario,
+}
+
+/// The scenario of this name, or in the file at this path.
+///
+/// # Errors
+/// If there is none, or if what it says cannot be used.
+pub fn scenario(name: &str) -> Result<Named, InputError> {
+    let scenario = open("scenario", SCENARIOS, name, Scenario::parse)?;
+    Ok(Named {
+        name: name.into(),
+        scenario,
+    })
+}
+
+/// The suite of this name, or in the file at this path.
+///
+/// # Errors
+/// If there is none, or if what it says cannot be used.
+pub fn suite(name: &str) -> Result<Suite, InputError> {
+    open("suite", SUITES, name, Suite::parse)
+}
+
+fn open<T>(
+    kind: &'static str,
+    built_in: &[BuiltIn],
+    name: &str,
+    parse: impl Fn(&str, &str) -> Result<T, InputError>,
+) -> Result<T, InputError> {
+    if let Some(found) = built_in.iter().find(|entry| entry.name == name) {
+        return parse(found.path, found.text);
+    }
+    if !name.ends_with(".toml") {
+        return Err(InputError::Unknown {
+            kind,
+            name: name.into(),
+            known: built_in.iter().map(|entry| entry.name).collect(),
+        });
+    }
+    let text = std::fs::read_to_string(name).map_err(|e| InputError::Unreadable {
+        path: name.into(),
+        reason: format!("cannot be read: {e}"),
+    })?;
+    parse(name, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metanode_sim::plan::Backend;
+
+    #[test]
+    fn every_built_in_scenario_tells_its_story_and_draws() {
+        for entry in SCENARIOS {
+            let named = scenario(entry.name).unwrap_or_else(|e| panic!("{e}"));
+            for seed in 0..50 {
+                let plan = named.scenario.draw(entry.name, seed, Backend::Memory);
+                assert_eq!(plan, named.scenario.draw(entry.name, seed, Backend::Memory));
+                assert!(plan.node.window_blocks >= 8, "{}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_built_in_suite_names_scenarios_that_exist() {
+        for entry in SUITES {
+            let runs = suite(entry.name).and_then(|suite| suite.runs(0, None));
+            assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_answered_with_those_that_are() {
+        let error = scenario("hapy_path").expect_err("a typo").to_string();
+        assert!(
+            error.contains("`hapy_path`") && error.contains("happy_path, "),
+            "{error}"
+        );
+        let error = suite("missing.toml").expect_err("no file").to_string();
+        assert!(
+            error.starts_with("missing.toml: cannot be read: "),
+            "{error}"
+        );
+    }
+}

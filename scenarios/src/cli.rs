@@ -1,0 +1,438 @@
+//! The command line. Parses, runs, prints; exit codes: 0 passed · 2 bad input · 3 safety violated · 4 liveness
+//! violated · 5 a process panicked · 6 not deterministic.
+
+use crate::{
+    batch::{Finished, Job, in_order},
+    catalog::{self, SCENARIOS, SUITES},
+    determinism::{self, compare},
+    report::{json, paint::Paint, plan, summary::Summary, timeline, verdict},
+    scenario::Scenario,
+    seed::{Seed, Seeds},
+    source::InputError,
+    suite::Suite,
+};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use metanode_sim::{
+    plan::Backend,
+    run::{RunOptions, Verdict},
+};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+};
+use thiserror::Error;
+
+const BAD_INPUT: u8 = 2;
+const NOT_DETERMINISTIC: u8 = 6;
+
+/// Deterministic simulation of Mysticeti nodes and their execution engines.
+#[derive(Parser)]
+#[command(name = "metasim", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+exit codes: 0 passed, 2 bad input, 3 safety violated, 4 liveness violated, 5 a process panicked, 6 not deterministic";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Name the scenarios and suites that are built in
+    List,
+    /// Run one scenario: one seed with its whole story, or many seeds with a summary
+    Run {
+        /// A name from `metasim list`, or the path of a .toml file
+        scenario: String,
+        /// A number or the hash of a commit
+        #[arg(long, default_value = "0")]
+        seed: Seed,
+        /// A..B (without B), or N for 0..N
+        #[arg(long, conflicts_with = "seed")]
+        seeds: Option<Seeds>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run a suite: scenarios with seed counts
+    Suite {
+        /// A name from `metasim list`, or the path of a .toml file
+        suite: String,
+        /// The first seed of each scenario: a number or the hash of a commit
+        #[arg(long, default_value = "0")]
+        seed: Seed,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run each seed twice, after other runs and in a process of its own, and compare the traces
+    Determinism {
+        /// Names or paths; all that are built in if there is none
+        scenarios: Vec<String>,
+        /// A..B (without B), or N for 0..N
+        #[arg(long, default_value = "3")]
+        seeds: Seeds,
+        /// How many at once [default: one per core]
+        #[arg(long)]
+        jobs: Option<usize>,
+        #[arg(long, default_value = "memory")]
+        store: Store,
+    },
+    /// Print the trace hash of one run
+    #[command(name = determinism::SUBCOMMAND, hide = true)]
+    TraceHash {
+        scenario: String,
+        #[arg(long)]
+        seed: Seed,
+        #[arg(long)]
+        store: Store,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// How many runs at once [default: one per core]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// What stores are made of [default: memory, or what the suite says]
+    #[arg(long)]
+    store: Option<Store>,
+    /// Write one JSON object per run to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show the processes' logs on stderr: a level, or directives like `metanode_core=debug`
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Store {
+    Memory,
+    Rocksdb,
+}
+
+impl From<Store> for Backend {
+    fn from(store: Store) -> Self {
+        match store {
+            Store::Memory => Self::Memory,
+            Store::Rocksdb => Self::Rocksdb,
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+enum CliError {
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("{path}: cannot be written: {error}")]
+    Unwritable { path: String, error: io::Error },
+    #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
+    Log { value: String, reason: String },
+    #[error("the report cannot be written: {0}")]
+    Stdout(#[from] io::Error),
+}
+
+/// Everything that `metasim` does.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::List => list(),
+        Command::Run {
+            scenario,
+            seed,
+            seeds,
+            options,
+        } => run(&scenario, seed, seeds, &options),
+        Command::Suite {
+            suite,
+            seed,
+            options,
+        } => run_suite(&suite, seed, &options),
+        Command::Determinism {
+            scenarios,
+            seeds,
+            jobs,
+            store,
+        } => check_determinism(&scenarios, seeds.0, jobs, store.into()),
+        Command::TraceHash {
+            scenario,
+            seed,
+            store,
+        } => trace_hash(&scenario, seed, store.into()),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        // The reader of a pipe went away: nobody is left to tell.
+        Err(CliError::Stdout(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+const fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Passed => 0,
+        Verdict::SafetyViolated => 3,
+        Verdict::LivenessViolated => 4,
+        Verdict::Panicked => 5,
+    }
+}
+
+/// Unlike `print!`, reports a reader that went away instead of panicking.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn list() -> Result<u8, CliError> {
+    let paint = Paint::of_stdout();
+    let mut out = String::from("scenarios\n");
+    let mut entry = |name: &str, story: &str| {
+        out.push_str(&format!("  {}\n", paint.bold(name)));
+        for line in story.lines() {
+            out.push_str(&format!("      {line}\n"));
+        }
+    };
+    for built_in in SCENARIOS {
+        entry(
+            built_in.name,
+            &Scenario::parse(built_in.path, built_in.text)?.story,
+        );
+    }
+    out.push_str("suites\n");
+    let mut entry = |name: &str, story: &str| {
+        out.push_str(&format!(
+            "  {}\n      {}\n",
+            paint.bold(name),
+            story.trim_end()
+        ));
+    };
+    for built_in in SUITES {
+        entry(
+            built_in.name,
+            &Suite::parse(built_in.path, built_in.text)?.story,
+        );
+    }
+    print(&out)?;
+    Ok(0)
+}
+
+fn run(
+    scenario: &str,
+    seed: Seed,
+    seeds: Option<Seeds>,
+    options: &Options,
+) -> Result<u8, CliError> {
+    let scenario = Arc::new(catalog::scenario(scenario)?);
+    let store = options.store.map(Backend::from).unwrap_or_default();
+    let job = |seed| Job {
+        scenario: Arc::clone(&scenario),
+        seed,
+        store,
+    };
+    start_log(options.log.as_deref())?;
+    match seeds {
+        None => run_one(&job(seed.0), options),
+        Some(Seeds(seeds)) => run_many(&seeds.map(job).collect::<Vec<_>>(), options),
+    }
+}
+
+fn run_suite(suite: &str, seed: Seed, options: &Options) -> Result<u8, CliError> {
+    let jobs = catalog::suite(suite)?.runs(seed.0, options.store.map(Backend::from))?;
+    start_log(options.log.as_deref())?;
+    run_many(&jobs, options)
+}
+
+fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
+    let paint = Paint::of_stdout();
+    let mut json = JsonLines::create(options.json.as_deref())?;
+    let head = paint.bold(format_args!("{} · seed {}", job.scenario.name, job.seed));
+    let story = job.scenario.scenario.story.trim_end();
+    let drawn = plan::text(&job.plan(), paint);
+    print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
+    let finished = job.run(&RunOptions {
+        keep_entries: usize::MAX,
+        log: options.log.is_some(),
+    });
+    let outcome = &finished.outcome;
+    let happened = timeline::text(&outcome.entries, paint);
+    let ended = verdict::text(outcome, paint);
+    print(&format!("{happened}\n{ended}"))?;
+    json.write(&finished)?;
+    Ok(exit_code(outcome.verdict))
+}
+
+fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
+    let mut json = JsonLines::create(options.json.as_deref())?;
+    let run_options = RunOptions {
+        keep_entries: 1,
+        log: options.log.is_some(),
+    };
+    let bar = progress_bar(jobs.len());
+    let mut summary = Summary::default();
+    let mut written = Ok(());
+    in_order(
+        jobs,
+        threads(options.jobs),
+        |job| job.run(&run_options),
+        |finished| {
+            if written.is_ok() {
+                written = json.write(&finished);
+            }
+            bar.set_prefix(finished.outcome.plan.scenario.clone());
+            summary.add(finished);
+            bar.set_message(match summary.failed() {
+                0 => String::new(),
+                failed => format!("{failed} failed"),
+            });
+            bar.inc(1);
+        },
+    );
+    bar.finish_and_clear();
+    written?;
+    print(&summary.text(Paint::of_stdout()))?;
+    Ok(exit_code(summary.verdict()))
+}
+
+fn check_determinism(
+    scenarios: &[String],
+    seeds: Range<u64>,
+    jobs: Option<usize>,
+    store: Backend,
+) -> Result<u8, CliError> {
+    let built_in = SCENARIOS.iter().map(|entry| entry.name);
+    let names: Vec<&str> = match scenarios {
+        [] => built_in.collect(),
+        given => given.iter().map(String::as_str).collect(),
+    };
+    let mut runs = vec![];
+    for name in names {
+        let scenario = Arc::new(catalog::scenario(name)?);
+        runs.extend(seeds.clone().map(|seed| Job {
+            scenario: Arc::clone(&scenario),
+            seed,
+            store,
+        }));
+    }
+    // So that even the first of them comes after another run.
+    if let Some(last) = runs.last() {
+        let _ = last.run(&RunOptions {
+            keep_entries: 1,
+            log: false,
+        });
+    }
+    let bar = progress_bar(runs.len());
+    let mut different = vec![];
+    in_order(&runs, threads(jobs), compare, |compared| {
+        bar.set_prefix(compared.job.scenario.name.clone());
+        bar.inc(1);
+        if !compared.is_equal() {
+            different.push(compared);
+        }
+    });
+    bar.finish_and_clear();
+    let paint = Paint::of_stdout();
+    if different.is_empty() {
+        let text = format!("{} runs, each the same here and alone", runs.len());
+        print(&format!("{}\n", paint.good(text)))?;
+        return Ok(0);
+    }
+    for compared in &different {
+        let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
+        let alone = match &compared.alone {
+            Ok(hash) => hash.clone(),
+            Err(reason) => format!("failed: {reason}"),
+        };
+        print(&format!(
+            "{}\n  after other runs  {}\n  alone             {alone}\n",
+            paint.bad(format_args!("{head} is not deterministic")),
+            compared.here,
+        ))?;
+    }
+    Ok(NOT_DETERMINISTIC)
+}
+
+fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError> {
+    let job = Job {
+        scenario: Arc::new(catalog::scenario(scenario)?),
+        seed: seed.0,
+        store,
+    };
+    let finished = job.run(&RunOptions {
+        keep_entries: 1,
+        log: false,
+    });
+    print(&format!("{}\n", finished.outcome.trace_hash))?;
+    Ok(0)
+}
+
+fn threads(asked: Option<usize>) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    asked.unwrap_or_else(cores)
+}
+
+/// On stderr, and only on a terminal.
+fn progress_bar(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64);
+    let template = "{prefix:>24} [{bar:40}] {pos}/{len}  {per_sec}  {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn start_log(level: Option<&str>) -> Result<(), CliError> {
+    let Some(level) = level else {
+        return Ok(());
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|e| CliError::Log {
+        value: level.into(),
+        reason: e.to_string(),
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .without_time()
+        .init();
+    Ok(())
+}
+
+/// The file of `--json`, if it was asked for.
+struct JsonLines {
+    file: Option<(String, BufWriter<File>)>,
+}
+
+impl JsonLines {
+    fn create(path: Option<&Path>) -> Result<Self, CliError> {
+        let Some(path) = path else {
+            return Ok(Self { file: None });
+        };
+        let name = path.display().to_string();
+        match File::create(path) {
+            Ok(file) => Ok(Self {
+                file: Some((name, BufWriter::new(file))),
+            }),
+            Err(error) => Err(CliError::Unwritable { path: name, error }),
+        }
+    }
+
+    fn write(&mut self, finished: &Finished) -> Result<(), CliError> {
+        let Some((path, file)) = &mut self.file else {
+            return Ok(());
+        };
+        writeln!(file, "{}", json::object(finished))
+            .and_then(|()| file.flush())
+            .map_err(|error| CliError::Unwritable {
+                path: path.clone(),
+                error,
+            })
+    }
+}

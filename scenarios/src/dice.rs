@@ -1,0 +1,198 @@
+//! Labelled random streams of one seed. Every value that a scenario leaves open has a label and a stream of its own,
+//! so that one draw more in one place moves no other.
+
+use metanode_sim::plan::Span;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor},
+};
+use std::{fmt, marker::PhantomData};
+
+/// A number of a scenario file: fixed, or somewhere in `[low, high]`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw<T> {
+    pub low: T,
+    pub high: T,
+}
+
+/// No number of a scenario is larger: sums and conversions of units cannot overflow, and nobody needs more.
+const LARGEST: u64 = 1_000_000_000;
+
+/// Integers that can be drawn.
+pub trait Number: Copy + Ord + fmt::Display + Into<i128> + TryFrom<i128> {}
+impl<T: Copy + Ord + fmt::Display + Into<i128> + TryFrom<i128>> Number for T {}
+
+impl<T> From<(T, T)> for Draw<T> {
+    fn from((low, high): (T, T)) -> Self {
+        Self { low, high }
+    }
+}
+
+impl<T: Number> Draw<T> {
+    pub const fn fixed(value: T) -> Self {
+        Self {
+            low: value,
+            high: value,
+        }
+    }
+}
+
+impl<'de, T: Number> Deserialize<'de> for Draw<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DrawVisitor(PhantomData))
+    }
+}
+
+struct DrawVisitor<T>(PhantomData<T>);
+
+impl<T: Number> DrawVisitor<T> {
+    fn number<E: Error>(value: i64) -> Result<T, E> {
+        (value.unsigned_abs() <= LARGEST)
+            .then(|| T::try_from(i128::from(value)).ok())
+            .flatten()
+            .ok_or_else(|| E::custom(format_args!("{value} is out of range for this key")))
+    }
+}
+
+impl<'de, T: Number> Visitor<'de> for DrawVisitor<T> {
+    type Value = Draw<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, or a range of two: [low, high]")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        Self::number(value).map(Draw::fixed)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut ends = Vec::with_capacity(2);
+        while let Some(end) = items.next_element::<i64>()? {
+            ends.push(end);
+        }
+        let [low, high] = ends[..] else {
+            return Err(A::Error::invalid_length(ends.len(), &self));
+        };
+        if low > high {
+            return Err(A::Error::custom(format_args!(
+                "the range [{low}, {high}] is empty: expected the lower end first"
+            )));
+        }
+        Ok(Draw {
+            low: Self::number(low)?,
+            high: Self::number(high)?,
+        })
+    }
+}
+
+/// The random streams of one seed.
+pub struct Dice {
+    key: [u8; 32],
+}
+
+impl Dice {
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self {
+            key: blake3::derive_key("metasim: what a scenario leaves open", &seed.to_le_bytes()),
+        }
+    }
+
+    fn stream(&self, label: &str) -> ChaCha8Rng {
+        ChaCha8Rng::from_seed(*blake3::keyed_hash(&self.key, label.as_bytes()).as_bytes())
+    }
+
+    /// A number of the range.
+    pub fn draw<T: Number>(&self, label: &str, range: Draw<T>) -> T {
+        within(&mut self.stream(label), range)
+    }
+
+    /// A range inside the range, for what the run itself draws again and again: each seed has its own.
+    pub fn span(&self, label: &str, range: Draw<u64>) -> Span {
+        let mut stream = self.stream(label);
+        let (a, b) = (within(&mut stream, range), within(&mut stream, range));
+        Span {
+            low: a.min(b),
+            high: a.max(b),
+        }
+    }
+
+    /// `size` different numbers below `population`, ascending.
+    pub fn subset(&self, label: &str, size: Draw<u16>, population: u16) -> Vec<u16> {
+        let mut stream = self.stream(label);
+        let size = within(&mut stream, size).min(population);
+        let mut left: Vec<u16> = (0..population).collect();
+        let mut chosen: Vec<u16> = (0..size)
+            .map(|taken| {
+                let last = Draw {
+                    low: 0,
+                    high: population - taken - 1,
+                };
+                left.swap_remove(usize::from(within(&mut stream, last)))
+            })
+            .collect();
+        chosen.sort_unstable();
+        chosen
+    }
+}
+
+/// Uniform up to a bias of 2^-64 per value of the range.
+fn within<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
+    let (low, high): (i128, i128) = (range.low.into(), range.high.into());
+    let count = (high - low + 1).unsigned_abs();
+    let offset = (u128::from(stream.next_u64()) * count) >> 64;
+    T::try_from(low + offset.cast_signed()).unwrap_or(range.high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGITS: Draw<u64> = Draw { low: 0, high: 9 };
+
+    #[test]
+    fn every_number_of_a_range_comes_up_and_no_other() {
+        let mut seen = [0; 10];
+        for seed in 0..1000 {
+            seen[usize::try_from(Dice::of(seed).draw("x", DIGITS)).expect("small")] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
+    }
+
+    #[test]
+    fn negative_ranges_and_the_whole_of_u64_can_be_drawn() {
+        let skews: Vec<i64> = (0..100)
+            .map(|seed| Dice::of(seed).draw("skew", Draw { low: -5, high: 5 }))
+            .collect();
+        assert!(skews.iter().any(|skew| *skew < 0) && skews.iter().any(|skew| *skew > 0));
+        let all = Draw {
+            low: 0,
+            high: u64::MAX,
+        };
+        assert_ne!(Dice::of(1).draw("a", all), Dice::of(1).draw("b", all));
+    }
+
+    #[test]
+    fn what_one_label_draws_does_not_depend_on_other_labels() {
+        let dice = Dice::of(7);
+        let alone = dice.draw("b", DIGITS);
+        let _ = dice.draw("a", DIGITS);
+        let _ = dice.subset("c", Draw::fixed(3), 7);
+        assert_eq!(dice.draw("b", DIGITS), alone);
+    }
+
+    #[test]
+    fn a_subset_has_the_size_asked_for_and_no_repetition() {
+        for seed in 0..100 {
+            let chosen = Dice::of(seed).subset("s", Draw { low: 1, high: 3 }, 4);
+            assert!((1..=3).contains(&chosen.len()), "{chosen:?}");
+            assert!(
+                chosen.windows(2).all(|pair| pair[0] < pair[1]),
+                "{chosen:?}"
+            );
+            assert!(chosen.iter().all(|n| *n < 4), "{chosen:?}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a person reads, and what a program reads. Reports are plain functions from outcomes to text: nothing here
+//! runs, decides or prints.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`paint`] | colours, if there is a terminal that shows them |
+//! | [`plan`] | what a seed drew |
+//! | [`timeline`] | what happened, one line per event, one column per process |
+//! | [`words`] | events and faults in words |
+//! | [`verdict`] | how one run ended, what proves it, how to see it again |
+//! | [`summary`] | many runs |
+//! | [`json`] | one object per run |
+
+pub mod json;
+pub mod paint;
+pub mod plan;
+pub mod summary;
+pub mod timeline;
+pub mod verdict;
+pub mod words;

@@ -1,0 +1,117 @@
+//! What a seed drew, on a few lines.
+
+use super::{
+    paint::Paint,
+    words::{self, bytes, ms, span},
+};
+use metanode_core::types::SignatureScheme;
+use metanode_sim::plan::{Backend, Guard, Plan, Topology};
+use std::fmt::Write;
+
+/// Everything that decides the run. Ends with a line break.
+#[must_use]
+pub fn text(plan: &Plan, paint: Paint) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, text: String| {
+        let _ = writeln!(out, "  {} {text}", paint.dim(format_args!("{name:<10}")));
+    };
+    line(
+        "topology",
+        format!(
+            "{}, {} validators, {} signatures, {}",
+            match plan.topology {
+                Topology::SingleMaster => "single-master",
+                Topology::MasterPerNode => "master-per-node",
+            },
+            plan.validators,
+            match plan.signatures {
+                SignatureScheme::Ed25519 => "ed25519",
+                SignatureScheme::KeyedHash => "keyed-hash",
+            },
+            match plan.store {
+                Backend::Memory => "stores in memory",
+                Backend::Rocksdb => "stores on RocksDB",
+            },
+        ),
+    );
+    line(
+        "time",
+        format!(
+            "{} with faults, then up to {} to reach the tip",
+            ms(plan.duration_ms),
+            ms(plan.settle_ms)
+        ),
+    );
+    let network = &plan.network;
+    line(
+        "network",
+        format!(
+            "{} one way, buffers {} (unix) and {} (tcp)",
+            span(network.latency_ms, ms),
+            bytes(network.unix_buffer_bytes),
+            bytes(network.tcp_buffer_bytes)
+        ),
+    );
+    let node = &plan.node;
+    line(
+        "nodes",
+        format!(
+            "window {} blocks, recovery in batches of {}, watermark asked every {}",
+            node.window_blocks,
+            node.recovery_batch_commits,
+            ms(node.watermark_poll_ms)
+        ),
+    );
+    line(
+        "",
+        format!(
+            "rounds at least {} apart, {} per round, leader timeout {}, garbage after {} rounds",
+            ms(node.min_round_delay_ms),
+            words::count(u64::from(node.leaders_per_round), "leader"),
+            ms(node.leader_timeout_ms),
+            node.gc_depth_rounds
+        ),
+    );
+    line(
+        "",
+        format!(
+            "timeouts: RPC {}, write {}",
+            ms(node.rpc_timeout_ms),
+            ms(node.write_timeout_ms)
+        ),
+    );
+    for (number, executor) in plan.executors.iter().enumerate() {
+        line(
+            if number == 0 { "executors" } else { "" },
+            format!(
+                "{number}: {} a block, durable every {} blocks{}",
+                span(executor.execute_us, words::us),
+                span(executor.flush_every_blocks, |n| n.to_string()),
+                match executor.guard {
+                    Guard::Strict => "",
+                    Guard::SkipLow => ", skips repetitions quietly",
+                    Guard::Naive => ", executes whatever comes",
+                }
+            ),
+        );
+    }
+    let skews: Vec<_> = plan
+        .clock_skew_ms
+        .iter()
+        .map(|s| format!("{s:+}"))
+        .collect();
+    line("clocks", format!("{} ms", skews.join(", ")));
+    line(
+        "clients",
+        format!(
+            "{} transactions/s over {}",
+            plan.workload.transactions_per_second,
+            words::count(u64::from(plan.workload.accounts), "account")
+        ),
+    );
+    for (position, fault) in plan.faults.iter().enumerate() {
+        let name = if position == 0 { "faults" } else { "" };
+        line(name, words::fault(fault));
+    }
+    out
+}

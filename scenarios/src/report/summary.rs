@@ -1,0 +1,149 @@
+//! Many runs: a table with one line per scenario, and the failures with the lines that show them again.
+
+use super::{paint::Paint, verdict};
+use crate::batch::Finished;
+use metanode_sim::run::Verdict;
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
+
+/// Failures that are told in full; of the others only the line that shows them again is printed.
+const TOLD_IN_FULL: usize = 5;
+
+/// The runs of one scenario so far.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    runs: u64,
+    passed: u64,
+    simulated_ms: u64,
+    wall: Duration,
+    slowest: (Duration, u64),
+}
+
+/// Takes in runs one by one and keeps only what the report needs.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// In the order of their first run.
+    rows: Vec<(String, Row)>,
+    failures: Vec<Finished>,
+    probes: BTreeMap<String, u64>,
+}
+
+impl Summary {
+    /// Counts a run in.
+    pub fn add(&mut self, finished: Finished) {
+        let outcome = &finished.outcome;
+        let name = &outcome.plan.scenario;
+        let known = self.rows.iter().position(|(known, _)| known == name);
+        let position = known.unwrap_or_else(|| {
+            self.rows.push((name.clone(), Row::default()));
+            self.rows.len() - 1
+        });
+        let row = &mut self.rows[position].1;
+        row.runs += 1;
+        row.simulated_ms += outcome.simulated.as_ms();
+        row.wall += finished.wall;
+        if row.slowest.0 <= finished.wall {
+            row.slowest = (finished.wall, outcome.plan.seed);
+        }
+        for (probe, times) in &outcome.probes {
+            *self.probes.entry(probe.clone()).or_default() += times;
+        }
+        if outcome.verdict == Verdict::Passed {
+            row.passed += 1;
+        } else {
+            self.failures.push(finished);
+        }
+    }
+
+    /// How many runs did not pass.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// The verdict on all of them: the gravest, safety before panics before liveness.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let verdicts = || self.failures.iter().map(|f| f.outcome.verdict);
+        [
+            Verdict::SafetyViolated,
+            Verdict::Panicked,
+            Verdict::LivenessViolated,
+        ]
+        .into_iter()
+        .find(|grave| verdicts().any(|verdict| verdict == *grave))
+        .unwrap_or(Verdict::Passed)
+    }
+
+    /// The whole report.
+    #[must_use]
+    pub fn text(&self, paint: Paint) -> String {
+        let mut out = self.table(paint);
+        let never: Vec<&str> = self
+            .probes
+            .iter()
+            .filter(|(_, times)| **times == 0)
+            .map(|(probe, _)| probe.as_str())
+            .collect();
+        if !never.is_empty() {
+            let _ = writeln!(out, "\nnever reached: {}", never.join(", "));
+        }
+        for failure in self.failures.iter().take(TOLD_IN_FULL) {
+            let outcome = &failure.outcome;
+            let head = format!("{} seed {}", outcome.plan.scenario, outcome.plan.seed);
+            let verdict = verdict::name(outcome.verdict);
+            let _ = writeln!(out, "\n{}: {}", paint.bold(head), paint.bad(verdict));
+            for violation in &outcome.violations {
+                out.push_str(&verdict::violated(violation, paint));
+            }
+        }
+        if !self.failures.is_empty() {
+            let _ = writeln!(out, "\nto see them again:");
+            for failure in &self.failures {
+                let plan = &failure.outcome.plan;
+                let _ = writeln!(out, "  {}", verdict::reproduce(plan));
+            }
+        }
+        let runs: u64 = self.rows.iter().map(|(_, row)| row.runs).sum();
+        let _ = match self.failed() {
+            0 => writeln!(
+                out,
+                "\n{}",
+                paint.good(format_args!("all {runs} runs passed"))
+            ),
+            failed => writeln!(
+                out,
+                "\n{}",
+                paint.bad(format_args!("{failed} of {runs} runs failed"))
+            ),
+        };
+        out
+    }
+
+    fn table(&self, paint: Paint) -> String {
+        let width = self.rows.iter().map(|(name, _)| name.len()).max();
+        let width = width.unwrap_or(0).max("scenario".len());
+        let head = format!(
+            "{:<width$}  {:>5}  {:>6}  {:>8}  {:>7}  slowest",
+            "scenario", "runs", "passed", "sim s", "wall s"
+        );
+        let mut out = format!("{}\n", paint.dim(head));
+        for (name, row) in &self.rows {
+            let passed = format!("{:>6}", row.passed);
+            let passed = if row.passed == row.runs {
+                paint.good(passed)
+            } else {
+                paint.bad(passed)
+            };
+            let _ = writeln!(
+                out,
+                "{name:<width$}  {:>5}  {passed}  {:>8}  {:>7.1}  {:.2} s (seed {})",
+                row.runs,
+                row.simulated_ms / 1000,
+                row.wall.as_secs_f64(),
+                row.slowest.0.as_secs_f64(),
+                row.slowest.1
+            );
+        }
+        out
+    }
+}

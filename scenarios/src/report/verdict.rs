@@ -1,0 +1,101 @@
+//! How one run ended: the verdict, what proves it, and the line that shows it again.
+
+use super::{paint::Paint, words};
+use crate::determinism::store_name;
+use metanode_sim::{
+    oracles::Violation,
+    plan::{Backend, Plan},
+    run::{Outcome, Verdict},
+};
+use std::fmt::Write;
+
+/// In the words of reports and of JSON.
+#[must_use]
+pub const fn name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::SafetyViolated => "safety violated",
+        Verdict::LivenessViolated => "liveness violated",
+        Verdict::Panicked => "a process panicked",
+    }
+}
+
+/// The line that runs this again.
+#[must_use]
+pub fn reproduce(plan: &Plan) -> String {
+    let store = match plan.store {
+        Backend::Memory => String::new(),
+        other => format!(" --store {}", store_name(other)),
+    };
+    format!("metasim run {} --seed {}{store}", plan.scenario, plan.seed)
+}
+
+/// The last lines of a run's report.
+#[must_use]
+pub fn text(outcome: &Outcome, paint: Paint) -> String {
+    let mut out = String::new();
+    for violation in &outcome.violations {
+        out.push_str(&violated(violation, paint));
+        out.push('\n');
+    }
+    let verdict = name(outcome.verdict);
+    let verdict = match outcome.verdict {
+        Verdict::Passed => paint.good(verdict),
+        _ => paint.bad(verdict),
+    };
+    let _ = writeln!(
+        out,
+        "{verdict}: {} events in {} of simulated time",
+        outcome.events,
+        words::ms(outcome.simulated.as_ms())
+    );
+    for (number, node) in outcome.nodes.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "  node-{number}      commit {}, GEI {}, window at most {}, proposals paused {}, {}",
+            node.last_commit,
+            node.last_gei,
+            node.window_max,
+            words::ms(node.proposals_paused_ms),
+            words::count(u64::from(node.starts), "start")
+        );
+    }
+    for (number, executor) in outcome.executors.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "  executor-{number}  block {}, root {}, {}, {}",
+            executor.last_block_number,
+            hex(&executor.state_root[..8]),
+            words::count(executor.duplicates, "duplicate"),
+            words::count(u64::from(executor.restarts), "restart")
+        );
+    }
+    let _ = writeln!(out, "trace  {}", outcome.trace_hash);
+    let _ = writeln!(out, "again  {}", paint.bold(reproduce(&outcome.plan)));
+    out
+}
+
+/// A broken invariant with the entries that prove it.
+#[must_use]
+pub fn violated(violation: &Violation, paint: Paint) -> String {
+    let mut out = format!(
+        "{} broken at {} by {}: {}\n",
+        paint.bad(violation.invariant),
+        violation.at.to_string().trim(),
+        violation.process,
+        violation.message
+    );
+    for entry in &violation.evidence {
+        let _ = writeln!(out, "  {}", words::entry(entry));
+    }
+    out
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

@@ -1,0 +1,159 @@
+//! Faults, moments and amounts in words.
+
+use metanode_sim::{
+    plan::{Action, PlannedFault, Span, When},
+    trace::{Entry, ProcessId, What},
+};
+use std::fmt::Display;
+
+/// `340 ms`, `2.5 s`.
+#[must_use]
+pub fn ms(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        _ => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+    }
+}
+
+/// `340 µs`, `2.5 ms`.
+#[must_use]
+pub fn us(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        _ => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+    }
+}
+
+/// `900 B`, `3.4 KiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        _ => format!("{}.{} KiB", bytes / 1_024, bytes % 1_024 * 10 / 1_024),
+    }
+}
+
+/// `1 leader`, `2 leaders`.
+#[must_use]
+pub fn count(count: u64, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        _ => format!("{count} {thing}s"),
+    }
+}
+
+/// `5 ms to 31 ms`, or one number where both ends are equal.
+#[must_use]
+pub fn span(span: Span, unit: impl Fn(u64) -> String) -> String {
+    if span.low == span.high {
+        unit(span.low)
+    } else {
+        format!("{} to {}", unit(span.low), unit(span.high))
+    }
+}
+
+fn list<T: Display>(items: &[T]) -> String {
+    let items: Vec<_> = items.iter().map(T::to_string).collect();
+    items.join(", ")
+}
+
+fn numbered(kind: &str, numbers: &[u16]) -> String {
+    let names: Vec<_> = numbers.iter().map(|n| format!("{kind}-{n}")).collect();
+    names.join(", ")
+}
+
+/// `once node-0 stored commit 10: kill node-0, back after 800 ms`.
+#[must_use]
+pub fn fault(fault: &PlannedFault) -> String {
+    if let Action::StartLate { processes, for_ms } = &fault.action {
+        return format!("{} after the others: {}", ms(*for_ms), list(processes));
+    }
+    format!("{}: {}", when(&fault.when), action(&fault.action))
+}
+
+fn when(when: &When) -> String {
+    let mut conditions = vec![];
+    if let Some(stored) = &when.stored {
+        conditions.push(format!(
+            "node-{} stored commit {}",
+            stored.node, stored.commit
+        ));
+    }
+    if let Some(durable) = &when.durable {
+        conditions.push(format!(
+            "executor-{} is durable at {}",
+            durable.executor, durable.gei
+        ));
+    }
+    if let Some(reached) = &when.reached {
+        conditions.push(format!(
+            "{} reached {} ({}×)",
+            reached.process, reached.point, reached.times
+        ));
+    }
+    if conditions.is_empty() {
+        return format!("at {}", ms(when.at_ms));
+    }
+    let after = match when.at_ms {
+        0 => String::new(),
+        at_ms => format!(", not before {}", ms(at_ms)),
+    };
+    format!("once {}{after}", conditions.join(" and "))
+}
+
+fn action(action: &Action) -> String {
+    let back = |down_ms: &Option<u64>| match down_ms {
+        Some(down_ms) => format!("back after {}", ms(*down_ms)),
+        None => "back when faults end".into(),
+    };
+    let lasting = |for_ms: &Option<u64>| match for_ms {
+        Some(for_ms) => format!("for {}", ms(*for_ms)),
+        None => "until faults end".into(),
+    };
+    match action {
+        Action::Kill { processes, down_ms } => {
+            format!("kill {}, {}", list(processes), back(down_ms))
+        }
+        Action::PowerLoss { hosts, down_ms } => {
+            format!(
+                "cut the power of {}, {}",
+                numbered("host", hosts),
+                back(down_ms)
+            )
+        }
+        Action::Pause { processes, for_ms } => {
+            format!("pause {} {}", list(processes), lasting(for_ms))
+        }
+        Action::StartLate { processes, for_ms } => {
+            format!("start {} {} late", list(processes), ms(*for_ms))
+        }
+        Action::Stall { executors, for_ms } => {
+            format!(
+                "stall {} {}",
+                numbered("executor", executors),
+                lasting(for_ms)
+            )
+        }
+        Action::Partition { hosts, for_ms } => {
+            format!("cut off {} {}", numbered("host", hosts), lasting(for_ms))
+        }
+    }
+}
+
+/// One entry of the trace on one line, complete.
+#[must_use]
+pub fn entry(entry: &Entry) -> String {
+    let what = match &entry.what {
+        What::Did(event) => match event {
+            metanode_core::env::Event::Node(event) => format!("{event:?}"),
+            metanode_core::env::Event::Executor(event) => format!("{event:?}"),
+            metanode_core::env::Event::Crashed(point) => format!("crashed at {point}"),
+        },
+        What::Befell(event) => format!("{event:?}"),
+    };
+    format!("{}  {:<10}  {what}", entry.at, name(entry.process))
+}
+
+fn name(process: ProcessId) -> String {
+    process.to_string()
+}

@@ -1,0 +1,386 @@
+//! `[[fault]]` of a scenario file: when, what, whom; its checks, and the planned faults that a seed makes of it.
+
+use super::target::{Cast, Kind, Target, Which};
+use crate::{
+    dice::{Dice, Draw},
+    source::{InputError, Source},
+};
+use metanode_core::{
+    env::CrashPoint,
+    types::{CommitIndex, GlobalExecIndex},
+};
+use metanode_sim::{
+    plan::{Action, DurableAt, PlannedFault, Reached, StoredAt, When},
+    trace::ProcessId,
+};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+/// One `[[fault]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    #[serde(default)]
+    pub when: Moment,
+    #[serde(rename = "do")]
+    pub deed: Deed,
+    pub targets: Vec<Target>,
+    /// How long a killed process or a dark host stays down; until the world heals if it is left out.
+    pub down_ms: Option<Draw<u64>>,
+    /// How long the others last; until the world heals if it is left out.
+    pub for_ms: Option<Draw<u64>>,
+    /// The same again: crash loops.
+    pub repeat: Option<Repeat>,
+}
+
+/// `do`, see [`Action`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    Kill,
+    PowerLoss,
+    Pause,
+    StartLate,
+    Stall,
+    Partition,
+}
+
+/// `when`, see [`When`].
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Moment {
+    pub at_ms: Option<Draw<u64>>,
+    pub stored: Option<StoredMoment>,
+    pub durable: Option<DurableMoment>,
+    pub reached: Option<ReachedMoment>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredMoment {
+    pub node: Target,
+    pub commit: Draw<u32>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DurableMoment {
+    pub executor: Target,
+    pub gei: Draw<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReachedMoment {
+    pub process: Target,
+    /// The name of a crash point, or `any`: one of the process, drawn.
+    pub point: String,
+    /// For the how-manieth time, from 1.
+    pub times: Draw<u32>,
+}
+
+/// The fault happens `times` times. Repetitions of a fault with a time follow `every_ms` after each other; those of
+/// a fault at a crash point count on from the one before.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    pub times: Draw<u32>,
+    #[serde(default = "no_pause")]
+    pub every_ms: Draw<u64>,
+}
+
+const fn no_pause() -> Draw<u64> {
+    Draw::fixed(0)
+}
+
+impl Deed {
+    /// The kinds of target that it may have.
+    const fn strikes(self) -> &'static [Kind] {
+        match self {
+            Self::Kill | Self::Pause | Self::StartLate => &[Kind::Node, Kind::Executor, Kind::Host],
+            Self::PowerLoss | Self::Partition => &[Kind::Host],
+            Self::Stall => &[Kind::Executor],
+        }
+    }
+
+    const fn takes_down_ms(self) -> bool {
+        matches!(self, Self::Kill | Self::PowerLoss)
+    }
+}
+
+/// Crash points of nodes begin with `node.`, those of executors with `executor.`.
+fn points_of(kind: Kind) -> Vec<CrashPoint> {
+    let prefix = format!("{kind}.");
+    let points = CrashPoint::ALL.iter().copied();
+    points.filter(|p| p.name().starts_with(&prefix)).collect()
+}
+
+impl ReachedMoment {
+    /// The points that may be meant: one if it is named, all of the process if it is `any`.
+    fn points(&self) -> Vec<CrashPoint> {
+        let mut points = points_of(self.process.kind);
+        if self.point != "any" {
+            points.retain(|point| point.name() == self.point);
+        }
+        points
+    }
+}
+
+impl Fault {
+    /// # Errors
+    /// If the parts do not fit each other, or a target is not in every run with at least this cast.
+    pub fn check(&self, source: &Source<'_>, path: &str, cast: Cast) -> Result<(), InputError> {
+        let wrong =
+            |key: &str, message: String| Err(source.error(&format!("{path}.{key}"), message));
+        if self.targets.is_empty() {
+            return wrong(
+                "targets",
+                "names nobody: expected one target or more".into(),
+            );
+        }
+        for (position, target) in self.targets.iter().enumerate() {
+            let key = format!("targets.{position}");
+            if !self.deed.strikes().contains(&target.kind) {
+                let kinds: Vec<_> = self.deed.strikes().iter().map(Kind::to_string).collect();
+                let expected = kinds.join(" or ");
+                return wrong(
+                    &key,
+                    format!("`{target}` cannot suffer this: expected {expected}"),
+                );
+            }
+            if let Err(message) = target.check(cast) {
+                return wrong(&key, message);
+            }
+            if self.deed == Deed::Partition && target.which == Which::All {
+                return wrong(
+                    &key,
+                    "cuts off everybody: expected some hosts, not all".into(),
+                );
+            }
+        }
+        if self.deed.takes_down_ms() && self.for_ms.is_some() {
+            return wrong("for_ms", "is not for this fault: expected `down_ms`".into());
+        }
+        if !self.deed.takes_down_ms() && self.down_ms.is_some() {
+            return wrong("down_ms", "is not for this fault: expected `for_ms`".into());
+        }
+        if self.deed == Deed::StartLate {
+            if self.for_ms.is_none() {
+                return wrong("for_ms", "is missing: start-late needs a time".into());
+            }
+            if !self.when.is_empty() || self.repeat.is_some() {
+                return wrong(
+                    "when",
+                    "is not for start-late, which is about the start".into(),
+                );
+            }
+        }
+        self.check_when(source, &format!("{path}.when"), cast)?;
+        let Some(repeat) = &self.repeat else {
+            return Ok(());
+        };
+        if self.when.stored.is_some() || self.when.durable.is_some() {
+            return wrong(
+                "repeat",
+                "needs a time or a crash point in `when`: others hold only once".into(),
+            );
+        }
+        if self.when.reached.is_none() && repeat.every_ms.low == 0 {
+            return wrong(
+                "repeat.every_ms",
+                "must be at least 1 where only time tells repetitions apart".into(),
+            );
+        }
+        if repeat.times.low == 0 || repeat.times.high > 1_000 {
+            return wrong("repeat.times", "must be from 1 to 1000".into());
+        }
+        Ok(())
+    }
+
+    fn check_when(&self, source: &Source<'_>, path: &str, cast: Cast) -> Result<(), InputError> {
+        let Moment {
+            stored,
+            durable,
+            reached,
+            at_ms: _,
+        } = &self.when;
+        let one = |key: &str, target: Target, kinds: &[Kind]| {
+            let message = if !kinds.contains(&target.kind) || !target.is_single() {
+                let kinds: Vec<_> = kinds.iter().map(|k| format!("{k}-N or any-{k}")).collect();
+                Err(format!(
+                    "`{target}` does not fit here: expected {}",
+                    kinds.join(" or ")
+                ))
+            } else {
+                target.check(cast)
+            };
+            message.map_err(|message| source.error(&format!("{path}.{key}"), message))
+        };
+        if let Some(StoredMoment { node, .. }) = stored {
+            one("stored.node", *node, &[Kind::Node])?;
+        }
+        if let Some(DurableMoment { executor, .. }) = durable {
+            one("durable.executor", *executor, &[Kind::Executor])?;
+        }
+        if let Some(reached) = reached {
+            one(
+                "reached.process",
+                reached.process,
+                &[Kind::Node, Kind::Executor],
+            )?;
+            if reached.points().is_empty() {
+                let known: Vec<_> = points_of(reached.process.kind)
+                    .iter()
+                    .map(|p| p.name())
+                    .collect();
+                let message = format!(
+                    "`{}` is no crash point of {}: expected any or one of {}",
+                    reached.point,
+                    reached.process,
+                    known.join(", ")
+                );
+                return Err(source.error(&format!("{path}.reached.point"), message));
+            }
+            if reached.times.low == 0 {
+                return Err(source.error(&format!("{path}.reached.times"), "counts from 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a seed makes of it; `label` names its streams.
+    #[must_use]
+    pub fn plan(&self, dice: &Dice, label: &str, cast: Cast) -> Vec<PlannedFault> {
+        let any = self.any(dice, label, cast);
+        let repetitions = self.repeat.as_ref().map_or(1, |repeat| {
+            dice.draw(&format!("{label}.repeat.times"), repeat.times)
+        });
+        let (mut later_ms, mut times_before) = (0, 0);
+        (0..repetitions)
+            .map(|repetition| {
+                let label = format!("{label}.{repetition}");
+                if let (1.., Some(repeat)) = (repetition, &self.repeat) {
+                    later_ms += dice.draw(&format!("{label}.every_ms"), repeat.every_ms);
+                }
+                let mut when = self.when.plan(dice, &label, any);
+                when.at_ms += later_ms;
+                if let Some(reached) = &mut when.reached {
+                    reached.times = reached.times.saturating_add(times_before);
+                    times_before = reached.times;
+                }
+                let action = self.action(dice, &label, cast, any);
+                PlannedFault { when, action }
+            })
+            .collect()
+    }
+
+    /// Whom `any-…` means in this fault: an executor's validator where executors are spoken of.
+    fn any(&self, dice: &Dice, label: &str, cast: Cast) -> u16 {
+        let Moment {
+            durable, reached, ..
+        } = &self.when;
+        let spoken_of = self.targets.iter().copied();
+        let spoken_of = spoken_of.chain(durable.iter().map(|d| d.executor));
+        let mut spoken_of = spoken_of.chain(reached.iter().map(|r| r.process));
+        let executors = spoken_of.any(|t| t.kind == Kind::Executor && t.which == Which::Any);
+        let count = if executors {
+            cast.executors
+        } else {
+            cast.validators
+        };
+        let range = Draw {
+            low: 0,
+            high: count - 1,
+        };
+        dice.draw(&format!("{label}.any"), range)
+    }
+
+    fn action(&self, dice: &Dice, label: &str, cast: Cast, any: u16) -> Action {
+        let mut numbers = BTreeSet::new();
+        let mut processes = BTreeSet::new();
+        for (position, target) in self.targets.iter().enumerate() {
+            let label = format!("{label}.targets.{position}");
+            for number in cast.numbers(*target, any, dice, &label) {
+                numbers.insert(number);
+                if target.kind != Kind::Executor {
+                    processes.insert(ProcessId::Node(number));
+                }
+                if target.kind != Kind::Node && number < cast.executors {
+                    processes.insert(ProcessId::Executor(number));
+                }
+            }
+        }
+        let numbers = numbers.into_iter().collect();
+        let processes = processes.into_iter().collect();
+        let drawn = |key: &str, range: Option<Draw<u64>>| {
+            range.map(|range| dice.draw(&format!("{label}.{key}"), range))
+        };
+        let down_ms = drawn("down_ms", self.down_ms);
+        let for_ms = drawn("for_ms", self.for_ms);
+        match self.deed {
+            Deed::Kill => Action::Kill { processes, down_ms },
+            Deed::PowerLoss => Action::PowerLoss {
+                hosts: numbers,
+                down_ms,
+            },
+            Deed::Pause => Action::Pause { processes, for_ms },
+            Deed::StartLate => Action::StartLate {
+                processes,
+                for_ms: for_ms.unwrap_or_default(),
+            },
+            Deed::Stall => Action::Stall {
+                executors: numbers,
+                for_ms,
+            },
+            Deed::Partition => Action::Partition {
+                hosts: numbers,
+                for_ms,
+            },
+        }
+    }
+}
+
+impl Moment {
+    const fn is_empty(&self) -> bool {
+        self.at_ms.is_none()
+            && self.stored.is_none()
+            && self.durable.is_none()
+            && self.reached.is_none()
+    }
+
+    fn plan(&self, dice: &Dice, label: &str, any: u16) -> When {
+        let label = |key: &str| format!("{label}.when.{key}");
+        let who = |target: Target| match target.which {
+            Which::Number(number) => number,
+            _ => any,
+        };
+        When {
+            at_ms: self
+                .at_ms
+                .map_or(0, |range| dice.draw(&label("at_ms"), range)),
+            stored: self.stored.as_ref().map(|stored| StoredAt {
+                node: who(stored.node),
+                commit: CommitIndex(dice.draw(&label("stored.commit"), stored.commit)),
+            }),
+            durable: self.durable.as_ref().map(|durable| DurableAt {
+                executor: who(durable.executor),
+                gei: GlobalExecIndex(dice.draw(&label("durable.gei"), durable.gei)),
+            }),
+            reached: self.reached.as_ref().and_then(|reached| {
+                let number = who(reached.process);
+                let process = match reached.process.kind {
+                    Kind::Executor => ProcessId::Executor(number),
+                    Kind::Node | Kind::Host => ProcessId::Node(number),
+                };
+                let points = reached.points();
+                let last = u32::try_from(points.len()).ok()?.checked_sub(1)?;
+                let chosen = dice.draw(&label("reached.point"), Draw { low: 0, high: last });
+                Some(Reached {
+                    process,
+                    point: points[chosen as usize],
+                    times: dice.draw(&label("reached.times"), reached.times),
+                })
+            }),
+        }
+    }
+}

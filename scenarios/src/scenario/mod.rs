@@ -1,0 +1,162 @@
+//! Scenario files, and the plan that a seed draws from one.
+//!
+//! Everything has a default, so that a file says only what its story is about. The defaults are tiny on purpose:
+//! windows, batches and buffers so small that a run of seconds reaches their edges many times.
+
+mod fault;
+mod sections;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
+pub use sections::{Delivery, Executor, Network, Node, OddExecutor, Topology, Workload};
+pub use target::{Cast, Kind, Target, Which};
+
+use crate::{
+    dice::{Dice, Draw},
+    source::{InputError, Source},
+};
+use metanode_core::types::SignatureScheme;
+use metanode_sim::plan::{self, Backend, Plan};
+use serde::Deserialize;
+
+/// A scenario as its file says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// What happens and what must hold, for people.
+    pub story: String,
+    /// Faults happen in this time.
+    pub duration_ms: Draw<u64>,
+    /// Once faults are over, every live executor reaches the tip within this time.
+    pub settle_ms: Draw<u64>,
+    pub signatures: SignatureScheme,
+    /// Offset of each host's wall clock.
+    pub clock_skew_ms: Draw<i64>,
+    pub topology: Topology,
+    pub network: Network,
+    pub node: Node,
+    pub executor: Executor,
+    pub workload: Workload,
+    #[serde(rename = "fault")]
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            story: String::new(),
+            duration_ms: (10_000, 20_000).into(),
+            settle_ms: Draw::fixed(20_000),
+            signatures: SignatureScheme::KeyedHash,
+            clock_skew_ms: (-500, 500).into(),
+            topology: Topology::default(),
+            network: Network::default(),
+            node: Node::default(),
+            executor: Executor::default(),
+            workload: Workload::default(),
+            faults: vec![],
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads and checks a scenario. `file` is its name in errors.
+    ///
+    /// # Errors
+    /// File, line and key of the first thing that is wrong, with what was expected there.
+    pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
+        let source = Source::new(file, text)?;
+        let scenario: Self = source.read()?;
+        scenario.check(&source)?;
+        Ok(scenario)
+    }
+
+    fn check(&self, source: &Source<'_>) -> Result<(), InputError> {
+        if self.story.trim().is_empty() {
+            return Err(source.error(
+                "story",
+                "is missing: expected what happens and what must hold",
+            ));
+        }
+        for (key, low, least) in self.least_values() {
+            if low < least {
+                let message = format!("{low} is too low: expected at least {least}");
+                return Err(source.error(key, message));
+            }
+        }
+        if self.topology.validators.high > 100 {
+            return Err(source.error("topology.validators", "is too high: expected at most 100"));
+        }
+        let cast = self.topology.smallest_cast();
+        if let Some(odd) = &self.executor.odd {
+            if odd.which.kind != Kind::Executor || !odd.which.is_single() {
+                let message = format!(
+                    "`{}` is not one executor: expected executor-N or any-executor",
+                    odd.which
+                );
+                return Err(source.error("executor.odd.which", message));
+            }
+            if let Err(message) = odd.which.check(cast) {
+                return Err(source.error("executor.odd.which", message));
+            }
+        }
+        for (position, fault) in self.faults.iter().enumerate() {
+            fault.check(source, &format!("fault.{position}"), cast)?;
+        }
+        Ok(())
+    }
+
+    /// Key, lowest value that may be drawn, lowest value that makes sense.
+    fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
+        let mut values = vec![
+            ("duration_ms", self.duration_ms.low, 1),
+            ("settle_ms", self.settle_ms.low, 1),
+        ];
+        values.extend(self.topology.least_values());
+        values.extend(self.network.least_values());
+        values.extend(self.node.least_values());
+        values.extend(self.executor.least_values());
+        values.extend(self.workload.least_values());
+        values
+    }
+
+    /// The run that a seed makes of this scenario.
+    #[must_use]
+    pub fn draw(&self, name: &str, seed: u64, store: Backend) -> Plan {
+        let dice = Dice::of(seed);
+        let validators = dice.draw("topology.validators", self.topology.validators);
+        let topology = self.topology.delivery.of_seed(seed);
+        let cast = Cast {
+            validators,
+            executors: match topology {
+                plan::Topology::SingleMaster => 1,
+                plan::Topology::MasterPerNode => validators,
+            },
+        };
+        Plan {
+            scenario: name.into(),
+            seed,
+            topology,
+            validators,
+            store,
+            signatures: self.signatures,
+            duration_ms: dice.draw("duration_ms", self.duration_ms),
+            settle_ms: dice.draw("settle_ms", self.settle_ms),
+            network: self.network.draw(&dice),
+            node: self.node.draw(&dice),
+            executors: self.executor.draw(&dice, cast),
+            clock_skew_ms: (0..validators)
+                .map(|host| dice.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms))
+                .collect(),
+            workload: self.workload.draw(&dice),
+            faults: self
+                .faults
+                .iter()
+                .enumerate()
+                .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
+                .collect(),
+        }
+    }
+}

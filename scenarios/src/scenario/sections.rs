@@ -1,0 +1,278 @@
+//! The sections of a scenario file but its faults: what they may say, their defaults, and what a seed makes of them.
+
+use super::target::{Cast, Target, Which};
+use crate::dice::{Dice, Draw};
+use metanode_sim::plan::{self, ExecutorPlan, Guard, NetworkPlan, NodePlan, WorkloadPlan};
+use serde::Deserialize;
+
+/// `[topology]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Topology {
+    pub delivery: Delivery,
+    pub validators: Draw<u16>,
+}
+
+/// Who delivers; `either` alternates from seed to seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    SingleMaster,
+    MasterPerNode,
+    Either,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            delivery: Delivery::Either,
+            validators: Draw::fixed(4),
+        }
+    }
+}
+
+impl Delivery {
+    pub(super) const fn of_seed(self, seed: u64) -> plan::Topology {
+        match (self, seed % 2) {
+            (Self::SingleMaster, _) | (Self::Either, 1) => plan::Topology::SingleMaster,
+            (Self::MasterPerNode | Self::Either, _) => plan::Topology::MasterPerNode,
+        }
+    }
+}
+
+impl Topology {
+    /// Those who are there whatever the seed.
+    pub(super) const fn smallest_cast(&self) -> Cast {
+        let validators = self.validators.low;
+        Cast {
+            validators,
+            executors: match self.delivery {
+                Delivery::MasterPerNode => validators,
+                Delivery::SingleMaster | Delivery::Either => 1,
+            },
+        }
+    }
+
+    /// Fewer than four validators tolerate no fault at all.
+    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 1] {
+        [("topology.validators", self.validators.low.into(), 4)]
+    }
+}
+
+/// `[network]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// One-way; each seed has a range of its own in here, from which each chunk draws.
+    pub latency_ms: Draw<u64>,
+    pub unix_buffer_bytes: Draw<u64>,
+    pub tcp_buffer_bytes: Draw<u64>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            latency_ms: (5, 40).into(),
+            unix_buffer_bytes: (1_024, 32_768).into(),
+            tcp_buffer_bytes: (8_192, 131_072).into(),
+        }
+    }
+}
+
+impl Network {
+    pub(super) fn draw(&self, dice: &Dice) -> NetworkPlan {
+        NetworkPlan {
+            latency_ms: dice.span("network.latency_ms", self.latency_ms),
+            unix_buffer_bytes: dice.draw("network.unix_buffer_bytes", self.unix_buffer_bytes),
+            tcp_buffer_bytes: dice.draw("network.tcp_buffer_bytes", self.tcp_buffer_bytes),
+        }
+    }
+
+    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 2] {
+        [
+            ("network.unix_buffer_bytes", self.unix_buffer_bytes.low, 1),
+            ("network.tcp_buffer_bytes", self.tcp_buffer_bytes.low, 1),
+        ]
+    }
+}
+
+/// `[node]`: the limits of every node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    pub window_blocks: Draw<u32>,
+    pub recovery_batch_commits: Draw<u32>,
+    pub min_round_delay_ms: Draw<u64>,
+    pub leader_timeout_ms: Draw<u64>,
+    pub leaders_per_round: Draw<u32>,
+    pub gc_depth_rounds: Draw<u32>,
+    pub watermark_poll_ms: Draw<u64>,
+    pub rpc_timeout_ms: Draw<u64>,
+    pub write_timeout_ms: Draw<u64>,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            window_blocks: (8, 64).into(),
+            recovery_batch_commits: (1, 8).into(),
+            min_round_delay_ms: (20, 60).into(),
+            leader_timeout_ms: (200, 500).into(),
+            leaders_per_round: (1, 2).into(),
+            gc_depth_rounds: (20, 60).into(),
+            watermark_poll_ms: (20, 200).into(),
+            rpc_timeout_ms: (500, 3_000).into(),
+            write_timeout_ms: (500, 3_000).into(),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn draw(&self, dice: &Dice) -> NodePlan {
+        NodePlan {
+            window_blocks: dice.draw("node.window_blocks", self.window_blocks),
+            recovery_batch_commits: dice
+                .draw("node.recovery_batch_commits", self.recovery_batch_commits),
+            min_round_delay_ms: dice.draw("node.min_round_delay_ms", self.min_round_delay_ms),
+            leader_timeout_ms: dice.draw("node.leader_timeout_ms", self.leader_timeout_ms),
+            leaders_per_round: dice.draw("node.leaders_per_round", self.leaders_per_round),
+            gc_depth_rounds: dice.draw("node.gc_depth_rounds", self.gc_depth_rounds),
+            watermark_poll_ms: dice.draw("node.watermark_poll_ms", self.watermark_poll_ms),
+            rpc_timeout_ms: dice.draw("node.rpc_timeout_ms", self.rpc_timeout_ms),
+            write_timeout_ms: dice.draw("node.write_timeout_ms", self.write_timeout_ms),
+        }
+    }
+
+    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 9] {
+        [
+            ("node.window_blocks", self.window_blocks.low.into(), 1),
+            (
+                "node.recovery_batch_commits",
+                self.recovery_batch_commits.low.into(),
+                1,
+            ),
+            ("node.min_round_delay_ms", self.min_round_delay_ms.low, 1),
+            ("node.leader_timeout_ms", self.leader_timeout_ms.low, 1),
+            (
+                "node.leaders_per_round",
+                self.leaders_per_round.low.into(),
+                1,
+            ),
+            ("node.gc_depth_rounds", self.gc_depth_rounds.low.into(), 1),
+            ("node.watermark_poll_ms", self.watermark_poll_ms.low, 1),
+            ("node.rpc_timeout_ms", self.rpc_timeout_ms.low, 1),
+            ("node.write_timeout_ms", self.write_timeout_ms.low, 1),
+        ]
+    }
+}
+
+/// `[executor]`: all executors, each drawn for itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Executor {
+    pub guard: Guard,
+    /// Each executor has a range of its own in here, from which each block draws.
+    pub execute_us: Draw<u64>,
+    /// Blocks between two durable watermarks; a range of its own in here, too.
+    pub flush_every_blocks: Draw<u64>,
+    /// `[executor.odd]`: one that differs.
+    pub odd: Option<OddExecutor>,
+}
+
+/// What differs in one executor; the rest is as in `[executor]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OddExecutor {
+    pub which: Target,
+    pub guard: Option<Guard>,
+    pub execute_us: Option<Draw<u64>>,
+    pub flush_every_blocks: Option<Draw<u64>>,
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self {
+            guard: Guard::Strict,
+            execute_us: (100, 5_000).into(),
+            flush_every_blocks: (1, 6).into(),
+            odd: None,
+        }
+    }
+}
+
+impl Executor {
+    pub(super) fn draw(&self, dice: &Dice, cast: Cast) -> Vec<ExecutorPlan> {
+        let odd = self.odd.as_ref().map(|odd| match odd.which.which {
+            Which::Number(number) => (number, odd),
+            _ => {
+                let all = Draw {
+                    low: 0,
+                    high: cast.executors - 1,
+                };
+                (dice.draw("executor.odd.which", all), odd)
+            }
+        });
+        let plan = |number| {
+            let odd = odd
+                .filter(|(which, _)| *which == number)
+                .map(|(_, odd)| odd);
+            let execute_us = odd.and_then(|o| o.execute_us).unwrap_or(self.execute_us);
+            let flush = odd
+                .and_then(|o| o.flush_every_blocks)
+                .unwrap_or(self.flush_every_blocks);
+            ExecutorPlan {
+                guard: odd.and_then(|o| o.guard).unwrap_or(self.guard),
+                execute_us: dice.span(&format!("executor.{number}.execute_us"), execute_us),
+                flush_every_blocks: dice
+                    .span(&format!("executor.{number}.flush_every_blocks"), flush),
+            }
+        };
+        (0..cast.executors).map(plan).collect()
+    }
+
+    pub(super) fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
+        let mut values = vec![(
+            "executor.flush_every_blocks",
+            self.flush_every_blocks.low,
+            1,
+        )];
+        if let Some(flush) = self.odd.as_ref().and_then(|odd| odd.flush_every_blocks) {
+            values.push(("executor.odd.flush_every_blocks", flush.low, 1));
+        }
+        values
+    }
+}
+
+/// `[workload]`: what clients send.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Workload {
+    /// Over all nodes; 0 leaves every commit empty.
+    pub transactions_per_second: Draw<u64>,
+    pub accounts: Draw<u32>,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            transactions_per_second: (20, 200).into(),
+            accounts: (4, 32).into(),
+        }
+    }
+}
+
+impl Workload {
+    pub(super) fn draw(&self, dice: &Dice) -> WorkloadPlan {
+        WorkloadPlan {
+            transactions_per_second: dice.draw(
+                "workload.transactions_per_second",
+                self.transactions_per_second,
+            ),
+            accounts: dice.draw("workload.accounts", self.accounts),
+        }
+    }
+
+    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 1] {
+        [("workload.accounts", self.accounts.low.into(), 1)]
+    }
+}

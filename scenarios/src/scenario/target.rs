@@ -1,0 +1,214 @@
+//! Whom a fault strikes: names in a scenario file, and the processes and hosts that a seed makes of them.
+
+use crate::dice::{Dice, Draw};
+use serde::Deserialize;
+use std::{fmt, str::FromStr};
+
+/// Who exists in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cast {
+    pub validators: u16,
+    /// 1 in `single-master`, else one per validator.
+    pub executors: u16,
+}
+
+/// One entry of a fault's `targets`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Target {
+    pub kind: Kind,
+    pub which: Which,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Node,
+    Executor,
+    /// A validator's machine: its node and, if it has one, its executor.
+    Host,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Number(u16),
+    /// One, drawn once per fault: all `any-…` of one fault mean the same validator.
+    Any,
+    All,
+    /// Between one and as many as may fail without harm (f of 3f+1).
+    Minority,
+    /// Half of them, rounded down: neither side has a quorum.
+    Half,
+}
+
+const EXPECTED: &str = "expected node-N, executor-N or host-N, or any-node, all-nodes, minority-of-nodes, \
+     half-of-nodes and the like for executors and hosts";
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kind = |name: &str| match name {
+            "node" => Some(Kind::Node),
+            "executor" => Some(Kind::Executor),
+            "host" => Some(Kind::Host),
+            _ => None,
+        };
+        let kinds = |name: &str| name.strip_suffix('s').and_then(kind);
+        let (kind, which) = if let Some(name) = text.strip_prefix("any-") {
+            (kind(name), Which::Any)
+        } else if let Some(name) = text.strip_prefix("all-") {
+            (kinds(name), Which::All)
+        } else if let Some(name) = text.strip_prefix("minority-of-") {
+            (kinds(name), Which::Minority)
+        } else if let Some(name) = text.strip_prefix("half-of-") {
+            (kinds(name), Which::Half)
+        } else {
+            let numbered = text
+                .split_once('-')
+                .and_then(|(name, number)| Some((kind(name)?, number.parse().ok()?)));
+            match numbered {
+                Some((kind, number)) => (Some(kind), Which::Number(number)),
+                None => (None, Which::Any),
+            }
+        };
+        kind.map(|kind| Self { kind, which })
+            .ok_or_else(|| format!("`{text}` is not a target: {EXPECTED}"))
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind;
+        match self.which {
+            Which::Number(number) => write!(f, "{kind}-{number}"),
+            Which::Any => write!(f, "any-{kind}"),
+            Which::All => write!(f, "all-{kind}s"),
+            Which::Minority => write!(f, "minority-of-{kind}s"),
+            Which::Half => write!(f, "half-of-{kind}s"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Node => "node",
+            Self::Executor => "executor",
+            Self::Host => "host",
+        })
+    }
+}
+
+impl Target {
+    /// Says what is wrong if this target is not in every run with at least this cast.
+    ///
+    /// # Errors
+    /// Who exists.
+    pub fn check(&self, cast: Cast) -> Result<(), String> {
+        match self.which {
+            Which::Number(number) if number >= cast.count(self.kind) => Err(format!(
+                "`{self}` does not exist in every run of this scenario: expected {}",
+                match (self.kind, cast.count(self.kind)) {
+                    (kind, 1) => format!("{kind}-0, the only one (in single-master)"),
+                    (kind, count) => format!("{kind}-0 to {kind}-{}", count - 1),
+                }
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the target is always exactly one.
+    #[must_use]
+    pub const fn is_single(&self) -> bool {
+        matches!(self.which, Which::Number(_) | Which::Any)
+    }
+}
+
+impl Cast {
+    /// How many of a kind there are.
+    #[must_use]
+    pub const fn count(self, kind: Kind) -> u16 {
+        match kind {
+            Kind::Node | Kind::Host => self.validators,
+            Kind::Executor => self.executors,
+        }
+    }
+
+    /// The validators that a target means, ascending. `any` is whom `any-…` means in this fault.
+    #[must_use]
+    pub fn numbers(self, target: Target, any: u16, dice: &Dice, label: &str) -> Vec<u16> {
+        let count = self.count(target.kind);
+        match target.which {
+            Which::Number(number) => vec![number],
+            Which::Any => vec![any],
+            Which::All => (0..count).collect(),
+            Which::Minority => {
+                let faulty = (count.saturating_sub(1) / 3).max(1);
+                let size = Draw {
+                    low: 1,
+                    high: faulty,
+                };
+                dice.subset(label, size, count)
+            }
+            Which::Half => dice.subset(label, Draw::fixed((count / 2).max(1)), count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_read_as_they_are_written() {
+        for text in [
+            "node-0",
+            "executor-12",
+            "host-3",
+            "any-node",
+            "all-executors",
+            "minority-of-hosts",
+            "half-of-nodes",
+        ] {
+            let target: Target = text.parse().expect("a target");
+            assert_eq!(target.to_string(), text);
+        }
+        for text in [
+            "",
+            "node",
+            "node-",
+            "node-x",
+            "any-nodes",
+            "all-node",
+            "world",
+        ] {
+            let error = text.parse::<Target>().expect_err("no target");
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_minority_can_fail_and_a_half_has_no_quorum() {
+        let cast = Cast {
+            validators: 7,
+            executors: 1,
+        };
+        let numbers = |text: &str, seed| {
+            let target = text.parse().expect("a target");
+            cast.numbers(target, 0, &Dice::of(seed), "t")
+        };
+        for seed in 0..50 {
+            assert!((1..=2).contains(&numbers("minority-of-nodes", seed).len()));
+            assert_eq!(numbers("half-of-hosts", seed).len(), 3);
+            assert_eq!(numbers("minority-of-executors", seed), [0]);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Seeds as people type them.
+
+use std::{ops::Range, str::FromStr};
+
+/// A seed: a decimal number, or the 40 hexadecimal digits of a commit hash, so that every commit is tested with a
+/// seed that nobody chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub u64);
+
+impl FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || format!("`{text}` is no seed: expected a number or the 40 hex digits of a commit");
+        if let Ok(number) = text.parse() {
+            return Ok(Self(number));
+        }
+        if text.len() != 40 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(expected());
+        }
+        u64::from_str_radix(&text[..16], 16)
+            .map(Self)
+            .map_err(|_| expected())
+    }
+}
+
+/// `A..B` (without B), or a number N for `0..N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds(pub Range<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "`{text}` is no range of seeds: expected A..B with A < B, or a number N for 0..N"
+            )
+        };
+        let (first, end) = text.split_once("..").unwrap_or(("0", text));
+        let (Ok(first), Ok(end)) = (first.parse(), end.parse()) else {
+            return Err(expected());
+        };
+        if first >= end {
+            return Err(expected());
+        }
+        Ok(Self(first..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_number_or_a_commit() {
+        assert_eq!("42".parse(), Ok(Seed(42)));
+        let commit = "00000000000000ff000000000000000000000000";
+        assert_eq!(commit.parse(), Ok(Seed(255)));
+        for wrong in ["", "-1", "abc", "0x10", &commit[1..]] {
+            assert!(wrong.parse::<Seed>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_range_has_its_end_outside() {
+        assert_eq!("3..5".parse(), Ok(Seeds(3..5)));
+        assert_eq!("5".parse(), Ok(Seeds(0..5)));
+        for wrong in ["", "5..5", "5..3", "0", "..", "a..b"] {
+            assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A TOML file whose errors name file, line and key. Knows nothing of what the file means.
+
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+/// What somebody typed, in a file or on the command line, cannot be used. Exit code 2.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InputError {
+    #[error("{file}:{line}: `{key}`: {message}")]
+    Key {
+        file: String,
+        /// From 1.
+        line: usize,
+        /// Dotted, lists counted from 0: `fault.0.targets`.
+        key: String,
+        message: String,
+    },
+    #[error("{file}:{line}: {message}")]
+    Syntax {
+        file: String,
+        line: usize,
+        message: String,
+    },
+    #[error("{path}: {reason}")]
+    Unreadable { path: String, reason: String },
+    #[error(
+        "there is no {kind} `{name}`: expected the path of a .toml file or one of {}",
+        known.join(", ")
+    )]
+    Unknown {
+        kind: &'static str,
+        name: String,
+        known: Vec<&'static str>,
+    },
+}
+
+/// The text of a TOML file, with the place of every key in it.
+pub struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    /// Dotted path and byte offset of every key, in the order of the text.
+    keys: Vec<(String, usize)>,
+}
+
+impl<'a> Source<'a> {
+    /// `file` is only a name for messages.
+    ///
+    /// # Errors
+    /// If the text is not TOML.
+    pub fn new(file: &'a str, text: &'a str) -> Result<Self, InputError> {
+        let document = DeTable::parse(text).map_err(|e| InputError::Syntax {
+            file: file.into(),
+            line: line_at(text, e.span().map_or(0, |span| span.start)),
+            message: e.message().into(),
+        })?;
+        let mut keys = vec![];
+        collect_table(document.get_ref(), "", &mut keys);
+        keys.sort_by_key(|(_, offset)| *offset);
+        Ok(Self { file, text, keys })
+    }
+
+    /// Reads the file as a `T`.
+    ///
+    /// # Errors
+    /// If a key is unknown or missing, or a value is not what its key takes.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, InputError> {
+        toml::from_str(self.text).map_err(|e| {
+            let offset = e.span().map_or(0, |span| span.start);
+            let before = self.keys.partition_point(|(_, start)| *start <= offset);
+            let message = e.message().to_owned();
+            let (file, line) = (self.file.to_owned(), line_at(self.text, offset));
+            match before.checked_sub(1).and_then(|at| self.keys.get(at)) {
+                Some((key, _)) => InputError::Key {
+                    file,
+                    line,
+                    key: key.clone(),
+                    message,
+                },
+                None => InputError::Syntax {
+                    file,
+                    line,
+                    message,
+                },
+            }
+        })
+    }
+
+    /// An error about the value of a key; the line is that of the key or, where it was left out, of what it belongs
+    /// to.
+    #[must_use]
+    pub fn error(&self, key: &str, message: impl Into<String>) -> InputError {
+        let mut at = Some(key);
+        let offset = loop {
+            match at {
+                None => break 0,
+                Some(path) => match self.keys.iter().find(|(known, _)| known == path) {
+                    Some((_, offset)) => break *offset,
+                    None => at = path.rsplit_once('.').map(|(parent, _)| parent),
+                },
+            }
+        };
+        InputError::Key {
+            file: self.file.into(),
+            line: line_at(self.text, offset),
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
+}
+
+fn collect_table(table: &DeTable<'_>, prefix: &str, keys: &mut Vec<(String, usize)>) {
+    for (key, value) in table {
+        let path = match prefix {
+            "" => key.get_ref().to_string(),
+            _ => format!("{prefix}.{}", key.get_ref()),
+        };
+        keys.push((path.clone(), key.span().start));
+        collect_value(value.get_ref(), &path, keys);
+    }
+}
+
+fn collect_value(value: &DeValue<'_>, path: &str, keys: &mut Vec<(String, usize)>) {
+    match value {
+        DeValue::Table(table) => collect_table(table, path, keys),
+        DeValue::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                let path = format!("{path}.{position}");
+                keys.push((path.clone(), item.span().start));
+                collect_value(item.get_ref(), &path, keys);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[allow(dead_code)]
+        part: Vec<Part>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Part {
+        #[allow(dead_code)]
+        number: u8,
+    }
+
+    fn read(text: &str) -> String {
+        Source::new("a.toml", text)
+            .and_then(|source| source.read::<File>())
+            .expect_err("every case is wrong")
+            .to_string()
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        let wrong_type = read("[[part]]\nnumber = 1\n\n[[part]]\nnumber = \"x\"\n");
+        assert!(
+            wrong_type.starts_with("a.toml:5: `part.1.number`: "),
+            "{wrong_type}"
+        );
+        let unknown = read("[[part]]\nnumber = 1\nnumbr = 2\n");
+        assert!(
+            unknown.starts_with("a.toml:3: `part.0.numbr`: unknown field"),
+            "{unknown}"
+        );
+        let missing = read("[[part]]\nnumber = 1\n[[part]]\n");
+        assert!(
+            missing.starts_with("a.toml:3: `part.1`: missing field `number`"),
+            "{missing}"
+        );
+        let syntax = read("[[part]]\nnumber = = 1\n");
+        assert!(syntax.starts_with("a.toml:2: "), "{syntax}");
+    }
+
+    #[test]
+    fn a_key_that_was_left_out_is_reported_where_it_belongs() {
+        let text = "story = \"x\"\n[[part]]\nnumber = 1\n";
+        let source = Source::new("a.toml", text).expect("TOML");
+        let error = source.error("part.0.other", "is needed").to_string();
+        assert_eq!(error, "a.toml:2: `part.0.other`: is needed");
+    }
+}

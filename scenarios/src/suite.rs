@@ -1,0 +1,136 @@
+//! Suites: scenarios with seed counts.
+
+use crate::{
+    batch::Job,
+    catalog,
+    source::{InputError, Source},
+};
+use metanode_sim::plan::Backend;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// A suite as its file says it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Suite {
+    /// What the suite is for, for people.
+    pub story: String,
+    /// One seed of this many runs on real RocksDB; none if it is left out.
+    pub rocksdb_every: Option<u64>,
+    #[serde(rename = "run")]
+    pub entries: Vec<SuiteEntry>,
+}
+
+/// One `[[run]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuiteEntry {
+    pub scenario: String,
+    /// How many seeds.
+    pub seeds: u64,
+    /// Instead of the suite's.
+    pub rocksdb_every: Option<u64>,
+}
+
+/// Whether this seed is the one of `every` that runs on RocksDB. Each block of `every` seeds has another position
+/// for it, so that the choice does not coincide with anything else that goes by the seed's remainder.
+const fn is_chosen(seed: u64, every: u64) -> bool {
+    seed % every == (seed / every) % every
+}
+
+impl Suite {
+    /// # Errors
+    /// File, line and key of the first thing that is wrong.
+    pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
+        let source = Source::new(file, text)?;
+        let suite: Self = source.read()?;
+        if suite.story.trim().is_empty() {
+            return Err(source.error("story", "is missing: expected what the suite is for"));
+        }
+        if suite.entries.is_empty() {
+            return Err(source.error("run", "is missing: expected one [[run]] or more"));
+        }
+        if suite.rocksdb_every == Some(0) {
+            return Err(source.error("rocksdb_every", "is 0: expected at least 1"));
+        }
+        for (position, entry) in suite.entries.iter().enumerate() {
+            let path = |key: &str| format!("run.{position}.{key}");
+            if entry.seeds == 0 {
+                return Err(source.error(&path("seeds"), "is 0: expected at least 1"));
+            }
+            if entry.rocksdb_every == Some(0) {
+                return Err(source.error(&path("rocksdb_every"), "is 0: expected at least 1"));
+            }
+            if let Err(error @ InputError::Unknown { .. }) = catalog::scenario(&entry.scenario) {
+                return Err(source.error(&path("scenario"), error.to_string()));
+            }
+        }
+        Ok(suite)
+    }
+
+    /// Everything to run, from this seed on. `store` overrides what the suite says.
+    ///
+    /// # Errors
+    /// If a scenario cannot be used.
+    pub fn runs(&self, first_seed: u64, store: Option<Backend>) -> Result<Vec<Job>, InputError> {
+        let mut jobs = vec![];
+        for entry in &self.entries {
+            let scenario = Arc::new(catalog::scenario(&entry.scenario)?);
+            let every = entry.rocksdb_every.or(self.rocksdb_every);
+            for offset in 0..entry.seeds {
+                let seed = first_seed.wrapping_add(offset);
+                let drawn = match every {
+                    Some(every) if is_chosen(seed, every) => Backend::Rocksdb,
+                    _ => Backend::Memory,
+                };
+                jobs.push(Job {
+                    scenario: Arc::clone(&scenario),
+                    seed,
+                    store: store.unwrap_or(drawn),
+                });
+            }
+        }
+        Ok(jobs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_of_each_ten_is_chosen_of_both_parities() {
+        let chosen: Vec<u64> = (0..100).filter(|seed| is_chosen(*seed, 10)).collect();
+        assert_eq!(chosen, [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]);
+        assert!((0..10).all(|seed| is_chosen(seed, 1)));
+    }
+
+    #[test]
+    fn bad_suites_are_refused_with_file_line_and_key() {
+        for (text, expected) in [
+            ("", "s.toml:1: `story`: is missing"),
+            ("story = \"x\"\n", "s.toml:1: `run`: is missing"),
+            (
+                "story = \"x\"\n[[run]]\nscenario = \"hapy\"\nseeds = 1\n",
+                "s.toml:3: `run.0.scenario`: there is no scenario `hapy`",
+            ),
+            (
+                "story = \"x\"\n[[run]]\nscenario = \"happy_path\"\nseeds = 0\n",
+                "s.toml:4: `run.0.seeds`: is 0",
+            ),
+            (
+                "story = \"x\"\nrocksdb_every = 0\n[[run]]\nscenario = \"happy_path\"\nseeds = 1\n",
+                "s.toml:2: `rocksdb_every`: is 0",
+            ),
+            (
+                "story = \"x\"\n[[run]]\nscenario = \"happy_path\"\nseed = 1\n",
+                "s.toml:4: `run.0.seed`: unknown field `seed`",
+            ),
+        ] {
+            let error = Suite::parse("s.toml", text)
+                .expect_err(expected)
+                .to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

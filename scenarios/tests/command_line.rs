@@ -1,0 +1,128 @@
+//! The binary as a person or a script meets it: exit codes, messages, files.
+#![cfg(madsim)]
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+fn metasim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_metasim"))
+        .args(arguments)
+        .output()
+        .expect("the binary starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn list_names_every_scenario_and_suite() {
+    let output = metasim(&["list"]);
+    assert_eq!(output.status.code(), Some(0));
+    for name in ["happy_path", "resume_at_8_of_10", "ci"] {
+        assert!(stdout(&output).contains(name), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn one_run_tells_what_was_drawn_and_how_to_see_it_again() {
+    let output = metasim(&["run", "happy_path", "--seed", "7"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    assert!(text.starts_with("happy_path · seed 7\n"), "{text}");
+    assert!(text.contains("  topology   single-master, "), "{text}");
+    assert!(
+        text.contains("again  metasim run happy_path --seed 7\n"),
+        "{text}"
+    );
+    assert!(!text.contains('\x1b'), "no colours in a pipe: {text}");
+}
+
+#[test]
+fn many_runs_end_in_a_table_and_write_json_lines_in_seed_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("runs.jsonl");
+    let output = metasim(&[
+        "run",
+        "happy_path",
+        "--seeds",
+        "3..7",
+        "--jobs",
+        "2",
+        "--json",
+        file.to_str().expect("UTF-8"),
+    ]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    assert!(text.contains("all 4 runs passed"), "{text}");
+    let lines = fs::read_to_string(&file).expect("the file");
+    let seeds: Vec<_> = lines
+        .lines()
+        .map(|line| {
+            let run: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(run["verdict"], "passed");
+            run["seed"].as_u64()
+        })
+        .collect();
+    assert_eq!(seeds, [Some(3), Some(4), Some(5), Some(6)]);
+}
+
+#[test]
+fn a_run_is_the_same_in_this_process_and_in_another() {
+    let output = metasim(&["determinism", "happy_path", "--seeds", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn bad_input_ends_with_2_and_says_what_was_expected() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wrong.toml");
+    fs::write(&file, "story = \"x\"\n[node]\nwindow_blocks = [9, 8]\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let in_file = format!("error: {file}:3: `node.window_blocks`: the range [9, 8] is empty");
+    for (arguments, expected) in [
+        (&["run", file][..], in_file.as_str()),
+        (
+            &["run", "hapy_path"],
+            "error: there is no scenario `hapy_path`",
+        ),
+        (
+            &["run", "absent.toml"],
+            "error: absent.toml: cannot be read",
+        ),
+        (&["suite", "sea"], "error: there is no suite `sea`"),
+        (
+            &["run", "happy_path", "--seed", "x"],
+            "`x` is no seed: expected a number",
+        ),
+        (
+            &["run", "happy_path", "--seeds", "5..5"],
+            "is no range of seeds",
+        ),
+        (&["run", "happy_path", "--store", "tape"], "memory, rocksdb"),
+        (
+            &["run", "happy_path", "--log", "loud=x=y"],
+            "error: --log loud=x=y: ",
+        ),
+        (
+            &["run", "happy_path", "--json", "/nowhere/x"],
+            "error: /nowhere/x: cannot be written",
+        ),
+        (
+            &["determinism", "hapy_path"],
+            "error: there is no scenario `hapy_path`",
+        ),
+        (&["fly"], "unrecognized subcommand 'fly'"),
+    ] {
+        let output = metasim(arguments);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    }
+}
