@@ -260,7 +260,6 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
     print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
     let finished = job.run(&RunOptions {
         keep_entries: usize::MAX,
-        log: options.log.is_some(),
     });
     let outcome = &finished.outcome;
     let happened = timeline::text(&outcome.entries, paint);
@@ -274,7 +273,6 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     let mut json = JsonLines::create(options.json.as_deref())?;
     let run_options = RunOptions {
         keep_entries: 1,
-        log: options.log.is_some(),
     };
     let bar = progress_bar(jobs.len());
     let mut summary = Summary::default();
@@ -326,7 +324,6 @@ fn check_determinism(
     if let Some(last) = runs.last() {
         let _ = last.run(&RunOptions {
             keep_entries: 1,
-            log: false,
         });
     }
     let bar = progress_bar(runs.len());
@@ -368,7 +365,6 @@ fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError
     };
     let finished = job.run(&RunOptions {
         keep_entries: 1,
-        log: false,
     });
     print(&format!("{}\n", finished.outcome.trace_hash))?;
     Ok(0)

@@ -28,7 +28,6 @@ pub const SUBCOMMAND: &str = "trace-hash";
 pub fn compare(job: &Job) -> Compared {
     let options = RunOptions {
         keep_entries: 1,
-        log: false,
     };
     let here = job.run(&options).outcome.trace_hash.to_string();
     Compared {

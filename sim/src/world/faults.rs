@@ -143,7 +143,7 @@ impl World {
     /// Starts what is not planned to start late, and puts every time of a fault into the supervisor's calendar.
     pub(crate) fn begin(self: &Arc<Self>) {
         let mut late = BTreeMap::new();
-        for (index, fault) in self.plan.faults.iter().enumerate() {
+        for fault in &self.plan.faults {
             if let Action::StartLate { processes, for_ms } = &fault.action {
                 late.extend(processes.iter().map(|id| (*id, *for_ms)));
             } else if fault.when.reached.is_none() {
