@@ -248,6 +248,29 @@ async fn the_newest_stream_supersedes_and_may_repeat_what_was_not_told() {
 }
 
 #[tokio::test]
+async fn blocks_of_a_superseded_stream_are_not_executed() {
+    let executor = Running::start(&MemoryDisk::default());
+    executor.mode.send(Mode::Stalled).unwrap();
+    let _old = executor.deliver(1..=3).await;
+    executor
+        .world
+        .until(|event| {
+            let gei = GlobalExecIndex(3);
+            (*event == ExecutorEvent::Received { connection: 1, gei }).then_some(())
+        })
+        .await;
+    let _new = executor.deliver(1..=2).await;
+    executor.until_closed(1).await;
+    executor.mode.send(Mode::Running).unwrap();
+    executor.until_durable(2).await;
+    assert_eq!(executor.executed(), [1, 2]);
+    assert_eq!(
+        executor.stop().await.last_durable(),
+        Some(GlobalExecIndex(2))
+    );
+}
+
+#[tokio::test]
 async fn a_hole_and_bytes_that_are_no_frames_end_the_stream() {
     let executor = Running::start(&MemoryDisk::default());
     let _stream = executor.deliver([1, 3, 2]).await;
@@ -420,6 +443,7 @@ async fn requests_of_one_connection_are_answered_in_order_until_one_is_bad() {
 async fn socket_files_go_at_a_clean_end_and_a_live_one_is_left_alone() {
     let executor = Running::start(&MemoryDisk::default());
     let _stream = executor.deliver([1]).await;
+    executor.until_durable(1).await;
     let mut second = Running::in_world(executor.world.sharing_network(&MemoryDisk::default()));
     let error = (&mut second.ended).await.unwrap().unwrap_err();
     assert!(
@@ -430,7 +454,6 @@ async fn socket_files_go_at_a_clean_end_and_a_live_one_is_left_alone() {
         second.world.events().last(),
         Some(ExecutorEvent::Failed { .. })
     ));
-    executor.until_durable(1).await;
 
     let world = executor.stop().await;
     assert_eq!(world.events().last(), Some(&ExecutorEvent::Stopped));

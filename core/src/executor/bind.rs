@@ -36,7 +36,8 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Listens on `address`. A Unix path that exists is taken over if nobody answers on it.
+/// Listens on `address`. A Unix path that exists is taken over if nobody answers on it. A live owner sees a
+/// connection come and go.
 ///
 /// # Errors
 /// If a live process owns the address, or the operating system refuses.
