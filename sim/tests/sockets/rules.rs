@@ -69,31 +69,33 @@ fn a_partition_leaves_hosts_alone_with_themselves() {
     });
 }
 
-/// Holds everything and counts what it is asked.
-struct HoldAll(Arc<Mutex<u32>>);
+/// Always says the same, and counts how often it is asked.
+struct Always(Verdict, Arc<Mutex<u32>>);
 
-impl Rule for HoldAll {
+impl Rule for Always {
     fn on_chunk(&mut self, _: &Segment<'_>) -> Verdict {
-        *self.0.lock().unwrap() += 1;
-        Verdict::Hold
+        *self.1.lock().unwrap() += 1;
+        self.0
     }
 }
 
 #[test]
-fn what_two_rules_hold_goes_on_when_both_are_gone() {
+fn what_two_rules_hold_goes_on_when_both_are_gone_and_no_rule_is_asked_twice() {
     for first_goes_first in [true, false] {
         simulate(Settings::default(), async |kernel| {
             let (mut client, mut server) = connected(&kernel, A, A, &unix()).await;
-            let asked = [Arc::default(), Arc::default()];
-            let install = |count| kernel.install(HoldAll(count));
-            let mut rules = Vec::from(asked.clone().map(install));
+            let asked: [Arc<Mutex<u32>>; 3] = Default::default();
+            let install =
+                |verdict, rule: usize| kernel.install(Always(verdict, asked[rule].clone()));
+            let _bystander = install(Verdict::Deliver, 0);
+            let mut holders = vec![install(Verdict::Hold, 1), install(Verdict::Hold, 2)];
             client.write_all(b"x").await.unwrap();
-            drop(rules.remove(usize::from(!first_goes_first)));
+            drop(holders.remove(usize::from(!first_goes_first)));
             assert!(is_silent(&mut server).await);
-            drop(rules);
+            drop(holders);
             assert_eq!(read_some(&mut server).await, b"x");
-            let asked = asked.map(|count| *count.lock().unwrap());
-            assert_eq!(asked, [1, u32::from(first_goes_first)]);
+            let asked = asked.each_ref().map(|count| *count.lock().unwrap());
+            assert_eq!(asked, [1, 1, u32::from(first_goes_first)]);
         });
     }
 }
