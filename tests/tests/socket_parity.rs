@@ -112,14 +112,20 @@ mod place {
 mod place {
     use super::*;
     use metanode_core::env::real::OsNetwork;
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::{AtomicU8, Ordering};
     use std::time::Duration;
+
+    static TESTS: AtomicU8 = AtomicU8::new(1);
 
     /// A test that takes longer hangs.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     pub fn everywhere(test: impl AsyncFn(Pair)) {
         let folder = tempfile::tempdir().unwrap();
-        let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // An address of its own for each test: nobody else takes the port between this and the test.
+        let ip = Ipv4Addr::new(127, 0, 1, TESTS.fetch_add(1, Ordering::Relaxed));
+        let unused = std::net::TcpListener::bind((ip, 0)).unwrap();
         let port = unused.local_addr().unwrap();
         drop(unused);
         for address in [

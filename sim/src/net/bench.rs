@@ -65,3 +65,15 @@ async fn exchange(mut stream: BoxStream, count: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_carries_the_messages() {
+        for path in [Path::Unix, Path::Tcp, Path::Link(Duration::from_millis(20))] {
+            round_trips(path, 10).unwrap();
+        }
+    }
+}

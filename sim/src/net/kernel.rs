@@ -8,6 +8,7 @@ use super::link::{HostId, Links};
 use super::listener::{ListenerId, Listeners};
 use super::rule::{ConnectJudgement, ConnectionId, Route, Rule, RuleId, Rules, Side};
 use super::timer::Timers;
+use super::waiting::Waiting;
 use super::wire::{Stats, Tap, Wire};
 use madsim::plugin::Simulator;
 use madsim::rand::GlobalRng;
@@ -57,7 +58,7 @@ pub(super) struct State {
     pub listeners: Listeners,
     settings: Settings,
     /// Tasks in `connect` that a rule holds.
-    held_connects: Vec<Waker>,
+    held_connects: Waiting,
 }
 
 /// Uninstalls its rule when dropped, and lets go what the rule held.
@@ -154,7 +155,7 @@ impl Simulator for Kernel {
                 connections: BTreeMap::new(),
                 listeners: Listeners::new(settings.backlog),
                 settings,
-                held_connects: Vec::new(),
+                held_connects: Waiting::default(),
             })
         });
         Self { state }
@@ -228,13 +229,11 @@ impl State {
         if !self.wire.rules.is_installed(*after) {
             match self.wire.rules.judge_connect(attempt, *after) {
                 ConnectJudgement::Allow { delay } => return Poll::Ready(Ok(delay)),
-                ConnectJudgement::Refuse => {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
-                }
+                ConnectJudgement::Fail(kind) => return Poll::Ready(Err(kind.into())),
                 ConnectJudgement::Hold(rule) => *after = rule,
             }
         }
-        self.held_connects.push(context.waker().clone());
+        self.held_connects.add(context);
         Poll::Pending
     }
 
@@ -259,9 +258,7 @@ impl State {
             for connection in self.connections.values_mut() {
                 connection.release(rule, &mut self.wire);
             }
-            for waker in std::mem::take(&mut self.held_connects) {
-                waker.wake();
-            }
+            self.held_connects.wake_all();
         }
     }
 

@@ -4,13 +4,14 @@
 
 use super::link::HostId;
 use super::rule::ConnectionId;
+use super::waiting::Waiting;
 use madsim::task::NodeId;
 use metanode_core::env::Address;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::task::{Context, Waker};
+use std::task::Context;
 
 /// Numbers the listeners of one kernel, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,9 +24,9 @@ struct Bound {
     address: Address,
     queue: VecDeque<ConnectionId>,
     /// Tasks in `accept`.
-    acceptors: Vec<Waker>,
+    acceptors: Waiting,
     /// Tasks in `connect`, waiting for room in the queue.
-    connectors: Vec<Waker>,
+    connectors: Waiting,
 }
 
 /// The namespaces of all hosts.
@@ -88,8 +89,8 @@ impl Listeners {
                 host,
                 address,
                 queue: VecDeque::new(),
-                acceptors: Vec::new(),
-                connectors: Vec::new(),
+                acceptors: Waiting::default(),
+                connectors: Waiting::default(),
             },
         );
         Ok(id)
@@ -132,7 +133,7 @@ impl Listeners {
 
     /// Stops listening. Returns the connections that nobody will accept.
     pub fn close(&mut self, id: ListenerId) -> VecDeque<ConnectionId> {
-        let Some(bound) = self.bound.remove(&id) else {
+        let Some(mut bound) = self.bound.remove(&id) else {
             return VecDeque::new();
         };
         match &bound.address {
@@ -146,8 +147,8 @@ impl Listeners {
                 self.ports.remove(&(bound.host, socket.port()));
             }
         }
-        wake_all(bound.acceptors);
-        wake_all(bound.connectors);
+        bound.acceptors.wake_all();
+        bound.connectors.wake_all();
         bound.queue
     }
 
@@ -169,7 +170,7 @@ impl Listeners {
         };
         let has_room = bound.queue.len() < self.backlog;
         if !has_room {
-            remember(&mut bound.connectors, context);
+            bound.connectors.add(context);
         }
         has_room
     }
@@ -178,7 +179,7 @@ impl Listeners {
     pub fn enqueue(&mut self, id: ListenerId, connection: ConnectionId) {
         if let Some(bound) = self.bound.get_mut(&id) {
             bound.queue.push_back(connection);
-            wake_all(std::mem::take(&mut bound.acceptors));
+            bound.acceptors.wake_all();
         }
     }
 
@@ -194,9 +195,9 @@ impl Listeners {
         let bound = self.bound.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         let connection = bound.queue.pop_front();
         if connection.is_some() {
-            wake_all(std::mem::take(&mut bound.connectors));
+            bound.connectors.wake_all();
         } else {
-            remember(&mut bound.acceptors, context);
+            bound.acceptors.add(context);
         }
         Ok(connection)
     }
@@ -209,17 +210,5 @@ impl Bound {
             Address::Tcp(socket) => socket.ip().is_unspecified() || socket.ip() == ip,
             Address::Unix(_) => false,
         }
-    }
-}
-
-fn remember(wakers: &mut Vec<Waker>, context: &Context<'_>) {
-    if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-        wakers.push(context.waker().clone());
-    }
-}
-
-fn wake_all(wakers: Vec<Waker>) {
-    for waker in wakers {
-        waker.wake();
     }
 }

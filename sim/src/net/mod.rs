@@ -11,6 +11,7 @@
 //! | `rule`, `rules` | faults: a [`Rule`] sees what travels and returns a [`Verdict`] |
 //! | `wire` | what all connections share: rules, links, timers, taps |
 //! | `timer` | deliveries inside madsim's timers, without a task |
+//! | `waiting` | tasks that wait for the same thing |
 //! | `bench` | work whose cost is worth knowing |
 //!
 //! It promises: bytes arrive in order, each once, or not at all and then nothing after them; a Unix socket and a
@@ -29,6 +30,7 @@ mod pipe;
 mod rule;
 mod rules;
 mod timer;
+mod waiting;
 mod wire;
 
 pub use kernel::{Kernel, RuleGuard, Settings};

@@ -31,7 +31,9 @@ impl SimNetwork {
     fn route(&self, address: &Address) -> io::Result<Route> {
         let server = match address {
             Address::Unix(_) => self.host,
-            Address::Tcp(socket) if socket.ip().is_loopback() => self.host,
+            Address::Tcp(socket) if socket.ip().is_loopback() || socket.ip().is_unspecified() => {
+                self.host
+            }
             Address::Tcp(socket) => HostId::of_ip(socket.ip()).ok_or(ErrorKind::HostUnreachable)?,
         };
         Ok(Route {

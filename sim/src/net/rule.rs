@@ -6,6 +6,7 @@
 use super::link::HostId;
 use metanode_core::env::Address;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Numbers the connections of one kernel in the order in which they were made, from 1.
@@ -136,8 +137,8 @@ pub enum ConnectVerdict {
     Delay(Duration),
     /// It hangs until the rule is uninstalled; the caller has a timeout of its own.
     Hold,
-    /// `ConnectionRefused`.
-    Refuse,
+    /// It fails with this error, such as `ConnectionRefused` or `PermissionDenied`.
+    Fail(ErrorKind),
 }
 
 /// A fault that is applied while it is installed.
@@ -174,7 +175,7 @@ pub(super) enum Judgement {
 pub(super) enum ConnectJudgement {
     Allow { delay: Duration },
     Hold(RuleId),
-    Refuse,
+    Fail(ErrorKind),
 }
 
 /// The installed rules. A rule that holds something stops the round of questions; it goes on with the rule after it
@@ -235,7 +236,7 @@ impl Rules {
                 ConnectVerdict::Allow => {}
                 ConnectVerdict::Delay(more) => delay += more,
                 ConnectVerdict::Hold => return ConnectJudgement::Hold(id),
-                ConnectVerdict::Refuse => return ConnectJudgement::Refuse,
+                ConnectVerdict::Fail(kind) => return ConnectJudgement::Fail(kind),
             }
         }
         ConnectJudgement::Allow { delay }

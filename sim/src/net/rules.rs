@@ -4,6 +4,7 @@ use super::link::{HostId, below};
 use super::rule::{ConnectVerdict, Route, Rule, Segment, Side, Verdict};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Which way a partition cuts.
@@ -101,7 +102,7 @@ impl Rule for ResetAll {
 
     fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
         if touches(&self.hosts, attempt) {
-            ConnectVerdict::Refuse
+            ConnectVerdict::Fail(ErrorKind::ConnectionRefused)
         } else {
             ConnectVerdict::Allow
         }

@@ -1,0 +1,184 @@
+//! The rules: what they hold, delay, kill, and let go.
+
+use super::*;
+
+#[test]
+fn a_partition_holds_up_the_stream_and_loses_nothing() {
+    simulate(with_latency(ms(1)..=ms(5)), async |kernel| {
+        let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
+        let cut = kernel.install(partition(Cut::Both));
+        client.write_all(b"one ").await.unwrap();
+        client.write_all(b"two").await.unwrap();
+        drop(client);
+        assert!(is_silent(&mut server).await);
+        drop(cut);
+        let mut bytes = Vec::new();
+        server.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes, b"one two");
+    });
+}
+
+#[test]
+fn a_partition_can_cut_one_way() {
+    simulate(Settings::default(), async |kernel| {
+        let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
+        let _cut = kernel.install(partition(Cut::BToA));
+        client.write_all(b"there").await.unwrap();
+        assert_eq!(read_some(&mut server).await, b"there");
+        server.write_all(b"back").await.unwrap();
+        assert!(is_silent(&mut client).await);
+    });
+}
+
+#[test]
+fn a_connection_across_a_partition_waits_until_it_heals() {
+    simulate(Settings::default(), async |kernel| {
+        let listener = network(&kernel, B).listen(&tcp(B)).await.unwrap();
+        let cut = kernel.install(partition(Cut::BToA));
+        let network = network(&kernel, A);
+        let address = tcp(B);
+        let abandoned = timeout(ms(10_000), network.connect(&address)).await;
+        assert!(abandoned.is_err(), "it hangs");
+        let start = now();
+        let heals = async {
+            sleep(ms(500)).await;
+            drop(cut);
+        };
+        let (client, server, ()) =
+            tokio::join!(network.connect(&address), listener.accept(), heals);
+        assert!(client.is_ok() && server.is_ok());
+        assert!(now() - start >= ms(500));
+        assert_eq!(kernel.stats().connections, 1, "the abandoned one is none");
+    });
+}
+
+#[test]
+fn a_partition_leaves_hosts_alone_with_themselves() {
+    simulate(Settings::default(), async |kernel| {
+        let everybody = BTreeSet::from([A, B]);
+        let _cut = kernel.install(Partition {
+            a: everybody.clone(),
+            b: everybody,
+            cut: Cut::Both,
+        });
+        for address in [unix(), tcp(A)] {
+            let (mut client, mut server) = connected(&kernel, A, A, &address).await;
+            client.write_all(b"x").await.unwrap();
+            assert_eq!(read_some(&mut server).await, b"x");
+        }
+    });
+}
+
+/// Always says the same, and counts how often it is asked.
+struct Always(Verdict, Arc<Mutex<u32>>);
+
+impl Rule for Always {
+    fn on_chunk(&mut self, _: &Segment<'_>) -> Verdict {
+        *self.1.lock().unwrap() += 1;
+        self.0
+    }
+}
+
+#[test]
+fn what_two_rules_hold_goes_on_when_both_are_gone_and_no_rule_is_asked_twice() {
+    for first_goes_first in [true, false] {
+        simulate(Settings::default(), async |kernel| {
+            let (mut client, mut server) = connected(&kernel, A, A, &unix()).await;
+            let asked: [Arc<Mutex<u32>>; 3] = Default::default();
+            let install =
+                |verdict, rule: usize| kernel.install(Always(verdict, asked[rule].clone()));
+            let _bystander = install(Verdict::Deliver, 0);
+            let mut holders = vec![install(Verdict::Hold, 1), install(Verdict::Hold, 2)];
+            client.write_all(b"x").await.unwrap();
+            drop(holders.remove(usize::from(!first_goes_first)));
+            assert!(is_silent(&mut server).await);
+            drop(holders);
+            assert_eq!(read_some(&mut server).await, b"x");
+            let asked = asked.each_ref().map(|count| *count.lock().unwrap());
+            assert_eq!(asked, [1, 1, u32::from(first_goes_first)]);
+        });
+    }
+}
+
+#[test]
+fn a_latency_spike_delays_until_it_is_over() {
+    simulate(Settings::default(), async |kernel| {
+        let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
+        let spike = kernel.install(LatencySpike {
+            hosts: BTreeSet::from([B]),
+            extra: ms(50),
+        });
+        assert!((ms(50)..ms(50) + SCHEDULING).contains(&journey(&mut client, &mut server).await));
+        drop(spike);
+        assert!(journey(&mut client, &mut server).await < SCHEDULING);
+    });
+}
+
+#[test]
+fn a_rejecting_firewall_kills_connections_and_refuses_new_ones() {
+    simulate(with_latency(ms(1)..=ms(5)), async |kernel| {
+        let listener = network(&kernel, B).listen(&tcp(B)).await.unwrap();
+        let network = network(&kernel, A);
+        let address = tcp(B);
+        let (client, server) = tokio::join!(network.connect(&address), listener.accept());
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        let firewall = kernel.install(ResetAll {
+            hosts: BTreeSet::from([A]),
+        });
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(read_error(&mut server).await, ErrorKind::ConnectionReset);
+        assert_eq!(read_error(&mut client).await, ErrorKind::ConnectionReset);
+        let error = network.connect(&address).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        drop(firewall);
+        network.connect(&address).await.unwrap();
+    });
+}
+
+#[test]
+fn a_frame_can_be_torn() {
+    simulate(Settings::default(), async |kernel| {
+        let _rule = kernel.install(TearAt(3));
+        let start = now();
+        let (mut client, mut server) = connected(&kernel, A, A, &unix()).await;
+        assert!(now() - start >= ms(3));
+        client.write_all(b"ok").await.unwrap();
+        client.write_all(b"torn").await.unwrap();
+        assert_eq!(read_some(&mut server).await, b"oktor");
+        assert_eq!(read_error(&mut server).await, ErrorKind::ConnectionReset);
+        assert_eq!(read_error(&mut client).await, ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn short_writes_take_less_than_they_could() {
+    simulate(Settings::default(), async |kernel| {
+        let (mut client, mut server) = connected(&kernel, A, A, &unix()).await;
+        let _rule = kernel.install(ShortWrites {
+            max_bytes: 5,
+            stream: Seed(1).stream("short writes"),
+        });
+        let mut taken = BTreeSet::new();
+        for _ in 0..50 {
+            let count = client.write(&[7; 100]).await.unwrap();
+            assert_eq!(read_some(&mut server).await, vec![7; count]);
+            taken.insert(count);
+        }
+        assert_eq!(taken, BTreeSet::from([1, 2, 3, 4, 5]));
+    });
+}
+
+#[test]
+fn connections_can_be_reset_from_outside() {
+    simulate(Settings::default(), async |kernel| {
+        let (mut doomed, mut peer) = connected(&kernel, A, B, &tcp(B)).await;
+        let (mut spared, mut other) = connected(&kernel, A, A, &unix()).await;
+        doomed.write_all(b"arrived").await.unwrap();
+        assert_eq!(kernel.reset_connections(Route::crosses_hosts), 1);
+        assert_eq!(read_some(&mut peer).await, b"arrived");
+        assert_eq!(read_error(&mut peer).await, ErrorKind::ConnectionReset);
+        assert_eq!(read_error(&mut doomed).await, ErrorKind::ConnectionReset);
+        spared.write_all(b"x").await.unwrap();
+        assert_eq!(read_some(&mut other).await, b"x");
+    });
+}
