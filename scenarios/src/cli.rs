@@ -263,7 +263,7 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
         log: options.log.is_some(),
     });
     let outcome = &finished.outcome;
-    let happened = timeline::text(&outcome.entries, paint);
+    let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
     let ended = verdict::text(outcome, paint);
     print(&format!("{happened}\n{ended}"))?;
     json.write(&finished)?;

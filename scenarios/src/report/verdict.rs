@@ -1,6 +1,6 @@
 //! How one run ended: the verdict, what proves it, and the line that shows it again.
 
-use super::{paint::Paint, words};
+use super::{events, paint::Paint, words};
 use crate::determinism::store_name;
 use metanode_sim::{
     oracles::Violation,
@@ -86,7 +86,7 @@ pub fn violated(violation: &Violation, paint: Paint) -> String {
         violation.message
     );
     for entry in &violation.evidence {
-        let _ = writeln!(out, "  {}", words::entry(entry));
+        let _ = writeln!(out, "  {}", events::line(entry));
     }
     out
 }

@@ -1,9 +1,6 @@
 //! Faults, moments and amounts in words.
 
-use metanode_sim::{
-    plan::{Action, PlannedFault, Span, When},
-    trace::{Entry, ProcessId, What},
-};
+use metanode_sim::plan::{Action, PlannedFault, Span, When};
 use std::fmt::Display;
 
 /// `340 ms`, `2.5 s`.
@@ -138,22 +135,4 @@ fn action(action: &Action) -> String {
             format!("cut off {} {}", numbered("host", hosts), lasting(for_ms))
         }
     }
-}
-
-/// One entry of the trace on one line, complete.
-#[must_use]
-pub fn entry(entry: &Entry) -> String {
-    let what = match &entry.what {
-        What::Did(event) => match event {
-            metanode_core::env::Event::Node(event) => format!("{event:?}"),
-            metanode_core::env::Event::Executor(event) => format!("{event:?}"),
-            metanode_core::env::Event::Crashed(point) => format!("crashed at {point}"),
-        },
-        What::Befell(event) => format!("{event:?}"),
-    };
-    format!("{}  {:<10}  {what}", entry.at, name(entry.process))
-}
-
-fn name(process: ProcessId) -> String {
-    process.to_string()
 }
