@@ -1,6 +1,6 @@
 //! Faults, moments and amounts in words.
 
-use metanode_sim::plan::{Action, PlannedFault, Span, When};
+use metanode_sim::plan::{Action, Backend, PlannedFault, Span, When};
 use std::fmt::Display;
 
 /// `340 ms`, `2.5 s`.
@@ -134,5 +134,14 @@ fn action(action: &Action) -> String {
         Action::Partition { hosts, for_ms } => {
             format!("cut off {} {}", numbered("host", hosts), lasting(for_ms))
         }
+    }
+}
+
+/// As `--store` takes it.
+#[must_use]
+pub const fn store(store: Backend) -> &'static str {
+    match store {
+        Backend::Memory => "memory",
+        Backend::Rocksdb => "rocksdb",
     }
 }
