@@ -8,9 +8,7 @@ use crate::{
     catalog::{self, SCENARIOS, SUITES},
     determinism::{self, HASH_ONLY, compare},
     report::{paint::Paint, plan, summary::Summary, timeline, verdict},
-    scenario::Scenario,
     seed::{Seed, Seeds},
-    suite::Suite,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use metanode_sim::{
@@ -163,33 +161,23 @@ const fn exit_code(verdict: Verdict) -> u8 {
 }
 
 fn list() -> Result<u8, CliError> {
-    let paint = Paint::of_stdout();
-    let mut out = String::from("scenarios\n");
-    let mut entry = |name: &str, story: &str| {
-        out.push_str(&format!("  {}\n", paint.bold(name)));
-        for line in story.lines() {
-            out.push_str(&format!("      {line}\n"));
-        }
-    };
+    let mut stories = vec![("scenarios", vec![]), ("suites", vec![])];
     for built_in in SCENARIOS {
-        entry(
-            built_in.name,
-            &Scenario::parse(built_in.path, built_in.text)?.story,
-        );
+        let story = catalog::scenario(built_in.name)?.scenario.story;
+        stories[0].1.push((built_in.name, story));
     }
-    out.push_str("suites\n");
-    let mut entry = |name: &str, story: &str| {
-        out.push_str(&format!(
-            "  {}\n      {}\n",
-            paint.bold(name),
-            story.trim_end()
-        ));
-    };
     for built_in in SUITES {
-        entry(
-            built_in.name,
-            &Suite::parse(built_in.path, built_in.text)?.story,
-        );
+        let story = catalog::suite(built_in.name)?.story;
+        stories[1].1.push((built_in.name, story));
+    }
+    let paint = Paint::of_stdout();
+    let mut out = String::new();
+    for (kind, entries) in stories {
+        out.push_str(&format!("{kind}\n"));
+        for (name, story) in entries {
+            let story = story.trim_end().replace('\n', "\n      ");
+            out.push_str(&format!("  {}\n      {story}\n", paint.bold(name)));
+        }
     }
     print(&out)?;
     Ok(0)
