@@ -1,8 +1,8 @@
 //! Invariant DET, checked: the same run here, after other runs, and in a process of its own that did nothing before,
 //! must have the same trace hash.
 
-use crate::batch::Job;
-use metanode_sim::{plan::Backend, run::RunOptions};
+use crate::{batch::Job, report::words::store};
+use metanode_sim::run::RunOptions;
 use std::process::Command;
 
 /// Both hashes of one job; `alone` says why there is none if the other process failed.
@@ -23,13 +23,15 @@ impl Compared {
 /// The hidden subcommand that prints a run's trace hash.
 pub const SUBCOMMAND: &str = "trace-hash";
 
+/// For runs of which only the outcome matters.
+pub const HASH_ONLY: RunOptions = RunOptions {
+    keep_entries: 1,
+};
+
 /// Runs the job twice. The caller sees to it that this process has run other seeds before.
 #[must_use]
 pub fn compare(job: &Job) -> Compared {
-    let options = RunOptions {
-        keep_entries: 1,
-    };
-    let here = job.run(&options).outcome.trace_hash.to_string();
+    let here = job.run(&HASH_ONLY).outcome.trace_hash.to_string();
     Compared {
         job: job.clone(),
         here,
@@ -42,7 +44,7 @@ fn alone(job: &Job) -> Result<String, String> {
     let output = Command::new(&binary)
         .args([SUBCOMMAND, &job.scenario.name, "--seed"])
         .arg(job.seed.to_string())
-        .args(["--store", store_name(job.store)])
+        .args(["--store", store(job.store)])
         .output()
         .map_err(|e| format!("{} cannot be started: {e}", binary.display()))?;
     if !output.status.success() {
@@ -50,13 +52,4 @@ fn alone(job: &Job) -> Result<String, String> {
         return Err(format!("{}: {}", output.status, complaint.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// As `--store` takes it.
-#[must_use]
-pub const fn store_name(store: Backend) -> &'static str {
-    match store {
-        Backend::Memory => "memory",
-        Backend::Rocksdb => "rocksdb",
-    }
 }

@@ -203,10 +203,12 @@ impl Trace {
         bcs::serialize_into(&mut self.encoded, &entry).expect("entries are plain data");
         self.hasher.update(&self.encoded);
         self.count += 1;
-        if self.entries.len() == self.capacity {
+        if self.entries.len() >= self.capacity {
             self.entries.pop_front();
         }
-        self.entries.push_back(entry);
+        if self.capacity > 0 {
+            self.entries.push_back(entry);
+        }
     }
 
     /// The hash over all entries so far, in order.

@@ -1,7 +1,10 @@
 //! One JSON object per run, for programs (`--json`, JSON Lines).
 
-use super::verdict::{self, hex};
-use crate::{batch::Finished, determinism::store_name};
+use super::{
+    verdict::{self, hex},
+    words,
+};
+use crate::batch::Finished;
 use serde_json::{Value, json};
 
 /// Everything that a dashboard or a script wants of a run. Only `wall_seconds` differs between two runs of one build,
@@ -37,7 +40,7 @@ pub fn object(finished: &Finished) -> Value {
     json!({
         "scenario": outcome.plan.scenario,
         "seed": outcome.plan.seed,
-        "store": store_name(outcome.plan.store),
+        "store": words::store(outcome.plan.store),
         "verdict": verdict::name(outcome.verdict),
         "violations": outcome.violations,
         "trace_hash": outcome.trace_hash,

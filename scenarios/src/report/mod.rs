@@ -6,11 +6,13 @@
 //! | [`paint`] | colours, if there is a terminal that shows them |
 //! | [`plan`] | what a seed drew |
 //! | [`timeline`] | what happened, one line per event, one column per process |
-//! | [`words`] | events and faults in words |
+//! | [`events`] | events of the trace in words |
+//! | [`words`] | faults, moments and amounts in words |
 //! | [`verdict`] | how one run ended, what proves it, how to see it again |
 //! | [`summary`] | many runs |
 //! | [`json`] | one object per run |
 
+pub mod events;
 pub mod json;
 pub mod paint;
 pub mod plan;

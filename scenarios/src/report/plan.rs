@@ -5,7 +5,7 @@ use super::{
     words::{self, bytes, ms, span},
 };
 use metanode_core::types::SignatureScheme;
-use metanode_sim::plan::{Backend, Guard, Plan, Topology};
+use metanode_sim::plan::{Backend, Guard, Plan, Span, Topology};
 use std::fmt::Write;
 
 /// Everything that decides the run. Ends with a line break.
@@ -84,9 +84,12 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         line(
             if number == 0 { "executors" } else { "" },
             format!(
-                "{number}: {} a block, durable every {} blocks{}",
+                "{number}: {} a block, durable every {}{}",
                 span(executor.execute_us, words::us),
-                span(executor.flush_every_blocks, |n| n.to_string()),
+                match executor.flush_every_blocks {
+                    Span { low: 1, high: 1 } => "block".into(),
+                    blocks => format!("{} blocks", span(blocks, |n| n.to_string())),
+                },
                 match executor.guard {
                     Guard::Strict => "",
                     Guard::SkipLow => ", skips repetitions quietly",

@@ -147,3 +147,77 @@ impl Summary {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{catalog, dice::Draw};
+    use metanode_sim::{
+        oracles::{Invariant, Violation},
+        plan::Backend,
+        run::Outcome,
+        trace::{ProcessId, SimTime, TraceHash},
+    };
+
+    fn finished(seed: u64, verdict: Verdict, store: Backend) -> Finished {
+        let mut named = catalog::scenario("happy_path").expect("it is built in");
+        named.scenario.topology.validators = Draw::fixed(4);
+        let violation = Violation {
+            invariant: Invariant::Gap0,
+            at: SimTime::from_ms(1_500),
+            process: ProcessId::Executor(0),
+            message: "expected GEI 8, found 9".into(),
+            evidence: vec![],
+        };
+        let broken = verdict != Verdict::Passed;
+        Finished {
+            outcome: Outcome {
+                plan: named.scenario.draw("happy_path", seed, store),
+                verdict,
+                violations: if broken { vec![violation] } else { vec![] },
+                trace_hash: TraceHash([7; 32]),
+                events: 10,
+                simulated: SimTime::from_ms(2_000),
+                nodes: vec![],
+                executors: vec![],
+                probes: [("rewound".to_owned(), 0), ("resumed".to_owned(), seed)].into(),
+                entries: vec![],
+            },
+            wall: Duration::from_millis(10 * seed),
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_with_what_proves_it_and_how_to_see_it_again() {
+        let mut summary = Summary::default();
+        summary.add(finished(1, Verdict::Passed, Backend::Memory));
+        summary.add(finished(2, Verdict::SafetyViolated, Backend::Rocksdb));
+        let text = summary.text(Paint::PLAIN);
+        for expected in [
+            "happy_path      2       1         4      0.0  0.02 s (seed 2)\n",
+            "never reached: rewound\n",
+            "happy_path seed 2: safety violated\nGAP0 broken at 1.500s by executor-0: expected GEI 8, found 9\n",
+            "  metasim run happy_path --seed 2 --store rocksdb\n",
+            "1 of 2 runs failed\n",
+        ] {
+            assert!(text.contains(expected), "expected {expected:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_gravest_failure_decides() {
+        let mut summary = Summary::default();
+        assert_eq!(summary.verdict(), Verdict::Passed);
+        for (added, expected) in [
+            (Verdict::Passed, Verdict::Passed),
+            (Verdict::LivenessViolated, Verdict::LivenessViolated),
+            (Verdict::Panicked, Verdict::Panicked),
+            (Verdict::LivenessViolated, Verdict::Panicked),
+            (Verdict::SafetyViolated, Verdict::SafetyViolated),
+            (Verdict::Panicked, Verdict::SafetyViolated),
+        ] {
+            summary.add(finished(1, added, Backend::Memory));
+            assert_eq!(summary.verdict(), expected);
+        }
+    }
+}

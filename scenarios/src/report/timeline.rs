@@ -3,16 +3,16 @@
 //! A column shows how far its process has come, with a mark for the state it is in ([`LEGEND`]). Progress is not an
 //! event: it is read off the columns of whatever line comes next, and a quiet stretch gets a line every two seconds.
 
-use super::paint::Paint;
+use super::{events, paint::Paint};
 use metanode_core::{
     delivery::ReplayPlan,
     env::{Event, ExecutorEvent, NodeEvent},
 };
-use metanode_sim::trace::{Entry, ProcessId, SimTime, What, WorldEvent};
-use std::{
-    collections::BTreeMap,
-    fmt::{Display, Write},
+use metanode_sim::{
+    oracles::Violation,
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
+use std::{collections::BTreeMap, fmt::Write};
 
 /// How to read the columns.
 pub const LEGEND: &str = "\
@@ -27,10 +27,14 @@ const MOST_LINES: usize = 160;
 
 /// The timeline of a run. Ends with a line break.
 #[must_use]
-pub fn text(entries: &[Entry], paint: Paint) -> String {
+pub fn text(entries: &[Entry], violations: &[Violation], paint: Paint) -> String {
     let mut timeline = Timeline::over(entries);
     for entry in entries {
         timeline.take_in(entry);
+    }
+    for violation in violations {
+        let text = format!("{} breaks {}", violation.process, violation.invariant);
+        timeline.push(violation.at, text, true);
     }
     let mut out = format!("{}\n", paint.dim(LEGEND));
     let _ = writeln!(out, "{}", paint.bold(timeline.head()));
@@ -47,10 +51,20 @@ pub fn text(entries: &[Entry], paint: Paint) -> String {
             } else {
                 line.text.clone()
             };
-            let _ = writeln!(out, "{}{}  {text}", line.at, line.columns);
+            let line = format!("{}{}  {text}", line.at, line.columns);
+            let _ = writeln!(out, "{}", line.trim_end());
         }
     }
     out
+}
+
+/// Whether an event gets a line.
+enum Telling {
+    Silent,
+    Always,
+    /// It comes in swarms of this kind: once per quiet time.
+    Once(&'static str),
+    Grave,
 }
 
 struct Line {
@@ -110,7 +124,7 @@ impl Timeline {
             let name = match process {
                 ProcessId::Node(number) => format!("n{number}"),
                 ProcessId::Executor(number) => format!("e{number}"),
-                ProcessId::World => String::new(),
+                ProcessId::World => continue,
             };
             let _ = write!(head, " {name:>5}");
         }
@@ -118,149 +132,127 @@ impl Timeline {
     }
 
     fn take_in(&mut self, entry: &Entry) {
+        let telling = match &entry.what {
+            What::Befell(event) => self.befell(entry, event),
+            What::Did(Event::Node(event)) => self.node_did(entry.process, event),
+            What::Did(Event::Executor(event)) => self.executor_did(entry.process, event),
+            What::Did(Event::Crashed(_)) => Telling::Always,
+        };
+        let told = match telling {
+            Telling::Silent => false,
+            Telling::Always | Telling::Grave => true,
+            Telling::Once(kind) => {
+                let last = self.told.get(&(entry.process, kind));
+                let told = last.is_none_or(|last| entry.at.since(*last) >= QUIET);
+                if told {
+                    self.told.insert((entry.process, kind), entry.at);
+                }
+                told
+            }
+        };
+        if told {
+            let text = format!("{} {}", entry.process, events::text(&entry.what));
+            self.push(entry.at, text, matches!(telling, Telling::Grave));
+            return;
+        }
         let last = self.lines.last().map(|line| line.at).unwrap_or_default();
         if entry.at.since(last) >= QUIET {
             self.push(entry.at, String::new(), false);
         }
-        match &entry.what {
-            What::Befell(event) => self.befell(entry, event),
-            What::Did(Event::Node(event)) => self.node_did(entry, event),
-            What::Did(Event::Executor(event)) => self.executor_did(entry, event),
-            What::Did(Event::Crashed(point)) => {
-                self.tell(entry, format_args!("crashes at {point}"))
-            }
-        }
     }
 
-    fn befell(&mut self, entry: &Entry, event: &WorldEvent) {
-        let column = self.columns.entry(entry.process).or_default();
+    fn befell(&mut self, entry: &Entry, event: &WorldEvent) -> Telling {
+        // The world itself has no column.
+        let mut none = Column::default();
+        let column = self.columns.get_mut(&entry.process).unwrap_or(&mut none);
         match event {
             WorldEvent::Started { start } => {
-                let stalled = column.stalled;
                 *column = Column {
                     progress: column.progress,
                     cut_off: column.cut_off,
+                    stalled: column.stalled,
                     starting: matches!(entry.process, ProcessId::Node(_)),
-                    stalled,
                     ..Column::default()
                 };
-                if entry.at > SimTime::default() || *start > 1 {
-                    self.tell(entry, format_args!("starts (start {start})"));
+                if *start == 1 && entry.at == SimTime::default() {
+                    return Telling::Silent;
                 }
             }
-            WorldEvent::Killed => {
+            WorldEvent::Killed | WorldEvent::PowerLost { .. } => column.down = true,
+            WorldEvent::Panicked { .. } => {
                 column.down = true;
-                self.tell(entry, "is killed");
+                return Telling::Grave;
             }
-            WorldEvent::PowerLost { lost_writes } => {
-                column.down = true;
-                self.tell(
-                    entry,
-                    format_args!("loses power and {lost_writes} writes that were not synced"),
-                );
-            }
-            WorldEvent::Panicked { message } => {
-                column.down = true;
-                self.tell_grave(entry, format_args!("panics: {message}"));
-            }
-            WorldEvent::Paused => {
-                column.paused = true;
-                self.tell(entry, "is paused");
-            }
-            WorldEvent::Resumed => {
-                column.paused = false;
-                self.tell(entry, "goes on");
-            }
-            WorldEvent::Stalled => {
-                column.stalled = true;
-                self.tell(entry, "stalls: reads and answers, executes nothing");
-            }
-            WorldEvent::Unstalled => {
-                column.stalled = false;
-                self.tell(entry, "executes again");
-            }
-            WorldEvent::Partitioned { hosts } => {
-                self.cut_off(hosts, true);
-                self.tell(entry, format_args!("cuts off hosts {hosts:?}"));
-            }
-            WorldEvent::PartitionHealed { hosts } => {
-                self.cut_off(hosts, false);
-                self.tell(entry, format_args!("connects hosts {hosts:?} again"));
-            }
-            WorldEvent::FaultsEnded => self.tell(entry, "faults end: progress is demanded"),
-            WorldEvent::CaughtUp { tip } => {
-                self.tell(entry, format_args!("every live executor has reached {tip}"));
-            }
-            WorldEvent::Submitted { .. } => {}
+            WorldEvent::Paused => column.paused = true,
+            WorldEvent::Resumed => column.paused = false,
+            WorldEvent::Stalled => column.stalled = true,
+            WorldEvent::Unstalled => column.stalled = false,
+            WorldEvent::Partitioned { hosts } => self.cut_off(hosts, true),
+            WorldEvent::PartitionHealed { hosts } => self.cut_off(hosts, false),
+            WorldEvent::FaultsEnded | WorldEvent::CaughtUp { .. } => {}
+            WorldEvent::Submitted { .. } => return Telling::Silent,
         }
+        Telling::Always
     }
 
-    fn node_did(&mut self, entry: &Entry, event: &NodeEvent) {
-        let column = self.columns.entry(entry.process).or_default();
+    fn node_did(&mut self, process: ProcessId, event: &NodeEvent) -> Telling {
+        let Some(column) = self.columns.get_mut(&process) else {
+            return Telling::Silent;
+        };
         match event {
             NodeEvent::CommitStored { commit, .. } => {
                 column.progress = Some(commit.index.0.into());
+                Telling::Silent
             }
             NodeEvent::Recovered { last_commit, .. } => {
                 column.progress = Some(last_commit.0.into());
+                Telling::Silent
             }
-            NodeEvent::Ready => column.starting = false,
-            NodeEvent::ReplayPlanned(ReplayPlan::Replay { to, .. }) if to.0 == 0 => {}
-            NodeEvent::ReplayPlanned(plan) => self.tell(entry, format_args!("plan: {plan}")),
-            NodeEvent::StreamConnected { start, .. } if start.0 > 1 => {
-                self.tell(entry, format_args!("delivers from GEI {start}"));
+            NodeEvent::Ready => {
+                column.starting = false;
+                Telling::Silent
             }
-            NodeEvent::Rewound { from, to } => {
-                self.tell(entry, format_args!("rewinds from GEI {from} to {to}"));
-            }
-            NodeEvent::Waiting { reason, .. } => {
-                self.tell_once(entry, "waiting", format_args!("waits: {reason}"));
-            }
-            NodeEvent::StreamLost { reason, .. } => {
-                self.tell_once(
-                    entry,
-                    "lost",
-                    format_args!("loses the block stream: {reason}"),
-                );
-            }
-            NodeEvent::ProposalsPaused { blocks } => {
+            NodeEvent::ReplayPlanned(ReplayPlan::Replay { to, .. }) if to.0 == 0 => Telling::Silent,
+            NodeEvent::StreamConnected { start, .. } if start.0 <= 1 => Telling::Silent,
+            NodeEvent::ReplayPlanned(_)
+            | NodeEvent::StreamConnected { .. }
+            | NodeEvent::Rewound { .. }
+            | NodeEvent::Stopped => Telling::Always,
+            NodeEvent::Waiting { .. } => Telling::Once("waiting"),
+            NodeEvent::StreamLost { .. } => Telling::Once("stream lost"),
+            NodeEvent::ProposalsPaused { .. } => {
                 column.full = true;
-                let text = format!("stops proposing: {blocks} blocks are not durable");
-                self.tell_once(entry, "paused", text);
+                Telling::Once("proposals paused")
             }
-            NodeEvent::ProposalsResumed { blocks } => {
+            NodeEvent::ProposalsResumed { .. } => {
                 column.full = false;
-                let text = format!("proposes again: {blocks} blocks are not durable");
-                self.tell_once(entry, "resumed", text);
+                Telling::Once("proposals resumed")
             }
-            NodeEvent::Equivocation { slot } => {
-                self.tell_grave(entry, format_args!("sees two blocks for {slot}"));
-            }
-            NodeEvent::Stopped => self.tell(entry, "stops"),
-            NodeEvent::Failed { reason } => self.tell_grave(entry, format_args!("fails: {reason}")),
-            _ => {}
+            NodeEvent::Equivocation { .. } | NodeEvent::Failed { .. } => Telling::Grave,
+            _ => Telling::Silent,
         }
     }
 
-    fn executor_did(&mut self, entry: &Entry, event: &ExecutorEvent) {
-        let column = self.columns.entry(entry.process).or_default();
+    fn executor_did(&mut self, process: ProcessId, event: &ExecutorEvent) -> Telling {
+        let Some(column) = self.columns.get_mut(&process) else {
+            return Telling::Silent;
+        };
         match event {
             ExecutorEvent::Started { watermark, .. } => {
                 column.progress = Some(watermark.0);
-                if watermark.0 > 0 {
-                    self.tell(entry, format_args!("finds {watermark} blocks on its disk"));
+                match watermark.0 {
+                    0 => Telling::Silent,
+                    _ => Telling::Always,
                 }
             }
-            ExecutorEvent::Durable { watermark } => column.progress = Some(watermark.0),
-            ExecutorEvent::Refused { gei, expected } => {
-                let text = format!("refuses GEI {gei}: expected {expected}");
-                self.tell_once(entry, "refused", text);
+            ExecutorEvent::Durable { watermark } => {
+                column.progress = Some(watermark.0);
+                Telling::Silent
             }
-            ExecutorEvent::Stopped => self.tell(entry, "stops"),
-            ExecutorEvent::Failed { reason } => {
-                self.tell_grave(entry, format_args!("fails: {reason}"));
-            }
-            _ => {}
+            ExecutorEvent::Refused { .. } => Telling::Once("refused"),
+            ExecutorEvent::Stopped => Telling::Always,
+            ExecutorEvent::Failed { .. } => Telling::Grave,
+            _ => Telling::Silent,
         }
     }
 
@@ -274,35 +266,119 @@ impl Timeline {
         }
     }
 
-    fn tell(&mut self, entry: &Entry, text: impl Display) {
-        self.push(entry.at, format!("{} {text}", entry.process), false);
-    }
-
-    fn tell_grave(&mut self, entry: &Entry, text: impl Display) {
-        self.push(entry.at, format!("{} {text}", entry.process), true);
-    }
-
-    /// For events that come in swarms.
-    fn tell_once(&mut self, entry: &Entry, kind: &'static str, text: impl Display) {
-        let last = self.told.get(&(entry.process, kind));
-        if last.is_none_or(|last| entry.at.since(*last) >= QUIET) {
-            self.told.insert((entry.process, kind), entry.at);
-            self.tell(entry, text);
-        }
-    }
-
     fn push(&mut self, at: SimTime, text: String, grave: bool) {
-        let columns = self.columns.iter().filter(|(p, _)| **p != ProcessId::World);
-        let columns = columns.fold(String::new(), |mut out, (_, column)| {
-            let progress = column.progress.map(|n| n.to_string()).unwrap_or_default();
-            let _ = write!(out, " {:>5}", format!("{}{progress}", column.mark()));
-            out
-        });
+        let columns = self
+            .columns
+            .values()
+            .fold(String::new(), |mut out, column| {
+                let progress = column.progress.map(|n| n.to_string()).unwrap_or_default();
+                let _ = write!(out, " {:>5}", format!("{}{progress}", column.mark()));
+                out
+            });
         self.lines.push(Line {
             at,
             columns,
             text,
             grave,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
+
+    const NODE: ProcessId = ProcessId::Node(0);
+    const EXECUTOR: ProcessId = ProcessId::Executor(0);
+
+    fn entry(at_ms: u64, process: ProcessId, what: What) -> Entry {
+        Entry {
+            at: SimTime::from_ms(at_ms),
+            process,
+            what,
+        }
+    }
+
+    fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
+        entry(at_ms, process, What::Befell(event))
+    }
+
+    fn durable(at_ms: u64, watermark: u64) -> Entry {
+        let watermark = GlobalExecIndex(watermark);
+        let event = ExecutorEvent::Durable { watermark };
+        entry(at_ms, EXECUTOR, What::Did(event.into()))
+    }
+
+    fn node(at_ms: u64, event: NodeEvent) -> Entry {
+        entry(at_ms, NODE, What::Did(event.into()))
+    }
+
+    /// The lines below legend and head.
+    fn lines(entries: &[Entry]) -> Vec<String> {
+        let text = text(entries, &[], Paint::PLAIN);
+        text.lines().skip(3).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn progress_shows_in_the_columns_of_the_next_event_and_states_as_marks() {
+        let plan = ReplayPlan::Replay {
+            epoch: Epoch(0),
+            from: CommitIndex(8),
+            to: CommitIndex(10),
+        };
+        let told = lines(&[
+            befell(0, NODE, WorldEvent::Started { start: 1 }),
+            befell(0, EXECUTOR, WorldEvent::Started { start: 1 }),
+            durable(100, 6),
+            durable(200, 7),
+            befell(300, EXECUTOR, WorldEvent::Stalled),
+            befell(900, NODE, WorldEvent::Killed),
+            befell(1_000, NODE, WorldEvent::Started { start: 2 }),
+            node(1_100, NodeEvent::ReplayPlanned(plan)),
+            node(1_200, NodeEvent::Ready),
+            befell(1_300, EXECUTOR, WorldEvent::Unstalled),
+        ]);
+        assert_eq!(
+            told,
+            [
+                "   0.300s     >    ~7  executor-0 stalls: reads and answers, executes nothing",
+                "   0.900s     x    ~7  node-0 is killed",
+                "   1.000s     >    ~7  node-0 starts again (start 2)",
+                "   1.100s     >    ~7  node-0 plans: epoch 0: replay commits 8..=10",
+                "   1.300s           7  executor-0 executes again",
+            ]
+        );
+    }
+
+    #[test]
+    fn swarms_are_told_once_and_quiet_stretches_get_a_line() {
+        let mut entries: Vec<Entry> = (0..10)
+            .map(|n| node(100 * n, NodeEvent::ProposalsPaused { blocks: 8 }))
+            .collect();
+        entries.push(durable(3_000, 5));
+        let told = lines(&entries);
+        assert_eq!(
+            told,
+            [
+                "   0.000s     !        node-0 stops proposing: 8 blocks are not durable",
+                "   3.000s     !     5",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_timeline_loses_its_middle() {
+        let entries: Vec<Entry> = (0..500)
+            .map(|n| befell(n, NODE, WorldEvent::Paused))
+            .collect();
+        let told = lines(&entries);
+        assert_eq!(told.len(), MOST_LINES + 1);
+        assert_eq!(told[MOST_LINES / 2], "… 340 lines …");
+        assert!(
+            told[MOST_LINES].starts_with("   0.499s"),
+            "{}",
+            told[MOST_LINES]
+        );
     }
 }

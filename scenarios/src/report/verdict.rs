@@ -1,7 +1,6 @@
 //! How one run ended: the verdict, what proves it, and the line that shows it again.
 
-use super::{paint::Paint, words};
-use crate::determinism::store_name;
+use super::{events, paint::Paint, words};
 use metanode_sim::{
     oracles::Violation,
     plan::{Backend, Plan},
@@ -25,7 +24,7 @@ pub const fn name(verdict: Verdict) -> &'static str {
 pub fn reproduce(plan: &Plan) -> String {
     let store = match plan.store {
         Backend::Memory => String::new(),
-        other => format!(" --store {}", store_name(other)),
+        other => format!(" --store {}", words::store(other)),
     };
     format!("metasim run {} --seed {}{store}", plan.scenario, plan.seed)
 }
@@ -86,7 +85,7 @@ pub fn violated(violation: &Violation, paint: Paint) -> String {
         violation.message
     );
     for entry in &violation.evidence {
-        let _ = writeln!(out, "  {}", words::entry(entry));
+        let _ = writeln!(out, "  {}", events::line(entry));
     }
     out
 }

@@ -1,9 +1,6 @@
 //! Faults, moments and amounts in words.
 
-use metanode_sim::{
-    plan::{Action, PlannedFault, Span, When},
-    trace::{Entry, ProcessId, What},
-};
+use metanode_sim::plan::{Action, Backend, PlannedFault, Span, When};
 use std::fmt::Display;
 
 /// `340 ms`, `2.5 s`.
@@ -140,20 +137,11 @@ fn action(action: &Action) -> String {
     }
 }
 
-/// One entry of the trace on one line, complete.
+/// As `--store` takes it.
 #[must_use]
-pub fn entry(entry: &Entry) -> String {
-    let what = match &entry.what {
-        What::Did(event) => match event {
-            metanode_core::env::Event::Node(event) => format!("{event:?}"),
-            metanode_core::env::Event::Executor(event) => format!("{event:?}"),
-            metanode_core::env::Event::Crashed(point) => format!("crashed at {point}"),
-        },
-        What::Befell(event) => format!("{event:?}"),
-    };
-    format!("{}  {:<10}  {what}", entry.at, name(entry.process))
-}
-
-fn name(process: ProcessId) -> String {
-    process.to_string()
+pub const fn store(store: Backend) -> &'static str {
+    match store {
+        Backend::Memory => "memory",
+        Backend::Rocksdb => "rocksdb",
+    }
 }

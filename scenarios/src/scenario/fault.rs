@@ -1,10 +1,7 @@
-//! `[[fault]]` of a scenario file: when, what, whom; its checks, and the planned faults that a seed makes of it.
+//! `[[fault]]` of a scenario file: when, what, whom, and the planned faults that a seed makes of it.
 
 use super::target::{Cast, Kind, Target, Which};
-use crate::{
-    dice::{Dice, Draw},
-    source::{InputError, Source},
-};
+use crate::dice::{Dice, Draw};
 use metanode_core::{
     env::CrashPoint,
     types::{CommitIndex, GlobalExecIndex},
@@ -93,23 +90,8 @@ const fn no_pause() -> Draw<u64> {
     Draw::fixed(0)
 }
 
-impl Deed {
-    /// The kinds of target that it may have.
-    const fn strikes(self) -> &'static [Kind] {
-        match self {
-            Self::Kill | Self::Pause | Self::StartLate => &[Kind::Node, Kind::Executor, Kind::Host],
-            Self::PowerLoss | Self::Partition => &[Kind::Host],
-            Self::Stall => &[Kind::Executor],
-        }
-    }
-
-    const fn takes_down_ms(self) -> bool {
-        matches!(self, Self::Kill | Self::PowerLoss)
-    }
-}
-
 /// Crash points of nodes begin with `node.`, those of executors with `executor.`.
-fn points_of(kind: Kind) -> Vec<CrashPoint> {
+pub(super) fn points_of(kind: Kind) -> Vec<CrashPoint> {
     let prefix = format!("{kind}.");
     let points = CrashPoint::ALL.iter().copied();
     points.filter(|p| p.name().starts_with(&prefix)).collect()
@@ -117,7 +99,7 @@ fn points_of(kind: Kind) -> Vec<CrashPoint> {
 
 impl ReachedMoment {
     /// The points that may be meant: one if it is named, all of the process if it is `any`.
-    fn points(&self) -> Vec<CrashPoint> {
+    pub(super) fn points(&self) -> Vec<CrashPoint> {
         let mut points = points_of(self.process.kind);
         if self.point != "any" {
             points.retain(|point| point.name() == self.point);
@@ -127,127 +109,6 @@ impl ReachedMoment {
 }
 
 impl Fault {
-    /// # Errors
-    /// If the parts do not fit each other, or a target is not in every run with at least this cast.
-    pub fn check(&self, source: &Source<'_>, path: &str, cast: Cast) -> Result<(), InputError> {
-        let wrong =
-            |key: &str, message: String| Err(source.error(&format!("{path}.{key}"), message));
-        if self.targets.is_empty() {
-            return wrong(
-                "targets",
-                "names nobody: expected one target or more".into(),
-            );
-        }
-        for (position, target) in self.targets.iter().enumerate() {
-            let key = format!("targets.{position}");
-            if !self.deed.strikes().contains(&target.kind) {
-                let kinds: Vec<_> = self.deed.strikes().iter().map(Kind::to_string).collect();
-                let expected = kinds.join(" or ");
-                return wrong(
-                    &key,
-                    format!("`{target}` cannot suffer this: expected {expected}"),
-                );
-            }
-            if let Err(message) = target.check(cast) {
-                return wrong(&key, message);
-            }
-            if self.deed == Deed::Partition && target.which == Which::All {
-                return wrong(
-                    &key,
-                    "cuts off everybody: expected some hosts, not all".into(),
-                );
-            }
-        }
-        if self.deed.takes_down_ms() && self.for_ms.is_some() {
-            return wrong("for_ms", "is not for this fault: expected `down_ms`".into());
-        }
-        if !self.deed.takes_down_ms() && self.down_ms.is_some() {
-            return wrong("down_ms", "is not for this fault: expected `for_ms`".into());
-        }
-        if self.deed == Deed::StartLate {
-            if self.for_ms.is_none() {
-                return wrong("for_ms", "is missing: start-late needs a time".into());
-            }
-            if !self.when.is_empty() || self.repeat.is_some() {
-                return wrong(
-                    "when",
-                    "is not for start-late, which is about the start".into(),
-                );
-            }
-        }
-        self.check_when(source, &format!("{path}.when"), cast)?;
-        let Some(repeat) = &self.repeat else {
-            return Ok(());
-        };
-        if self.when.stored.is_some() || self.when.durable.is_some() {
-            return wrong(
-                "repeat",
-                "needs a time or a crash point in `when`: others hold only once".into(),
-            );
-        }
-        if self.when.reached.is_none() && repeat.every_ms.low == 0 {
-            return wrong(
-                "repeat.every_ms",
-                "must be at least 1 where only time tells repetitions apart".into(),
-            );
-        }
-        if repeat.times.low == 0 || repeat.times.high > 1_000 {
-            return wrong("repeat.times", "must be from 1 to 1000".into());
-        }
-        Ok(())
-    }
-
-    fn check_when(&self, source: &Source<'_>, path: &str, cast: Cast) -> Result<(), InputError> {
-        let Moment {
-            stored,
-            durable,
-            reached,
-            at_ms: _,
-        } = &self.when;
-        let one = |key: &str, target: Target, kinds: &[Kind]| {
-            let message = if !kinds.contains(&target.kind) || !target.is_single() {
-                let kinds: Vec<_> = kinds.iter().map(|k| format!("{k}-N or any-{k}")).collect();
-                Err(format!(
-                    "`{target}` does not fit here: expected {}",
-                    kinds.join(" or ")
-                ))
-            } else {
-                target.check(cast)
-            };
-            message.map_err(|message| source.error(&format!("{path}.{key}"), message))
-        };
-        if let Some(StoredMoment { node, .. }) = stored {
-            one("stored.node", *node, &[Kind::Node])?;
-        }
-        if let Some(DurableMoment { executor, .. }) = durable {
-            one("durable.executor", *executor, &[Kind::Executor])?;
-        }
-        if let Some(reached) = reached {
-            one(
-                "reached.process",
-                reached.process,
-                &[Kind::Node, Kind::Executor],
-            )?;
-            if reached.points().is_empty() {
-                let known: Vec<_> = points_of(reached.process.kind)
-                    .iter()
-                    .map(|p| p.name())
-                    .collect();
-                let message = format!(
-                    "`{}` is no crash point of {}: expected any or one of {}",
-                    reached.point,
-                    reached.process,
-                    known.join(", ")
-                );
-                return Err(source.error(&format!("{path}.reached.point"), message));
-            }
-            if reached.times.low == 0 {
-                return Err(source.error(&format!("{path}.reached.times"), "counts from 1"));
-            }
-        }
-        Ok(())
-    }
-
     /// What a seed makes of it; `label` names its streams.
     #[must_use]
     pub fn plan(&self, dice: &Dice, label: &str, cast: Cast) -> Vec<PlannedFault> {
@@ -341,7 +202,7 @@ impl Fault {
 }
 
 impl Moment {
-    const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.at_ms.is_none()
             && self.stored.is_none()
             && self.durable.is_none()

@@ -3,6 +3,7 @@
 //! Everything has a default, so that a file says only what its story is about. The defaults are tiny on purpose:
 //! windows, batches and buffers so small that a run of seconds reaches their edges many times.
 
+mod check;
 mod fault;
 mod sections;
 mod target;
@@ -69,57 +70,8 @@ impl Scenario {
     pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         let source = Source::new(file, text)?;
         let scenario: Self = source.read()?;
-        scenario.check(&source)?;
+        check::scenario(&scenario, &source)?;
         Ok(scenario)
-    }
-
-    fn check(&self, source: &Source<'_>) -> Result<(), InputError> {
-        if self.story.trim().is_empty() {
-            return Err(source.error(
-                "story",
-                "is missing: expected what happens and what must hold",
-            ));
-        }
-        for (key, low, least) in self.least_values() {
-            if low < least {
-                let message = format!("{low} is too low: expected at least {least}");
-                return Err(source.error(key, message));
-            }
-        }
-        if self.topology.validators.high > 100 {
-            return Err(source.error("topology.validators", "is too high: expected at most 100"));
-        }
-        let cast = self.topology.smallest_cast();
-        if let Some(odd) = &self.executor.odd {
-            if odd.which.kind != Kind::Executor || !odd.which.is_single() {
-                let message = format!(
-                    "`{}` is not one executor: expected executor-N or any-executor",
-                    odd.which
-                );
-                return Err(source.error("executor.odd.which", message));
-            }
-            if let Err(message) = odd.which.check(cast) {
-                return Err(source.error("executor.odd.which", message));
-            }
-        }
-        for (position, fault) in self.faults.iter().enumerate() {
-            fault.check(source, &format!("fault.{position}"), cast)?;
-        }
-        Ok(())
-    }
-
-    /// Key, lowest value that may be drawn, lowest value that makes sense.
-    fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
-        let mut values = vec![
-            ("duration_ms", self.duration_ms.low, 1),
-            ("settle_ms", self.settle_ms.low, 1),
-        ];
-        values.extend(self.topology.least_values());
-        values.extend(self.network.least_values());
-        values.extend(self.node.least_values());
-        values.extend(self.executor.least_values());
-        values.extend(self.workload.least_values());
-        values
     }
 
     /// The run that a seed makes of this scenario.

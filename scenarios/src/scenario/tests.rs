@@ -81,7 +81,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[executor.odd]\nwhich = \"any-node\"",
-        "s.toml:3: `executor.odd.which`: `any-node` is not one executor",
+        "s.toml:3: `executor.odd.which`: `any-node` does not fit here: expected executor-N or any-executor",
     ),
     (
         "[executor.odd]\nwhich = \"executor-1\"",
@@ -149,7 +149,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\nwhen = { reached = { process = \"node-0\", point = \"any\", times = 0 } }\ndo = \"kill\"\ntargets = [\"node-0\"]",
-        "s.toml:3: `fault.0.when.reached.times`: counts from 1",
+        "s.toml:3: `fault.0.when.reached.times`: 0 is too low: expected at least 1",
     ),
     (
         "[[fault]]\ndo = \"kill\"\ntargets = [\"node-0\"]\nrepeat = { times = 3 }",

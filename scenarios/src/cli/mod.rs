@@ -1,32 +1,22 @@
 //! The command line. Parses, runs, prints; exit codes: 0 passed · 2 bad input · 3 safety violated · 4 liveness
 //! violated · 5 a process panicked · 6 not deterministic.
 
+mod output;
+
 use crate::{
-    batch::{Finished, Job, in_order},
+    batch::{Job, in_order},
     catalog::{self, SCENARIOS, SUITES},
-    determinism::{self, compare},
-    report::{json, paint::Paint, plan, summary::Summary, timeline, verdict},
-    scenario::Scenario,
+    determinism::{self, HASH_ONLY, compare},
+    report::{paint::Paint, plan, summary::Summary, timeline, verdict},
     seed::{Seed, Seeds},
-    source::InputError,
-    suite::Suite,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use metanode_sim::{
     plan::Backend,
     run::{RunOptions, Verdict},
 };
-use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    ops::Range,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    thread,
-};
-use thiserror::Error;
+use output::{CliError, JsonLines, print, progress_bar, start_log};
+use std::{ops::Range, path::PathBuf, process::ExitCode, sync::Arc, thread};
 
 const BAD_INPUT: u8 = 2;
 const NOT_DETERMINISTIC: u8 = 6;
@@ -124,18 +114,6 @@ impl From<Store> for Backend {
     }
 }
 
-#[derive(Debug, Error)]
-enum CliError {
-    #[error(transparent)]
-    Input(#[from] InputError),
-    #[error("{path}: cannot be written: {error}")]
-    Unwritable { path: String, error: io::Error },
-    #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
-    Log { value: String, reason: String },
-    #[error("the report cannot be written: {0}")]
-    Stdout(#[from] io::Error),
-}
-
 /// Everything that `metasim` does.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -166,8 +144,6 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => ExitCode::from(code),
-        // The reader of a pipe went away: nobody is left to tell.
-        Err(CliError::Stdout(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(BAD_INPUT)
@@ -184,42 +160,24 @@ const fn exit_code(verdict: Verdict) -> u8 {
     }
 }
 
-/// Unlike `print!`, reports a reader that went away instead of panicking.
-fn print(text: &str) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
-}
-
 fn list() -> Result<u8, CliError> {
-    let paint = Paint::of_stdout();
-    let mut out = String::from("scenarios\n");
-    let mut entry = |name: &str, story: &str| {
-        out.push_str(&format!("  {}\n", paint.bold(name)));
-        for line in story.lines() {
-            out.push_str(&format!("      {line}\n"));
-        }
-    };
+    let mut stories = vec![("scenarios", vec![]), ("suites", vec![])];
     for built_in in SCENARIOS {
-        entry(
-            built_in.name,
-            &Scenario::parse(built_in.path, built_in.text)?.story,
-        );
+        let story = catalog::scenario(built_in.name)?.scenario.story;
+        stories[0].1.push((built_in.name, story));
     }
-    out.push_str("suites\n");
-    let mut entry = |name: &str, story: &str| {
-        out.push_str(&format!(
-            "  {}\n      {}\n",
-            paint.bold(name),
-            story.trim_end()
-        ));
-    };
     for built_in in SUITES {
-        entry(
-            built_in.name,
-            &Suite::parse(built_in.path, built_in.text)?.story,
-        );
+        let story = catalog::suite(built_in.name)?.story;
+        stories[1].1.push((built_in.name, story));
+    }
+    let paint = Paint::of_stdout();
+    let mut out = String::new();
+    for (kind, entries) in stories {
+        out.push_str(&format!("{kind}\n"));
+        for (name, story) in entries {
+            let story = story.trim_end().replace('\n', "\n      ");
+            out.push_str(&format!("  {}\n      {story}\n", paint.bold(name)));
+        }
     }
     print(&out)?;
     Ok(0)
@@ -260,9 +218,10 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
     print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
     let finished = job.run(&RunOptions {
         keep_entries: usize::MAX,
+        log: options.log.is_some(),
     });
     let outcome = &finished.outcome;
-    let happened = timeline::text(&outcome.entries, paint);
+    let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
     let ended = verdict::text(outcome, paint);
     print(&format!("{happened}\n{ended}"))?;
     json.write(&finished)?;
@@ -272,7 +231,8 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
 fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     let mut json = JsonLines::create(options.json.as_deref())?;
     let run_options = RunOptions {
-        keep_entries: 1,
+        log: options.log.is_some(),
+        ..HASH_ONLY
     };
     let bar = progress_bar(jobs.len());
     let mut summary = Summary::default();
@@ -322,9 +282,7 @@ fn check_determinism(
     }
     // So that even the first of them comes after another run.
     if let Some(last) = runs.last() {
-        let _ = last.run(&RunOptions {
-            keep_entries: 1,
-        });
+        let _ = last.run(&HASH_ONLY);
     }
     let bar = progress_bar(runs.len());
     let mut different = vec![];
@@ -363,9 +321,7 @@ fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError
         seed: seed.0,
         store,
     };
-    let finished = job.run(&RunOptions {
-        keep_entries: 1,
-    });
+    let finished = job.run(&HASH_ONLY);
     print(&format!("{}\n", finished.outcome.trace_hash))?;
     Ok(0)
 }
@@ -373,62 +329,4 @@ fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError
 fn threads(asked: Option<usize>) -> usize {
     let cores = || thread::available_parallelism().map_or(1, usize::from);
     asked.unwrap_or_else(cores)
-}
-
-/// On stderr, and only on a terminal.
-fn progress_bar(runs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(runs as u64);
-    let template = "{prefix:>24} [{bar:40}] {pos}/{len}  {per_sec}  {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
-}
-
-fn start_log(level: Option<&str>) -> Result<(), CliError> {
-    let Some(level) = level else {
-        return Ok(());
-    };
-    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|e| CliError::Log {
-        value: level.into(),
-        reason: e.to_string(),
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .without_time()
-        .init();
-    Ok(())
-}
-
-/// The file of `--json`, if it was asked for.
-struct JsonLines {
-    file: Option<(String, BufWriter<File>)>,
-}
-
-impl JsonLines {
-    fn create(path: Option<&Path>) -> Result<Self, CliError> {
-        let Some(path) = path else {
-            return Ok(Self { file: None });
-        };
-        let name = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => Ok(Self {
-                file: Some((name, BufWriter::new(file))),
-            }),
-            Err(error) => Err(CliError::Unwritable { path: name, error }),
-        }
-    }
-
-    fn write(&mut self, finished: &Finished) -> Result<(), CliError> {
-        let Some((path, file)) = &mut self.file else {
-            return Ok(());
-        };
-        writeln!(file, "{}", json::object(finished))
-            .and_then(|()| file.flush())
-            .map_err(|error| CliError::Unwritable {
-                path: path.clone(),
-                error,
-            })
-    }
 }

@@ -1,0 +1,91 @@
+//! Where output goes: reports to stdout, progress and logs to stderr, JSON Lines to a file.
+
+use crate::{batch::Finished, report::json, source::InputError};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+use thiserror::Error;
+
+/// Why a command gave up: what was typed or asked for cannot be done.
+#[derive(Debug, Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("{path}: cannot be written: {error}")]
+    Unwritable { path: String, error: io::Error },
+    #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
+    Log { value: String, reason: String },
+    #[error("the report cannot be written: {0}")]
+    Stdout(io::Error),
+}
+
+/// Unlike `print!`, does not panic if the reader of a pipe went away: the exit code still says how it ended.
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Stdout(e)),
+        _ => Ok(()),
+    }
+}
+
+/// On stderr, and only on a terminal.
+pub(super) fn progress_bar(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64);
+    let template = "{prefix:>24} [{bar:40}] {pos}/{len}  {per_sec}  {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+pub(super) fn start_log(level: Option<&str>) -> Result<(), CliError> {
+    let Some(level) = level else {
+        return Ok(());
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|e| CliError::Log {
+        value: level.into(),
+        reason: e.to_string(),
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .without_time()
+        .init();
+    Ok(())
+}
+
+/// The file of `--json`, if it was asked for.
+pub(super) struct JsonLines {
+    file: Option<(String, BufWriter<File>)>,
+}
+
+impl JsonLines {
+    pub(super) fn create(path: Option<&Path>) -> Result<Self, CliError> {
+        let Some(path) = path else {
+            return Ok(Self { file: None });
+        };
+        let name = path.display().to_string();
+        match File::create(path) {
+            Ok(file) => Ok(Self {
+                file: Some((name, BufWriter::new(file))),
+            }),
+            Err(error) => Err(CliError::Unwritable { path: name, error }),
+        }
+    }
+
+    /// Appends the run.
+    pub(super) fn write(&mut self, finished: &Finished) -> Result<(), CliError> {
+        let Some((path, file)) = &mut self.file else {
+            return Ok(());
+        };
+        writeln!(file, "{}", json::object(finished))
+            .and_then(|()| file.flush())
+            .map_err(|error| CliError::Unwritable {
+                path: path.clone(),
+                error,
+            })
+    }
+}

@@ -1,0 +1,217 @@
+//! What a scenario file may say although its types do not forbid it, and may not. Every error names the key and what
+//! was expected there.
+
+use super::{
+    Scenario,
+    fault::{Deed, DurableMoment, Fault, Moment, StoredMoment, points_of},
+    target::{Cast, Kind, Target, Which},
+};
+use crate::source::{InputError, Source};
+
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), InputError> {
+    if scenario.story.trim().is_empty() {
+        let message = "is missing: expected what happens and what must hold";
+        return Err(source.error("story", message));
+    }
+    for (key, low, least) in least_values(scenario) {
+        at_least(source, key, low, least)?;
+    }
+    if scenario.topology.validators.high > 100 {
+        return Err(source.error("topology.validators", "is too high: expected at most 100"));
+    }
+    let cast = scenario.topology.smallest_cast();
+    if let Some(odd) = &scenario.executor.odd {
+        one_of(
+            source,
+            "executor.odd.which",
+            odd.which,
+            &[Kind::Executor],
+            cast,
+        )?;
+    }
+    for (position, fault) in scenario.faults.iter().enumerate() {
+        let at = At {
+            source,
+            path: format!("fault.{position}"),
+            cast,
+        };
+        at.targets(fault)?;
+        at.lengths(fault)?;
+        at.moment(&fault.when)?;
+        at.repeat(fault)?;
+    }
+    Ok(())
+}
+
+/// Key, lowest value that may be drawn, lowest value that makes sense.
+fn least_values(scenario: &Scenario) -> Vec<(&'static str, u64, u64)> {
+    let mut values = vec![
+        ("duration_ms", scenario.duration_ms.low, 1),
+        ("settle_ms", scenario.settle_ms.low, 1),
+    ];
+    values.extend(scenario.topology.least_values());
+    values.extend(scenario.network.least_values());
+    values.extend(scenario.node.least_values());
+    values.extend(scenario.executor.least_values());
+    values.extend(scenario.workload.least_values());
+    values
+}
+
+fn at_least(source: &Source<'_>, key: &str, low: u64, least: u64) -> Result<(), InputError> {
+    if low >= least {
+        return Ok(());
+    }
+    let message = format!("{low} is too low: expected at least {least}");
+    Err(source.error(key, message))
+}
+
+/// The target is one process of these kinds, and exists whatever the seed.
+fn one_of(
+    source: &Source<'_>,
+    key: &str,
+    target: Target,
+    kinds: &[Kind],
+    cast: Cast,
+) -> Result<(), InputError> {
+    let fits = if kinds.contains(&target.kind) && target.is_single() {
+        target.check(cast)
+    } else {
+        let expected: Vec<_> = kinds.iter().map(|k| format!("{k}-N or any-{k}")).collect();
+        let expected = expected.join(" or ");
+        Err(format!("`{target}` does not fit here: expected {expected}"))
+    };
+    fits.map_err(|message| source.error(key, message))
+}
+
+impl Deed {
+    /// The kinds of target that it may have.
+    const fn strikes(self) -> &'static [Kind] {
+        match self {
+            Self::Kill | Self::Pause | Self::StartLate => &[Kind::Node, Kind::Executor, Kind::Host],
+            Self::PowerLoss | Self::Partition => &[Kind::Host],
+            Self::Stall => &[Kind::Executor],
+        }
+    }
+
+    const fn takes_down_ms(self) -> bool {
+        matches!(self, Self::Kill | Self::PowerLoss)
+    }
+}
+
+/// One `[[fault]]` in its file.
+struct At<'a> {
+    source: &'a Source<'a>,
+    path: String,
+    cast: Cast,
+}
+
+impl At<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    fn wrong(&self, key: &str, message: impl Into<String>) -> Result<(), InputError> {
+        Err(self.source.error(&self.key(key), message))
+    }
+
+    fn targets(&self, fault: &Fault) -> Result<(), InputError> {
+        if fault.targets.is_empty() {
+            return self.wrong("targets", "names nobody: expected one target or more");
+        }
+        for (position, target) in fault.targets.iter().enumerate() {
+            let key = format!("targets.{position}");
+            let kinds = fault.deed.strikes();
+            if !kinds.contains(&target.kind) {
+                let kinds: Vec<_> = kinds.iter().map(Kind::to_string).collect();
+                let expected = kinds.join(" or ");
+                let message = format!("`{target}` cannot suffer this: expected {expected}");
+                return self.wrong(&key, message);
+            }
+            if let Err(message) = target.check(self.cast) {
+                return self.wrong(&key, message);
+            }
+            if fault.deed == Deed::Partition && target.which == Which::All {
+                return self.wrong(&key, "cuts off everybody: expected some hosts, not all");
+            }
+        }
+        Ok(())
+    }
+
+    fn lengths(&self, fault: &Fault) -> Result<(), InputError> {
+        let takes_down_ms = fault.deed.takes_down_ms();
+        if takes_down_ms && fault.for_ms.is_some() {
+            return self.wrong("for_ms", "is not for this fault: expected `down_ms`");
+        }
+        if !takes_down_ms && fault.down_ms.is_some() {
+            return self.wrong("down_ms", "is not for this fault: expected `for_ms`");
+        }
+        if fault.deed != Deed::StartLate {
+            return Ok(());
+        }
+        if fault.for_ms.is_none() {
+            return self.wrong("for_ms", "is missing: start-late needs a time");
+        }
+        if !fault.when.is_empty() {
+            return self.wrong("when", "is not for start-late, which is about the start");
+        }
+        if fault.repeat.is_some() {
+            return self.wrong(
+                "repeat",
+                "is not for start-late: there is one start of the run",
+            );
+        }
+        Ok(())
+    }
+
+    fn moment(&self, when: &Moment) -> Result<(), InputError> {
+        let one = |key: &str, target, kinds: &[Kind]| {
+            one_of(self.source, &self.key(key), target, kinds, self.cast)
+        };
+        let counts_from_1 = |key: &str, low| at_least(self.source, &self.key(key), low, 1);
+        if let Some(StoredMoment { node, commit }) = &when.stored {
+            one("when.stored.node", *node, &[Kind::Node])?;
+            counts_from_1("when.stored.commit", commit.low.into())?;
+        }
+        if let Some(DurableMoment { executor, gei }) = &when.durable {
+            one("when.durable.executor", *executor, &[Kind::Executor])?;
+            counts_from_1("when.durable.gei", gei.low)?;
+        }
+        if let Some(reached) = &when.reached {
+            let processes = [Kind::Node, Kind::Executor];
+            one("when.reached.process", reached.process, &processes)?;
+            counts_from_1("when.reached.times", reached.times.low.into())?;
+            if reached.points().is_empty() {
+                let known = points_of(reached.process.kind);
+                let known: Vec<_> = known.iter().map(|point| point.name()).collect();
+                let message = format!(
+                    "`{}` is no crash point of {}: expected any or one of {}",
+                    reached.point,
+                    reached.process,
+                    known.join(", ")
+                );
+                return self.wrong("when.reached.point", message);
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&self, fault: &Fault) -> Result<(), InputError> {
+        let Some(repeat) = &fault.repeat else {
+            return Ok(());
+        };
+        if fault.when.stored.is_some() || fault.when.durable.is_some() {
+            let message = "needs a time or a crash point in `when`: the others come only once";
+            return self.wrong("repeat", message);
+        }
+        if fault.when.reached.is_none() && repeat.every_ms.low == 0 {
+            let message = "must be at least 1 where only time tells repetitions apart";
+            return self.wrong("repeat.every_ms", message);
+        }
+        if repeat.times.low == 0 || repeat.times.high > 1_000 {
+            return self.wrong("repeat.times", "must be from 1 to 1000");
+        }
+        Ok(())
+    }
+}
