@@ -164,7 +164,7 @@ fn closed_part(drawing: &Drawing, dice: &mut Dice) -> Vec<VerifiedBlock> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn any_order_of_delivery_gives_one_sequence(network in networks(), order: u64) {
@@ -177,25 +177,6 @@ proptest! {
         }
         prop_assert_eq!(node.sequence(), reference.sequence());
         prop_assert_eq!(node.outcomes(), reference.outcomes());
-    }
-
-    #[test]
-    fn nodes_that_see_different_parts_never_disagree(network in networks(), parts: u64) {
-        let drawing = Drawing::random(&network.shape);
-        let mut dice = Dice::new(parts);
-        let mut see_part = || {
-            let part = closed_part(&drawing, &mut dice);
-            let mut node = Node::new(&network, &drawing);
-            for block in dice.arrivals(&part) {
-                node.deliver(vec![block]);
-            }
-            node
-        };
-        let nodes: Vec<_> = (0..4).map(|_| see_part()).collect();
-        for (a, b) in nodes.iter().zip(&nodes[1..]) {
-            prop_assert!(one_is_prefix_of_the_other(&a.sequence(), &b.sequence()));
-            prop_assert!(one_is_prefix_of_the_other(&a.outcomes(), &b.outcomes()));
-        }
     }
 
     #[test]
@@ -263,6 +244,30 @@ proptest! {
             node.deliver(batch);
         }
         prop_assert_eq!(node.sequence(), ahead.sequence());
+    }
+}
+
+proptest! {
+    // Disagreement takes a rare constellation: of the thresholds, too low by one, each was found within this many cases.
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn nodes_that_see_different_parts_never_disagree(network in networks(), parts: u64) {
+        let drawing = Drawing::random(&network.shape);
+        let mut dice = Dice::new(parts);
+        let mut see_part = || {
+            let part = closed_part(&drawing, &mut dice);
+            let mut node = Node::new(&network, &drawing);
+            for block in dice.arrivals(&part) {
+                node.deliver(vec![block]);
+            }
+            node
+        };
+        let nodes: Vec<_> = (0..4).map(|_| see_part()).collect();
+        for (a, b) in nodes.iter().zip(&nodes[1..]) {
+            prop_assert!(one_is_prefix_of_the_other(&a.sequence(), &b.sequence()));
+            prop_assert!(one_is_prefix_of_the_other(&a.outcomes(), &b.outcomes()));
+        }
     }
 }
 

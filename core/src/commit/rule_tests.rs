@@ -62,7 +62,7 @@ fn a_leader_is_skipped_when_a_quorum_does_not_vote_for_it() {
         slot: slot(1, 0),
         direct: true,
     };
-    assert_eq!(decide(&drawing), [skip.clone()]);
+    assert_eq!(decide(&drawing), std::slice::from_ref(&skip));
 
     let mut drawing = Drawing::led_by(4, "A");
     drawing.round("B C D").round("B C D");

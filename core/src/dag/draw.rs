@@ -22,7 +22,7 @@ use crate::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 const SCHEME: SignatureScheme = SignatureScheme::KeyedHash;
 
@@ -32,6 +32,7 @@ pub(crate) struct Drawing {
     keys: Vec<KeyPair>,
     /// In the order in which they were drawn, which is causal. Without genesis.
     pub(crate) blocks: Vec<VerifiedBlock>,
+    by_slot: BTreeMap<Slot, Vec<BlockRef>>,
 }
 
 impl Drawing {
@@ -53,8 +54,15 @@ impl Drawing {
                 name: char::from(letter).to_string(),
             })
             .collect();
+        let committee = Committee::new(epoch, authorities).unwrap();
+        let genesis = |author| Block::genesis(epoch, author).reference();
         Self {
-            committee: Arc::new(Committee::new(epoch, authorities).unwrap()),
+            by_slot: committee
+                .indexes()
+                .map(genesis)
+                .map(|genesis| (genesis.slot(), vec![genesis]))
+                .collect(),
+            committee: Arc::new(committee),
             keys,
             blocks: vec![],
         }
@@ -133,7 +141,7 @@ impl Drawing {
         author: AuthorityIndex,
         mut ancestors: Vec<BlockRef>,
         timestamp_ms: TimestampMs,
-    ) -> VerifiedBlock {
+    ) {
         if let Some(own) = ancestors.iter().position(|a| a.author == author) {
             ancestors.swap(0, own);
         } else {
@@ -153,8 +161,9 @@ impl Drawing {
         }
         .sign(&self.keys[author.as_usize()]);
         VerifiedBlock::verify(block.bytes().clone(), &self.committee, SCHEME).unwrap();
-        self.blocks.push(block.clone());
-        block
+        let slot = self.by_slot.entry(block.slot()).or_default();
+        slot.push(block.reference());
+        self.blocks.push(block);
     }
 
     /// The block of this name, like `A1` or, for the second of A in round 1, `A1'`.
@@ -179,15 +188,10 @@ impl Drawing {
     }
 
     /// The author's blocks of this round, genesis included.
-    fn at(&self, round: Round, author: AuthorityIndex) -> Vec<BlockRef> {
-        if round == Round(0) {
-            return vec![Block::genesis(self.committee.epoch(), author).reference()];
-        }
-        self.blocks
-            .iter()
-            .filter(|block| block.slot() == Slot { round, author })
-            .map(VerifiedBlock::reference)
-            .collect()
+    fn at(&self, round: Round, author: AuthorityIndex) -> &[BlockRef] {
+        self.by_slot
+            .get(&Slot { round, author })
+            .map_or(&[], Vec::as_slice)
     }
 
     fn newest_before(&self, round: Round, author: AuthorityIndex) -> BlockRef {
