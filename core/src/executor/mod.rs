@@ -5,5 +5,6 @@
 
 pub mod bind;
 pub mod framing;
+mod uvarint;
 pub mod validators;
 pub mod wire;
