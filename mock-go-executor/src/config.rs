@@ -12,6 +12,7 @@ use metanode_core::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 use thiserror::Error;
@@ -82,18 +83,17 @@ const fn default_balance() -> u64 {
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    #[error("{}: cannot be read: {source}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{}: {source}", path.display())]
+    #[error("{path} cannot be read: {source}")]
+    Unreadable { path: String, source: io::Error },
+    #[error("{path}: {source}")]
     Syntax {
-        path: PathBuf,
+        path: String,
         source: toml::de::Error,
     },
-    #[error("`{key}` is {found}: expected {expected}")]
+    #[error("{path}: `{key}` is {found}: expected {expected}")]
     Value {
+        /// The file, or what stands for it.
+        path: String,
         key: &'static str,
         found: String,
         expected: &'static str,
@@ -107,31 +107,32 @@ impl ExecutorConfig {
     /// With file, line and key of what is wrong, and what was expected instead.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
+            path: path.display().to_string(),
             source,
         })?;
-        Self::parse(&text, path)
+        Self::parse(&text, &path.display().to_string())
     }
 
-    /// Parses and checks `text`, which came from `path`.
+    /// Parses and checks `text`, which came from the file `path`.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax {
             path: path.to_owned(),
             source,
         })?;
-        config.check()?;
+        config.check(path)?;
         Ok(config)
     }
 
-    /// The checks that the types do not make.
+    /// The checks that the types do not make. `origin` is named in errors.
     ///
     /// # Errors
     /// The first key whose value cannot be used.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self, origin: &str) -> Result<(), ConfigError> {
         let value = |key, found: String, expected| ConfigError::Value {
+            path: origin.to_owned(),
             key,
             found,
             expected,
@@ -205,7 +206,7 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 "#;
 
     fn parse(text: &str) -> Result<ExecutorConfig, ConfigError> {
-        ExecutorConfig::parse(text, Path::new("executor.toml"))
+        ExecutorConfig::parse(text, "executor.toml")
     }
 
     #[test]
@@ -244,7 +245,7 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
             (
                 "[100, 200]",
                 "[300, 200]",
-                &["execute_us", "[300, 200]", "low <= high"],
+                &["executor.toml", "execute_us", "[300, 200]", "low <= high"],
             ),
             (
                 "[100, 200]",

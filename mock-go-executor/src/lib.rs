@@ -52,7 +52,7 @@ pub enum Mode {
 /// Why an executor ended.
 #[derive(Debug, Error)]
 pub enum ExecutorError {
-    #[error("the configuration cannot be used: {0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
@@ -90,7 +90,7 @@ async fn run_until<'a>(
     mode: watch::Receiver<Mode>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ExecutorError> {
-    config.check()?;
+    config.check("the configuration")?;
     let mut chain = Chain::open(env.clone(), config.genesis.funding())?;
     let block_stream = sockets.bind(&config.block_stream_address).await?;
     let own_rpc = sockets.bind(&config.rpc_address).await?;

@@ -1,5 +1,7 @@
 //! What the tests of this crate are made of: transactions, blocks, and a world in memory that records events.
 
+pub mod running;
+
 use crate::{chain::ReceivedBlock, ledger::AccountAddress};
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -7,6 +7,7 @@ mod advice;
 mod client;
 pub mod bind;
 pub mod framing;
+mod uvarint;
 pub mod validators;
 pub mod wire;
 

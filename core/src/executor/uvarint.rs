@@ -1,0 +1,65 @@
+//! Unsigned LEB128, as Go's `binary.ReadUvarint` reads it: at most 10 bytes, longer forms of a number are accepted,
+//! numbers above 64 bits are not.
+
+use bytes::{Buf, BufMut, BytesMut};
+
+/// These bytes are the start of a number above 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// 64 bits in groups of 7.
+pub const MAX_UVARINT_BYTES: usize = 10;
+
+/// Appends `value`.
+pub fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
+    while value >= 0x80 {
+        buffer.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    buffer.put_u8(value as u8);
+}
+
+/// Takes a number off the front of `buffer`, or nothing if it has not come in full.
+///
+/// # Errors
+/// If it has more than 64 bits.
+pub fn take_uvarint(buffer: &mut BytesMut) -> Result<Option<u64>, Overflow> {
+    let mut value = 0;
+    for (i, &byte) in buffer.iter().take(MAX_UVARINT_BYTES).enumerate() {
+        if i == MAX_UVARINT_BYTES - 1 && byte > 1 {
+            return Err(Overflow);
+        }
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            buffer.advance(i + 1);
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_uvarint_is_that_of_protobuf(value in any::<u64>()) {
+            let mut reference = vec![];
+            prost::encoding::encode_varint(value, &mut reference);
+            let mut ours = BytesMut::new();
+            put_uvarint(&mut ours, value);
+            prop_assert_eq!(&ours[..], &reference[..]);
+            prop_assert_eq!(take_uvarint(&mut ours), Ok(Some(value)));
+            prop_assert!(ours.is_empty());
+        }
+
+        #[test]
+        fn any_ten_bytes_are_read_as_protobuf_reads_them(bytes in prop::collection::vec(any::<u8>(), 10)) {
+            let mut ours = BytesMut::from(&bytes[..]);
+            let reference = prost::encoding::decode_varint(&mut &bytes[..]).ok();
+            prop_assert_eq!(take_uvarint(&mut ours).ok().flatten(), reference);
+        }
+    }
+}
