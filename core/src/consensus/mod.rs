@@ -158,6 +158,7 @@ impl Consensus {
             commands,
             progress,
             missing,
+            #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
             started: Instant::now(),
             shared,
             listener: Some(setup.listener),

@@ -218,7 +218,6 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
     print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
     let finished = job.run(&RunOptions {
         keep_entries: usize::MAX,
-        log: options.log.is_some(),
     });
     let outcome = &finished.outcome;
     let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
@@ -230,17 +229,13 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
 
 fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     let mut json = JsonLines::create(options.json.as_deref())?;
-    let run_options = RunOptions {
-        log: options.log.is_some(),
-        ..HASH_ONLY
-    };
     let bar = progress_bar(jobs.len());
     let mut summary = Summary::default();
     let mut written = Ok(());
     in_order(
         jobs,
         threads(options.jobs),
-        |job| job.run(&run_options),
+        |job| job.run(&HASH_ONLY),
         |finished| {
             if written.is_ok() {
                 written = json.write(&finished);
