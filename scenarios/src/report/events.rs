@@ -48,6 +48,7 @@ fn node(event: &NodeEvent) -> String {
             block,
             transactions,
             payload_bytes,
+            ..
         } => format!("proposes {block}: {transactions} transactions, {payload_bytes} bytes"),
         E::Rejected { from, reason } => format!("rejects what node-{from} sent: {reason}"),
         E::Equivocation { slot } => format!("sees two blocks for {slot}"),
