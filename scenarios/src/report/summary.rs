@@ -172,6 +172,7 @@ mod tests {
         let broken = verdict != Verdict::Passed;
         Finished {
             outcome: Outcome {
+                panic: None,
                 plan: named.scenario.draw("happy_path", seed, store),
                 verdict,
                 violations: if broken { vec![violation] } else { vec![] },
