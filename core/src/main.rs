@@ -35,7 +35,7 @@ mod real {
 
     /// A consensus node that delivers what it commits to its execution engine.
     #[derive(Parser)]
-    #[command(version, after_help = ENVIRONMENT)]
+    #[command(name = "metanode", version, after_help = ENVIRONMENT)]
     struct Arguments {
         #[command(subcommand)]
         command: Command,

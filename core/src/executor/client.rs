@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
 /// Why a request has no answer.
 #[derive(Debug, Error)]
@@ -130,23 +131,20 @@ impl ExecutorClient {
             payload: Some(payload),
         };
         let kind = request.kind();
-        let timeout_ms = self.parameters.timeout_ms;
-        let exchange = tokio::time::timeout(Duration::from_millis(timeout_ms), async {
-            if let Some(pooled) = self.take_idle() {
-                match self.exchange(pooled, &request, kind).await {
-                    Err(RpcError::Broken { .. }) => {}
-                    done => return done,
-                }
+        #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
+        let deadline = Instant::now() + Duration::from_millis(self.parameters.timeout_ms);
+        let pooled = match self.take_idle() {
+            Some(pooled) => Some(self.exchange(pooled, &request, kind, deadline).await),
+            None => None,
+        };
+        let response = match pooled {
+            None | Some(Err(RpcError::Broken { .. })) => {
+                let connected = timeout_at(deadline, self.connect()).await;
+                let connection = connected.unwrap_or_else(|_| Err(self.timed_out(kind)))?;
+                self.exchange(connection, &request, kind, deadline).await?
             }
-            self.exchange(self.connect().await?, &request, kind).await
-        });
-        let response = exchange.await.unwrap_or_else(|_| {
-            Err(RpcError::Timeout {
-                kind,
-                address: self.address.clone(),
-                timeout_ms,
-            })
-        })?;
+            Some(done) => done?,
+        };
         match response.payload {
             Some(ResponsePayload::Error(message)) => Err(RpcError::Refused { kind, message }),
             Some(payload) => Ok(payload),
@@ -164,6 +162,7 @@ impl ExecutorClient {
         mut connection: Connection,
         request: &Request,
         kind: RpcKind,
+        deadline: Instant,
     ) -> Result<Response, RpcError> {
         let number = connection.number;
         connection.requests += 1;
@@ -173,7 +172,8 @@ impl ExecutorClient {
             request: sent,
             kind,
         });
-        let result = self.transfer(&mut connection, request, kind).await;
+        let transferred = timeout_at(deadline, self.transfer(&mut connection, request, kind)).await;
+        let result = transferred.unwrap_or_else(|_| Err(self.timed_out(kind)));
         match &result {
             Ok(_) => {
                 connection.replies += 1;
@@ -221,6 +221,14 @@ impl ExecutorClient {
             kind,
             found: e.to_string(),
         })
+    }
+
+    fn timed_out(&self, kind: RpcKind) -> RpcError {
+        RpcError::Timeout {
+            kind,
+            address: self.address.clone(),
+            timeout_ms: self.parameters.timeout_ms,
+        }
     }
 
     async fn connect(&self) -> Result<Connection, RpcError> {
