@@ -26,7 +26,6 @@ use std::{
     time::Duration,
 };
 use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
 
 /// Why a request has no answer.
 #[derive(Debug, Error)]
@@ -131,20 +130,36 @@ impl ExecutorClient {
             payload: Some(payload),
         };
         let kind = request.kind();
-        #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
-        let deadline = Instant::now() + Duration::from_millis(self.parameters.timeout_ms);
-        let pooled = match self.take_idle() {
-            Some(pooled) => Some(self.exchange(pooled, &request, kind, deadline).await),
-            None => None,
-        };
-        let response = match pooled {
-            None | Some(Err(RpcError::Broken { .. })) => {
-                let connected = timeout_at(deadline, self.connect()).await;
-                let connection = connected.unwrap_or_else(|_| Err(self.timed_out(kind)))?;
-                self.exchange(connection, &request, kind, deadline).await?
+        let timeout_ms = self.parameters.timeout_ms;
+        let mut under_way = None;
+        let exchange = tokio::time::timeout(Duration::from_millis(timeout_ms), async {
+            if let Some(pooled) = self.take_idle() {
+                under_way = Some(pooled.number);
+                match self.exchange(pooled, &request, kind).await {
+                    Err(RpcError::Broken { .. }) => under_way = None,
+                    done => return done,
+                }
             }
-            Some(done) => done?,
-        };
+            let connection = self.connect().await?;
+            under_way = Some(connection.number);
+            self.exchange(connection, &request, kind).await
+        });
+        let response = exchange.await.unwrap_or_else(|_| {
+            let error = RpcError::Timeout {
+                kind,
+                address: self.address.clone(),
+                timeout_ms,
+            };
+            // The exchange could not say so itself: it was dropped with its connection.
+            if let Some(connection) = under_way {
+                self.env.emit(NodeEvent::RpcFailed {
+                    connection,
+                    kind,
+                    reason: error.to_string(),
+                });
+            }
+            Err(error)
+        })?;
         match response.payload {
             Some(ResponsePayload::Error(message)) => Err(RpcError::Refused { kind, message }),
             Some(payload) => Ok(payload),
@@ -162,7 +177,6 @@ impl ExecutorClient {
         mut connection: Connection,
         request: &Request,
         kind: RpcKind,
-        deadline: Instant,
     ) -> Result<Response, RpcError> {
         let number = connection.number;
         connection.requests += 1;
@@ -172,8 +186,7 @@ impl ExecutorClient {
             request: sent,
             kind,
         });
-        let transferred = timeout_at(deadline, self.transfer(&mut connection, request, kind)).await;
-        let result = transferred.unwrap_or_else(|_| Err(self.timed_out(kind)));
+        let result = self.transfer(&mut connection, request, kind).await;
         match &result {
             Ok(_) => {
                 connection.replies += 1;
@@ -221,14 +234,6 @@ impl ExecutorClient {
             kind,
             found: e.to_string(),
         })
-    }
-
-    fn timed_out(&self, kind: RpcKind) -> RpcError {
-        RpcError::Timeout {
-            kind,
-            address: self.address.clone(),
-            timeout_ms: self.parameters.timeout_ms,
-        }
     }
 
     async fn connect(&self) -> Result<Connection, RpcError> {
