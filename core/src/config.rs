@@ -363,6 +363,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_example_comments_out_are_the_defaults() {
+        let text = include_str!("../node.example.toml");
+        let config = NodeConfig::parse(text, Path::new("node.example.toml")).unwrap();
+        let shown: String = text.lines().map(uncommented).collect();
+        assert_eq!(NodeConfig::parse(&shown, Path::new("node.example.toml")).unwrap(), config);
+        assert_eq!(config.consensus, ConsensusParameters::default());
+        assert_eq!(config.delivery, DeliveryParameters::default());
+        assert_eq!(config.rpc, RpcParameters::default());
+    }
+
+    /// The line with a default that is commented out in it.
+    fn uncommented(line: &str) -> String {
+        let setting = line.strip_prefix("# ").filter(|rest| {
+            let key = rest.split_once(" = ").map_or("", |(key, _)| key);
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        });
+        format!("{}\n", setting.unwrap_or(line))
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (extra, expected) in [
             ("windw = 3", "node.toml:4: unknown field `windw`"),

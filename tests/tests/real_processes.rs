@@ -48,7 +48,11 @@ async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().with_file_name(name);
-    assert!(path.exists(), "{} is missing: `make real` builds it", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: `make real` builds it",
+        path.display()
+    );
     path
 }
 
@@ -61,7 +65,11 @@ struct Process {
 impl Process {
     fn start(command: &mut Command, log: PathBuf) -> Self {
         let stderr = fs::File::create(&log).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
         Self { child, log }
     }
 
@@ -76,8 +84,13 @@ impl Process {
             // First whether it has ended, then what it said: nothing comes after its end.
             let ended = child.try_wait().unwrap();
             let text = fs::read_to_string(&log).unwrap();
-            let found = text.lines().find(|line| parts.iter().all(|part| line.contains(part)));
-            assert!(found.is_some() || ended.is_none(), "{ended:?} before {parts:?}:\n{text}");
+            let found = text
+                .lines()
+                .find(|line| parts.iter().all(|part| line.contains(part)));
+            assert!(
+                found.is_some() || ended.is_none(),
+                "{ended:?} before {parts:?}:\n{text}"
+            );
             found.map(str::to_owned)
         })
         .await
@@ -85,12 +98,18 @@ impl Process {
 
     fn terminate(&self) {
         let id = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -TERM $0", &id]).status().unwrap();
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM $0", &id])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
     async fn ended(&mut self) -> ExitStatus {
-        eventually("the end of a process", async || self.child.try_wait().unwrap()).await
+        eventually("the end of a process", async || {
+            self.child.try_wait().unwrap()
+        })
+        .await
     }
 
     /// Ends it in good order.
@@ -136,7 +155,9 @@ impl Validator {
         let config = self.folder.join("executor.toml");
         fs::write(&config, toml::to_string(&self.executor).unwrap()).unwrap();
         let mut command = Command::new(binary("mock-go-executor"));
-        command.args(["run", "--log", "trace", "--config"]).arg(config);
+        command
+            .args(["run", "--log", "trace", "--config"])
+            .arg(config);
         Process::start(&mut command, self.next_log("executor"))
     }
 
@@ -158,13 +179,20 @@ impl Validator {
     }
 
     async fn watermark(&self) -> Option<u64> {
-        self.client.last_block_number().await.ok().map(|watermark| watermark.0)
+        self.client
+            .last_block_number()
+            .await
+            .ok()
+            .map(|watermark| watermark.0)
     }
 
     /// Waits until the executor is durable at this height, and says where it is then.
     async fn reaches(&self, height: u64) -> u64 {
         let what = format!("block {height} in {}", self.folder.display());
-        eventually(&what, async || self.watermark().await.filter(|at| *at >= height)).await
+        eventually(&what, async || {
+            self.watermark().await.filter(|at| *at >= height)
+        })
+        .await
     }
 
     /// Blocks 1 to `last` as the executor has them.
@@ -176,7 +204,10 @@ impl Validator {
             let ResponsePayload::BlocksRange(range) = self.client.call(range).await.unwrap() else {
                 panic!("not an answer to GetBlocksRange");
             };
-            assert!(!range.blocks.is_empty(), "blocks {from}..={last} are durable");
+            assert!(
+                !range.blocks.is_empty(),
+                "blocks {from}..={last} are durable"
+            );
             blocks.extend(range.blocks);
         }
         blocks
@@ -231,7 +262,9 @@ fn free_address(index: u16) -> SocketAddr {
 /// What `metanode validator` says about a node.
 fn genesis_entry(validator: &Validator) -> String {
     let mut command = Command::new(binary("metanode"));
-    command.args(["validator", "--config"]).arg(validator.node_config());
+    command
+        .args(["validator", "--config"])
+        .arg(validator.node_config());
     let output = command.output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
@@ -245,7 +278,10 @@ async fn assert_resumes(node: &mut Process, watermark: u64) {
     let plan = node.line(&["[STARTUP]", "plans: epoch 0"]).await;
     let from_next = format!("replay commits {}..=", watermark + 1);
     let nothing = format!("nothing to replay, {watermark} commits are durable");
-    assert!(plan.contains(&from_next) || plan.contains(&nothing), "{plan}");
+    assert!(
+        plan.contains(&from_next) || plan.contains(&nothing),
+        "{plan}"
+    );
     let stream = node.line(&["[SEQUENTIAL-BUFFER]", "delivers from"]).await;
     assert_eq!(gei(&stream), watermark + 1, "{stream}");
 }
@@ -255,7 +291,9 @@ async fn all_received(executor: &mut Process, stream: u64) -> u64 {
     executor.line(&[&format!("closes stream {stream}")]).await;
     let read = format!("from stream {stream} ");
     let log = executor.log();
-    let last = log.lines().rfind(|line| line.contains("reads GEI") && line.contains(&read));
+    let last = log
+        .lines()
+        .rfind(|line| line.contains("reads GEI") && line.contains(&read));
     gei(last.expect("blocks came over this stream"))
 }
 
@@ -274,7 +312,10 @@ fn a_bad_configuration_is_told_with_its_line() {
     let root = TempDir::new().unwrap();
     let config = root.path().join("node.toml");
     fs::write(&config, NODE_EXAMPLE.replace("[delivery]", "[delivry]")).unwrap();
-    let line = 1 + NODE_EXAMPLE.lines().position(|line| line == "[delivery]").unwrap();
+    let line = 1 + NODE_EXAMPLE
+        .lines()
+        .position(|line| line == "[delivery]")
+        .unwrap();
     let output = Command::new(binary("metanode"))
         .args(["run", "--config"])
         .arg(&config)
@@ -283,7 +324,10 @@ fn a_bad_configuration_is_told_with_its_line() {
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stderr).unwrap();
     let place = format!("metanode: {}:{line}: ", config.display());
-    assert!(told.starts_with(&place) && told.contains("delivry"), "{told}");
+    assert!(
+        told.starts_with(&place) && told.contains("delivry"),
+        "{told}"
+    );
 }
 
 /// One validator of a committee of four, which goes on without the others because it was told to.
@@ -292,11 +336,13 @@ async fn a_single_node_executes_blocks_and_resumes() {
     let root = TempDir::new().unwrap();
     let mut all = validators(root.path(), 4);
     let validator = &mut all[0];
-    validator.node.single_node = false; // the environment says so
     let start_node = |validator: &mut Validator| {
         let mut command = Command::new(binary("metanode"));
         command.env("SINGLE_NODE", "1").args(["run", "--config"]);
-        Process::start(command.arg(validator.node_config()), validator.next_log("node"))
+        Process::start(
+            command.arg(validator.node_config()),
+            validator.next_log("node"),
+        )
     };
 
     // The node waits for its executor.
@@ -306,9 +352,14 @@ async fn a_single_node_executes_blocks_and_resumes() {
     validator.reaches(20).await;
     node.stop().await;
     executor.stop().await;
-    let sockets = [&validator.executor.block_stream_address, &validator.executor.rpc_address];
+    let sockets = [
+        &validator.executor.block_stream_address,
+        &validator.executor.rpc_address,
+    ];
     for socket in sockets {
-        let Address::Unix(path) = socket else { panic!("{socket} is no Unix socket") };
+        let Address::Unix(path) = socket else {
+            panic!("{socket} is no Unix socket")
+        };
         assert!(!path.exists(), "{socket} was left behind");
     }
 
@@ -320,7 +371,12 @@ async fn a_single_node_executes_blocks_and_resumes() {
     let last = validator.reaches(watermark + 20).await;
     assert_executed_once(&executor, watermark);
     let found = validator.blocks(last).await;
-    assert!(found.iter().map(|block| block.global_exec_index).eq(1..=last));
+    assert!(
+        found
+            .iter()
+            .map(|block| block.global_exec_index)
+            .eq(1..=last)
+    );
     node.stop().await;
     executor.stop().await;
 }
@@ -348,7 +404,9 @@ async fn four_validators_go_on_while_one_is_killed_and_comes_back() {
 
     // An executor dies, leaving its sockets behind; its node waits and goes on where the disk is.
     executors.remove(2).kill().await;
-    nodes[2].line(&["[SEQUENTIAL-BUFFER]", "loses stream 1"]).await;
+    nodes[2]
+        .line(&["[SEQUENTIAL-BUFFER]", "loses stream 1"])
+        .await;
     let mut executor = all[2].start_executor();
     let durable = gei(&executor.line(&["[STARTUP]", "finds block"]).await);
     let tip = all[2].reaches(durable + 10).await;
@@ -360,7 +418,12 @@ async fn four_validators_go_on_while_one_is_killed_and_comes_back() {
         validator.reaches(tip).await;
         chains.push(validator.blocks(tip).await);
     }
-    assert!(chains[0].iter().map(|block| block.global_exec_index).eq(1..=tip));
+    assert!(
+        chains[0]
+            .iter()
+            .map(|block| block.global_exec_index)
+            .eq(1..=tip)
+    );
     assert!(chains.iter().all(|chain| *chain == chains[0]), "one chain");
     for process in nodes.into_iter().chain(executors) {
         process.stop().await;

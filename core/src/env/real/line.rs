@@ -77,9 +77,7 @@ fn of_node(event: &NodeEvent) -> Line {
         E::ProposalsResumed { .. } => line(SequentialBuffer, Level::INFO),
         E::Rewound { to, .. } => line(SequentialBuffer, Level::WARN).about(*to),
         E::WindowLoaded { last, .. } => line(SequentialBuffer, Level::DEBUG).about(*last),
-        E::WatermarkLearned { watermark } => {
-            line(SequentialBuffer, Level::DEBUG).about(*watermark)
-        }
+        E::WatermarkLearned { watermark } => line(SequentialBuffer, Level::DEBUG).about(*watermark),
         E::FrameWritten { gei, .. } => line(SequentialBuffer, Level::TRACE).about(*gei),
 
         E::RpcSent { .. } => line(ExecutorRequest, Level::TRACE),
@@ -117,22 +115,52 @@ mod tests {
         let connection = 1;
         let reason = String::new;
         let kind = RpcKind::GetLastBlockNumber;
-        let rpc_failed = NodeEvent::RpcFailed { connection, kind, reason: reason() };
-        let rewound = NodeEvent::Rewound { from: gei.next(), to: gei };
-        let waiting = NodeEvent::Waiting { attempt: 1, reason: reason() };
-        let connected = NodeEvent::StreamConnected { connection, start: gei };
-        let lost = NodeEvent::StreamLost { connection, reason: reason() };
+        let rpc_failed = NodeEvent::RpcFailed {
+            connection,
+            kind,
+            reason: reason(),
+        };
+        let rewound = NodeEvent::Rewound {
+            from: gei.next(),
+            to: gei,
+        };
+        let waiting = NodeEvent::Waiting {
+            attempt: 1,
+            reason: reason(),
+        };
+        let connected = NodeEvent::StreamConnected {
+            connection,
+            start: gei,
+        };
+        let lost = NodeEvent::StreamLost {
+            connection,
+            reason: reason(),
+        };
         let refused = ExecutorEvent::Refused { gei, expected: gei };
         for (event, topic, level, about) in [
             (waiting.into(), Topic::Startup, Level::WARN, None),
             (NodeEvent::Ready.into(), Topic::Startup, Level::INFO, None),
             (rpc_failed.into(), Topic::ExecutorRequest, Level::WARN, None),
-            (connected.into(), Topic::SequentialBuffer, Level::INFO, Some(gei)),
+            (
+                connected.into(),
+                Topic::SequentialBuffer,
+                Level::INFO,
+                Some(gei),
+            ),
             (lost.into(), Topic::SequentialBuffer, Level::WARN, None),
-            (rewound.into(), Topic::SequentialBuffer, Level::WARN, Some(gei)),
+            (
+                rewound.into(),
+                Topic::SequentialBuffer,
+                Level::WARN,
+                Some(gei),
+            ),
             (refused.into(), Topic::Execution, Level::WARN, Some(gei)),
         ] {
-            let expected = Line { topic, level, gei: about };
+            let expected = Line {
+                topic,
+                level,
+                gei: about,
+            };
             assert_eq!(Line::of(&event), expected, "{event}");
         }
     }

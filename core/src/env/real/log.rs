@@ -23,7 +23,8 @@ impl Log {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             NodeEvent::RpcSent { connection, .. } => {
-                #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
+                #[allow(clippy::disallowed_methods)]
+                // tokio's clock, which the lint takes for std's when simulated
                 asked.insert(*connection, Instant::now());
                 None
             }
