@@ -53,14 +53,15 @@ fn other_epoch(executor_epoch: u64, watermark: u64) -> Situation {
 /// W lies so far above the base that no commit index reaches it.
 fn of_another_chain(epoch: u64, base: u64) -> impl Iterator<Item = Situation> {
     let last = base + u64::from(u32::MAX);
-    [last, last + 1, u64::MAX].map(|watermark| Situation {
-        epoch,
-        base,
-        last_commit: 10,
-        executor_epoch: epoch,
-        watermark,
-    })
-    .into_iter()
+    [last, last + 1, u64::MAX]
+        .map(|watermark| Situation {
+            epoch,
+            base,
+            last_commit: 10,
+            executor_epoch: epoch,
+            watermark,
+        })
+        .into_iter()
 }
 
 /// One line.
@@ -93,22 +94,38 @@ fn line(situation: &Situation) -> String {
 #[test]
 fn every_situation_has_its_plan() {
     let groups: [(&str, Vec<Situation>); 8] = [
-        ("the first epoch, nothing stored", same_epoch(0, 0, 0).collect()),
+        (
+            "the first epoch, nothing stored",
+            same_epoch(0, 0, 0).collect(),
+        ),
         ("the first epoch", same_epoch(0, 0, 10).collect()),
-        ("a later epoch, nothing stored", same_epoch(2, 100, 0).collect()),
+        (
+            "a later epoch, nothing stored",
+            same_epoch(2, 100, 0).collect(),
+        ),
         ("a later epoch", same_epoch(2, 100, 10).collect()),
         ("GEIs above 32 bits", same_epoch(3, HIGH_BASE, 10).collect()),
         (
             "the executor is behind",
-            vec![other_epoch(2, HIGH_BASE - 1), other_epoch(2, HIGH_BASE), other_epoch(0, 0)],
+            vec![
+                other_epoch(2, HIGH_BASE - 1),
+                other_epoch(2, HIGH_BASE),
+                other_epoch(0, 0),
+            ],
         ),
         (
             "the executor is ahead",
-            vec![other_epoch(4, HIGH_BASE + 10), other_epoch(4, HIGH_BASE + 25), other_epoch(9, u64::MAX)],
+            vec![
+                other_epoch(4, HIGH_BASE + 10),
+                other_epoch(4, HIGH_BASE + 25),
+                other_epoch(9, u64::MAX),
+            ],
         ),
         (
             "W is not of this chain",
-            of_another_chain(0, 0).chain(of_another_chain(3, HIGH_BASE)).collect(),
+            of_another_chain(0, 0)
+                .chain(of_another_chain(3, HIGH_BASE))
+                .collect(),
         ),
     ];
     let mut table = String::from("E          B  C │ E                    W │ plan\n");
