@@ -10,7 +10,7 @@
 use super::{Invariant, Oracle, Violation};
 use crate::{
     plan::Expectation,
-    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    trace::{Entry, SimTime, What, WorldEvent},
 };
 use metanode_core::{
     env::{Event, NodeEvent},
@@ -119,6 +119,7 @@ impl Oracle for Expect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::ProcessId;
     use crate::oracles::testing::{befell, gei, judge, node, written};
 
     const NODE: u16 = 1;
