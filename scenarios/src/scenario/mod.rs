@@ -19,7 +19,7 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::types::SignatureScheme;
-use metanode_sim::plan::{self, Backend, Plan};
+use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::Deserialize;
 
 /// A scenario as its file says it.
@@ -42,6 +42,8 @@ pub struct Scenario {
     pub workload: Workload,
     #[serde(rename = "fault")]
     pub faults: Vec<Fault>,
+    /// What happens besides the invariants, or the run fails.
+    pub expect: Vec<Expectation>,
 }
 
 impl Default for Scenario {
@@ -58,6 +60,7 @@ impl Default for Scenario {
             executor: Executor::default(),
             workload: Workload::default(),
             faults: vec![],
+            expect: vec![],
         }
     }
 }
@@ -109,6 +112,7 @@ impl Scenario {
                 .enumerate()
                 .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
                 .collect(),
+            expect: self.expect.clone(),
         }
     }
 }
