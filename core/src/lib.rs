@@ -16,6 +16,7 @@
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`executor`] | messages and framing between node and executor, the RPC client |
 //! | [`node`] | wires the rooms |
+//! | [`museum`] | switches for bugs that really happened, off unless the simulator opens them |
 //!
 //! Decisions are plain functions over plain data; async code moves bytes and calls them.
 
@@ -27,6 +28,7 @@ pub mod delivery;
 pub mod env;
 pub mod executor;
 pub mod ingest;
+pub mod museum;
 pub mod node;
 pub mod store;
 pub mod types;

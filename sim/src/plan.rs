@@ -4,6 +4,7 @@
 use crate::trace::ProcessId;
 use metanode_core::{
     env::CrashPoint,
+    museum::Exhibit,
     types::{CommitIndex, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,9 @@ pub struct Plan {
     pub clock_skew_ms: Vec<i64>,
     pub workload: WorkloadPlan,
     pub faults: Vec<PlannedFault>,
+    /// Historical bugs that are switched on; none unless the harness itself is under test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Plan {
@@ -115,6 +119,7 @@ impl Plan {
                 accounts: 10,
             },
             faults: vec![],
+            exhibits: vec![],
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     dice::{Dice, Draw},
     source::{InputError, Source},
 };
-use metanode_core::types::SignatureScheme;
+use metanode_core::{museum::Exhibit, types::SignatureScheme};
 use metanode_sim::plan::{self, Backend, Plan};
 use serde::Deserialize;
 
@@ -42,6 +42,8 @@ pub struct Scenario {
     pub workload: Workload,
     #[serde(rename = "fault")]
     pub faults: Vec<Fault>,
+    /// Historical bugs that are switched on.
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Default for Scenario {
@@ -58,6 +60,7 @@ impl Default for Scenario {
             executor: Executor::default(),
             workload: Workload::default(),
             faults: vec![],
+            exhibits: vec![],
         }
     }
 }
@@ -109,6 +112,7 @@ impl Scenario {
                 .enumerate()
                 .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
                 .collect(),
+            exhibits: self.exhibits.clone(),
         }
     }
 }
