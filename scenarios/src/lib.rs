@@ -10,6 +10,7 @@
 //! | [`seed`] | seeds and ranges of seeds as people type them |
 //! | [`batch`] | many runs on a few threads, reported in order |
 //! | [`determinism`] | one run twice: after other runs, and in a process of its own |
+//! | [`museum`] | historical bugs, switched on until somebody notices |
 //! | [`cli`] | the command line |
 //! | [`report`] | what a person reads; [`report::json`] is what a program reads |
 //!
@@ -21,6 +22,7 @@ pub mod catalog;
 pub mod cli;
 pub mod determinism;
 pub mod dice;
+pub mod museum;
 pub mod report;
 pub mod scenario;
 pub mod seed;

@@ -4,6 +4,7 @@
 use crate::trace::ProcessId;
 use metanode_core::{
     env::CrashPoint,
+    museum::Exhibit,
     types::{CommitIndex, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,9 @@ pub struct Plan {
     /// What must happen besides the invariants.
     #[serde(default)]
     pub expect: Vec<Expectation>,
+    /// Historical bugs that are switched on; none unless the harness itself is under test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Plan {
@@ -119,6 +123,7 @@ impl Plan {
             },
             faults: vec![],
             expect: vec![],
+            exhibits: vec![],
         }
     }
 }

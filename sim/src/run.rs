@@ -107,6 +107,7 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
 }
 
 fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
+    metanode_core::museum::open(&plan.exhibits);
     // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
     let rocks = match plan.store {
         Backend::Rocksdb => Some(RocksServer::start()?),

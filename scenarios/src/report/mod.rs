@@ -10,10 +10,12 @@
 //! | [`words`] | faults, moments and amounts in words |
 //! | [`verdict`] | how one run ended, what proves it, how to see it again |
 //! | [`summary`] | many runs |
+//! | [`museum`] | which historical bugs were found |
 //! | [`json`] | one object per run |
 
 pub mod events;
 pub mod json;
+pub mod museum;
 pub mod paint;
 pub mod plan;
 pub mod summary;

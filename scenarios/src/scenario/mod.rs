@@ -18,7 +18,7 @@ use crate::{
     dice::{Dice, Draw},
     source::{InputError, Source},
 };
-use metanode_core::types::SignatureScheme;
+use metanode_core::{museum::Exhibit, types::SignatureScheme};
 use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::Deserialize;
 
@@ -44,6 +44,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What happens besides the invariants, or the run fails.
     pub expect: Vec<Expectation>,
+    /// Historical bugs that are switched on.
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Default for Scenario {
@@ -61,6 +63,7 @@ impl Default for Scenario {
             workload: Workload::default(),
             faults: vec![],
             expect: vec![],
+            exhibits: vec![],
         }
     }
 }
@@ -113,6 +116,7 @@ impl Scenario {
                 .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
                 .collect(),
             expect: self.expect.clone(),
+            exhibits: self.exhibits.clone(),
         }
     }
 }
