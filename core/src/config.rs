@@ -1,9 +1,6 @@
 //! The configuration of a node (TOML, contract §2), with every limit and time and its default.
 
-use crate::{
-    env::Address,
-    types::{SignatureScheme},
-};
+use crate::{env::Address, types::SignatureScheme};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 use thiserror::Error;
@@ -224,10 +221,22 @@ impl NodeConfig {
                 .ok_or_else(|| (key, format!("is {value}, expected at least {least}")))
         };
         at_least("gc_depth_rounds", self.consensus.gc_depth_rounds.into(), 3)?;
-        at_least("leaders_per_round", self.consensus.leaders_per_round.into(), 1)?;
+        at_least(
+            "leaders_per_round",
+            self.consensus.leaders_per_round.into(),
+            1,
+        )?;
         at_least("window_blocks", self.delivery.window_blocks.into(), 1)?;
-        at_least("recovery_batch_commits", self.delivery.recovery_batch_commits.into(), 1)?;
-        at_least("commit_sync_batch", self.consensus.commit_sync_batch.into(), 1)?;
+        at_least(
+            "recovery_batch_commits",
+            self.delivery.recovery_batch_commits.into(),
+            1,
+        )?;
+        at_least(
+            "commit_sync_batch",
+            self.consensus.commit_sync_batch.into(),
+            1,
+        )?;
         at_least("connect_attempts", self.rpc.connect_attempts.into(), 1)
     }
 
@@ -315,14 +324,21 @@ mod tests {
     const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";
 
     fn parse(extra: &str) -> Result<NodeConfig, String> {
-        NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml")).map_err(|e| e.to_string())
+        NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml"))
+            .map_err(|e| e.to_string())
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
         let config = parse("").unwrap();
-        assert_eq!(config.block_stream_address().to_string(), "unix:///tmp/executor2.sock");
-        assert_eq!(config.rpc_address().to_string(), "unix:///tmp/rust-go.sock_1");
+        assert_eq!(
+            config.block_stream_address().to_string(),
+            "unix:///tmp/executor2.sock"
+        );
+        assert_eq!(
+            config.rpc_address().to_string(),
+            "unix:///tmp/rust-go.sock_1"
+        );
         assert!(!config.delivers() && config.executor_read_enabled);
         assert_eq!(config.delivery.window_blocks, 500);
         assert_eq!(config.rpc.timeout_ms, 10_000);
@@ -332,9 +348,18 @@ mod tests {
     fn what_is_wrong_is_named_with_its_line() {
         for (extra, expected) in [
             ("windw = 3", "node.toml:4: unknown field `windw`"),
-            ("[delivery]\nwindow_blocks = -1", "node.toml:5: invalid value: integer `-1`"),
-            ("[delivery]\nwindow_blocks = 0", "node.toml:5: window_blocks is 0, expected at least 1"),
-            ("executor_send_socket_path = \"tmp/x\"", "node.toml:4: `tmp/x` is not an address"),
+            (
+                "[delivery]\nwindow_blocks = -1",
+                "node.toml:5: invalid value: integer `-1`",
+            ),
+            (
+                "[delivery]\nwindow_blocks = 0",
+                "node.toml:5: window_blocks is 0, expected at least 1",
+            ),
+            (
+                "executor_send_socket_path = \"tmp/x\"",
+                "node.toml:4: `tmp/x` is not an address",
+            ),
         ] {
             let error = parse(extra).unwrap_err();
             assert!(error.starts_with(expected), "{error}");

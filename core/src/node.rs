@@ -15,10 +15,7 @@ use crate::{
     },
     ingest::Pool,
     store::{ConsensusStore, StoreError},
-    types::{
-        CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError,
-        KeyPair,
-    },
+    types::{CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError, KeyPair},
 };
 use std::{future::Future, io, sync::Arc, time::Duration};
 use thiserror::Error;

@@ -65,7 +65,10 @@ impl OwnBlocks {
         }
         {
             let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.front().is_some_and(|first| first.round <= after.next()) {
+            if recent
+                .front()
+                .is_some_and(|first| first.round <= after.next())
+            {
                 return Ok(recent.iter().filter(|b| b.round > after).cloned().collect());
             }
         }

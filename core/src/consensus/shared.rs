@@ -93,7 +93,12 @@ impl Tasks {
 
     /// Ends all of them. Tasks hold what owns this, so dropping alone would not.
     pub fn abort(&self) {
-        for task in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for task in self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             task.abort();
         }
     }

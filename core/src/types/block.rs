@@ -261,7 +261,11 @@ impl VerifiedBlock {
         let block = Self::decode(bytes)?;
         block.check_structure(committee)?;
         let key = committee.authority(block.author).protocol_key;
-        if !key.verifies(scheme, &encode(&block.0.signed.block), &block.0.signed.signature) {
+        if !key.verifies(
+            scheme,
+            &encode(&block.0.signed.block),
+            &block.0.signed.signature,
+        ) {
             return Err(InvalidBlock::BadSignature { slot: block.slot() });
         }
         Ok(block)
