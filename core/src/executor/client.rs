@@ -229,7 +229,8 @@ impl ExecutorClient {
         framing::write_frame(&mut connection.stream, &frame)
             .await
             .map_err(broken)?;
-        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await {
+        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await
+        {
             Ok(Some(body)) => body,
             Ok(None) => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Err(ReadError::Io(source)) => return Err(broken(source)),
