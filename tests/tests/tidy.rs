@@ -84,6 +84,7 @@ fn is_crate_root(path: &Path) -> bool {
         [.., "src", "lib.rs" | "main.rs"]
             | [.., "src", "bin", _]
             | [_, "tests" | "benches" | "examples", _]
+            | [_, "tests" | "benches" | "examples", _, "main.rs"]
             | [_, "build.rs"]
     )
 }
@@ -280,6 +281,8 @@ fn a_file_that_is_not_compiled_is_found() {
         ("core/src/main.rs", "mod dead_too {}"),
         ("core/tests/whole.rs", "mod world;"),
         ("core/tests/world/mod.rs", ""),
+        ("core/tests/sockets/main.rs", "mod order;"),
+        ("core/tests/sockets/order.rs", ""),
     ]);
     assert!(unreachable_files(&tree).is_empty());
     tree.extend(files(&[
