@@ -123,6 +123,7 @@ fn executor(event: &ExecutorEvent) -> String {
         ),
         E::StreamAccepted { connection } => format!("accepts stream {connection}"),
         E::StreamClosed { connection, reason } => format!("closes stream {connection}: {reason}"),
+        E::Malformed { connection } => format!("cannot read what stream {connection} carries"),
         E::Received { connection, gei } => format!("reads GEI {gei} from stream {connection}"),
         E::Refused { gei, expected } => format!("refuses GEI {gei}: expected {expected}"),
         E::Executed {
