@@ -15,7 +15,7 @@ use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::{
-        framing::{Decoder, Framing, ReadError, read_frame},
+        framing::{Decoder, FrameError, Framing, ReadError, read_frame},
         wire::CommittedEpochData,
     },
     types::GlobalExecIndex,
@@ -182,8 +182,10 @@ impl<'a> Intake<'a> {
             Ok(Some(body)) => body,
             Ok(None) => return self.close("ended by the sender".to_owned()),
             Err(error) => {
-                if matches!(error, ReadError::Frame(_)) {
-                    self.report_malformed();
+                match error {
+                    // A sender that dies in the middle of a block cannot help it.
+                    ReadError::Frame(FrameError::Truncated { .. }) | ReadError::Io(_) => {}
+                    ReadError::Frame(_) => self.report_malformed(),
                 }
                 return self.close(error.to_string());
             }
