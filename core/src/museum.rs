@@ -150,7 +150,11 @@ pub fn shows(exhibit: Exhibit) -> bool {
 /// Switches exactly these bugs on for everything that runs on this thread from now on.
 #[cfg(feature = "museum")]
 pub fn open(exhibits: &[Exhibit]) {
-    OPEN.set(exhibits.iter().fold(0, |open, exhibit| open | 1 << *exhibit as u64));
+    OPEN.set(
+        exhibits
+            .iter()
+            .fold(0, |open, exhibit| open | 1 << *exhibit as u64),
+    );
 }
 
 #[cfg(test)]
@@ -180,7 +184,13 @@ mod tests {
     #[test]
     fn only_what_is_open_shows_and_only_on_this_thread() {
         open(&[Exhibit::Amnesia, Exhibit::BaseTakenFromTip]);
-        let shown = || Exhibit::ALL.iter().copied().filter(|e| shows(*e)).collect::<Vec<_>>();
+        let shown = || {
+            Exhibit::ALL
+                .iter()
+                .copied()
+                .filter(|e| shows(*e))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(shown(), [Exhibit::BaseTakenFromTip, Exhibit::Amnesia]);
         #[allow(clippy::disallowed_methods)] // that it is another thread is what is tested
         let elsewhere = std::thread::scope(|scope| scope.spawn(shown).join());

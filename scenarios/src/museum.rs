@@ -31,7 +31,10 @@ impl Search {
     #[must_use]
     pub fn oracle(&self) -> Option<Invariant> {
         let outcome = &self.found.as_ref()?.outcome;
-        outcome.violations.first().map(|violation| violation.invariant)
+        outcome
+            .violations
+            .first()
+            .map(|violation| violation.invariant)
     }
 }
 

@@ -3,8 +3,8 @@
 #![cfg(madsim)]
 
 use metanode_core::museum::Exhibit;
-use metasim::{catalog, determinism::HASH_ONLY, museum};
 use metanode_sim::{oracles::Invariant, run::Verdict};
+use metasim::{catalog, determinism::HASH_ONLY, museum};
 use std::sync::Arc;
 
 const SEEDS: u64 = 200;
@@ -22,10 +22,18 @@ fn noticed(exhibit: Exhibit, by: &[Invariant]) {
         panic!("{} was not noticed in {SEEDS} seeds", exhibit.name());
     };
     let oracle = search.oracle();
-    assert!(oracle.is_some_and(|oracle| by.contains(&oracle)), "{oracle:?}");
+    assert!(
+        oracle.is_some_and(|oracle| by.contains(&oracle)),
+        "{oracle:?}"
+    );
     let seed = found.outcome.plan.seed;
     let sound = museum::job(&mixed, seed, &[]).map(|job| job.run(&HASH_ONLY).outcome.verdict);
-    assert_eq!(sound, Some(Verdict::Passed), "seed {seed} without {}", exhibit.name());
+    assert_eq!(
+        sound,
+        Some(Verdict::Passed),
+        "seed {seed} without {}",
+        exhibit.name()
+    );
 }
 
 #[test]

@@ -53,7 +53,11 @@ pub fn summary(searches: &[Search], paint: Paint) -> String {
         .collect();
     runs.sort_unstable();
     if let Some(last) = searches.iter().rev().find_map(|s| s.found.as_ref()) {
-        let _ = writeln!(out, "to see the last: {}", verdict::reproduce(&last.outcome.plan));
+        let _ = writeln!(
+            out,
+            "to see the last: {}",
+            verdict::reproduce(&last.outcome.plan)
+        );
     }
     let found = format!("{} of {} found", runs.len(), searches.len());
     let found = if hidden.is_empty() {
