@@ -14,8 +14,13 @@ use crate::{
         wire::EpochBoundaryData,
     },
     ingest::Pool,
+    museum::{self, Exhibit},
     store::{ConsensusStore, StoreError},
-    types::{CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError, KeyPair},
+    tasks::Tasks,
+    types::{
+        AuthorityIndex, CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError,
+        KeyPair,
+    },
 };
 use std::{future::Future, io, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -106,11 +111,16 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
     let Some(own) = committee.index_of(keys.public()) else {
         return wait_for_ever(env, "this node's key is not in the committee".to_owned()).await;
     };
+    let (committee, own) = if config.single_node {
+        (Arc::new(committee.alone(own)), AuthorityIndex(0))
+    } else {
+        (committee, own)
+    };
 
     // The consumer stands before recovery produces anything.
     let log = Arc::new(CommitLog::new(store.clone(), last_commit));
     let delivery = config.delivers().then(|| {
-        Delivery::new(DeliverySetup {
+        Arc::new(Delivery::new(DeliverySetup {
             env: env.clone(),
             parameters: config.delivery.clone(),
             stream_address: config.block_stream_address(),
@@ -118,8 +128,8 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
             log: log.clone(),
             base,
             committee: committee.clone(),
-            watermark,
-        })
+            watermark: delivered(watermark, base, last_commit),
+        }))
     });
     let address = Address::Tcp(config.p2p_listen_address);
     let listener = env
@@ -139,20 +149,35 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
         pool,
         pressure: delivery
             .as_ref()
-            .map_or_else(|| watch::Sender::new(false).subscribe(), Delivery::pressure),
+            .map_or_else(|| watch::Sender::new(false).subscribe(), |d| d.pressure()),
         listener,
     })?;
+    let backlog = delivery.is_some() && watermark < base.gei(last_commit);
+    if museum::shows(Exhibit::RecoveryAwaitsItsConsumer) && backlog {
+        return std::future::pending().await;
+    }
     env.emit(NodeEvent::Ready);
-    let delivering = async {
-        match &delivery {
+    // Each on a task of its own, ended with this one.
+    let tasks = Tasks::default();
+    let mut delivering = tasks.spawn(async move {
+        match delivery {
             Some(delivery) => delivery.run().await,
             None => std::future::pending().await,
         }
-    };
+    });
+    let mut consensus = tasks.spawn(async move { consensus.run().await });
     tokio::select! {
         biased;
-        ended = delivering => Ok(ended?),
-        Err(e) = consensus.run() => Err(e.into()),
+        ended = &mut delivering => Ok(joined(ended)?),
+        ended = &mut consensus => match joined(ended)? {},
+    }
+}
+
+/// What a task returned. One that panicked panics here, too; nobody else ends these tasks while they are awaited.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        Err(e) => panic!("a task of the node ended without a result: {e}"),
     }
 }
 
@@ -164,21 +189,28 @@ async fn ask_executor(
 ) -> Result<ExecutorState, NodeError> {
     let mut retry_ms = config.rpc.start_retry_min_ms;
     let mut attempt = 0;
+    let mut failure = None;
     loop {
         attempt += 1;
-        let reason = match ask_executor_once(config.start_policy, client).await {
-            Ok((epoch, watermark, boundary)) => {
+        let error = match ask_executor_once(config.start_policy, client).await {
+            Ok((epoch, mut watermark, boundary)) => {
+                let mut base = GlobalExecIndex(boundary.boundary_block);
+                if failure.is_some_and(|failure| reads_as_genesis(&failure)) {
+                    watermark = GlobalExecIndex(0);
+                }
+                if museum::shows(Exhibit::BaseTakenFromTip) {
+                    base = watermark;
+                }
                 return Ok(ExecutorState {
-                    base: EpochBase {
-                        epoch,
-                        base: GlobalExecIndex(boundary.boundary_block),
-                    },
+                    base: EpochBase { epoch, base },
                     watermark,
                     committee: Arc::new(committee(epoch, &boundary.validators)?),
                 });
             }
-            Err(e) => e.to_string(),
+            Err(e) => e,
         };
+        let reason = error.to_string();
+        failure = Some(error);
         env.emit(NodeEvent::Waiting { attempt, reason });
         tokio::time::sleep(Duration::from_millis(retry_ms)).await;
         retry_ms = (retry_ms * 2).min(config.rpc.start_retry_max_ms);
@@ -197,6 +229,31 @@ async fn ask_executor_once(
         (Err(e), StartPolicy::Wait) => return Err(e),
     };
     Ok((epoch, watermark, boundary))
+}
+
+/// A question that failed says nothing about the executor: it is asked again.
+fn reads_as_genesis(failure: &RpcError) -> bool {
+    museum::shows(Exhibit::QueryFailureReadsAsGenesis)
+        || museum::shows(Exhibit::StaleSocketReadsAsGenesis)
+            && matches!(failure, RpcError::Connect { .. })
+}
+
+/// Delivery goes on above W, and nothing else has a say in it.
+fn delivered(
+    watermark: GlobalExecIndex,
+    base: EpochBase,
+    last_commit: CommitIndex,
+) -> GlobalExecIndex {
+    let stored = base.gei(last_commit);
+    if museum::shows(Exhibit::ReplayAfterZero) {
+        base.base
+    } else if museum::shows(Exhibit::StartsAtStoreTip) {
+        stored
+    } else if museum::shows(Exhibit::HigherOfTwoCursors) {
+        watermark.max(stored)
+    } else {
+        watermark
+    }
 }
 
 /// Situations that this node waits out instead of guessing.

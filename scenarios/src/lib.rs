@@ -13,6 +13,7 @@
 //! | [`subject`] | one run as people name it |
 //! | [`shrinking`] | the smallest run that fails in the same way |
 //! | [`determinism`] | one run twice: after other runs, and in a process of its own |
+//! | [`museum`] | historical bugs, switched on until somebody notices |
 //! | [`cli`] | the command line |
 //! | [`report`] | what a person reads; [`report::json`] is what a program reads |
 //!
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod determinism;
 pub mod dice;
 pub mod failure;
+pub mod museum;
 pub mod report;
 pub mod scenario;
 pub mod seed;

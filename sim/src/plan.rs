@@ -4,6 +4,7 @@
 use crate::trace::ProcessId;
 use metanode_core::{
     env::CrashPoint,
+    museum::Exhibit,
     types::{CommitIndex, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,12 @@ pub struct Plan {
     pub clock_skew_ms: Vec<i64>,
     pub workload: WorkloadPlan,
     pub faults: Vec<PlannedFault>,
+    /// What must happen besides the invariants.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
+    /// Historical bugs that are switched on; none unless the harness itself is under test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Plan {
@@ -116,6 +123,8 @@ impl Plan {
                 accounts: 10,
             },
             faults: vec![],
+            expect: vec![],
+            exhibits: vec![],
         }
     }
 }
@@ -159,6 +168,15 @@ pub struct WorkloadPlan {
     /// Over all nodes, evenly.
     pub transactions_per_second: u64,
     pub accounts: u32,
+}
+
+/// What the scenario's story says of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    pub node: ProcessId,
+    /// Started again, it writes exactly these frames first, once and in order.
+    pub frames_after_restart: Vec<GlobalExecIndex>,
 }
 
 /// A fault with the moment it happens.

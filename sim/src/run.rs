@@ -105,6 +105,7 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
 }
 
 fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
+    metanode_core::museum::open(&plan.exhibits);
     // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
     let rocks = match plan.store {
         Backend::Rocksdb => Some(RocksServer::start()?),
@@ -118,6 +119,7 @@ fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
         let world = World::new(plan, recorder.clone(), rocks.as_ref(), sender);
         Supervisor::new(world.clone(), jobs).supervise().await;
         lock(&recorder).finish(world.now());
+        world.close().await;
     });
     Ok(())
 }
@@ -210,4 +212,28 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The world holds the recorder, its tasks hold the world: if one of them were left, so would be a reference.
+    #[test]
+    #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
+    fn nothing_of_a_world_outlives_its_run() {
+        for store in [Backend::Memory, Backend::Rocksdb] {
+            let plan = Plan {
+                store,
+                duration_ms: 500,
+                ..Plan::example()
+            };
+            let recorder = Arc::new(Mutex::new(Recorder::new(&plan, 0)));
+            let of_run = recorder.clone();
+            let run = std::thread::spawn(move || simulate(plan, of_run));
+            run.join().unwrap().unwrap();
+            assert!(lock(&recorder).events() > 0);
+            assert_eq!(Arc::strong_count(&recorder), 1, "{store:?}");
+        }
+    }
 }

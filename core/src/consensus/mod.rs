@@ -26,13 +26,18 @@ use crate::{
     delivery::CommitLog,
     env::{Address, AddressError, BoxListener, CrashPoint, Env, NodeEvent},
     ingest::Pool,
+    museum::{self, Exhibit},
     store::{ConsensusStore, Durability, StoreError},
+    tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Committee, EpochBase, KeyPair},
 };
 use own_blocks::OwnBlocks;
 use peer::Peer;
-use shared::{Command, Progress, Shared, Tasks};
-use std::{collections::BTreeSet, sync::Arc};
+use shared::{Command, Progress, Shared};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -133,8 +138,9 @@ impl Consensus {
             })
             .collect::<Result<Vec<_>, ConsensusError>>()?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
-        let progress = watch::Sender::new(progress_of(&core, &committee));
+        let progress = watch::Sender::new(progress_of(&core));
         let missing = watch::Sender::new(BTreeSet::new());
+        let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
             own_blocks: OwnBlocks::new(own, store.clone(), core.own_round()),
             env,
@@ -145,6 +151,7 @@ impl Consensus {
             peers,
             commands: command_sender,
             progress: progress.subscribe(),
+            wanted_after: Mutex::new(wanted_after),
             missing: missing.subscribe(),
             tasks: Tasks::default(),
         });
@@ -246,7 +253,8 @@ impl Consensus {
     /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
     async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
         let timestamp_ms = self.shared.env.clock.now();
-        let paused = *self.pressure.borrow_and_update();
+        let paused =
+            *self.pressure.borrow_and_update() && !museum::shows(Exhibit::PressureStopsAtTheWindow);
         let due = self
             .core
             .propose(self.started.elapsed(), timestamp_ms, paused);
@@ -268,7 +276,7 @@ impl Consensus {
         env.reach(CrashPoint::NodeBeforeStore).await;
         let store = &self.shared.store;
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
-        let durability = if step.own.is_some() {
+        let durability = if step.own.is_some() && !museum::shows(Exhibit::Amnesia) {
             Durability::Synced
         } else {
             Durability::Buffered
@@ -284,9 +292,14 @@ impl Consensus {
             self.shared.own_blocks.publish(own);
         }
         // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
+        let durability = if museum::shows(Exhibit::HandedOnBeforeSynced) {
+            Durability::Buffered
+        } else {
+            Durability::Synced
+        };
         for (sub_dag, origin) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
-            store.write(&[], commit, Durability::Synced)?;
+            store.write(&[], commit, durability)?;
             env.emit(NodeEvent::CommitStored {
                 epoch: sub_dag.commit.epoch,
                 commit: sub_dag.reference,
@@ -303,12 +316,22 @@ impl Consensus {
     }
 
     fn publish_progress(&self) {
-        let progress = progress_of(&self.core, &self.shared.committee);
+        let progress = progress_of(&self.core);
         self.progress.send_if_modified(|old| {
             let modified = *old != progress;
             *old = progress;
             modified
         });
+        {
+            let mut wanted = self
+                .shared
+                .wanted_after
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (after, author) in wanted.iter_mut().zip(self.shared.committee.indexes()) {
+                *after = self.core.wanted_after(author);
+            }
+        }
         let missing = self.core.missing();
         self.missing.send_if_modified(|old| {
             let modified = *old != missing;
@@ -324,10 +347,9 @@ impl Drop for Consensus {
     }
 }
 
-fn progress_of(core: &Core, committee: &Committee) -> Progress {
+fn progress_of(core: &Core) -> Progress {
     Progress {
         last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
         quorum_commit: core.quorum_commit(),
-        wanted_after: committee.indexes().map(|i| core.wanted_after(i)).collect(),
     }
 }

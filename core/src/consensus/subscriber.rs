@@ -26,7 +26,8 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let mut backoff_ms = parameters.peer_retry_min_ms;
     loop {
         let received = Arc::new(AtomicU64::new(0));
-        let reading = tokio::spawn(read_blocks(shared.clone(), position, received.clone()));
+        let reading = read_blocks(shared.clone(), position, received.clone());
+        let reading = shared.tasks.spawn(reading);
         watch_for_silence(&received, parameters.peer_silence_ms, || {
             reading.is_finished()
         })
@@ -63,7 +64,7 @@ async fn read_blocks(shared: Arc<Shared>, position: usize, received: Arc<AtomicU
 }
 
 async fn try_read_blocks(shared: &Shared, peer: &Peer, received: &AtomicU64) -> Result<(), String> {
-    let after = shared.progress.borrow().wanted_after[peer.index.as_usize()];
+    let after = shared.wanted_after(peer.index);
     let (mut stream, mut decoder) = peer.connect(shared, Purpose::Subscribe { after }).await?;
     loop {
         let Some(body) = read_frame(&mut stream, &mut decoder)

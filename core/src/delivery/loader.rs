@@ -6,6 +6,7 @@
 use super::{Delivery, DeliveryError, Numbered, number, window::pauses_proposals};
 use crate::{
     env::{CrashPoint, NodeEvent},
+    museum::{self, Exhibit},
     types::CommitIndex,
 };
 use tracing::error;
@@ -45,10 +46,14 @@ impl Delivery {
             error!(target: "[SEQUENTIAL-BUFFER]", %next, base = %self.base.base, "watermark outside the epoch");
             return Ok(false);
         };
-        let batch = self.log.read(
-            from,
-            room.min(self.parameters.recovery_batch_commits as usize),
-        )?;
+        let mut limit = room.min(self.parameters.recovery_batch_commits as usize);
+        if museum::shows(Exhibit::RecoveryFloods) {
+            limit = room;
+        }
+        if museum::shows(Exhibit::BatchOfNothing) {
+            limit = 0;
+        }
+        let batch = self.log.read(from, limit)?;
         if batch.is_empty() {
             self.update_pressure();
             return Ok(false);

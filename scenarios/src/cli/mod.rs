@@ -2,6 +2,7 @@
 //! violated · 5 a process panicked · 6 not deterministic.
 
 mod failures;
+mod museum;
 mod output;
 
 use crate::{
@@ -48,6 +49,9 @@ enum Command {
         /// A..B (without B), or N for 0..N
         #[arg(long, conflicts_with = "seed")]
         seeds: Option<Seeds>,
+        /// Switch on a bug of the museum, by name or number
+        #[arg(long, value_name = "NAME")]
+        exhibit: Vec<String>,
         #[command(flatten)]
         options: Options,
     },
@@ -60,6 +64,23 @@ enum Command {
         seed: Seed,
         #[command(flatten)]
         options: Options,
+    },
+    /// Switch on bugs that really happened, one at a time, and see which oracle notices
+    Museum {
+        /// Names or numbers of exhibits; all if there is none
+        exhibits: Vec<String>,
+        /// A..B (without B), or N for 0..N: tried in this order until one finds it
+        #[arg(long, default_value = "500")]
+        seeds: Seeds,
+        /// Whose scenarios are run in turn: a name from `metasim list`, or the path of a .toml file
+        #[arg(long, default_value = "ci")]
+        suite: String,
+        /// How many exhibits at once [default: one per core]
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Write one JSON object per exhibit to this file
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Run a failure file again and compare
     Replay {
@@ -157,13 +178,21 @@ pub fn main() -> ExitCode {
             scenario,
             seed,
             seeds,
+            exhibit,
             options,
-        } => run(&scenario, seed, seeds, &options),
+        } => run(&scenario, seed, seeds, &exhibit, &options),
         Command::Suite {
             suite,
             seed,
             options,
         } => run_suite(&suite, seed, &options),
+        Command::Museum {
+            exhibits,
+            seeds,
+            suite,
+            jobs,
+            json,
+        } => museum::run(&exhibits, &seeds.0, &suite, threads(jobs), json.as_deref()),
         Command::Replay { file } => failures::replay(&file),
         Command::Shrink {
             run,
@@ -236,9 +265,12 @@ fn run(
     scenario: &str,
     seed: Option<Seed>,
     seeds: Option<Seeds>,
+    exhibits: &[String],
     options: &Options,
 ) -> Result<u8, CliError> {
-    let scenario = Arc::new(catalog::scenario(scenario)?);
+    let mut scenario = catalog::scenario(scenario)?;
+    scenario.scenario.exhibits.extend(museum::named(exhibits)?);
+    let scenario = Arc::new(scenario);
     let store = options.store.map(Backend::from);
     let store = store.or(scenario.scenario.store).unwrap_or_default();
     let usual_seed = scenario.scenario.usual_seed();

@@ -91,10 +91,18 @@ impl JsonLines {
 
     /// Appends the run.
     pub(super) fn write(&mut self, finished: &Finished) -> Result<(), CliError> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        self.append(&json::object(finished))
+    }
+
+    /// Appends a line.
+    pub(super) fn append(&mut self, object: &serde_json::Value) -> Result<(), CliError> {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
-        writeln!(file, "{}", json::object(finished))
+        writeln!(file, "{object}")
             .and_then(|()| file.flush())
             .map_err(|error| CliError::Unwritable {
                 path: path.clone(),

@@ -12,11 +12,13 @@
 //! | [`failure`] | where failures are kept, what replaying and shrinking came to |
 //! | [`parting`] | where two runs part |
 //! | [`summary`] | many runs |
+//! | [`museum`] | which historical bugs were found |
 //! | [`json`] | one object per run |
 
 pub mod events;
 pub mod failure;
 pub mod json;
+pub mod museum;
 pub mod paint;
 pub mod parting;
 pub mod plan;

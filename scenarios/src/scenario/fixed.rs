@@ -36,6 +36,8 @@ impl Scenario {
             clock_skew_ms,
             workload,
             faults,
+            expect,
+            exhibits,
         } = plan;
         let (clock_skew_ms, clock_skew_ms_by_host) = match &clock_skew_ms[..] {
             [first, others @ ..] if others.iter().all(|skew| skew == first) => (*first, vec![]),
@@ -62,6 +64,8 @@ impl Scenario {
             executor: fixed_executors(executors),
             workload: fixed_workload(workload),
             faults: faults.iter().map(fixed_fault).collect(),
+            expect: expect.clone(),
+            exhibits: exhibits.clone(),
         }
     }
 

@@ -22,8 +22,8 @@ use crate::{
     seed::Seed,
     source::{InputError, Source},
 };
-use metanode_core::types::SignatureScheme;
-use metanode_sim::plan::{self, Backend, Plan};
+use metanode_core::{museum::Exhibit, types::SignatureScheme};
+use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::{Deserialize, Serialize};
 
 /// A scenario as its file says it.
@@ -53,6 +53,12 @@ pub struct Scenario {
     pub workload: Workload,
     #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// What happens besides the invariants, or the run fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expectation>,
+    /// Historical bugs that are switched on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Default for Scenario {
@@ -72,6 +78,8 @@ impl Default for Scenario {
             executor: Executor::default(),
             workload: Workload::default(),
             faults: vec![],
+            expect: vec![],
+            exhibits: vec![],
         }
     }
 }
@@ -129,6 +137,8 @@ impl Scenario {
                 .enumerate()
                 .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
                 .collect(),
+            expect: self.expect.clone(),
+            exhibits: self.exhibits.clone(),
         }
     }
 
