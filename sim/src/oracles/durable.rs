@@ -29,7 +29,8 @@ impl Durable {
     fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
             NodeEvent::CommitStored { epoch, commit, .. } => {
-                self.stored.insert((n, *epoch), (commit.index, entry.clone()));
+                self.stored
+                    .insert((n, *epoch), (commit.index, entry.clone()));
             }
             NodeEvent::ExecutorQueried { epoch, .. } => {
                 self.epochs.insert(n, *epoch);
@@ -42,7 +43,9 @@ impl Durable {
                     return Err(Violation::by(
                         entry,
                         Invariant::Durable,
-                        format!("stored commit {stored}, but only {last_commit} survived the crash"),
+                        format!(
+                            "stored commit {stored}, but only {last_commit} survived the crash"
+                        ),
                         [earlier.clone()],
                     ));
                 }
@@ -91,7 +94,9 @@ impl Oracle for Durable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{durable, executed, executor, found, judge, node, reported, stored};
+    use crate::oracles::testing::{
+        durable, executed, executor, found, judge, node, reported, stored,
+    };
     use metanode_core::types::Round;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
