@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 #[cfg(not(madsim))]
 mod real {
     use clap::Parser;
-    use mock_go_executor::{ExecutorConfig, ExecutorError, Mode, run};
+    use mock_go_executor::{Controls, ExecutorConfig, ExecutorError, run};
     use std::{io, path::PathBuf, process::ExitCode};
     use thiserror::Error;
     use tracing_subscriber::EnvFilter;
@@ -67,7 +67,7 @@ mod real {
     fn execute(config: PathBuf) -> Result<(), Failure> {
         let config = ExecutorConfig::load(&config).map_err(ExecutorError::from)?;
         let env = metanode_core::env::real::env(&config.data_dir);
-        let (_mode, running) = tokio::sync::watch::channel(Mode::Running);
+        let (_controls, running) = tokio::sync::watch::channel(Controls::default());
         let shutdown = async {
             if let Err(error) = tokio::signal::ctrl_c().await {
                 tracing::error!(%error, "cannot listen for ctrl-c: this process ends only when it is killed");

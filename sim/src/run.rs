@@ -73,9 +73,7 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
         let thread = std::thread::Builder::new()
             .name(format!("{}/{}", plan.scenario, plan.seed))
             .stack_size(STACK_BYTES)
-            .spawn(move || {
-                std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder)))
-            });
+            .spawn(move || std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder))));
         match thread.map(std::thread::JoinHandle::join) {
             Ok(Ok(Ok(Ok(())))) => None,
             Ok(Ok(Ok(Err(e)))) => Some(format!("the simulation could not begin: {e}")),
@@ -112,7 +110,8 @@ fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
         Backend::Rocksdb => Some(RocksServer::start()?),
         Backend::Memory => None,
     };
-    let runtime = madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
+    let runtime =
+        madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
     runtime.add_simulator::<Kernel>();
     runtime.block_on(async {
         let (sender, jobs) = mpsc::unbounded_channel();
@@ -159,7 +158,8 @@ impl Supervisor {
         self.world.befall(ProcessId::World, WorldEvent::FaultsEnded);
         let tip = self.world.set_goal(NEW_COMMITS);
         if self.pass_until(end).await == Pass::Decided {
-            self.world.befall(ProcessId::World, WorldEvent::CaughtUp { tip });
+            self.world
+                .befall(ProcessId::World, WorldEvent::CaughtUp { tip });
         }
     }
 
