@@ -16,6 +16,7 @@
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`executor`] | messages and framing between node and executor, the RPC client |
 //! | [`node`] | wires the rooms |
+//! | [`tasks`] | tasks that end together |
 //!
 //! Decisions are plain functions over plain data; async code moves bytes and calls them.
 
@@ -29,4 +30,5 @@ pub mod executor;
 pub mod ingest;
 pub mod node;
 pub mod store;
+pub mod tasks;
 pub mod types;

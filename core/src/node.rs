@@ -15,6 +15,7 @@ use crate::{
     },
     ingest::Pool,
     store::{ConsensusStore, StoreError},
+    tasks::Tasks,
     types::{
         CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError,
         KeyPair,
@@ -113,7 +114,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
     // The consumer stands before recovery produces anything.
     let log = Arc::new(CommitLog::new(store.clone(), last_commit));
     let delivery = config.delivers().then(|| {
-        Delivery::new(DeliverySetup {
+        Arc::new(Delivery::new(DeliverySetup {
             env: env.clone(),
             parameters: config.delivery.clone(),
             stream_address: config.block_stream_address(),
@@ -122,7 +123,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
             base,
             committee: committee.clone(),
             watermark,
-        })
+        }))
     });
     let address = Address::Tcp(config.p2p_listen_address);
     let listener = env
@@ -142,20 +143,31 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
         pool,
         pressure: delivery
             .as_ref()
-            .map_or_else(|| watch::Sender::new(false).subscribe(), Delivery::pressure),
+            .map_or_else(|| watch::Sender::new(false).subscribe(), |d| d.pressure()),
         listener,
     })?;
     env.emit(NodeEvent::Ready);
-    let delivering = async {
-        match &delivery {
+    // Each on a task of its own, ended with this one.
+    let tasks = Tasks::default();
+    let mut delivering = tasks.spawn(async move {
+        match delivery {
             Some(delivery) => delivery.run().await,
             None => std::future::pending().await,
         }
-    };
+    });
+    let mut consensus = tasks.spawn(async move { consensus.run().await });
     tokio::select! {
         biased;
-        ended = delivering => Ok(ended?),
-        Err(e) = consensus.run() => Err(e.into()),
+        ended = &mut delivering => Ok(joined(ended)?),
+        ended = &mut consensus => match joined(ended)? {},
+    }
+}
+
+/// What a task returned. One that panicked panics here, too; nobody else ends these tasks while they are awaited.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        Err(e) => panic!("a task of the node ended without a result: {e}"),
     }
 }
 

@@ -3,6 +3,10 @@
 //! The reference for clusters is a Mysticeti simulator without executors, IPC or faults on such a machine: about 550
 //! (4 validators) and 55 (10). The reference for sockets is madsim's own TCP: 1.1 µs a round trip.
 
+/// As in the `metasim` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(madsim)]
 fn main() {
     speed::clusters();

@@ -27,12 +27,16 @@ use crate::{
     env::{Address, AddressError, BoxListener, CrashPoint, Env, NodeEvent},
     ingest::Pool,
     store::{ConsensusStore, Durability, StoreError},
+    tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Committee, EpochBase, KeyPair},
 };
 use own_blocks::OwnBlocks;
 use peer::Peer;
-use shared::{Command, Progress, Shared, Tasks};
-use std::{collections::BTreeSet, sync::Arc};
+use shared::{Command, Progress, Shared};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -135,8 +139,9 @@ impl Consensus {
             })
             .collect::<Result<Vec<_>, ConsensusError>>()?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
-        let progress = watch::Sender::new(progress_of(&core, &committee));
+        let progress = watch::Sender::new(progress_of(&core));
         let missing = watch::Sender::new(BTreeSet::new());
+        let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
             own_blocks: OwnBlocks::new(own, store.clone(), core.own_round()),
             env,
@@ -147,6 +152,7 @@ impl Consensus {
             peers,
             commands: command_sender,
             progress: progress.subscribe(),
+            wanted_after: Mutex::new(wanted_after),
             missing: missing.subscribe(),
             tasks: Tasks::default(),
         });
@@ -296,12 +302,22 @@ impl Consensus {
     }
 
     fn publish_progress(&self) {
-        let progress = progress_of(&self.core, &self.shared.committee);
+        let progress = progress_of(&self.core);
         self.progress.send_if_modified(|old| {
             let modified = *old != progress;
             *old = progress;
             modified
         });
+        {
+            let mut wanted = self
+                .shared
+                .wanted_after
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (after, author) in wanted.iter_mut().zip(self.shared.committee.indexes()) {
+                *after = self.core.wanted_after(author);
+            }
+        }
         let missing = self.core.missing();
         self.missing.send_if_modified(|old| {
             let modified = *old != missing;
@@ -317,10 +333,9 @@ impl Drop for Consensus {
     }
 }
 
-fn progress_of(core: &Core, committee: &Committee) -> Progress {
+fn progress_of(core: &Core) -> Progress {
     Progress {
         last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
         quorum_commit: core.quorum_commit(),
-        wanted_after: committee.indexes().map(|i| core.wanted_after(i)).collect(),
     }
 }

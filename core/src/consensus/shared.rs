@@ -5,6 +5,7 @@ use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
     store::ConsensusStore,
+    tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
@@ -13,10 +14,7 @@ use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::AbortHandle,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What the core is told. The channel is bounded: a core that is busy slows its informants down.
 pub(super) enum Command {
@@ -29,13 +27,11 @@ pub(super) enum Command {
 }
 
 /// What the core lets others see.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub last_commit: CommitIndex,
     /// The last commit that a quorum has.
     pub quorum_commit: CommitIndex,
-    /// Per authority, the round above which its blocks are wanted.
-    pub wanted_after: Vec<Round>,
 }
 
 /// Shared by all tasks of one epoch's consensus. Dropping it ends them.
@@ -50,6 +46,8 @@ pub(super) struct Shared {
     pub peers: Vec<Peer>,
     pub commands: mpsc::Sender<Command>,
     pub progress: watch::Receiver<Progress>,
+    /// Per authority, the round above which its blocks are wanted. Nobody waits for it to change.
+    pub wanted_after: Mutex<Vec<Round>>,
     pub missing: watch::Receiver<BTreeSet<BlockRef>>,
     pub tasks: Tasks,
 }
@@ -58,6 +56,12 @@ impl Shared {
     /// Runs a task that ends with this consensus.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    /// The round above which `author`'s blocks are wanted.
+    pub fn wanted_after(&self, author: AuthorityIndex) -> Round {
+        let wanted = self.wanted_after.lock();
+        wanted.unwrap_or_else(PoisonError::into_inner)[author.as_usize()]
     }
 
     /// Checks blocks that came from `from`. Those that are not to be believed are reported and left out.
@@ -76,25 +80,5 @@ impl Shared {
                     .ok()
             })
             .collect()
-    }
-}
-
-/// Tasks that are ended together.
-#[derive(Default)]
-pub(super) struct Tasks(Mutex<Vec<AbortHandle>>);
-
-impl Tasks {
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = tokio::spawn(task).abort_handle();
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|task| !task.is_finished());
-        tasks.push(handle);
-    }
-
-    /// Ends all of them. Tasks hold what owns this, so dropping alone would not.
-    pub fn abort(&self) {
-        for task in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            task.abort();
-        }
     }
 }

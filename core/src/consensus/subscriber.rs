@@ -64,7 +64,7 @@ async fn read_blocks(shared: Arc<Shared>, position: usize, received: Arc<AtomicU
 }
 
 async fn try_read_blocks(shared: &Shared, peer: &Peer, received: &AtomicU64) -> Result<(), String> {
-    let after = shared.progress.borrow().wanted_after[peer.index.as_usize()];
+    let after = shared.wanted_after(peer.index);
     let (mut stream, mut decoder) = peer.connect(shared, Purpose::Subscribe { after }).await?;
     loop {
         let Some(body) = read_frame(&mut stream, &mut decoder)

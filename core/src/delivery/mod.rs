@@ -24,6 +24,7 @@ use crate::{
     env::{Address, Env},
     executor::{ExecutorClient, framing::FrameError},
     store::StoreError,
+    tasks::Tasks,
     types::{CommitRef, Committee, EpochBase, GlobalExecIndex},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
@@ -94,13 +95,12 @@ impl Delivery {
     ///
     /// # Errors
     /// The store's, or a block that no frame can hold.
-    pub async fn run(&self) -> Result<(), DeliveryError> {
-        tokio::select! {
-            biased;
-            loaded = self.load() => loaded,
-            () = self.send() => Ok(()),
-            () = self.follow_watermark() => Ok(()),
-        }
+    pub async fn run(self: Arc<Self>) -> Result<(), DeliveryError> {
+        let tasks = Tasks::default();
+        let (sender, follower) = (self.clone(), self.clone());
+        tasks.spawn(async move { sender.send().await });
+        tasks.spawn(async move { follower.follow_watermark().await });
+        self.load().await
     }
 
     fn window(&self) -> MutexGuard<'_, Window<Numbered>> {

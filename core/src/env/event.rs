@@ -7,6 +7,7 @@ use super::CrashPoint;
 use crate::delivery::ReplayPlan;
 use crate::types::{
     BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, TransactionHash,
+    fixed_bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +181,7 @@ pub enum ExecutorEvent {
     /// The process began and found this watermark and root on its disk.
     Started {
         watermark: GlobalExecIndex,
+        #[serde(with = "fixed_bytes")]
         state_root: [u8; 32],
     },
     /// A metanode connected to the block stream; an older stream is served no more.
@@ -202,8 +204,10 @@ pub enum ExecutorEvent {
         epoch: Epoch,
         commit: CommitIndex,
         /// blake3 over the frame's bytes.
+        #[serde(with = "fixed_bytes")]
         content: [u8; 32],
         /// Root after the block.
+        #[serde(with = "fixed_bytes")]
         state_root: [u8; 32],
         /// Transactions that changed state, in order.
         applied: Vec<TransactionHash>,

@@ -8,7 +8,7 @@ macro_rules! digest {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub [u8; 32]);
+        pub struct $name(#[serde(with = "fixed_bytes")] pub [u8; 32]);
 
         impl $name {
             /// The digest of `bytes`.
@@ -42,4 +42,60 @@ digest! {
 digest! {
     /// Names a commit, and through `previous` the whole sequence before it.
     CommitDigest
+}
+
+/// Arrays of bytes as one run of bytes, where serde would take them for a tuple of numbers: in bcs an order of magnitude
+/// cheaper, and digests are most of what is encoded here.
+pub mod fixed_bytes {
+    use serde::{
+        Deserializer, Serializer,
+        de::{Error, SeqAccess, Visitor},
+    };
+    use std::fmt;
+
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer, const N: usize>(
+        bytes: &[u8; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    /// # Errors
+    /// The deserializer's, or if there are more or fewer than `N` bytes.
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        deserializer.deserialize_bytes(FixedBytes)
+    }
+
+    struct FixedBytes<const N: usize>;
+
+    impl<'de, const N: usize> Visitor<'de> for FixedBytes<N> {
+        type Value = [u8; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{N} bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<[u8; N], E> {
+            bytes
+                .try_into()
+                .map_err(|_| E::invalid_length(bytes.len(), &self))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<[u8; N], A::Error> {
+            let mut bytes = [0; N];
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                *byte = sequence
+                    .next_element()?
+                    .ok_or_else(|| A::Error::invalid_length(i, &self))?;
+            }
+            match sequence.next_element::<u8>()? {
+                None => Ok(bytes),
+                Some(_) => Err(A::Error::invalid_length(N + 1, &self)),
+            }
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub use block::{Block, BlockRef, InvalidBlock, SignedBlock, Slot, VerifiedBlock}
 pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use crypto::{KeyPair, PublicKey, SignatureBytes, SignatureScheme};
-pub use digest::{BlockDigest, CommitDigest};
+pub use digest::{BlockDigest, CommitDigest, fixed_bytes};
 pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,

@@ -1,5 +1,6 @@
 //! Client transactions: opaque bytes in consensus, a protobuf message to those who ask for its hash.
 
+use super::fixed_bytes;
 use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ pub struct Transaction(pub Bytes);
 /// Keccak-256 of the protobuf `TransactionHashData` (contract §3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TransactionHash(pub [u8; 32]);
+pub struct TransactionHash(#[serde(with = "fixed_bytes")] pub [u8; 32]);
 
 impl fmt::Display for TransactionHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,39 @@
+//! Tasks that end together.
+
+use std::{
+    future::Future,
+    sync::{Mutex, PoisonError},
+};
+use tokio::task::{AbortHandle, JoinHandle};
+
+/// Spawned tasks. Dropping this, or [`Self::abort`], ends all that still run.
+#[derive(Default)]
+pub struct Tasks(Mutex<Vec<AbortHandle>>);
+
+impl Tasks {
+    /// Runs a task until it ends by itself or with the others.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let handle = tokio::spawn(task);
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(handle.abort_handle());
+        handle
+    }
+
+    /// Ends all tasks. Needed where tasks hold what owns this, so that it would never be dropped.
+    pub fn abort(&self) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for task in tasks.drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
