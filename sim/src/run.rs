@@ -118,6 +118,8 @@ fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
         let world = World::new(plan, recorder.clone(), rocks.as_ref(), sender);
         Supervisor::new(world.clone(), jobs).supervise().await;
         lock(&recorder).finish(world.now());
+        world.dismantle().await;
+        if std::env::var("LEAK").is_ok() { let w = Arc::downgrade(&world); drop(world); eprintln!("after dismantle {}", w.strong_count()); }
     });
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Events of the trace in words: what each says about its process, without naming it.
 
-use super::verdict::hex;
+use super::{verdict::hex, words};
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use metanode_sim::trace::{Entry, What, WorldEvent};
 
@@ -163,6 +163,12 @@ fn world(event: &WorldEvent) -> String {
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
         E::PartitionHealed { hosts } => format!("connects hosts {hosts:?} again"),
+        E::FaultBegan { action } => format!("begins: {}", words::action(action)),
+        E::FaultEnded { action } => format!("ends: {}", words::action(action)),
+        E::FaultSkipped { action } => {
+            format!("leaves out, because too many are down: {}", words::action(action))
+        }
+        E::DiskRestored { taken } => format!("has its disk of {taken} again"),
         E::FaultsEnded => "ends all faults: progress is demanded".into(),
         E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),
         E::Submitted { transaction } => format!("is handed transaction {transaction}"),

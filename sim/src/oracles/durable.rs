@@ -2,11 +2,11 @@
 //!
 //! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
 //! ended that life.
-//! None: losing blocks, or a durable watermark, that nobody was told of. Reports that no crash ever puts to the test
+//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back. Reports that no crash ever puts to the test
 //! cannot be judged.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What};
+use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
     env::{Event, ExecutorEvent},
     types::GlobalExecIndex,
@@ -25,10 +25,16 @@ impl Oracle for Durable {
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (ProcessId::Executor(n), What::Did(Event::Executor(event))) =
-            (entry.process, &entry.what)
-        else {
+        let ProcessId::Executor(n) = entry.process else {
             return Ok(());
+        };
+        let event = match &entry.what {
+            What::Did(Event::Executor(event)) => event,
+            What::Befell(WorldEvent::DiskRestored { .. }) => {
+                self.promised.remove(&n);
+                return Ok(());
+            }
+            _ => return Ok(()),
         };
         let promised = self.promised.get(&n);
         match event {
@@ -55,7 +61,8 @@ impl Oracle for Durable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{durable, executed, executor, found, judge, reported};
+    use crate::oracles::testing::{befell, durable, executed, executor, found, judge, reported};
+    use crate::trace::SimTime;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         let trace: Vec<Entry> = events
@@ -95,6 +102,19 @@ mod tests {
     #[test]
     fn a_promise_outlives_the_next_life() {
         assert!(verdict(vec![reported(2), found(2), found(1)]).is_some());
+    }
+
+    #[test]
+    fn whoever_puts_back_an_older_backup_breaks_the_promise_knowingly() {
+        let restored = WorldEvent::DiskRestored {
+            taken: SimTime::from_ms(0),
+        };
+        let trace = [
+            executor(0, 0, reported(2)),
+            befell(1, ProcessId::Executor(0), restored),
+            executor(2, 0, found(1)),
+        ];
+        assert_eq!(judge(Durable::default(), &trace), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
 };
-use madsim::task::NodeId;
+use madsim::{runtime::Handle, task::NodeId};
 use metanode_core::{
     env::Env,
     ingest::{self, Submitter},
@@ -81,11 +81,14 @@ impl World {
         let node = lock(&self.processes)[&id].node;
         let node = match node {
             Some(node) => {
-                self.runtime.restart(node);
+                self.with_runtime(|runtime| runtime.restart(node));
                 node
             }
             None => {
-                let node = self.runtime.create_node().name(id.to_string()).build().id();
+                let build = |runtime: &Handle| runtime.create_node().name(id.to_string()).build();
+                let Some(node) = self.with_runtime(build).map(|node| node.id()) else {
+                    return;
+                };
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.node = Some(node);
                 }
@@ -93,7 +96,7 @@ impl World {
             }
         };
         let env = self.env(id, start, life);
-        let Some(handle) = self.runtime.get_node(node) else {
+        let Some(handle) = self.with_runtime(|runtime| runtime.get_node(node)).flatten() else {
             return;
         };
         match id {
@@ -149,9 +152,23 @@ impl World {
             }
         };
         if let Some(node) = node {
-            self.runtime.kill(node);
+            self.with_runtime(|runtime| runtime.kill(node));
         }
         self.befall(id, event);
+    }
+
+    /// Ends a process without a word: the run is over.
+    pub(super) fn abandon(&self, id: ProcessId) {
+        let node = lock(&self.processes).get_mut(&id).and_then(|process| {
+            if let Some(life) = process.life.take() {
+                life.end();
+            }
+            process.submitter = None;
+            process.node.take()
+        });
+        if let Some(node) = node {
+            self.with_runtime(|runtime| runtime.kill(node));
+        }
     }
 
     /// Stops a process that is up from running. Says whether it did.
@@ -159,7 +176,7 @@ impl World {
         let Some(node) = self.set_paused(id, true) else {
             return false;
         };
-        self.runtime.pause(node);
+        self.with_runtime(|runtime| runtime.pause(node));
         self.befall(id, WorldEvent::Paused);
         true
     }
@@ -167,7 +184,7 @@ impl World {
     /// Lets a paused process go on.
     pub(super) fn resume(&self, id: ProcessId) {
         if let Some(node) = self.set_paused(id, false) {
-            self.runtime.resume(node);
+            self.with_runtime(|runtime| runtime.resume(node));
             self.befall(id, WorldEvent::Resumed);
         }
     }
