@@ -76,6 +76,9 @@ pub struct Plan {
     pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
     pub faults: Vec<PlannedFault>,
+    /// What must happen besides the invariants.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
 }
 
 impl Plan {
@@ -126,6 +129,7 @@ impl Plan {
                 accounts: 10,
             },
             faults: vec![],
+            expect: vec![],
         }
     }
 }
@@ -176,6 +180,15 @@ pub struct WorkloadPlan {
     /// Over all nodes, evenly.
     pub transactions_per_second: u64,
     pub accounts: u32,
+}
+
+/// What the scenario's story says of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    pub node: ProcessId,
+    /// Started again, it writes exactly these frames first, once and in order.
+    pub frames_after_restart: Vec<GlobalExecIndex>,
 }
 
 /// A fault with the moment it happens.

@@ -146,7 +146,8 @@ pub enum WorldEvent {
     FaultEnded {
         action: Action,
     },
-    /// A fault did not strike: more validators would have been down at once than the plan allows.
+    /// A fault did not strike: more validators would have been down at once than the plan allows, or there is no
+    /// backup to put back.
     FaultSkipped {
         action: Action,
     },

@@ -129,13 +129,14 @@ impl CommitRule {
         if stake_of_authors(committee, blaming) >= committee.quorum() {
             return Some(Decision::Skip { slot, direct: true });
         }
-        let certifying_round = slot.round.next().next();
+        let certifying = || dag.blocks_at_round(slot.round.next().next());
+        if stake_of_authors(committee, certifying()) < committee.quorum() {
+            return None;
+        }
         dag.blocks_at_slot(leader_slot)
             .find(|leader| {
                 let votes = Votes::collect(dag, leader);
-                let certificates = dag
-                    .blocks_at_round(certifying_round)
-                    .filter(|block| votes.certified_by(block));
+                let certificates = certifying().filter(|block| votes.certified_by(block));
                 votes.reach_quorum()
                     && stake_of_authors(committee, certificates) >= committee.quorum()
             })

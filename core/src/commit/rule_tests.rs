@@ -29,7 +29,7 @@ fn commit(drawing: &Drawing, slot: LeaderSlot, leader: &str, direct: bool) -> De
 
 #[test]
 fn a_leader_is_committed_by_certificates_of_a_quorum() {
-    let mut drawing = Drawing::led_by(4, "A B");
+    let mut drawing = Drawing::led_by(4, "A B C");
     drawing.full_rounds(2).round("A B C");
     assert_eq!(decide(&drawing), [commit(&drawing, slot(1, 0), "A1", true)]);
     drawing.round("A B C");

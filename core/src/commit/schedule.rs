@@ -47,13 +47,11 @@ impl LeaderSchedule {
     /// `offset` must be below the size of the committee.
     #[must_use]
     pub fn leader(&self, round: Round, offset: u32) -> AuthorityIndex {
-        let mut seed = [0; 12];
-        seed[..8].copy_from_slice(&self.committee.epoch().0.to_le_bytes());
-        seed[8..].copy_from_slice(&round.0.to_le_bytes());
-        let mut draws = blake3::Hasher::new_derive_key("metanode leader schedule")
-            .update(&seed)
+        let mut draws = blake3::Hasher::new()
+            .update(b"leaders")
+            .update(&self.committee.epoch().0.to_le_bytes())
+            .update(&round.0.to_le_bytes())
             .finalize_xof();
-
         let mut remaining = self.committee.total_stake().0;
         let mut drawn = Vec::with_capacity(offset as usize + 1);
         loop {

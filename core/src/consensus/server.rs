@@ -84,9 +84,8 @@ async fn stream_own_blocks(
     mut stream: BoxStream,
     mut after: Round,
 ) -> Result<std::convert::Infallible, PeerGone> {
-    let mut newest = shared.own_blocks.newest();
     loop {
-        newest.borrow_and_update();
+        let seen = shared.own_blocks.newest();
         let blocks = shared.own_blocks.after(after)?;
         for block in &blocks {
             let frame = protocol::FRAMING
@@ -95,8 +94,8 @@ async fn stream_own_blocks(
             write_frame(&mut stream, &frame).await?;
             after = block.round;
         }
-        if blocks.is_empty() && newest.changed().await.is_err() {
-            return Err(PeerGone::Closed);
+        if blocks.is_empty() {
+            shared.own_blocks.newer_than(seen).await;
         }
     }
 }

@@ -30,7 +30,8 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let mut backoff_ms = parameters.peer_retry_min_ms;
     loop {
         let received = Arc::new(AtomicU64::new(0));
-        let reading = tokio::spawn(read_blocks(shared.clone(), position, received.clone()));
+        let reading = read_blocks(shared.clone(), position, received.clone());
+        let reading = shared.tasks.spawn(reading);
         watch_for_silence(&received, parameters.peer_silence_ms, || reading.is_finished()).await;
         reading.abort();
         if received.load(Ordering::Relaxed) > 0 {

@@ -338,7 +338,7 @@ impl Dice {
     }
 
     /// The blocks one by one, none more than a few rounds too early or too late.
-    pub(crate) fn arrivals(&mut self, blocks: &[VerifiedBlock]) -> Vec<VerifiedBlock> {
+    pub(crate) fn arrivals(&mut self, blocks: &[VerifiedBlock]) -> Vec<Vec<VerifiedBlock>> {
         let disorder = 1 + self.below(40);
         let mut timed: Vec<_> = blocks
             .iter()
@@ -350,7 +350,7 @@ impl Dice {
             })
             .collect();
         timed.sort_by_key(|(time, _)| *time);
-        timed.into_iter().map(|(_, block)| block).collect()
+        timed.into_iter().map(|(_, block)| vec![block]).collect()
     }
 
     /// The items in random order, in batches of 1 to 7, some items twice.

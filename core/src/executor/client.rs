@@ -131,21 +131,34 @@ impl ExecutorClient {
         };
         let kind = request.kind();
         let timeout_ms = self.parameters.timeout_ms;
+        let mut under_way = None;
         let exchange = tokio::time::timeout(Duration::from_millis(timeout_ms), async {
             if let Some(pooled) = self.take_idle() {
+                under_way = Some(pooled.number);
                 match self.exchange(pooled, &request, kind).await {
-                    Err(RpcError::Broken { .. }) => {}
+                    Err(RpcError::Broken { .. }) => under_way = None,
                     done => return done,
                 }
             }
-            self.exchange(self.connect().await?, &request, kind).await
+            let connection = self.connect().await?;
+            under_way = Some(connection.number);
+            self.exchange(connection, &request, kind).await
         });
         let response = exchange.await.unwrap_or_else(|_| {
-            Err(RpcError::Timeout {
+            let error = RpcError::Timeout {
                 kind,
                 address: self.address.clone(),
                 timeout_ms,
-            })
+            };
+            // The exchange could not say so itself: it was dropped with its connection.
+            if let Some(connection) = under_way {
+                self.env.emit(NodeEvent::RpcFailed {
+                    connection,
+                    kind,
+                    reason: error.to_string(),
+                });
+            }
+            Err(error)
         })?;
         match response.payload {
             Some(ResponsePayload::Error(message)) => Err(RpcError::Refused { kind, message }),

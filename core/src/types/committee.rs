@@ -88,6 +88,17 @@ impl Committee {
         })
     }
 
+    /// The committee of this authority alone, which has index 0 in it.
+    #[must_use]
+    pub fn alone(&self, index: AuthorityIndex) -> Self {
+        let authority = self.authority(index).clone();
+        Self {
+            epoch: self.epoch,
+            total: authority.stake,
+            authorities: vec![authority],
+        }
+    }
+
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
@@ -175,6 +186,17 @@ mod tests {
             committee.index_of(PublicKey([9; 32])),
             Some(AuthorityIndex(2))
         );
+    }
+
+    #[test]
+    fn an_authority_alone_is_its_own_quorum() {
+        let authorities = vec![authority(2, 5), authority(9, 7)];
+        let committee = Committee::new(Epoch(1), authorities).unwrap();
+        let alone = committee.alone(AuthorityIndex(1));
+        assert_eq!(alone.index_of(PublicKey([9; 32])), Some(AuthorityIndex(0)));
+        assert_eq!((alone.epoch(), alone.size()), (Epoch(1), 1));
+        assert_eq!(alone.total_stake(), Stake(7));
+        assert!(alone.stake(AuthorityIndex(0)) >= alone.quorum());
     }
 
     #[test]

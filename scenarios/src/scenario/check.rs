@@ -7,6 +7,7 @@ use super::{
     target::{Cast, Kind, Target, Which},
 };
 use crate::source::{InputError, Source};
+use metanode_sim::trace::ProcessId;
 
 /// # Errors
 /// The first thing that is wrong.
@@ -42,6 +43,19 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
         at.lengths(fault)?;
         at.moment(&fault.when)?;
         at.repeat(fault)?;
+    }
+    for (position, expectation) in scenario.expect.iter().enumerate() {
+        let path = |key: &str| format!("expect.{position}.{key}");
+        let nodes = cast.count(Kind::Node);
+        if !matches!(expectation.node, ProcessId::Node(node) if node < nodes) {
+            let last = nodes - 1;
+            let message = format!("is {}: expected node-0 to node-{last}", expectation.node);
+            return Err(source.error(&path("node"), message));
+        }
+        if expectation.frames_after_restart.is_empty() {
+            let message = "is empty: expected one GEI or more";
+            return Err(source.error(&path("frames_after_restart"), message));
+        }
     }
     Ok(())
 }

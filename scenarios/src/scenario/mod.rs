@@ -21,7 +21,7 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::types::SignatureScheme;
-use metanode_sim::plan::{self, Backend, Plan};
+use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::Deserialize;
 
 /// A scenario as its file says it.
@@ -50,6 +50,8 @@ pub struct Scenario {
     pub swarm: Option<Swarm>,
     #[serde(rename = "fault")]
     pub faults: Vec<Fault>,
+    /// What happens besides the invariants, or the run fails.
+    pub expect: Vec<Expectation>,
 }
 
 /// How many validators may be down at once.
@@ -87,6 +89,7 @@ impl Default for Scenario {
             workload: Workload::default(),
             swarm: None,
             faults: vec![],
+            expect: vec![],
         }
     }
 }
@@ -150,6 +153,7 @@ impl Scenario {
             max_faulty,
             workload: self.workload.draw(&dice),
             faults,
+            expect: self.expect.clone(),
         }
     }
 }

@@ -278,7 +278,10 @@ impl Drawing {
     }
 
     fn action(&mut self, kind: Deed, at_ms: u64) -> Action {
-        let lasts = 10 + self.stream.low(6_000);
+        let lasts = match self.stream.below(2) {
+            0 => 10 + self.stream.low(6_000),
+            _ => 10 + self.stream.below(6_000),
+        };
         let (for_ms, down_ms) = (Some(lasts), Some(lasts));
         let replies = |executors, how| Action::Replies {
             executors,

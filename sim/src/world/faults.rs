@@ -279,8 +279,11 @@ impl World {
         let id = ProcessId::Executor(executor);
         let snapshot = lock(&self.snapshots).remove(&(fault, executor));
         let (Some((taken, snapshot)), Some(disk)) = (snapshot, self.disk(id)) else {
-            return;
+            let action = self.plan.faults[fault].action.clone();
+            return self.befall(ProcessId::World, WorldEvent::FaultSkipped { action });
         };
+        // Backups of a past that did not happen any more are none.
+        lock(&self.snapshots).retain(|(_, of), (later, _)| *of != executor || *later <= taken);
         self.bring_down(&[id], End::Kill, down_ms);
         if disk.restore(snapshot).is_ok() {
             self.befall(id, WorldEvent::DiskRestored { taken });

@@ -51,8 +51,7 @@ pub(crate) enum Job {
 /// Everything a run is made of. Shared by all its tasks, which run one at a time.
 pub struct World {
     plan: Plan,
-    /// None once the world is dismantled: the runtime owns the tasks, and they own the world.
-    runtime: Mutex<Option<Handle>>,
+    runtime: Handle,
     time: TimeHandle,
     kernel: Kernel,
     entropy: SeedEntropy,
@@ -107,7 +106,7 @@ impl World {
         Arc::new(Self {
             schedule: Mutex::new(Schedule::new(&plan.faults)),
             plan,
-            runtime: Mutex::new(Some(Handle::current())),
+            runtime: Handle::current(),
             time: TimeHandle::current(),
             kernel,
             entropy,
@@ -122,21 +121,6 @@ impl World {
             decided: Notify::new(),
             goal: Mutex::new(None),
         })
-    }
-
-    /// Ends all processes and lets go of the runtime, so that nothing of this world outlives its run.
-    pub(crate) async fn dismantle(&self) {
-        for id in self.process_ids() {
-            self.abandon(id);
-        }
-        // A killed task is dropped at its next scheduling.
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        lock(&self.runtime).take();
-    }
-
-    fn with_runtime<T>(&self, act: impl FnOnce(&Handle) -> T) -> Option<T> {
-        let runtime = lock(&self.runtime).clone();
-        runtime.as_ref().map(act)
     }
 
     #[must_use]

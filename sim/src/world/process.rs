@@ -10,7 +10,7 @@ use crate::{
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
 };
-use madsim::{runtime::Handle, task::NodeId};
+use madsim::task::NodeId;
 use metanode_core::{
     env::Env,
     ingest::{self, Submitter},
@@ -81,14 +81,11 @@ impl World {
         let node = lock(&self.processes)[&id].node;
         let node = match node {
             Some(node) => {
-                self.with_runtime(|runtime| runtime.restart(node));
+                self.runtime.restart(node);
                 node
             }
             None => {
-                let build = |runtime: &Handle| runtime.create_node().name(id.to_string()).build();
-                let Some(node) = self.with_runtime(build).map(|node| node.id()) else {
-                    return;
-                };
+                let node = self.runtime.create_node().name(id.to_string()).build().id();
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.node = Some(node);
                 }
@@ -96,7 +93,7 @@ impl World {
             }
         };
         let env = self.env(id, start, life);
-        let Some(handle) = self.with_runtime(|runtime| runtime.get_node(node)).flatten() else {
+        let Some(handle) = self.runtime.get_node(node) else {
             return;
         };
         match id {
@@ -152,23 +149,29 @@ impl World {
             }
         };
         if let Some(node) = node {
-            self.with_runtime(|runtime| runtime.kill(node));
+            self.runtime.kill(node);
         }
         self.befall(id, event);
     }
 
-    /// Ends a process without a word: the run is over.
-    pub(super) fn abandon(&self, id: ProcessId) {
-        let node = lock(&self.processes).get_mut(&id).and_then(|process| {
-            if let Some(life) = process.life.take() {
-                life.end();
-            }
-            process.submitter = None;
-            process.node.take()
-        });
-        if let Some(node) = node {
-            self.with_runtime(|runtime| runtime.kill(node));
+    /// The run is over: ends everything that still runs, without a word in the trace. Tasks hold their world and the
+    /// world holds their runtime, so that without this neither would ever be freed, nor the files of its disks.
+    pub(crate) async fn close(&self) {
+        let nodes: Vec<_> = lock(&self.processes)
+            .values_mut()
+            .filter_map(|process| {
+                if let Some(life) = process.life.take() {
+                    life.end();
+                }
+                process.submitter = None;
+                process.node
+            })
+            .collect();
+        for node in nodes {
+            self.runtime.kill(node);
         }
+        // A killed task is dropped when it is next scheduled: let all of them have their turn.
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 
     /// Stops a process that is up from running. Says whether it did.
@@ -176,7 +179,7 @@ impl World {
         let Some(node) = self.set_paused(id, true) else {
             return false;
         };
-        self.with_runtime(|runtime| runtime.pause(node));
+        self.runtime.pause(node);
         self.befall(id, WorldEvent::Paused);
         true
     }
@@ -184,7 +187,7 @@ impl World {
     /// Lets a paused process go on.
     pub(super) fn resume(&self, id: ProcessId) {
         if let Some(node) = self.set_paused(id, false) {
-            self.with_runtime(|runtime| runtime.resume(node));
+            self.runtime.resume(node);
             self.befall(id, WorldEvent::Resumed);
         }
     }
