@@ -241,10 +241,22 @@ impl NodeConfig {
         // A committee of one would propose for ever within one moment.
         at_least("min_round_delay_ms", self.consensus.min_round_delay_ms, 1)?;
         at_least("gc_depth_rounds", self.consensus.gc_depth_rounds.into(), 3)?;
-        at_least("leaders_per_round", self.consensus.leaders_per_round.into(), 1)?;
+        at_least(
+            "leaders_per_round",
+            self.consensus.leaders_per_round.into(),
+            1,
+        )?;
         at_least("window_blocks", self.delivery.window_blocks.into(), 1)?;
-        at_least("recovery_batch_commits", self.delivery.recovery_batch_commits.into(), 1)?;
-        at_least("commit_sync_batch", self.consensus.commit_sync_batch.into(), 1)?;
+        at_least(
+            "recovery_batch_commits",
+            self.delivery.recovery_batch_commits.into(),
+            1,
+        )?;
+        at_least(
+            "commit_sync_batch",
+            self.consensus.commit_sync_batch.into(),
+            1,
+        )?;
         at_least("connect_attempts", self.rpc.connect_attempts.into(), 1)
     }
 
@@ -349,14 +361,21 @@ mod tests {
     const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";
 
     fn parse(extra: &str) -> Result<NodeConfig, String> {
-        NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml")).map_err(|e| e.to_string())
+        NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml"))
+            .map_err(|e| e.to_string())
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
         let config = parse("").unwrap();
-        assert_eq!(config.block_stream_address().to_string(), "unix:///tmp/executor2.sock");
-        assert_eq!(config.rpc_address().to_string(), "unix:///tmp/rust-go.sock_1");
+        assert_eq!(
+            config.block_stream_address().to_string(),
+            "unix:///tmp/executor2.sock"
+        );
+        assert_eq!(
+            config.rpc_address().to_string(),
+            "unix:///tmp/rust-go.sock_1"
+        );
         assert!(!config.delivers() && config.executor_read_enabled);
         assert_eq!(config.delivery.window_blocks, 500);
         assert_eq!(config.rpc.timeout_ms, 10_000);
@@ -367,7 +386,10 @@ mod tests {
         let text = include_str!("../node.example.toml");
         let config = NodeConfig::parse(text, Path::new("node.example.toml")).unwrap();
         let shown: String = text.lines().map(uncommented).collect();
-        assert_eq!(NodeConfig::parse(&shown, Path::new("node.example.toml")).unwrap(), config);
+        assert_eq!(
+            NodeConfig::parse(&shown, Path::new("node.example.toml")).unwrap(),
+            config
+        );
         assert_eq!(config.consensus, ConsensusParameters::default());
         assert_eq!(config.delivery, DeliveryParameters::default());
         assert_eq!(config.rpc, RpcParameters::default());
@@ -386,9 +408,18 @@ mod tests {
     fn what_is_wrong_is_named_with_its_line() {
         for (extra, expected) in [
             ("windw = 3", "node.toml:4: unknown field `windw`"),
-            ("[delivery]\nwindow_blocks = -1", "node.toml:5: invalid value: integer `-1`"),
-            ("[delivery]\nwindow_blocks = 0", "node.toml:5: window_blocks is 0, expected at least 1"),
-            ("executor_send_socket_path = \"tmp/x\"", "node.toml:4: `tmp/x` is not an address"),
+            (
+                "[delivery]\nwindow_blocks = -1",
+                "node.toml:5: invalid value: integer `-1`",
+            ),
+            (
+                "[delivery]\nwindow_blocks = 0",
+                "node.toml:5: window_blocks is 0, expected at least 1",
+            ),
+            (
+                "executor_send_socket_path = \"tmp/x\"",
+                "node.toml:4: `tmp/x` is not an address",
+            ),
         ] {
             let error = parse(extra).unwrap_err();
             assert!(error.starts_with(expected), "{error}");

@@ -17,6 +17,7 @@
 //! | [`executor`] | messages and framing between node and executor, the RPC client |
 //! | [`node`] | wires the rooms |
 //! | [`tasks`] | tasks that end together |
+//! | [`museum`] | switches for bugs that really happened, off unless the simulator opens them |
 //!
 //! Decisions are plain functions over plain data; async code moves bytes and calls them.
 
@@ -28,6 +29,7 @@ pub mod delivery;
 pub mod env;
 pub mod executor;
 pub mod ingest;
+pub mod museum;
 pub mod node;
 pub mod store;
 pub mod tasks;

@@ -14,6 +14,7 @@ use crate::{
         wire::EpochBoundaryData,
     },
     ingest::Pool,
+    museum::{self, Exhibit},
     store::{ConsensusStore, StoreError},
     tasks::Tasks,
     types::{
@@ -127,7 +128,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
             log: log.clone(),
             base,
             committee: committee.clone(),
-            watermark,
+            watermark: delivered(watermark, base, last_commit),
         }))
     });
     let address = Address::Tcp(config.p2p_listen_address);
@@ -151,6 +152,10 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
             .map_or_else(|| watch::Sender::new(false).subscribe(), |d| d.pressure()),
         listener,
     })?;
+    let backlog = delivery.is_some() && watermark < base.gei(last_commit);
+    if museum::shows(Exhibit::RecoveryAwaitsItsConsumer) && backlog {
+        return std::future::pending().await;
+    }
     env.emit(NodeEvent::Ready);
     // Each on a task of its own, ended with this one.
     let tasks = Tasks::default();
@@ -184,21 +189,28 @@ async fn ask_executor(
 ) -> Result<ExecutorState, NodeError> {
     let mut retry_ms = config.rpc.start_retry_min_ms;
     let mut attempt = 0;
+    let mut failure = None;
     loop {
         attempt += 1;
-        let reason = match ask_executor_once(config.start_policy, client).await {
-            Ok((epoch, watermark, boundary)) => {
+        let error = match ask_executor_once(config.start_policy, client).await {
+            Ok((epoch, mut watermark, boundary)) => {
+                let mut base = GlobalExecIndex(boundary.boundary_block);
+                if failure.is_some_and(|failure| reads_as_genesis(&failure)) {
+                    watermark = GlobalExecIndex(0);
+                }
+                if museum::shows(Exhibit::BaseTakenFromTip) {
+                    base = watermark;
+                }
                 return Ok(ExecutorState {
-                    base: EpochBase {
-                        epoch,
-                        base: GlobalExecIndex(boundary.boundary_block),
-                    },
+                    base: EpochBase { epoch, base },
                     watermark,
                     committee: Arc::new(committee(epoch, &boundary.validators)?),
                 });
             }
-            Err(e) => e.to_string(),
+            Err(e) => e,
         };
+        let reason = error.to_string();
+        failure = Some(error);
         env.emit(NodeEvent::Waiting { attempt, reason });
         tokio::time::sleep(Duration::from_millis(retry_ms)).await;
         retry_ms = (retry_ms * 2).min(config.rpc.start_retry_max_ms);
@@ -217,6 +229,31 @@ async fn ask_executor_once(
         (Err(e), StartPolicy::Wait) => return Err(e),
     };
     Ok((epoch, watermark, boundary))
+}
+
+/// A question that failed says nothing about the executor: it is asked again.
+fn reads_as_genesis(failure: &RpcError) -> bool {
+    museum::shows(Exhibit::QueryFailureReadsAsGenesis)
+        || museum::shows(Exhibit::StaleSocketReadsAsGenesis)
+            && matches!(failure, RpcError::Connect { .. })
+}
+
+/// Delivery goes on above W, and nothing else has a say in it.
+fn delivered(
+    watermark: GlobalExecIndex,
+    base: EpochBase,
+    last_commit: CommitIndex,
+) -> GlobalExecIndex {
+    let stored = base.gei(last_commit);
+    if museum::shows(Exhibit::ReplayAfterZero) {
+        base.base
+    } else if museum::shows(Exhibit::StartsAtStoreTip) {
+        stored
+    } else if museum::shows(Exhibit::HigherOfTwoCursors) {
+        watermark.max(stored)
+    } else {
+        watermark
+    }
 }
 
 /// Situations that this node waits out instead of guessing.

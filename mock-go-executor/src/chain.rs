@@ -12,6 +12,7 @@ use bytes::Bytes;
 use metanode_core::{
     env::{CrashPoint, Env, ExecutorEvent},
     executor::wire::CommittedEpochData,
+    museum::{self, Exhibit},
     store::StoreError,
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
@@ -113,6 +114,9 @@ impl Chain {
             skipped: effects.skipped,
         });
         self.unsaved.blocks.push((gei, received.body));
+        if museum::shows(Exhibit::ReportsWhatIsInMemory) {
+            self.durable.send_replace(self.ledger.height());
+        }
         self.env.reach(CrashPoint::ExecutorExecuted).await;
     }
 
@@ -128,6 +132,14 @@ impl Chain {
         let durable = *self.durable.borrow();
         let now = |address| self.ledger.written(address);
 
+        if museum::shows(Exhibit::WatermarkBeforeState) {
+            self.disk.save_watermark(watermark)?;
+            self.env.reach(CrashPoint::ExecutorWatermarkSaved).await;
+        }
+        if museum::shows(Exhibit::BlocksBeforeState) {
+            self.disk.save_blocks(&self.unsaved.blocks)?;
+            self.env.reach(CrashPoint::ExecutorBlockSaved).await;
+        }
         self.disk.save_state(durable, &self.unsaved.before, now)?;
         self.env.reach(CrashPoint::ExecutorStateSaved).await;
         self.disk.save_blocks(&self.unsaved.blocks)?;

@@ -11,6 +11,7 @@
 use crate::ledger::{Account, AccountAddress, Written};
 use bytes::Bytes;
 use metanode_core::{
+    museum::{self, Exhibit},
     store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
     types::GlobalExecIndex,
 };
@@ -55,7 +56,10 @@ impl Disk {
         let disk = Self {
             store: stores.open(STORE, &[ACCOUNTS, BLOCKS, META])?,
         };
-        let watermark = disk.meta(WATERMARK)?.unwrap_or_default();
+        let mut watermark = disk.meta(WATERMARK)?.unwrap_or_default();
+        if museum::shows(Exhibit::BlocksBeforeState) {
+            watermark = disk.last_block()?.unwrap_or(watermark);
+        }
         disk.take_back(watermark)?;
         let accounts = disk.accounts()?;
         Ok((
@@ -89,7 +93,9 @@ impl Disk {
             watermark,
             accounts: accounts.collect(),
         };
-        batch.put(META, UNDO, encode(&undo));
+        if !museum::shows(Exhibit::StateWithoutWatermark) {
+            batch.put(META, UNDO, encode(&undo));
+        }
         self.store.write(batch, Durability::Buffered)
     }
 
@@ -131,6 +137,17 @@ impl Disk {
             .store
             .scan(BLOCKS, &start..&end, ScanOrder::Ascending, limit)?;
         Ok(entries.into_iter().map(|(_, body)| body).collect())
+    }
+
+    /// The number of the last stored block, durable or not.
+    fn last_block(&self) -> Result<Option<GlobalExecIndex>, StoreError> {
+        let all = &[][..]..&[0xff; 9][..];
+        let last = self.store.scan(BLOCKS, all, ScanOrder::Descending, 1)?;
+        let number = |key: &Bytes| key[..].try_into().map(u64::from_be_bytes).ok();
+        Ok(last
+            .first()
+            .and_then(|(key, _)| number(key))
+            .map(GlobalExecIndex))
     }
 
     /// Removes what lies above the watermark, in one write.

@@ -68,6 +68,21 @@ impl Suite {
         Ok(suite)
     }
 
+    /// The scenarios in order, each once.
+    ///
+    /// # Errors
+    /// If a scenario cannot be used.
+    pub fn scenarios(&self) -> Result<Vec<Arc<catalog::Named>>, InputError> {
+        let mut names: Vec<&str> = vec![];
+        for entry in &self.entries {
+            if !names.contains(&entry.scenario.as_str()) {
+                names.push(&entry.scenario);
+            }
+        }
+        let scenario = |name| catalog::scenario(name).map(Arc::new);
+        names.into_iter().map(scenario).collect()
+    }
+
     /// Everything to run, from this seed on. `store` overrides what the suite says.
     ///
     /// # Errors
@@ -86,7 +101,7 @@ impl Suite {
                 jobs.push(Job {
                     scenario: Arc::clone(&scenario),
                     seed,
-                    store: store.unwrap_or(drawn),
+                    store: store.or(scenario.scenario.store).unwrap_or(drawn),
                 });
             }
         }

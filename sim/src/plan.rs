@@ -4,6 +4,7 @@
 use crate::trace::ProcessId;
 use metanode_core::{
     env::CrashPoint,
+    museum::Exhibit,
     types::{CommitIndex, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,7 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub scenario: String,
+    #[serde(with = "seed")]
     pub seed: u64,
     pub topology: Topology,
     pub validators: u16,
@@ -79,6 +81,9 @@ pub struct Plan {
     /// What must happen besides the invariants.
     #[serde(default)]
     pub expect: Vec<Expectation>,
+    /// Historical bugs that are switched on; none unless the harness itself is under test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<Exhibit>,
 }
 
 impl Plan {
@@ -130,6 +135,7 @@ impl Plan {
             },
             faults: vec![],
             expect: vec![],
+            exhibits: vec![],
         }
     }
 }
@@ -422,6 +428,36 @@ impl Action {
             | Self::DelayReply { .. }
             | Self::FlipBits { .. }
             | Self::JumpClock { .. } => Some(0),
+        }
+    }
+}
+
+/// A seed in formats whose integers are signed, like TOML: a number where it fits, else its digits as a text.
+mod seed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seed {
+        Number(u64),
+        Digits(String),
+    }
+
+    pub fn serialize<S: Serializer>(seed: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(*seed) {
+            Ok(_) => serializer.serialize_u64(*seed),
+            Err(_) => serializer.serialize_str(&seed.to_string()),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        match Seed::deserialize(deserializer)? {
+            Seed::Number(seed) => Ok(seed),
+            Seed::Digits(digits) => digits.parse().map_err(|_| {
+                D::Error::custom(format_args!(
+                    "`{digits}` is no seed: expected a number below 2^64"
+                ))
+            }),
         }
     }
 }

@@ -73,9 +73,7 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
         let thread = std::thread::Builder::new()
             .name(format!("{}/{}", plan.scenario, plan.seed))
             .stack_size(STACK_BYTES)
-            .spawn(move || {
-                std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder)))
-            });
+            .spawn(move || std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder))));
         match thread.map(std::thread::JoinHandle::join) {
             Ok(Ok(Ok(Ok(())))) => None,
             Ok(Ok(Ok(Err(e)))) => Some(format!("the simulation could not begin: {e}")),
@@ -107,12 +105,14 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
 }
 
 fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
+    metanode_core::museum::open(&plan.exhibits);
     // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
     let rocks = match plan.store {
         Backend::Rocksdb => Some(RocksServer::start()?),
         Backend::Memory => None,
     };
-    let runtime = madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
+    let runtime =
+        madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
     runtime.add_simulator::<Kernel>();
     runtime.block_on(async {
         let (sender, jobs) = mpsc::unbounded_channel();
@@ -160,7 +160,8 @@ impl Supervisor {
         self.world.befall(ProcessId::World, WorldEvent::FaultsEnded);
         let tip = self.world.set_goal(NEW_COMMITS);
         if self.pass_until(end).await == Pass::Decided {
-            self.world.befall(ProcessId::World, WorldEvent::CaughtUp { tip });
+            self.world
+                .befall(ProcessId::World, WorldEvent::CaughtUp { tip });
         }
     }
 

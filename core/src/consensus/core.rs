@@ -11,6 +11,7 @@ use crate::{
     dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
     env::{CommitOrigin, NodeEvent},
     ingest::Pool,
+    museum::{self, Exhibit},
     store::{ConsensusStore, StoreError},
     types::{
         AuthorityIndex, Block, BlockRef, Commit, CommitIndex, CommitRef, Committee, KeyPair, Round,
@@ -307,7 +308,7 @@ impl Core {
         ProposalView {
             clock_round,
             own_round: self.own_round,
-            own_round_known: self.own_round_known,
+            own_round_known: self.own_round_known || museum::shows(Exhibit::Amnesia),
             paused,
             leaders_present: self.leaders_present(clock_round.prev()),
             now,

@@ -26,6 +26,7 @@ use crate::{
     delivery::CommitLog,
     env::{Address, AddressError, BoxListener, CrashPoint, Env, NodeEvent},
     ingest::Pool,
+    museum::{self, Exhibit},
     store::{ConsensusStore, Durability, StoreError},
     tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Committee, EpochBase, KeyPair},
@@ -127,14 +128,12 @@ impl Consensus {
             .authorities()
             .filter(|(index, _)| *index != own)
             .map(|(index, authority)| {
-                let address: Address =
-                    authority
-                        .p2p_address
-                        .parse()
-                        .map_err(|source| ConsensusError::PeerAddress {
-                            authority: authority.name.clone(),
-                            source,
-                        })?;
+                let address: Address = authority.p2p_address.parse().map_err(|source| {
+                    ConsensusError::PeerAddress {
+                        authority: authority.name.clone(),
+                        source,
+                    }
+                })?;
                 Ok(Peer::new(index, address))
             })
             .collect::<Result<Vec<_>, ConsensusError>>()?;
@@ -235,9 +234,16 @@ impl Consensus {
                 self.shared.env.emit(NodeEvent::OwnRoundLearned { round });
             }
             Command::Commits(sub_dags, stored) => {
-                let next = self.core.last_commit().map_or(CommitIndex(0), |c| c.index).next();
+                let next = self
+                    .core
+                    .last_commit()
+                    .map_or(CommitIndex(0), |c| c.index)
+                    .next();
                 // The core may have decided some of them by itself meanwhile.
-                let new = sub_dags.into_iter().filter(|s| s.commit.index >= next).collect();
+                let new = sub_dags
+                    .into_iter()
+                    .filter(|s| s.commit.index >= next)
+                    .collect();
                 self.core.adopt(new, now)?;
                 waiting.push(stored);
             }
@@ -248,8 +254,11 @@ impl Consensus {
     /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
     async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
         let timestamp_ms = self.shared.env.clock.now();
-        let paused = *self.pressure.borrow_and_update();
-        let due = self.core.propose(self.started.elapsed(), timestamp_ms, paused);
+        let paused =
+            *self.pressure.borrow_and_update() && !museum::shows(Exhibit::PressureStopsAtTheWindow);
+        let due = self
+            .core
+            .propose(self.started.elapsed(), timestamp_ms, paused);
         self.persist().await?;
         Ok(due.map(|since_start| self.started + since_start))
     }
@@ -268,7 +277,7 @@ impl Consensus {
         env.reach(CrashPoint::NodeBeforeStore).await;
         let store = &self.shared.store;
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
-        let durability = if step.own.is_some() {
+        let durability = if step.own.is_some() && !museum::shows(Exhibit::Amnesia) {
             Durability::Synced
         } else {
             Durability::Buffered
@@ -284,9 +293,14 @@ impl Consensus {
             self.shared.own_blocks.publish(own);
         }
         // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
+        let durability = if museum::shows(Exhibit::HandedOnBeforeSynced) {
+            Durability::Buffered
+        } else {
+            Durability::Synced
+        };
         for (sub_dag, origin) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
-            store.write(&[], commit, Durability::Synced)?;
+            store.write(&[], commit, durability)?;
             env.emit(NodeEvent::CommitStored {
                 epoch: sub_dag.commit.epoch,
                 commit: sub_dag.reference,

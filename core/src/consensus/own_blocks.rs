@@ -85,7 +85,10 @@ impl OwnBlocks {
                 return Ok(vec![]);
             }
             let recent = &published.recent;
-            if recent.front().is_some_and(|first| first.round <= after.next()) {
+            if recent
+                .front()
+                .is_some_and(|first| first.round <= after.next())
+            {
                 return Ok(recent.iter().filter(|b| b.round > after).cloned().collect());
             }
         }
@@ -93,6 +96,8 @@ impl OwnBlocks {
     }
 
     fn published(&self) -> MutexGuard<'_, Published> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

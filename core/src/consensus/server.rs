@@ -1,7 +1,9 @@
 //! The listening side of consensus P2P: streams own blocks to subscribers and answers queries from the store.
 
 use super::{
-    protocol::{self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose},
+    protocol::{
+        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose,
+    },
     shared::Shared,
 };
 use crate::{
@@ -131,7 +133,10 @@ fn certified_commits(
         commits: vec![],
         voters: vec![],
     };
-    let last = shared.store.last_commit()?.map_or(CommitIndex(0), |c| c.index);
+    let last = shared
+        .store
+        .last_commit()?
+        .map_or(CommitIndex(0), |c| c.index);
     let limit = CommitIndex(from.0.saturating_add(shared.parameters.commit_sync_batch)).prev();
     let to = to.min(last).min(limit);
     if from == CommitIndex(0) || from > to {

@@ -2,7 +2,10 @@
 //!
 //! Pure: the loader pushes, the sender takes in order, the watermark trims. It knows no socket and no store.
 
-use crate::types::GlobalExecIndex;
+use crate::{
+    museum::{self, Exhibit},
+    types::GlobalExecIndex,
+};
 use std::collections::VecDeque;
 
 /// Consecutive entries above the executor's watermark, at most `capacity` of them.
@@ -60,6 +63,11 @@ impl<T> Window<T> {
     /// How many more entries fit.
     #[must_use]
     pub fn room(&self) -> usize {
+        if museum::shows(Exhibit::UnboundedSendBuffer)
+            || museum::shows(Exhibit::RecoveryFloods) && self.is_empty()
+        {
+            return usize::MAX;
+        }
         self.capacity.saturating_sub(self.entries.len())
     }
 
@@ -83,7 +91,8 @@ impl<T> Window<T> {
     /// Appends the entry of [`Self::next_to_load`]. Gives it back if the window is full or `gei` is another one,
     /// which happens when the window was reset while the entry was being read from the store.
     pub fn push(&mut self, gei: GlobalExecIndex, entry: T) -> Result<(), T> {
-        if self.room() == 0 || gei != self.next_to_load() {
+        let full = self.room() == 0 && !museum::shows(Exhibit::RecoveryFloods);
+        if full || gei != self.next_to_load() {
             return Err(entry);
         }
         self.entries.push_back(entry);
@@ -101,6 +110,9 @@ impl<T> Window<T> {
     pub fn mark_sent(&mut self, gei: GlobalExecIndex) {
         if self.next_to_send().is_some_and(|(next, _)| next == gei) {
             self.sent += 1;
+            if museum::shows(Exhibit::WriteCountsAsDelivery) {
+                self.learn(gei);
+            }
         }
     }
 
@@ -112,6 +124,11 @@ impl<T> Window<T> {
     /// Takes in what the executor reports as durable.
     pub fn learn(&mut self, watermark: GlobalExecIndex) -> Learned {
         let from = self.watermark;
+        if museum::shows(Exhibit::HandledIndexStands)
+            || museum::shows(Exhibit::WriteCountsAsDelivery) && watermark < from
+        {
+            return Learned::Trimmed(0);
+        }
         if watermark < from {
             self.reset(watermark);
             return Learned::Rewound { from };
@@ -138,7 +155,11 @@ impl<T> Window<T> {
 /// Backpressure with hysteresis (contract §5): a full window pauses proposals, a half-empty one resumes them.
 #[must_use]
 pub const fn pauses_proposals(paused: bool, len: usize, capacity: usize) -> bool {
-    if paused { len > capacity / 2 } else { len >= capacity }
+    if paused {
+        len > capacity / 2
+    } else {
+        len >= capacity
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::RpcParameters,
     env::{Address, BoxStream, Env, NodeEvent, RpcKind},
+    museum::{self, Exhibit},
     types::{Epoch, GlobalExecIndex},
 };
 use prost::Message;
@@ -131,35 +132,41 @@ impl ExecutorClient {
         };
         let kind = request.kind();
         let timeout_ms = self.parameters.timeout_ms;
-        let mut under_way = None;
+        let mut in_use = None;
         let exchange = tokio::time::timeout(Duration::from_millis(timeout_ms), async {
             if let Some(pooled) = self.take_idle() {
-                under_way = Some(pooled.number);
-                match self.exchange(pooled, &request, kind).await {
-                    Err(RpcError::Broken { .. }) => under_way = None,
+                match self.exchange(in_use.insert(pooled), &request, kind).await {
+                    Err(RpcError::Broken { .. }) => {}
                     done => return done,
                 }
             }
-            let connection = self.connect().await?;
-            under_way = Some(connection.number);
-            self.exchange(connection, &request, kind).await
+            let new = self.connect().await?;
+            self.exchange(in_use.insert(new), &request, kind).await
         });
-        let response = exchange.await.unwrap_or_else(|_| {
-            let error = RpcError::Timeout {
+        let result = exchange.await.unwrap_or_else(|_| {
+            Err(RpcError::Timeout {
                 kind,
                 address: self.address.clone(),
                 timeout_ms,
-            };
-            // The exchange could not say so itself: it was dropped with its connection.
-            if let Some(connection) = under_way {
-                self.env.emit(NodeEvent::RpcFailed {
-                    connection,
-                    kind,
-                    reason: error.to_string(),
-                });
-            }
-            Err(error)
-        })?;
+            })
+        });
+        if let (Err(e @ RpcError::Timeout { .. }), Some(connection)) = (&result, &in_use) {
+            // The exchange could not say so itself: it was dropped when its time was up.
+            self.env.emit(NodeEvent::RpcFailed {
+                connection: connection.number,
+                kind,
+                reason: e.to_string(),
+            });
+        }
+        let reusable = match &result {
+            Ok(_) => true,
+            Err(RpcError::Timeout { .. }) => museum::shows(Exhibit::LateReplyAnswersNextRequest),
+            Err(_) => false,
+        };
+        if reusable && let Some(connection) = in_use {
+            self.put_idle(connection);
+        }
+        let response = result?;
         match response.payload {
             Some(ResponsePayload::Error(message)) => Err(RpcError::Refused { kind, message }),
             Some(payload) => Ok(payload),
@@ -170,11 +177,10 @@ impl ExecutorClient {
         }
     }
 
-    /// Sends and reads on this connection, which goes back to the pool only if both went well. Dropping this future
-    /// drops the connection.
+    /// Sends and reads on this connection, which may be used again only if both went well.
     async fn exchange(
         &self,
-        mut connection: Connection,
+        connection: &mut Connection,
         request: &Request,
         kind: RpcKind,
     ) -> Result<Response, RpcError> {
@@ -186,7 +192,7 @@ impl ExecutorClient {
             request: sent,
             kind,
         });
-        let result = self.transfer(&mut connection, request, kind).await;
+        let result = self.transfer(connection, request, kind).await;
         match &result {
             Ok(_) => {
                 connection.replies += 1;
@@ -196,7 +202,6 @@ impl ExecutorClient {
                     reply: connection.replies,
                     kind,
                 });
-                self.put_idle(connection);
             }
             Err(e) => self.env.emit(NodeEvent::RpcFailed {
                 connection: number,
@@ -224,7 +229,8 @@ impl ExecutorClient {
         framing::write_frame(&mut connection.stream, &frame)
             .await
             .map_err(broken)?;
-        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await {
+        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await
+        {
             Ok(Some(body)) => body,
             Ok(None) => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Err(ReadError::Io(source)) => return Err(broken(source)),

@@ -33,7 +33,10 @@ pub struct Committee {
 pub enum CommitteeError {
     #[error("the committee of epoch {0} is empty: at least one validator with stake is needed")]
     Empty(Epoch),
-    #[error("the committee of epoch {epoch} has {size} validators, at most {} are possible", u16::MAX)]
+    #[error(
+        "the committee of epoch {epoch} has {size} validators, at most {} are possible",
+        u16::MAX
+    )]
     TooLarge { epoch: Epoch, size: usize },
     #[error("validator {name} of epoch {epoch} has no stake: leave it out or give it some")]
     NoStake { epoch: Epoch, name: String },
@@ -174,9 +177,11 @@ mod tests {
 
     #[test]
     fn order_is_by_key_bytes_whatever_the_input_order() {
-        let committee =
-            Committee::new(Epoch(1), vec![authority(9, 1), authority(2, 1), authority(5, 1)])
-                .unwrap();
+        let committee = Committee::new(
+            Epoch(1),
+            vec![authority(9, 1), authority(2, 1), authority(5, 1)],
+        )
+        .unwrap();
         let keys: Vec<u8> = committee
             .authorities()
             .map(|(_, a)| a.authority_key[0])
@@ -206,7 +211,10 @@ mod tests {
             let quorum = committee.quorum().0;
             let faulty = (total - 1) / 3;
             assert!(2 * quorum - total > faulty, "total {total}");
-            assert!(quorum <= total - faulty, "honest stake alone must suffice at {total}");
+            assert!(
+                quorum <= total - faulty,
+                "honest stake alone must suffice at {total}"
+            );
             assert_eq!(committee.validity().0, faulty + 1, "total {total}");
         }
     }

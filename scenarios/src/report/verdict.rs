@@ -26,7 +26,15 @@ pub fn reproduce(plan: &Plan) -> String {
         Backend::Memory => String::new(),
         other => format!(" --store {}", words::store(other)),
     };
-    format!("metasim run {} --seed {}{store}", plan.scenario, plan.seed)
+    let exhibits: String = plan
+        .exhibits
+        .iter()
+        .map(|exhibit| format!(" --exhibit {}", exhibit.name()))
+        .collect();
+    format!(
+        "metasim run {} --seed {}{store}{exhibits}",
+        plan.scenario, plan.seed
+    )
 }
 
 /// The last lines of a run's report.

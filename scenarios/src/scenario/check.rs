@@ -23,6 +23,27 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
         return Err(source.error("topology.validators", "is too high: expected at most 100"));
     }
     let cast = scenario.topology.smallest_cast();
+    let validators = scenario.topology.validators;
+    for (key, entries, low, high) in [
+        (
+            "clock_skew_ms_by_host",
+            scenario.clock_skew_ms_by_host.len(),
+            validators.low,
+            validators.high,
+        ),
+        (
+            "executor.each",
+            scenario.executor.each.len(),
+            cast.executors,
+            scenario.topology.most_executors(),
+        ),
+    ] {
+        let each = u16::try_from(entries).ok();
+        if entries > 0 && (low != high || each != Some(low)) {
+            let message = format!("has {entries} entries: expected one for each, {low} to {high}");
+            return Err(source.error(key, message));
+        }
+    }
     if let Some(odd) = &scenario.executor.odd {
         one_of(
             source,

@@ -5,6 +5,7 @@
 
 mod check;
 mod fault;
+mod fixed;
 mod sections;
 mod swarm;
 mod target;
@@ -12,24 +13,31 @@ mod target;
 mod tests;
 
 pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
-pub use sections::{Delivery, Executor, Network, Node, OddExecutor, Topology, Workload};
+pub use sections::{
+    Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
+};
 pub use swarm::Swarm;
 pub use target::{Cast, Kind, Target, Which};
 
 use crate::{
     dice::{Dice, Draw},
+    seed::Seed,
     source::{InputError, Source},
 };
-use metanode_core::types::SignatureScheme;
+use metanode_core::{museum::Exhibit, types::SignatureScheme};
 use metanode_sim::plan::{self, Backend, Expectation, Plan};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A scenario as its file says it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
     /// What happens and what must hold, for people.
     pub story: String,
+    /// The seed of `metasim run` without `--seed`, where the story is about one; else that is 0.
+    pub seed: Option<Seed>,
+    /// What stores are made of, unless the command line says; else that is memory, or what the suite says.
+    pub store: Option<Backend>,
     /// Faults happen in this time.
     pub duration_ms: Draw<u64>,
     /// Once faults are over, every live executor reaches the tip within this time.
@@ -39,26 +47,45 @@ pub struct Scenario {
     pub clock_skew_ms: Draw<i64>,
     /// How much faster than time each host's wall clock runs.
     pub clock_drift_ppm: Draw<i32>,
+    /// Instead, one for each host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clock_drift_ppm_by_host: Vec<i32>,
     /// How many validators faults may have down at once.
     pub max_faulty: MaxFaulty,
+    /// Instead, one for each host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clock_skew_ms_by_host: Vec<i64>,
     pub topology: Topology,
     pub network: Network,
     pub node: Node,
     pub executor: Executor,
     pub workload: Workload,
     /// Faults that each seed draws, besides those of `[[fault]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
-    #[serde(rename = "fault")]
+    #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What happens besides the invariants, or the run fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
+    /// Historical bugs that are switched on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<Exhibit>,
 }
 
-/// How many validators may be down at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// How many validators may be down at once: `"f"`, `"all"` or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "\"f\", \"all\" or how many validators may be down at once")]
 pub enum MaxFaulty {
-    /// As many as the committee tolerates: f of 3f+1.
+    Number(u16),
+    Share(Share),
+}
+
+/// Of the committee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// As many as it tolerates: f of 3f+1.
     F,
     All,
 }
@@ -66,8 +93,9 @@ pub enum MaxFaulty {
 impl MaxFaulty {
     const fn of(self, validators: u16) -> Option<u16> {
         match self {
-            Self::F => Some(validators.saturating_sub(1) / 3),
-            Self::All => None,
+            Self::Number(most) => Some(most),
+            Self::Share(Share::F) => Some(validators.saturating_sub(1) / 3),
+            Self::Share(Share::All) => None,
         }
     }
 }
@@ -76,12 +104,16 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             story: String::new(),
+            seed: None,
+            store: None,
             duration_ms: (10_000, 20_000).into(),
             settle_ms: Draw::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
             clock_skew_ms: (-500, 500).into(),
             clock_drift_ppm: Draw::fixed(0),
-            max_faulty: MaxFaulty::F,
+            clock_drift_ppm_by_host: vec![],
+            max_faulty: MaxFaulty::Share(Share::F),
+            clock_skew_ms_by_host: vec![],
             topology: Topology::default(),
             network: Network::default(),
             node: Node::default(),
@@ -90,6 +122,7 @@ impl Default for Scenario {
             swarm: None,
             faults: vec![],
             expect: vec![],
+            exhibits: vec![],
         }
     }
 }
@@ -104,6 +137,12 @@ impl Scenario {
         let scenario: Self = source.read()?;
         check::scenario(&scenario, &source)?;
         Ok(scenario)
+    }
+
+    /// The seed of a run for which nobody gave one.
+    #[must_use]
+    pub fn usual_seed(&self) -> u64 {
+        self.seed.map_or(0, |Seed(seed)| seed)
     }
 
     /// The run that a seed makes of this scenario.
@@ -145,15 +184,34 @@ impl Scenario {
             node: self.node.draw(&limits),
             executors: self.executor.draw(&limits, cast),
             clock_skew_ms: (0..validators)
-                .map(|host| dice.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms))
+                .map(|host| self.skew_ms(&dice, host))
                 .collect(),
-            clock_drift_ppm: (0..validators)
-                .map(|host| dice.draw(&format!("clock_drift_ppm.{host}"), self.clock_drift_ppm))
-                .collect(),
+            clock_drift_ppm: self.drifts_ppm(&dice, validators),
             max_faulty,
             workload: self.workload.draw(&dice),
             faults,
             expect: self.expect.clone(),
+            exhibits: self.exhibits.clone(),
+        }
+    }
+
+    /// None at all if no clock drifts.
+    fn drifts_ppm(&self, dice: &Dice, validators: u16) -> Vec<i32> {
+        let drift = |host: u16| match self.clock_drift_ppm_by_host.get(usize::from(host)) {
+            Some(ppm) => *ppm,
+            None => dice.draw(&format!("clock_drift_ppm.{host}"), self.clock_drift_ppm),
+        };
+        let mut drifts: Vec<i32> = (0..validators).map(drift).collect();
+        if drifts.iter().all(|ppm| *ppm == 0) {
+            drifts.clear();
+        }
+        drifts
+    }
+
+    fn skew_ms(&self, dice: &Dice, host: u16) -> i64 {
+        match self.clock_skew_ms_by_host.get(usize::from(host)) {
+            Some(skew_ms) => *skew_ms,
+            None => dice.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms),
         }
     }
 }

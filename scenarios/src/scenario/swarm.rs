@@ -15,11 +15,11 @@ use metanode_sim::{
     },
     trace::ProcessId,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// `[swarm]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Swarm {
     /// Faults in one run.

@@ -119,8 +119,8 @@ impl Oracle for Expect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::ProcessId;
     use crate::oracles::testing::{befell, gei, judge, node, written};
+    use crate::trace::ProcessId;
 
     const NODE: u16 = 1;
 
@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn a_frame_written_twice_is_not() {
         complains(&lives(&[&[], &[8, 8]]), "expected 9, 8 was");
-        complains(&lives(&[&[], &[8, 9, 10, 11, 10]]), "none of them again, 10 was");
+        complains(
+            &lives(&[&[], &[8, 9, 10, 11, 10]]),
+            "none of them again, 10 was",
+        );
     }
 
     #[test]

@@ -1,0 +1,207 @@
+//! The museum: bugs that such systems really had, each behind a switch at the line where it would live.
+//!
+//! A harness is worth what it finds, so its simulator opens one exhibit at a time and watches which oracle notices.
+//! Without the feature `museum`, [`shows`] is `false` at compile time and nothing of an exhibit is left in the binary.
+//! With it, the exhibits of a run belong to the thread that simulates it: they need no way through the code, and two
+//! simulations side by side have each their own.
+//!
+//! Bugs whose home is not built (epochs, transaction sockets, workers, the executor's own catch-up) have no exhibit.
+//! Neither have those that the structure leaves no line for:
+//!
+//! | bug | why there is no switch |
+//! |---|---|
+//! | a sender that starts from its stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
+//! | consumer, sender and loader that start from different queries (5a, 5b) | there is one window with one watermark; [`Exhibit::StartsAtStoreTip`] (5d) moves its start as a whole |
+//! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
+//! | an executor that serves an old connection beside the new one (19f) | its guard alone decides what is executed; with none, legal repetitions are executed twice, too |
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! exhibits {
+    ($($(#[$doc:meta])* $exhibit:ident = $number:literal $name:literal: $mechanism:literal,)*) => {
+        /// One bug. Numbers with letters are those of the collection; `+` marks neighbours of its entries.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Exhibit {
+            $(#[doc = $mechanism] #[serde(rename = $name)] $exhibit,)*
+        }
+
+        impl Exhibit {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$exhibit),*];
+
+            /// Entry and variant in the collection.
+            #[must_use]
+            pub const fn number(self) -> &'static str {
+                match self { $(Self::$exhibit => $number,)* }
+            }
+
+            /// What people type.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$exhibit => $name,)* }
+            }
+
+            /// What goes wrong.
+            #[must_use]
+            pub const fn mechanism(self) -> &'static str {
+                match self { $(Self::$exhibit => $mechanism,)* }
+            }
+        }
+    };
+}
+
+exhibits! {
+    ReplayAfterZero = "1a" "replay_after_zero":
+        "after a restart delivery begins at commit 1, wherever the executor is",
+    QueryFailureReadsAsGenesis = "2a" "query_failure_reads_as_genesis":
+        "an executor that did not answer at first is taken to be at block 0",
+    StartsAtStoreTip = "5d" "starts_at_store_tip":
+        "delivery begins behind the last stored commit; those that the executor still lacks are nobody's business",
+    SentIsRemembered = "6d" "sent_is_remembered":
+        "a new connection goes on behind what an older one wrote",
+    HigherOfTwoCursors = "6e" "higher_of_two_cursors":
+        "delivery begins above the watermark or the last stored commit, whichever is higher",
+    BaseTakenFromTip = "7" "base_taken_from_tip":
+        "after a restart the epoch's base is the executor's watermark: old commits get new numbers",
+    RecoveryFloods = "9a" "recovery_floods":
+        "the first load takes the whole backlog, whatever the window's size",
+    RecoveryAwaitsItsConsumer = "9b" "recovery_awaits_its_consumer":
+        "the start waits until the backlog is durable before it starts what delivers it",
+    HandledIndexStands = "9c" "handled_index_stands":
+        "durable blocks never leave the window",
+    BatchOfNothing = "9e" "batch_of_nothing":
+        "recovery reads batches of no commit",
+    ExecutedBeforeQuorum = "15" "executed_before_quorum":
+        "blocks are accepted without their ancestors; commits leave out what is missing",
+    WriteCountsAsDelivery = "16" "write_counts_as_delivery":
+        "a written block leaves the window for good",
+    LateReplyAnswersNextRequest = "18" "late_reply_answers_next_request":
+        "a connection whose request timed out is used again",
+    TimeoutBelowBlockTime = "19a" "timeout_below_block_time":
+        "a write that takes as long as one block's execution is given up",
+    DeadPeerGoesUnnoticed = "19c" "dead_peer_goes_unnoticed":
+        "only a failed write ends a connection, nobody looks for its end",
+    ResendOnSameConnection = "19e" "resend_on_same_connection":
+        "after a write that timed out in the middle the block is written again on the same connection",
+    UnboundedSendBuffer = "20a" "unbounded_send_buffer":
+        "the window takes every commit there is",
+    PressureStopsAtTheWindow = "20d" "pressure_stops_at_the_window":
+        "a full window does not pause proposals",
+    FailureAwaitsNextCommit = "20e" "failure_awaits_next_commit":
+        "a broken connection is replaced only when the next commit comes",
+    StaleSocketRefusesBind = "22a" "stale_socket_refuses_bind":
+        "a socket file that a crash left behind keeps the next start from listening",
+    StaleSocketReadsAsGenesis = "22d" "stale_socket_reads_as_genesis":
+        "a refused connection at start is taken for an executor at block 0",
+    WatermarkBeforeState = "30a" "watermark_before_state":
+        "the executor makes its watermark durable, then the state that it stands for",
+    StateWithoutWatermark = "30b" "state_without_watermark":
+        "the executor's state and watermark are not one: a crash between them keeps the state alone",
+    ReportsWhatIsInMemory = "30d" "reports_what_is_in_memory":
+        "the executor reports blocks that it executed and has not made durable",
+    BlocksBeforeState = "30f" "blocks_before_state":
+        "the executor stores blocks first and takes the last of them for its watermark",
+    Amnesia = "40a" "amnesia":
+        "own blocks are not synced, and peers are not asked what this authority signed",
+    HandedOnBeforeSynced = "+" "handed_on_before_synced":
+        "commits are delivered before they are synced",
+}
+
+impl Exhibit {
+    /// Those that a name or a number means: `18`, `late_reply_answers_next_request`, or `20` for 20a, 20d and 20e.
+    #[must_use]
+    pub fn named(text: &str) -> Vec<Self> {
+        let of_entry = |exhibit: &&Self| {
+            let number = exhibit.number();
+            number == text || number.trim_end_matches(|c: char| c.is_ascii_lowercase()) == text
+        };
+        let all = Self::ALL.iter();
+        match all.clone().find(|exhibit| exhibit.name() == text) {
+            Some(exhibit) => vec![*exhibit],
+            None => all.filter(of_entry).copied().collect(),
+        }
+    }
+}
+
+#[cfg(feature = "museum")]
+thread_local! {
+    /// One bit per exhibit.
+    static OPEN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(feature = "museum")]
+const _: () = assert!(Exhibit::ALL.len() <= 64);
+
+/// Whether this bug is switched on.
+#[cfg(not(feature = "museum"))]
+#[must_use]
+#[inline(always)]
+pub const fn shows(_exhibit: Exhibit) -> bool {
+    false
+}
+
+/// Whether this bug is switched on in the simulation that runs on this thread.
+#[cfg(feature = "museum")]
+#[must_use]
+pub fn shows(exhibit: Exhibit) -> bool {
+    OPEN.get() & (1 << exhibit as u64) != 0
+}
+
+/// Switches exactly these bugs on for everything that runs on this thread from now on.
+#[cfg(feature = "museum")]
+pub fn open(exhibits: &[Exhibit]) {
+    OPEN.set(
+        exhibits
+            .iter()
+            .fold(0, |open, exhibit| open | 1 << *exhibit as u64),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn an_exhibit_is_found_by_name_number_and_entry() {
+        for exhibit in Exhibit::ALL {
+            assert_eq!(Exhibit::named(exhibit.name()), [*exhibit]);
+            assert!(Exhibit::named(exhibit.number()).contains(exhibit));
+        }
+        let pressure = [
+            Exhibit::UnboundedSendBuffer,
+            Exhibit::PressureStopsAtTheWindow,
+            Exhibit::FailureAwaitsNextCommit,
+        ];
+        assert_eq!(Exhibit::named("20"), pressure);
+        assert_eq!(Exhibit::named("2"), [Exhibit::QueryFailureReadsAsGenesis]);
+        assert_eq!(Exhibit::named("dodo"), []);
+        let names: BTreeSet<_> = Exhibit::ALL.iter().map(|e| e.name()).collect();
+        assert_eq!(names.len(), Exhibit::ALL.len());
+    }
+
+    #[cfg(feature = "museum")]
+    #[test]
+    fn only_what_is_open_shows_and_only_on_this_thread() {
+        open(&[Exhibit::Amnesia, Exhibit::BaseTakenFromTip]);
+        let shown = || {
+            Exhibit::ALL
+                .iter()
+                .copied()
+                .filter(|e| shows(*e))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(), [Exhibit::BaseTakenFromTip, Exhibit::Amnesia]);
+        #[allow(clippy::disallowed_methods)] // that it is another thread is what is tested
+        let elsewhere = std::thread::scope(|scope| scope.spawn(shown).join());
+        assert_eq!(elsewhere.expect("no panic"), []);
+        open(&[]);
+        assert_eq!(shown(), []);
+    }
+
+    #[cfg(not(feature = "museum"))]
+    #[test]
+    fn without_the_feature_nothing_shows() {
+        assert!(Exhibit::ALL.iter().all(|exhibit| !shows(*exhibit)));
+    }
+}

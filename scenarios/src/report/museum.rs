@@ -1,0 +1,100 @@
+//! The museum: one line per exhibit, then those that nobody noticed.
+
+use super::{paint::Paint, verdict};
+use crate::museum::Search;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// The heading of [`line`]s.
+#[must_use]
+pub fn head(paint: Paint) -> String {
+    paint.dim(format_args!(
+        "{:<4} {:<32} {:<8} {:>5} {:>7}  found in",
+        "no.", "exhibit", "oracle", "seeds", "wall s"
+    )) + "\n"
+}
+
+/// What the search for one exhibit came to.
+#[must_use]
+pub fn line(search: &Search, paint: Paint) -> String {
+    let exhibit = search.exhibit;
+    let (oracle, scene) = match &search.found {
+        Some(finished) => {
+            let plan = &finished.outcome.plan;
+            let scene = format!("{} seed {}", plan.scenario, plan.seed);
+            (paint.good(format_args!("{:<8}", oracle(search))), scene)
+        }
+        None => (paint.bad(format_args!("{:<8}", "nobody")), String::new()),
+    };
+    let line = format!(
+        "{:<4} {:<32} {oracle} {:>5} {:>7.1}  {scene}",
+        exhibit.number(),
+        exhibit.name(),
+        search.runs,
+        search.wall.as_secs_f64(),
+    );
+    format!("{}\n", line.trim_end())
+}
+
+/// How many were found and how soon; what each hidden one is, and how to see one that was found.
+#[must_use]
+pub fn summary(searches: &[Search], paint: Paint) -> String {
+    let mut out = String::from("\n");
+    let hidden: Vec<_> = searches.iter().filter(|s| s.found.is_none()).collect();
+    for search in &hidden {
+        let exhibit = search.exhibit;
+        let name = paint.bold(exhibit.name());
+        let _ = writeln!(out, "{name} was not noticed: {}", exhibit.mechanism());
+    }
+    let mut runs: Vec<u64> = searches
+        .iter()
+        .filter(|search| search.found.is_some())
+        .map(|search| search.runs)
+        .collect();
+    runs.sort_unstable();
+    if let Some(last) = searches.iter().rev().find_map(|s| s.found.as_ref()) {
+        let _ = writeln!(
+            out,
+            "to see the last: {}",
+            verdict::reproduce(&last.outcome.plan)
+        );
+    }
+    let found = format!("{} of {} found", runs.len(), searches.len());
+    let found = if hidden.is_empty() {
+        paint.good(found)
+    } else {
+        paint.bad(found)
+    };
+    let _ = match (runs.get(runs.len() / 2), runs.last()) {
+        (Some(median), Some(most)) => writeln!(
+            out,
+            "{found}; seeds until then: {median} in the median, {most} at most"
+        ),
+        _ => writeln!(out, "{found}"),
+    };
+    out
+}
+
+/// For programs.
+#[must_use]
+pub fn object(search: &Search) -> Value {
+    let plan = search.found.as_ref().map(|found| &found.outcome.plan);
+    json!({
+        "number": search.exhibit.number(),
+        "exhibit": search.exhibit.name(),
+        "mechanism": search.exhibit.mechanism(),
+        "found": plan.is_some(),
+        "oracle": plan.map(|_| oracle(search)),
+        "seeds": search.runs,
+        "wall_seconds": search.wall.as_secs_f64(),
+        "scenario": plan.map(|plan| &plan.scenario),
+        "seed": plan.map(|plan| plan.seed),
+        "reproduce": plan.map(verdict::reproduce),
+    })
+}
+
+fn oracle(search: &Search) -> String {
+    search
+        .oracle()
+        .map_or_else(|| "a panic".to_owned(), |invariant| invariant.to_string())
+}
