@@ -140,6 +140,10 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         .iter()
         .filter_map(|old| plan.clock_skew_ms.get(usize::from(*old)).copied())
         .collect();
+    new.clock_drift_ppm = kept
+        .iter()
+        .filter_map(|old| plan.clock_drift_ppm.get(usize::from(*old)).copied())
+        .collect();
     new.executors = kept
         .iter()
         .filter_map(|old| plan.executors.get(usize::from(*old)).cloned())
@@ -186,10 +190,14 @@ fn exhibits(plan: &Plan, _: usize) -> Vec<Plan> {
 }
 
 fn clocks(plan: &Plan, _: usize) -> Vec<Plan> {
-    if plan.clock_skew_ms.iter().all(|skew| *skew == 0) {
-        return vec![];
+    let mut found = vec![];
+    if plan.clock_skew_ms.iter().any(|skew| *skew != 0) {
+        found.push(with(plan, |plan| plan.clock_skew_ms.fill(0)));
     }
-    vec![with(plan, |plan| plan.clock_skew_ms.fill(0))]
+    if !plan.clock_drift_ppm.is_empty() {
+        found.push(with(plan, |plan| plan.clock_drift_ppm.clear()));
+    }
+    found
 }
 
 fn clock(plan: &Plan, host: usize) -> Vec<Plan> {
@@ -232,6 +240,7 @@ static LIMITS: &[Limit] = &[
     limit!(workload.accounts, Some(1)),
     limit!(network.unix_buffer_bytes),
     limit!(network.tcp_buffer_bytes),
+    limit!(network.backlog),
     limit!(node.window_blocks),
     limit!(node.recovery_batch_commits),
     limit!(node.min_round_delay_ms),

@@ -110,7 +110,11 @@ fn action() -> impl Strategy<Value = Action> {
             executors: vec![0],
             for_ms
         }),
-        (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition { hosts, for_ms }),
+        (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition {
+            hosts,
+            cut: crate::plan::Cut::Both,
+            for_ms
+        }),
     ]
 }
 
