@@ -410,7 +410,7 @@ mod tests {
         assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
         let kinds = |faults: &[PlannedFault]| {
             let kinds = faults.iter().map(|f| std::mem::discriminant(&f.action));
-            kinds.collect::<std::collections::HashSet<_>>().len()
+            kinds.collect::<std::collections::BTreeSet<_>>().len()
         };
         assert!(plans.iter().any(|faults| kinds(faults) > 5));
         assert!(plans.iter().any(|faults| kinds(faults) == 1));
