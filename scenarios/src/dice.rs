@@ -294,7 +294,13 @@ fn within<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
 fn within_low<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
     let (low, high): (i128, i128) = (range.low.into(), range.high.into());
     let powers = u128::BITS - (high - low).unsigned_abs().leading_zeros();
-    let power: u32 = within(stream, Draw { low: 0, high: powers });
+    let power: u32 = within(
+        stream,
+        Draw {
+            low: 0,
+            high: powers,
+        },
+    );
     let nearer = (low + (1_i128 << power) - 1).min(high);
     let offset = within(stream, Draw { low, high: nearer });
     T::try_from(offset).unwrap_or(range.high)

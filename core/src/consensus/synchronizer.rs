@@ -55,7 +55,10 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
             }
             continue;
         }
-        warn!(blocks = wanted.len(), "stored blocks are damaged: fetching them again");
+        warn!(
+            blocks = wanted.len(),
+            "stored blocks are damaged: fetching them again"
+        );
         let mut peers = in_turn(&shared, &wanted, random.next_u32() as usize);
         while let Some(found) = next_found(&shared, &mut peers, &mut wanted).await {
             if let Err(error) = shared.store.write(&found, &[], Durability::Buffered) {
@@ -88,7 +91,10 @@ fn in_turn<'a>(
     start: usize,
 ) -> impl Iterator<Item = &'a Peer> + Send + use<'a> {
     let author = wanted.first().map(|oldest| oldest.author);
-    let by_author = shared.peers.iter().filter(move |peer| Some(peer.index) == author);
+    let by_author = shared
+        .peers
+        .iter()
+        .filter(move |peer| Some(peer.index) == author);
     let count = shared.peers.len();
     let others = (0..count).map(move |i| &shared.peers[(start + i) % count]);
     by_author.chain(others.filter(move |peer| Some(peer.index) != author))
@@ -102,7 +108,11 @@ async fn next_found(
 ) -> Option<Vec<VerifiedBlock>> {
     while !wanted.is_empty() {
         let peer = peers.next()?;
-        let request: Vec<_> = wanted.iter().take(MAX_BLOCKS_PER_REQUEST).copied().collect();
+        let request: Vec<_> = wanted
+            .iter()
+            .take(MAX_BLOCKS_PER_REQUEST)
+            .copied()
+            .collect();
         let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
             Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
             Ok(other) => {

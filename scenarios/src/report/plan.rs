@@ -119,7 +119,13 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         ),
     );
     if let Some(most) = plan.max_faulty {
-        line("at most", format!("{} down at once", words::count(u64::from(most), "validator")));
+        line(
+            "at most",
+            format!(
+                "{} down at once",
+                words::count(u64::from(most), "validator")
+            ),
+        );
     }
     for (position, fault) in plan.faults.iter().enumerate() {
         let name = if position == 0 { "faults" } else { "" };

@@ -237,7 +237,10 @@ pub fn action(action: &Action) -> String {
             numbered("node", nodes)
         ),
         Action::JumpClock { hosts, by_ms } => {
-            format!("the clock of {} jumps by {by_ms:+} ms", numbered("host", hosts))
+            format!(
+                "the clock of {} jumps by {by_ms:+} ms",
+                numbered("host", hosts)
+            )
         }
     }
 }

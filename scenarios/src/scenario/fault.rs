@@ -8,7 +8,8 @@ use metanode_core::{
 };
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt, When,
+        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
+        When,
     },
     trace::ProcessId,
 };

@@ -2,7 +2,8 @@
 
 use super::{
     Deed, Delivery, DurableMoment, Executor, Fault, Kind, MaxFaulty, Moment, Network, Node,
-    OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology, Which, Workload,
+    OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology,
+    Which, Workload,
 };
 use crate::{
     dice::{Draw, Number},
@@ -10,8 +11,8 @@ use crate::{
 };
 use metanode_sim::{
     plan::{
-        self, Action, DiskFailure, ExecutorPlan, NetworkPlan, NodePlan, Plan, PlannedFault, Replies,
-        WorkloadPlan,
+        self, Action, DiskFailure, ExecutorPlan, NetworkPlan, NodePlan, Plan, PlannedFault,
+        Replies, WorkloadPlan,
     },
     trace::ProcessId,
 };

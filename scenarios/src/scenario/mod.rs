@@ -75,7 +75,10 @@ pub struct Scenario {
 
 /// How many validators may be down at once: `"f"`, `"all"` or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "\"f\", \"all\" or how many validators may be down at once")]
+#[serde(
+    untagged,
+    expecting = "\"f\", \"all\" or how many validators may be down at once"
+)]
 pub enum MaxFaulty {
     Number(u16),
     Share(Share),

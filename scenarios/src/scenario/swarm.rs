@@ -11,7 +11,8 @@ use crate::dice::{Dice, Draw, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt, When,
+        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
+        When,
     },
     trace::ProcessId,
 };
@@ -160,7 +161,10 @@ impl Drawing {
         }
         let from = when.at_ms;
         let to = action.lasts_ms().map_or(u64::MAX, |lasts| from + lasts);
-        let overlapping = self.down.iter().filter(|(begin, end, _)| *begin <= to && from <= *end);
+        let overlapping = self
+            .down
+            .iter()
+            .filter(|(begin, end, _)| *begin <= to && from <= *end);
         let down: BTreeSet<u16> = overlapping.flat_map(|(.., who)| who).copied().collect();
         let fits = down.union(&more).count() <= usize::from(most);
         if fits {
@@ -190,7 +194,8 @@ impl Drawing {
     /// A condition that has to do with whom the fault strikes.
     fn condition(&mut self, action: &Action) -> When {
         let number = action.takes_down().first().copied();
-        let number = number.unwrap_or_else(|| self.stream.below(self.cast.validators.into()) as u16);
+        let number =
+            number.unwrap_or_else(|| self.stream.below(self.cast.validators.into()) as u16);
         let executor = number.min(self.cast.executors - 1);
         let mut when = When::default();
         match self.stream.below(4) {
@@ -373,7 +378,11 @@ impl Drawing {
                 let by_ms = self.stream.low(300_000).cast_signed();
                 Action::JumpClock {
                     hosts: self.hosts(),
-                    by_ms: if self.stream.below(2) == 0 { by_ms } else { -by_ms },
+                    by_ms: if self.stream.below(2) == 0 {
+                        by_ms
+                    } else {
+                        -by_ms
+                    },
                 }
             }
         }
@@ -412,8 +421,16 @@ mod tests {
         for faults in plans() {
             let down: Vec<_> = faults
                 .iter()
-                .filter(|f| f.when.stored.is_none() && f.when.durable.is_none() && f.when.reached.is_none())
-                .map(|f| (f.when.at_ms, f.when.at_ms + f.action.lasts_ms().unwrap_or(0), f.action.takes_down()))
+                .filter(|f| {
+                    f.when.stored.is_none() && f.when.durable.is_none() && f.when.reached.is_none()
+                })
+                .map(|f| {
+                    (
+                        f.when.at_ms,
+                        f.when.at_ms + f.action.lasts_ms().unwrap_or(0),
+                        f.action.takes_down(),
+                    )
+                })
                 .collect();
             for (moment, ..) in &down {
                 let at_once: BTreeSet<_> = down
