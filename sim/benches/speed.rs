@@ -79,6 +79,7 @@ mod speed {
                 latency_ms: Span { low: 50, high: 100 },
                 unix_buffer_bytes: 208 << 10,
                 tcp_buffer_bytes: 256 << 10,
+                backlog: 128,
             },
             node: NodePlan {
                 window_blocks: 500,
@@ -100,6 +101,8 @@ mod speed {
                 usize::from(validators)
             ],
             clock_skew_ms: vec![0; usize::from(validators)],
+            clock_drift_ppm: vec![],
+            max_faulty: None,
             workload: WorkloadPlan {
                 transactions_per_second: 100,
                 accounts: 1000,

@@ -292,7 +292,7 @@ mod tests {
             };
             let recorder = Arc::new(Mutex::new(Recorder::new(&plan, 0)));
             let of_run = recorder.clone();
-            let run = std::thread::spawn(move || simulate(plan, of_run));
+            let run = std::thread::spawn(move || simulate(plan, of_run, Arc::default()));
             run.join().unwrap().unwrap();
             assert!(lock(&recorder).events() > 0);
             assert_eq!(Arc::strong_count(&recorder), 1, "{store:?}");

@@ -146,7 +146,6 @@ pub(super) fn network_settings(plan: &Plan) -> Settings {
         backlog: network.backlog as usize,
         latency: Duration::from_millis(network.latency_ms.low)
             ..=Duration::from_millis(network.latency_ms.high),
-        ..Settings::default()
     }
 }
 
