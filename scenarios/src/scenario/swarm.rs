@@ -124,7 +124,11 @@ impl Drawing {
 
     fn add(&mut self, kind: Deed) {
         for _ in 0..ATTEMPTS {
-            let at_ms = self.stream.below(self.duration_ms.max(1));
+            let at_ms = match kind {
+                // The start of the run is when it is.
+                Deed::StartLate => 0,
+                _ => self.stream.below(self.duration_ms.max(1)),
+            };
             let action = self.action(kind, at_ms);
             let conditional = !matches!(kind, Deed::StartLate | Deed::Restore);
             let when = match self.stream.below(8) {
