@@ -173,7 +173,6 @@ mod tests {
         Finished {
             outcome: Outcome {
                 panic: None,
-                reached: std::collections::BTreeMap::new(),
                 plan: named.scenario.draw("happy_path", seed, store),
                 verdict,
                 violations: if broken { vec![violation] } else { vec![] },

@@ -274,6 +274,7 @@ impl Drawing {
                 processes.push(ProcessId::Executor(n));
             }
         }
+        processes.sort_unstable(); // as a scenario that says the same draws them
         processes
     }
 
