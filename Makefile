@@ -27,8 +27,8 @@ real: install ## The binaries `metanode` and `mock-go-executor` for a real machi
 	$(build_real)
 	@echo "built $(target_dir)/real/release/metanode and $(target_dir)/real/release/mock-go-executor"
 
-bench: install ## Simulated seconds per second of one core
-	cargo run --release -p metasim -- run happy_path --seeds 200 --jobs 1
+bench: install ## Simulated seconds per second of one core, and round trips over simulated sockets
+	cargo bench -p metanode-sim --bench speed
 
 install:
 	@.ci/install
