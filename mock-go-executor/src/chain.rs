@@ -129,12 +129,16 @@ impl Chain {
             return Ok(());
         }
         let watermark = self.ledger.height();
-        let durable = *self.durable.borrow();
+        let mut durable = *self.durable.borrow();
         let now = |address| self.ledger.written(address);
 
         if museum::shows(Exhibit::WatermarkBeforeState) {
             self.disk.save_watermark(watermark)?;
             self.env.reach(CrashPoint::ExecutorWatermarkSaved).await;
+            durable = watermark;
+        }
+        if museum::shows(Exhibit::ReportsWhatIsInMemory) {
+            durable = self.unsaved.blocks[0].0.prev();
         }
         if museum::shows(Exhibit::BlocksBeforeState) {
             self.disk.save_blocks(&self.unsaved.blocks)?;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::{
-        framing::{Decoder, Framing, ReadError, read_frame},
+        framing::{Decoder, FrameError, Framing, ReadError, read_frame},
         wire::CommittedEpochData,
     },
     types::GlobalExecIndex,
@@ -182,11 +182,19 @@ impl<'a> Intake<'a> {
         let body = match frame {
             Ok(Some(body)) => body,
             Ok(None) => return self.close("ended by the sender".to_owned()),
-            Err(error) => return self.close(error.to_string()),
+            Err(error) => {
+                match error {
+                    // A sender that dies in the middle of a block cannot help it.
+                    ReadError::Frame(FrameError::Truncated { .. }) | ReadError::Io(_) => {}
+                    ReadError::Frame(_) => self.report_malformed(),
+                }
+                return self.close(error.to_string());
+            }
         };
         let block = match CommittedEpochData::decode(body.clone()) {
             Ok(block) => block,
             Err(error) => {
+                self.report_malformed();
                 let length = body.len();
                 return self.close(format!(
                     "a frame of {length} bytes is no CommittedEpochData: {error}"
@@ -200,6 +208,11 @@ impl<'a> Intake<'a> {
         });
         self.queue.push_back(received);
         self.env.reach(CrashPoint::ExecutorReceived).await;
+    }
+
+    fn report_malformed(&self) {
+        let connection = self.number;
+        self.env.emit(ExecutorEvent::Malformed { connection });
     }
 
     /// Lets the next block in, if none is being executed; with none left, a volatile tail waits for its flush.

@@ -51,7 +51,10 @@ impl Delivery {
             let reason = end.to_string();
             self.env.emit(NodeEvent::StreamLost { connection, reason });
             if museum::shows(Exhibit::FailureAwaitsNextCommit) {
-                self.frames_ready.notified().await;
+                let loaded = self.window().next_to_load();
+                while self.window().next_to_load() == loaded {
+                    self.frames_ready.notified().await;
+                }
             }
             if self.sent_on_connection() > connected_before {
                 backoff_ms = self.parameters.reconnect_min_ms;

@@ -190,6 +190,8 @@ pub enum ExecutorEvent {
     StreamAccepted { connection: u64 },
     /// A block stream ended, or was ended because of what came over it.
     StreamClosed { connection: u64, reason: String },
+    /// What came over a block stream is no block; the stream is closed.
+    Malformed { connection: u64 },
     /// A whole frame was read.
     Received {
         connection: u64,

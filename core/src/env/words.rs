@@ -144,6 +144,9 @@ impl fmt::Display for ExecutorEvent {
             E::StreamClosed { connection, reason } => {
                 write!(f, "closes stream {connection}: {reason}")
             }
+            E::Malformed { connection } => {
+                write!(f, "cannot read what stream {connection} carries")
+            }
             E::Received { connection, gei } => {
                 write!(f, "reads GEI {gei} from stream {connection}")
             }

@@ -126,9 +126,10 @@ impl Drawing {
         for _ in 0..ATTEMPTS {
             let at_ms = self.stream.below(self.duration_ms.max(1));
             let action = self.action(kind, at_ms);
-            let conditional = !matches!(kind, Deed::StartLate | Deed::Restore);
-            let when = match self.stream.below(8) {
-                0..3 if conditional => self.condition(&action),
+            let when = match (kind, self.stream.below(8)) {
+                // Late from the start of the run, whenever that is.
+                (Deed::StartLate, _) => When::default(),
+                (_, 0..3) if kind != Deed::Restore => self.condition(&action),
                 _ => When {
                     at_ms,
                     ..When::default()
@@ -270,6 +271,7 @@ impl Drawing {
                 processes.push(ProcessId::Executor(n));
             }
         }
+        processes.sort_unstable();
         processes
     }
 
@@ -409,8 +411,13 @@ mod tests {
         assert_eq!(plans, self::plans());
         assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
         let kinds = |faults: &[PlannedFault]| {
-            let kinds = faults.iter().map(|f| std::mem::discriminant(&f.action));
-            kinds.collect::<std::collections::HashSet<_>>().len()
+            let mut kinds = vec![];
+            for kind in faults.iter().map(|f| std::mem::discriminant(&f.action)) {
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+            }
+            kinds.len()
         };
         assert!(plans.iter().any(|faults| kinds(faults) > 5));
         assert!(plans.iter().any(|faults| kinds(faults) == 1));

@@ -1,15 +1,18 @@
 //! DURABLE: *a reported watermark never exceeds what survives the reporter's crash.*
 //!
+//! A node reports, too: it hands commits on, and they are synced before that (contract §5).
+//!
 //! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
-//! ended that life.
-//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back. Reports that no crash ever puts to the test
+//! ended that life; a node recovers fewer commits of an epoch than it stored.
+//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back.
+//! Reports that no crash ever puts to the test
 //! cannot be judged.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
-    env::{Event, ExecutorEvent},
-    types::GlobalExecIndex,
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::{CommitIndex, Epoch, GlobalExecIndex},
 };
 use std::collections::BTreeMap;
 
@@ -17,6 +20,41 @@ use std::collections::BTreeMap;
 pub(super) struct Durable {
     /// Highest watermark each executor reported, with the report.
     promised: BTreeMap<u16, (GlobalExecIndex, Entry)>,
+    /// The last commit each node stored of an epoch, with the entry that says so.
+    stored: BTreeMap<(u16, Epoch), (CommitIndex, Entry)>,
+    /// The epoch in which each node starts.
+    epochs: BTreeMap<u16, Epoch>,
+}
+
+impl Durable {
+    fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
+        match event {
+            NodeEvent::CommitStored { epoch, commit, .. } => {
+                self.stored
+                    .insert((n, *epoch), (commit.index, entry.clone()));
+            }
+            NodeEvent::ExecutorQueried { epoch, .. } => {
+                self.epochs.insert(n, *epoch);
+            }
+            NodeEvent::Recovered { last_commit, .. } => {
+                let epoch = self.epochs.get(&n).copied().unwrap_or_default();
+                if let Some((stored, earlier)) = self.stored.get(&(n, epoch))
+                    && last_commit < stored
+                {
+                    return Err(Violation::by(
+                        entry,
+                        Invariant::Durable,
+                        format!(
+                            "stored commit {stored}, but only {last_commit} survived the crash"
+                        ),
+                        [earlier.clone()],
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl Oracle for Durable {
@@ -25,12 +63,12 @@ impl Oracle for Durable {
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let ProcessId::Executor(n) = entry.process else {
-            return Ok(());
-        };
-        let event = match &entry.what {
-            What::Did(Event::Executor(event)) => event,
-            What::Befell(WorldEvent::DiskRestored { .. }) => {
+        let (n, event) = match (entry.process, &entry.what) {
+            (ProcessId::Executor(n), What::Did(Event::Executor(event))) => (n, event),
+            (ProcessId::Node(n), What::Did(Event::Node(event))) => {
+                return self.node_did(n, event, entry);
+            }
+            (ProcessId::Executor(n), What::Befell(WorldEvent::DiskRestored { .. })) => {
                 self.promised.remove(&n);
                 return Ok(());
             }
@@ -61,8 +99,11 @@ impl Oracle for Durable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, durable, executed, executor, found, judge, reported};
+    use crate::oracles::testing::{
+        befell, durable, executed, executor, found, judge, node, reported, stored,
+    };
     use crate::trace::SimTime;
+    use metanode_core::types::Round;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         let trace: Vec<Entry> = events
@@ -102,6 +143,21 @@ mod tests {
     #[test]
     fn a_promise_outlives_the_next_life() {
         assert!(verdict(vec![reported(2), found(2), found(1)]).is_some());
+    }
+
+    #[test]
+    fn a_commit_that_was_handed_on_survives() {
+        let recovered = |last_commit| NodeEvent::Recovered {
+            last_commit: CommitIndex(last_commit),
+            highest_round: Round(9),
+            own_round: Round(9),
+        };
+        let lives = |last_commit| {
+            [stored(1), stored(2), recovered(last_commit)].map(|event| node(0, 0, event))
+        };
+        assert_eq!(judge(Durable::default(), &lives(2)), None);
+        let violation = judge(Durable::default(), &lives(1)).unwrap();
+        assert_eq!(violation.evidence, lives(1)[1..]);
     }
 
     #[test]

@@ -3,17 +3,23 @@
 //! Replies carry no id; on one connection the n-th reply belongs to the n-th request (contract §2). A violation: a
 //! reply of another number is used, a request is answered that was not sent or was answered before, requests of a
 //! connection are not numbered 1, 2, 3, …, or a connection is used after an exchange on it failed.
+//! A start that goes on with a watermark which no executor has reported since it began uses no reply at all.
 //! None: a request that is never answered; connections numbered anew in the next life of the node.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
-use metanode_core::env::{Event, NodeEvent};
-use std::collections::BTreeMap;
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::GlobalExecIndex,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Rpc {
     /// The connections of each node's life.
     nodes: BTreeMap<u16, BTreeMap<u64, Connection>>,
+    /// What executors have said since each start that has not heard of a watermark yet.
+    starting: BTreeMap<u16, (Entry, BTreeSet<GlobalExecIndex>)>,
 }
 
 #[derive(Default)]
@@ -83,12 +89,28 @@ impl Oracle for Rpc {
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let What::Did(Event::Executor(ExecutorEvent::Reported { watermark })) = &entry.what {
+            for (_, said) in self.starting.values_mut() {
+                said.insert(*watermark);
+            }
+        }
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
         };
         match &entry.what {
             What::Befell(WorldEvent::Started { .. }) => {
                 self.nodes.remove(&n);
+                self.starting.insert(n, (entry.clone(), BTreeSet::new()));
+            }
+            What::Did(Event::Node(NodeEvent::ExecutorQueried { watermark, .. })) => {
+                if let Some((start, said)) = self.starting.remove(&n)
+                    && !said.contains(watermark)
+                {
+                    let message = format!(
+                        "expected a watermark that an executor has reported since the start, took {watermark}"
+                    );
+                    return Err(Violation::by(entry, Invariant::Rpc, message, [start]));
+                }
             }
             What::Did(Event::Node(
                 event @ (NodeEvent::RpcSent { connection, .. }
@@ -112,8 +134,8 @@ impl Oracle for Rpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, judge, node};
-    use metanode_core::env::RpcKind;
+    use crate::oracles::testing::{befell, executor, gei, judge, node, reported};
+    use metanode_core::{env::RpcKind, types::Epoch};
 
     const KIND: RpcKind = RpcKind::GetLastBlockNumber;
 
@@ -178,6 +200,28 @@ mod tests {
         assert!(verdict(vec![sent(1), failed(), answered(1, 1)]).is_some());
         assert!(verdict(vec![sent(1), failed(), sent(2)]).is_some());
         assert_eq!(verdict(vec![failed(), failed()]), None);
+    }
+
+    #[test]
+    fn a_start_goes_on_with_what_it_was_told_and_nothing_else() {
+        let start = || befell(0, ProcessId::Node(0), WorldEvent::Started { start: 2 });
+        let queried = |watermark| {
+            let epoch = Epoch(0);
+            let watermark = gei(watermark);
+            node(2, 0, NodeEvent::ExecutorQueried { epoch, watermark })
+        };
+        let told = executor(1, 0, reported(7));
+        assert_eq!(
+            judge(Rpc::default(), &[start(), told.clone(), queried(7)]),
+            None
+        );
+        let assumed = judge(Rpc::default(), &[start(), told.clone(), queried(0)]).unwrap();
+        assert_eq!(assumed.evidence, [start(), queried(0)]);
+        let remembered = [told, start(), queried(7)];
+        assert!(
+            judge(Rpc::default(), &remembered).is_some(),
+            "said before the start"
+        );
     }
 
     #[test]

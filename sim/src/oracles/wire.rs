@@ -5,7 +5,7 @@
 //! must have known is therefore what this life of the node had learned before the *previous* frame of the connection
 //! was out (before the connection stood, for its first frame).
 //!
-//! A violation: a frame at or below that watermark; a frame that is not above the one before it on the connection, or
+//! A violation: an executor that cannot read what came over its block stream; a frame at or below that watermark; a frame that is not above the one before it on the connection, or
 //! is below the connection's start; a step over a GEI that is not durable; a frame on a connection that never stood.
 //! None: frames that lie above the watermark and were written on an earlier connection; a step over GEIs that have
 //! become durable meanwhile; starting again below after the watermark fell.
@@ -13,7 +13,7 @@
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
-    env::{Event, NodeEvent},
+    env::{Event, ExecutorEvent, NodeEvent},
     types::GlobalExecIndex,
 };
 use std::collections::BTreeMap;
@@ -112,6 +112,11 @@ impl Oracle for Wire {
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let What::Did(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what {
+            let message =
+                format!("expected whole blocks one after the other on stream {connection}");
+            return Err(Violation::by(entry, Invariant::Wire, message, None));
+        }
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
         };
@@ -153,7 +158,7 @@ impl Oracle for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, gei, judge, learned, node, written};
+    use crate::oracles::testing::{befell, executor, gei, judge, learned, node, written};
 
     fn connected(connection: u64, start: u64) -> NodeEvent {
         NodeEvent::StreamConnected {
@@ -200,6 +205,17 @@ mod tests {
                 .message
                 .contains("although 3 was known")
         );
+    }
+
+    #[test]
+    fn what_is_no_block_is_no_stream() {
+        let malformed = executor(0, 0, ExecutorEvent::Malformed { connection: 1 });
+        assert!(judge(Wire::default(), &[malformed]).is_some());
+        let closed = ExecutorEvent::StreamClosed {
+            connection: 1,
+            reason: "ended in the middle of a frame".to_owned(),
+        };
+        assert_eq!(judge(Wire::default(), &[executor(0, 0, closed)]), None);
     }
 
     #[test]

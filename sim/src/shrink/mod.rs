@@ -40,7 +40,7 @@ pub struct Stopped;
 /// everything else, again and again. Returns the simplest that was found, and whether it is a fixed point.
 pub fn shrink(plan: Plan, liveness: bool, trial: &mut impl Trial) -> (Plan, Result<(), Stopped>) {
     let mut search = Search { best: plan, trial };
-    let ended = search.to_fixed_point(liveness);
+    let ended = search.reach_fixed_point(liveness);
     (search.best, ended)
 }
 
@@ -50,7 +50,7 @@ struct Search<'a, T> {
 }
 
 impl<T: Trial> Search<'_, T> {
-    fn to_fixed_point(&mut self, liveness: bool) -> Result<(), Stopped> {
+    fn reach_fixed_point(&mut self, liveness: bool) -> Result<(), Stopped> {
         loop {
             let before = self.best.clone();
             self.fewer_faults()?;

@@ -95,6 +95,7 @@ fn of_executor(event: &ExecutorEvent) -> Line {
         E::Stopped => line(Startup, Level::INFO),
         E::Failed { .. } => line(Startup, Level::ERROR),
         E::StreamAccepted { .. } | E::StreamClosed { .. } => line(Execution, Level::INFO),
+        E::Malformed { .. } => line(Execution, Level::WARN),
         E::Refused { gei, .. } => line(Execution, Level::WARN).about(*gei),
         E::Executed { gei, .. } => line(Execution, Level::DEBUG).about(*gei),
         E::Durable { watermark } => line(Execution, Level::DEBUG).about(*watermark),

@@ -1,0 +1,64 @@
+//! The harness under test: promises of the contract are taken out of the node one at a time, and an oracle must notice
+//! within 200 seeds of the ordinary scenarios. With nothing taken out the same seeds pass.
+#![cfg(madsim)]
+
+use metanode_core::museum::Exhibit;
+use metanode_sim::{oracles::Invariant, run::Verdict};
+use metasim::{catalog, determinism::HASH_ONLY, museum};
+use std::sync::Arc;
+
+const SEEDS: u64 = 200;
+
+fn ordinary() -> Vec<Arc<catalog::Named>> {
+    let suite = catalog::suite("ci").and_then(|suite| suite.scenarios());
+    suite.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Searches for an exhibit, which one of these oracles must find, and runs the seed that found it without it.
+fn noticed(exhibit: Exhibit, by: &[Invariant]) {
+    let mixed = ordinary();
+    let search = museum::search(&mixed, exhibit, 0..SEEDS);
+    let Some(found) = &search.found else {
+        panic!("{} was not noticed in {SEEDS} seeds", exhibit.name());
+    };
+    let oracle = search.oracle();
+    assert!(
+        oracle.is_some_and(|oracle| by.contains(&oracle)),
+        "{oracle:?}"
+    );
+    let seed = found.outcome.plan.seed;
+    let sound = museum::job(&mixed, seed, &[]).map(|job| job.run(&HASH_ONLY).outcome.verdict);
+    assert_eq!(
+        sound,
+        Some(Verdict::Passed),
+        "seed {seed} without {}",
+        exhibit.name()
+    );
+}
+
+#[test]
+fn commits_that_are_delivered_before_they_are_synced() {
+    noticed(Exhibit::HandedOnBeforeSynced, &[Invariant::Durable]);
+}
+
+#[test]
+fn a_sender_that_does_not_go_back_to_the_durable_watermark() {
+    let by = [Invariant::Wire, Invariant::Gap0, Invariant::Live];
+    noticed(Exhibit::SentIsRemembered, &by);
+}
+
+#[test]
+fn an_rpc_connection_that_survives_its_timeout() {
+    noticed(Exhibit::LateReplyAnswersNextRequest, &[Invariant::Rpc]);
+}
+
+#[test]
+fn proposals_under_pressure() {
+    noticed(Exhibit::PressureStopsAtTheWindow, &[Invariant::Backp]);
+}
+
+#[test]
+fn a_start_that_does_not_wait_for_its_executor() {
+    let by = [Invariant::Rpc, Invariant::Wire, Invariant::Exec1];
+    noticed(Exhibit::QueryFailureReadsAsGenesis, &by);
+}
