@@ -16,6 +16,7 @@ const HASTY: &str = "story = \"x\"\nduration_ms = 3_000\nsettle_ms = 1\n";
 const NAIVE: &str = r#"
 story = "x"
 duration_ms = 6_000
+max_faulty = "all"
 clock_skew_ms = [-50, 50]
 max_faulty = "all"
 

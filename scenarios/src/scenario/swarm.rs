@@ -124,15 +124,12 @@ impl Drawing {
 
     fn add(&mut self, kind: Deed) {
         for _ in 0..ATTEMPTS {
-            let at_ms = match kind {
-                // The start of the run is when it is.
-                Deed::StartLate => 0,
-                _ => self.stream.below(self.duration_ms.max(1)),
-            };
+            let at_ms = self.stream.below(self.duration_ms.max(1));
             let action = self.action(kind, at_ms);
-            let conditional = !matches!(kind, Deed::StartLate | Deed::Restore);
-            let when = match self.stream.below(8) {
-                0..3 if conditional => self.condition(&action),
+            let when = match (kind, self.stream.below(8)) {
+                // Late from the start of the run, whenever that is.
+                (Deed::StartLate, _) => When::default(),
+                (_, 0..3) if kind != Deed::Restore => self.condition(&action),
                 _ => When {
                     at_ms,
                     ..When::default()
@@ -274,7 +271,7 @@ impl Drawing {
                 processes.push(ProcessId::Executor(n));
             }
         }
-        processes.sort_unstable(); // as a scenario that says the same draws them
+        processes.sort_unstable();
         processes
     }
 
