@@ -5,6 +5,8 @@ target_dir := $(or $(CARGO_TARGET_DIR),target)
 # Built for tokio and the operating system instead of the simulated world: no flags, a folder of its own.
 real := RUSTFLAGS="" CARGO_TARGET_DIR="$(target_dir)/real" cargo
 
+build_real := $(real) build --release -p metanode-core -p mock-go-executor
+
 .DEFAULT_GOAL := run
 .PHONY: run test check real bench install
 
@@ -13,6 +15,7 @@ run: install ## The ci suite, with progress and a verdict
 
 test: install ## Everything: the simulated world, then real sockets and processes
 	cargo test --release --workspace
+	$(build_real)
 	$(real) test --release -p metanode-tests
 
 check: install ## Formatting, lints, and what lints cannot see
@@ -21,7 +24,8 @@ check: install ## Formatting, lints, and what lints cannot see
 	cargo test --release -p metanode-tests --test tidy
 
 real: install ## The binaries `metanode` and `mock-go-executor` for a real machine
-	$(real) build --release -p metanode-core -p mock-go-executor
+	$(build_real)
+	@echo "built $(target_dir)/real/release/metanode and $(target_dir)/real/release/mock-go-executor"
 
 bench: install ## Simulated seconds per second of one core
 	cargo run --release -p metasim -- run happy_path --seeds 200 --jobs 1

@@ -2,7 +2,7 @@
 
 use crate::{
     env::Address,
-    types::{SignatureScheme},
+    types::{Authority, KeyPair, SignatureScheme, Stake},
 };
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
@@ -39,6 +39,9 @@ pub struct NodeConfig {
     /// Where this node's executor serves its peers' queries.
     #[serde(default)]
     pub peer_rpc_port: Option<u16>,
+    /// Runs a committee of this node alone, whoever else the executor names.
+    #[serde(default)]
+    pub single_node: bool,
     /// What to do at start when the executor cannot be reached (contract §6.2).
     #[serde(default)]
     pub start_policy: StartPolicy,
@@ -196,6 +199,18 @@ pub enum ConfigError {
 }
 
 impl NodeConfig {
+    /// Reads a configuration from a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read; otherwise as [`Self::parse`].
+    pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
     /// Reads a configuration.
     ///
     /// # Errors
@@ -223,11 +238,25 @@ impl NodeConfig {
                 .then_some(())
                 .ok_or_else(|| (key, format!("is {value}, expected at least {least}")))
         };
+        // A committee of one would propose for ever within one moment.
+        at_least("min_round_delay_ms", self.consensus.min_round_delay_ms, 1)?;
         at_least("gc_depth_rounds", self.consensus.gc_depth_rounds.into(), 3)?;
-        at_least("leaders_per_round", self.consensus.leaders_per_round.into(), 1)?;
+        at_least(
+            "leaders_per_round",
+            self.consensus.leaders_per_round.into(),
+            1,
+        )?;
         at_least("window_blocks", self.delivery.window_blocks.into(), 1)?;
-        at_least("recovery_batch_commits", self.delivery.recovery_batch_commits.into(), 1)?;
-        at_least("commit_sync_batch", self.consensus.commit_sync_batch.into(), 1)?;
+        at_least(
+            "recovery_batch_commits",
+            self.delivery.recovery_batch_commits.into(),
+            1,
+        )?;
+        at_least(
+            "commit_sync_batch",
+            self.consensus.commit_sync_batch.into(),
+            1,
+        )?;
         at_least("connect_attempts", self.rpc.connect_attempts.into(), 1)
     }
 
@@ -248,6 +277,23 @@ impl NodeConfig {
         self.executor_receive_socket_path
             .clone()
             .unwrap_or_else(|| Address::Unix("/tmp/rust-go.sock_1".into()))
+    }
+
+    /// This node as a member of a committee, with stake 1. Authority key and account are those of its protocol key.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        let keys = KeyPair::from_seed(self.consensus.signatures, &self.protocol_key_seed.0);
+        let protocol_key = keys.public();
+        let mut address = [0; 20];
+        address.copy_from_slice(&protocol_key.0[..20]);
+        Authority {
+            authority_key: protocol_key.0.to_vec(),
+            protocol_key,
+            stake: Stake(1),
+            address,
+            p2p_address: self.p2p_listen_address.to_string(),
+            name: format!("validator-{}", self.node_index),
+        }
     }
 
     /// Whether this node delivers.
@@ -315,26 +361,65 @@ mod tests {
     const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";
 
     fn parse(extra: &str) -> Result<NodeConfig, String> {
-        NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml")).map_err(|e| e.to_string())
+        NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml"))
+            .map_err(|e| e.to_string())
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
         let config = parse("").unwrap();
-        assert_eq!(config.block_stream_address().to_string(), "unix:///tmp/executor2.sock");
-        assert_eq!(config.rpc_address().to_string(), "unix:///tmp/rust-go.sock_1");
+        assert_eq!(
+            config.block_stream_address().to_string(),
+            "unix:///tmp/executor2.sock"
+        );
+        assert_eq!(
+            config.rpc_address().to_string(),
+            "unix:///tmp/rust-go.sock_1"
+        );
         assert!(!config.delivers() && config.executor_read_enabled);
         assert_eq!(config.delivery.window_blocks, 500);
         assert_eq!(config.rpc.timeout_ms, 10_000);
     }
 
     #[test]
+    fn what_the_example_comments_out_are_the_defaults() {
+        let text = include_str!("../node.example.toml");
+        let config = NodeConfig::parse(text, Path::new("node.example.toml")).unwrap();
+        let shown: String = text.lines().map(uncommented).collect();
+        assert_eq!(
+            NodeConfig::parse(&shown, Path::new("node.example.toml")).unwrap(),
+            config
+        );
+        assert_eq!(config.consensus, ConsensusParameters::default());
+        assert_eq!(config.delivery, DeliveryParameters::default());
+        assert_eq!(config.rpc, RpcParameters::default());
+    }
+
+    /// The line with a default that is commented out in it.
+    fn uncommented(line: &str) -> String {
+        let setting = line.strip_prefix("# ").filter(|rest| {
+            let key = rest.split_once(" = ").map_or("", |(key, _)| key);
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        });
+        format!("{}\n", setting.unwrap_or(line))
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (extra, expected) in [
             ("windw = 3", "node.toml:4: unknown field `windw`"),
-            ("[delivery]\nwindow_blocks = -1", "node.toml:5: invalid value: integer `-1`"),
-            ("[delivery]\nwindow_blocks = 0", "node.toml:5: window_blocks is 0, expected at least 1"),
-            ("executor_send_socket_path = \"tmp/x\"", "node.toml:4: `tmp/x` is not an address"),
+            (
+                "[delivery]\nwindow_blocks = -1",
+                "node.toml:5: invalid value: integer `-1`",
+            ),
+            (
+                "[delivery]\nwindow_blocks = 0",
+                "node.toml:5: window_blocks is 0, expected at least 1",
+            ),
+            (
+                "executor_send_socket_path = \"tmp/x\"",
+                "node.toml:4: `tmp/x` is not an address",
+            ),
         ] {
             let error = parse(extra).unwrap_err();
             assert!(error.starts_with(expected), "{error}");

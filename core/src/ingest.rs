@@ -12,7 +12,9 @@ pub struct Submitter(mpsc::Sender<Transaction>);
 /// Why a transaction was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SubmitError {
-    #[error("the transaction pool is full: the node proposes more slowly than clients send, try again")]
+    #[error(
+        "the transaction pool is full: the node proposes more slowly than clients send, try again"
+    )]
     Full,
     #[error("the node is stopping")]
     Stopped,

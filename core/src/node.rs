@@ -18,7 +18,7 @@ use crate::{
     store::{ConsensusStore, StoreError},
     tasks::Tasks,
     types::{
-        CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError,
+        AuthorityIndex, CommitIndex, Committee, Epoch, EpochBase, GlobalExecIndex, IndexError,
         KeyPair,
     },
 };
@@ -110,6 +110,11 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
     let keys = KeyPair::from_seed(config.consensus.signatures, &config.protocol_key_seed.0);
     let Some(own) = committee.index_of(keys.public()) else {
         return wait_for_ever(env, "this node's key is not in the committee".to_owned()).await;
+    };
+    let (committee, own) = if config.single_node {
+        (Arc::new(committee.alone(own)), AuthorityIndex(0))
+    } else {
+        (committee, own)
     };
 
     // The consumer stands before recovery produces anything.

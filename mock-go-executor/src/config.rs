@@ -183,6 +183,7 @@ impl Genesis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use metanode_core::config::NodeConfig;
 
     const GOOD: &str = r#"
 rust_go_receive_socket_path = "/tmp/executor0.sock"
@@ -222,6 +223,18 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
         };
         assert_eq!(config.genesis.funding(), expected);
         assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn the_example_names_the_validator_of_the_nodes_example() {
+        let executor = include_str!("../executor.example.toml");
+        let executor = ExecutorConfig::parse(executor, "executor.example.toml").unwrap();
+        let node = include_str!("../../core/node.example.toml");
+        let node = NodeConfig::parse(node, Path::new("node.example.toml")).unwrap();
+        let validator = ValidatorInfo::from(&node.authority());
+        assert_eq!(executor.genesis.validators, [validator]);
+        assert_eq!(executor.block_stream_address, node.block_stream_address());
+        assert_eq!(executor.rpc_address, node.rpc_address());
     }
 
     #[test]

@@ -144,7 +144,10 @@ impl Disk {
         let all = &[][..]..&[0xff; 9][..];
         let last = self.store.scan(BLOCKS, all, ScanOrder::Descending, 1)?;
         let number = |key: &Bytes| key[..].try_into().map(u64::from_be_bytes).ok();
-        Ok(last.first().and_then(|(key, _)| number(key)).map(GlobalExecIndex))
+        Ok(last
+            .first()
+            .and_then(|(key, _)| number(key))
+            .map(GlobalExecIndex))
     }
 
     /// Removes what lies above the watermark, in one write.

@@ -1,6 +1,6 @@
 //! The command line of the mock executor: `mock-go-executor run --config FILE`.
 //!
-//! Exit codes: 0 ended by ctrl-c · 1 failed while running · 2 the command line or the configuration cannot be used.
+//! Exit codes: 0 ended by ctrl-c or SIGTERM · 1 failed while running · 2 the command line or the configuration cannot be used.
 
 use std::process::ExitCode;
 
@@ -21,20 +21,24 @@ fn main() -> ExitCode {
 #[cfg(not(madsim))]
 mod real {
     use clap::Parser;
+    use metanode_core::env::real::{self, process};
     use mock_go_executor::{ExecutorConfig, ExecutorError, Mode, run};
     use std::{io, path::PathBuf, process::ExitCode};
     use thiserror::Error;
-    use tracing_subscriber::EnvFilter;
+    use tracing::level_filters::LevelFilter;
 
     /// A mock of the Go Master: executes delivered blocks, answers requests, keeps its state on disk.
     #[derive(Parser)]
     #[command(version)]
     enum Arguments {
-        /// Runs an executor until ctrl-c.
+        /// Runs an executor until ctrl-c or SIGTERM.
         Run {
             /// The configuration, a TOML file.
             #[arg(long, value_name = "FILE")]
             config: PathBuf,
+            /// What goes to standard error: off, error, warn, info, debug or trace.
+            #[arg(long, value_name = "LEVEL", default_value = "info")]
+            log: LevelFilter,
         },
     }
 
@@ -43,18 +47,13 @@ mod real {
     enum Failure {
         #[error(transparent)]
         Executor(#[from] ExecutorError),
-        #[error("the runtime cannot be started: {0}")]
-        Runtime(#[source] io::Error),
+        #[error("the operating system refuses what a process needs: {0}")]
+        Process(#[from] io::Error),
     }
 
     pub fn main() -> ExitCode {
-        let Arguments::Run { config } = Arguments::parse();
-        let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt()
-            .with_env_filter(levels)
-            .with_writer(io::stderr)
-            .init();
-        let Err(failure) = execute(config) else {
+        let Arguments::Run { config, log } = Arguments::parse();
+        let Err(failure) = execute(config, log) else {
             return ExitCode::SUCCESS;
         };
         eprintln!("mock-go-executor: {failure}");
@@ -64,21 +63,17 @@ mod real {
         })
     }
 
-    fn execute(config: PathBuf) -> Result<(), Failure> {
+    fn execute(config: PathBuf, log: LevelFilter) -> Result<(), Failure> {
         let config = ExecutorConfig::load(&config).map_err(ExecutorError::from)?;
-        let env = metanode_core::env::real::env(&config.data_dir);
-        let (_mode, running) = tokio::sync::watch::channel(Mode::Running);
-        let shutdown = async {
-            if let Err(error) = tokio::signal::ctrl_c().await {
-                tracing::error!(%error, "cannot listen for ctrl-c: this process ends only when it is killed");
-                std::future::pending().await
-            }
-        };
+        process::log_to_stderr(log);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
-            .build()
-            .map_err(Failure::Runtime)?;
-        runtime.block_on(run(env, config, running, shutdown))?;
-        Ok(())
+            .build()?;
+        runtime.block_on(async {
+            let shutdown = process::shutdown_requested()?;
+            let env = real::env(&config.data_dir)?;
+            let (_mode, running) = tokio::sync::watch::channel(Mode::Running);
+            Ok(run(env, config, running, shutdown).await?)
+        })
     }
 }

@@ -24,9 +24,7 @@ impl Compared {
 pub const SUBCOMMAND: &str = "trace-hash";
 
 /// For runs of which only the outcome matters.
-pub const HASH_ONLY: RunOptions = RunOptions {
-    keep_entries: 1,
-};
+pub const HASH_ONLY: RunOptions = RunOptions { keep_entries: 1 };
 
 /// Runs the job twice. The caller sees to it that this process has run other seeds before.
 #[must_use]

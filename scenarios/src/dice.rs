@@ -5,8 +5,8 @@ use metanode_sim::plan::Span;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{
-    Deserialize, Deserializer,
-    de::{Error, SeqAccess, Visitor},
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use std::{fmt, marker::PhantomData};
 
@@ -42,6 +42,16 @@ impl<T: Number> Draw<T> {
 impl<'de, T: Number> Deserialize<'de> for Draw<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(DrawVisitor(PhantomData))
+    }
+}
+
+impl<T: Number + Serialize> Serialize for Draw<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.low == self.high {
+            self.low.serialize(serializer)
+        } else {
+            [self.low, self.high].serialize(serializer)
+        }
     }
 }
 
@@ -87,6 +97,88 @@ impl<'de, T: Number> Visitor<'de> for DrawVisitor<T> {
     }
 }
 
+/// A range of a scenario file, from which the run itself draws again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Each seed has a range of its own in here.
+    Within(Draw<u64>),
+    /// Every seed has this one: `{ low, high }`.
+    Exactly(Span),
+}
+
+impl Range {
+    /// The lowest that may be drawn.
+    #[must_use]
+    pub const fn low(&self) -> u64 {
+        match self {
+            Self::Within(draw) => draw.low,
+            Self::Exactly(span) => span.low,
+        }
+    }
+}
+
+impl From<(u64, u64)> for Range {
+    fn from(ends: (u64, u64)) -> Self {
+        Self::Within(ends.into())
+    }
+}
+
+impl From<Span> for Range {
+    fn from(span: Span) -> Self {
+        if span.low == span.high {
+            Self::Within(Draw::fixed(span.low))
+        } else {
+            Self::Exactly(span)
+        }
+    }
+}
+
+impl Serialize for Range {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Within(draw) => draw.serialize(serializer),
+            Self::Exactly(span) => span.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RangeVisitor)
+    }
+}
+
+struct RangeVisitor;
+
+impl<'de> Visitor<'de> for RangeVisitor {
+    type Value = Range;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a whole number, a range of two: [low, high], or { low, high } for the same in every seed",
+        )
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        DrawVisitor(PhantomData).visit_i64(value).map(Range::Within)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        DrawVisitor(PhantomData).visit_seq(items).map(Range::Within)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+        let span = Span::deserialize(MapAccessDeserializer::new(entries))?;
+        if span.low > span.high || span.high > LARGEST {
+            return Err(A::Error::custom(format_args!(
+                "{{ low = {}, high = {} }} is no range: expected the lower end first, and at most {LARGEST}",
+                span.low, span.high
+            )));
+        }
+        Ok(Range::Exactly(span))
+    }
+}
+
 /// The random streams of one seed.
 pub struct Dice {
     key: [u8; 32],
@@ -109,8 +201,12 @@ impl Dice {
         within(&mut self.stream(label), range)
     }
 
-    /// A range inside the range, for what the run itself draws again and again: each seed has its own.
-    pub fn span(&self, label: &str, range: Draw<u64>) -> Span {
+    /// The range from which the run itself draws.
+    pub fn span(&self, label: &str, range: Range) -> Span {
+        let range = match range {
+            Range::Within(draw) => draw,
+            Range::Exactly(span) => return span,
+        };
         let mut stream = self.stream(label);
         let (a, b) = (within(&mut stream, range), within(&mut stream, range));
         Span {

@@ -9,6 +9,9 @@
 //! | [`catalog`] | the scenarios and suites that are built in |
 //! | [`seed`] | seeds and ranges of seeds as people type them |
 //! | [`batch`] | many runs on a few threads, reported in order |
+//! | [`failure`] | a failing run in a file of its own |
+//! | [`subject`] | one run as people name it |
+//! | [`shrinking`] | the smallest run that fails in the same way |
 //! | [`determinism`] | one run twice: after other runs, and in a process of its own |
 //! | [`museum`] | historical bugs, switched on until somebody notices |
 //! | [`cli`] | the command line |
@@ -22,9 +25,12 @@ pub mod catalog;
 pub mod cli;
 pub mod determinism;
 pub mod dice;
+pub mod failure;
 pub mod museum;
 pub mod report;
 pub mod scenario;
 pub mod seed;
+pub mod shrinking;
 pub mod source;
+pub mod subject;
 pub mod suite;

@@ -1,6 +1,7 @@
 //! Seeds as people type them.
 
-use std::{ops::Range, str::FromStr};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, ops::Range, str::FromStr};
 
 /// A seed: a decimal number, or the 40 hexadecimal digits of a commit hash, so that every commit is tested with a
 /// seed that nobody chose.
@@ -22,6 +23,43 @@ impl FromStr for Seed {
         u64::from_str_radix(&text[..16], 16)
             .map(Self)
             .map_err(|_| expected())
+    }
+}
+
+/// As a number, or as digits where a signed integer (TOML's) is too small for it.
+impl Serialize for Seed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(self.0) {
+            Ok(number) => serializer.serialize_i64(number),
+            Err(_) => serializer.serialize_str(&self.0.to_string()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SeedVisitor)
+    }
+}
+
+struct SeedVisitor;
+
+impl de::Visitor<'_> for SeedVisitor {
+    type Value = Seed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or a text with a number or the 40 hex digits of a commit")
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        let number = u64::try_from(value);
+        number
+            .map(Seed)
+            .map_err(|_| E::custom("a seed is not negative"))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

@@ -101,7 +101,7 @@ impl Suite {
                 jobs.push(Job {
                     scenario: Arc::clone(&scenario),
                     seed,
-                    store: store.unwrap_or(drawn),
+                    store: store.or(scenario.scenario.store).unwrap_or(drawn),
                 });
             }
         }

@@ -29,7 +29,9 @@ mod speed {
     const ROUND_TRIPS: u64 = 300_000;
 
     pub fn clusters() {
-        println!("simulated seconds per second (link latency 50-100 ms, 100 tx/s, executors attached)");
+        println!(
+            "simulated seconds per second (link latency 50-100 ms, 100 tx/s, executors attached)"
+        );
         for (validators, duration_ms) in [(4, 120_000), (10, 30_000)] {
             let mut speeds: Vec<f64> = (0..SEEDS)
                 .map(|seed| {
@@ -60,7 +62,10 @@ mod speed {
                 })
                 .collect();
             costs.sort_by(f64::total_cmp);
-            println!("  {path:?}: {:.2} µs median of {SEEDS}", costs[costs.len() / 2]);
+            println!(
+                "  {path:?}: {:.2} µs median of {SEEDS}",
+                costs[costs.len() / 2]
+            );
         }
     }
 
@@ -86,7 +91,10 @@ mod speed {
             executors: vec![
                 ExecutorPlan {
                     guard: Guard::Strict,
-                    execute_us: Span { low: 1000, high: 2000 },
+                    execute_us: Span {
+                        low: 1000,
+                        high: 2000
+                    },
                     flush_every_blocks: Span { low: 1, high: 1 },
                 };
                 usize::from(validators)

@@ -48,9 +48,15 @@ mod tests {
 
     #[test]
     fn a_stream_is_named_by_seed_and_path_alone() {
-        let draw = |seed, part: &str, label| SeedEntropy::new(seed).child(part).stream(label).next_u64();
+        let draw =
+            |seed, part: &str, label| SeedEntropy::new(seed).child(part).stream(label).next_u64();
         assert_eq!(draw(1, "node-0", "jitter"), draw(1, "node-0", "jitter"));
-        let all = [draw(1, "a", "b"), draw(2, "a", "b"), draw(1, "b", "b"), draw(1, "a", "c")];
+        let all = [
+            draw(1, "a", "b"),
+            draw(2, "a", "b"),
+            draw(1, "b", "b"),
+            draw(1, "a", "c"),
+        ];
         for (i, x) in all.iter().enumerate() {
             assert!(!all[i + 1..].contains(x));
         }

@@ -13,6 +13,7 @@
 //! | [`recorder`] | takes down what happens |
 //! | [`probes`] | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
+//! | [`shrink`] | from a failing plan to the smallest that fails in the same way |
 //!
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
@@ -26,5 +27,6 @@ pub mod plan;
 pub mod probes;
 pub mod recorder;
 pub mod run;
+pub mod shrink;
 pub mod trace;
 pub mod world;

@@ -52,6 +52,7 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub scenario: String,
+    #[serde(with = "seed")]
     pub seed: u64,
     pub topology: Topology,
     pub validators: u16,
@@ -69,6 +70,9 @@ pub struct Plan {
     pub clock_skew_ms: Vec<i64>,
     pub workload: WorkloadPlan,
     pub faults: Vec<PlannedFault>,
+    /// What must happen besides the invariants.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
     /// Historical bugs that are switched on; none unless the harness itself is under test.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exhibits: Vec<Exhibit>,
@@ -119,6 +123,7 @@ impl Plan {
                 accounts: 10,
             },
             faults: vec![],
+            expect: vec![],
             exhibits: vec![],
         }
     }
@@ -163,6 +168,15 @@ pub struct WorkloadPlan {
     /// Over all nodes, evenly.
     pub transactions_per_second: u64,
     pub accounts: u32,
+}
+
+/// What the scenario's story says of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    pub node: ProcessId,
+    /// Started again, it writes exactly these frames first, once and in order.
+    pub frames_after_restart: Vec<GlobalExecIndex>,
 }
 
 /// A fault with the moment it happens.
@@ -239,4 +253,34 @@ pub enum Action {
         hosts: Vec<u16>,
         for_ms: Option<u64>,
     },
+}
+
+/// A seed in formats whose integers are signed, like TOML: a number where it fits, else its digits as a text.
+mod seed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seed {
+        Number(u64),
+        Digits(String),
+    }
+
+    pub fn serialize<S: Serializer>(seed: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(*seed) {
+            Ok(_) => serializer.serialize_u64(*seed),
+            Err(_) => serializer.serialize_str(&seed.to_string()),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        match Seed::deserialize(deserializer)? {
+            Seed::Number(seed) => Ok(seed),
+            Seed::Digits(digits) => digits.parse().map_err(|_| {
+                D::Error::custom(format_args!(
+                    "`{digits}` is no seed: expected a number below 2^64"
+                ))
+            }),
+        }
+    }
 }

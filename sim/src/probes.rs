@@ -73,17 +73,27 @@ impl Probes {
 
 fn reached(what: &What) -> Option<Probe> {
     Some(match what {
-        What::Befell(WorldEvent::PowerLost { lost_writes }) if *lost_writes > 0 => Probe::WritesLost,
+        What::Befell(WorldEvent::PowerLost { lost_writes }) if *lost_writes > 0 => {
+            Probe::WritesLost
+        }
         What::Did(Event::Node(event)) => match event {
-            NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => Probe::ReplayNothing,
+            NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
+                Probe::ReplayNothing
+            }
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { .. }) => Probe::ReplaySome,
             NodeEvent::ReplayPlanned(ReplayPlan::FetchOnly { .. }) => Probe::ReplayFetchOnly,
             NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
             NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
             NodeEvent::Rewound { .. } => Probe::Rewound,
             NodeEvent::StreamLost { .. } => Probe::StreamLost,
-            NodeEvent::CommitStored { origin: CommitOrigin::Indirect, .. } => Probe::CommitIndirect,
-            NodeEvent::CommitStored { origin: CommitOrigin::Certified, .. } => Probe::CommitCertified,
+            NodeEvent::CommitStored {
+                origin: CommitOrigin::Indirect,
+                ..
+            } => Probe::CommitIndirect,
+            NodeEvent::CommitStored {
+                origin: CommitOrigin::Certified,
+                ..
+            } => Probe::CommitCertified,
             NodeEvent::LeaderSkipped { .. } => Probe::LeaderSkipped,
             NodeEvent::AncestorsMissing { .. } => Probe::AncestorsMissing,
             NodeEvent::AncestorsFetched { .. } => Probe::AncestorsFetched,
@@ -91,7 +101,9 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
             _ => return None,
         },
-        What::Did(Event::Executor(ExecutorEvent::Refused { gei, expected })) if gei < expected => Probe::Repeated,
+        What::Did(Event::Executor(ExecutorEvent::Refused { gei, expected })) if gei < expected => {
+            Probe::Repeated
+        }
         _ => return None,
     })
 }

@@ -73,9 +73,7 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
         let thread = std::thread::Builder::new()
             .name(format!("{}/{}", plan.scenario, plan.seed))
             .stack_size(STACK_BYTES)
-            .spawn(move || {
-                std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder)))
-            });
+            .spawn(move || std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder))));
         match thread.map(std::thread::JoinHandle::join) {
             Ok(Ok(Ok(Ok(())))) => None,
             Ok(Ok(Ok(Err(e)))) => Some(format!("the simulation could not begin: {e}")),
@@ -113,13 +111,15 @@ fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
         Backend::Rocksdb => Some(RocksServer::start()?),
         Backend::Memory => None,
     };
-    let runtime = madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
+    let runtime =
+        madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
     runtime.add_simulator::<Kernel>();
     runtime.block_on(async {
         let (sender, jobs) = mpsc::unbounded_channel();
         let world = World::new(plan, recorder.clone(), rocks.as_ref(), sender);
         Supervisor::new(world.clone(), jobs).supervise().await;
         lock(&recorder).finish(world.now());
+        world.close().await;
     });
     Ok(())
 }
@@ -160,7 +160,8 @@ impl Supervisor {
         self.world.befall(ProcessId::World, WorldEvent::FaultsEnded);
         let tip = self.world.set_goal(NEW_COMMITS);
         if self.pass_until(end).await == Pass::Decided {
-            self.world.befall(ProcessId::World, WorldEvent::CaughtUp { tip });
+            self.world
+                .befall(ProcessId::World, WorldEvent::CaughtUp { tip });
         }
     }
 
@@ -211,4 +212,28 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The world holds the recorder, its tasks hold the world: if one of them were left, so would be a reference.
+    #[test]
+    #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
+    fn nothing_of_a_world_outlives_its_run() {
+        for store in [Backend::Memory, Backend::Rocksdb] {
+            let plan = Plan {
+                store,
+                duration_ms: 500,
+                ..Plan::example()
+            };
+            let recorder = Arc::new(Mutex::new(Recorder::new(&plan, 0)));
+            let of_run = recorder.clone();
+            let run = std::thread::spawn(move || simulate(plan, of_run));
+            run.join().unwrap().unwrap();
+            assert!(lock(&recorder).events() > 0);
+            assert_eq!(Arc::strong_count(&recorder), 1, "{store:?}");
+        }
+    }
 }

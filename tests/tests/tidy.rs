@@ -84,6 +84,7 @@ fn is_crate_root(path: &Path) -> bool {
         [.., "src", "lib.rs" | "main.rs"]
             | [.., "src", "bin", _]
             | [_, "tests" | "benches" | "examples", _]
+            | [_, "tests" | "benches" | "examples", _, "main.rs"]
             | [_, "build.rs"]
     )
 }

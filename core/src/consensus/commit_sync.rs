@@ -66,7 +66,10 @@ async fn fetch_range(
 ) -> Result<Vec<SubDag>, String> {
     let from = last.next();
     let request = PeerRequest::Commits { from, to };
-    let response = peer.ask(shared, &request).await.map_err(|e| e.to_string())?;
+    let response = peer
+        .ask(shared, &request)
+        .await
+        .map_err(|e| e.to_string())?;
     let PeerResponse::Commits { commits, voters } = response else {
         return Err("answered another question".to_owned());
     };
@@ -80,7 +83,10 @@ async fn fetch_range(
         return Err("has no certified commits of this range".to_owned());
     };
     if !certified(newest.reference(), &voters, &shared.committee) {
-        return Err(format!("sent no quorum of votes for {}", newest.reference()));
+        return Err(format!(
+            "sent no quorum of votes for {}",
+            newest.reference()
+        ));
     }
     let mut blocks = fetch_blocks(shared, peer, &commits).await?;
     commits

@@ -128,14 +128,12 @@ impl Consensus {
             .authorities()
             .filter(|(index, _)| *index != own)
             .map(|(index, authority)| {
-                let address: Address =
-                    authority
-                        .p2p_address
-                        .parse()
-                        .map_err(|source| ConsensusError::PeerAddress {
-                            authority: authority.name.clone(),
-                            source,
-                        })?;
+                let address: Address = authority.p2p_address.parse().map_err(|source| {
+                    ConsensusError::PeerAddress {
+                        authority: authority.name.clone(),
+                        source,
+                    }
+                })?;
                 Ok(Peer::new(index, address))
             })
             .collect::<Result<Vec<_>, ConsensusError>>()?;
@@ -235,9 +233,16 @@ impl Consensus {
                 self.shared.env.emit(NodeEvent::OwnRoundLearned { round });
             }
             Command::Commits(sub_dags, stored) => {
-                let next = self.core.last_commit().map_or(CommitIndex(0), |c| c.index).next();
+                let next = self
+                    .core
+                    .last_commit()
+                    .map_or(CommitIndex(0), |c| c.index)
+                    .next();
                 // The core may have decided some of them by itself meanwhile.
-                let new = sub_dags.into_iter().filter(|s| s.commit.index >= next).collect();
+                let new = sub_dags
+                    .into_iter()
+                    .filter(|s| s.commit.index >= next)
+                    .collect();
                 self.core.adopt(new, now)?;
                 waiting.push(stored);
             }
@@ -248,9 +253,11 @@ impl Consensus {
     /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
     async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
         let timestamp_ms = self.shared.env.clock.now();
-        let paused = *self.pressure.borrow_and_update()
-            && !museum::shows(Exhibit::PressureStopsAtTheWindow);
-        let due = self.core.propose(self.started.elapsed(), timestamp_ms, paused);
+        let paused =
+            *self.pressure.borrow_and_update() && !museum::shows(Exhibit::PressureStopsAtTheWindow);
+        let due = self
+            .core
+            .propose(self.started.elapsed(), timestamp_ms, paused);
         self.persist().await?;
         Ok(due.map(|since_start| self.started + since_start))
     }

@@ -6,9 +6,9 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// The newest own blocks that are kept decoded.
 const RECENT_BLOCKS: usize = 64;
@@ -20,8 +20,15 @@ const PAGE_BLOCKS: usize = 64;
 pub struct OwnBlocks {
     own: AuthorityIndex,
     store: Arc<ConsensusStore>,
-    recent: Mutex<VecDeque<VerifiedBlock>>,
-    newest: watch::Sender<Round>,
+    published: Mutex<Published>,
+    /// Wakes the subscriptions in the order in which they began to wait. A `watch` would wake several in an order of
+    /// its own making, which no seed decides.
+    newer: Notify,
+}
+
+struct Published {
+    newest: Round,
+    recent: VecDeque<VerifiedBlock>,
 }
 
 impl OwnBlocks {
@@ -31,28 +38,40 @@ impl OwnBlocks {
         Self {
             own,
             store,
-            recent: Mutex::default(),
-            newest: watch::Sender::new(newest),
+            published: Mutex::new(Published {
+                newest,
+                recent: VecDeque::new(),
+            }),
+            newer: Notify::new(),
         }
     }
 
     /// Offers a block that is **stored and synced**.
     pub fn publish(&self, block: VerifiedBlock) {
-        let round = block.round;
         {
-            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.len() == RECENT_BLOCKS {
-                recent.pop_front();
+            let mut published = self.published();
+            if published.recent.len() == RECENT_BLOCKS {
+                published.recent.pop_front();
             }
-            recent.push_back(block);
+            published.newest = block.round;
+            published.recent.push_back(block);
         }
-        self.newest.send_replace(round);
+        self.newer.notify_waiters();
     }
 
-    /// Follows the round of the newest own block.
+    /// The round of the newest own block.
     #[must_use]
-    pub fn newest(&self) -> watch::Receiver<Round> {
-        self.newest.subscribe()
+    pub fn newest(&self) -> Round {
+        self.published().newest
+    }
+
+    /// Completes when the newest own block is another than at round `seen`.
+    pub async fn newer_than(&self, seen: Round) {
+        // Made before the look: what is published from here on wakes it.
+        let newer = self.newer.notified();
+        if self.newest() == seen {
+            newer.await;
+        }
     }
 
     /// The next own blocks above `after`, in order; none if there are none yet.
@@ -60,15 +79,25 @@ impl OwnBlocks {
     /// # Errors
     /// If the store fails.
     pub fn after(&self, after: Round) -> Result<Vec<VerifiedBlock>, StoreError> {
-        if *self.newest.borrow() <= after {
-            return Ok(vec![]);
-        }
         {
-            let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.front().is_some_and(|first| first.round <= after.next()) {
+            let published = self.published();
+            if published.newest <= after {
+                return Ok(vec![]);
+            }
+            let recent = &published.recent;
+            if recent
+                .front()
+                .is_some_and(|first| first.round <= after.next())
+            {
                 return Ok(recent.iter().filter(|b| b.round > after).cloned().collect());
             }
         }
         self.store.blocks_of(self.own, after.next(), PAGE_BLOCKS)
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

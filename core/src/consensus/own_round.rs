@@ -26,7 +26,12 @@ pub(super) async fn learn_own_round(shared: Arc<Shared>) {
             answered.insert(peer.index);
             if let Some(own) = blocks.into_iter().find(|b| b.author == shared.own) {
                 newest = newest.max(own.round);
-                if shared.commands.send(Command::Blocks(vec![own])).await.is_err() {
+                if shared
+                    .commands
+                    .send(Command::Blocks(vec![own]))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }

@@ -56,7 +56,9 @@ impl Peer {
                 None => self.connect(shared, Purpose::Query).await?,
             };
             let frame = protocol::frame(request)?;
-            write_frame(&mut stream, &frame).await.map_err(|e| e.to_string())?;
+            write_frame(&mut stream, &frame)
+                .await
+                .map_err(|e| e.to_string())?;
             let body = read_frame(&mut stream, &mut decoder)
                 .await
                 .map_err(|e| e.to_string())?

@@ -87,10 +87,22 @@ mod tests {
     #[test]
     fn a_round_is_never_signed_twice_nor_before_peers_were_asked_nor_under_pressure() {
         for view in [
-            ProposalView { own_round: Round(5), ..READY },
-            ProposalView { own_round: Round(9), ..READY },
-            ProposalView { own_round_known: false, ..READY },
-            ProposalView { paused: true, ..READY },
+            ProposalView {
+                own_round: Round(5),
+                ..READY
+            },
+            ProposalView {
+                own_round: Round(9),
+                ..READY
+            },
+            ProposalView {
+                own_round_known: false,
+                ..READY
+            },
+            ProposalView {
+                paused: true,
+                ..READY
+            },
         ] {
             assert_eq!(decide(&view), ProposalDecision::Wait);
         }
@@ -98,10 +110,22 @@ mod tests {
 
     #[test]
     fn a_missing_leader_is_waited_for_until_its_timeout_and_rounds_are_paced() {
-        let leaderless = ProposalView { leaders_present: false, ..READY };
+        let leaderless = ProposalView {
+            leaders_present: false,
+            ..READY
+        };
         assert_eq!(decide(&leaderless), ProposalDecision::WaitUntil(ms(1240)));
-        assert_eq!(decide(&ProposalView { now: ms(1240), ..leaderless }), ProposalDecision::Propose);
-        let early = ProposalView { last_proposed: Some(ms(980)), ..READY };
+        assert_eq!(
+            decide(&ProposalView {
+                now: ms(1240),
+                ..leaderless
+            }),
+            ProposalDecision::Propose
+        );
+        let early = ProposalView {
+            last_proposed: Some(ms(980)),
+            ..READY
+        };
         assert_eq!(decide(&early), ProposalDecision::WaitUntil(ms(1030)));
     }
 }

@@ -1,7 +1,9 @@
 //! The listening side of consensus P2P: streams own blocks to subscribers and answers queries from the store.
 
 use super::{
-    protocol::{self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose},
+    protocol::{
+        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose,
+    },
     shared::Shared,
 };
 use crate::{
@@ -84,9 +86,8 @@ async fn stream_own_blocks(
     mut stream: BoxStream,
     mut after: Round,
 ) -> Result<std::convert::Infallible, PeerGone> {
-    let mut newest = shared.own_blocks.newest();
     loop {
-        newest.borrow_and_update();
+        let seen = shared.own_blocks.newest();
         let blocks = shared.own_blocks.after(after)?;
         for block in &blocks {
             let frame = protocol::FRAMING
@@ -95,8 +96,8 @@ async fn stream_own_blocks(
             write_frame(&mut stream, &frame).await?;
             after = block.round;
         }
-        if blocks.is_empty() && newest.changed().await.is_err() {
-            return Err(PeerGone::Closed);
+        if blocks.is_empty() {
+            shared.own_blocks.newer_than(seen).await;
         }
     }
 }
@@ -132,7 +133,10 @@ fn certified_commits(
         commits: vec![],
         voters: vec![],
     };
-    let last = shared.store.last_commit()?.map_or(CommitIndex(0), |c| c.index);
+    let last = shared
+        .store
+        .last_commit()?
+        .map_or(CommitIndex(0), |c| c.index);
     let limit = CommitIndex(from.0.saturating_add(shared.parameters.commit_sync_batch)).prev();
     let to = to.min(last).min(limit);
     if from == CommitIndex(0) || from > to {

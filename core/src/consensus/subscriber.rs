@@ -4,11 +4,7 @@ use super::{
     protocol::Purpose,
     shared::{Command, Shared},
 };
-use crate::{
-    consensus::peer::Peer,
-    env::NodeEvent,
-    executor::framing::read_frame,
-};
+use crate::{consensus::peer::Peer, env::NodeEvent, executor::framing::read_frame};
 use rand_core::Rng;
 use std::{
     sync::{
@@ -30,8 +26,12 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let mut backoff_ms = parameters.peer_retry_min_ms;
     loop {
         let received = Arc::new(AtomicU64::new(0));
-        let reading = tokio::spawn(read_blocks(shared.clone(), position, received.clone()));
-        watch_for_silence(&received, parameters.peer_silence_ms, || reading.is_finished()).await;
+        let reading = read_blocks(shared.clone(), position, received.clone());
+        let reading = shared.tasks.spawn(reading);
+        watch_for_silence(&received, parameters.peer_silence_ms, || {
+            reading.is_finished()
+        })
+        .await;
         reading.abort();
         if received.load(Ordering::Relaxed) > 0 {
             backoff_ms = parameters.peer_retry_min_ms;

@@ -39,11 +39,18 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
 /// Asks the author of the oldest missing block first, who has it if anyone does, then the others from a random one on.
 async fn fetch(shared: &Shared, mut wanted: BTreeSet<BlockRef>, start: usize) {
     let author = wanted.first().map(|oldest| oldest.author);
-    let by_author = shared.peers.iter().filter(|peer| Some(peer.index) == author);
+    let by_author = shared
+        .peers
+        .iter()
+        .filter(|peer| Some(peer.index) == author);
     let count = shared.peers.len();
     let others = (0..count).map(|i| &shared.peers[(start + i) % count]);
     for peer in by_author.chain(others.filter(|peer| Some(peer.index) != author)) {
-        let request: Vec<_> = wanted.iter().take(MAX_BLOCKS_PER_REQUEST).copied().collect();
+        let request: Vec<_> = wanted
+            .iter()
+            .take(MAX_BLOCKS_PER_REQUEST)
+            .copied()
+            .collect();
         if request.is_empty() {
             return;
         }

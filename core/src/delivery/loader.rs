@@ -3,10 +3,7 @@
 //! Recovery and live delivery are the same thing here: commits are read from the log above what the window holds,
 //! never more at once than a batch, never more than the window has room for.
 
-use super::{
-    Delivery, DeliveryError, Numbered, number,
-    window::pauses_proposals,
-};
+use super::{Delivery, DeliveryError, Numbered, number, window::pauses_proposals};
 use crate::{
     env::{CrashPoint, NodeEvent},
     museum::{self, Exhibit},
@@ -39,7 +36,12 @@ impl Delivery {
             let window = self.window();
             (window.next_to_load(), window.room())
         };
-        let Some(from) = self.base.commit_index(next).ok().filter(|index| *index > CommitIndex(0)) else {
+        let Some(from) = self
+            .base
+            .commit_index(next)
+            .ok()
+            .filter(|index| *index > CommitIndex(0))
+        else {
             // The replay plan keeps delivery below this epoch's base out of this log.
             error!(target: "[SEQUENTIAL-BUFFER]", %next, base = %self.base.base, "watermark outside the epoch");
             return Ok(false);
@@ -72,9 +74,14 @@ impl Delivery {
                     break; // the window was reset meanwhile: read again from where it is now
                 }
             }
-            (window.len(), window.capacity(), window.next_to_load().prev())
+            (
+                window.len(),
+                window.capacity(),
+                window.next_to_load().prev(),
+            )
         };
-        #[allow(clippy::cast_possible_truncation)] // a window of u32 blocks would not fit in memory
+        #[allow(clippy::cast_possible_truncation)]
+        // a window of u32 blocks would not fit in memory
         self.env.emit(NodeEvent::WindowLoaded {
             blocks: len as u32,
             capacity: capacity as u32,

@@ -68,7 +68,9 @@ impl CommitLog {
                 return Ok(recent.iter().skip(skip).take(limit).cloned().collect());
             }
         }
-        let last = u32::try_from(limit).map_or(tip, |n| CommitIndex(from.prev().0.saturating_add(n)).min(tip));
+        let last = u32::try_from(limit).map_or(tip, |n| {
+            CommitIndex(from.prev().0.saturating_add(n)).min(tip)
+        });
         self.store
             .commits(from, last)?
             .iter()

@@ -98,7 +98,10 @@ impl fmt::Display for ReplayPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replay { epoch, from, to } if from > to => {
-                write!(f, "epoch {epoch}: nothing to replay, {to} commits are durable")
+                write!(
+                    f,
+                    "epoch {epoch}: nothing to replay, {to} commits are durable"
+                )
             }
             Self::Replay { epoch, from, to } => {
                 write!(f, "epoch {epoch}: replay commits {from}..={to}")

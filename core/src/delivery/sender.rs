@@ -111,7 +111,9 @@ impl Delivery {
             };
             match self.write(&mut writer, &block).await {
                 Ok(()) => {}
-                Err(StreamEnd::WriteTimeout(_)) if museum::shows(Exhibit::ResendOnSameConnection) => {
+                Err(StreamEnd::WriteTimeout(_))
+                    if museum::shows(Exhibit::ResendOnSameConnection) =>
+                {
                     continue;
                 }
                 Err(end) => return end,

@@ -19,7 +19,9 @@ impl Delivery {
             tokio::time::sleep(Duration::from_millis(self.parameters.watermark_poll_ms)).await;
             match self.client.last_block_number().await {
                 Ok(watermark) => self.learn(watermark).await,
-                Err(e) => debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "watermark unknown for now"),
+                Err(e) => {
+                    debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "watermark unknown for now")
+                }
             }
         }
     }

@@ -155,7 +155,11 @@ impl<T> Window<T> {
 /// Backpressure with hysteresis (contract §5): a full window pauses proposals, a half-empty one resumes them.
 #[must_use]
 pub const fn pauses_proposals(paused: bool, len: usize, capacity: usize) -> bool {
-    if paused { len > capacity / 2 } else { len >= capacity }
+    if paused {
+        len > capacity / 2
+    } else {
+        len >= capacity
+    }
 }
 
 #[cfg(test)]

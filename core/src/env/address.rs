@@ -86,7 +86,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error_that_names_the_value() {
-        for text in ["", "/", "tmp/a.sock", "unix://a", "tcp:///a", "tcp://host:80", "1.2.3.4", "http://1.2.3.4:80"] {
+        for text in [
+            "",
+            "/",
+            "tmp/a.sock",
+            "unix://a",
+            "tcp:///a",
+            "tcp://host:80",
+            "1.2.3.4",
+            "http://1.2.3.4:80",
+        ] {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }

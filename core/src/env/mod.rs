@@ -11,6 +11,7 @@ mod entropy;
 mod event;
 mod network;
 pub mod real;
+mod words;
 
 pub use address::{Address, AddressError};
 pub use clock::WallClock;

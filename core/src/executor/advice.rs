@@ -12,7 +12,9 @@ pub fn socket_advice(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "permission denied: check mode and owner of the socket file"
         }
-        io::ErrorKind::NotFound => "no such file: the executor has not created it yet, or the path is wrong",
+        io::ErrorKind::NotFound => {
+            "no such file: the executor has not created it yet, or the path is wrong"
+        }
         io::ErrorKind::AddrInUse => "address in use: a live process owns it",
         _ => return error.to_string(),
     };
@@ -32,7 +34,10 @@ mod tests {
             io::ErrorKind::AddrInUse,
             io::ErrorKind::TimedOut,
         ];
-        let mut texts: Vec<_> = kinds.iter().map(|kind| socket_advice(&(*kind).into())).collect();
+        let mut texts: Vec<_> = kinds
+            .iter()
+            .map(|kind| socket_advice(&(*kind).into()))
+            .collect();
         texts.sort();
         texts.dedup();
         assert_eq!(texts.len(), kinds.len());

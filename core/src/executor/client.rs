@@ -150,6 +150,14 @@ impl ExecutorClient {
                 timeout_ms,
             })
         });
+        if let (Err(e @ RpcError::Timeout { .. }), Some(connection)) = (&result, &in_use) {
+            // The exchange could not say so itself: it was dropped when its time was up.
+            self.env.emit(NodeEvent::RpcFailed {
+                connection: connection.number,
+                kind,
+                reason: e.to_string(),
+            });
+        }
         let reusable = match &result {
             Ok(_) => true,
             Err(RpcError::Timeout { .. }) => museum::shows(Exhibit::LateReplyAnswersNextRequest),
@@ -221,7 +229,8 @@ impl ExecutorClient {
         framing::write_frame(&mut connection.stream, &frame)
             .await
             .map_err(broken)?;
-        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await {
+        let body = match framing::read_frame(&mut connection.stream, &mut connection.decoder).await
+        {
             Ok(Some(body)) => body,
             Ok(None) => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Err(ReadError::Io(source)) => return Err(broken(source)),

@@ -4,8 +4,8 @@
 //! the executor says about validators into a committee's members; [`bind`] takes over the path of a dead process.
 
 mod advice;
-mod client;
 pub mod bind;
+mod client;
 pub mod framing;
 mod uvarint;
 pub mod validators;

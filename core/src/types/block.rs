@@ -261,7 +261,8 @@ impl VerifiedBlock {
         let block = Self::decode(bytes)?;
         block.check_structure(committee)?;
         let key = committee.authority(block.author).protocol_key;
-        if !key.verifies(scheme, &encode(&block.0.signed.block), &block.0.signed.signature) {
+        let signature = &block.0.signed.signature;
+        if !key.verifies(scheme, block.signed_bytes(), signature) {
             return Err(InvalidBlock::BadSignature { slot: block.slot() });
         }
         Ok(block)
@@ -283,6 +284,13 @@ impl VerifiedBlock {
     #[must_use]
     pub fn reference(&self) -> BlockRef {
         self.0.reference
+    }
+
+    /// The bytes that the signature is over: bcs writes a struct's fields one after the other and bcs bytes are
+    /// canonical, so the content's encoding is what stands before the signature's.
+    fn signed_bytes(&self) -> &[u8] {
+        let signature_bytes = encode(&self.0.signed.signature).len();
+        &self.0.bytes[..self.0.bytes.len() - signature_bytes]
     }
 
     /// The bcs bytes of the signed block, as stored and sent.
@@ -317,4 +325,35 @@ impl fmt::Debug for VerifiedBlock {
 #[allow(clippy::expect_used)]
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bcs::to_bytes(value).expect("plain structs always encode")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::CommitDigest;
+
+    #[test]
+    fn the_signature_is_over_the_encoding_of_the_content() {
+        for scheme in [SignatureScheme::Ed25519, SignatureScheme::KeyedHash] {
+            let content = Block {
+                epoch: Epoch(3),
+                round: Round(7),
+                author: AuthorityIndex(2),
+                timestamp_ms: TimestampMs(9),
+                ancestors: vec![BlockRef::first_of_round(Round(6))],
+                transactions: vec![Transaction(Bytes::from_static(b"transfer"))],
+                commit_votes: vec![CommitRef {
+                    index: crate::types::CommitIndex(4),
+                    digest: CommitDigest([1; 32]),
+                }],
+                end_of_epoch: true,
+            };
+            let keys = KeyPair::from_seed(scheme, &[5; 32]);
+            let block = content.clone().sign(&keys);
+            assert_eq!(block.signed_bytes(), encode(&content));
+            let again = VerifiedBlock::decode(block.bytes().clone()).unwrap();
+            assert_eq!(again.reference(), block.reference());
+            assert_eq!(*again, content);
+        }
+    }
 }

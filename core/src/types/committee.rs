@@ -33,7 +33,10 @@ pub struct Committee {
 pub enum CommitteeError {
     #[error("the committee of epoch {0} is empty: at least one validator with stake is needed")]
     Empty(Epoch),
-    #[error("the committee of epoch {epoch} has {size} validators, at most {} are possible", u16::MAX)]
+    #[error(
+        "the committee of epoch {epoch} has {size} validators, at most {} are possible",
+        u16::MAX
+    )]
     TooLarge { epoch: Epoch, size: usize },
     #[error("validator {name} of epoch {epoch} has no stake: leave it out or give it some")]
     NoStake { epoch: Epoch, name: String },
@@ -86,6 +89,17 @@ impl Committee {
             authorities,
             total,
         })
+    }
+
+    /// The committee of this authority alone, which has index 0 in it.
+    #[must_use]
+    pub fn alone(&self, index: AuthorityIndex) -> Self {
+        let authority = self.authority(index).clone();
+        Self {
+            epoch: self.epoch,
+            total: authority.stake,
+            authorities: vec![authority],
+        }
     }
 
     #[must_use]
@@ -163,9 +177,11 @@ mod tests {
 
     #[test]
     fn order_is_by_key_bytes_whatever_the_input_order() {
-        let committee =
-            Committee::new(Epoch(1), vec![authority(9, 1), authority(2, 1), authority(5, 1)])
-                .unwrap();
+        let committee = Committee::new(
+            Epoch(1),
+            vec![authority(9, 1), authority(2, 1), authority(5, 1)],
+        )
+        .unwrap();
         let keys: Vec<u8> = committee
             .authorities()
             .map(|(_, a)| a.authority_key[0])
@@ -178,13 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_alone_is_its_own_quorum() {
+        let authorities = vec![authority(2, 5), authority(9, 7)];
+        let committee = Committee::new(Epoch(1), authorities).unwrap();
+        let alone = committee.alone(AuthorityIndex(1));
+        assert_eq!(alone.index_of(PublicKey([9; 32])), Some(AuthorityIndex(0)));
+        assert_eq!((alone.epoch(), alone.size()), (Epoch(1), 1));
+        assert_eq!(alone.total_stake(), Stake(7));
+        assert!(alone.stake(AuthorityIndex(0)) >= alone.quorum());
+    }
+
+    #[test]
     fn any_two_quorums_share_more_than_f_stake() {
         for total in 1..200u64 {
             let committee = Committee::new(Epoch(0), vec![authority(1, total)]).unwrap();
             let quorum = committee.quorum().0;
             let faulty = (total - 1) / 3;
             assert!(2 * quorum - total > faulty, "total {total}");
-            assert!(quorum <= total - faulty, "honest stake alone must suffice at {total}");
+            assert!(
+                quorum <= total - faulty,
+                "honest stake alone must suffice at {total}"
+            );
             assert_eq!(committee.validity().0, faulty + 1, "total {total}");
         }
     }

@@ -64,7 +64,9 @@ impl TimestampMs {
 }
 
 /// Voting power.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Stake(pub u64);
 
@@ -94,7 +96,9 @@ impl fmt::Display for Stake {
 }
 
 /// Position of an authority in its committee, which is sorted by authority key bytes (contract §7.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct AuthorityIndex(pub u16);
 
@@ -133,7 +137,10 @@ pub enum IndexError {
         base: GlobalExecIndex,
     },
     /// The distance to the base does not fit a commit index.
-    #[error("GEI {gei} is more than {} commits after the base {base} of epoch {epoch}", u32::MAX)]
+    #[error(
+        "GEI {gei} is more than {} commits after the base {base} of epoch {epoch}",
+        u32::MAX
+    )]
     TooFar {
         gei: GlobalExecIndex,
         epoch: Epoch,
@@ -160,10 +167,10 @@ impl EpochBase {
     /// If `gei` lies below the base, or further above it than a commit index reaches.
     pub fn commit_index(self, gei: GlobalExecIndex) -> Result<CommitIndex, IndexError> {
         let Self { epoch, base } = self;
-        let distance = gei
-            .0
-            .checked_sub(base.0)
-            .ok_or(IndexError::BeforeEpoch { gei, epoch, base })?;
+        let distance =
+            gei.0
+                .checked_sub(base.0)
+                .ok_or(IndexError::BeforeEpoch { gei, epoch, base })?;
         u32::try_from(distance)
             .map(CommitIndex)
             .map_err(|_| IndexError::TooFar { gei, epoch, base })

@@ -1,6 +1,7 @@
 //! The command line. Parses, runs, prints; exit codes: 0 passed · 2 bad input · 3 safety violated · 4 liveness
 //! violated · 5 a process panicked · 6 not deterministic.
 
+mod failures;
 mod museum;
 mod output;
 
@@ -8,8 +9,9 @@ use crate::{
     batch::{Job, in_order},
     catalog::{self, SCENARIOS, SUITES},
     determinism::{self, HASH_ONLY, compare},
-    report::{paint::Paint, plan, summary::Summary, timeline, verdict},
+    report::{failure, paint::Paint, plan, summary::Summary, timeline, verdict},
     seed::{Seed, Seeds},
+    shrinking::Limits,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use metanode_sim::{
@@ -41,9 +43,9 @@ enum Command {
     Run {
         /// A name from `metasim list`, or the path of a .toml file
         scenario: String,
-        /// A number or the hash of a commit
-        #[arg(long, default_value = "0")]
-        seed: Seed,
+        /// A number or the hash of a commit [default: what the scenario says, or 0]
+        #[arg(long)]
+        seed: Option<Seed>,
         /// A..B (without B), or N for 0..N
         #[arg(long, conflicts_with = "seed")]
         seeds: Option<Seeds>,
@@ -80,6 +82,35 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Run a failure file again and compare
+    Replay {
+        /// What a failing run left behind
+        file: String,
+    },
+    /// Find the smallest run that fails in the same way, and write it as a scenario
+    ///
+    /// The scenario is written anew with every improvement: whoever interrupts this loses nothing, and goes on by
+    /// shrinking the scenario.
+    Shrink {
+        /// A failure file, or SCENARIO:SEED
+        run: String,
+        /// Where the scenario goes [default: beside the file, as NAME.shrunk.toml]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Stop after so many runs
+        #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+        budget_runs: u64,
+        /// How many runs at once [default: one per core]
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
+    /// Show the first event at which two runs part
+    Diff {
+        /// A failure file, or SCENARIO:SEED
+        a: String,
+        /// The same
+        b: String,
+    },
     /// Run each seed twice, after other runs and in a process of its own, and compare the traces
     Determinism {
         /// Names or paths; all that are built in if there is none
@@ -115,6 +146,9 @@ struct Options {
     /// Write one JSON object per run to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Where failing runs are kept
+    #[arg(long, value_name = "DIR", default_value = "failures")]
+    failures: PathBuf,
     /// Show the processes' logs on stderr: a level, or directives like `metanode_core=debug`
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -159,6 +193,21 @@ pub fn main() -> ExitCode {
             jobs,
             json,
         } => museum::run(&exhibits, &seeds.0, &suite, threads(jobs), json.as_deref()),
+        Command::Replay { file } => failures::replay(&file),
+        Command::Shrink {
+            run,
+            out,
+            budget_runs,
+            jobs,
+        } => {
+            let threads = threads(jobs);
+            let limits = Limits {
+                budget_runs,
+                threads,
+            };
+            failures::shrink_to_file(&run, out, limits)
+        }
+        Command::Diff { a, b } => failures::diff([&a, &b]),
         Command::Determinism {
             scenarios,
             seeds,
@@ -214,7 +263,7 @@ fn list() -> Result<u8, CliError> {
 
 fn run(
     scenario: &str,
-    seed: Seed,
+    seed: Option<Seed>,
     seeds: Option<Seeds>,
     exhibits: &[String],
     options: &Options,
@@ -222,7 +271,9 @@ fn run(
     let mut scenario = catalog::scenario(scenario)?;
     scenario.scenario.exhibits.extend(museum::named(exhibits)?);
     let scenario = Arc::new(scenario);
-    let store = options.store.map(Backend::from).unwrap_or_default();
+    let store = options.store.map(Backend::from);
+    let store = store.or(scenario.scenario.store).unwrap_or_default();
+    let usual_seed = scenario.scenario.usual_seed();
     let job = |seed| Job {
         scenario: Arc::clone(&scenario),
         seed,
@@ -230,7 +281,7 @@ fn run(
     };
     start_log(options.log.as_deref())?;
     match seeds {
-        None => run_one(&job(seed.0), options),
+        None => run_one(&job(seed.map_or(usual_seed, |seed| seed.0)), options),
         Some(Seeds(seeds)) => run_many(&seeds.map(job).collect::<Vec<_>>(), options),
     }
 }
@@ -254,7 +305,11 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
     let outcome = &finished.outcome;
     let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
     let ended = verdict::text(outcome, paint);
-    print(&format!("{happened}\n{ended}"))?;
+    let kept: Vec<_> = failures::keep(outcome, &options.failures)?
+        .into_iter()
+        .collect();
+    let kept = failure::kept(&kept, paint);
+    print(&format!("{happened}\n{ended}{kept}"))?;
     json.write(&finished)?;
     Ok(exit_code(outcome.verdict))
 }
@@ -264,13 +319,17 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     let bar = progress_bar(jobs.len());
     let mut summary = Summary::default();
     let mut written = Ok(());
+    let mut kept = vec![];
     in_order(
         jobs,
         threads(options.jobs),
         |job| job.run(&HASH_ONLY),
         |finished| {
             if written.is_ok() {
-                written = json.write(&finished);
+                written = json
+                    .write(&finished)
+                    .and_then(|()| failures::keep(&finished.outcome, &options.failures))
+                    .map(|file| kept.extend(file));
             }
             bar.set_prefix(finished.outcome.plan.scenario.clone());
             summary.add(finished);
@@ -283,7 +342,9 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     );
     bar.finish_and_clear();
     written?;
-    print(&summary.text(Paint::of_stdout()))?;
+    let paint = Paint::of_stdout();
+    let text = summary.text(paint);
+    print(&format!("{text}{}", failure::kept(&kept, paint)))?;
     Ok(exit_code(summary.verdict()))
 }
 

@@ -14,6 +14,8 @@ use thiserror::Error;
 pub(super) enum CliError {
     #[error(transparent)]
     Input(#[from] InputError),
+    #[error("{name} passes in this build: expected a run that fails")]
+    Passes { name: String },
     #[error("{path}: cannot be written: {error}")]
     Unwritable { path: String, error: io::Error },
     #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
@@ -37,6 +39,17 @@ pub(super) fn progress_bar(runs: usize) -> ProgressBar {
     let template = "{prefix:>24} [{bar:40}] {pos}/{len}  {per_sec}  {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+/// As [`progress_bar`], for work of which nobody knows how long it takes.
+pub(super) fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) =
+        ProgressStyle::with_template("{prefix}  {spinner} {pos} runs  {per_sec}  {msg}")
+    {
+        bar.set_style(style);
     }
     bar
 }

@@ -9,14 +9,18 @@
 //! | [`events`] | events of the trace in words |
 //! | [`words`] | faults, moments and amounts in words |
 //! | [`verdict`] | how one run ended, what proves it, how to see it again |
+//! | [`failure`] | where failures are kept, what replaying and shrinking came to |
+//! | [`parting`] | where two runs part |
 //! | [`summary`] | many runs |
 //! | [`museum`] | which historical bugs were found |
 //! | [`json`] | one object per run |
 
 pub mod events;
+pub mod failure;
 pub mod json;
 pub mod museum;
 pub mod paint;
+pub mod parting;
 pub mod plan;
 pub mod summary;
 pub mod timeline;

@@ -7,6 +7,7 @@ use super::{
     target::{Cast, Kind, Target, Which},
 };
 use crate::source::{InputError, Source};
+use metanode_sim::trace::ProcessId;
 
 /// # Errors
 /// The first thing that is wrong.
@@ -22,6 +23,27 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
         return Err(source.error("topology.validators", "is too high: expected at most 100"));
     }
     let cast = scenario.topology.smallest_cast();
+    let validators = scenario.topology.validators;
+    for (key, entries, low, high) in [
+        (
+            "clock_skew_ms_by_host",
+            scenario.clock_skew_ms_by_host.len(),
+            validators.low,
+            validators.high,
+        ),
+        (
+            "executor.each",
+            scenario.executor.each.len(),
+            cast.executors,
+            scenario.topology.most_executors(),
+        ),
+    ] {
+        let each = u16::try_from(entries).ok();
+        if entries > 0 && (low != high || each != Some(low)) {
+            let message = format!("has {entries} entries: expected one for each, {low} to {high}");
+            return Err(source.error(key, message));
+        }
+    }
     if let Some(odd) = &scenario.executor.odd {
         one_of(
             source,
@@ -41,6 +63,19 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
         at.lengths(fault)?;
         at.moment(&fault.when)?;
         at.repeat(fault)?;
+    }
+    for (position, expectation) in scenario.expect.iter().enumerate() {
+        let path = |key: &str| format!("expect.{position}.{key}");
+        let nodes = cast.count(Kind::Node);
+        if !matches!(expectation.node, ProcessId::Node(node) if node < nodes) {
+            let last = nodes - 1;
+            let message = format!("is {}: expected node-0 to node-{last}", expectation.node);
+            return Err(source.error(&path("node"), message));
+        }
+        if expectation.frames_after_restart.is_empty() {
+            let message = "is empty: expected one GEI or more";
+            return Err(source.error(&path("frames_after_restart"), message));
+        }
     }
     Ok(())
 }

@@ -10,14 +10,14 @@ use metanode_sim::{
     plan::{Action, DurableAt, PlannedFault, Reached, StoredAt, When},
     trace::ProcessId,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// One `[[fault]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Moment::is_empty")]
     pub when: Moment,
     #[serde(rename = "do")]
     pub deed: Deed,
@@ -31,7 +31,7 @@ pub struct Fault {
 }
 
 /// `do`, see [`Action`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deed {
     Kill,
@@ -43,7 +43,7 @@ pub enum Deed {
 }
 
 /// `when`, see [`When`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Moment {
     pub at_ms: Option<Draw<u64>>,
@@ -52,21 +52,21 @@ pub struct Moment {
     pub reached: Option<ReachedMoment>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredMoment {
     pub node: Target,
     pub commit: Draw<u32>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DurableMoment {
     pub executor: Target,
     pub gei: Draw<u64>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReachedMoment {
     pub process: Target,
@@ -78,7 +78,7 @@ pub struct ReachedMoment {
 
 /// The fault happens `times` times. Repetitions of a fault with a time follow `every_ms` after each other; those of
 /// a fault at a crash point count on from the one before.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
     pub times: Draw<u32>,

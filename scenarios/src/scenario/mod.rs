@@ -5,29 +5,37 @@
 
 mod check;
 mod fault;
+mod fixed;
 mod sections;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
-pub use sections::{Delivery, Executor, Network, Node, OddExecutor, Topology, Workload};
+pub use sections::{
+    Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
+};
 pub use target::{Cast, Kind, Target, Which};
 
 use crate::{
     dice::{Dice, Draw},
+    seed::Seed,
     source::{InputError, Source},
 };
 use metanode_core::{museum::Exhibit, types::SignatureScheme};
-use metanode_sim::plan::{self, Backend, Plan};
-use serde::Deserialize;
+use metanode_sim::plan::{self, Backend, Expectation, Plan};
+use serde::{Deserialize, Serialize};
 
 /// A scenario as its file says it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
     /// What happens and what must hold, for people.
     pub story: String,
+    /// The seed of `metasim run` without `--seed`, where the story is about one; else that is 0.
+    pub seed: Option<Seed>,
+    /// What stores are made of, unless the command line says; else that is memory, or what the suite says.
+    pub store: Option<Backend>,
     /// Faults happen in this time.
     pub duration_ms: Draw<u64>,
     /// Once faults are over, every live executor reaches the tip within this time.
@@ -35,14 +43,21 @@ pub struct Scenario {
     pub signatures: SignatureScheme,
     /// Offset of each host's wall clock.
     pub clock_skew_ms: Draw<i64>,
+    /// Instead, one for each host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clock_skew_ms_by_host: Vec<i64>,
     pub topology: Topology,
     pub network: Network,
     pub node: Node,
     pub executor: Executor,
     pub workload: Workload,
-    #[serde(rename = "fault")]
+    #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// What happens besides the invariants, or the run fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expectation>,
     /// Historical bugs that are switched on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exhibits: Vec<Exhibit>,
 }
 
@@ -50,16 +65,20 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             story: String::new(),
+            seed: None,
+            store: None,
             duration_ms: (10_000, 20_000).into(),
             settle_ms: Draw::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
             clock_skew_ms: (-500, 500).into(),
+            clock_skew_ms_by_host: vec![],
             topology: Topology::default(),
             network: Network::default(),
             node: Node::default(),
             executor: Executor::default(),
             workload: Workload::default(),
             faults: vec![],
+            expect: vec![],
             exhibits: vec![],
         }
     }
@@ -75,6 +94,12 @@ impl Scenario {
         let scenario: Self = source.read()?;
         check::scenario(&scenario, &source)?;
         Ok(scenario)
+    }
+
+    /// The seed of a run for which nobody gave one.
+    #[must_use]
+    pub fn usual_seed(&self) -> u64 {
+        self.seed.map_or(0, |Seed(seed)| seed)
     }
 
     /// The run that a seed makes of this scenario.
@@ -103,7 +128,7 @@ impl Scenario {
             node: self.node.draw(&dice),
             executors: self.executor.draw(&dice, cast),
             clock_skew_ms: (0..validators)
-                .map(|host| dice.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms))
+                .map(|host| self.skew_ms(&dice, host))
                 .collect(),
             workload: self.workload.draw(&dice),
             faults: self
@@ -112,7 +137,15 @@ impl Scenario {
                 .enumerate()
                 .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
                 .collect(),
+            expect: self.expect.clone(),
             exhibits: self.exhibits.clone(),
+        }
+    }
+
+    fn skew_ms(&self, dice: &Dice, host: u16) -> i64 {
+        match self.clock_skew_ms_by_host.get(usize::from(host)) {
+            Some(skew_ms) => *skew_ms,
+            None => dice.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms),
         }
     }
 }

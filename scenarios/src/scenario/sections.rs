@@ -1,12 +1,12 @@
 //! The sections of a scenario file but its faults: what they may say, their defaults, and what a seed makes of them.
 
 use super::target::{Cast, Target, Which};
-use crate::dice::{Dice, Draw};
+use crate::dice::{Dice, Draw, Range};
 use metanode_sim::plan::{self, ExecutorPlan, Guard, NetworkPlan, NodePlan, WorkloadPlan};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `[topology]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Topology {
     pub delivery: Delivery,
@@ -14,7 +14,7 @@ pub struct Topology {
 }
 
 /// Who delivers; `either` alternates from seed to seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     SingleMaster,
@@ -53,6 +53,14 @@ impl Topology {
         }
     }
 
+    /// Executors of the largest run.
+    pub(super) const fn most_executors(&self) -> u16 {
+        match self.delivery {
+            Delivery::SingleMaster => 1,
+            Delivery::MasterPerNode | Delivery::Either => self.validators.high,
+        }
+    }
+
     /// Fewer than four validators tolerate no fault at all.
     pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 1] {
         [("topology.validators", self.validators.low.into(), 4)]
@@ -60,11 +68,11 @@ impl Topology {
 }
 
 /// `[network]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// One-way; each seed has a range of its own in here, from which each chunk draws.
-    pub latency_ms: Draw<u64>,
+    /// One-way, drawn by each chunk.
+    pub latency_ms: Range,
     pub unix_buffer_bytes: Draw<u64>,
     pub tcp_buffer_bytes: Draw<u64>,
 }
@@ -97,7 +105,7 @@ impl Network {
 }
 
 /// `[node]`: the limits of every node.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     pub window_blocks: Draw<u32>,
@@ -167,26 +175,38 @@ impl Node {
 }
 
 /// `[executor]`: all executors, each drawn for itself.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Executor {
     pub guard: Guard,
-    /// Each executor has a range of its own in here, from which each block draws.
-    pub execute_us: Draw<u64>,
-    /// Blocks between two durable watermarks; a range of its own in here, too.
-    pub flush_every_blocks: Draw<u64>,
+    /// Drawn by each block.
+    pub execute_us: Range,
+    /// Blocks between two durable watermarks, drawn by each flush.
+    pub flush_every_blocks: Range,
     /// `[executor.odd]`: one that differs.
     pub odd: Option<OddExecutor>,
+    /// `[[executor.each]]`: instead of all this, one entry for each executor.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<OneExecutor>,
+}
+
+/// One entry of `[[executor.each]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneExecutor {
+    pub guard: Guard,
+    pub execute_us: Range,
+    pub flush_every_blocks: Range,
 }
 
 /// What differs in one executor; the rest is as in `[executor]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OddExecutor {
     pub which: Target,
     pub guard: Option<Guard>,
-    pub execute_us: Option<Draw<u64>>,
-    pub flush_every_blocks: Option<Draw<u64>>,
+    pub execute_us: Option<Range>,
+    pub flush_every_blocks: Option<Range>,
 }
 
 impl Default for Executor {
@@ -196,6 +216,7 @@ impl Default for Executor {
             execute_us: (100, 5_000).into(),
             flush_every_blocks: (1, 6).into(),
             odd: None,
+            each: vec![],
         }
     }
 }
@@ -216,16 +237,19 @@ impl Executor {
             let odd = odd
                 .filter(|(which, _)| *which == number)
                 .map(|(_, odd)| odd);
+            if let Some(one) = self.each.get(usize::from(number)) {
+                return one.draw(dice, number);
+            }
             let execute_us = odd.and_then(|o| o.execute_us).unwrap_or(self.execute_us);
             let flush = odd
                 .and_then(|o| o.flush_every_blocks)
                 .unwrap_or(self.flush_every_blocks);
-            ExecutorPlan {
+            let one = OneExecutor {
                 guard: odd.and_then(|o| o.guard).unwrap_or(self.guard),
-                execute_us: dice.span(&format!("executor.{number}.execute_us"), execute_us),
-                flush_every_blocks: dice
-                    .span(&format!("executor.{number}.flush_every_blocks"), flush),
-            }
+                execute_us,
+                flush_every_blocks: flush,
+            };
+            one.draw(dice, number)
         };
         (0..cast.executors).map(plan).collect()
     }
@@ -233,18 +257,31 @@ impl Executor {
     pub(super) fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
         let mut values = vec![(
             "executor.flush_every_blocks",
-            self.flush_every_blocks.low,
+            self.flush_every_blocks.low(),
             1,
         )];
         if let Some(flush) = self.odd.as_ref().and_then(|odd| odd.flush_every_blocks) {
-            values.push(("executor.odd.flush_every_blocks", flush.low, 1));
+            values.push(("executor.odd.flush_every_blocks", flush.low(), 1));
         }
+        let each = self.each.iter().map(|one| one.flush_every_blocks.low());
+        values.extend(each.map(|low| ("executor.each", low, 1)));
         values
     }
 }
 
+impl OneExecutor {
+    fn draw(&self, dice: &Dice, number: u16) -> ExecutorPlan {
+        let span = |key, range| dice.span(&format!("executor.{number}.{key}"), range);
+        ExecutorPlan {
+            guard: self.guard,
+            execute_us: span("execute_us", self.execute_us),
+            flush_every_blocks: span("flush_every_blocks", self.flush_every_blocks),
+        }
+    }
+}
+
 /// `[workload]`: what clients send.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Workload {
     /// Over all nodes; 0 leaves every commit empty.

@@ -1,7 +1,7 @@
 //! Whom a fault strikes: names in a scenario file, and the processes and hosts that a seed makes of them.
 
 use crate::dice::{Dice, Draw};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// Who exists in a run.
@@ -13,8 +13,8 @@ pub struct Cast {
 }
 
 /// One entry of a fault's `targets`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Target {
     pub kind: Kind,
     pub which: Which,
@@ -81,6 +81,12 @@ impl TryFrom<String> for Target {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
     }
 }
 

@@ -163,6 +163,18 @@ const REFUSED: &[(&str, &str)] = &[
         "[[fault]]\nwhen = { stored = { node = \"node-0\", commit = 1 } }\ndo = \"kill\"\ntargets = [\"node-0\"]\nrepeat = { times = 3, every_ms = 5 }",
         "s.toml:6: `fault.0.repeat`: needs a time or a crash point",
     ),
+    (
+        "[[expect]]\nnode = \"node-4\"\nframes_after_restart = [8]",
+        "s.toml:3: `expect.0.node`: is node-4: expected node-0 to node-3",
+    ),
+    (
+        "[[expect]]\nnode = \"any-node\"\nframes_after_restart = [8]",
+        "s.toml:3: `expect.0.node`: `any-node` is not a process",
+    ),
+    (
+        "[[expect]]\nnode = \"node-0\"\nframes_after_restart = []",
+        "s.toml:4: `expect.0.frames_after_restart`: is empty",
+    ),
     ("duration_ms = = 1", "s.toml:2: "),
 ];
 

@@ -9,6 +9,7 @@ mod backp;
 mod bound;
 mod durable;
 mod exec1;
+mod expect;
 mod first_said;
 mod gap0;
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub enum Invariant {
     Start,
     Live,
     Rpc,
+    /// No invariant: a claim of the scenario about its own story.
+    Expect,
 }
 
 impl Invariant {
@@ -119,7 +122,7 @@ pub trait Oracle {
 /// comes first.
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
-    vec![
+    let invariants: [Box<dyn Oracle + Send>; 13] = [
         Box::new(start::Start::new(plan)),
         Box::new(rpc::Rpc::default()),
         Box::new(wire::Wire::default()),
@@ -133,5 +136,9 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
         Box::new(mono::Mono::default()),
         Box::new(durable::Durable::default()),
         Box::new(live::Live::new(plan)),
-    ]
+    ];
+    let expectations = plan.expect.iter().map(|expectation| {
+        Box::new(expect::Expect::new(expectation.clone())) as Box<dyn Oracle + Send>
+    });
+    invariants.into_iter().chain(expectations).collect()
 }

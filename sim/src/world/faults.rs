@@ -57,7 +57,10 @@ impl Schedule {
     /// Takes in an entry; returns the faults that are due because of it.
     pub fn observe(&mut self, entry: &Entry) -> Vec<usize> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(node), What::Did(Event::Node(NodeEvent::CommitStored { commit, .. }))) => {
+            (
+                ProcessId::Node(node),
+                What::Did(Event::Node(NodeEvent::CommitStored { commit, .. })),
+            ) => {
                 for fault in &mut self.faults {
                     fault.stored |= fault
                         .when

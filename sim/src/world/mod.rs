@@ -66,7 +66,10 @@ impl World {
     ) -> Arc<Self> {
         let entropy = SeedEntropy::new(plan.seed);
         let kernel = Kernel::current();
-        kernel.configure(faults::network_settings(&plan), Arc::new(entropy.child("links")));
+        kernel.configure(
+            faults::network_settings(&plan),
+            Arc::new(entropy.child("links")),
+        );
         let new_disk = || match (plan.store, rocks) {
             (Backend::Rocksdb, Some(server)) => Disk::rocksdb(server),
             _ => Disk::memory(),
@@ -136,7 +139,11 @@ impl World {
 
     /// Demands that every executor reaches the tip that any node has stored, and `beyond` more. Returns that height.
     pub(crate) fn set_goal(&self, beyond: u64) -> GlobalExecIndex {
-        let stored = lock(&self.recorder).nodes().iter().map(|node| node.last_gei).max();
+        let stored = lock(&self.recorder)
+            .nodes()
+            .iter()
+            .map(|node| node.last_gei)
+            .max();
         let tip = GlobalExecIndex(stored.unwrap_or_default().0 + beyond);
         *lock(&self.goal) = Some(tip);
         tip

@@ -151,6 +151,26 @@ impl World {
         self.befall(id, event);
     }
 
+    /// The run is over: ends everything that still runs, without a word in the trace. Tasks hold their world and the
+    /// world holds their runtime, so that without this neither would ever be freed, nor the files of its disks.
+    pub(crate) async fn close(&self) {
+        let nodes: Vec<_> = lock(&self.processes)
+            .values_mut()
+            .filter_map(|process| {
+                if let Some(life) = process.life.take() {
+                    life.end();
+                }
+                process.submitter = None;
+                process.node
+            })
+            .collect();
+        for node in nodes {
+            self.runtime.kill(node);
+        }
+        // A killed task is dropped when it is next scheduled: let all of them have their turn.
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+
     /// Stops a process that is up from running. Says whether it did.
     pub(super) fn pause(&self, id: ProcessId) -> bool {
         let Some(node) = self.set_paused(id, true) else {

@@ -47,6 +47,7 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
         executor_read_enabled: true,
         peer_go_master_sockets: vec![],
         peer_rpc_port: None,
+        single_node: false,
         start_policy: StartPolicy::Wait,
         consensus: ConsensusParameters {
             signatures: plan.signatures,

@@ -1,5 +1,35 @@
-//! The door to the operating system.
+//! The door to the operating system: its sockets, its clock, its randomness, RocksDB on its disk, and the log.
 
+mod clock;
+mod crash_points;
+mod entropy;
+mod line;
+mod log;
 mod network;
+#[cfg(not(madsim))] // signals of the operating system; the simulated tokio has none
+pub mod process;
 
+pub use clock::OsClock;
+pub use crash_points::NoCrashPoints;
+pub use entropy::OsEntropy;
+pub use log::Log;
 pub use network::OsNetwork;
+
+use super::Env;
+use crate::store::{RocksOptions, RocksStores};
+use std::{io, path::Path, sync::Arc};
+
+/// The environment of a process whose stores live below `data_dir`, which is created with the first of them.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub fn env(data_dir: &Path) -> io::Result<Env> {
+    Ok(Env {
+        network: Arc::new(OsNetwork),
+        clock: Arc::new(OsClock),
+        stores: Arc::new(RocksStores::new(data_dir, RocksOptions::default())),
+        entropy: Arc::new(OsEntropy::new()?),
+        crash_points: Arc::new(NoCrashPoints),
+        events: Arc::new(Log::default()),
+    })
+}

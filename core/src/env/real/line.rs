@@ -1,0 +1,168 @@
+//! Which log line an event becomes: target, level and the block it is about. Pure; [`super::log`] writes it.
+//!
+//! What the process does of its own accord is `info`, what an operator may have to act on is `warn`, what ends the
+//! process is `error`. What happens per block or per request is `debug`; its single steps are `trace`.
+
+use crate::env::{Event, ExecutorEvent, NodeEvent};
+use crate::types::GlobalExecIndex;
+use tracing::Level;
+
+/// What a line is about, contract §11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// `[STARTUP]`
+    Startup,
+    /// `[EXECUTOR-REQ]`
+    ExecutorRequest,
+    /// `[SEQUENTIAL-BUFFER]`
+    SequentialBuffer,
+    /// Blocks, commits and peers of the node.
+    Consensus,
+    /// The executor's side of the block stream.
+    Execution,
+}
+
+/// Where a line goes, and what it says besides its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub topic: Topic,
+    pub level: Level,
+    /// The block that it is about, so that one block can be followed through the logs of all processes.
+    pub gei: Option<GlobalExecIndex>,
+}
+
+impl Line {
+    pub fn of(event: &Event) -> Self {
+        match event {
+            Event::Node(event) => of_node(event),
+            Event::Executor(event) => of_executor(event),
+            Event::Crashed(_) => line(Topic::Startup, Level::ERROR),
+        }
+    }
+
+    const fn about(mut self, gei: GlobalExecIndex) -> Self {
+        self.gei = Some(gei);
+        self
+    }
+}
+
+const fn line(topic: Topic, level: Level) -> Line {
+    let gei = None;
+    Line { topic, level, gei }
+}
+
+fn of_node(event: &NodeEvent) -> Line {
+    use NodeEvent as E;
+    use Topic::{Consensus, ExecutorRequest, SequentialBuffer, Startup};
+    match event {
+        E::Starting
+        | E::Recovered { .. }
+        | E::ReplayPlanned(_)
+        | E::OwnRoundLearned { .. }
+        | E::Ready
+        | E::Stopped => line(Startup, Level::INFO),
+        E::ExecutorQueried { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
+        E::Waiting { .. } => line(Startup, Level::WARN),
+        E::Failed { .. } => line(Startup, Level::ERROR),
+
+        E::Rejected { .. } | E::Equivocation { .. } => line(Consensus, Level::WARN),
+        E::Proposed { .. }
+        | E::AncestorsMissing { .. }
+        | E::AncestorsFetched { .. }
+        | E::LeaderSkipped { .. } => line(Consensus, Level::DEBUG),
+        E::CommitStored { gei, .. } => line(Consensus, Level::DEBUG).about(*gei),
+
+        E::StreamConnected { start, .. } => line(SequentialBuffer, Level::INFO).about(*start),
+        E::StreamLost { .. } | E::ProposalsPaused { .. } => line(SequentialBuffer, Level::WARN),
+        E::ProposalsResumed { .. } => line(SequentialBuffer, Level::INFO),
+        E::Rewound { to, .. } => line(SequentialBuffer, Level::WARN).about(*to),
+        E::WindowLoaded { last, .. } => line(SequentialBuffer, Level::DEBUG).about(*last),
+        E::WatermarkLearned { watermark } => line(SequentialBuffer, Level::DEBUG).about(*watermark),
+        E::FrameWritten { gei, .. } => line(SequentialBuffer, Level::TRACE).about(*gei),
+
+        E::RpcSent { .. } => line(ExecutorRequest, Level::TRACE),
+        E::RpcAnswered { .. } => line(ExecutorRequest, Level::DEBUG),
+        E::RpcFailed { .. } => line(ExecutorRequest, Level::WARN),
+    }
+}
+
+fn of_executor(event: &ExecutorEvent) -> Line {
+    use ExecutorEvent as E;
+    use Topic::{Execution, ExecutorRequest, Startup};
+    match event {
+        E::Started { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
+        E::Stopped => line(Startup, Level::INFO),
+        E::Failed { .. } => line(Startup, Level::ERROR),
+        E::StreamAccepted { .. } | E::StreamClosed { .. } => line(Execution, Level::INFO),
+        E::Malformed { .. } => line(Execution, Level::WARN),
+        E::Refused { gei, .. } => line(Execution, Level::WARN).about(*gei),
+        E::Executed { gei, .. } => line(Execution, Level::DEBUG).about(*gei),
+        E::Durable { watermark } => line(Execution, Level::DEBUG).about(*watermark),
+        E::Received { gei, .. } => line(Execution, Level::TRACE).about(*gei),
+        E::Reported { watermark } => line(ExecutorRequest, Level::TRACE).about(*watermark),
+        E::Replied { .. } => line(ExecutorRequest, Level::TRACE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::RpcKind;
+
+    /// Everything that an operator looks for under the targets of contract §11, at the level at which it is seen.
+    #[test]
+    fn lines_go_where_operators_look_for_them() {
+        let gei = GlobalExecIndex(8);
+        let connection = 1;
+        let reason = String::new;
+        let kind = RpcKind::GetLastBlockNumber;
+        let rpc_failed = NodeEvent::RpcFailed {
+            connection,
+            kind,
+            reason: reason(),
+        };
+        let rewound = NodeEvent::Rewound {
+            from: gei.next(),
+            to: gei,
+        };
+        let waiting = NodeEvent::Waiting {
+            attempt: 1,
+            reason: reason(),
+        };
+        let connected = NodeEvent::StreamConnected {
+            connection,
+            start: gei,
+        };
+        let lost = NodeEvent::StreamLost {
+            connection,
+            reason: reason(),
+        };
+        let refused = ExecutorEvent::Refused { gei, expected: gei };
+        for (event, topic, level, about) in [
+            (waiting.into(), Topic::Startup, Level::WARN, None),
+            (NodeEvent::Ready.into(), Topic::Startup, Level::INFO, None),
+            (rpc_failed.into(), Topic::ExecutorRequest, Level::WARN, None),
+            (
+                connected.into(),
+                Topic::SequentialBuffer,
+                Level::INFO,
+                Some(gei),
+            ),
+            (lost.into(), Topic::SequentialBuffer, Level::WARN, None),
+            (
+                rewound.into(),
+                Topic::SequentialBuffer,
+                Level::WARN,
+                Some(gei),
+            ),
+            (refused.into(), Topic::Execution, Level::WARN, Some(gei)),
+        ] {
+            let expected = Line {
+                topic,
+                level,
+                gei: about,
+            };
+            assert_eq!(Line::of(&event), expected, "{event}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Events as log lines: one line of `tracing` each, under the targets of contract §11.
+
+use super::line::{Line, Topic};
+use crate::env::{Event, EventSink, NodeEvent};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+use tokio::time::Instant;
+use tracing::Level;
+
+/// Writes every event to the log. The duration of a request to the executor is measured here, because events carry
+/// nothing that differs between two runs of one seed.
+#[derive(Default)]
+pub struct Log {
+    /// When the request that is under way went out, by RPC connection; there is at most one on each.
+    asked: Mutex<BTreeMap<u64, Instant>>,
+}
+
+impl Log {
+    /// How long the exchange took that this event ends.
+    fn duration_ms(&self, event: &NodeEvent) -> Option<u64> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            NodeEvent::RpcSent { connection, .. } => {
+                #[allow(clippy::disallowed_methods)]
+                // tokio's clock, which the lint takes for std's when simulated
+                asked.insert(*connection, Instant::now());
+                None
+            }
+            NodeEvent::RpcAnswered { connection, .. } | NodeEvent::RpcFailed { connection, .. } => {
+                let elapsed = asked.remove(connection)?.elapsed();
+                Some(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl EventSink for Log {
+    fn emit(&self, event: Event) {
+        let Line { topic, level, gei } = Line::of(&event);
+        let gei = gei.map(|gei| gei.0);
+        let duration_ms = match &event {
+            Event::Node(event) => self.duration_ms(event),
+            _ => None,
+        };
+        // `tracing` wants target and level of a line as constants.
+        macro_rules! write {
+            ($target:literal) => {
+                match level {
+                    Level::ERROR => write!($target, Level::ERROR),
+                    Level::WARN => write!($target, Level::WARN),
+                    Level::INFO => write!($target, Level::INFO),
+                    Level::DEBUG => write!($target, Level::DEBUG),
+                    Level::TRACE => write!($target, Level::TRACE),
+                }
+            };
+            ($target:literal, $level:expr) => {
+                tracing::event!(target: $target, $level, gei, duration_ms, "{event}")
+            };
+        }
+        match topic {
+            Topic::Startup => write!("[STARTUP]"),
+            Topic::ExecutorRequest => write!("[EXECUTOR-REQ]"),
+            Topic::SequentialBuffer => write!("[SEQUENTIAL-BUFFER]"),
+            Topic::Consensus => write!("consensus"),
+            Topic::Execution => write!("execution"),
+        }
+    }
+}

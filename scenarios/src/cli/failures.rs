@@ -1,0 +1,156 @@
+//! What one does with failures: keep, replay, shrink, and compare runs.
+
+use super::{
+    exit_code,
+    output::{CliError, print, spinner},
+};
+use crate::{
+    determinism::HASH_ONLY,
+    failure::{Failure, Symptom, build_id, write_whole},
+    report::{
+        failure::{self as words, Replayed},
+        paint::Paint,
+        parting, plan, timeline, verdict,
+    },
+    scenario::Scenario,
+    shrinking::{Limits, Watcher, shrink},
+    source::InputError,
+    subject::{self, Subject},
+};
+use indicatif::ProgressBar;
+use metanode_sim::{
+    plan::Plan,
+    run::{Outcome, RunOptions, Verdict, run},
+    shrink::Stopped,
+};
+use std::path::{Path, PathBuf};
+
+const WHOLE: RunOptions = RunOptions {
+    keep_entries: usize::MAX,
+};
+
+/// Writes the failure file of a run, if it failed.
+pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, CliError> {
+    if outcome.verdict == Verdict::Passed {
+        return Ok(None);
+    }
+    let kept = Failure::of(outcome).keep(folder);
+    kept.map(Some).map_err(|error| CliError::Unwritable {
+        path: folder.display().to_string(),
+        error,
+    })
+}
+
+pub(super) fn replay(file: &str) -> Result<u8, CliError> {
+    let failure = subject::failure(file)?.ok_or_else(|| InputError::Unreadable {
+        path: file.into(),
+        reason: "expected a failure file, as a failing run leaves it behind".into(),
+    })?;
+    let paint = Paint::of_stdout();
+    let Plan { scenario, seed, .. } = &failure.plan;
+    let head = paint.bold(format_args!("{scenario} · seed {seed}"));
+    if failure.build != build_id() {
+        eprintln!("note: this is not the build that failed");
+    }
+    print(&format!("{head}\n\n{}\n", plan::text(&failure.plan, paint)))?;
+    let outcome = run(failure.plan.clone(), &WHOLE);
+    let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
+    let ended = verdict::text(&outcome, paint);
+    let replayed = Replayed::compare(&failure, &outcome, build_id());
+    let compared = words::replayed(&failure, &outcome, replayed, paint);
+    print(&format!("{happened}\n{ended}{compared}"))?;
+    Ok(match replayed {
+        Replayed::Different => super::NOT_DETERMINISTIC,
+        Replayed::Identical | Replayed::OtherBuild => exit_code(outcome.verdict),
+    })
+}
+
+/// Without `out`, the result is written beside the file; a result of earlier shrinking is replaced.
+pub(super) fn shrink_to_file(
+    name: &str,
+    out: Option<PathBuf>,
+    limits: Limits,
+) -> Result<u8, CliError> {
+    let Subject { plan, .. } = Subject::open(name)?;
+    let first = run(plan.clone(), &HASH_ONLY);
+    let Some(symptom) = Symptom::of(&first) else {
+        return Err(CliError::Passes { name: name.into() });
+    };
+    let file = out.unwrap_or_else(|| default_out(name));
+    let paint = Paint::of_stdout();
+    print(&format!(
+        "{}\n",
+        paint.bold(format_args!("{name}: {symptom}"))
+    ))?;
+    let mut writer = Writer {
+        file: &file,
+        bar: spinner(),
+        error: None,
+    };
+    // The file is there from the start: whenever this is interrupted, it holds the best so far.
+    let _ = writer.found(&first);
+    let shrunk = shrink(plan.clone(), symptom, limits, &mut writer);
+    writer.bar.finish_and_clear();
+    if let Some(error) = writer.error {
+        return Err(error);
+    }
+    print(&words::shrunk(&plan, &shrunk, &file, paint))?;
+    Ok(0)
+}
+
+fn default_out(name: &str) -> PathBuf {
+    const SHRUNK: &str = ".shrunk.toml";
+    if name.ends_with(SHRUNK) {
+        return name.into();
+    }
+    match name.strip_suffix(".toml") {
+        Some(stem) => format!("{stem}{SHRUNK}").into(),
+        None => format!("{}{SHRUNK}", name.replace(".toml", "").replace(':', "-")).into(),
+    }
+}
+
+/// Shows progress, and keeps the best plan in a file.
+struct Writer<'a> {
+    file: &'a Path,
+    bar: ProgressBar,
+    error: Option<CliError>,
+}
+
+impl Watcher for Writer<'_> {
+    fn found(&mut self, outcome: &Outcome) -> Result<(), Stopped> {
+        let plan = &outcome.plan;
+        self.bar.set_prefix(format!(
+            "{} faults, {} validators, {}",
+            plan.faults.len(),
+            plan.validators,
+            crate::report::words::ms(plan.duration_ms)
+        ));
+        let text = Scenario::fixed(plan, words::story(outcome)).text();
+        write_whole(self.file, &text).map_err(|error| {
+            self.error = Some(CliError::Unwritable {
+                path: self.file.display().to_string(),
+                error,
+            });
+            Stopped
+        })
+    }
+
+    fn tried(&mut self, runs: u64, step: &str) {
+        self.bar.set_position(runs);
+        self.bar.set_message(step.to_owned());
+    }
+}
+
+pub(super) fn diff(names: [&str; 2]) -> Result<u8, CliError> {
+    let plans = [Subject::open(names[0])?.plan, Subject::open(names[1])?.plan];
+    let same_plan = plans[0] == plans[1];
+    let outcomes = plans.map(|plan| run(plan, &WHOLE));
+    let traces = [&outcomes[0].entries[..], &outcomes[1].entries[..]];
+    let differ = parting::first_difference(traces[0], traces[1]).is_some();
+    print(&parting::text(names, traces, Paint::of_stdout()))?;
+    Ok(if same_plan && differ {
+        super::NOT_DETERMINISTIC
+    } else {
+        0
+    })
+}

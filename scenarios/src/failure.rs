@@ -1,0 +1,220 @@
+//! Failure files: one failing run, whole. Everything that was drawn, what was broken, and the hash by which another
+//! run of it is known to be the same.
+
+use crate::source::{InputError, Source};
+use metanode_sim::{
+    oracles::Invariant,
+    plan::{Backend, Plan},
+    run::{Outcome, Verdict},
+    trace::{ProcessId, SimTime},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+/// What a failing run leaves behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Of the metasim that ran it: see [`build_id`].
+    pub build: String,
+    pub verdict: Verdict,
+    pub trace_hash: String,
+    /// The message, if something panicked.
+    pub panic: Option<String>,
+    pub violation: Option<Broken>,
+    pub plan: Plan,
+}
+
+/// The invariant that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broken {
+    pub invariant: Invariant,
+    pub process: ProcessId,
+    /// Since the run began.
+    pub at_ms: u64,
+    pub message: String,
+}
+
+/// By what two failures are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    Broken(Invariant),
+    Panicked,
+}
+
+impl Symptom {
+    /// None if the run passed.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        if outcome.verdict == Verdict::Panicked {
+            return Some(Self::Panicked);
+        }
+        let violation = outcome.violations.first();
+        violation.map(|violation| Self::Broken(violation.invariant))
+    }
+
+    #[must_use]
+    pub const fn is_liveness(self) -> bool {
+        matches!(self, Self::Broken(invariant) if invariant.is_liveness())
+    }
+}
+
+impl fmt::Display for Symptom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(invariant) => write!(f, "{invariant} is broken"),
+            Self::Panicked => f.write_str("a process panics"),
+        }
+    }
+}
+
+impl Failure {
+    /// Of a run that failed.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        let violation = outcome.violations.first().map(|violation| Broken {
+            invariant: violation.invariant,
+            process: violation.process,
+            at_ms: SimTime::as_ms(violation.at),
+            message: violation.message.clone(),
+        });
+        Self {
+            build: build_id().to_owned(),
+            verdict: outcome.verdict,
+            trace_hash: outcome.trace_hash.to_string(),
+            panic: outcome.panic.clone(),
+            violation,
+            plan: outcome.plan.clone(),
+        }
+    }
+
+    /// Reads a failure file. `file` is its name in errors.
+    ///
+    /// # Errors
+    /// File, line and key of the first thing that is wrong.
+    pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
+        Source::new(file, text)?.read()
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn text(&self) -> String {
+        #[allow(clippy::expect_used)]
+        let text = toml::to_string(self).expect("failures are plain data");
+        format!(
+            "# A run that failed. `metasim replay` runs it again, `metasim shrink` finds the smallest like it.\n{text}"
+        )
+    }
+
+    /// Writes the file into a folder, which is made if it is missing. A file of the same scenario, seed and store is
+    /// replaced.
+    ///
+    /// # Errors
+    /// If folder or file cannot be written.
+    pub fn keep(&self, folder: &Path) -> io::Result<PathBuf> {
+        std::fs::create_dir_all(folder)?;
+        let path = folder.join(file_name(&self.plan));
+        write_whole(&path, &self.text())?;
+        Ok(path)
+    }
+}
+
+/// Scenario, seed, and the store if it is not the usual.
+fn file_name(plan: &Plan) -> String {
+    let scenario = Path::new(&plan.scenario).file_stem();
+    let scenario = scenario
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
+    let store = match plan.store {
+        Backend::Memory => "",
+        Backend::Rocksdb => "-rocksdb",
+    };
+    format!("{scenario}-{}{store}.toml", plan.seed)
+}
+
+/// Replaces the file at once: whoever stops this finds the old text or the new one.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = folder
+        .unwrap_or(Path::new("."))
+        .join(format!(".{name}.new"));
+    let mut file = std::fs::File::create(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
+}
+
+/// Tells builds apart: the hash of this program's file. Empty if that cannot be read.
+#[must_use]
+pub fn build_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        let file = std::env::current_exe().and_then(std::fs::read);
+        let hash = file.map(|bytes| blake3::hash(&bytes).to_hex()[..32].to_owned());
+        hash.unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    fn failure(plan: Plan) -> Failure {
+        Failure {
+            build: "b".into(),
+            verdict: Verdict::SafetyViolated,
+            trace_hash: "h".into(),
+            panic: None,
+            violation: Some(Broken {
+                invariant: Invariant::Exec1,
+                process: ProcessId::Executor(2),
+                at_ms: 17,
+                message: "a \"quoted\"\nmessage".into(),
+            }),
+            plan,
+        }
+    }
+
+    #[test]
+    fn a_failure_file_holds_every_plan() {
+        let everything = include_str!("scenario/everything.toml");
+        let scenario =
+            Scenario::parse("everything.toml", everything).unwrap_or_else(|e| panic!("{e}"));
+        for seed in (0..200).chain([u64::MAX]) {
+            let written = failure(scenario.draw("everything", seed, Backend::Rocksdb));
+            let read = Failure::parse("f.toml", &written.text()).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(read, written);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_kept_under_the_name_of_scenario_seed_and_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plan = Plan {
+            scenario: "some/where/rough.toml".into(),
+            seed: 7,
+            store: Backend::Rocksdb,
+            ..Plan::example()
+        };
+        let path = failure(plan.clone())
+            .keep(&folder.path().join("new"))
+            .expect("written");
+        assert_eq!(path, folder.path().join("new/rough-7-rocksdb.toml"));
+        let text = std::fs::read_to_string(&path).expect("the file");
+        assert_eq!(
+            Failure::parse("f.toml", &text).expect("a failure").plan,
+            plan
+        );
+    }
+}

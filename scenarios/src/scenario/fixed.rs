@@ -1,0 +1,382 @@
+//! From a plan back to a scenario file: one from which every seed draws this plan, and which a person can read.
+
+use super::{
+    Deed, Delivery, DurableMoment, Executor, Fault, Kind, Moment, Network, Node, OddExecutor,
+    OneExecutor, ReachedMoment, Scenario, StoredMoment, Target, Topology, Which, Workload,
+};
+use crate::{
+    dice::{Draw, Number},
+    seed::Seed,
+};
+use metanode_sim::{
+    plan::{self, Action, ExecutorPlan, NetworkPlan, NodePlan, Plan, PlannedFault, WorkloadPlan},
+    trace::ProcessId,
+};
+use std::fmt::Write;
+use toml::{Table, Value};
+
+impl Scenario {
+    /// The scenario that leaves nothing open. Whatever the seed, it draws this plan again, but for the names of seed
+    /// and scenario.
+    #[must_use]
+    pub fn fixed(plan: &Plan, story: String) -> Self {
+        // Nothing of a plan may be forgotten here.
+        let Plan {
+            scenario: _,
+            seed,
+            topology,
+            validators,
+            store,
+            signatures,
+            duration_ms,
+            settle_ms,
+            network,
+            node,
+            executors,
+            clock_skew_ms,
+            workload,
+            faults,
+            expect,
+            exhibits,
+        } = plan;
+        let (clock_skew_ms, clock_skew_ms_by_host) = match &clock_skew_ms[..] {
+            [first, others @ ..] if others.iter().all(|skew| skew == first) => (*first, vec![]),
+            all => (0, all.to_vec()),
+        };
+        Self {
+            story,
+            seed: Some(Seed(*seed)),
+            store: Some(*store),
+            duration_ms: Draw::fixed(*duration_ms),
+            settle_ms: Draw::fixed(*settle_ms),
+            signatures: *signatures,
+            clock_skew_ms: Draw::fixed(clock_skew_ms),
+            clock_skew_ms_by_host,
+            topology: Topology {
+                delivery: match topology {
+                    plan::Topology::SingleMaster => Delivery::SingleMaster,
+                    plan::Topology::MasterPerNode => Delivery::MasterPerNode,
+                },
+                validators: Draw::fixed(*validators),
+            },
+            network: fixed_network(network),
+            node: fixed_node(node),
+            executor: fixed_executors(executors),
+            workload: fixed_workload(workload),
+            faults: faults.iter().map(fixed_fault).collect(),
+            expect: expect.clone(),
+            exhibits: exhibits.clone(),
+        }
+    }
+
+    /// The text of its file: what [`Scenario::parse`] reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        #[allow(clippy::expect_used)]
+        let table = Table::try_from(self).expect("scenarios are plain data");
+        let (mut head, mut sections) = (String::new(), String::new());
+        for (key, value) in &table {
+            match value {
+                Value::String(story) if key == "story" => {
+                    let story = story
+                        .trim_end()
+                        .replace('\\', "\\\\")
+                        .replace("\"\"\"", "\\\"\"\"");
+                    let _ = writeln!(head, "story = \"\"\"\n{story}\n\"\"\"");
+                }
+                Value::Table(section) => write_section(&mut sections, &format!("[{key}]"), section),
+                Value::Array(items) if items.iter().all(Value::is_table) => {
+                    for section in items.iter().filter_map(Value::as_table) {
+                        write_section(&mut sections, &format!("[[{key}]]"), section);
+                    }
+                }
+                value => {
+                    let _ = writeln!(head, "{key} = {value}");
+                }
+            }
+        }
+        head + &sections
+    }
+}
+
+/// Head and keys; tables in it stay on one line.
+fn write_section(out: &mut String, head: &str, section: &Table) {
+    let _ = writeln!(out, "\n{head}");
+    for (key, value) in section {
+        let _ = writeln!(out, "{key} = {value}");
+    }
+}
+
+fn fixed_network(network: &NetworkPlan) -> Network {
+    let NetworkPlan {
+        latency_ms,
+        unix_buffer_bytes,
+        tcp_buffer_bytes,
+    } = network;
+    Network {
+        latency_ms: (*latency_ms).into(),
+        unix_buffer_bytes: Draw::fixed(*unix_buffer_bytes),
+        tcp_buffer_bytes: Draw::fixed(*tcp_buffer_bytes),
+    }
+}
+
+fn fixed_node(node: &NodePlan) -> Node {
+    let NodePlan {
+        window_blocks,
+        recovery_batch_commits,
+        min_round_delay_ms,
+        leader_timeout_ms,
+        leaders_per_round,
+        gc_depth_rounds,
+        watermark_poll_ms,
+        rpc_timeout_ms,
+        write_timeout_ms,
+    } = node;
+    Node {
+        window_blocks: Draw::fixed(*window_blocks),
+        recovery_batch_commits: Draw::fixed(*recovery_batch_commits),
+        min_round_delay_ms: Draw::fixed(*min_round_delay_ms),
+        leader_timeout_ms: Draw::fixed(*leader_timeout_ms),
+        leaders_per_round: Draw::fixed(*leaders_per_round),
+        gc_depth_rounds: Draw::fixed(*gc_depth_rounds),
+        watermark_poll_ms: Draw::fixed(*watermark_poll_ms),
+        rpc_timeout_ms: Draw::fixed(*rpc_timeout_ms),
+        write_timeout_ms: Draw::fixed(*write_timeout_ms),
+    }
+}
+
+fn fixed_workload(workload: &WorkloadPlan) -> Workload {
+    let WorkloadPlan {
+        transactions_per_second,
+        accounts,
+    } = workload;
+    Workload {
+        transactions_per_second: Draw::fixed(*transactions_per_second),
+        accounts: Draw::fixed(*accounts),
+    }
+}
+
+/// All alike, all but one alike, or a list.
+fn fixed_executors(executors: &[ExecutorPlan]) -> Executor {
+    let alike = |plan: &ExecutorPlan| executors.iter().filter(|other| *other == plan).count();
+    let Some(common) = executors.iter().max_by_key(|plan| alike(plan)) else {
+        return Executor::default();
+    };
+    let OneExecutor {
+        guard,
+        execute_us,
+        flush_every_blocks,
+    } = fixed_executor(common);
+    let others: Vec<(usize, &ExecutorPlan)> = executors
+        .iter()
+        .enumerate()
+        .filter(|(_, plan)| *plan != common)
+        .collect();
+    let (odd, each) = match others[..] {
+        [] => (None, vec![]),
+        [(number, plan)] => (Some(fixed_odd(number, plan, common)), vec![]),
+        _ => (None, executors.iter().map(fixed_executor).collect()),
+    };
+    Executor {
+        guard,
+        execute_us,
+        flush_every_blocks,
+        odd,
+        each,
+    }
+}
+
+fn fixed_executor(plan: &ExecutorPlan) -> OneExecutor {
+    let ExecutorPlan {
+        guard,
+        execute_us,
+        flush_every_blocks,
+    } = plan;
+    OneExecutor {
+        guard: *guard,
+        execute_us: (*execute_us).into(),
+        flush_every_blocks: (*flush_every_blocks).into(),
+    }
+}
+
+fn fixed_odd(number: usize, plan: &ExecutorPlan, common: &ExecutorPlan) -> OddExecutor {
+    let (plan, common) = (fixed_executor(plan), fixed_executor(common));
+    OddExecutor {
+        which: numbered(Kind::Executor, u16::try_from(number).unwrap_or(u16::MAX)),
+        guard: (plan.guard != common.guard).then_some(plan.guard),
+        execute_us: (plan.execute_us != common.execute_us).then_some(plan.execute_us),
+        flush_every_blocks: (plan.flush_every_blocks != common.flush_every_blocks)
+            .then_some(plan.flush_every_blocks),
+    }
+}
+
+const fn numbered(kind: Kind, number: u16) -> Target {
+    Target {
+        kind,
+        which: Which::Number(number),
+    }
+}
+
+/// The world is nobody's target, and waits at no crash point.
+const fn process(id: ProcessId) -> Target {
+    match id {
+        ProcessId::Node(number) => numbered(Kind::Node, number),
+        ProcessId::Executor(number) => numbered(Kind::Executor, number),
+        ProcessId::World => numbered(Kind::Host, 0),
+    }
+}
+
+fn lasting<T: Number>(ms: Option<T>) -> Option<Draw<T>> {
+    ms.map(Draw::fixed)
+}
+
+fn fixed_fault(fault: &PlannedFault) -> Fault {
+    let processes = |list: &[ProcessId]| list.iter().map(|id| process(*id)).collect();
+    let hosts = |list: &[u16]| list.iter().map(|n| numbered(Kind::Host, *n)).collect();
+    let executors = |list: &[u16]| list.iter().map(|n| numbered(Kind::Executor, *n)).collect();
+    let (deed, targets, down_ms, for_ms) = match &fault.action {
+        Action::Kill {
+            processes: list,
+            down_ms,
+        } => (Deed::Kill, processes(list), *down_ms, None),
+        Action::PowerLoss {
+            hosts: list,
+            down_ms,
+        } => (Deed::PowerLoss, hosts(list), *down_ms, None),
+        Action::Pause {
+            processes: list,
+            for_ms,
+        } => (Deed::Pause, processes(list), None, *for_ms),
+        Action::StartLate {
+            processes: list,
+            for_ms,
+        } => (Deed::StartLate, processes(list), None, Some(*for_ms)),
+        Action::Stall {
+            executors: list,
+            for_ms,
+        } => (Deed::Stall, executors(list), None, *for_ms),
+        Action::Partition {
+            hosts: list,
+            for_ms,
+        } => (Deed::Partition, hosts(list), None, *for_ms),
+    };
+    Fault {
+        when: fixed_moment(&fault.when),
+        deed,
+        targets,
+        down_ms: lasting(down_ms),
+        for_ms: lasting(for_ms),
+        repeat: None,
+    }
+}
+
+fn fixed_moment(when: &plan::When) -> Moment {
+    let plan::When {
+        at_ms,
+        stored,
+        durable,
+        reached,
+    } = when;
+    Moment {
+        at_ms: (*at_ms > 0).then_some(Draw::fixed(*at_ms)),
+        stored: stored.as_ref().map(|at| StoredMoment {
+            node: numbered(Kind::Node, at.node),
+            commit: Draw::fixed(at.commit.0),
+        }),
+        durable: durable.as_ref().map(|at| DurableMoment {
+            executor: numbered(Kind::Executor, at.executor),
+            gei: Draw::fixed(at.gei.0),
+        }),
+        reached: reached.as_ref().map(|at| ReachedMoment {
+            process: process(at.process),
+            point: at.point.name().to_owned(),
+            times: Draw::fixed(at.times),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::SCENARIOS;
+    use metanode_sim::plan::{Backend, Guard, Span};
+
+    /// Drawn from the text of the fixed scenario by a seed of its own choice, the same plan.
+    fn assert_drawn_again(plan: &Plan) -> String {
+        let text = Scenario::fixed(plan, "A story.".into()).text();
+        let scenario =
+            Scenario::parse("fixed.toml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let drawn = scenario.draw(&plan.scenario, plan.seed, scenario.store.expect("fixed"));
+        assert_eq!(drawn, *plan, "\n{text}");
+        assert_eq!(scenario.seed, Some(Seed(plan.seed)));
+        let elsewhere = scenario.draw(&plan.scenario, 99, plan.store);
+        assert_eq!(
+            elsewhere,
+            Plan { seed: 99, ..drawn },
+            "nothing is left open"
+        );
+        text
+    }
+
+    /// Everything that a scenario can say.
+    const EVERYTHING: &str = include_str!("everything.toml");
+
+    #[test]
+    fn every_plan_can_be_said_by_a_scenario() {
+        let everything =
+            Scenario::parse("everything.toml", EVERYTHING).unwrap_or_else(|e| panic!("{e}"));
+        for seed in 0..200 {
+            let _ = assert_drawn_again(&everything.draw("everything", seed, Backend::Rocksdb));
+        }
+        for entry in SCENARIOS {
+            let scenario =
+                Scenario::parse(entry.path, entry.text).unwrap_or_else(|e| panic!("{e}"));
+            for seed in 0..20 {
+                let _ = assert_drawn_again(&scenario.draw(entry.name, seed, Backend::Memory));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_seed_fits() {
+        let plan = Plan {
+            seed: u64::MAX,
+            ..Plan::example()
+        };
+        let _ = assert_drawn_again(&plan);
+    }
+
+    #[test]
+    fn a_person_can_read_it() {
+        let mut plan = Plan::example();
+        plan.executors[2].guard = Guard::Naive;
+        plan.clock_skew_ms[1] = -40;
+        plan.network.latency_ms = Span { low: 7, high: 7 };
+        plan.faults.push(PlannedFault {
+            when: plan::When {
+                at_ms: 900,
+                stored: Some(plan::StoredAt {
+                    node: 3,
+                    commit: metanode_core::types::CommitIndex(10),
+                }),
+                ..plan::When::default()
+            },
+            action: Action::Kill {
+                processes: vec![ProcessId::Node(3), ProcessId::Executor(3)],
+                down_ms: Some(200),
+            },
+        });
+        let text = assert_drawn_again(&plan);
+        for part in [
+            "story = \"\"\"\nA story.\n\"\"\"\nseed = 0\nstore = \"memory\"\nduration_ms = 10000\n",
+            "clock_skew_ms_by_host = [0, -40, 0, 0]\n",
+            "\n[network]\nlatency_ms = 7\n",
+            "execute_us = { low = 100, high = 500 }\n",
+            "odd = { which = \"executor-2\", guard = \"naive\" }\n",
+            "\n[[fault]]\nwhen = { at_ms = 900, stored = { node = \"node-3\", commit = 10 } }\ndo = \"kill\"\n\
+             targets = [\"node-3\", \"executor-3\"]\ndown_ms = 200\n",
+        ] {
+            assert!(text.contains(part), "expected {part}in\n{text}");
+        }
+    }
+}

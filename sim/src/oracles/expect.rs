@@ -1,0 +1,186 @@
+//! EXPECT: *what the scenario says will happen, did.* No invariant of the contract, but a claim that a scenario makes
+//! about its own story.
+//!
+//! [`Expectation`]: in every life of the node after its first, the first frames that it writes have exactly these
+//! GEIs, in this order, and none of them is written again in that life.
+//!
+//! A violation: another frame before all of them were written; one of them again; a run whose end comes before the
+//! node was started again and has written them all, for then the story did not happen.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Expectation,
+    trace::{Entry, SimTime, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, NodeEvent},
+    types::GlobalExecIndex,
+};
+
+pub(super) struct Expect {
+    expectation: Expectation,
+    /// Of the node's current life, if it is not its first.
+    life: Option<Life>,
+}
+
+struct Life {
+    began: Entry,
+    /// How many of the expected frames were written.
+    written: usize,
+}
+
+impl Expect {
+    pub(super) const fn new(expectation: Expectation) -> Self {
+        Self {
+            expectation,
+            life: None,
+        }
+    }
+
+    fn frame(&mut self, gei: GlobalExecIndex, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Expectation {
+            node,
+            frames_after_restart: frames,
+        } = &self.expectation;
+        let Some(life) = &mut self.life else {
+            return Ok(());
+        };
+        let next = frames.get(life.written);
+        match next {
+            Some(next) if *next == gei => life.written += 1,
+            None if !frames.contains(&gei) => {}
+            _ => {
+                let expected = next.map_or("none of them again".to_owned(), ToString::to_string);
+                let message = format!(
+                    "the scenario expects {node} to write {} first and once after a restart: \
+                     expected {expected}, {gei} was written",
+                    list(frames)
+                );
+                let earlier = [life.began.clone()];
+                return Err(Violation::by(entry, Invariant::Expect, message, earlier));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list(frames: &[GlobalExecIndex]) -> String {
+    let frames: Vec<_> = frames.iter().map(GlobalExecIndex::to_string).collect();
+    frames.join(", ")
+}
+
+impl Oracle for Expect {
+    fn invariant(&self) -> Invariant {
+        Invariant::Expect
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if entry.process != self.expectation.node {
+            return Ok(());
+        }
+        match &entry.what {
+            What::Befell(WorldEvent::Started { start: 2.. }) => {
+                self.life = Some(Life {
+                    began: entry.clone(),
+                    written: 0,
+                });
+                Ok(())
+            }
+            What::Did(Event::Node(NodeEvent::FrameWritten { gei, .. })) => self.frame(*gei, entry),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        let Expectation {
+            node,
+            frames_after_restart: frames,
+        } = &self.expectation;
+        let message = match &self.life {
+            Some(life) if life.written == frames.len() => return Ok(()),
+            Some(life) => format!(
+                "the scenario expects {node} to write {} after a restart: \
+                 only {} of them had been written at the end",
+                list(frames),
+                life.written
+            ),
+            None => format!("the scenario expects {node} to be started again: it never was"),
+        };
+        Err(Box::new(Violation {
+            invariant: Invariant::Expect,
+            at: end,
+            process: *node,
+            message,
+            evidence: self.life.iter().map(|life| life.began.clone()).collect(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, gei, judge, node, written};
+    use crate::trace::ProcessId;
+
+    const NODE: u16 = 1;
+
+    fn lives(lives: &[&[u64]]) -> Vec<Entry> {
+        (1..)
+            .zip(lives)
+            .flat_map(|(start, frames)| {
+                let process = ProcessId::Node(NODE);
+                let started = befell(0, process, WorldEvent::Started { start });
+                let frames = frames.iter().map(|of| node(0, NODE, written(1, *of)));
+                std::iter::once(started).chain(frames)
+            })
+            .collect()
+    }
+
+    fn verdict(trace: &[Entry]) -> Option<String> {
+        let oracle = Expect::new(Expectation {
+            node: ProcessId::Node(NODE),
+            frames_after_restart: [8, 9, 10].map(gei).to_vec(),
+        });
+        judge(oracle, trace).map(|violation| violation.message)
+    }
+
+    fn complains(trace: &[Entry], about: &str) {
+        let message = verdict(trace).expect(about);
+        assert!(message.contains(about), "{message}");
+    }
+
+    #[test]
+    fn the_expected_frames_once_and_in_order_after_every_restart_are_fine() {
+        assert_eq!(verdict(&lives(&[&[1, 2, 3], &[8, 9, 10, 11]])), None);
+        assert_eq!(verdict(&lives(&[&[], &[8, 9, 10], &[8, 9, 10]])), None);
+    }
+
+    #[test]
+    fn another_frame_first_is_not() {
+        complains(&lives(&[&[], &[7, 8, 9, 10]]), "expected 8, 7 was");
+        complains(&lives(&[&[], &[8, 10]]), "expected 9, 10 was");
+        complains(&lives(&[&[], &[8, 9, 10], &[11]]), "expected 8, 11 was");
+    }
+
+    #[test]
+    fn a_frame_written_twice_is_not() {
+        complains(&lives(&[&[], &[8, 8]]), "expected 9, 8 was");
+        complains(
+            &lives(&[&[], &[8, 9, 10, 11, 10]]),
+            "none of them again, 10 was",
+        );
+    }
+
+    #[test]
+    fn a_story_that_did_not_happen_is_not() {
+        complains(&lives(&[&[8, 9, 10]]), "it never was");
+        complains(&lives(&[&[], &[8, 9]]), "only 2 of them");
+    }
+
+    #[test]
+    fn other_nodes_write_what_they_like() {
+        let mut trace = lives(&[&[], &[8, 9, 10]]);
+        trace.push(node(0, 0, written(1, 3)));
+        assert_eq!(verdict(&trace), None);
+    }
+}

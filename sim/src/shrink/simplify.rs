@@ -1,0 +1,375 @@
+//! Simpler plans, one subject at a time. Every step offers strictly simpler plans: each makes something of the plan
+//! smaller and nothing larger, so that repeating the steps comes to an end.
+//!
+//! The simplest of everything that cannot be left out is what [`Plan::example`] says.
+
+use super::{fault, nearer::nearer};
+use crate::{
+    plan::{Backend, ExecutorPlan, Guard, Plan, Span, Topology},
+    trace::ProcessId,
+};
+use metanode_core::types::SignatureScheme;
+
+/// Fewer tolerate no fault at all.
+const FEWEST_VALIDATORS: u16 = 4;
+
+/// A subject of which a plan may be simplified.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// For people.
+    pub name: &'static str,
+    /// Which of several of its kind: a host, an executor, a fault, a limit.
+    number: usize,
+    candidates: fn(&Plan, usize) -> Vec<Plan>,
+}
+
+impl Step {
+    /// Strictly simpler plans, the boldest first.
+    #[must_use]
+    pub fn candidates(&self, plan: &Plan) -> Vec<Plan> {
+        (self.candidates)(plan, self.number)
+    }
+}
+
+/// All steps for this plan, those first that make runs faster. If a liveness oracle fires, the time in which progress
+/// is demanded is left alone: with too little of it every plan fails.
+#[must_use]
+pub fn steps(plan: &Plan, liveness: bool) -> Vec<Step> {
+    let step = |name, candidates| Step {
+        name,
+        number: 0,
+        candidates,
+    };
+    let numbered = |name, count, candidates| {
+        (0..count).map(move |number| Step {
+            name,
+            number,
+            candidates,
+        })
+    };
+    let mut steps = vec![step("duration", duration)];
+    if !liveness {
+        steps.push(step("settling", settling));
+    }
+    steps.extend([
+        step("validators", validators),
+        step("topology", single_master),
+        step("stores and signatures", stores_and_signatures),
+        step("clocks", clocks),
+    ]);
+    steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
+    steps.push(step("limits", all_limits));
+    steps.extend(numbered("limits", LIMITS.len(), limit));
+    steps.push(step("latency", latency));
+    steps.push(step("executors", executors));
+    steps.extend(numbered("executors", plan.executors.len(), executor));
+    steps.push(step("times of faults", sooner));
+    steps.extend(numbered("faults", plan.faults.len(), one_fault));
+    steps
+}
+
+/// The plan after a change.
+fn with(plan: &Plan, change: impl FnOnce(&mut Plan)) -> Plan {
+    let mut plan = plan.clone();
+    change(&mut plan);
+    plan
+}
+
+fn duration(plan: &Plan, _: usize) -> Vec<Plan> {
+    let shorter = nearer(plan.duration_ms, 1);
+    let shorter = shorter
+        .into_iter()
+        .map(|ms| with(plan, |plan| plan.duration_ms = ms));
+    shorter.collect()
+}
+
+fn settling(plan: &Plan, _: usize) -> Vec<Plan> {
+    let shorter = nearer(plan.settle_ms, 1);
+    let shorter = shorter
+        .into_iter()
+        .map(|ms| with(plan, |plan| plan.settle_ms = ms));
+    shorter.collect()
+}
+
+/// Without one validator. In `single-master`, number 0 is the one that delivers.
+fn validators(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan.validators <= FEWEST_VALIDATORS {
+        return vec![];
+    }
+    let first = u16::from(plan.topology == Topology::SingleMaster);
+    (first..plan.validators)
+        .rev()
+        .map(|left_out| {
+            let kept: Vec<u16> = (0..plan.validators).filter(|n| *n != left_out).collect();
+            renumbered(plan, &kept)
+        })
+        .collect()
+}
+
+/// One executor for all, whichever it was.
+fn single_master(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan.topology == Topology::SingleMaster {
+        return vec![];
+    }
+    (0..plan.validators)
+        .map(|master| {
+            let mut order: Vec<u16> = (0..plan.validators).collect();
+            order.swap(0, usize::from(master));
+            let mut plan = renumbered(plan, &order);
+            plan.topology = Topology::SingleMaster;
+            plan.executors.truncate(1);
+            keep_in_faults(&mut plan, |id| match id {
+                ProcessId::Executor(1..) => None,
+                _ => Some(id),
+            });
+            plan
+        })
+        .collect()
+}
+
+/// Validator `kept[n]` becomes number n, with all that belongs to it; the others are gone.
+fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
+    let position = |old: u16| {
+        let position = kept.iter().position(|kept| *kept == old)?;
+        u16::try_from(position).ok()
+    };
+    let mut new = plan.clone();
+    new.validators = u16::try_from(kept.len()).unwrap_or(u16::MAX);
+    new.clock_skew_ms = kept
+        .iter()
+        .filter_map(|old| plan.clock_skew_ms.get(usize::from(*old)).copied())
+        .collect();
+    new.executors = kept
+        .iter()
+        .filter_map(|old| plan.executors.get(usize::from(*old)).cloned())
+        .collect();
+    keep_in_faults(&mut new, |id| match id {
+        ProcessId::Node(n) => position(n).map(ProcessId::Node),
+        ProcessId::Executor(n) => position(n).map(ProcessId::Executor),
+        ProcessId::World => Some(id),
+    });
+    new
+}
+
+fn keep_in_faults(plan: &mut Plan, to: impl Fn(ProcessId) -> Option<ProcessId>) {
+    let faults = plan
+        .faults
+        .iter()
+        .filter_map(|fault| fault::renumbered(fault, &to));
+    plan.faults = faults.collect();
+}
+
+fn stores_and_signatures(plan: &Plan, _: usize) -> Vec<Plan> {
+    let mut found = vec![];
+    if plan.store != Backend::Memory {
+        found.push(with(plan, |plan| plan.store = Backend::Memory));
+    }
+    if plan.signatures != SignatureScheme::KeyedHash {
+        found.push(with(plan, |plan| {
+            plan.signatures = SignatureScheme::KeyedHash
+        }));
+    }
+    found
+}
+
+fn clocks(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan.clock_skew_ms.iter().all(|skew| *skew == 0) {
+        return vec![];
+    }
+    vec![with(plan, |plan| plan.clock_skew_ms.fill(0))]
+}
+
+fn clock(plan: &Plan, host: usize) -> Vec<Plan> {
+    let Some(skew) = plan.clock_skew_ms.get(host).copied() else {
+        return vec![];
+    };
+    let smaller = nearer(skew.unsigned_abs(), 0).into_iter();
+    smaller
+        .map(|ms| {
+            with(plan, |plan| {
+                plan.clock_skew_ms[host] = ms.cast_signed() * skew.signum()
+            })
+        })
+        .collect()
+}
+
+/// A number of a plan.
+struct Limit {
+    get: fn(&Plan) -> u64,
+    set: fn(&mut Plan, u64),
+    /// Instead of the example's.
+    simplest: Option<u64>,
+}
+
+macro_rules! limit {
+    ($($field:ident).+) => { limit!($($field).+, None) };
+    ($($field:ident).+, $simplest:expr) => {
+        Limit {
+            get: |plan| plan.$($field).+.into(),
+            // It came from this type, and a number nearer to the example's fits as well.
+            set: |plan, number| plan.$($field).+ = number.try_into().unwrap_or(plan.$($field).+),
+            simplest: $simplest,
+        }
+    };
+}
+
+#[allow(clippy::useless_conversion)] // some of the numbers are u64
+static LIMITS: &[Limit] = &[
+    limit!(workload.transactions_per_second, Some(0)),
+    limit!(workload.accounts, Some(1)),
+    limit!(network.unix_buffer_bytes),
+    limit!(network.tcp_buffer_bytes),
+    limit!(node.window_blocks),
+    limit!(node.recovery_batch_commits),
+    limit!(node.min_round_delay_ms),
+    limit!(node.leader_timeout_ms),
+    limit!(node.leaders_per_round),
+    limit!(node.gc_depth_rounds),
+    limit!(node.watermark_poll_ms),
+    limit!(node.rpc_timeout_ms),
+    limit!(node.write_timeout_ms),
+];
+
+impl Limit {
+    fn simplest(&self, example: &Plan) -> u64 {
+        self.simplest.unwrap_or_else(|| (self.get)(example))
+    }
+}
+
+fn all_limits(plan: &Plan, _: usize) -> Vec<Plan> {
+    let example = Plan::example();
+    let simplest = with(plan, |plan| {
+        for limit in LIMITS {
+            (limit.set)(plan, limit.simplest(&example));
+        }
+    });
+    if simplest == *plan {
+        vec![]
+    } else {
+        vec![simplest]
+    }
+}
+
+fn limit(plan: &Plan, number: usize) -> Vec<Plan> {
+    let Some(limit) = LIMITS.get(number) else {
+        return vec![];
+    };
+    let simplest = limit.simplest(&Plan::example());
+    nearer((limit.get)(plan), simplest)
+        .into_iter()
+        .map(|number| with(plan, |plan| (limit.set)(plan, number)))
+        .collect()
+}
+
+fn latency(plan: &Plan, _: usize) -> Vec<Plan> {
+    let simpler = simpler_span(plan.network.latency_ms, 1);
+    let simpler = simpler.into_iter();
+    simpler
+        .map(|span| with(plan, |plan| plan.network.latency_ms = span))
+        .collect()
+}
+
+/// A range becomes its lower end, then that becomes simpler.
+fn simpler_span(span: Span, simplest: u64) -> Vec<Span> {
+    let fixed = |value| Span {
+        low: value,
+        high: value,
+    };
+    if span.low != span.high {
+        return [simplest, span.low, span.high]
+            .into_iter()
+            .filter(|value| (span.low..=span.high).contains(value))
+            .map(fixed)
+            .collect();
+    }
+    nearer(span.low, simplest).into_iter().map(fixed).collect()
+}
+
+const SIMPLEST_EXECUTOR: ExecutorPlan = ExecutorPlan {
+    guard: Guard::Strict,
+    execute_us: Span {
+        low: 100,
+        high: 100,
+    },
+    flush_every_blocks: Span { low: 1, high: 1 },
+};
+
+fn executors(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan
+        .executors
+        .iter()
+        .all(|executor| *executor == SIMPLEST_EXECUTOR)
+    {
+        return vec![];
+    }
+    vec![with(plan, |plan| plan.executors.fill(SIMPLEST_EXECUTOR))]
+}
+
+fn executor(plan: &Plan, number: usize) -> Vec<Plan> {
+    let Some(executor) = plan.executors.get(number) else {
+        return vec![];
+    };
+    let mut simpler = vec![];
+    if *executor != SIMPLEST_EXECUTOR {
+        simpler.push(SIMPLEST_EXECUTOR);
+    }
+    if executor.guard != Guard::Strict {
+        simpler.push(ExecutorPlan {
+            guard: Guard::Strict,
+            ..executor.clone()
+        });
+    }
+    let times = simpler_span(executor.execute_us, SIMPLEST_EXECUTOR.execute_us.low);
+    simpler.extend(times.into_iter().map(|execute_us| ExecutorPlan {
+        execute_us,
+        ..executor.clone()
+    }));
+    let flushes = simpler_span(
+        executor.flush_every_blocks,
+        SIMPLEST_EXECUTOR.flush_every_blocks.low,
+    );
+    simpler.extend(flushes.into_iter().map(|flush_every_blocks| ExecutorPlan {
+        flush_every_blocks,
+        ..executor.clone()
+    }));
+    let simpler = simpler.into_iter();
+    simpler
+        .map(|executor| with(plan, |plan| plan.executors[number] = executor))
+        .collect()
+}
+
+/// All faults that have a time come earlier, and keep their distances.
+fn sooner(plan: &Plan, _: usize) -> Vec<Plan> {
+    let times = || {
+        plan.faults
+            .iter()
+            .map(|fault| fault.when.at_ms)
+            .filter(|at_ms| *at_ms > 0)
+    };
+    let Some(first) = times().min() else {
+        return vec![];
+    };
+    if times().count() < 2 {
+        return vec![];
+    }
+    nearer(first, 1)
+        .into_iter()
+        .map(|new_first| {
+            with(plan, |plan| {
+                for fault in plan.faults.iter_mut().filter(|fault| fault.when.at_ms > 0) {
+                    fault.when.at_ms -= first - new_first;
+                }
+            })
+        })
+        .collect()
+}
+
+fn one_fault(plan: &Plan, number: usize) -> Vec<Plan> {
+    let Some(planned) = plan.faults.get(number) else {
+        return vec![];
+    };
+    let simpler = fault::simpler(planned).into_iter();
+    simpler
+        .map(|fault| with(plan, |plan| plan.faults[number] = fault))
+        .collect()
+}

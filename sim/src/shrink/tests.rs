@@ -1,0 +1,352 @@
+//! Whatever the plan and whatever fails, shrinking ends, and ends with something that fails and is simple.
+
+use super::{fault::Parts, *};
+use crate::{
+    plan::{
+        Action, Backend, DurableAt, ExecutorPlan, Guard, Reached, Span, StoredAt, Topology, When,
+    },
+    trace::ProcessId,
+};
+use metanode_core::{
+    env::CrashPoint,
+    types::{CommitIndex, GlobalExecIndex, SignatureScheme},
+};
+use proptest::{collection::vec, option, prelude::*};
+
+/// Tries plans without running them.
+struct Pure<F> {
+    fails: F,
+    tried: usize,
+    most: usize,
+}
+
+impl<F: Fn(&Plan) -> bool> Trial for Pure<F> {
+    fn first_failing(
+        &mut self,
+        _: &'static str,
+        candidates: &[Plan],
+    ) -> Result<Option<usize>, Stopped> {
+        self.tried += candidates.len();
+        if self.tried > self.most {
+            return Err(Stopped);
+        }
+        Ok(candidates.iter().position(|plan| (self.fails)(plan)))
+    }
+}
+
+fn shrunk(plan: Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
+    let mut trial = Pure {
+        fails,
+        tried: 0,
+        most: 1_000_000,
+    };
+    let (plan, ended) = shrink(plan, false, &mut trial);
+    assert_eq!(ended, Ok(()));
+    plan
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    (0_u64..5_000, 0_u64..5_000).prop_map(|(a, b)| Span {
+        low: a.min(b),
+        high: a.max(b),
+    })
+}
+
+fn executor() -> impl Strategy<Value = ExecutorPlan> {
+    let guard = prop_oneof![
+        Just(Guard::Strict),
+        Just(Guard::SkipLow),
+        Just(Guard::Naive)
+    ];
+    (guard, span(), span()).prop_map(|(guard, execute_us, flush_every_blocks)| ExecutorPlan {
+        guard,
+        execute_us,
+        flush_every_blocks,
+    })
+}
+
+fn process() -> impl Strategy<Value = ProcessId> {
+    prop_oneof![
+        (0_u16..4).prop_map(ProcessId::Node),
+        Just(ProcessId::Executor(0))
+    ]
+}
+
+fn when() -> impl Strategy<Value = When> {
+    let stored = (0_u16..4, 0_u32..99).prop_map(|(node, commit)| StoredAt {
+        node,
+        commit: CommitIndex(commit),
+    });
+    let durable = (0_u64..99).prop_map(|gei| DurableAt {
+        executor: 0,
+        gei: GlobalExecIndex(gei),
+    });
+    let point = prop::sample::select(CrashPoint::ALL);
+    let reached = (process(), point, 1_u32..99).prop_map(|(process, point, times)| Reached {
+        process,
+        point,
+        times,
+    });
+    let conditions = (option::of(stored), option::of(durable), option::of(reached));
+    (0_u64..20_000, conditions).prop_map(|(at_ms, (stored, durable, reached))| When {
+        at_ms,
+        stored,
+        durable,
+        reached,
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let ms = || option::of(0_u64..9_000);
+    let processes = || vec(process(), 1..4);
+    let hosts = || vec(0_u16..4, 1..4);
+    prop_oneof![
+        (processes(), ms()).prop_map(|(processes, down_ms)| Action::Kill { processes, down_ms }),
+        (hosts(), ms()).prop_map(|(hosts, down_ms)| Action::PowerLoss { hosts, down_ms }),
+        (processes(), ms()).prop_map(|(processes, for_ms)| Action::Pause { processes, for_ms }),
+        (processes(), 0_u64..99)
+            .prop_map(|(processes, for_ms)| Action::StartLate { processes, for_ms }),
+        ms().prop_map(|for_ms| Action::Stall {
+            executors: vec![0],
+            for_ms
+        }),
+        (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition { hosts, for_ms }),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let fault = (when(), action()).prop_map(|(when, action)| PlannedFault { when, action });
+    let times = (1_u64..30_000, 1_u64..60_000);
+    let topology = (4_u16..8, any::<bool>(), any::<bool>());
+    let lists = (vec(executor(), 8), vec(-999_i64..999, 8), vec(fault, 0..6));
+    let numbers = (span(), vec(1_u32..3_000, 11));
+    (times, topology, lists, numbers).prop_map(|(times, topology, lists, (latency_ms, numbers))| {
+        let mut plan = Plan::example();
+        (plan.duration_ms, plan.settle_ms) = times;
+        let (validators, single, rough) = topology;
+        plan.validators = validators;
+        (plan.executors, plan.clock_skew_ms, plan.faults) = lists;
+        plan.executors.truncate(usize::from(validators));
+        plan.clock_skew_ms.truncate(usize::from(validators));
+        if single {
+            plan.topology = Topology::SingleMaster;
+            plan.executors.truncate(1);
+        }
+        if rough {
+            plan.store = Backend::Rocksdb;
+            plan.signatures = SignatureScheme::Ed25519;
+        }
+        plan.network.latency_ms = latency_ms;
+        let wide = |n: usize| u64::from(numbers[n]);
+        (
+            plan.network.unix_buffer_bytes,
+            plan.network.tcp_buffer_bytes,
+        ) = (wide(0), wide(1));
+        plan.node.window_blocks = numbers[2];
+        plan.node.recovery_batch_commits = numbers[3];
+        (plan.node.min_round_delay_ms, plan.node.leader_timeout_ms) = (wide(4), wide(5));
+        plan.node.leaders_per_round = numbers[6];
+        plan.node.gc_depth_rounds = numbers[7];
+        (plan.node.watermark_poll_ms, plan.node.rpc_timeout_ms) = (wide(8), wide(9));
+        (
+            plan.workload.transactions_per_second,
+            plan.workload.accounts,
+        ) = (wide(10), numbers[0]);
+        plan
+    })
+}
+
+/// How far the plan is from the simplest. A sum of parts of which no step makes any larger.
+fn size(plan: &Plan) -> u64 {
+    const RANGE: u64 = 1 << 32;
+    let example = Plan::example();
+    let span = |span: Span, simplest: u64| {
+        let range = if span.low == span.high { 0 } else { RANGE };
+        range + span.low.abs_diff(simplest) + span.high.abs_diff(simplest)
+    };
+    let mut size = plan.duration_ms + plan.settle_ms + u64::from(plan.validators);
+    size += u64::from(plan.topology == Topology::MasterPerNode);
+    size += u64::from(plan.store != Backend::Memory);
+    size += u64::from(plan.signatures != SignatureScheme::KeyedHash);
+    size += span(plan.network.latency_ms, 1);
+    for executor in &plan.executors {
+        size += 1 + u64::from(executor.guard != Guard::Strict);
+        size += span(executor.execute_us, 100) + span(executor.flush_every_blocks, 1);
+    }
+    let skews = plan.clock_skew_ms.iter();
+    size += skews.map(|skew| 1 + skew.unsigned_abs()).sum::<u64>();
+    let (node, simple) = (&plan.node, &example.node);
+    size += plan.workload.transactions_per_second + u64::from(plan.workload.accounts);
+    size += plan
+        .network
+        .unix_buffer_bytes
+        .abs_diff(example.network.unix_buffer_bytes);
+    size += plan
+        .network
+        .tcp_buffer_bytes
+        .abs_diff(example.network.tcp_buffer_bytes);
+    size += u64::from(node.window_blocks.abs_diff(simple.window_blocks));
+    size += u64::from(
+        node.recovery_batch_commits
+            .abs_diff(simple.recovery_batch_commits),
+    );
+    size += node.min_round_delay_ms.abs_diff(simple.min_round_delay_ms);
+    size += node.leader_timeout_ms.abs_diff(simple.leader_timeout_ms);
+    size += u64::from(node.leaders_per_round.abs_diff(simple.leaders_per_round));
+    size += u64::from(node.gc_depth_rounds.abs_diff(simple.gc_depth_rounds));
+    size += node.watermark_poll_ms.abs_diff(simple.watermark_poll_ms);
+    size += node.rpc_timeout_ms.abs_diff(simple.rpc_timeout_ms);
+    size += node.write_timeout_ms.abs_diff(simple.write_timeout_ms);
+    size + plan.faults.iter().map(size_of_fault).sum::<u64>()
+}
+
+fn size_of_fault(fault: &PlannedFault) -> u64 {
+    let When {
+        at_ms,
+        stored,
+        durable,
+        reached,
+    } = &fault.when;
+    // A condition weighs more than the numbers in it, which are not below 100.
+    let mut size = 1 + at_ms;
+    size += stored
+        .as_ref()
+        .map_or(0, |at| 1_000 + u64::from(at.commit.0.abs_diff(1)));
+    size += durable
+        .as_ref()
+        .map_or(0, |at| 1_000 + at.gei.0.abs_diff(1));
+    size += reached.as_ref().map_or(0, |at| 1_000 + u64::from(at.times));
+    let mut action = fault.action.clone();
+    let parts = Parts::of(&mut action);
+    size += parts.targets() as u64;
+    size += parts.lasting_ms.and_then(|ms| *ms).map_or(0, |ms| 1 + ms);
+    size + parts.late_ms.map_or(0, |ms| *ms)
+}
+
+/// Only those who exist are spoken of, and every fault strikes somebody.
+fn assert_coherent(plan: &Plan) {
+    assert_eq!(plan.clock_skew_ms.len(), usize::from(plan.validators));
+    let executors = match plan.topology {
+        Topology::SingleMaster => 1,
+        Topology::MasterPerNode => plan.validators,
+    };
+    assert_eq!(plan.executors.len(), usize::from(executors));
+    let exists = |id: ProcessId| match id {
+        ProcessId::Node(n) => n < plan.validators,
+        ProcessId::Executor(n) => n < executors,
+        ProcessId::World => false,
+    };
+    for fault in &plan.faults {
+        let kept = fault::renumbered(fault, |id| exists(id).then_some(id));
+        let kept = kept.expect("it strikes somebody, and waits for somebody who exists");
+        assert_eq!(size_of_fault(&kept), size_of_fault(fault), "{fault:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_candidate_is_strictly_simpler_and_coherent(plan in plan()) {
+        assert_coherent(&plan);
+        for step in steps(&plan, false) {
+            for candidate in step.candidates(&plan) {
+                prop_assert!(size(&candidate) < size(&plan), "{}: {candidate:?}", step.name);
+                assert_coherent(&candidate);
+            }
+        }
+    }
+
+    #[test]
+    fn if_everything_fails_nothing_is_left(plan in plan()) {
+        let left = shrunk(plan.clone(), |_| true);
+        prop_assert_eq!(left.faults.len(), 0);
+        prop_assert_eq!(left.validators, 4);
+        prop_assert_eq!(left.executors.len(), 1);
+        prop_assert_eq!(left.seed, plan.seed);
+        prop_assert!(steps(&left, false).iter().all(|step| step.candidates(&left).is_empty()));
+    }
+
+    #[test]
+    fn the_result_fails_and_nothing_simpler_does(plan in plan(), numbers in 0_u64..9_000) {
+        let fails = |plan: &Plan| {
+            plan.duration_ms * 3 + plan.settle_ms >= numbers
+                && plan.faults.iter().map(size_of_fault).sum::<u64>() >= numbers
+        };
+        prop_assume!(fails(&plan));
+        let left = shrunk(plan, fails);
+        prop_assert!(fails(&left));
+        for step in steps(&left, false) {
+            prop_assert!(!step.candidates(&left).iter().any(fails), "{}", step.name);
+        }
+    }
+}
+
+#[test]
+fn a_stopped_search_returns_the_best_so_far() {
+    let plan = Plan {
+        duration_ms: 20_000,
+        ..Plan::example()
+    };
+    let mut trial = Pure {
+        fails: |plan: &Plan| plan.duration_ms > 5_000,
+        tried: 0,
+        most: 6,
+    };
+    let (left, ended) = shrink(plan, false, &mut trial);
+    assert_eq!(ended, Err(Stopped));
+    assert!((5_001..20_000).contains(&left.duration_ms), "{left:?}");
+}
+
+#[test]
+fn a_liveness_violation_keeps_the_time_in_which_progress_is_demanded() {
+    let mut trial = Pure {
+        fails: |_: &Plan| true,
+        tried: 0,
+        most: 1_000,
+    };
+    let (left, _) = shrink(Plan::example(), true, &mut trial);
+    assert_eq!(left.settle_ms, Plan::example().settle_ms);
+}
+
+#[test]
+fn whoever_matters_keeps_what_belongs_to_him() {
+    let mut plan = Plan::example();
+    plan.validators = 7;
+    plan.executors = (0..7).map(|_| plan.executors[0].clone()).collect();
+    plan.executors[5].guard = Guard::Naive;
+    plan.clock_skew_ms = vec![0, 0, 0, 0, 0, 77, 0];
+    plan.faults = vec![PlannedFault {
+        when: When::default(),
+        action: Action::Kill {
+            processes: vec![
+                ProcessId::Node(2),
+                ProcessId::Node(5),
+                ProcessId::Executor(5),
+            ],
+            down_ms: Some(500),
+        },
+    }];
+    // The naive executor is killed, and its host's clock is wrong.
+    let fails = |plan: &Plan| {
+        let killed = plan.faults.iter().any(|fault| match &fault.action {
+            Action::Kill { processes, .. } => processes.iter().any(|id| match id {
+                ProcessId::Executor(n) => plan.executors[usize::from(*n)].guard == Guard::Naive,
+                _ => false,
+            }),
+            _ => false,
+        });
+        killed && plan.clock_skew_ms.contains(&77)
+    };
+    assert!(fails(&plan));
+    let left = shrunk(plan, fails);
+    assert_eq!((left.validators, left.executors.len()), (4, 1));
+    assert_eq!(left.clock_skew_ms, [77, 0, 0, 0]);
+    assert_eq!(
+        left.faults[0].action,
+        Action::Kill {
+            processes: vec![ProcessId::Executor(0)],
+            down_ms: None
+        }
+    );
+}
