@@ -39,14 +39,28 @@ use std::{future::Future, pin::pin, sync::atomic::AtomicU64};
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// Whether blocks are executed.
+/// What an executor is told besides its configuration, while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
+pub struct Controls {
+    /// Blocks are received but nothing is executed and nothing becomes durable. Reading goes on until the queue is
+    /// full, requests are answered.
+    pub stalled: bool,
+    /// Block streams are accepted and nothing is read from them.
+    pub deaf: bool,
+    pub replies: Replies,
+}
+
+/// How requests are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
     #[default]
-    Running,
-    /// Nothing is executed and nothing becomes durable. Reading goes on until the queue is full, requests are
-    /// answered.
-    Stalled,
+    Prompt,
+    /// After this long.
+    Late { ms: u64 },
+    /// Once this is over.
+    Silent,
+    /// With `error`.
+    Refused,
 }
 
 /// Why an executor ended.
@@ -68,11 +82,11 @@ pub enum ExecutorError {
 pub async fn run(
     env: Env,
     config: ExecutorConfig,
-    mode: watch::Receiver<Mode>,
+    controls: watch::Receiver<Controls>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ExecutorError> {
     let mut sockets = Sockets::new(&env);
-    let result = run_until(&env, &config, &mut sockets, mode, shutdown).await;
+    let result = run_until(&env, &config, &mut sockets, controls, shutdown).await;
     sockets.remove();
     env.emit(match &result {
         Ok(()) => ExecutorEvent::Stopped,
@@ -87,7 +101,7 @@ async fn run_until<'a>(
     env: &'a Env,
     config: &'a ExecutorConfig,
     sockets: &mut Sockets<'a>,
-    mode: watch::Receiver<Mode>,
+    controls: watch::Receiver<Controls>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ExecutorError> {
     config.check("the configuration")?;
@@ -106,6 +120,7 @@ async fn run_until<'a>(
         disk: chain.disk(),
         watermark: chain.watermark(),
         told: &told,
+        controls: &controls,
     };
     let serve_peers = async {
         match &peer_rpc {
@@ -113,7 +128,14 @@ async fn run_until<'a>(
             None => std::future::pending().await,
         }
     };
-    let blocks = stream::serve_blocks(env, config, block_stream.as_ref(), &mut chain, &told, mode);
+    let blocks = stream::serve_blocks(
+        env,
+        config,
+        block_stream.as_ref(),
+        &mut chain,
+        &told,
+        controls.clone(),
+    );
     tokio::select! {
         biased;
         () = pin!(shutdown) => {}

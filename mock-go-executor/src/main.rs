@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 mod real {
     use clap::Parser;
     use metanode_core::env::real::{self, process};
-    use mock_go_executor::{ExecutorConfig, ExecutorError, Mode, run};
+    use mock_go_executor::{Controls, ExecutorConfig, ExecutorError, run};
     use std::{io, path::PathBuf, process::ExitCode};
     use thiserror::Error;
     use tracing::level_filters::LevelFilter;
@@ -72,7 +72,7 @@ mod real {
         runtime.block_on(async {
             let shutdown = process::shutdown_requested()?;
             let env = real::env(&config.data_dir)?;
-            let (_mode, running) = tokio::sync::watch::channel(Mode::Running);
+            let (_controls, running) = tokio::sync::watch::channel(Controls::default());
             Ok(run(env, config, running, shutdown).await?)
         })
     }

@@ -3,7 +3,7 @@
 //! Whatever is said about the chain is durable (invariant DURABLE). This executor serves one epoch: it is asked
 //! about others and refuses.
 
-use crate::{config::Genesis, disk::Disk, serve::serve_each};
+use crate::{Controls, Replies, config::Genesis, disk::Disk, serve::serve_each};
 use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
@@ -23,6 +23,7 @@ use std::{
     convert::Infallible,
     io,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -41,6 +42,7 @@ pub struct Rpc<'a> {
     pub watermark: watch::Receiver<GlobalExecIndex>,
     /// The highest watermark that anyone was told.
     pub told: &'a AtomicU64,
+    pub controls: &'a watch::Receiver<Controls>,
 }
 
 /// Why a request is answered with `error`.
@@ -59,6 +61,8 @@ enum Refusal {
     EmptyRange { from: u64, to: u64 },
     #[error("{0} is not served by this executor")]
     NotServed(&'static str),
+    #[error("this executor answers nothing at the moment")]
+    Unwilling,
     #[error("the request has a payload that this executor does not know")]
     Unknown,
     #[error(transparent)]
@@ -111,15 +115,34 @@ impl Rpc<'_> {
             let bytes = body.len();
             let request =
                 Request::decode(body).map_err(|source| Closed::Undecodable { bytes, source })?;
-            let answer = self.answer(&request);
+            let answer = match self.controls.borrow().replies {
+                Replies::Refused => Err(Refusal::Unwilling),
+                _ => self.answer(&request),
+            };
             let refused = |refusal: Refusal| ResponsePayload::Error(refusal.to_string());
             self.env.reach(CrashPoint::ExecutorBeforeReply).await;
+            self.delay().await;
             self.reply(stream, answer.unwrap_or_else(refused).into())
                 .await?;
             let kind = request.kind();
             self.env.emit(ExecutorEvent::Replied { kind });
         }
         Ok(())
+    }
+
+    /// What stands between an answer and its reply.
+    async fn delay(&self) {
+        let mut controls = self.controls.clone();
+        let replies = controls.borrow_and_update().replies;
+        match replies {
+            Replies::Prompt | Replies::Refused => {}
+            Replies::Late { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Replies::Silent => {
+                let speaks = |controls: &Controls| controls.replies != Replies::Silent;
+                // Whoever could end the silence is gone: so is this executor.
+                let _ = controls.wait_for(speaks).await;
+            }
+        }
     }
 
     async fn reply(&self, stream: &mut BoxStream, response: Response) -> Result<(), Closed> {

@@ -5,7 +5,7 @@
 //! socket and holds the sender back.
 
 use crate::{
-    ExecutorError, Mode,
+    Controls, ExecutorError,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
     guard::{Position, Verdict},
@@ -49,25 +49,26 @@ pub async fn serve_blocks(
     listener: &dyn Listener,
     chain: &mut Chain,
     told: &AtomicU64,
-    mut mode: watch::Receiver<Mode>,
+    mut controls: watch::Receiver<Controls>,
 ) -> Result<Infallible, ExecutorError> {
     let mut intake = Intake::new(env, config, chain, told);
     let mut accepting = Box::pin(accept(listener));
     loop {
-        let running = *mode.borrow_and_update() == Mode::Running;
+        let Controls { stalled, deaf, .. } = *controls.borrow_and_update();
+        let running = !stalled;
         if running {
             intake.begin_next();
         }
         tokio::select! {
             biased;
-            Ok(()) = mode.changed() => {}
+            Ok(()) = controls.changed() => {}
             stream = &mut accepting => {
                 intake.supersede(stream);
                 accepting.set(accept(listener));
             }
             () = elapsed(&mut intake.execution), if running => intake.execute().await?,
             () = elapsed(&mut intake.idle), if running => intake.flush().await?,
-            frame = next_frame(&mut intake.connection), if intake.queue.len() < QUEUE_BLOCKS => {
+            frame = next_frame(&mut intake.connection), if !deaf && intake.queue.len() < QUEUE_BLOCKS => {
                 intake.take_in(frame).await;
             }
         }

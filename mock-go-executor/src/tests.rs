@@ -1,7 +1,7 @@
 //! The executor as a whole, over sockets and a disk in memory.
 
 use crate::{
-    Mode,
+    Controls,
     testing::running::{BLOCK_STREAM, RPC, Running, address, config, frame, response},
 };
 use metanode_core::{
@@ -87,7 +87,13 @@ async fn the_newest_stream_supersedes_and_may_repeat_what_was_not_told() {
 #[tokio::test]
 async fn blocks_of_a_superseded_stream_are_not_executed() {
     let executor = Running::start(&MemoryDisk::default());
-    executor.mode.send(Mode::Stalled).unwrap();
+    executor
+        .controls
+        .send(Controls {
+            stalled: true,
+            ..Controls::default()
+        })
+        .unwrap();
     let _old = executor.deliver(1..=3).await;
     executor
         .world
@@ -98,7 +104,7 @@ async fn blocks_of_a_superseded_stream_are_not_executed() {
         .await;
     let _new = executor.deliver(1..=2).await;
     executor.until_closed(1).await;
-    executor.mode.send(Mode::Running).unwrap();
+    executor.controls.send(Controls::default()).unwrap();
     executor.until_durable(2).await;
     assert_eq!(executor.executed(), [1, 2]);
     assert_eq!(
@@ -137,7 +143,13 @@ async fn a_hole_and_bytes_that_are_no_frames_end_the_stream() {
 #[tokio::test]
 async fn a_stalled_executor_holds_the_sender_back_and_loses_nothing() {
     let executor = Running::start(&MemoryDisk::default());
-    executor.mode.send(Mode::Stalled).unwrap();
+    executor
+        .controls
+        .send(Controls {
+            stalled: true,
+            ..Controls::default()
+        })
+        .unwrap();
     let mut stream = executor.connect(BLOCK_STREAM).await;
     let written = watch::Sender::new(0u64);
     let mut progress = written.subscribe();
@@ -158,7 +170,7 @@ async fn a_stalled_executor_holds_the_sender_back_and_loses_nothing() {
     assert_eq!(executor.watermark().await, 0);
     assert_eq!(executor.executed(), [0; 0]);
 
-    executor.mode.send(Mode::Running).unwrap();
+    executor.controls.send(Controls::default()).unwrap();
     executor.until_durable(40).await;
     assert_eq!(executor.executed(), (1..=40).collect::<Vec<_>>());
 }

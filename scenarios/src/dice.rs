@@ -180,8 +180,33 @@ impl<'de> Visitor<'de> for RangeVisitor {
 }
 
 /// The random streams of one seed.
+#[derive(Clone)]
 pub struct Dice {
     key: [u8; 32],
+    leans_low: bool,
+}
+
+/// One random stream, for what is drawn one after the other.
+pub struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// A number below `bound`, or 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.within(Draw {
+            low: 0,
+            high: bound.saturating_sub(1),
+        })
+    }
+
+    /// A number of the range.
+    pub fn within<T: Number>(&mut self, range: Draw<T>) -> T {
+        within(&mut self.0, range)
+    }
+
+    /// A number up to `high`, mostly small: every number of digits is as likely as any other.
+    pub fn low(&mut self, high: u64) -> u64 {
+        within_low(&mut self.0, Draw { low: 0, high })
+    }
 }
 
 impl Dice {
@@ -189,16 +214,32 @@ impl Dice {
     pub fn of(seed: u64) -> Self {
         Self {
             key: blake3::derive_key("metasim: what a scenario leaves open", &seed.to_le_bytes()),
+            leans_low: false,
         }
     }
 
-    fn stream(&self, label: &str) -> ChaCha8Rng {
+    /// The same, but numbers mostly come from the low end of their range, now and then from anywhere in it.
+    #[must_use]
+    pub fn leaning_low(&self) -> Self {
+        Self {
+            leans_low: true,
+            ..self.clone()
+        }
+    }
+
+    /// A stream to draw from one after the other.
+    #[must_use]
+    pub fn stream(&self, label: &str) -> Stream {
+        Stream(self.random(label))
+    }
+
+    fn random(&self, label: &str) -> ChaCha8Rng {
         ChaCha8Rng::from_seed(*blake3::keyed_hash(&self.key, label.as_bytes()).as_bytes())
     }
 
     /// A number of the range.
     pub fn draw<T: Number>(&self, label: &str, range: Draw<T>) -> T {
-        within(&mut self.stream(label), range)
+        self.pick(&mut self.random(label), range)
     }
 
     /// The range from which the run itself draws.
@@ -207,17 +248,24 @@ impl Dice {
             Range::Within(draw) => draw,
             Range::Exactly(span) => return span,
         };
-        let mut stream = self.stream(label);
-        let (a, b) = (within(&mut stream, range), within(&mut stream, range));
+        let mut stream = self.random(label);
+        let (a, b) = (self.pick(&mut stream, range), self.pick(&mut stream, range));
         Span {
             low: a.min(b),
             high: a.max(b),
         }
     }
 
+    fn pick<T: Number>(&self, stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
+        match self.leans_low {
+            true => within_low(stream, range),
+            false => within(stream, range),
+        }
+    }
+
     /// `size` different numbers below `population`, ascending.
     pub fn subset(&self, label: &str, size: Draw<u16>, population: u16) -> Vec<u16> {
-        let mut stream = self.stream(label);
+        let mut stream = self.random(label);
         let size = within(&mut stream, size).min(population);
         let mut left: Vec<u16> = (0..population).collect();
         let mut chosen: Vec<u16> = (0..size)
@@ -240,6 +288,22 @@ fn within<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
     let count = (high - low + 1).unsigned_abs();
     let offset = (u128::from(stream.next_u64()) * count) >> 64;
     T::try_from(low + offset.cast_signed()).unwrap_or(range.high)
+}
+
+/// First a power of two up to the size of the range, then a number below it.
+fn within_low<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
+    let (low, high): (i128, i128) = (range.low.into(), range.high.into());
+    let powers = u128::BITS - (high - low).unsigned_abs().leading_zeros();
+    let power: u32 = within(
+        stream,
+        Draw {
+            low: 0,
+            high: powers,
+        },
+    );
+    let nearer = (low + (1_i128 << power) - 1).min(high);
+    let offset = within(stream, Draw { low, high: nearer });
+    T::try_from(offset).unwrap_or(range.high)
 }
 
 #[cfg(test)]

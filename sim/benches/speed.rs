@@ -79,6 +79,7 @@ mod speed {
                 latency_ms: Span { low: 50, high: 100 },
                 unix_buffer_bytes: 208 << 10,
                 tcp_buffer_bytes: 256 << 10,
+                ..Plan::example().network
             },
             node: NodePlan {
                 window_blocks: 500,

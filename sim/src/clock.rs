@@ -1,32 +1,47 @@
-//! Wall clocks: simulated time since the start, from one origin, with an offset per host.
+//! Wall clocks: simulated time since the start, from one origin, with an offset, a drift and jumps per host.
 
 use madsim::time::TimeHandle;
 use metanode_core::{env::WallClock, types::TimestampMs};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 /// When every simulation begins, in milliseconds since the Unix epoch (2026-01-01).
 pub const ORIGIN_MS: u64 = 1_767_225_600_000;
 
-/// One host's wall clock.
+/// One host's wall clock. Clones are the same clock.
+#[derive(Clone)]
 pub struct HostClock {
     time: TimeHandle,
-    skew_ms: i64,
+    offset_ms: Arc<AtomicI64>,
+    drift_ppm: i32,
 }
 
 impl HostClock {
-    /// A clock that runs `skew_ms` ahead of the origin.
+    /// A clock that begins `skew_ms` ahead of the origin and gains `drift_ppm` microseconds per second.
     #[must_use]
-    pub const fn new(time: TimeHandle, skew_ms: i64) -> Self {
-        Self { time, skew_ms }
+    pub fn new(time: TimeHandle, skew_ms: i64, drift_ppm: i32) -> Self {
+        Self {
+            time,
+            offset_ms: Arc::new(AtomicI64::new(skew_ms)),
+            drift_ppm,
+        }
+    }
+
+    /// Sets the clock forward, or back.
+    pub fn jump(&self, by_ms: i64) {
+        self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 }
 
 impl WallClock for HostClock {
     fn now(&self) -> TimestampMs {
-        let elapsed_ms = u64::try_from(self.time.elapsed().as_millis()).unwrap_or(u64::MAX);
-        TimestampMs(
-            ORIGIN_MS
-                .saturating_add(elapsed_ms)
-                .saturating_add_signed(self.skew_ms),
-        )
+        let elapsed_ms = i64::try_from(self.time.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let gained_ms = elapsed_ms.saturating_mul(i64::from(self.drift_ppm)) / 1_000_000;
+        let since_origin_ms = elapsed_ms
+            .saturating_add(gained_ms)
+            .saturating_add(self.offset_ms.load(Ordering::Relaxed));
+        TimestampMs(ORIGIN_MS.saturating_add_signed(since_origin_ms))
     }
 }

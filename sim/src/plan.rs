@@ -8,6 +8,7 @@ use metanode_core::{
     types::{CommitIndex, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Who delivers (contract §1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,13 @@ pub struct Plan {
     pub executors: Vec<ExecutorPlan>,
     /// Offset of each host's wall clock, one per validator.
     pub clock_skew_ms: Vec<i64>,
+    /// How much faster than time each host's wall clock runs, in parts per million; 0 where it is left out.
+    #[serde(default)]
+    pub clock_drift_ppm: Vec<i32>,
+    /// Validators that faults may have down at once: killed, without power or paused, node or executor. A fault that
+    /// would take down more does not strike. Any number if it is left out.
+    #[serde(default)]
+    pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
     pub faults: Vec<PlannedFault>,
     /// What must happen besides the invariants.
@@ -104,6 +112,7 @@ impl Plan {
                 latency_ms: Span { low: 1, high: 5 },
                 unix_buffer_bytes: 4096,
                 tcp_buffer_bytes: 65_536,
+                backlog: 128,
             },
             node: NodePlan {
                 window_blocks: 8,
@@ -118,6 +127,8 @@ impl Plan {
             },
             executors: vec![executor; 4],
             clock_skew_ms: vec![0; 4],
+            clock_drift_ppm: vec![],
+            max_faulty: None,
             workload: WorkloadPlan {
                 transactions_per_second: 50,
                 accounts: 10,
@@ -136,6 +147,13 @@ pub struct NetworkPlan {
     pub latency_ms: Span,
     pub unix_buffer_bytes: u64,
     pub tcp_buffer_bytes: u64,
+    /// Connections that may wait for one listener's `accept`.
+    #[serde(default = "default_backlog")]
+    pub backlog: u32,
+}
+
+const fn default_backlog() -> u32 {
+    128
 }
 
 /// The limits of every node (`metanode_core::config` says what each means).
@@ -220,7 +238,7 @@ pub struct Reached {
 }
 
 /// What happens. A duration that is absent lasts until the world heals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Action {
     /// End processes; what they wrote stays. They start again after `down_ms`.
@@ -228,7 +246,8 @@ pub enum Action {
         processes: Vec<ProcessId>,
         down_ms: Option<u64>,
     },
-    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost.
+    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost. Nobody is told: what
+    /// they had sent stays under way until they are back.
     PowerLoss {
         hosts: Vec<u16>,
         down_ms: Option<u64>,
@@ -243,16 +262,174 @@ pub enum Action {
         processes: Vec<ProcessId>,
         for_ms: u64,
     },
-    /// Executors stop executing; they still read until their buffers are full, and answer.
+    /// Executors stop executing; they still read until their queues are full, and answer.
     Stall {
         executors: Vec<u16>,
         for_ms: Option<u64>,
     },
+    /// Executors accept block streams and read nothing from them; they still execute what they have, and answer.
+    Deaf {
+        executors: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+    /// Executors answer requests in another way than they should.
+    Replies {
+        executors: Vec<u16>,
+        how: Replies,
+        for_ms: Option<u64>,
+    },
+    /// Executors are ended, and start again with their disks as they were at `taken_ms`: an older backup.
+    Restore {
+        executors: Vec<u16>,
+        taken_ms: u64,
+        down_ms: Option<u64>,
+    },
     /// These validators' hosts are cut off from all others; Unix sockets go on.
     Partition {
         hosts: Vec<u16>,
+        #[serde(default)]
+        cut: Cut,
         for_ms: Option<u64>,
     },
+    /// Everything from or to these hosts takes this much longer; Unix sockets do not.
+    SlowLinks {
+        hosts: Vec<u16>,
+        extra_ms: u64,
+        for_ms: Option<u64>,
+    },
+    /// Writes on all sockets of these hosts take at most this many bytes at once.
+    ShortWrites {
+        hosts: Vec<u16>,
+        max_bytes: u64,
+        for_ms: Option<u64>,
+    },
+    /// Connections of these hosts die at both ends.
+    Reset { hosts: Vec<u16>, channel: Channel },
+    /// The next connection of these hosts that gets there dies this many bytes after its beginning, in the direction
+    /// that carries the most.
+    Truncate {
+        hosts: Vec<u16>,
+        channel: Channel,
+        after_bytes: u64,
+    },
+    /// The next thing that one of these executors' sides sends back takes this much longer: one late reply.
+    DelayReply {
+        hosts: Vec<u16>,
+        channel: Channel,
+        extra_ms: u64,
+    },
+    /// Disks fail. A process whose disk fails ends, and is started again and again.
+    DiskFails {
+        processes: Vec<ProcessId>,
+        how: DiskFailure,
+        for_ms: Option<u64>,
+    },
+    /// Bits flip in this many of the blocks that these nodes stored last.
+    FlipBits { nodes: Vec<u16>, blocks: u32 },
+    /// The wall clocks of these hosts jump, forward or back.
+    JumpClock { hosts: Vec<u16>, by_ms: i64 },
+}
+
+/// Which way a partition cuts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cut {
+    #[default]
+    Both,
+    /// What the hosts send reaches nobody.
+    Outgoing,
+    /// What others send does not reach the hosts.
+    Incoming,
+}
+
+/// The connections that a fault is about (contract §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channel {
+    #[default]
+    Any,
+    BlockStream,
+    Rpc,
+    Peers,
+}
+
+/// How an executor answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replies {
+    /// Each reply comes this much later.
+    Late { ms: u64 },
+    /// Not at all; what was asked meanwhile is answered afterwards.
+    Silent,
+    /// With `error`.
+    Refused,
+}
+
+/// How a disk fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFailure {
+    /// The next sync fails, and what it should have made durable is gone.
+    Sync,
+    /// Nothing can be written.
+    Full,
+}
+
+impl DiskFailure {
+    /// What the operating system says.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Sync => "input/output error (os error 5)",
+            Self::Full => "no space left on device (os error 28)",
+        }
+    }
+}
+
+impl Action {
+    /// The validators that are down while it lasts.
+    #[must_use]
+    pub fn takes_down(&self) -> BTreeSet<u16> {
+        let of = |processes: &[ProcessId]| {
+            let number = |id: &ProcessId| match id {
+                ProcessId::Node(n) | ProcessId::Executor(n) => Some(*n),
+                ProcessId::World => None,
+            };
+            processes.iter().filter_map(number).collect()
+        };
+        match self {
+            Self::Kill { processes, .. }
+            | Self::Pause { processes, .. }
+            | Self::DiskFails { processes, .. } => of(processes),
+            Self::PowerLoss { hosts, .. } => hosts.iter().copied().collect(),
+            Self::Restore { executors, .. } => executors.iter().copied().collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// How long it lasts; none if until the world heals, 0 if it is over at once.
+    #[must_use]
+    pub const fn lasts_ms(&self) -> Option<u64> {
+        match self {
+            Self::Kill { down_ms, .. }
+            | Self::PowerLoss { down_ms, .. }
+            | Self::Restore { down_ms, .. } => *down_ms,
+            Self::Pause { for_ms, .. }
+            | Self::Stall { for_ms, .. }
+            | Self::Deaf { for_ms, .. }
+            | Self::Replies { for_ms, .. }
+            | Self::Partition { for_ms, .. }
+            | Self::SlowLinks { for_ms, .. }
+            | Self::ShortWrites { for_ms, .. }
+            | Self::DiskFails { for_ms, .. } => *for_ms,
+            Self::StartLate { for_ms, .. } => Some(*for_ms),
+            Self::Reset { .. }
+            | Self::Truncate { .. }
+            | Self::DelayReply { .. }
+            | Self::FlipBits { .. }
+            | Self::JumpClock { .. } => Some(0),
+        }
+    }
 }
 
 /// A seed in formats whose integers are signed, like TOML: a number where it fits, else its digits as a text.

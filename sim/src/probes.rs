@@ -42,6 +42,10 @@ probes! {
     OwnBlockRecovered = "own round learned above genesis",
     WritesLost = "power loss took unsynced writes",
     RpcFailed = "RPC failed",
+    BlocksRepaired = "damaged block fetched again",
+    DiskFailed = "process ended because its disk failed",
+    DiskRestored = "older backup put back",
+    TooManyDown = "fault left out because too many were down",
 }
 
 /// How often each state was reached.
@@ -76,6 +80,8 @@ fn reached(what: &What) -> Option<Probe> {
         What::Befell(WorldEvent::PowerLost { lost_writes }) if *lost_writes > 0 => {
             Probe::WritesLost
         }
+        What::Befell(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
+        What::Befell(WorldEvent::FaultSkipped { .. }) => Probe::TooManyDown,
         What::Did(Event::Node(event)) => match event {
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
                 Probe::ReplayNothing
@@ -99,6 +105,8 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::AncestorsFetched { .. } => Probe::AncestorsFetched,
             NodeEvent::OwnRoundLearned { round } if round.0 > 0 => Probe::OwnBlockRecovered,
             NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
+            NodeEvent::BlocksRepaired { .. } => Probe::BlocksRepaired,
+            NodeEvent::Failed { .. } => Probe::DiskFailed,
             _ => return None,
         },
         What::Did(Event::Executor(ExecutorEvent::Refused { gei, expected })) if gei < expected => {

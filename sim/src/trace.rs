@@ -3,6 +3,7 @@
 //! Two runs of one build, scenario and seed have the same chain (invariant DET). Nothing enters the trace that could
 //! differ between them: no log lines, no ids of libraries, no wall-clock time.
 
+use crate::plan::Action;
 use metanode_core::{
     env::Event,
     types::{GlobalExecIndex, TransactionHash},
@@ -136,6 +137,23 @@ pub enum WorldEvent {
     },
     PartitionHealed {
         hosts: Vec<u16>,
+    },
+    /// A fault began that is no event of its own above.
+    FaultBegan {
+        action: Action,
+    },
+    /// It is over.
+    FaultEnded {
+        action: Action,
+    },
+    /// A fault did not strike: more validators would have been down at once than the plan allows, or there is no
+    /// backup to put back.
+    FaultSkipped {
+        action: Action,
+    },
+    /// The process's disk is what it was at this time; everything written since is gone.
+    DiskRestored {
+        taken: SimTime,
     },
     /// All faults are over; from here on progress is demanded (invariant LIVE).
     FaultsEnded,

@@ -52,6 +52,19 @@ fn frames(life: &[&Entry]) -> Vec<u64> {
         .collect()
 }
 
+/// Without digests and roots, which change with every encoding.
+fn text(what: &What) -> String {
+    match what {
+        What::Did(Event::Node(NodeEvent::FrameWritten {
+            connection, gei, ..
+        })) => format!("writes GEI {gei} to stream {connection}"),
+        What::Did(Event::Executor(ExecutorEvent::Started { watermark, .. })) => {
+            format!("finds block {watermark} on its disk")
+        }
+        what => metasim::report::events::text(what),
+    }
+}
+
 /// The start-up and the wire as one reads them, without times: they say what happened, not how fast. Frames after
 /// commit 10 are what the others have committed meanwhile.
 fn log(outcome: &Outcome) -> String {
@@ -80,7 +93,7 @@ fn log(outcome: &Outcome) -> String {
         .filter(about)
         .filter(told)
         .map(|entry| {
-            let text = metasim::report::events::text(&entry.what);
+            let text = text(&entry.what);
             format!("{:<10}  {text}", entry.process.to_string())
         })
         .collect();

@@ -116,8 +116,8 @@ impl Core {
             core.clock.observe(&block.reference());
             core.votes.observe(block);
         }
-        if let Some(newest) = store.newest_block_of(own)? {
-            core.own_round = newest.round;
+        if let Some(newest) = store.newest_round_of(own)? {
+            core.own_round = newest;
         }
         Ok(core)
     }

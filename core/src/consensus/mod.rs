@@ -183,6 +183,7 @@ impl Consensus {
             shared.spawn(subscriber::subscribe(shared.clone(), position));
         }
         shared.spawn(synchronizer::synchronize(shared.clone()));
+        shared.spawn(synchronizer::repair(shared.clone(), self.log.clone()));
         shared.spawn(commit_sync::catch_up(shared.clone()));
         shared.spawn(own_round::learn_own_round(shared.clone()));
         loop {

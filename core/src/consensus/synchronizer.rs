@@ -1,13 +1,19 @@
 //! Fetching ancestors that nobody sent: asks one peer after the other until they are here.
 
 use super::{
+    peer::Peer,
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
     shared::{Command, Shared},
 };
-use crate::{env::NodeEvent, types::BlockRef};
+use crate::{
+    delivery::CommitLog,
+    env::NodeEvent,
+    store::Durability,
+    types::{BlockRef, VerifiedBlock},
+};
 use rand_core::Rng;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Fetches for ever.
 pub(super) async fn synchronize(shared: Arc<Shared>) {
@@ -36,24 +42,77 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     }
 }
 
-/// Asks the author of the oldest missing block first, who has it if anyone does, then the others from a random one on.
+/// Fetches again what the disk has damaged of stored commits, and stores it, for ever. Delivery waits for it.
+pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
+    let mut random = shared.env.entropy.stream("consensus/repair");
+    let mut damaged = log.damaged();
+    let pause = Duration::from_millis(shared.parameters.peer_retry_min_ms);
+    loop {
+        let mut wanted = damaged.borrow_and_update().clone();
+        if wanted.is_empty() {
+            if damaged.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        warn!(
+            blocks = wanted.len(),
+            "stored blocks are damaged: fetching them again"
+        );
+        let mut peers = in_turn(&shared, &wanted, random.next_u32() as usize);
+        while let Some(found) = next_found(&shared, &mut peers, &mut wanted).await {
+            if let Err(error) = shared.store.write(&found, &[], Durability::Buffered) {
+                warn!(%error, "repaired blocks cannot be stored");
+                break;
+            }
+            let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+            shared.env.emit(NodeEvent::BlocksRepaired { count });
+            log.repaired(&found);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
 async fn fetch(shared: &Shared, mut wanted: BTreeSet<BlockRef>, start: usize) {
+    let mut peers = in_turn(shared, &wanted, start);
+    while let Some(found) = next_found(shared, &mut peers, &mut wanted).await {
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        shared.env.emit(NodeEvent::AncestorsFetched { count });
+        if shared.commands.send(Command::Blocks(found)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// First the author of the oldest missing block, who has it if anyone does, then the others from a random one on.
+fn in_turn<'a>(
+    shared: &'a Shared,
+    wanted: &BTreeSet<BlockRef>,
+    start: usize,
+) -> impl Iterator<Item = &'a Peer> + Send + use<'a> {
     let author = wanted.first().map(|oldest| oldest.author);
     let by_author = shared
         .peers
         .iter()
-        .filter(|peer| Some(peer.index) == author);
+        .filter(move |peer| Some(peer.index) == author);
     let count = shared.peers.len();
-    let others = (0..count).map(|i| &shared.peers[(start + i) % count]);
-    for peer in by_author.chain(others.filter(|peer| Some(peer.index) != author)) {
+    let others = (0..count).map(move |i| &shared.peers[(start + i) % count]);
+    by_author.chain(others.filter(move |peer| Some(peer.index) != author))
+}
+
+/// Asks one peer after the other until one has some of the `wanted` blocks; what it had is wanted no more.
+async fn next_found(
+    shared: &Shared,
+    peers: &mut (impl Iterator<Item = &Peer> + Send),
+    wanted: &mut BTreeSet<BlockRef>,
+) -> Option<Vec<VerifiedBlock>> {
+    while !wanted.is_empty() {
+        let peer = peers.next()?;
         let request: Vec<_> = wanted
             .iter()
             .take(MAX_BLOCKS_PER_REQUEST)
             .copied()
             .collect();
-        if request.is_empty() {
-            return;
-        }
         let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
             Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
             Ok(other) => {
@@ -69,14 +128,9 @@ async fn fetch(shared: &Shared, mut wanted: BTreeSet<BlockRef>, start: usize) {
             .into_iter()
             .filter(|block| wanted.remove(&block.reference()))
             .collect();
-        if found.is_empty() {
-            continue;
-        }
-        shared.env.emit(NodeEvent::AncestorsFetched {
-            count: u32::try_from(found.len()).unwrap_or(u32::MAX),
-        });
-        if shared.commands.send(Command::Blocks(found)).await.is_err() {
-            return;
+        if !found.is_empty() {
+            return Some(found);
         }
     }
+    None
 }

@@ -2,10 +2,10 @@
 
 use crate::{
     store::{ConsensusStore, StoreError},
-    types::{CommitIndex, SubDag},
+    types::{BlockRef, CommitIndex, SubDag, VerifiedBlock},
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::watch;
@@ -18,6 +18,7 @@ pub struct CommitLog {
     store: Arc<ConsensusStore>,
     recent: Mutex<VecDeque<Arc<SubDag>>>,
     tip: watch::Sender<CommitIndex>,
+    damaged: watch::Sender<BTreeSet<BlockRef>>,
 }
 
 impl CommitLog {
@@ -28,6 +29,7 @@ impl CommitLog {
             store,
             recent: Mutex::default(),
             tip: watch::Sender::new(tip),
+            damaged: watch::Sender::default(),
         }
     }
 
@@ -50,10 +52,26 @@ impl CommitLog {
         self.tip.subscribe()
     }
 
-    /// At most `limit` commits from `from` on, in order; fewer at the tip.
+    /// Follows the blocks of stored commits that could not be read: they are to be fetched from peers again. Nothing is
+    /// delivered without them.
+    #[must_use]
+    pub fn damaged(&self) -> watch::Receiver<BTreeSet<BlockRef>> {
+        self.damaged.subscribe()
+    }
+
+    /// These blocks are **stored** again.
+    pub fn repaired(&self, blocks: &[VerifiedBlock]) {
+        self.damaged.send_modify(|damaged| {
+            for block in blocks {
+                damaged.remove(&block.reference());
+            }
+        });
+    }
+
+    /// At most `limit` commits from `from` on, in order; fewer at the tip, and before one with damaged blocks.
     ///
     /// # Errors
-    /// If the store fails or a commit's block is damaged or gone.
+    /// If the store fails.
     pub fn read(&self, from: CommitIndex, limit: usize) -> Result<Vec<Arc<SubDag>>, StoreError> {
         let tip = *self.tip.borrow();
         if from > tip || limit == 0 {
@@ -71,10 +89,20 @@ impl CommitLog {
         let last = u32::try_from(limit).map_or(tip, |n| {
             CommitIndex(from.prev().0.saturating_add(n)).min(tip)
         });
-        self.store
-            .commits(from, last)?
-            .iter()
-            .map(|commit| self.store.sub_dag(commit).map(Arc::new))
-            .collect()
+        let mut sub_dags = vec![];
+        for commit in self.store.commits(from, last)? {
+            match self.store.sub_dag(&commit)? {
+                Ok(sub_dag) => sub_dags.push(Arc::new(sub_dag)),
+                Err(missing) => {
+                    self.damaged.send_if_modified(|damaged| {
+                        let before = damaged.len();
+                        damaged.extend(missing);
+                        damaged.len() > before
+                    });
+                    break;
+                }
+            }
+        }
+        Ok(sub_dags)
     }
 }

@@ -82,6 +82,8 @@ pub enum NodeEvent {
     AncestorsMissing { count: u32 },
     /// Missing ancestors came from a peer that was asked.
     AncestorsFetched { count: u32 },
+    /// Blocks of stored commits that the disk had damaged came from a peer and were stored again.
+    BlocksRepaired { count: u32 },
     /// The commit rule decided a leader slot against a block.
     LeaderSkipped { slot: Slot },
     /// A commit was stored and synced.

@@ -120,8 +120,19 @@ impl ConsensusStore {
         }
     }
 
-    /// The block of the highest round that `author` has here. This decides which rounds an authority has signed
-    /// already (invariant NOEQUIV), so a damaged one is an error and not an older block.
+    /// The highest round of which a block of `author` was stored here, damaged or not: it decides which rounds an
+    /// authority has signed already (invariant NOEQUIV).
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn newest_round_of(&self, author: AuthorityIndex) -> Result<Option<Round>, StoreError> {
+        let range = all_with_prefix(&author.0.to_be_bytes());
+        let found = self.references_of(range, ScanOrder::Descending, 1)?;
+        Ok(found.first().map(|reference| reference.round))
+    }
+
+    /// The block of the highest round that `author` has here. Whoever asks relies on there being none above it, so a
+    /// damaged one is an error and not an older block.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if that block is; otherwise if the disk fails.
@@ -203,28 +214,25 @@ impl ConsensusStore {
             .collect()
     }
 
-    /// The commit with its blocks.
+    /// The commit with its blocks, or the names of those that are absent or damaged.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if a block is absent or damaged; otherwise if the disk fails.
-    pub fn sub_dag(&self, commit: &Commit) -> Result<SubDag, StoreError> {
-        let reference = commit.reference();
+    /// If the disk fails.
+    pub fn sub_dag(&self, commit: &Commit) -> Result<Result<SubDag, Vec<BlockRef>>, StoreError> {
         let found = self.blocks(&commit.blocks)?;
-        let blocks = found
-            .into_iter()
-            .zip(&commit.blocks)
-            .map(|(block, name)| {
-                block.ok_or_else(|| StoreError::Missing {
-                    column: BLOCKS.0,
-                    what: format!("intact block {name} of commit {reference}"),
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(SubDag {
+        let named = found.iter().zip(&commit.blocks);
+        let missing: Vec<_> = named
+            .filter(|(block, _)| block.is_none())
+            .map(|(_, reference)| *reference)
+            .collect();
+        if !missing.is_empty() {
+            return Ok(Err(missing));
+        }
+        Ok(Ok(SubDag {
             commit: commit.clone(),
-            reference,
-            blocks,
-        })
+            reference: commit.reference(),
+            blocks: found.into_iter().flatten().collect(),
+        }))
     }
 
     /// The blocks that vote for this commit; damaged ones are left out.

@@ -1,7 +1,7 @@
 //! A running executor in memory, and what metanodes do to it.
 
 use super::{TestWorld, block, transfer};
-use crate::{ExecutorConfig, ExecutorError, Genesis, Guard, Mode, run};
+use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, run};
 use bytes::Bytes;
 use metanode_core::{
     env::{Address, BoxStream, ExecutorEvent},
@@ -60,7 +60,7 @@ pub fn frame(gei: u64) -> Bytes {
 /// A running executor and what a metanode does to it.
 pub struct Running {
     pub world: TestWorld,
-    pub mode: watch::Sender<Mode>,
+    pub controls: watch::Sender<Controls>,
     pub shutdown: oneshot::Sender<()>,
     pub ended: oneshot::Receiver<Result<(), ExecutorError>>,
 }
@@ -71,17 +71,17 @@ impl Running {
     }
 
     pub fn in_world(world: TestWorld) -> Self {
-        let (mode, mode_receiver) = watch::channel(Mode::Running);
+        let (controls, controls_receiver) = watch::channel(Controls::default());
         let (shutdown, shutdown_receiver) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
         let env = world.env.clone();
         tokio::spawn(async move {
             let shutdown = async { drop(shutdown_receiver.await) };
-            let _ = end.send(run(env, config(), mode_receiver, shutdown).await);
+            let _ = end.send(run(env, config(), controls_receiver, shutdown).await);
         });
         Self {
             world,
-            mode,
+            controls,
             shutdown,
             ended,
         }

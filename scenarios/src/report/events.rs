@@ -1,5 +1,6 @@
 //! Events of the trace in words: what each says about its process, without naming it.
 
+use super::words;
 use metanode_sim::trace::{Entry, What, WorldEvent};
 
 /// One entry of the trace on one line: time, process and what happened.
@@ -34,6 +35,10 @@ fn world(event: &WorldEvent) -> String {
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
         E::PartitionHealed { hosts } => format!("connects hosts {hosts:?} again"),
+        E::FaultBegan { action } => format!("begins: {}", words::action(action)),
+        E::FaultEnded { action } => format!("ends: {}", words::action(action)),
+        E::FaultSkipped { action } => format!("leaves out: {}", words::action(action)),
+        E::DiskRestored { taken } => format!("has its disk of {taken} again"),
         E::FaultsEnded => "ends all faults: progress is demanded".into(),
         E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),
         E::Submitted { transaction } => format!("is handed transaction {transaction}"),

@@ -141,7 +141,7 @@ pub fn story(outcome: &Outcome) -> String {
         (None, None) => "Nothing goes wrong.".to_owned(),
     };
     let mut out = format!(
-        "Shrunk from {}, seed {}, until nothing could be left out.\n{what}\n",
+        "Shrunk from {}, seed {}.\n{what}\n",
         plan.scenario, plan.seed
     );
     for fault in &plan.faults {

@@ -1,6 +1,6 @@
 //! Where two runs part: the last events that they share, then both side by side.
 
-use super::{events, paint::Paint};
+use super::{events, paint::Paint, words};
 use metanode_sim::trace::Entry;
 use std::fmt::Write;
 
@@ -23,9 +23,9 @@ pub fn first_difference(a: &[Entry], b: &[Entry]) -> Option<usize> {
 pub fn text(names: [&str; 2], traces: [&[Entry]; 2], paint: Paint) -> String {
     let [a, b] = traces;
     let Some(at) = first_difference(a, b) else {
-        return format!("the same {} events\n", a.len());
+        return format!("the same: {}\n", words::count(a.len() as u64, "event"));
     };
-    let mut out = format!("the first {at} events are the same\n");
+    let mut out = format!("{} in common\n", words::count(at as u64, "event"));
     for entry in &a[at.saturating_sub(BEFORE)..at] {
         let _ = writeln!(out, "  {}", paint.dim(events::line(entry)));
     }
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(first_difference(&a, &b), Some(2));
         let text = text(["one", "other"], [&a, &b], Paint::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "the first 2 events are the same");
+        assert_eq!(lines[0], "2 events in common");
         assert_eq!(lines[2], "     0.001s  node-0 starts again (start 3)");
         assert!(
             lines[3].starts_with("one ") && lines[3].ends_with("│ other"),
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(first_difference(&a, &a), None);
         assert_eq!(
             text(["", ""], [&a, &a], Paint::PLAIN),
-            "the same 2 events\n"
+            "the same: 2 events\n"
         );
     }
 }

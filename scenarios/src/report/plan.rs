@@ -46,10 +46,11 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
     line(
         "network",
         format!(
-            "{} one way, buffers {} (unix) and {} (tcp)",
+            "{} one way, buffers {} (unix) and {} (tcp), backlog {}",
             span(network.latency_ms, ms),
             bytes(network.unix_buffer_bytes),
-            bytes(network.tcp_buffer_bytes)
+            bytes(network.tcp_buffer_bytes),
+            network.backlog
         ),
     );
     let node = &plan.node;
@@ -104,6 +105,11 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         .map(|s| format!("{s:+}"))
         .collect();
     line("clocks", format!("{} ms", skews.join(", ")));
+    if plan.clock_drift_ppm.iter().any(|ppm| *ppm != 0) {
+        let drifts = plan.clock_drift_ppm.iter().map(|ppm| format!("{ppm:+}"));
+        let drifts: Vec<_> = drifts.collect();
+        line("", format!("gaining {} ppm", drifts.join(", ")));
+    }
     line(
         "clients",
         format!(
@@ -112,6 +118,15 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             words::count(u64::from(plan.workload.accounts), "account")
         ),
     );
+    if let Some(most) = plan.max_faulty {
+        line(
+            "at most",
+            format!(
+                "{} down at once",
+                words::count(u64::from(most), "validator")
+            ),
+        );
+    }
     for (position, fault) in plan.faults.iter().enumerate() {
         let name = if position == 0 { "faults" } else { "" };
         line(name, words::fault(fault));

@@ -189,7 +189,12 @@ impl Timeline {
             WorldEvent::Unstalled => column.stalled = false,
             WorldEvent::Partitioned { hosts } => self.cut_off(hosts, true),
             WorldEvent::PartitionHealed { hosts } => self.cut_off(hosts, false),
-            WorldEvent::FaultsEnded | WorldEvent::CaughtUp { .. } => {}
+            WorldEvent::FaultBegan { .. }
+            | WorldEvent::FaultEnded { .. }
+            | WorldEvent::FaultSkipped { .. }
+            | WorldEvent::DiskRestored { .. }
+            | WorldEvent::FaultsEnded
+            | WorldEvent::CaughtUp { .. } => {}
             WorldEvent::Submitted { .. } => return Telling::Silent,
         }
         Telling::Always

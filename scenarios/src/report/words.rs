@@ -1,6 +1,8 @@
 //! Faults, moments and amounts in words.
 
-use metanode_sim::plan::{Action, Backend, PlannedFault, Span, When};
+use metanode_sim::plan::{
+    Action, Backend, Channel, Cut, DiskFailure, PlannedFault, Replies, Span, When,
+};
 use std::fmt::Display;
 
 /// `340 ms`, `2.5 s`.
@@ -98,7 +100,9 @@ fn when(when: &When) -> String {
     format!("once {}{after}", conditions.join(" and "))
 }
 
-fn action(action: &Action) -> String {
+/// `kill node-0, back after 800 ms`.
+#[must_use]
+pub fn action(action: &Action) -> String {
     let back = |down_ms: &Option<u64>| match down_ms {
         Some(down_ms) => format!("back after {}", ms(*down_ms)),
         None => "back when faults end".into(),
@@ -131,9 +135,122 @@ fn action(action: &Action) -> String {
                 lasting(for_ms)
             )
         }
-        Action::Partition { hosts, for_ms } => {
-            format!("cut off {} {}", numbered("host", hosts), lasting(for_ms))
+        Action::Deaf { executors, for_ms } => format!(
+            "{} accept and read nothing {}",
+            numbered("executor", executors),
+            lasting(for_ms)
+        ),
+        Action::Replies {
+            executors,
+            how,
+            for_ms,
+        } => format!(
+            "{} answer {} {}",
+            numbered("executor", executors),
+            match how {
+                Replies::Late { ms: late } => format!("{} late", ms(*late)),
+                Replies::Silent => "nothing".into(),
+                Replies::Refused => "with errors".into(),
+            },
+            lasting(for_ms)
+        ),
+        Action::Restore {
+            executors,
+            taken_ms,
+            down_ms,
+        } => format!(
+            "put {} back to the backup of {}, {}",
+            numbered("executor", executors),
+            ms(*taken_ms),
+            back(down_ms)
+        ),
+        Action::Partition { hosts, cut, for_ms } => format!(
+            "cut off {}{} {}",
+            match cut {
+                Cut::Both => "",
+                Cut::Outgoing => "what is sent by ",
+                Cut::Incoming => "what is sent to ",
+            },
+            numbered("host", hosts),
+            lasting(for_ms)
+        ),
+        Action::SlowLinks {
+            hosts,
+            extra_ms,
+            for_ms,
+        } => format!(
+            "links of {} take {} more {}",
+            numbered("host", hosts),
+            ms(*extra_ms),
+            lasting(for_ms)
+        ),
+        Action::ShortWrites {
+            hosts,
+            max_bytes,
+            for_ms,
+        } => format!(
+            "sockets of {} take {} at once {}",
+            numbered("host", hosts),
+            bytes(*max_bytes),
+            lasting(for_ms)
+        ),
+        Action::Reset { hosts, channel } => format!(
+            "reset {} of {}",
+            connections(*channel),
+            numbered("host", hosts)
+        ),
+        Action::Truncate {
+            hosts,
+            channel,
+            after_bytes,
+        } => format!(
+            "tear one of the {} of {} behind its byte {after_bytes}",
+            connections(*channel),
+            numbered("host", hosts)
+        ),
+        Action::DelayReply {
+            hosts,
+            channel,
+            extra_ms,
+        } => format!(
+            "the next reply over the {} of {} comes {} late",
+            connections(*channel),
+            numbered("host", hosts),
+            ms(*extra_ms)
+        ),
+        Action::DiskFails {
+            processes,
+            how,
+            for_ms,
+        } => format!(
+            "the disk of {} {} {}",
+            list(processes),
+            match how {
+                DiskFailure::Sync => "fails its next sync",
+                DiskFailure::Full => "is full",
+            },
+            lasting(for_ms)
+        ),
+        Action::FlipBits { nodes, blocks } => format!(
+            "a bit flips in {} stored by {}",
+            count(u64::from(*blocks), "block"),
+            numbered("node", nodes)
+        ),
+        Action::JumpClock { hosts, by_ms } => {
+            format!(
+                "the clock of {} jumps by {by_ms:+} ms",
+                numbered("host", hosts)
+            )
         }
+    }
+}
+
+const fn connections(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Any => "connections",
+        Channel::BlockStream => "block streams",
+        Channel::Rpc => "RPC connections",
+        Channel::Peers => "connections to peers",
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
             cast,
         };
         at.targets(fault)?;
+        at.particulars(fault)?;
         at.lengths(fault)?;
         at.moment(&fault.when)?;
         at.repeat(fault)?;
@@ -124,14 +125,59 @@ impl Deed {
     /// The kinds of target that it may have.
     const fn strikes(self) -> &'static [Kind] {
         match self {
-            Self::Kill | Self::Pause | Self::StartLate => &[Kind::Node, Kind::Executor, Kind::Host],
-            Self::PowerLoss | Self::Partition => &[Kind::Host],
-            Self::Stall => &[Kind::Executor],
+            Self::Kill | Self::Pause | Self::StartLate | Self::FailSync | Self::DiskFull => {
+                &[Kind::Node, Kind::Executor, Kind::Host]
+            }
+            Self::PowerLoss
+            | Self::Partition
+            | Self::SlowLinks
+            | Self::ShortWrites
+            | Self::Reset
+            | Self::Truncate
+            | Self::DelayReply
+            | Self::JumpClock => &[Kind::Host],
+            Self::Stall
+            | Self::Deaf
+            | Self::SlowReplies
+            | Self::SilentReplies
+            | Self::ErrorReplies
+            | Self::Restore => &[Kind::Executor],
+            Self::FlipBits => &[Kind::Node],
         }
     }
 
     const fn takes_down_ms(self) -> bool {
-        matches!(self, Self::Kill | Self::PowerLoss)
+        matches!(self, Self::Kill | Self::PowerLoss | Self::Restore)
+    }
+
+    /// Whether it is over at once.
+    const fn is_moment(self) -> bool {
+        matches!(
+            self,
+            Self::Reset | Self::Truncate | Self::DelayReply | Self::FlipBits | Self::JumpClock
+        )
+    }
+
+    /// Keys that it needs besides.
+    const fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::SlowReplies | Self::SlowLinks | Self::DelayReply => &["extra_ms"],
+            Self::ShortWrites => &["max_bytes"],
+            Self::Truncate => &["after_bytes"],
+            Self::FlipBits => &["blocks"],
+            Self::JumpClock => &["by_ms"],
+            Self::Restore => &["taken_ms"],
+            _ => &[],
+        }
+    }
+
+    /// Keys that it may have besides.
+    const fn takes(self) -> &'static [&'static str] {
+        match self {
+            Self::Partition => &["cut"],
+            Self::Reset | Self::Truncate | Self::DelayReply => &["channel"],
+            _ => &[],
+        }
     }
 }
 
@@ -174,7 +220,39 @@ impl At<'_> {
         Ok(())
     }
 
+    /// The keys that only some faults have.
+    fn particulars(&self, fault: &Fault) -> Result<(), InputError> {
+        let given = [
+            ("cut", fault.cut.is_some()),
+            ("channel", fault.channel.is_some()),
+            ("extra_ms", fault.extra_ms.is_some()),
+            ("max_bytes", fault.max_bytes.is_some()),
+            ("after_bytes", fault.after_bytes.is_some()),
+            ("blocks", fault.blocks.is_some()),
+            ("by_ms", fault.by_ms.is_some()),
+            ("taken_ms", fault.taken_ms.is_some()),
+        ];
+        for (key, is_given) in given {
+            let needed = fault.deed.needs().contains(&key);
+            if is_given && !needed && !fault.deed.takes().contains(&key) {
+                return self.wrong(key, "is not for this fault");
+            }
+            if needed && !is_given {
+                return self.wrong(key, "is missing: this fault needs it");
+            }
+        }
+        Ok(())
+    }
+
     fn lengths(&self, fault: &Fault) -> Result<(), InputError> {
+        if fault.deed.is_moment() {
+            for (key, given) in [("for_ms", fault.for_ms), ("down_ms", fault.down_ms)] {
+                if given.is_some() {
+                    return self.wrong(key, "is not for this fault, which is over at once");
+                }
+            }
+            return Ok(());
+        }
         let takes_down_ms = fault.deed.takes_down_ms();
         if takes_down_ms && fault.for_ms.is_some() {
             return self.wrong("for_ms", "is not for this fault: expected `down_ms`");

@@ -7,7 +7,10 @@ use metanode_core::{
     types::{CommitIndex, GlobalExecIndex},
 };
 use metanode_sim::{
-    plan::{Action, DurableAt, PlannedFault, Reached, StoredAt, When},
+    plan::{
+        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
+        When,
+    },
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,16 @@ pub struct Fault {
     pub down_ms: Option<Draw<u64>>,
     /// How long the others last; until the world heals if it is left out.
     pub for_ms: Option<Draw<u64>>,
+    /// Which way a partition cuts; both if it is left out.
+    pub cut: Option<Cut>,
+    /// Which connections; any if it is left out.
+    pub channel: Option<Channel>,
+    pub extra_ms: Option<Draw<u64>>,
+    pub max_bytes: Option<Draw<u64>>,
+    pub after_bytes: Option<Draw<u64>>,
+    pub blocks: Option<Draw<u32>>,
+    pub by_ms: Option<Draw<i64>>,
+    pub taken_ms: Option<Draw<u64>>,
     /// The same again: crash loops.
     pub repeat: Option<Repeat>,
 }
@@ -39,7 +52,21 @@ pub enum Deed {
     Pause,
     StartLate,
     Stall,
+    Deaf,
+    SlowReplies,
+    SilentReplies,
+    ErrorReplies,
+    Restore,
     Partition,
+    SlowLinks,
+    ShortWrites,
+    Reset,
+    Truncate,
+    DelayReply,
+    FailSync,
+    DiskFull,
+    FlipBits,
+    JumpClock,
 }
 
 /// `when`, see [`When`].
@@ -109,6 +136,26 @@ impl ReachedMoment {
 }
 
 impl Fault {
+    /// One that has nothing but these.
+    pub(super) const fn new(when: Moment, deed: Deed, targets: Vec<Target>) -> Self {
+        Self {
+            when,
+            deed,
+            targets,
+            down_ms: None,
+            for_ms: None,
+            cut: None,
+            channel: None,
+            extra_ms: None,
+            max_bytes: None,
+            after_bytes: None,
+            blocks: None,
+            by_ms: None,
+            taken_ms: None,
+            repeat: None,
+        }
+    }
+
     /// What a seed makes of it; `label` names its streams.
     #[must_use]
     pub fn plan(&self, dice: &Dice, label: &str, cast: Cast) -> Vec<PlannedFault> {
@@ -171,31 +218,87 @@ impl Fault {
                 }
             }
         }
-        let numbers = numbers.into_iter().collect();
-        let processes = processes.into_iter().collect();
+        let numbers: Vec<u16> = numbers.into_iter().collect();
+        let processes: Vec<ProcessId> = processes.into_iter().collect();
         let drawn = |key: &str, range: Option<Draw<u64>>| {
             range.map(|range| dice.draw(&format!("{label}.{key}"), range))
         };
+        let needed = |key: &str, range| drawn(key, range).unwrap_or_default();
         let down_ms = drawn("down_ms", self.down_ms);
         let for_ms = drawn("for_ms", self.for_ms);
+        let extra_ms = || needed("extra_ms", self.extra_ms);
+        let channel = self.channel.unwrap_or_default();
+        let replies = |executors, how| Action::Replies {
+            executors,
+            how,
+            for_ms,
+        };
+        let disk = |how| Action::DiskFails {
+            processes: processes.clone(),
+            how,
+            for_ms,
+        };
+        let hosts: Vec<u16> = numbers;
         match self.deed {
             Deed::Kill => Action::Kill { processes, down_ms },
-            Deed::PowerLoss => Action::PowerLoss {
-                hosts: numbers,
-                down_ms,
-            },
+            Deed::PowerLoss => Action::PowerLoss { hosts, down_ms },
             Deed::Pause => Action::Pause { processes, for_ms },
             Deed::StartLate => Action::StartLate {
                 processes,
                 for_ms: for_ms.unwrap_or_default(),
             },
             Deed::Stall => Action::Stall {
-                executors: numbers,
+                executors: hosts,
                 for_ms,
             },
-            Deed::Partition => Action::Partition {
-                hosts: numbers,
+            Deed::Deaf => Action::Deaf {
+                executors: hosts,
                 for_ms,
+            },
+            Deed::SlowReplies => replies(hosts, Replies::Late { ms: extra_ms() }),
+            Deed::SilentReplies => replies(hosts, Replies::Silent),
+            Deed::ErrorReplies => replies(hosts, Replies::Refused),
+            Deed::Restore => Action::Restore {
+                executors: hosts,
+                taken_ms: needed("taken_ms", self.taken_ms),
+                down_ms,
+            },
+            Deed::Partition => Action::Partition {
+                hosts,
+                cut: self.cut.unwrap_or_default(),
+                for_ms,
+            },
+            Deed::SlowLinks => Action::SlowLinks {
+                hosts,
+                extra_ms: extra_ms(),
+                for_ms,
+            },
+            Deed::ShortWrites => Action::ShortWrites {
+                hosts,
+                max_bytes: needed("max_bytes", self.max_bytes),
+                for_ms,
+            },
+            Deed::Reset => Action::Reset { hosts, channel },
+            Deed::Truncate => Action::Truncate {
+                hosts,
+                channel,
+                after_bytes: needed("after_bytes", self.after_bytes),
+            },
+            Deed::DelayReply => Action::DelayReply {
+                hosts,
+                channel,
+                extra_ms: extra_ms(),
+            },
+            Deed::FailSync => disk(DiskFailure::Sync),
+            Deed::DiskFull => disk(DiskFailure::Full),
+            Deed::FlipBits => Action::FlipBits {
+                nodes: hosts,
+                blocks: (self.blocks)
+                    .map_or(0, |range| dice.draw(&format!("{label}.blocks"), range)),
+            },
+            Deed::JumpClock => Action::JumpClock {
+                hosts,
+                by_ms: (self.by_ms).map_or(0, |range| dice.draw(&format!("{label}.by_ms"), range)),
             },
         }
     }

@@ -1,15 +1,19 @@
 //! From a plan back to a scenario file: one from which every seed draws this plan, and which a person can read.
 
 use super::{
-    Deed, Delivery, DurableMoment, Executor, Fault, Kind, Moment, Network, Node, OddExecutor,
-    OneExecutor, ReachedMoment, Scenario, StoredMoment, Target, Topology, Which, Workload,
+    Deed, Delivery, DurableMoment, Executor, Fault, Kind, MaxFaulty, Moment, Network, Node,
+    OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology,
+    Which, Workload,
 };
 use crate::{
     dice::{Draw, Number},
     seed::Seed,
 };
 use metanode_sim::{
-    plan::{self, Action, ExecutorPlan, NetworkPlan, NodePlan, Plan, PlannedFault, WorkloadPlan},
+    plan::{
+        self, Action, DiskFailure, ExecutorPlan, NetworkPlan, NodePlan, Plan, PlannedFault,
+        Replies, WorkloadPlan,
+    },
     trace::ProcessId,
 };
 use std::fmt::Write;
@@ -34,6 +38,8 @@ impl Scenario {
             node,
             executors,
             clock_skew_ms,
+            clock_drift_ppm,
+            max_faulty,
             workload,
             faults,
             expect,
@@ -52,6 +58,12 @@ impl Scenario {
             signatures: *signatures,
             clock_skew_ms: Draw::fixed(clock_skew_ms),
             clock_skew_ms_by_host,
+            clock_drift_ppm: Draw::fixed(0),
+            clock_drift_ppm_by_host: clock_drift_ppm.clone(),
+            max_faulty: match max_faulty {
+                Some(most) => MaxFaulty::Number(*most),
+                None => MaxFaulty::Share(Share::All),
+            },
             topology: Topology {
                 delivery: match topology {
                     plan::Topology::SingleMaster => Delivery::SingleMaster,
@@ -63,6 +75,7 @@ impl Scenario {
             node: fixed_node(node),
             executor: fixed_executors(executors),
             workload: fixed_workload(workload),
+            swarm: None,
             faults: faults.iter().map(fixed_fault).collect(),
             expect: expect.clone(),
             exhibits: exhibits.clone(),
@@ -112,11 +125,13 @@ fn fixed_network(network: &NetworkPlan) -> Network {
         latency_ms,
         unix_buffer_bytes,
         tcp_buffer_bytes,
+        backlog,
     } = network;
     Network {
         latency_ms: (*latency_ms).into(),
         unix_buffer_bytes: Draw::fixed(*unix_buffer_bytes),
         tcp_buffer_bytes: Draw::fixed(*tcp_buffer_bytes),
+        backlog: Draw::fixed(*backlog),
     }
 }
 
@@ -231,42 +246,134 @@ fn lasting<T: Number>(ms: Option<T>) -> Option<Draw<T>> {
 }
 
 fn fixed_fault(fault: &PlannedFault) -> Fault {
-    let processes = |list: &[ProcessId]| list.iter().map(|id| process(*id)).collect();
-    let hosts = |list: &[u16]| list.iter().map(|n| numbered(Kind::Host, *n)).collect();
-    let executors = |list: &[u16]| list.iter().map(|n| numbered(Kind::Executor, *n)).collect();
-    let (deed, targets, down_ms, for_ms) = match &fault.action {
+    let processes = |list: &[ProcessId]| list.iter().map(|id| process(*id)).collect::<Vec<_>>();
+    let all = |kind, list: &[u16]| list.iter().map(|n| numbered(kind, *n)).collect::<Vec<_>>();
+    let hosts = |list: &[u16]| all(Kind::Host, list);
+    let executors = |list: &[u16]| all(Kind::Executor, list);
+    let of = |deed, targets, for_ms: Option<u64>| Fault {
+        for_ms: lasting(for_ms),
+        ..Fault::new(fixed_moment(&fault.when), deed, targets)
+    };
+    let down = |deed, targets, down_ms: Option<u64>| Fault {
+        down_ms: lasting(down_ms),
+        ..of(deed, targets, None)
+    };
+    match &fault.action {
         Action::Kill {
             processes: list,
             down_ms,
-        } => (Deed::Kill, processes(list), *down_ms, None),
+        } => down(Deed::Kill, processes(list), *down_ms),
         Action::PowerLoss {
             hosts: list,
             down_ms,
-        } => (Deed::PowerLoss, hosts(list), *down_ms, None),
+        } => down(Deed::PowerLoss, hosts(list), *down_ms),
         Action::Pause {
             processes: list,
             for_ms,
-        } => (Deed::Pause, processes(list), None, *for_ms),
+        } => of(Deed::Pause, processes(list), *for_ms),
         Action::StartLate {
             processes: list,
             for_ms,
-        } => (Deed::StartLate, processes(list), None, Some(*for_ms)),
+        } => of(Deed::StartLate, processes(list), Some(*for_ms)),
         Action::Stall {
             executors: list,
             for_ms,
-        } => (Deed::Stall, executors(list), None, *for_ms),
+        } => of(Deed::Stall, executors(list), *for_ms),
+        Action::Deaf {
+            executors: list,
+            for_ms,
+        } => of(Deed::Deaf, executors(list), *for_ms),
+        Action::Replies {
+            executors: list,
+            how,
+            for_ms,
+        } => match how {
+            Replies::Late { ms } => Fault {
+                extra_ms: Some(Draw::fixed(*ms)),
+                ..of(Deed::SlowReplies, executors(list), *for_ms)
+            },
+            Replies::Silent => of(Deed::SilentReplies, executors(list), *for_ms),
+            Replies::Refused => of(Deed::ErrorReplies, executors(list), *for_ms),
+        },
+        Action::Restore {
+            executors: list,
+            taken_ms,
+            down_ms,
+        } => Fault {
+            taken_ms: Some(Draw::fixed(*taken_ms)),
+            ..down(Deed::Restore, executors(list), *down_ms)
+        },
         Action::Partition {
             hosts: list,
+            cut,
             for_ms,
-        } => (Deed::Partition, hosts(list), None, *for_ms),
-    };
-    Fault {
-        when: fixed_moment(&fault.when),
-        deed,
-        targets,
-        down_ms: lasting(down_ms),
-        for_ms: lasting(for_ms),
-        repeat: None,
+        } => Fault {
+            cut: Some(*cut),
+            ..of(Deed::Partition, hosts(list), *for_ms)
+        },
+        Action::SlowLinks {
+            hosts: list,
+            extra_ms,
+            for_ms,
+        } => Fault {
+            extra_ms: Some(Draw::fixed(*extra_ms)),
+            ..of(Deed::SlowLinks, hosts(list), *for_ms)
+        },
+        Action::ShortWrites {
+            hosts: list,
+            max_bytes,
+            for_ms,
+        } => Fault {
+            max_bytes: Some(Draw::fixed(*max_bytes)),
+            ..of(Deed::ShortWrites, hosts(list), *for_ms)
+        },
+        Action::Reset {
+            hosts: list,
+            channel,
+        } => Fault {
+            channel: Some(*channel),
+            ..of(Deed::Reset, hosts(list), None)
+        },
+        Action::Truncate {
+            hosts: list,
+            channel,
+            after_bytes,
+        } => Fault {
+            channel: Some(*channel),
+            after_bytes: Some(Draw::fixed(*after_bytes)),
+            ..of(Deed::Truncate, hosts(list), None)
+        },
+        Action::DelayReply {
+            hosts: list,
+            channel,
+            extra_ms,
+        } => Fault {
+            channel: Some(*channel),
+            extra_ms: Some(Draw::fixed(*extra_ms)),
+            ..of(Deed::DelayReply, hosts(list), None)
+        },
+        Action::DiskFails {
+            processes: list,
+            how,
+            for_ms,
+        } => {
+            let deed = match how {
+                DiskFailure::Sync => Deed::FailSync,
+                DiskFailure::Full => Deed::DiskFull,
+            };
+            of(deed, processes(list), *for_ms)
+        }
+        Action::FlipBits {
+            nodes: list,
+            blocks,
+        } => Fault {
+            blocks: Some(Draw::fixed(*blocks)),
+            ..of(Deed::FlipBits, all(Kind::Node, list), None)
+        },
+        Action::JumpClock { hosts: list, by_ms } => Fault {
+            by_ms: Some(Draw::fixed(*by_ms)),
+            ..of(Deed::JumpClock, hosts(list), None)
+        },
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod fault;
 mod fixed;
 mod sections;
+mod swarm;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, Store
 pub use sections::{
     Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
 };
+pub use swarm::Swarm;
 pub use target::{Cast, Kind, Target, Which};
 
 use crate::{
@@ -43,6 +45,13 @@ pub struct Scenario {
     pub signatures: SignatureScheme,
     /// Offset of each host's wall clock.
     pub clock_skew_ms: Draw<i64>,
+    /// How much faster than time each host's wall clock runs.
+    pub clock_drift_ppm: Draw<i32>,
+    /// Instead, one for each host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clock_drift_ppm_by_host: Vec<i32>,
+    /// How many validators faults may have down at once.
+    pub max_faulty: MaxFaulty,
     /// Instead, one for each host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub clock_skew_ms_by_host: Vec<i64>,
@@ -51,6 +60,9 @@ pub struct Scenario {
     pub node: Node,
     pub executor: Executor,
     pub workload: Workload,
+    /// Faults that each seed draws, besides those of `[[fault]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Swarm>,
     #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What happens besides the invariants, or the run fails.
@@ -59,6 +71,36 @@ pub struct Scenario {
     /// Historical bugs that are switched on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exhibits: Vec<Exhibit>,
+}
+
+/// How many validators may be down at once: `"f"`, `"all"` or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "\"f\", \"all\" or how many validators may be down at once"
+)]
+pub enum MaxFaulty {
+    Number(u16),
+    Share(Share),
+}
+
+/// Of the committee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// As many as it tolerates: f of 3f+1.
+    F,
+    All,
+}
+
+impl MaxFaulty {
+    const fn of(self, validators: u16) -> Option<u16> {
+        match self {
+            Self::Number(most) => Some(most),
+            Self::Share(Share::F) => Some(validators.saturating_sub(1) / 3),
+            Self::Share(Share::All) => None,
+        }
+    }
 }
 
 impl Default for Scenario {
@@ -71,12 +113,16 @@ impl Default for Scenario {
             settle_ms: Draw::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
             clock_skew_ms: (-500, 500).into(),
+            clock_drift_ppm: Draw::fixed(0),
+            clock_drift_ppm_by_host: vec![],
+            max_faulty: MaxFaulty::Share(Share::F),
             clock_skew_ms_by_host: vec![],
             topology: Topology::default(),
             network: Network::default(),
             node: Node::default(),
             executor: Executor::default(),
             workload: Workload::default(),
+            swarm: None,
             faults: vec![],
             expect: vec![],
             exhibits: vec![],
@@ -106,6 +152,10 @@ impl Scenario {
     #[must_use]
     pub fn draw(&self, name: &str, seed: u64, store: Backend) -> Plan {
         let dice = Dice::of(seed);
+        let limits = match self.swarm {
+            Some(_) => dice.leaning_low(),
+            None => dice.clone(),
+        };
         let validators = dice.draw("topology.validators", self.topology.validators);
         let topology = self.topology.delivery.of_seed(seed);
         let cast = Cast {
@@ -115,6 +165,15 @@ impl Scenario {
                 plan::Topology::MasterPerNode => validators,
             },
         };
+        let duration_ms = dice.draw("duration_ms", self.duration_ms);
+        let max_faulty = self.max_faulty.of(validators);
+        let planned = self.faults.iter().enumerate();
+        let mut faults: Vec<_> = planned
+            .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
+            .collect();
+        if let Some(swarm) = &self.swarm {
+            faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty));
+        }
         Plan {
             scenario: name.into(),
             seed,
@@ -122,24 +181,34 @@ impl Scenario {
             validators,
             store,
             signatures: self.signatures,
-            duration_ms: dice.draw("duration_ms", self.duration_ms),
+            duration_ms,
             settle_ms: dice.draw("settle_ms", self.settle_ms),
-            network: self.network.draw(&dice),
-            node: self.node.draw(&dice),
-            executors: self.executor.draw(&dice, cast),
+            network: self.network.draw(&limits),
+            node: self.node.draw(&limits),
+            executors: self.executor.draw(&limits, cast),
             clock_skew_ms: (0..validators)
                 .map(|host| self.skew_ms(&dice, host))
                 .collect(),
+            clock_drift_ppm: self.drifts_ppm(&dice, validators),
+            max_faulty,
             workload: self.workload.draw(&dice),
-            faults: self
-                .faults
-                .iter()
-                .enumerate()
-                .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
-                .collect(),
+            faults,
             expect: self.expect.clone(),
             exhibits: self.exhibits.clone(),
         }
+    }
+
+    /// None at all if no clock drifts.
+    fn drifts_ppm(&self, dice: &Dice, validators: u16) -> Vec<i32> {
+        let drift = |host: u16| match self.clock_drift_ppm_by_host.get(usize::from(host)) {
+            Some(ppm) => *ppm,
+            None => dice.draw(&format!("clock_drift_ppm.{host}"), self.clock_drift_ppm),
+        };
+        let mut drifts: Vec<i32> = (0..validators).map(drift).collect();
+        if drifts.iter().all(|ppm| *ppm == 0) {
+            drifts.clear();
+        }
+        drifts
     }
 
     fn skew_ms(&self, dice: &Dice, host: u16) -> i64 {

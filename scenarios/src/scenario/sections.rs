@@ -75,6 +75,8 @@ pub struct Network {
     pub latency_ms: Range,
     pub unix_buffer_bytes: Draw<u64>,
     pub tcp_buffer_bytes: Draw<u64>,
+    /// Connections that may wait for one listener's `accept`.
+    pub backlog: Draw<u32>,
 }
 
 impl Default for Network {
@@ -83,6 +85,7 @@ impl Default for Network {
             latency_ms: (5, 40).into(),
             unix_buffer_bytes: (1_024, 32_768).into(),
             tcp_buffer_bytes: (8_192, 131_072).into(),
+            backlog: Draw::fixed(128),
         }
     }
 }
@@ -93,11 +96,13 @@ impl Network {
             latency_ms: dice.span("network.latency_ms", self.latency_ms),
             unix_buffer_bytes: dice.draw("network.unix_buffer_bytes", self.unix_buffer_bytes),
             tcp_buffer_bytes: dice.draw("network.tcp_buffer_bytes", self.tcp_buffer_bytes),
+            backlog: dice.draw("network.backlog", self.backlog),
         }
     }
 
-    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 2] {
+    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 3] {
         [
+            ("network.backlog", self.backlog.low.into(), 1),
             ("network.unix_buffer_bytes", self.unix_buffer_bytes.low, 1),
             ("network.tcp_buffer_bytes", self.tcp_buffer_bytes.low, 1),
         ]

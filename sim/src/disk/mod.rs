@@ -5,14 +5,18 @@
 //! RocksDB ([`RocksServer`]) where recovery is the subject. A disk does not know who kills processes, nor when.
 
 mod counted;
+mod faulty;
 mod rocks;
 mod rocks_server;
 
 pub use counted::DiskCounters;
+pub use faulty::Snapshot;
 pub use rocks_server::RocksServer;
 
+use crate::plan::DiskFailure;
 use counted::{CountedStores, SharedCounters};
-use metanode_core::store::{MemoryDisk, MemoryStores, StoreFactory};
+use faulty::{DiskHealth, FaultyStores};
+use metanode_core::store::{MemoryDisk, MemoryStores, StoreError, StoreFactory};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use rocks::{RocksDisk, RocksDiskStores};
@@ -23,6 +27,7 @@ use std::sync::Arc;
 pub struct Disk {
     backend: Backend,
     counters: SharedCounters,
+    health: DiskHealth,
 }
 
 #[derive(Clone)]
@@ -48,17 +53,61 @@ impl Disk {
         Self {
             backend,
             counters: SharedCounters::default(),
+            health: DiskHealth::default(),
         }
     }
 
     /// A process starts on this disk: the stores that it may open, until it ends.
     #[must_use]
     pub fn stores(&self) -> Arc<dyn StoreFactory> {
-        let stores: Arc<dyn StoreFactory> = match &self.backend {
+        let faulty = Arc::new(FaultyStores {
+            stores: self.intact_stores(),
+            health: self.health.clone(),
+        });
+        Arc::new(CountedStores::new(faulty, self.counters.clone()))
+    }
+
+    fn intact_stores(&self) -> Arc<dyn StoreFactory> {
+        match &self.backend {
             Backend::Memory(disk) => Arc::new(MemoryStores::new(disk)),
             Backend::Rocks(disk) => Arc::new(RocksDiskStores::new(disk)),
-        };
-        Arc::new(CountedStores::new(stores, self.counters.clone()))
+        }
+    }
+
+    /// From now on the disk fails like this.
+    pub fn begin_failing(&self, how: DiskFailure) {
+        self.health.begin(how);
+    }
+
+    /// The disk fails no more. What was damaged stays so.
+    pub fn mend(&self) {
+        self.health.mend();
+    }
+
+    /// Flips a bit in each of up to `count` of the blocks that were stored last. Returns in how many.
+    pub fn flip_bits(&self, count: u32, rng: &mut ChaCha8Rng) -> u32 {
+        self.health.flip_bits(count, rng)
+    }
+
+    /// What is on the disk now, as far as the running process has opened it; nothing if none runs.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.health.snapshot()
+    }
+
+    /// The process has ended, and the disk is what it was then.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        for name in snapshot.names() {
+            self.wipe(name);
+        }
+        snapshot.restore(self.intact_stores().as_ref())?;
+        self.process_killed();
+        Ok(())
     }
 
     /// The process has ended, in whatever way. Every write is kept; its handles are closed, and whoever still holds

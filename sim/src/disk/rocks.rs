@@ -21,7 +21,7 @@ use std::{
 
 /// Larger than what a simulation writes, because a full buffer is flushed by a thread of RocksDB, at a moment that
 /// no seed decides.
-const WRITE_BUFFER_BYTES: usize = 8 << 20;
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
 
 /// A disk with named RocksDB stores. Clones are the same disk.
 #[derive(Clone)]

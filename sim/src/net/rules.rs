@@ -129,3 +129,71 @@ impl Rule for ShortWrites {
 fn touches(hosts: &BTreeSet<HostId>, route: &Route) -> bool {
     route.crosses_hosts() && (hosts.contains(&route.client) || hosts.contains(&route.server))
 }
+
+/// A rule that holds for some connections only.
+pub struct On<R> {
+    pub chosen: Box<dyn Fn(&Route) -> bool + Send>,
+    pub rule: R,
+}
+
+impl<R: Rule> Rule for On<R> {
+    fn on_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
+        match (self.chosen)(route) {
+            true => self.rule.on_write(route, sender, offered_bytes),
+            false => offered_bytes,
+        }
+    }
+
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        match (self.chosen)(segment.route) {
+            true => self.rule.on_chunk(segment),
+            false => Verdict::Deliver,
+        }
+    }
+
+    fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
+        match (self.chosen)(attempt) {
+            true => self.rule.on_connect(attempt),
+            false => ConnectVerdict::Allow,
+        }
+    }
+}
+
+/// The first connection with so many bytes in one direction dies right behind them.
+#[derive(Clone, Debug)]
+pub struct TearOnce {
+    pub after_bytes: u64,
+    pub torn: bool,
+}
+
+impl Rule for TearOnce {
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        let Some(within) = self.after_bytes.checked_sub(segment.offset) else {
+            return Verdict::Deliver;
+        };
+        if self.torn || within >= segment.payload.len() as u64 {
+            return Verdict::Deliver;
+        }
+        self.torn = true;
+        Verdict::Reset {
+            after_bytes: usize::try_from(within).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// The first thing that a server sends takes longer: a late reply.
+#[derive(Clone, Debug)]
+pub struct LateOnce {
+    pub extra: Duration,
+    pub done: bool,
+}
+
+impl Rule for LateOnce {
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        if self.done || segment.sender == Side::Client || segment.payload.len() == 0 {
+            return Verdict::Deliver;
+        }
+        self.done = true;
+        Verdict::Delay(self.extra)
+    }
+}

@@ -4,11 +4,12 @@
 //!
 //! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
 //! ended that life; a node recovers fewer commits of an epoch than it stored.
-//! None: losing blocks, or a durable watermark, that nobody was told of. Reports that no crash ever puts to the test
+//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back.
+//! Reports that no crash ever puts to the test
 //! cannot be judged.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What};
+use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
     types::{CommitIndex, Epoch, GlobalExecIndex},
@@ -29,7 +30,8 @@ impl Durable {
     fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
             NodeEvent::CommitStored { epoch, commit, .. } => {
-                self.stored.insert((n, *epoch), (commit.index, entry.clone()));
+                self.stored
+                    .insert((n, *epoch), (commit.index, entry.clone()));
             }
             NodeEvent::ExecutorQueried { epoch, .. } => {
                 self.epochs.insert(n, *epoch);
@@ -42,7 +44,9 @@ impl Durable {
                     return Err(Violation::by(
                         entry,
                         Invariant::Durable,
-                        format!("stored commit {stored}, but only {last_commit} survived the crash"),
+                        format!(
+                            "stored commit {stored}, but only {last_commit} survived the crash"
+                        ),
                         [earlier.clone()],
                     ));
                 }
@@ -63,6 +67,10 @@ impl Oracle for Durable {
             (ProcessId::Executor(n), What::Did(Event::Executor(event))) => (n, event),
             (ProcessId::Node(n), What::Did(Event::Node(event))) => {
                 return self.node_did(n, event, entry);
+            }
+            (ProcessId::Executor(n), What::Befell(WorldEvent::DiskRestored { .. })) => {
+                self.promised.remove(&n);
+                return Ok(());
             }
             _ => return Ok(()),
         };
@@ -91,7 +99,10 @@ impl Oracle for Durable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{durable, executed, executor, found, judge, node, reported, stored};
+    use crate::oracles::testing::{
+        befell, durable, executed, executor, found, judge, node, reported, stored,
+    };
+    use crate::trace::SimTime;
     use metanode_core::types::Round;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
@@ -147,6 +158,19 @@ mod tests {
         assert_eq!(judge(Durable::default(), &lives(2)), None);
         let violation = judge(Durable::default(), &lives(1)).unwrap();
         assert_eq!(violation.evidence, lives(1)[1..]);
+    }
+
+    #[test]
+    fn whoever_puts_back_an_older_backup_breaks_the_promise_knowingly() {
+        let restored = WorldEvent::DiskRestored {
+            taken: SimTime::from_ms(0),
+        };
+        let trace = [
+            executor(0, 0, reported(2)),
+            befell(1, ProcessId::Executor(0), restored),
+            executor(2, 0, found(1)),
+        ];
+        assert_eq!(judge(Durable::default(), &trace), None);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! A violation: a durable watermark, said or found at a start, below the one before it, unless the executor's disk
 //! lost writes in between; a report below what the same life found at its start; an epoch that does not begin with
 //! its commit 1 at the GEI after the last one executed of the epoch before, or that goes back.
-//! None: a fall after a power loss with lost writes (DURABLE judges whether it was reported); a report below the
+//! None: a fall after a power loss with lost writes (DURABLE judges whether it was reported), or after an older backup
+//! of its disk was put back; a report below the
 //! newest durable watermark, for an answer may be on its way while the next blocks become durable; a repeated GEI
 //! (EXEC1 judges its effect).
 
@@ -126,6 +127,10 @@ impl Oracle for Mono {
         match &entry.what {
             What::Befell(WorldEvent::PowerLost { lost_writes }) => {
                 self.executors.entry(n).or_default().lost_writes |= *lost_writes > 0;
+                Ok(())
+            }
+            What::Befell(WorldEvent::DiskRestored { .. }) => {
+                self.executors.entry(n).or_default().lost_writes = true;
                 Ok(())
             }
             What::Did(Event::Executor(event)) => {

@@ -211,11 +211,17 @@ mod tests {
             node(2, 0, NodeEvent::ExecutorQueried { epoch, watermark })
         };
         let told = executor(1, 0, reported(7));
-        assert_eq!(judge(Rpc::default(), &[start(), told.clone(), queried(7)]), None);
+        assert_eq!(
+            judge(Rpc::default(), &[start(), told.clone(), queried(7)]),
+            None
+        );
         let assumed = judge(Rpc::default(), &[start(), told.clone(), queried(0)]).unwrap();
         assert_eq!(assumed.evidence, [start(), queried(0)]);
         let remembered = [told, start(), queried(7)];
-        assert!(judge(Rpc::default(), &remembered).is_some(), "said before the start");
+        assert!(
+            judge(Rpc::default(), &remembered).is_some(),
+            "said before the start"
+        );
     }
 
     #[test]

@@ -3,16 +3,16 @@
 //! A violation: a process fails or panics, at any time; a start that neither became ready nor waits, when the process
 //! or the run ends, for longer than the plan gives the whole cluster to settle (or than a few RPC exchanges take that
 //! are all answered at the last moment). A stated wait lasts until the process does anything else.
-//! None: a start that waits and has said so, for however long; a process that does not run. An executor is ready when
+//! None: a process that gives up with the reason that its disk gave it, if the world made that disk fail; a start that waits and has said so, for however long; a process that does not run. An executor is ready when
 //! it says what it found on its disk.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    plan::Plan,
+    plan::{Action, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// RPC exchanges that a start may make between two things that it says: epoch, committee, watermark, and one more.
 const EXCHANGES: u64 = 4;
@@ -21,6 +21,8 @@ pub(super) struct Start {
     patience: SimTime,
     /// Processes that are not ready yet.
     beginning: BTreeMap<ProcessId, Beginning>,
+    /// Disks that the world made fail, and with what reason.
+    failing_disks: BTreeSet<(ProcessId, &'static str)>,
 }
 
 /// A start that has not ended.
@@ -38,6 +40,7 @@ impl Start {
         Self {
             patience: SimTime::from_ms(plan.settle_ms.max(EXCHANGES * plan.node.rpc_timeout_ms)),
             beginning: BTreeMap::new(),
+            failing_disks: BTreeSet::new(),
         }
     }
 
@@ -111,6 +114,10 @@ impl Oracle for Start {
                 | Event::Executor(ExecutorEvent::Failed { reason }),
             ) => {
                 let earlier = self.beginning.remove(&process);
+                let mut failing = self.failing_disks.iter();
+                if failing.any(|(id, modelled)| *id == process && reason.contains(modelled)) {
+                    return Ok(());
+                }
                 let message = format!("expected the process to run or wait, it gave up: {reason}");
                 return Err(violation(entry, message, earlier.map(|start| start.last)));
             }
@@ -123,6 +130,12 @@ impl Oracle for Start {
                     beginning.since = entry.at;
                     beginning.waiting = waits;
                 }
+            }
+            What::Befell(WorldEvent::FaultBegan {
+                action: Action::DiskFails { processes, how, .. },
+            }) => {
+                let failing = processes.iter().map(|id| (*id, how.reason()));
+                self.failing_disks.extend(failing);
             }
             What::Befell(_) => {}
         }

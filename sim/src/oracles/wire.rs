@@ -113,7 +113,8 @@ impl Oracle for Wire {
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let What::Did(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what {
-            let message = format!("expected whole blocks one after the other on stream {connection}");
+            let message =
+                format!("expected whole blocks one after the other on stream {connection}");
             return Err(Violation::by(entry, Invariant::Wire, message, None));
         }
         let ProcessId::Node(n) = entry.process else {

@@ -3,7 +3,7 @@
 
 use super::nearer::nearer;
 use crate::{
-    plan::{Action, PlannedFault, When},
+    plan::{Action, PlannedFault, Replies, When},
     trace::ProcessId,
 };
 
@@ -16,7 +16,7 @@ pub(super) struct Parts<'a> {
     pub executors: Option<&'a mut Vec<u16>>,
     /// Until the world heals if there is none.
     pub lasting_ms: Option<&'a mut Option<u64>>,
-    /// The simplest is 0.
+    /// A delay, or another amount whose simplest is 0.
     pub late_ms: Option<&'a mut u64>,
 }
 
@@ -31,6 +31,11 @@ impl<'a> Parts<'a> {
             | Action::Pause {
                 processes,
                 for_ms: lasting_ms,
+            }
+            | Action::DiskFails {
+                processes,
+                how: _,
+                for_ms: lasting_ms,
             } => Self {
                 processes: Some(processes),
                 lasting_ms: Some(lasting_ms),
@@ -42,10 +47,26 @@ impl<'a> Parts<'a> {
             }
             | Action::Partition {
                 hosts,
+                cut: _,
+                for_ms: lasting_ms,
+            }
+            | Action::ShortWrites {
+                hosts,
+                max_bytes: _,
                 for_ms: lasting_ms,
             } => Self {
                 hosts: Some(hosts),
                 lasting_ms: Some(lasting_ms),
+                ..none
+            },
+            Action::SlowLinks {
+                hosts,
+                extra_ms,
+                for_ms,
+            } => Self {
+                hosts: Some(hosts),
+                lasting_ms: Some(for_ms),
+                late_ms: Some(extra_ms),
                 ..none
             },
             Action::StartLate { processes, for_ms } => Self {
@@ -53,9 +74,58 @@ impl<'a> Parts<'a> {
                 late_ms: Some(for_ms),
                 ..none
             },
-            Action::Stall { executors, for_ms } => Self {
+            Action::Stall { executors, for_ms }
+            | Action::Deaf { executors, for_ms }
+            | Action::Replies {
+                executors,
+                how: Replies::Silent | Replies::Refused,
+                for_ms,
+            } => Self {
                 executors: Some(executors),
                 lasting_ms: Some(for_ms),
+                ..none
+            },
+            Action::Replies {
+                executors,
+                how: Replies::Late { ms },
+                for_ms,
+            } => Self {
+                executors: Some(executors),
+                lasting_ms: Some(for_ms),
+                late_ms: Some(ms),
+                ..none
+            },
+            Action::Restore {
+                executors,
+                taken_ms,
+                down_ms,
+            } => Self {
+                executors: Some(executors),
+                lasting_ms: Some(down_ms),
+                late_ms: Some(taken_ms),
+                ..none
+            },
+            Action::Truncate {
+                hosts,
+                channel: _,
+                after_bytes: late_ms,
+            }
+            | Action::DelayReply {
+                hosts,
+                channel: _,
+                extra_ms: late_ms,
+            } => Self {
+                hosts: Some(hosts),
+                late_ms: Some(late_ms),
+                ..none
+            },
+            Action::Reset { hosts, channel: _ }
+            | Action::JumpClock { hosts, by_ms: _ }
+            | Action::FlipBits {
+                nodes: hosts,
+                blocks: _,
+            } => Self {
+                hosts: Some(hosts),
                 ..none
             },
         }

@@ -55,6 +55,7 @@ pub fn steps(plan: &Plan, liveness: bool) -> Vec<Step> {
         step("validators", validators),
         step("topology", single_master),
         step("stores and signatures", stores_and_signatures),
+        step("exhibits", exhibits),
         step("clocks", clocks),
     ]);
     steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
@@ -139,6 +140,10 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         .iter()
         .filter_map(|old| plan.clock_skew_ms.get(usize::from(*old)).copied())
         .collect();
+    new.clock_drift_ppm = kept
+        .iter()
+        .filter_map(|old| plan.clock_drift_ppm.get(usize::from(*old)).copied())
+        .collect();
     new.executors = kept
         .iter()
         .filter_map(|old| plan.executors.get(usize::from(*old)).cloned())
@@ -172,11 +177,27 @@ fn stores_and_signatures(plan: &Plan, _: usize) -> Vec<Plan> {
     found
 }
 
+/// Without one of the planted bugs: of several, those that matter stay.
+fn exhibits(plan: &Plan, _: usize) -> Vec<Plan> {
+    let positions = 0..plan.exhibits.len();
+    positions
+        .map(|position| {
+            with(plan, |plan| {
+                plan.exhibits.remove(position);
+            })
+        })
+        .collect()
+}
+
 fn clocks(plan: &Plan, _: usize) -> Vec<Plan> {
-    if plan.clock_skew_ms.iter().all(|skew| *skew == 0) {
-        return vec![];
+    let mut found = vec![];
+    if plan.clock_skew_ms.iter().any(|skew| *skew != 0) {
+        found.push(with(plan, |plan| plan.clock_skew_ms.fill(0)));
     }
-    vec![with(plan, |plan| plan.clock_skew_ms.fill(0))]
+    if !plan.clock_drift_ppm.is_empty() {
+        found.push(with(plan, |plan| plan.clock_drift_ppm.clear()));
+    }
+    found
 }
 
 fn clock(plan: &Plan, host: usize) -> Vec<Plan> {
@@ -219,6 +240,7 @@ static LIMITS: &[Limit] = &[
     limit!(workload.accounts, Some(1)),
     limit!(network.unix_buffer_bytes),
     limit!(network.tcp_buffer_bytes),
+    limit!(network.backlog),
     limit!(node.window_blocks),
     limit!(node.recovery_batch_commits),
     limit!(node.min_round_delay_ms),

@@ -110,7 +110,11 @@ fn action() -> impl Strategy<Value = Action> {
             executors: vec![0],
             for_ms
         }),
-        (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition { hosts, for_ms }),
+        (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition {
+            hosts,
+            cut: crate::plan::Cut::Both,
+            for_ms
+        }),
     ]
 }
 
@@ -168,6 +172,7 @@ fn size(plan: &Plan) -> u64 {
     size += u64::from(plan.topology == Topology::MasterPerNode);
     size += u64::from(plan.store != Backend::Memory);
     size += u64::from(plan.signatures != SignatureScheme::KeyedHash);
+    size += plan.exhibits.len() as u64;
     size += span(plan.network.latency_ms, 1);
     for executor in &plan.executors {
         size += 1 + u64::from(executor.guard != Guard::Strict);

@@ -4,14 +4,16 @@
 use super::{Job, World, lock, process::End};
 use crate::{
     entropy::SeedEntropy,
-    net::{Cut, Partition, Settings},
-    plan::{Action, Plan, PlannedFault, When},
+    net::Settings,
+    plan::{Action, Plan, PlannedFault, Replies, When},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent};
-use mock_go_executor::Mode;
 use rand_chacha::ChaCha8Rng;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// A process that ended by itself is started again after this long, as a service manager would.
+const COLLAPSED_MS: u64 = 300;
 
 /// What each fault still waits for.
 pub(super) struct Schedule {
@@ -136,6 +138,7 @@ pub(super) fn network_settings(plan: &Plan) -> Settings {
     Settings {
         unix_buffer_bytes: bytes(network.unix_buffer_bytes),
         tcp_buffer_bytes: bytes(network.tcp_buffer_bytes),
+        backlog: network.backlog as usize,
         latency: Duration::from_millis(network.latency_ms.low)
             ..=Duration::from_millis(network.latency_ms.high),
         ..Settings::default()
@@ -146,10 +149,22 @@ impl World {
     /// Starts what is not planned to start late, and puts every time of a fault into the supervisor's calendar.
     pub(crate) fn begin(self: &Arc<Self>) {
         let mut late = BTreeMap::new();
-        for fault in &self.plan.faults {
+        for (number, fault) in self.plan.faults.iter().enumerate() {
             if let Action::StartLate { processes, for_ms } = &fault.action {
                 late.extend(processes.iter().map(|id| (*id, *for_ms)));
-            } else if fault.when.reached.is_none() {
+                continue;
+            }
+            if let Action::Restore {
+                executors,
+                taken_ms,
+                ..
+            } = &fault.action
+            {
+                for executor in executors {
+                    self.later(*taken_ms, Job::Snapshot(number, *executor));
+                }
+            }
+            if fault.when.reached.is_none() {
                 self.later(fault.when.at_ms, Job::Consider);
             }
         }
@@ -166,8 +181,12 @@ impl World {
         match job {
             Job::Start(id) => self.start(id),
             Job::Resume(id) => self.resume(id),
-            Job::Unstall(executor) => self.set_mode(executor, Mode::Running),
-            Job::HealPartition(number) => self.heal_partition(number),
+            Job::End(fault) => self.end_fault(fault),
+            Job::Snapshot(fault, executor) => self.take_snapshot(fault, executor),
+            Job::Collapse(id) => {
+                self.end(id, End::Kill);
+                self.later(COLLAPSED_MS, Job::Start(id));
+            }
             Job::Consider => {
                 let due = lock(&self.schedule).due(self.now());
                 for fault in due {
@@ -177,15 +196,23 @@ impl World {
         }
     }
 
-    /// Lets fault number `fault` happen.
+    /// Lets fault number `fault` happen, if that leaves enough validators.
     pub(super) fn strike(&self, fault: usize) {
-        match &self.plan.faults[fault].action {
+        let action = &self.plan.faults[fault].action;
+        if self.is_too_much(action) {
+            let action = action.clone();
+            return self.befall(ProcessId::World, WorldEvent::FaultSkipped { action });
+        }
+        match action {
             Action::Kill { processes, down_ms } => self.bring_down(processes, End::Kill, *down_ms),
             Action::PowerLoss { hosts, down_ms } => {
                 let on_hosts = |id: &ProcessId| match id {
                     ProcessId::Node(n) | ProcessId::Executor(n) => hosts.contains(n),
                     ProcessId::World => false,
                 };
+                for host in hosts {
+                    self.darken(*host);
+                }
                 let processes: Vec<_> = self.process_ids().into_iter().filter(on_hosts).collect();
                 self.bring_down(&processes, End::PowerLoss, *down_ms);
             }
@@ -199,32 +226,37 @@ impl World {
                 }
             }
             Action::StartLate { .. } => {}
-            Action::Stall { executors, for_ms } => {
+            Action::Restore {
+                executors, down_ms, ..
+            } => {
                 for executor in executors {
-                    self.set_mode(*executor, Mode::Stalled);
-                    if let Some(for_ms) = for_ms {
-                        self.later(*for_ms, Job::Unstall(*executor));
-                    }
+                    self.restore(fault, *executor, *down_ms);
                 }
             }
-            Action::Partition { hosts, for_ms } => self.partition(fault, hosts, *for_ms),
+            _ => self.begin_fault(fault),
         }
     }
 
     /// Faults are over: everything is healed, and what is down starts again.
     pub(crate) fn heal(self: &Arc<Self>) {
         lock(&self.schedule).end();
-        let partitions: Vec<_> = lock(&self.partitions).keys().copied().collect();
-        for number in partitions {
-            self.heal_partition(number);
+        let lasting: Vec<_> = lock(&self.lasting).iter().copied().collect();
+        for fault in lasting {
+            self.end_fault(fault);
         }
+        lock(&self.rules).clear();
         for id in self.process_ids() {
             self.resume(id);
-            if let ProcessId::Executor(executor) = id {
-                self.set_mode(executor, Mode::Running);
-            }
             self.start(id);
         }
+    }
+
+    fn is_too_much(&self, action: &Action) -> bool {
+        let Some(most) = self.plan.max_faulty else {
+            return false;
+        };
+        let more = action.takes_down();
+        !more.is_empty() && self.down().union(&more).count() > usize::from(most)
     }
 
     fn bring_down(&self, processes: &[ProcessId], how: End, down_ms: Option<u64>) {
@@ -236,35 +268,138 @@ impl World {
         }
     }
 
-    fn partition(&self, number: usize, hosts: &[u16], for_ms: Option<u64>) {
-        let number = number as u64;
-        let inside = hosts.iter().map(|n| super::settings::host(*n)).collect();
-        let outside = (0..self.plan.validators)
-            .filter(|n| !hosts.contains(n))
-            .map(super::settings::host)
-            .collect();
-        let guard = self.kernel.install(Partition {
-            a: inside,
-            b: outside,
-            cut: Cut::Both,
-        });
-        lock(&self.partitions).insert(number, (hosts.to_vec(), guard));
-        self.befall(
-            ProcessId::World,
-            WorldEvent::Partitioned {
-                hosts: hosts.to_vec(),
-            },
-        );
-        if let Some(for_ms) = for_ms {
-            self.later(for_ms, Job::HealPartition(number));
+    fn take_snapshot(&self, fault: usize, executor: u16) {
+        let disk = self.disk(ProcessId::Executor(executor));
+        if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
+            lock(&self.snapshots).insert((fault, executor), (self.now(), snapshot));
         }
     }
 
-    fn heal_partition(&self, number: u64) {
-        let Some((hosts, guard)) = lock(&self.partitions).remove(&number) else {
-            return;
+    fn restore(&self, fault: usize, executor: u16, down_ms: Option<u64>) {
+        let id = ProcessId::Executor(executor);
+        let snapshot = lock(&self.snapshots).remove(&(fault, executor));
+        let (Some((taken, snapshot)), Some(disk)) = (snapshot, self.disk(id)) else {
+            let action = self.plan.faults[fault].action.clone();
+            return self.befall(ProcessId::World, WorldEvent::FaultSkipped { action });
         };
-        drop(guard);
-        self.befall(ProcessId::World, WorldEvent::PartitionHealed { hosts });
+        // Backups of a past that did not happen any more are none.
+        lock(&self.snapshots).retain(|(_, of), (later, _)| *of != executor || *later <= taken);
+        self.bring_down(&[id], End::Kill, down_ms);
+        if disk.restore(snapshot).is_ok() {
+            self.befall(id, WorldEvent::DiskRestored { taken });
+        }
+    }
+
+    /// Begins a fault that is over later, or at once.
+    fn begin_fault(&self, fault: usize) {
+        let action = &self.plan.faults[fault].action;
+        let event = match action {
+            Action::Stall { executors, .. } => {
+                for executor in executors {
+                    if self.control(*executor, |controls| controls.stalled = true) {
+                        self.befall(ProcessId::Executor(*executor), WorldEvent::Stalled);
+                    }
+                }
+                None
+            }
+            Action::Partition { hosts, .. } => Some(WorldEvent::Partitioned {
+                hosts: hosts.clone(),
+            }),
+            _ => Some(WorldEvent::FaultBegan {
+                action: action.clone(),
+            }),
+        };
+        if let Some(event) = event {
+            self.befall(ProcessId::World, event);
+        }
+        match action {
+            Action::Deaf { executors, .. } => {
+                for executor in executors {
+                    self.control(*executor, |controls| controls.deaf = true);
+                }
+            }
+            Action::Replies { executors, how, .. } => {
+                let replies = match *how {
+                    Replies::Late { ms } => mock_go_executor::Replies::Late { ms },
+                    Replies::Silent => mock_go_executor::Replies::Silent,
+                    Replies::Refused => mock_go_executor::Replies::Refused,
+                };
+                for executor in executors {
+                    self.control(*executor, |controls| controls.replies = replies);
+                }
+            }
+            Action::DiskFails { processes, how, .. } => {
+                for disk in processes.iter().filter_map(|id| self.disk(*id)) {
+                    disk.begin_failing(*how);
+                }
+            }
+            Action::FlipBits { nodes, blocks } => {
+                for disk in nodes.iter().filter_map(|n| self.disk(ProcessId::Node(*n))) {
+                    let mut schedule = lock(&self.schedule);
+                    disk.flip_bits(*blocks, schedule.disk_loss(&self.entropy));
+                }
+            }
+            Action::JumpClock { hosts, by_ms } => {
+                for host in hosts {
+                    self.clocks[usize::from(*host)].jump(*by_ms);
+                }
+            }
+            _ => self.trouble_wires(fault, action),
+        }
+        match action.lasts_ms() {
+            Some(0) => {}
+            lasts_ms => {
+                lock(&self.lasting).insert(fault);
+                if let Some(lasts_ms) = lasts_ms {
+                    self.later(lasts_ms, Job::End(fault));
+                }
+            }
+        }
+    }
+
+    fn end_fault(&self, fault: usize) {
+        if !lock(&self.lasting).remove(&fault) {
+            return;
+        }
+        let rules = lock(&self.rules).remove(&fault);
+        drop(rules);
+        let action = &self.plan.faults[fault].action;
+        match action {
+            Action::Stall { executors, .. } => {
+                for executor in executors {
+                    if self.control(*executor, |controls| controls.stalled = false) {
+                        self.befall(ProcessId::Executor(*executor), WorldEvent::Unstalled);
+                    }
+                }
+                return;
+            }
+            Action::Partition { hosts, .. } => {
+                let hosts = hosts.clone();
+                return self.befall(ProcessId::World, WorldEvent::PartitionHealed { hosts });
+            }
+            Action::Deaf { executors, .. } => {
+                for executor in executors {
+                    self.control(*executor, |controls| controls.deaf = false);
+                }
+            }
+            Action::Replies { executors, .. } => {
+                let prompt = mock_go_executor::Replies::Prompt;
+                for executor in executors {
+                    self.control(*executor, |controls| controls.replies = prompt);
+                }
+            }
+            Action::DiskFails { processes, .. } => {
+                for disk in processes.iter().filter_map(|id| self.disk(*id)) {
+                    disk.mend();
+                }
+            }
+            _ => {}
+        }
+        self.befall(
+            ProcessId::World,
+            WorldEvent::FaultEnded {
+                action: action.clone(),
+            },
+        );
     }
 }

@@ -7,12 +7,14 @@ mod door;
 mod faults;
 mod process;
 mod settings;
+mod wires;
 mod workload;
 
 pub use workload::Workload;
 
 use crate::{
-    disk::{Disk, RocksServer},
+    clock::HostClock,
+    disk::{Disk, RocksServer, Snapshot},
     entropy::SeedEntropy,
     net::{Kernel, RuleGuard},
     plan::{Backend, Plan},
@@ -21,10 +23,13 @@ use crate::{
 };
 use faults::Schedule;
 use madsim::{runtime::Handle, time::TimeHandle};
-use metanode_core::types::GlobalExecIndex;
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::GlobalExecIndex,
+};
 use process::Process;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{Notify, mpsc};
@@ -33,8 +38,12 @@ use tokio::sync::{Notify, mpsc};
 pub(crate) enum Job {
     Start(ProcessId),
     Resume(ProcessId),
-    Unstall(u16),
-    HealPartition(u64),
+    /// The fault of this number is over.
+    End(usize),
+    /// Keep what is on an executor's disk for the fault of this number.
+    Snapshot(usize, u16),
+    /// The process has ended by itself: its sockets close, and it is started again.
+    Collapse(ProcessId),
     /// The time of some fault has come; its other conditions may hold or not.
     Consider,
 }
@@ -49,7 +58,14 @@ pub struct World {
     recorder: Arc<Mutex<Recorder>>,
     processes: Mutex<BTreeMap<ProcessId, Process>>,
     schedule: Mutex<Schedule>,
-    partitions: Mutex<BTreeMap<u64, (Vec<u16>, RuleGuard)>>,
+    clocks: Vec<HostClock>,
+    /// Rules of faults that last, by the number of the fault.
+    rules: Mutex<BTreeMap<usize, Vec<RuleGuard>>>,
+    /// Faults that have begun and are not over.
+    lasting: Mutex<BTreeSet<usize>>,
+    /// Hosts without power are silent: nobody is told that their connections are gone.
+    dark: Mutex<BTreeMap<u16, RuleGuard>>,
+    snapshots: Mutex<BTreeMap<(usize, u16), (SimTime, Snapshot)>>,
     jobs: mpsc::UnboundedSender<(SimTime, Job)>,
     /// A violation was found, or the goal of the second phase was reached.
     pub(crate) decided: Notify,
@@ -83,6 +99,10 @@ impl World {
             .chain(nodes)
             .map(|id| (id, Process::new(new_disk())))
             .collect();
+        let drift = |host| plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
+        let clocks = (plan.clock_skew_ms.iter().enumerate())
+            .map(|(host, skew_ms)| HostClock::new(TimeHandle::current(), *skew_ms, drift(host)))
+            .collect();
         Arc::new(Self {
             schedule: Mutex::new(Schedule::new(&plan.faults)),
             plan,
@@ -92,7 +112,11 @@ impl World {
             entropy,
             recorder,
             processes: Mutex::new(processes),
-            partitions: Mutex::default(),
+            clocks,
+            rules: Mutex::default(),
+            lasting: Mutex::default(),
+            dark: Mutex::default(),
+            snapshots: Mutex::default(),
             jobs,
             decided: Notify::new(),
             goal: Mutex::new(None),
@@ -124,6 +148,12 @@ impl World {
             what,
         };
         let due = lock(&self.schedule).observe(&entry);
+        if let What::Did(
+            Event::Node(NodeEvent::Failed { .. }) | Event::Executor(ExecutorEvent::Failed { .. }),
+        ) = &entry.what
+        {
+            self.later(0, Job::Collapse(process));
+        }
         let decided = {
             let mut recorder = lock(&self.recorder);
             recorder.record(entry);

@@ -6,7 +6,6 @@ use super::{
     lock, settings,
 };
 use crate::{
-    clock::HostClock,
     disk::Disk,
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
@@ -16,8 +15,8 @@ use metanode_core::{
     env::Env,
     ingest::{self, Submitter},
 };
-use mock_go_executor::Mode;
-use std::sync::Arc;
+use mock_go_executor::Controls;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
 
 /// One process and what it keeps between its lives.
@@ -31,7 +30,7 @@ pub(super) struct Process {
     /// A node's way in for transactions, in its present life.
     submitter: Option<Submitter>,
     /// What an executor is told besides its configuration, in its present life.
-    mode: watch::Sender<Mode>,
+    controls: watch::Sender<Controls>,
 }
 
 impl Process {
@@ -43,7 +42,7 @@ impl Process {
             life: None,
             paused: false,
             submitter: None,
-            mode: watch::Sender::new(Mode::Running),
+            controls: watch::Sender::default(),
         }
     }
 }
@@ -72,9 +71,12 @@ impl World {
             process.starts += 1;
             process.life = Some(life.clone());
             process.paused = false;
-            process.mode = watch::Sender::new(Mode::Running);
+
             (process.starts, life)
         };
+        if let ProcessId::Node(host) | ProcessId::Executor(host) = id {
+            self.lighten(host);
+        }
         self.befall(id, WorldEvent::Started { start });
         let node = lock(&self.processes)[&id].node;
         let node = match node {
@@ -109,9 +111,10 @@ impl World {
             }
             ProcessId::Executor(index) => {
                 let config = settings::executor(&self.plan, index);
-                let mode = lock(&self.processes)[&id].mode.subscribe();
+                let controls = lock(&self.processes)[&id].controls.subscribe();
                 handle.spawn(async move {
-                    let _ = mock_go_executor::run(env, config, mode, std::future::pending()).await;
+                    let _ =
+                        mock_go_executor::run(env, config, controls, std::future::pending()).await;
                 });
             }
             ProcessId::World => {}
@@ -200,21 +203,37 @@ impl World {
         process.node
     }
 
-    pub(super) fn set_mode(&self, executor: u16, mode: Mode) {
-        let id = ProcessId::Executor(executor);
-        let changed = lock(&self.processes)
+    /// Tells an executor how to behave from now on, in this life and the next. Says whether that is new.
+    pub(super) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
+        let processes = lock(&self.processes);
+        let Some(process) = processes.get(&ProcessId::Executor(executor)) else {
+            return false;
+        };
+        process.controls.send_if_modified(|controls| {
+            let before = *controls;
+            change(controls);
+            *controls != before
+        })
+    }
+
+    /// The validators of which a process is down that has been up, or is paused.
+    pub(super) fn down(&self) -> BTreeSet<u16> {
+        let processes = lock(&self.processes);
+        let down = processes.iter().filter(|(_, process)| {
+            process.starts > 0 && (process.life.is_none() || process.paused)
+        });
+        down.filter_map(|(id, _)| match id {
+            ProcessId::Node(n) | ProcessId::Executor(n) => Some(*n),
+            ProcessId::World => None,
+        })
+        .collect()
+    }
+
+    /// The disk of a process.
+    pub(super) fn disk(&self, id: ProcessId) -> Option<Disk> {
+        lock(&self.processes)
             .get(&id)
-            .filter(|process| process.life.is_some())
-            .is_some_and(|process| process.mode.send_replace(mode) != mode);
-        if changed {
-            self.befall(
-                id,
-                match mode {
-                    Mode::Stalled => WorldEvent::Stalled,
-                    Mode::Running => WorldEvent::Unstalled,
-                },
-            );
-        }
+            .map(|process| process.disk.clone())
     }
 
     /// The way in for transactions of a node that is up.
@@ -237,7 +256,6 @@ impl World {
             ProcessId::Node(n) | ProcessId::Executor(n) => n,
             ProcessId::World => 0,
         };
-        let skew_ms = self.plan.clock_skew_ms[usize::from(index)];
         let door = Arc::new(Door {
             world: self.clone(),
             process: id,
@@ -245,7 +263,7 @@ impl World {
         });
         Env {
             network: Arc::new(SimNetwork::new(self.kernel.clone(), settings::host(index))),
-            clock: Arc::new(HostClock::new(self.time.clone(), skew_ms)),
+            clock: Arc::new(self.clocks[usize::from(index)].clone()),
             stores: lock(&self.processes)[&id].disk.stores(),
             entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),
             crash_points: door.clone(),

@@ -3,7 +3,7 @@
 use crate::{
     clock::ORIGIN_MS,
     net::HostId,
-    plan::{Guard, Plan, Topology},
+    plan::{Channel, Guard, Plan, Topology},
 };
 use metanode_core::{
     config::{
@@ -25,6 +25,16 @@ const RPC_PATH: &str = "/run/executor-rpc.sock";
 #[must_use]
 pub const fn host(index: u16) -> HostId {
     HostId(index)
+}
+
+/// What a connection to this address carries (contract §2).
+#[must_use]
+pub fn channel(address: &Address) -> Channel {
+    match address {
+        Address::Unix(path) if path.as_os_str() == BLOCK_STREAM_PATH => Channel::BlockStream,
+        Address::Tcp(address) if address.port() == P2P_PORT => Channel::Peers,
+        Address::Unix(_) | Address::Tcp(_) => Channel::Rpc,
+    }
 }
 
 /// Node `index` of the plan.

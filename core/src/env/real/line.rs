@@ -69,6 +69,7 @@ fn of_node(event: &NodeEvent) -> Line {
         E::Proposed { .. }
         | E::AncestorsMissing { .. }
         | E::AncestorsFetched { .. }
+        | E::BlocksRepaired { .. }
         | E::LeaderSkipped { .. } => line(Consensus, Level::DEBUG),
         E::CommitStored { gei, .. } => line(Consensus, Level::DEBUG).about(*gei),
 

@@ -1,0 +1,445 @@
+//! `[swarm]`: faults that nobody chose. Each seed draws which kinds are on, how often each comes, and every fault in
+//! full, so that its plan can be replayed and shrunk like any other.
+//!
+//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]).
+
+use super::{
+    fault::{Deed, points_of},
+    target::{Cast, Kind},
+};
+use crate::dice::{Dice, Draw, Stream};
+use metanode_core::types::{CommitIndex, GlobalExecIndex};
+use metanode_sim::{
+    plan::{
+        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
+        When,
+    },
+    trace::ProcessId,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// `[swarm]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Swarm {
+    /// Faults in one run.
+    pub faults: Draw<u32>,
+    /// Of these, each seed draws some.
+    pub kinds: Vec<Deed>,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        use Deed as D;
+        Self {
+            faults: (1, 16).into(),
+            kinds: vec![
+                D::Kill,
+                D::PowerLoss,
+                D::Pause,
+                D::StartLate,
+                D::Stall,
+                D::Deaf,
+                D::SlowReplies,
+                D::SilentReplies,
+                D::ErrorReplies,
+                D::Restore,
+                D::Partition,
+                D::SlowLinks,
+                D::ShortWrites,
+                D::Reset,
+                D::Truncate,
+                D::DelayReply,
+                D::FailSync,
+                D::DiskFull,
+                D::FlipBits,
+                D::JumpClock,
+            ],
+        }
+    }
+}
+
+/// Attempts to place a fault that takes validators down where enough others are up.
+const ATTEMPTS: u32 = 4;
+
+/// Repetitions of a kill in a crash loop, at most.
+const LOOP: u64 = 5;
+
+impl Swarm {
+    /// The faults of a seed, in the order in which they were drawn.
+    #[must_use]
+    pub fn draw(
+        &self,
+        dice: &Dice,
+        cast: Cast,
+        duration_ms: u64,
+        max_faulty: Option<u16>,
+    ) -> Vec<PlannedFault> {
+        let mut drawing = Drawing {
+            stream: dice.stream("swarm"),
+            cast,
+            duration_ms,
+            max_faulty,
+            down: vec![],
+            faults: vec![],
+        };
+        let bag = drawing.bag(&self.kinds);
+        let faults = drawing.stream.within(self.faults);
+        for _ in 0..faults {
+            let kind = bag[drawing.stream.below(bag.len() as u64) as usize];
+            drawing.add(kind);
+        }
+        drawing.faults
+    }
+}
+
+/// One drawing of faults.
+struct Drawing {
+    stream: Stream,
+    cast: Cast,
+    duration_ms: u64,
+    max_faulty: Option<u16>,
+    /// From when to when which validators are down.
+    down: Vec<(u64, u64, BTreeSet<u16>)>,
+    faults: Vec<PlannedFault>,
+}
+
+impl Drawing {
+    /// The kinds that are on, each as often as it weighs.
+    fn bag(&mut self, kinds: &[Deed]) -> Vec<Deed> {
+        let mut bag = vec![];
+        for kind in kinds {
+            let weight = match self.stream.below(2) {
+                0 => 0,
+                _ => 1 + self.stream.below(4),
+            };
+            bag.extend((0..weight).map(|_| *kind));
+        }
+        if bag.is_empty() {
+            bag.push(kinds.first().copied().unwrap_or(Deed::Kill));
+        }
+        bag
+    }
+
+    fn add(&mut self, kind: Deed) {
+        for _ in 0..ATTEMPTS {
+            let at_ms = self.stream.below(self.duration_ms.max(1));
+            let action = self.action(kind, at_ms);
+            let conditional = !matches!(kind, Deed::StartLate | Deed::Restore);
+            let when = match self.stream.below(8) {
+                0..3 if conditional => self.condition(&action),
+                _ => When {
+                    at_ms,
+                    ..When::default()
+                },
+            };
+            let repeats = kind == Deed::Kill && self.stream.below(4) == 0;
+            if !self.fits(&when, &action) {
+                continue;
+            }
+            self.faults.push(PlannedFault {
+                when: when.clone(),
+                action: action.clone(),
+            });
+            if repeats {
+                self.repeat(&when, &action);
+            }
+            return;
+        }
+    }
+
+    /// Whether enough validators are up during the fault, as far as times tell; the world checks it once more.
+    fn fits(&mut self, when: &When, action: &Action) -> bool {
+        let more = action.takes_down();
+        let (Some(most), false) = (self.max_faulty, more.is_empty()) else {
+            return true;
+        };
+        let timed = when.stored.is_none() && when.durable.is_none() && when.reached.is_none();
+        if !timed {
+            return more.len() <= usize::from(most);
+        }
+        let from = when.at_ms;
+        let to = action.lasts_ms().map_or(u64::MAX, |lasts| from + lasts);
+        let overlapping = self
+            .down
+            .iter()
+            .filter(|(begin, end, _)| *begin <= to && from <= *end);
+        let down: BTreeSet<u16> = overlapping.flat_map(|(.., who)| who).copied().collect();
+        let fits = down.union(&more).count() <= usize::from(most);
+        if fits {
+            self.down.push((from, to, more));
+        }
+        fits
+    }
+
+    /// A crash loop: the same again, hardly that it is up.
+    fn repeat(&mut self, when: &When, action: &Action) {
+        let mut when = when.clone();
+        for _ in 0..1 + self.stream.below(LOOP) {
+            match &mut when.reached {
+                Some(reached) => reached.times += 1 + self.stream.low(20) as u32,
+                None => when.at_ms += action.lasts_ms().unwrap_or(0) + self.stream.low(1_500),
+            }
+            if when.stored.is_some() || when.durable.is_some() || !self.fits(&when, action) {
+                return;
+            }
+            self.faults.push(PlannedFault {
+                when: when.clone(),
+                action: action.clone(),
+            });
+        }
+    }
+
+    /// A condition that has to do with whom the fault strikes.
+    fn condition(&mut self, action: &Action) -> When {
+        let number = action.takes_down().first().copied();
+        let number =
+            number.unwrap_or_else(|| self.stream.below(self.cast.validators.into()) as u16);
+        let executor = number.min(self.cast.executors - 1);
+        let mut when = When::default();
+        match self.stream.below(4) {
+            0 => {
+                when.stored = Some(StoredAt {
+                    node: number,
+                    commit: CommitIndex(1 + self.stream.low(200) as u32),
+                });
+            }
+            1 => {
+                when.durable = Some(DurableAt {
+                    executor,
+                    gei: GlobalExecIndex(1 + self.stream.low(200)),
+                });
+            }
+            _ => {
+                let (process, kind) = match self.stream.below(2) {
+                    0 => (ProcessId::Node(number), Kind::Node),
+                    _ => (ProcessId::Executor(executor), Kind::Executor),
+                };
+                let points = points_of(kind);
+                when.reached = Some(Reached {
+                    process,
+                    point: points[self.stream.below(points.len() as u64) as usize],
+                    times: 1 + self.stream.low(60) as u32,
+                });
+            }
+        }
+        when
+    }
+
+    /// One validator mostly, sometimes several; never more than `most`.
+    fn some(&mut self, count: u16, most: u16) -> Vec<u16> {
+        let size = match self.stream.below(4) {
+            0 => 1 + self.stream.below(u64::from(most.clamp(1, count))) as u16,
+            _ => 1,
+        };
+        let mut chosen = BTreeSet::new();
+        while chosen.len() < usize::from(size) {
+            chosen.insert(self.stream.below(count.into()) as u16);
+        }
+        chosen.into_iter().collect()
+    }
+
+    /// Validators that may be down.
+    fn few(&mut self) -> Vec<u16> {
+        let count = self.cast.validators;
+        self.some(count, self.max_faulty.unwrap_or(count))
+    }
+
+    fn hosts(&mut self) -> Vec<u16> {
+        let count = self.cast.validators;
+        self.some(count, count - 1)
+    }
+
+    fn executors(&mut self) -> Vec<u16> {
+        let count = self.cast.executors;
+        self.some(count, count)
+    }
+
+    /// Node, executor or both of these validators.
+    fn processes(&mut self) -> Vec<ProcessId> {
+        let (numbers, parts) = (self.few(), 1 + self.stream.below(3));
+        let executors = self.cast.executors;
+        let mut processes = vec![];
+        for n in numbers {
+            let has_executor = n < executors;
+            if parts != 2 || !has_executor {
+                processes.push(ProcessId::Node(n));
+            }
+            if parts != 1 && has_executor {
+                processes.push(ProcessId::Executor(n));
+            }
+        }
+        processes
+    }
+
+    fn channel(&mut self) -> Channel {
+        match self.stream.below(4) {
+            0 => Channel::Any,
+            1 => Channel::BlockStream,
+            2 => Channel::Rpc,
+            _ => Channel::Peers,
+        }
+    }
+
+    fn action(&mut self, kind: Deed, at_ms: u64) -> Action {
+        let lasts = match self.stream.below(2) {
+            0 => 10 + self.stream.low(6_000),
+            _ => 10 + self.stream.below(6_000),
+        };
+        let (for_ms, down_ms) = (Some(lasts), Some(lasts));
+        let replies = |executors, how| Action::Replies {
+            executors,
+            how,
+            for_ms,
+        };
+        match kind {
+            Deed::Kill => Action::Kill {
+                processes: self.processes(),
+                down_ms,
+            },
+            Deed::PowerLoss => Action::PowerLoss {
+                hosts: self.few(),
+                down_ms,
+            },
+            Deed::Pause => Action::Pause {
+                processes: self.processes(),
+                for_ms,
+            },
+            Deed::StartLate => Action::StartLate {
+                processes: self.processes(),
+                for_ms: lasts,
+            },
+            Deed::Stall => Action::Stall {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::Deaf => Action::Deaf {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::SlowReplies => {
+                let ms = 1 + self.stream.low(4_000);
+                replies(self.executors(), Replies::Late { ms })
+            }
+            Deed::SilentReplies => replies(self.executors(), Replies::Silent),
+            Deed::ErrorReplies => replies(self.executors(), Replies::Refused),
+            Deed::Restore => Action::Restore {
+                executors: vec![self.stream.below(self.cast.executors.into()) as u16],
+                taken_ms: self.stream.below(at_ms.max(1)),
+                down_ms,
+            },
+            Deed::Partition => Action::Partition {
+                hosts: self.hosts(),
+                cut: match self.stream.below(4) {
+                    0 => Cut::Outgoing,
+                    1 => Cut::Incoming,
+                    _ => Cut::Both,
+                },
+                for_ms,
+            },
+            Deed::SlowLinks => Action::SlowLinks {
+                hosts: self.hosts(),
+                extra_ms: 1 + self.stream.low(2_000),
+                for_ms,
+            },
+            Deed::ShortWrites => Action::ShortWrites {
+                hosts: self.hosts(),
+                max_bytes: 1 + self.stream.low(200),
+                for_ms,
+            },
+            Deed::Reset => Action::Reset {
+                hosts: self.hosts(),
+                channel: self.channel(),
+            },
+            Deed::Truncate => Action::Truncate {
+                hosts: self.hosts(),
+                channel: self.channel(),
+                after_bytes: self.stream.low(100_000),
+            },
+            Deed::DelayReply => Action::DelayReply {
+                hosts: self.hosts(),
+                channel: Channel::Rpc,
+                extra_ms: 1 + self.stream.low(5_000),
+            },
+            Deed::FailSync | Deed::DiskFull => Action::DiskFails {
+                processes: self.processes(),
+                how: match kind {
+                    Deed::FailSync => DiskFailure::Sync,
+                    _ => DiskFailure::Full,
+                },
+                for_ms,
+            },
+            Deed::FlipBits => Action::FlipBits {
+                nodes: self.hosts(),
+                blocks: 1 + self.stream.low(20) as u32,
+            },
+            Deed::JumpClock => {
+                let by_ms = self.stream.low(300_000).cast_signed();
+                Action::JumpClock {
+                    hosts: self.hosts(),
+                    by_ms: if self.stream.below(2) == 0 {
+                        by_ms
+                    } else {
+                        -by_ms
+                    },
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAST: Cast = Cast {
+        validators: 7,
+        executors: 7,
+    };
+
+    fn plans() -> Vec<Vec<PlannedFault>> {
+        let draw = |seed| Swarm::default().draw(&Dice::of(seed), CAST, 10_000, Some(2));
+        (0..300).map(draw).collect()
+    }
+
+    #[test]
+    fn seeds_differ_in_what_happens_and_repeat_themselves() {
+        let plans = plans();
+        assert_eq!(plans, self::plans());
+        assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
+        let kinds = |faults: &[PlannedFault]| {
+            let kinds = faults.iter().map(|f| std::mem::discriminant(&f.action));
+            kinds.collect::<std::collections::HashSet<_>>().len()
+        };
+        assert!(plans.iter().any(|faults| kinds(faults) > 5));
+        assert!(plans.iter().any(|faults| kinds(faults) == 1));
+    }
+
+    #[test]
+    fn no_moment_has_more_validators_down_than_may_be() {
+        for faults in plans() {
+            let down: Vec<_> = faults
+                .iter()
+                .filter(|f| {
+                    f.when.stored.is_none() && f.when.durable.is_none() && f.when.reached.is_none()
+                })
+                .map(|f| {
+                    (
+                        f.when.at_ms,
+                        f.when.at_ms + f.action.lasts_ms().unwrap_or(0),
+                        f.action.takes_down(),
+                    )
+                })
+                .collect();
+            for (moment, ..) in &down {
+                let at_once: BTreeSet<_> = down
+                    .iter()
+                    .filter(|(from, to, _)| from <= moment && moment <= to)
+                    .flat_map(|(.., who)| who)
+                    .collect();
+                assert!(at_once.len() <= 2, "{faults:?}");
+            }
+        }
+    }
+}

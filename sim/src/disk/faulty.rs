@@ -1,0 +1,231 @@
+//! What a disk does wrong: syncs that fail, no space left, flipped bits, and older backups put back. Lies over either
+//! backend, so that both go wrong in the same way for the same draws.
+
+use crate::plan::DiskFailure;
+use bytes::Bytes;
+use metanode_core::store::{
+    Column, Durability, Entry, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+/// The column in which bits flip. Its values have a digest in their keys; what else is stored is covered by RocksDB's
+/// checksums, and losing it is a matter of power losses.
+const FRAGILE: &str = "blocks";
+
+/// Bits flip in one of so many values that were written last: what is older was garbage long ago.
+const FRAGILE_VALUES: usize = 128;
+
+/// The state of one disk, shared by all its processes.
+#[derive(Clone, Default)]
+pub(super) struct DiskHealth(Arc<Mutex<Health>>);
+
+#[derive(Default)]
+struct Health {
+    fails_next_sync: bool,
+    full: bool,
+    /// Keys of [`FRAGILE`] in the order in which they were written.
+    fragile: VecDeque<Vec<u8>>,
+    /// Which bit of which value is flipped.
+    flipped: BTreeMap<Vec<u8>, u64>,
+    open: BTreeMap<String, OpenStore>,
+}
+
+struct OpenStore {
+    columns: Vec<Column>,
+    store: Weak<dyn Store>,
+}
+
+/// All that the stores of a disk held at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
+
+impl DiskHealth {
+    pub fn begin(&self, how: DiskFailure) {
+        let mut health = self.lock();
+        match how {
+            DiskFailure::Sync => health.fails_next_sync = true,
+            DiskFailure::Full => health.full = true,
+        }
+    }
+
+    pub fn mend(&self) {
+        let mut health = self.lock();
+        (health.fails_next_sync, health.full) = (false, false);
+    }
+
+    /// Flips a bit in each of `count` values. Returns how many there were to choose from, at most `count`.
+    pub fn flip_bits(&self, count: u32, rng: &mut ChaCha8Rng) -> u32 {
+        let mut health = self.lock();
+        let mut flipped = 0;
+        for _ in 0..count {
+            let Some(last) = health.fragile.len().checked_sub(1) else {
+                break;
+            };
+            let position = (rng.next_u64() % (last as u64 + 1)) as usize;
+            if let Some(key) = health.fragile.swap_remove_back(position) {
+                health.flipped.insert(key, rng.next_u64());
+                flipped += 1;
+            }
+        }
+        flipped
+    }
+
+    /// Everything that is stored now. Stores that were never opened by the process that runs are left out.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let mut snapshot = Snapshot::default();
+        for (name, open) in &self.lock().open {
+            let mut batch = WriteBatch::default();
+            if let Some(store) = open.store.upgrade() {
+                for column in &open.columns {
+                    let all = &[][..]..&[0xff; 64][..];
+                    for (key, value) in
+                        store.scan(*column, all, ScanOrder::Ascending, usize::MAX)?
+                    {
+                        batch.put(*column, key.to_vec(), value);
+                    }
+                }
+            }
+            snapshot
+                .0
+                .insert(name.clone(), (open.columns.clone(), batch));
+        }
+        Ok(snapshot)
+    }
+
+    fn before_write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        let mut health = self.lock();
+        let failure = if health.full {
+            Some(DiskFailure::Full)
+        } else if health.fails_next_sync && durability == Durability::Synced {
+            health.fails_next_sync = false;
+            Some(DiskFailure::Sync)
+        } else {
+            None
+        };
+        if let Some(failure) = failure {
+            return Err(StoreError::of_store("write", failure.reason()));
+        }
+        for write in &batch.writes {
+            if let Write::Put { column, key, .. } = write
+                && column.0 == FRAGILE
+            {
+                health.flipped.remove(key);
+                if health.fragile.len() == FRAGILE_VALUES {
+                    health.fragile.pop_front();
+                }
+                health.fragile.push_back(key.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The value as it is read.
+    fn read(&self, column: Column, key: &[u8], value: Bytes) -> Bytes {
+        if column.0 != FRAGILE {
+            return value;
+        }
+        let health = self.lock();
+        let (Some(bit), false) = (health.flipped.get(key), value.is_empty()) else {
+            return value;
+        };
+        let mut bytes = value.to_vec();
+        let bit = bit % (bytes.len() as u64 * 8);
+        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        bytes.into()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Health> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Snapshot {
+    /// Writes everything to empty stores.
+    pub(super) fn restore(self, stores: &dyn StoreFactory) -> Result<(), StoreError> {
+        for (name, (columns, batch)) in self.0 {
+            stores
+                .open(&name, &columns)?
+                .write(batch, Durability::Synced)?;
+        }
+        Ok(())
+    }
+
+    /// The names of the stores.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// The stores of one process on a disk in this state.
+pub(super) struct FaultyStores {
+    pub stores: Arc<dyn StoreFactory>,
+    pub health: DiskHealth,
+}
+
+impl StoreFactory for FaultyStores {
+    fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
+        let store = self.stores.open(name, columns)?;
+        let open = OpenStore {
+            columns: columns.to_vec(),
+            store: Arc::downgrade(&store),
+        };
+        self.health.lock().open.insert(name.to_owned(), open);
+        Ok(Arc::new(FaultyStore {
+            store,
+            health: self.health.clone(),
+        }))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        self.stores.list()
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.stores.remove(name)
+    }
+}
+
+struct FaultyStore {
+    store: Arc<dyn Store>,
+    health: DiskHealth,
+}
+
+impl Store for FaultyStore {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let value = self.store.get(column, key)?;
+        Ok(value.map(|value| self.health.read(column, key, value)))
+    }
+
+    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let values = self.store.get_many(column, keys)?;
+        let read =
+            |(key, value): (&Vec<u8>, Option<Bytes>)| Some(self.health.read(column, key, value?));
+        Ok(keys.iter().zip(values).map(read).collect())
+    }
+
+    fn scan(
+        &self,
+        column: Column,
+        range: Range<&[u8]>,
+        order: ScanOrder,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let entries = self.store.scan(column, range, order, limit)?;
+        let read = |(key, value): Entry| {
+            let value = self.health.read(column, &key, value);
+            (key, value)
+        };
+        Ok(entries.into_iter().map(read).collect())
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        self.health.before_write(&batch, durability)?;
+        self.store.write(batch, durability)
+    }
+}

@@ -1,0 +1,102 @@
+//! Faults of sockets and links: from the plan to rules of the socket kernel.
+
+use super::{World, lock, settings};
+use crate::{
+    net::{
+        self, HostId, LateOnce, LatencySpike, On, Partition, Route, RuleGuard, ShortWrites,
+        TearOnce,
+    },
+    plan::{Action, Channel, Cut},
+};
+use metanode_core::env::Entropy;
+use std::{collections::BTreeSet, time::Duration};
+
+impl World {
+    /// Begins fault number `fault` if it is one of sockets and links.
+    pub(super) fn trouble_wires(&self, fault: usize, action: &Action) {
+        let guard = match action {
+            Action::Partition { hosts, cut, .. } => self.cut_off(hosts, *cut),
+            Action::SlowLinks {
+                hosts, extra_ms, ..
+            } => self.kernel.install(LatencySpike {
+                hosts: ids(hosts),
+                extra: Duration::from_millis(*extra_ms),
+            }),
+            Action::ShortWrites {
+                hosts, max_bytes, ..
+            } => self.kernel.install(On {
+                chosen: of(hosts, Channel::Any),
+                rule: ShortWrites {
+                    max_bytes: usize::try_from(*max_bytes).unwrap_or(usize::MAX),
+                    stream: self.entropy.stream(&format!("short writes/{fault}")),
+                },
+            }),
+            Action::Truncate {
+                hosts,
+                channel,
+                after_bytes,
+            } => self.kernel.install(On {
+                chosen: of(hosts, *channel),
+                rule: TearOnce {
+                    after_bytes: *after_bytes,
+                    torn: false,
+                },
+            }),
+            Action::DelayReply {
+                hosts,
+                channel,
+                extra_ms,
+            } => self.kernel.install(On {
+                chosen: of(hosts, *channel),
+                rule: LateOnce {
+                    extra: Duration::from_millis(*extra_ms),
+                    done: false,
+                },
+            }),
+            Action::Reset { hosts, channel } => {
+                self.kernel.reset_connections(of(hosts, *channel));
+                return;
+            }
+            _ => return,
+        };
+        lock(&self.rules).entry(fault).or_default().push(guard);
+    }
+
+    /// A host without power sends nothing more, not even that its connections are gone.
+    pub(super) fn darken(&self, host: u16) {
+        let guard = self.cut_off(&[host], Cut::Both);
+        lock(&self.dark).insert(host, guard);
+    }
+
+    /// The host has power again: whoever still talks to it learns that it knows nothing of that.
+    pub(super) fn lighten(&self, host: u16) {
+        let guard = lock(&self.dark).remove(&host);
+        drop(guard);
+    }
+
+    fn cut_off(&self, hosts: &[u16], cut: Cut) -> RuleGuard {
+        let outside = (0..self.plan.validators).filter(|n| !hosts.contains(n));
+        self.kernel.install(Partition {
+            a: ids(hosts),
+            b: outside.map(settings::host).collect(),
+            cut: match cut {
+                Cut::Both => net::Cut::Both,
+                Cut::Outgoing => net::Cut::AToB,
+                Cut::Incoming => net::Cut::BToA,
+            },
+        })
+    }
+}
+
+fn ids(hosts: &[u16]) -> BTreeSet<HostId> {
+    hosts.iter().map(|n| settings::host(*n)).collect()
+}
+
+/// The connections of these hosts on this channel.
+fn of(hosts: &[u16], channel: Channel) -> Box<dyn Fn(&Route) -> bool + Send> {
+    let hosts = ids(hosts);
+    Box::new(move |route| {
+        let on_channel = channel == Channel::Any || channel == settings::channel(&route.address);
+        on_channel && (hosts.contains(&route.client) || hosts.contains(&route.server))
+    })
+}
