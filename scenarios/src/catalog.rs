@@ -33,6 +33,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "stalled_executor"
     "executor_late_at_start"
     "partition_and_heal"
+    "damaged_blocks"
     "swarm"
 );
 

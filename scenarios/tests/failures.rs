@@ -17,6 +17,7 @@ const NAIVE: &str = r#"
 story = "x"
 duration_ms = 6_000
 clock_skew_ms = [-50, 50]
+max_faulty = "all"
 
 [topology]
 delivery = "master-per-node"

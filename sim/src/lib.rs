@@ -14,6 +14,7 @@
 //! | [`probes`] | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
 //! | [`shrink`] | from a failing plan to the smallest that fails in the same way |
+//! | [`sweep`] | a crash at every crash point that a run reaches |
 //!
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
@@ -28,5 +29,6 @@ pub mod probes;
 pub mod recorder;
 pub mod run;
 pub mod shrink;
+pub mod sweep;
 pub mod trace;
 pub mod world;

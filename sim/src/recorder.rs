@@ -7,10 +7,11 @@ use crate::{
     trace::{Entry, ProcessId, SimTime, Trace, TraceHash, What, WorldEvent},
 };
 use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
+    env::{CrashPoint, Event, ExecutorEvent, NodeEvent},
     types::{CommitIndex, GlobalExecIndex},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One node at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,7 @@ pub struct Recorder {
     probes: Probes,
     nodes: Vec<NodeReport>,
     executors: Vec<ExecutorReport>,
+    reached: BTreeMap<(ProcessId, CrashPoint), u32>,
     end: SimTime,
 }
 
@@ -68,6 +70,7 @@ impl Recorder {
             probes: Probes::default(),
             nodes: vec![NodeReport::default(); validators],
             executors: vec![ExecutorReport::default(); executors],
+            reached: BTreeMap::new(),
             end: SimTime::default(),
         }
     }
@@ -89,9 +92,11 @@ impl Recorder {
         self.trace.push(entry);
     }
 
-    /// The run is over: the oracles say what should have happened by now.
-    pub fn finish(&mut self, end: SimTime) {
+    /// The run is over: the oracles say what should have happened by now. `reached` is how often each process was at
+    /// each of its crash points.
+    pub fn finish(&mut self, end: SimTime, reached: BTreeMap<(ProcessId, CrashPoint), u32>) {
         self.end = end;
+        self.reached = reached;
         for oracle in &mut self.oracles {
             if self.violation.is_some() {
                 break;
@@ -131,6 +136,11 @@ impl Recorder {
     #[must_use]
     pub fn executors(&self) -> &[ExecutorReport] {
         &self.executors
+    }
+
+    #[must_use]
+    pub const fn reached(&self) -> &BTreeMap<(ProcessId, CrashPoint), u32> {
+        &self.reached
     }
 
     #[must_use]

@@ -10,17 +10,25 @@ use crate::{
     trace::{Entry, ProcessId, SimTime, TraceHash, WorldEvent},
     world::{Job, Workload, World, lock},
 };
+use metanode_core::env::CrashPoint;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     time::Duration,
 };
 use tokio::sync::mpsc;
 
 /// New commits that the second phase demands beyond the tip at its start, so that a chain that stands still fails.
 const NEW_COMMITS: u64 = 3;
+
+/// A run whose simulated time does not move for so long outside is given up.
+const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// Stack of a simulation's thread: futures of a whole cluster are polled on it.
 const STACK_BYTES: usize = 8 << 20;
@@ -59,25 +67,39 @@ pub struct Outcome {
     pub executors: Vec<ExecutorReport>,
     /// All probes with how often each was reached.
     pub probes: BTreeMap<String, u64>,
+    /// How often each process was at each of its crash points.
+    #[serde(skip)]
+    pub reached: BTreeMap<(ProcessId, CrashPoint), u32>,
     /// The newest entries of the trace, oldest first.
     pub entries: Vec<Entry>,
 }
 
-/// Runs a plan on a thread of its own and waits for the outcome.
+/// Runs a plan on a thread of its own and waits for the outcome, or until simulated time has stood still for so long
+/// that it will not go on. The thread is then left behind: nothing can end it from outside.
 #[must_use]
 pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     let recorder = Arc::new(Mutex::new(Recorder::new(&plan, options.keep_entries)));
+    let now_ns = Arc::new(AtomicU64::new(0));
     let panic = {
-        let (plan, recorder) = (plan.clone(), recorder.clone());
+        let (plan, recorder, now_ns) = (plan.clone(), recorder.clone(), now_ns.clone());
+        let (sender, ended) = std::sync::mpsc::channel();
         #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
         let thread = std::thread::Builder::new()
             .name(format!("{}/{}", plan.scenario, plan.seed))
             .stack_size(STACK_BYTES)
-            .spawn(move || std::panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, recorder))));
-        match thread.map(std::thread::JoinHandle::join) {
+            .spawn({
+                let now_ns = now_ns.clone();
+                move || {
+                    let simulated = AssertUnwindSafe(|| simulate(plan, recorder, now_ns));
+                    // Nobody listens any more to a run that was given up.
+                    let _ = sender.send(std::panic::catch_unwind(simulated));
+                }
+            });
+        match thread.map(|_| wait_for(&ended, &now_ns)) {
             Ok(Ok(Ok(Ok(())))) => None,
             Ok(Ok(Ok(Err(e)))) => Some(format!("the simulation could not begin: {e}")),
-            Ok(Ok(Err(payload)) | Err(payload)) => Some(message(payload.as_ref())),
+            Ok(Ok(Err(payload))) => Some(message(payload.as_ref())),
+            Ok(Err(stuck)) => Some(stuck),
             Err(e) => Some(format!("the simulation's thread could not begin: {e}")),
         }
     };
@@ -100,11 +122,41 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
         nodes: recorder.nodes().to_vec(),
         executors: recorder.executors().to_vec(),
         probes: recorder.probes().counts(),
+        reached: recorder.reached().clone(),
         entries: recorder.entries().cloned().collect(),
     }
 }
 
-fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
+type Simulated = std::thread::Result<std::io::Result<()>>;
+
+/// Waits for the end of a simulation whose time is `now_ns`.
+fn wait_for(ended: &Receiver<Simulated>, now_ns: &AtomicU64) -> Result<Simulated, String> {
+    let mut last_ns = 0;
+    loop {
+        match ended.recv_timeout(STANDSTILL) {
+            Ok(simulated) => return Ok(simulated),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err("the simulation's thread is gone".to_owned());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let ns = now_ns.load(Ordering::Relaxed);
+        if ns == last_ns {
+            return Err(format!(
+                "simulated time stood still at {} for {} s: some task goes round without waiting for anything",
+                SimTime { ns }.to_string().trim_start(),
+                STANDSTILL.as_secs()
+            ));
+        }
+        last_ns = ns;
+    }
+}
+
+fn simulate(
+    plan: Plan,
+    recorder: Arc<Mutex<Recorder>>,
+    now_ns: Arc<AtomicU64>,
+) -> std::io::Result<()> {
     metanode_core::museum::open(&plan.exhibits);
     // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
     let rocks = match plan.store {
@@ -117,8 +169,10 @@ fn simulate(plan: Plan, recorder: Arc<Mutex<Recorder>>) -> std::io::Result<()> {
     runtime.block_on(async {
         let (sender, jobs) = mpsc::unbounded_channel();
         let world = World::new(plan, recorder.clone(), rocks.as_ref(), sender);
-        Supervisor::new(world.clone(), jobs).supervise().await;
-        lock(&recorder).finish(world.now());
+        Supervisor::new(world.clone(), jobs, now_ns)
+            .supervise()
+            .await;
+        lock(&recorder).finish(world.now(), world.reached());
         world.close().await;
     });
     Ok(())
@@ -133,10 +187,16 @@ struct Supervisor {
     entered: u64,
     workload: Workload,
     next_send: SimTime,
+    /// Told to whoever watches from outside.
+    now_ns: Arc<AtomicU64>,
 }
 
 impl Supervisor {
-    fn new(world: Arc<World>, jobs: mpsc::UnboundedReceiver<(SimTime, Job)>) -> Self {
+    fn new(
+        world: Arc<World>,
+        jobs: mpsc::UnboundedReceiver<(SimTime, Job)>,
+        now_ns: Arc<AtomicU64>,
+    ) -> Self {
         let workload = Workload::new(&world);
         Self {
             next_send: SimTime::from_ms(workload.interval_ms()),
@@ -145,6 +205,7 @@ impl Supervisor {
             calendar: BTreeMap::new(),
             entered: 0,
             workload,
+            now_ns,
         }
     }
 
@@ -173,6 +234,7 @@ impl Supervisor {
                 self.entered += 1;
             }
             let now = self.world.now();
+            self.now_ns.store(now.ns, Ordering::Relaxed);
             while let Some(entry) = self.calendar.first_entry()
                 && entry.key().0 <= now
             {
@@ -230,7 +292,7 @@ mod tests {
             };
             let recorder = Arc::new(Mutex::new(Recorder::new(&plan, 0)));
             let of_run = recorder.clone();
-            let run = std::thread::spawn(move || simulate(plan, of_run));
+            let run = std::thread::spawn(move || simulate(plan, of_run, Arc::default()));
             run.join().unwrap().unwrap();
             assert!(lock(&recorder).events() > 0);
             assert_eq!(Arc::strong_count(&recorder), 1, "{store:?}");

@@ -65,38 +65,34 @@ fn text(what: &What) -> String {
     }
 }
 
-/// The start-up and the wire as one reads them, without times: they say what happened, not how fast. Frames after
-/// commit 10 are what the others have committed meanwhile.
+/// The start-up and the wire, life by life, as far as the story decides them: without times, and without what depends
+/// on them (how far beyond 7 the first life had written, what the others have committed meanwhile).
 fn log(outcome: &Outcome) -> String {
-    let told = |entry: &&Entry| match &entry.what {
+    let told = |entry: &&&Entry, last_frame: u64| match &entry.what {
         What::Did(Event::Node(event)) => match event {
             NodeEvent::Starting
             | NodeEvent::Waiting { .. }
             | NodeEvent::ExecutorQueried { .. }
             | NodeEvent::ReplayPlanned(_)
-            | NodeEvent::OwnRoundLearned { .. }
             | NodeEvent::Ready
             | NodeEvent::StreamConnected { .. }
             | NodeEvent::StreamLost { .. }
             | NodeEvent::Rewound { .. } => true,
-            NodeEvent::FrameWritten { gei, .. } => gei.0 <= 10,
+            NodeEvent::FrameWritten { gei, .. } => gei.0 <= last_frame,
             _ => false,
         },
         What::Did(Event::Executor(event)) => matches!(event, ExecutorEvent::Started { .. }),
         What::Did(Event::Crashed(_)) => true,
         What::Befell(event) => !matches!(event, WorldEvent::Submitted { .. }),
     };
-    let about = |entry: &&Entry| entry.process == NODE || entry.process == EXECUTOR;
-    let lines: Vec<_> = outcome
-        .entries
-        .iter()
-        .filter(about)
-        .filter(told)
-        .map(|entry| {
-            let text = text(&entry.what);
-            format!("{:<10}  {text}", entry.process.to_string())
-        })
-        .collect();
+    let mut lines = vec![];
+    for process in [NODE, EXECUTOR] {
+        for (life, last_frame) in lives(process, &outcome.entries).iter().zip([7, 10]) {
+            let of_life = life.iter().filter(|entry| told(entry, last_frame));
+            lines.extend(of_life.map(|entry| format!("{process} {}", text(&entry.what))));
+            lines.push(String::new());
+        }
+    }
     lines.join("\n")
 }
 

@@ -4,6 +4,7 @@
 mod failures;
 mod museum;
 mod output;
+mod sweep;
 
 use crate::{
     batch::{Job, in_order},
@@ -62,6 +63,22 @@ enum Command {
         /// The first seed of each scenario: a number or the hash of a commit
         #[arg(long, default_value = "0")]
         seed: Seed,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Crash node and executor of one validator at every crash point that a run reaches, alone and together
+    Sweep {
+        /// A name from `metasim list`, or the path of a .toml file
+        scenario: String,
+        /// A number or the hash of a commit [default: what the scenario says, or 0]
+        #[arg(long)]
+        seed: Option<Seed>,
+        /// The first N times that a point is reached
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        times: u32,
+        /// Whose node and executor
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: u16,
         #[command(flatten)]
         options: Options,
     },
@@ -186,6 +203,13 @@ pub fn main() -> ExitCode {
             seed,
             options,
         } => run_suite(&suite, seed, &options),
+        Command::Sweep {
+            scenario,
+            seed,
+            times,
+            validator,
+            options,
+        } => sweep_scenario(&scenario, seed, times, validator, &options),
         Command::Museum {
             exhibits,
             seeds,
@@ -290,6 +314,30 @@ fn run_suite(suite: &str, seed: Seed, options: &Options) -> Result<u8, CliError>
     let jobs = catalog::suite(suite)?.runs(seed.0, options.store.map(Backend::from))?;
     start_log(options.log.as_deref())?;
     run_many(&jobs, options)
+}
+
+fn sweep_scenario(
+    scenario: &str,
+    seed: Option<Seed>,
+    times: u32,
+    validator: u16,
+    options: &Options,
+) -> Result<u8, CliError> {
+    let scenario = catalog::scenario(scenario)?;
+    let store = options.store.map(Backend::from);
+    let job = Job {
+        seed: seed.map_or(scenario.scenario.usual_seed(), |seed| seed.0),
+        store: store.or(scenario.scenario.store).unwrap_or_default(),
+        scenario: Arc::new(scenario),
+    };
+    start_log(options.log.as_deref())?;
+    let limits = sweep::Limits {
+        times,
+        validator,
+        threads: threads(options.jobs),
+        failures: &options.failures,
+    };
+    sweep::sweep(&job, &limits)
 }
 
 fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {

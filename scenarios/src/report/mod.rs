@@ -12,6 +12,7 @@
 //! | [`failure`] | where failures are kept, what replaying and shrinking came to |
 //! | [`parting`] | where two runs part |
 //! | [`summary`] | many runs |
+//! | [`sweep`] | a crash at every crash point |
 //! | [`museum`] | which historical bugs were found |
 //! | [`json`] | one object per run |
 
@@ -23,6 +24,7 @@ pub mod paint;
 pub mod parting;
 pub mod plan;
 pub mod summary;
+pub mod sweep;
 pub mod timeline;
 pub mod verdict;
 pub mod words;

@@ -170,7 +170,6 @@ impl Timeline {
                 *column = Column {
                     progress: column.progress,
                     cut_off: column.cut_off,
-                    stalled: column.stalled,
                     starting: matches!(entry.process, ProcessId::Node(_)),
                     ..Column::default()
                 };

@@ -76,19 +76,20 @@ impl DiskHealth {
         flipped
     }
 
-    /// Everything that is stored now. Stores that were never opened by the process that runs are left out.
-    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    /// Everything that is stored now, read through the stores of the process that runs, or through `stores` if none
+    /// does.
+    pub fn snapshot(&self, stores: &dyn StoreFactory) -> Result<Snapshot, StoreError> {
         let mut snapshot = Snapshot::default();
         for (name, open) in &self.lock().open {
+            let store = match open.store.upgrade() {
+                Some(store) => store,
+                None => stores.open(name, &open.columns)?,
+            };
             let mut batch = WriteBatch::default();
-            if let Some(store) = open.store.upgrade() {
-                for column in &open.columns {
-                    let all = &[][..]..&[0xff; 64][..];
-                    for (key, value) in
-                        store.scan(*column, all, ScanOrder::Ascending, usize::MAX)?
-                    {
-                        batch.put(*column, key.to_vec(), value);
-                    }
+            for column in &open.columns {
+                let all = &[][..]..&[0xff; 64][..];
+                for (key, value) in store.scan(*column, all, ScanOrder::Ascending, usize::MAX)? {
+                    batch.put(*column, key.to_vec(), value);
                 }
             }
             snapshot

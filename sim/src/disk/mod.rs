@@ -89,12 +89,12 @@ impl Disk {
         self.health.flip_bits(count, rng)
     }
 
-    /// What is on the disk now, as far as the running process has opened it; nothing if none runs.
+    /// What is on the disk now.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.health.snapshot()
+        self.health.snapshot(self.intact_stores().as_ref())
     }
 
     /// The process has ended, and the disk is what it was then.

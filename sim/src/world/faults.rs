@@ -102,6 +102,11 @@ impl Schedule {
         self.take(|fault| !over && here(&fault.when) && fault.ready(now))
     }
 
+    /// How often each process was at each of its crash points.
+    pub fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
+        self.reached.clone()
+    }
+
     /// The faults whose time and conditions have come, except those that wait for a crash point.
     pub fn due(&mut self, now: SimTime) -> Vec<usize> {
         let over = self.over;
@@ -141,7 +146,6 @@ pub(super) fn network_settings(plan: &Plan) -> Settings {
         backlog: network.backlog as usize,
         latency: Duration::from_millis(network.latency_ms.low)
             ..=Duration::from_millis(network.latency_ms.high),
-        ..Settings::default()
     }
 }
 
@@ -174,6 +178,11 @@ impl World {
                 None => self.start(id),
             }
         }
+    }
+
+    /// How often each process was at each of its crash points.
+    pub(crate) fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
+        lock(&self.schedule).reached()
     }
 
     /// Does what the calendar says.

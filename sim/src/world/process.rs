@@ -71,7 +71,7 @@ impl World {
             process.starts += 1;
             process.life = Some(life.clone());
             process.paused = false;
-
+            process.controls = watch::Sender::default();
             (process.starts, life)
         };
         if let ProcessId::Node(host) | ProcessId::Executor(host) = id {
@@ -203,7 +203,7 @@ impl World {
         process.node
     }
 
-    /// Tells an executor how to behave from now on, in this life and the next. Says whether that is new.
+    /// Tells an executor how to behave for the rest of its present life. Says whether that is new.
     pub(super) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
         let processes = lock(&self.processes);
         let Some(process) = processes.get(&ProcessId::Executor(executor)) else {

@@ -1,0 +1,166 @@
+//! A sweep: a matrix of the crashes alone, by crash point and how often it had been reached; a matrix of the pairs; and
+//! the failures with the files that replay them.
+
+use super::{paint::Paint, verdict};
+use metanode_core::env::CrashPoint;
+use metanode_sim::{
+    run::{Outcome, Verdict},
+    sweep::{Case, Crash},
+    trace::ProcessId,
+};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
+
+/// What one run of a sweep came to.
+#[derive(Clone, Debug)]
+pub struct Swept {
+    pub verdict: Verdict,
+    reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    /// The invariant that was broken, or what else went wrong.
+    symptom: String,
+    message: String,
+    file: Option<PathBuf>,
+}
+
+impl Swept {
+    /// `file` is where the run was kept, if it failed.
+    #[must_use]
+    pub fn new(outcome: &Outcome, file: Option<PathBuf>) -> Self {
+        let violation = outcome.violations.first();
+        Self {
+            verdict: outcome.verdict,
+            reached: outcome.reached.clone(),
+            symptom: match violation {
+                Some(violation) => violation.invariant.to_string(),
+                None => verdict::name(outcome.verdict).to_owned(),
+            },
+            message: violation
+                .map(|violation| violation.message.clone())
+                .or_else(|| outcome.panic.clone())
+                .unwrap_or_default(),
+            file,
+        }
+    }
+
+    /// Whether all crashes that were asked for happened.
+    fn happened(&self, case: &Case) -> bool {
+        let count = |crash: &Crash| self.reached.get(&(crash.process, crash.point)).copied();
+        let mut crashes = case.crashes.iter();
+        crashes.all(|crash| count(crash).unwrap_or(0) >= crash.times)
+    }
+}
+
+/// The whole report.
+#[must_use]
+pub fn text(cases: &[Case], results: &[Swept], times: u32, paint: Paint) -> String {
+    let mut out = String::new();
+    let swept = || cases.iter().zip(results);
+    let _ = write!(out, "{:<28}", "one crash, at the n-th time");
+    for n in 1..=times {
+        let _ = write!(out, " {n:>8}");
+    }
+    out.push('\n');
+    let mut alone: BTreeMap<CrashPoint, Vec<&Swept>> = BTreeMap::new();
+    let mut pairs: BTreeMap<(CrashPoint, CrashPoint), Vec<(&Case, &Swept)>> = BTreeMap::new();
+    for (case, result) in swept() {
+        match case.crashes[..] {
+            [crash] => alone.entry(crash.point).or_default().push(result),
+            [node, executor] => {
+                let pair = (node.point, executor.point);
+                pairs.entry(pair).or_default().push((case, result));
+            }
+            _ => {}
+        }
+    }
+    for (point, results) in &alone {
+        let _ = write!(out, "{:<28}", point.name());
+        for result in results {
+            let _ = match result.verdict {
+                Verdict::Passed => write!(out, " {:>8}", "passed"),
+                _ => write!(out, " {}", paint.bad(format_args!("{:>8}", result.symptom))),
+            };
+        }
+        out.push('\n');
+    }
+    for point in CrashPoint::ALL
+        .iter()
+        .filter(|point| !alone.contains_key(point))
+    {
+        let _ = writeln!(out, "{:<28} {:>8}", point.name(), paint.dim("never"));
+    }
+    out.push_str(&pairs_text(&pairs, paint));
+    for (case, result) in swept().filter(|(_, result)| result.verdict != Verdict::Passed) {
+        let _ = writeln!(out, "\n{}", paint.bold(words(case)));
+        let _ = writeln!(out, "{}: {}", paint.bad(&result.symptom), result.message);
+        if let Some(file) = &result.file {
+            let _ = writeln!(out, "metasim replay {}", file.display());
+        }
+    }
+    let failed = results
+        .iter()
+        .filter(|result| result.verdict != Verdict::Passed);
+    let runs = results.len();
+    let _ = match failed.count() {
+        0 => writeln!(
+            out,
+            "\n{}",
+            paint.good(format_args!("all {runs} runs passed"))
+        ),
+        failed => writeln!(
+            out,
+            "\n{}",
+            paint.bad(format_args!("{failed} of {runs} runs failed"))
+        ),
+    };
+    out
+}
+
+/// A row per point of the node, a column per point of the executor: passed of those that happened.
+fn pairs_text(
+    pairs: &BTreeMap<(CrashPoint, CrashPoint), Vec<(&Case, &Swept)>>,
+    paint: Paint,
+) -> String {
+    let mut out = String::new();
+    let mut columns: Vec<CrashPoint> = pairs.keys().map(|(_, executor)| *executor).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    if columns.is_empty() {
+        return out;
+    }
+    let short = |point: &CrashPoint| point.name().trim_start_matches("executor.").to_owned();
+    let _ = write!(out, "\n{:<28}", "both, passed of happened");
+    for column in &columns {
+        let _ = write!(out, " {:>15}", short(column));
+    }
+    let mut row = None;
+    for ((node, _), swept) in pairs {
+        if row.replace(*node) != Some(*node) {
+            let _ = write!(out, "\n{:<28}", node.name());
+        }
+        let happened = swept.iter().filter(|(case, result)| result.happened(case));
+        let passed = swept
+            .iter()
+            .filter(|(_, result)| result.verdict == Verdict::Passed);
+        let (happened, passed) = (happened.count(), passed.count());
+        let failed = swept.len() - passed;
+        let cell = format!("{}/{happened}", happened.saturating_sub(failed));
+        let cell = format!("{cell:>15}");
+        let _ = match failed {
+            0 => write!(out, " {cell}"),
+            _ => write!(out, " {}", paint.bad(cell)),
+        };
+    }
+    out.push('\n');
+    out
+}
+
+fn words(case: &Case) -> String {
+    let words = case.crashes.iter().map(|crash| {
+        let Crash {
+            process,
+            point,
+            times,
+        } = crash;
+        format!("{process} at {point} ({times}×)")
+    });
+    words.collect::<Vec<_>>().join(" and ")
+}

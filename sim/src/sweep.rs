@@ -1,0 +1,154 @@
+//! A crash at every crash point that a run reaches, the first times that it reaches it: in the node and in the executor
+//! of one validator, alone and both. Pure: from what an undisturbed run reached to the plans of the sweep.
+//!
+//! Nothing here is drawn. A run that crashes at the n-th reach of a point is the undisturbed run up to there, so every
+//! crash that is asked for happens. The second of a pair may not: after the first, the other process may go another way.
+
+use crate::{
+    plan::{Action, Plan, PlannedFault, Reached, When},
+    trace::ProcessId,
+};
+use metanode_core::env::CrashPoint;
+use std::collections::BTreeMap;
+
+/// A crashed process starts again after this long.
+const DOWN_MS: u64 = 200;
+
+/// One crash: at a point that is reached for the n-th time, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Crash {
+    pub process: ProcessId,
+    pub point: CrashPoint,
+    pub times: u32,
+}
+
+/// One run of a sweep: a crash alone, or one of the node and one of the executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    pub crashes: Vec<Crash>,
+}
+
+impl Case {
+    /// The plan with these crashes besides its own faults.
+    #[must_use]
+    pub fn plan(&self, undisturbed: &Plan) -> Plan {
+        let mut plan = undisturbed.clone();
+        // A sweep is about crashes in any state, also in those in which others are down.
+        plan.max_faulty = None;
+        // What the story expects besides the invariants is about the undisturbed run.
+        plan.expect.clear();
+        for Crash { point, times, .. } in &self.crashes {
+            plan.scenario.push_str(&format!("+{point}-{times}"));
+        }
+        plan.faults
+            .extend(self.crashes.iter().map(|crash| PlannedFault {
+                when: When {
+                    reached: Some(Reached {
+                        process: crash.process,
+                        point: crash.point,
+                        times: crash.times,
+                    }),
+                    ..When::default()
+                },
+                action: Action::Kill {
+                    processes: vec![crash.process],
+                    down_ms: Some(DOWN_MS),
+                },
+            }));
+        plan
+    }
+}
+
+/// Every crash of one process that a run allows: each point it reached, for the first `most` times.
+#[must_use]
+pub fn crashes(
+    reached: &BTreeMap<(ProcessId, CrashPoint), u32>,
+    process: ProcessId,
+    most: u32,
+) -> Vec<Crash> {
+    let own = reached.iter().filter(|((at, _), _)| *at == process);
+    own.flat_map(|(&(process, point), &count)| {
+        (1..=count.min(most)).map(move |times| Crash {
+            process,
+            point,
+            times,
+        })
+    })
+    .collect()
+}
+
+/// All of a sweep: first each crash alone, then each of the node with each of the executor.
+#[must_use]
+pub fn cases(
+    reached: &BTreeMap<(ProcessId, CrashPoint), u32>,
+    validator: u16,
+    most: u32,
+) -> Vec<Case> {
+    let node = crashes(reached, ProcessId::Node(validator), most);
+    let executor = crashes(reached, ProcessId::Executor(validator), most);
+    let alone = node.iter().chain(&executor).map(|crash| vec![*crash]);
+    let pairs = node
+        .iter()
+        .flat_map(|node| executor.iter().map(|executor| vec![*node, *executor]));
+    alone.chain(pairs).map(|crashes| Case { crashes }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: ProcessId = ProcessId::Node(0);
+    const EXECUTOR: ProcessId = ProcessId::Executor(0);
+
+    fn reached() -> BTreeMap<(ProcessId, CrashPoint), u32> {
+        BTreeMap::from([
+            ((NODE, CrashPoint::NodeReplayPlanned), 1),
+            ((NODE, CrashPoint::NodeAfterStore), 9),
+            ((EXECUTOR, CrashPoint::ExecutorReceived), 2),
+            ((ProcessId::Node(1), CrashPoint::NodeAfterStore), 9),
+        ])
+    }
+
+    #[test]
+    fn a_sweep_has_every_crash_alone_and_every_pair_once() {
+        let cases = cases(&reached(), 0, 3);
+        let (alone, pairs): (Vec<_>, Vec<_>) =
+            cases.iter().partition(|case| case.crashes.len() == 1);
+        assert_eq!((alone.len(), pairs.len()), (1 + 3 + 2, (1 + 3) * 2));
+        for case in &cases {
+            assert_eq!(cases.iter().filter(|other| *other == case).count(), 1);
+            assert!(
+                case.crashes
+                    .iter()
+                    .all(|crash| [NODE, EXECUTOR].contains(&crash.process))
+            );
+        }
+    }
+
+    #[test]
+    fn a_point_is_swept_as_often_as_it_is_reached_and_no_more_than_asked_for() {
+        let times = |most| {
+            let crashes = crashes(&reached(), NODE, most).into_iter();
+            crashes.map(|crash| crash.times).collect::<Vec<_>>()
+        };
+        assert_eq!(times(2), [1, 1, 2]);
+        assert_eq!(times(0), [0; 0]);
+    }
+
+    #[test]
+    fn crashes_come_besides_the_faults_of_the_plan() {
+        let mut undisturbed = Plan::example();
+        undisturbed.faults.push(PlannedFault {
+            when: When::default(),
+            action: Action::PowerLoss {
+                hosts: vec![2],
+                down_ms: None,
+            },
+        });
+        for case in cases(&reached(), 0, 1) {
+            let plan = case.plan(&undisturbed);
+            assert_eq!(plan.faults[0], undisturbed.faults[0]);
+            assert_eq!(plan.faults.len(), 1 + case.crashes.len());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Faults do what they say: each in a small cluster, seen in the trace and in what comes of it.
+
+#![cfg(madsim)]
+
+use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
+use metanode_sim::{
+    plan::{Action, Channel, Cut, DiskFailure, Plan, PlannedFault, Replies, When},
+    run::{Outcome, RunOptions, Verdict, run},
+    trace::{ProcessId, What, WorldEvent},
+};
+
+const NODE: ProcessId = ProcessId::Node(0);
+const EXECUTOR: ProcessId = ProcessId::Executor(0);
+
+/// The example with these faults, each at its time. It passes: whatever happens is within what must be survived.
+fn passes(faults: Vec<(u64, Action)>) -> Outcome {
+    let mut plan = Plan::example();
+    plan.duration_ms = 6_000;
+    plan.max_faulty = Some(1);
+    let planned = faults.into_iter().map(|(at_ms, action)| PlannedFault {
+        when: When {
+            at_ms,
+            ..When::default()
+        },
+        action,
+    });
+    plan.faults = planned.collect();
+    let options = RunOptions {
+        keep_entries: usize::MAX,
+    };
+    let outcome = run(plan, &options);
+    assert_eq!(
+        (outcome.verdict, &outcome.violations[..], &outcome.panic),
+        (Verdict::Passed, &[][..], &None)
+    );
+    outcome
+}
+
+fn count(outcome: &Outcome, is: impl Fn(ProcessId, &What) -> bool) -> usize {
+    let entries = outcome.entries.iter();
+    entries
+        .filter(|entry| is(entry.process, &entry.what))
+        .count()
+}
+
+fn rpc_failures(outcome: &Outcome) -> usize {
+    count(outcome, |process, what| {
+        process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::RpcFailed { .. })))
+    })
+}
+
+#[test]
+fn an_executor_that_does_not_answer_is_asked_again() {
+    for how in [Replies::Silent, Replies::Late { ms: 1_500 }] {
+        let silent = Action::Replies {
+            executors: vec![0],
+            how,
+            for_ms: Some(2_500),
+        };
+        assert!(rpc_failures(&passes(vec![(1_000, silent)])) > 0, "{how:?}");
+    }
+    assert_eq!(rpc_failures(&passes(vec![])), 0);
+}
+
+#[test]
+fn a_late_reply_costs_its_connection() {
+    let late = Action::DelayReply {
+        hosts: vec![0],
+        channel: Channel::Rpc,
+        extra_ms: 1_500,
+    };
+    assert_eq!(rpc_failures(&passes(vec![(1_000, late)])), 1);
+}
+
+#[test]
+fn a_deaf_executor_takes_nothing() {
+    let deaf = Action::Deaf {
+        executors: vec![0],
+        for_ms: Some(2_000),
+    };
+    let outcome = passes(vec![(1_000, deaf)]);
+    let received = outcome.entries.iter().filter(|entry| {
+        let received = matches!(
+            entry.what,
+            What::Did(Event::Executor(ExecutorEvent::Received { .. }))
+        );
+        entry.process == EXECUTOR && received && (1_001..3_000).contains(&entry.at.as_ms())
+    });
+    assert_eq!(received.count(), 0);
+}
+
+#[test]
+fn a_process_whose_disk_fails_ends_and_comes_back() {
+    for (process, how) in [
+        (NODE, DiskFailure::Sync),
+        (NODE, DiskFailure::Full),
+        (EXECUTOR, DiskFailure::Sync),
+        (EXECUTOR, DiskFailure::Full),
+    ] {
+        let fails = Action::DiskFails {
+            processes: vec![process],
+            how,
+            for_ms: Some(1_000),
+        };
+        let outcome = passes(vec![(1_000, fails)]);
+        let gave_up = count(&outcome, |of, what| {
+            let failed = matches!(
+                what,
+                What::Did(
+                    Event::Node(NodeEvent::Failed { .. })
+                        | Event::Executor(ExecutorEvent::Failed { .. })
+                )
+            );
+            failed && of == process
+        });
+        assert!(gave_up > 0, "{process} {how:?}");
+    }
+}
+
+#[test]
+fn an_older_backup_takes_the_watermark_back() {
+    let restore = Action::Restore {
+        executors: vec![0],
+        taken_ms: 1_000,
+        down_ms: Some(100),
+    };
+    let outcome = passes(vec![(3_000, restore)]);
+    let mut found = outcome.entries.iter().filter_map(|entry| match entry.what {
+        What::Did(Event::Executor(ExecutorEvent::Started { watermark, .. }))
+            if entry.process == EXECUTOR =>
+        {
+            Some(watermark)
+        }
+        _ => None,
+    });
+    let before = outcome.entries.iter().filter_map(|entry| match entry.what {
+        What::Did(Event::Executor(ExecutorEvent::Durable { watermark }))
+            if entry.process == EXECUTOR && entry.at.as_ms() < 3_000 =>
+        {
+            Some(watermark)
+        }
+        _ => None,
+    });
+    let (_, found) = (found.next(), found.next());
+    let (found, before) = (
+        found.expect("a second start"),
+        before.max().expect("blocks"),
+    );
+    assert!(found < before && found.0 > 0, "{found} of {before}");
+}
+
+#[test]
+fn more_than_may_be_down_are_not_taken_down() {
+    let kill = |n| Action::Kill {
+        processes: vec![ProcessId::Node(n)],
+        down_ms: Some(500),
+    };
+    let outcome = passes(vec![(1_000, kill(0)), (1_200, kill(1)), (2_000, kill(2))]);
+    let killed = |n| {
+        count(&outcome, |process, what| {
+            process == ProcessId::Node(n) && *what == What::Befell(WorldEvent::Killed)
+        })
+    };
+    assert_eq!([killed(0), killed(1), killed(2)], [1, 0, 1]);
+    let skipped = count(&outcome, |_, what| {
+        matches!(what, What::Befell(WorldEvent::FaultSkipped { .. }))
+    });
+    assert_eq!(skipped, 1);
+}
+
+#[test]
+fn wires_and_clocks_may_do_what_they_want() {
+    let hosts = || vec![0, 2];
+    let for_ms = Some(1_000);
+    let outcome = passes(vec![
+        (
+            500,
+            Action::Partition {
+                hosts: vec![1],
+                cut: Cut::Outgoing,
+                for_ms,
+            },
+        ),
+        (
+            1_000,
+            Action::SlowLinks {
+                hosts: hosts(),
+                extra_ms: 300,
+                for_ms,
+            },
+        ),
+        (
+            1_500,
+            Action::ShortWrites {
+                hosts: hosts(),
+                max_bytes: 3,
+                for_ms,
+            },
+        ),
+        (
+            3_000,
+            Action::Reset {
+                hosts: hosts(),
+                channel: Channel::Any,
+            },
+        ),
+        (
+            3_500,
+            Action::Truncate {
+                hosts: hosts(),
+                channel: Channel::BlockStream,
+                after_bytes: 20_000,
+            },
+        ),
+        (
+            4_000,
+            Action::JumpClock {
+                hosts: vec![3],
+                by_ms: -60_000,
+            },
+        ),
+    ]);
+    let lost = count(&outcome, |process, what| {
+        process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::StreamLost { .. })))
+    });
+    assert!(lost > 0, "the reset at least ends a stream");
+}

@@ -1,0 +1,169 @@
+//! The binaries as they are deployed: real processes, sockets, signals and RocksDB.
+//!
+//! Only in the build without `--cfg madsim`, and only after `make real`, whose binaries it runs; `make test` does both
+//! in this order. What processes do is read from their logs and asked of their executors, as an operator would.
+
+#![cfg(not(madsim))]
+#![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
+
+mod process;
+mod validator;
+
+use metanode_core::env::Address;
+use process::{Process, binary, gei};
+use std::{fs, process::Command};
+use tempfile::TempDir;
+use validator::{NODE_EXAMPLE, Validator, validators};
+
+/// Holds a node's second start against contract §6: it asks for W first, replays what it has stored above W, and its
+/// stream begins at W+1.
+async fn assert_resumes(node: &mut Process, watermark: u64) {
+    let asked = node.line(&["[STARTUP]", "hears from its executor"]).await;
+    assert_eq!(gei(&asked), watermark, "{asked}");
+    let plan = node.line(&["[STARTUP]", "plans: epoch 0"]).await;
+    let from_next = format!("replay commits {}..=", watermark + 1);
+    let nothing = format!("nothing to replay, {watermark} commits are durable");
+    assert!(
+        plan.contains(&from_next) || plan.contains(&nothing),
+        "{plan}"
+    );
+    let stream = node.line(&["[SEQUENTIAL-BUFFER]", "delivers from"]).await;
+    assert_eq!(gei(&stream), watermark + 1, "{stream}");
+}
+
+/// The last block that an executor read from this stream, once the stream has ended.
+async fn all_received(executor: &mut Process, stream: u64) -> u64 {
+    executor.line(&[&format!("closes stream {stream}")]).await;
+    let read = format!("from stream {stream} ");
+    let log = executor.log();
+    let last = log
+        .lines()
+        .rfind(|line| line.contains("reads GEI") && line.contains(&read));
+    gei(last.expect("blocks came over this stream"))
+}
+
+/// What an executor executed in one life: every block above `watermark`, in order and once.
+fn assert_executed_once(executor: &Process, watermark: u64) {
+    let log = executor.log();
+    let executed = log.lines().filter(|line| line.contains("executes GEI"));
+    for (expected, line) in (watermark + 1..).zip(executed) {
+        assert_eq!(gei(line), expected, "{line}");
+    }
+    assert!(!log.contains("refuses GEI"), "{log}");
+}
+
+#[test]
+fn a_bad_configuration_is_told_with_its_line() {
+    let root = TempDir::new().unwrap();
+    let config = root.path().join("node.toml");
+    fs::write(&config, NODE_EXAMPLE.replace("[delivery]", "[delivry]")).unwrap();
+    let line = 1 + NODE_EXAMPLE
+        .lines()
+        .position(|line| line == "[delivery]")
+        .unwrap();
+    let output = Command::new(binary("metanode"))
+        .args(["run", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let place = format!("metanode: {}:{line}: ", config.display());
+    assert!(
+        told.starts_with(&place) && told.contains("delivry"),
+        "{told}"
+    );
+}
+
+/// One validator of a committee of four, which goes on without the others because it was told to.
+#[tokio::test]
+async fn a_single_node_executes_blocks_and_resumes() {
+    let root = TempDir::new().unwrap();
+    let mut all = validators(root.path(), 4);
+    let validator = &mut all[0];
+    let alone = [("SINGLE_NODE", "1")];
+
+    // The node waits for its executor.
+    let mut node = validator.start_node(&alone);
+    node.line(&["[STARTUP]", "waits", "no such file"]).await;
+    let executor = validator.start_executor();
+    validator.reaches(20).await;
+    node.stop().await;
+    executor.stop().await;
+    let sockets = [
+        &validator.executor.block_stream_address,
+        &validator.executor.rpc_address,
+    ];
+    for socket in sockets {
+        let Address::Unix(path) = socket else {
+            panic!("{socket} is no Unix socket")
+        };
+        assert!(!path.exists(), "{socket} was left behind");
+    }
+
+    let mut executor = validator.start_executor();
+    let watermark = gei(&executor.line(&["[STARTUP]", "finds block"]).await);
+    assert!(watermark >= 20);
+    let mut node = validator.start_node(&alone);
+    assert_resumes(&mut node, watermark).await;
+    let last = validator.reaches(watermark + 20).await;
+    assert_executed_once(&executor, watermark);
+    let found = validator.blocks(last).await;
+    assert!(
+        found
+            .iter()
+            .map(|block| block.global_exec_index)
+            .eq(1..=last)
+    );
+    node.stop().await;
+    executor.stop().await;
+}
+
+#[tokio::test]
+async fn four_validators_go_on_while_one_is_killed_and_comes_back() {
+    let root = TempDir::new().unwrap();
+    let mut all = validators(root.path(), 4);
+    let mut executors: Vec<_> = all.iter_mut().map(Validator::start_executor).collect();
+    let mut nodes: Vec<_> = all.iter_mut().map(|v| v.start_node(&[])).collect();
+    for validator in &all {
+        validator.reaches(10).await;
+    }
+
+    // A node dies, its executor finishes what it was sent, and the others go on.
+    nodes.remove(3).kill().await;
+    let sent = all_received(&mut executors[3], 1).await;
+    let watermark = all[3].reaches(sent).await;
+    assert_eq!(watermark, sent, "nobody else delivers");
+    let others = all[0].reaches(watermark + 20).await;
+    let mut back = all[3].start_node(&[]);
+    assert_resumes(&mut back, watermark).await;
+    nodes.push(back);
+    all[3].reaches(others).await;
+
+    // An executor dies, leaving its sockets behind; its node waits and goes on where the disk is.
+    executors.remove(2).kill().await;
+    nodes[2]
+        .line(&["[SEQUENTIAL-BUFFER]", "loses stream 1"])
+        .await;
+    let mut executor = all[2].start_executor();
+    let durable = gei(&executor.line(&["[STARTUP]", "finds block"]).await);
+    let tip = all[2].reaches(durable + 10).await;
+    assert_executed_once(&executor, durable);
+    executors.insert(2, executor);
+
+    let mut chains = vec![];
+    for validator in &all {
+        validator.reaches(tip).await;
+        chains.push(validator.blocks(tip).await);
+    }
+    assert!(
+        chains[0]
+            .iter()
+            .map(|block| block.global_exec_index)
+            .eq(1..=tip)
+    );
+    assert!(chains.iter().all(|chain| *chain == chains[0]), "one chain");
+    for process in nodes.into_iter().chain(executors) {
+        process.stop().await;
+    }
+}

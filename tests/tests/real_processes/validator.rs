@@ -1,0 +1,152 @@
+//! A validator of the tests: the configurations of its node and its executor, and what its executor answers.
+
+use crate::process::{Process, binary, eventually};
+use metanode_core::{
+    config::{NodeConfig, RpcParameters},
+    env::{Address, real},
+    executor::{
+        ExecutorClient,
+        wire::{CommittedEpochData, GetBlocksRange, RequestPayload, ResponsePayload},
+    },
+};
+use mock_go_executor::ExecutorConfig;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+pub const NODE_EXAMPLE: &str = include_str!("../../../core/node.example.toml");
+const EXECUTOR_EXAMPLE: &str = include_str!("../../../mock-go-executor/executor.example.toml");
+
+/// A validator: the folder of its node and its executor, with their configurations.
+pub struct Validator {
+    folder: PathBuf,
+    node: NodeConfig,
+    pub executor: ExecutorConfig,
+    client: ExecutorClient,
+    starts: u32,
+}
+
+impl Validator {
+    pub fn start_executor(&mut self) -> Process {
+        let config = self.folder.join("executor.toml");
+        fs::write(&config, toml::to_string(&self.executor).unwrap()).unwrap();
+        let mut command = Command::new(binary("mock-go-executor"));
+        command
+            .args(["run", "--log", "trace", "--config"])
+            .arg(config);
+        Process::start(&mut command, self.next_log("executor"))
+    }
+
+    /// `environment` is what is set besides the variables of the test.
+    pub fn start_node(&mut self, environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(binary("metanode"));
+        command.args(["run", "--config"]).arg(self.node_config());
+        command.envs(environment.iter().copied());
+        Process::start(&mut command, self.next_log("node"))
+    }
+
+    fn node_config(&self) -> PathBuf {
+        let config = self.folder.join("node.toml");
+        fs::write(&config, toml::to_string(&self.node).unwrap()).unwrap();
+        config
+    }
+
+    fn next_log(&mut self, process: &str) -> PathBuf {
+        self.starts += 1;
+        self.folder.join(format!("{process}-{}.log", self.starts))
+    }
+
+    pub async fn watermark(&self) -> Option<u64> {
+        self.client
+            .last_block_number()
+            .await
+            .ok()
+            .map(|watermark| watermark.0)
+    }
+
+    /// Waits until the executor is durable at this height, and says where it is then.
+    pub async fn reaches(&self, height: u64) -> u64 {
+        let what = format!("block {height} in {}", self.folder.display());
+        eventually(&what, async || {
+            self.watermark().await.filter(|at| *at >= height)
+        })
+        .await
+    }
+
+    /// Blocks 1 to `last` as the executor has them.
+    pub async fn blocks(&self, last: u64) -> Vec<CommittedEpochData> {
+        let mut blocks: Vec<CommittedEpochData> = vec![];
+        while (blocks.len() as u64) < last {
+            let from = blocks.len() as u64 + 1;
+            let range = RequestPayload::GetBlocksRange(GetBlocksRange { from, to: last });
+            let ResponsePayload::BlocksRange(range) = self.client.call(range).await.unwrap() else {
+                panic!("not an answer to GetBlocksRange");
+            };
+            assert!(
+                !range.blocks.is_empty(),
+                "blocks {from}..={last} are durable"
+            );
+            blocks.extend(range.blocks);
+        }
+        blocks
+    }
+}
+
+/// Validators that know each other, made of the example files: keys, addresses and folders are their own.
+pub fn validators(root: &Path, count: u16) -> Vec<Validator> {
+    let mut validators: Vec<_> = (0..count).map(|index| validator(root, index)).collect();
+    let genesis: String = validators.iter().map(genesis_entry).collect();
+    let genesis: toml::Table = toml::from_str(&genesis).unwrap();
+    let genesis = genesis["genesis"]["validators"].clone();
+    for validator in &mut validators {
+        validator.executor.genesis.validators = genesis.clone().try_into().unwrap();
+    }
+    validators
+}
+
+fn validator(root: &Path, index: u16) -> Validator {
+    let folder = root.join(index.to_string());
+    fs::create_dir(&folder).unwrap();
+    let mut node = NodeConfig::parse(NODE_EXAMPLE, Path::new("node.example.toml")).unwrap();
+    node.node_index = index;
+    node.data_dir = folder.join("node");
+    node.protocol_key_seed.0[0] = u8::try_from(index).unwrap();
+    node.p2p_listen_address = free_address(index);
+    let block_stream = Address::Unix(folder.join("blocks.sock"));
+    let rpc = Address::Unix(folder.join("rpc.sock"));
+    node.executor_send_socket_path = Some(block_stream.clone());
+    node.executor_receive_socket_path = Some(rpc.clone());
+    let mut executor = ExecutorConfig::parse(EXECUTOR_EXAMPLE, "executor.example.toml").unwrap();
+    executor.data_dir = folder.join("executor");
+    executor.block_stream_address = block_stream;
+    executor.rpc_address = rpc.clone();
+    let env = real::env(&folder).unwrap();
+    Validator {
+        client: ExecutorClient::new(env, rpc, RpcParameters::default()),
+        folder,
+        node,
+        executor,
+        starts: 0,
+    }
+}
+
+/// A free port on a loopback address that no outgoing connection has as its own, so that nobody takes the port while
+/// its node is down.
+fn free_address(index: u16) -> SocketAddr {
+    let ip = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(index).unwrap());
+    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+}
+
+/// What `metanode validator` says about a node.
+fn genesis_entry(validator: &Validator) -> String {
+    let mut command = Command::new(binary("metanode"));
+    command
+        .args(["validator", "--config"])
+        .arg(validator.node_config());
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
