@@ -13,6 +13,7 @@
 //! | a sender that starts from its stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
 //! | consumer, sender and loader that start from different queries (5a, 5b) | there is one window with one watermark; [`Exhibit::StartsAtStoreTip`] (5d) moves its start as a whole |
 //! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
+//! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own: nobody is there whose path could be taken |
 //! | an executor that serves an old connection beside the new one (19f) | its guard alone decides what is executed; with none, legal repetitions are executed twice, too |
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ exhibits! {
     LateReplyAnswersNextRequest = "18" "late_reply_answers_next_request":
         "a connection whose request timed out is used again",
     TimeoutBelowBlockTime = "19a" "timeout_below_block_time":
-        "a write that takes as long as one block's execution is given up",
+        "a block that the socket does not take at once is given up: one larger than its buffer never arrives",
     DeadPeerGoesUnnoticed = "19c" "dead_peer_goes_unnoticed":
         "only a failed write ends a connection, nobody looks for its end",
     ResendOnSameConnection = "19e" "resend_on_same_connection":

@@ -3,8 +3,8 @@
 #![cfg(madsim)]
 
 use metanode_core::museum::Exhibit;
-use metanode_sim::{oracles::Invariant, run::Verdict};
-use metasim::{catalog, determinism::HASH_ONLY, museum};
+use metanode_sim::oracles::Invariant;
+use metasim::{catalog, museum};
 use std::sync::Arc;
 
 const SEEDS: u64 = 200;
@@ -14,25 +14,17 @@ fn ordinary() -> Vec<Arc<catalog::Named>> {
     suite.unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Searches for an exhibit, which one of these oracles must find, and runs the seed that found it without it.
+/// Searches for an exhibit, which one of these oracles must find, or what a scenario expects besides. No run on the way
+/// may fail without it.
 fn noticed(exhibit: Exhibit, by: &[Invariant]) {
-    let mixed = ordinary();
-    let search = museum::search(&mixed, exhibit, 0..SEEDS);
-    let Some(found) = &search.found else {
-        panic!("{} was not noticed in {SEEDS} seeds", exhibit.name());
-    };
+    let search = museum::search(&ordinary(), exhibit, 0..SEEDS);
+    assert_eq!(search.failing_anyway, []);
     let oracle = search.oracle();
     assert!(
-        oracle.is_some_and(|oracle| by.contains(&oracle)),
-        "{oracle:?}"
-    );
-    let seed = found.outcome.plan.seed;
-    let sound = museum::job(&mixed, seed, &[]).map(|job| job.run(&HASH_ONLY).outcome.verdict);
-    assert_eq!(
-        sound,
-        Some(Verdict::Passed),
-        "seed {seed} without {}",
-        exhibit.name()
+        oracle.is_some_and(|oracle| oracle == Invariant::Expect || by.contains(&oracle)),
+        "{} in {} seeds: {oracle:?}",
+        exhibit.name(),
+        search.runs
     );
 }
 

@@ -1,9 +1,12 @@
 //! The museum: one line per exhibit, then those that nobody noticed.
 
-use super::{paint::Paint, verdict};
+use super::{paint::Paint, verdict, words};
 use crate::museum::Search;
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
+
+/// Runs that fail anyway and are told.
+const SHOWN_FAILING: usize = 5;
 
 /// The heading of [`line`]s.
 #[must_use]
@@ -45,6 +48,18 @@ pub fn summary(searches: &[Search], paint: Paint) -> String {
         let exhibit = search.exhibit;
         let name = paint.bold(exhibit.name());
         let _ = writeln!(out, "{name} was not noticed: {}", exhibit.mechanism());
+    }
+    let failing: BTreeSet<String> = searches
+        .iter()
+        .flat_map(|search| search.failing_anyway.iter().map(verdict::reproduce))
+        .collect();
+    if !failing.is_empty() {
+        let what = words::count(failing.len() as u64, "run");
+        let head = format!("{what} failed with nothing switched on and prove nothing:");
+        let _ = writeln!(out, "{}", paint.bad(head));
+        for line in failing.iter().take(SHOWN_FAILING) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     let mut runs: Vec<u64> = searches
         .iter()
