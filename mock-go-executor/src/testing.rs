@@ -33,10 +33,10 @@ pub fn account(n: u8) -> AccountAddress {
 
 pub fn transfer(from: u8, to: u8, amount: u64, nonce: u64) -> Bytes {
     let transaction = ClientTransaction {
-        from_address: account(from).0.to_vec(),
-        to_address: account(to).0.to_vec(),
-        amount: amount.to_be_bytes().to_vec(),
-        nonce: nonce.to_be_bytes().to_vec(),
+        from_address: account(from).0.to_vec().into(),
+        to_address: account(to).0.to_vec().into(),
+        amount: amount.to_be_bytes().to_vec().into(),
+        nonce: nonce.to_be_bytes().to_vec().into(),
         ..ClientTransaction::default()
     };
     transaction.encode_to_vec().into()

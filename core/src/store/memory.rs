@@ -106,6 +106,18 @@ impl StoredColumns {
             .ok_or_else(|| StoreError::unknown_column(column, operation))
     }
 
+    /// Applies one operation that nothing will take back. The column is known to exist.
+    fn apply_for_good(&mut self, write: Write) {
+        match write {
+            Write::Put { column, key, value } => {
+                self.columns.entry(column).or_default().insert(key, value);
+            }
+            Write::Delete { column, key } => {
+                self.columns.entry(column).or_default().remove(&key);
+            }
+        }
+    }
+
     /// Applies one operation and returns the one that takes it back. The column is known to exist.
     fn apply(&mut self, write: Write) -> Write {
         let (column, key, replaced) = match write {
@@ -259,15 +271,17 @@ impl Store for MemoryStore {
             for write in &batch.writes {
                 store.column(write.column(), "write")?;
             }
-            let inverses = batch.writes.into_iter().map(|write| store.apply(write));
             match durability {
                 Durability::Buffered => {
-                    let inverses = inverses.collect();
+                    let writes = batch.writes.into_iter();
+                    let inverses = writes.map(|write| store.apply(write)).collect();
                     store.undo.push(inverses);
                 }
                 Durability::Synced => {
-                    inverses.for_each(drop);
                     store.undo.clear();
+                    for write in batch.writes {
+                        store.apply_for_good(write);
+                    }
                 }
             }
             Ok(())

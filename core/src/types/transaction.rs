@@ -35,48 +35,48 @@ impl fmt::Debug for TransactionHash {
 /// `Transaction` of contract §3.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ClientTransaction {
-    #[prost(bytes = "vec", tag = "1")]
-    pub to_address: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub to_address: Bytes,
     /// Big-endian, without leading zeros.
-    #[prost(bytes = "vec", tag = "3")]
-    pub amount: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub amount: Bytes,
     #[prost(uint64, tag = "4")]
     pub max_gas: u64,
     #[prost(uint64, tag = "5")]
     pub max_gas_price: u64,
     #[prost(uint64, tag = "6")]
     pub max_time_use: u64,
-    #[prost(bytes = "vec", tag = "7")]
-    pub data: Vec<u8>,
-    #[prost(bytes = "vec", repeated, tag = "8")]
-    pub related_addresses: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", tag = "9")]
-    pub last_device_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "10")]
-    pub new_device_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "11")]
-    pub sign: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub data: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub related_addresses: Vec<Bytes>,
+    #[prost(bytes = "bytes", tag = "9")]
+    pub last_device_key: Bytes,
+    #[prost(bytes = "bytes", tag = "10")]
+    pub new_device_key: Bytes,
+    #[prost(bytes = "bytes", tag = "11")]
+    pub sign: Bytes,
     /// Big-endian.
-    #[prost(bytes = "vec", tag = "12")]
-    pub nonce: Vec<u8>,
-    #[prost(bytes = "vec", tag = "13")]
-    pub from_address: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "12")]
+    pub nonce: Bytes,
+    #[prost(bytes = "bytes", tag = "13")]
+    pub from_address: Bytes,
     #[prost(bool, tag = "14")]
     pub read_only: bool,
     #[prost(uint64, tag = "15")]
     pub chain_id: u64,
     #[prost(uint64, tag = "16")]
     pub r#type: u64,
-    #[prost(bytes = "vec", tag = "17")]
-    pub r: Vec<u8>,
-    #[prost(bytes = "vec", tag = "18")]
-    pub s: Vec<u8>,
-    #[prost(bytes = "vec", tag = "19")]
-    pub v: Vec<u8>,
-    #[prost(bytes = "vec", tag = "20")]
-    pub gas_tip_cap: Vec<u8>,
-    #[prost(bytes = "vec", tag = "21")]
-    pub gas_fee_cap: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "17")]
+    pub r: Bytes,
+    #[prost(bytes = "bytes", tag = "18")]
+    pub s: Bytes,
+    #[prost(bytes = "bytes", tag = "19")]
+    pub v: Bytes,
+    #[prost(bytes = "bytes", tag = "20")]
+    pub gas_tip_cap: Bytes,
+    #[prost(bytes = "bytes", tag = "21")]
+    pub gas_fee_cap: Bytes,
     #[prost(message, repeated, tag = "22")]
     pub access_list: Vec<AccessTuple>,
 }
@@ -84,49 +84,49 @@ pub struct ClientTransaction {
 /// One entry of an access list.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct AccessTuple {
-    #[prost(bytes = "vec", tag = "1")]
-    pub address: Vec<u8>,
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    pub storage_keys: Vec<Vec<u8>>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub storage_keys: Vec<Bytes>,
 }
 
 /// What the hash covers: everything but the signature and the routing hints.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct TransactionHashData {
-    #[prost(bytes = "vec", tag = "1")]
-    from_address: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    to_address: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    amount: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    from_address: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    to_address: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    amount: Bytes,
     #[prost(uint64, tag = "4")]
     max_gas: u64,
     #[prost(uint64, tag = "5")]
     max_gas_price: u64,
     #[prost(uint64, tag = "6")]
     max_time_use: u64,
-    #[prost(bytes = "vec", tag = "7")]
-    data: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "7")]
+    data: Bytes,
     #[prost(uint64, tag = "8")]
     r#type: u64,
-    #[prost(bytes = "vec", tag = "9")]
-    last_device_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "10")]
-    new_device_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "11")]
-    nonce: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "9")]
+    last_device_key: Bytes,
+    #[prost(bytes = "bytes", tag = "10")]
+    new_device_key: Bytes,
+    #[prost(bytes = "bytes", tag = "11")]
+    nonce: Bytes,
     #[prost(uint64, tag = "12")]
     chain_id: u64,
-    #[prost(bytes = "vec", tag = "13")]
-    r: Vec<u8>,
-    #[prost(bytes = "vec", tag = "14")]
-    s: Vec<u8>,
-    #[prost(bytes = "vec", tag = "15")]
-    v: Vec<u8>,
-    #[prost(bytes = "vec", tag = "16")]
-    gas_tip_cap: Vec<u8>,
-    #[prost(bytes = "vec", tag = "17")]
-    gas_fee_cap: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "13")]
+    r: Bytes,
+    #[prost(bytes = "bytes", tag = "14")]
+    s: Bytes,
+    #[prost(bytes = "bytes", tag = "15")]
+    v: Bytes,
+    #[prost(bytes = "bytes", tag = "16")]
+    gas_tip_cap: Bytes,
+    #[prost(bytes = "bytes", tag = "17")]
+    gas_fee_cap: Bytes,
     #[prost(message, repeated, tag = "18")]
     access_list: Vec<AccessTuple>,
 }
@@ -178,17 +178,17 @@ mod tests {
     #[test]
     fn the_signature_is_not_part_of_the_hash_and_the_nonce_is() {
         let transaction = ClientTransaction {
-            from_address: vec![1; 20],
-            nonce: vec![7],
-            sign: vec![1],
+            from_address: vec![1; 20].into(),
+            nonce: vec![7].into(),
+            sign: vec![1].into(),
             ..Default::default()
         };
         let resigned = ClientTransaction {
-            sign: vec![2],
+            sign: vec![2].into(),
             ..transaction.clone()
         };
         let next = ClientTransaction {
-            nonce: vec![8],
+            nonce: vec![8].into(),
             ..transaction.clone()
         };
         assert_eq!(transaction.clone().hash(), resigned.hash());

@@ -67,12 +67,12 @@ impl Workload {
         let account = self.random.next_u32() % self.accounts;
         receiver[..4].copy_from_slice(&account.to_be_bytes());
         ClientTransaction {
-            from_address: sender.to_vec(),
-            to_address: receiver.to_vec(),
-            amount: vec![1 + (self.random.next_u32() % 100) as u8],
+            from_address: sender.to_vec().into(),
+            to_address: receiver.to_vec().into(),
+            amount: vec![1 + (self.random.next_u32() % 100) as u8].into(),
             max_gas: 21_000,
             chain_id: 1,
-            sign: vec![0; 64],
+            sign: vec![0; 64].into(),
             ..ClientTransaction::default()
         }
     }
