@@ -18,7 +18,6 @@ story = "x"
 duration_ms = 6_000
 max_faulty = "all"
 clock_skew_ms = [-50, 50]
-max_faulty = "all"
 
 [topology]
 delivery = "master-per-node"
