@@ -6,7 +6,7 @@
 
 use crate::{
     disk::Disk,
-    ledger::{Funding, Ledger, Written},
+    ledger::{Funding, Ledger, Writes},
 };
 use bytes::Bytes;
 use metanode_core::{
@@ -17,6 +17,7 @@ use metanode_core::{
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
 use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// A block as it came.
 #[derive(Clone, Debug)]
@@ -46,8 +47,7 @@ pub struct Chain {
 #[derive(Default)]
 struct Unsaved {
     blocks: Vec<(GlobalExecIndex, Bytes)>,
-    /// The accounts that were written, as they were at the durable watermark.
-    before: Written,
+    writes: Writes,
 }
 
 impl Chain {
@@ -101,14 +101,12 @@ impl Chain {
     pub async fn execute(&mut self, received: ReceivedBlock) {
         let gei = received.gei();
         let effects = self.ledger.execute(&received.block);
-        for (address, before) in effects.before {
-            self.unsaved.before.entry(address).or_insert(before);
-        }
+        self.unsaved.writes.extend(effects.writes);
         self.env.emit(ExecutorEvent::Executed {
             gei,
             epoch: Epoch(received.block.epoch),
             commit: CommitIndex(received.block.commit_index),
-            content: *blake3::hash(&received.body).as_bytes(),
+            content: xxh3_128(&received.body),
             state_root: self.ledger.root(),
             applied: effects.applied,
             skipped: effects.skipped,
@@ -129,22 +127,15 @@ impl Chain {
             return Ok(());
         }
         let watermark = self.ledger.height();
-        let mut durable = *self.durable.borrow();
-        let now = |address| self.ledger.written(address);
-
         if museum::shows(Exhibit::WatermarkBeforeState) {
             self.disk.save_watermark(watermark)?;
             self.env.reach(CrashPoint::ExecutorWatermarkSaved).await;
-            durable = watermark;
-        }
-        if museum::shows(Exhibit::ReportsWhatIsInMemory) {
-            durable = self.unsaved.blocks[0].0.prev();
         }
         if museum::shows(Exhibit::BlocksBeforeState) {
             self.disk.save_blocks(&self.unsaved.blocks)?;
             self.env.reach(CrashPoint::ExecutorBlockSaved).await;
         }
-        self.disk.save_state(durable, &self.unsaved.before, now)?;
+        self.disk.save_state(watermark, &self.unsaved.writes)?;
         self.env.reach(CrashPoint::ExecutorStateSaved).await;
         self.disk.save_blocks(&self.unsaved.blocks)?;
         self.env.reach(CrashPoint::ExecutorBlockSaved).await;

@@ -1,44 +1,34 @@
 //! What the executor keeps on disk, and how state, blocks and watermark become durable together although they are
 //! written one after the other.
 //!
-//! A flush is three writes: **state** (buffered), **blocks** (buffered), **watermark** (synced). The first carries an
-//! undo record: every account it overwrites, as it was at the old watermark. The last deletes that record. A crash
-//! between them leaves a prefix (see [`metanode_core::store`]), so what is found is one of
-//!
-//! - an undo record: the state is ahead of the watermark. It is taken back, later blocks are dropped;
-//! - none: state and watermark agree.
+//! A flush is three writes: **state** (buffered), **blocks** (buffered), **watermark** (synced). State is a log: what
+//! each flush wrote, by the height that it leads to. A crash between the writes leaves a prefix of them (see
+//! [`metanode_core::store`]), so what a start finds above the watermark was not durable, and is dropped.
 
-use crate::ledger::{Account, AccountAddress, Written};
+use crate::ledger::{Accounts, ENTRY_BYTES, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
     museum::{self, Exhibit},
     store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
     types::GlobalExecIndex,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 const STORE: &str = "executor";
-/// Address → [`Account`].
-const ACCOUNTS: Column = Column("accounts");
+/// GEI, big-endian → the accounts that the flush up to it wrote, one [`entry`] after the other.
+const STATE: Column = Column("state");
 /// GEI, big-endian → the frame's body as it came.
 const BLOCKS: Column = Column("blocks");
 const META: Column = Column("meta");
 const WATERMARK: &[u8] = b"watermark";
-const UNDO: &[u8] = b"undo";
-
-/// What takes the accounts back to the state at a watermark.
-#[derive(Serialize, Deserialize)]
-struct Undo {
-    watermark: GlobalExecIndex,
-    accounts: Vec<([u8; 20], Option<Account>)>,
-}
+/// Above every key of a column that is keyed by GEI.
+const END: &[u8] = &[0xff; 9];
 
 /// What a start found, with everything taken back that was not durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     pub watermark: GlobalExecIndex,
-    pub accounts: BTreeMap<AccountAddress, Account>,
+    pub accounts: Accounts,
 }
 
 /// The executor's store. Clones are the same store.
@@ -54,13 +44,13 @@ impl Disk {
     /// If the disk fails, or holds what a crash cannot leave.
     pub fn open(stores: &dyn StoreFactory) -> Result<(Self, Recovered), StoreError> {
         let disk = Self {
-            store: stores.open(STORE, &[ACCOUNTS, BLOCKS, META])?,
+            store: stores.open(STORE, &[STATE, BLOCKS, META])?,
         };
-        let mut watermark = disk.meta(WATERMARK)?.unwrap_or_default();
+        let mut watermark = disk.watermark()?;
         if museum::shows(Exhibit::BlocksBeforeState) {
             watermark = disk.last_block()?.unwrap_or(watermark);
         }
-        disk.take_back(watermark)?;
+        disk.drop_above(watermark)?;
         let accounts = disk.accounts()?;
         Ok((
             disk,
@@ -71,31 +61,17 @@ impl Disk {
         ))
     }
 
-    /// First step of a flush: the accounts that changed since `watermark`. `before` is what they were there.
+    /// First step of a flush: what was written since the last one, which makes the state at `height`.
     ///
     /// # Errors
     /// If the disk fails; the executor then must end.
-    pub fn save_state(
-        &self,
-        watermark: GlobalExecIndex,
-        before: &Written,
-        now: impl Fn(AccountAddress) -> Option<Account>,
-    ) -> Result<(), StoreError> {
-        let mut batch = WriteBatch::default();
-        put_accounts(
-            &mut batch,
-            before.keys().map(|address| (*address, now(*address))),
-        );
-        let accounts = before
-            .iter()
-            .map(|(address, account)| (address.0, *account));
-        let undo = Undo {
-            watermark,
-            accounts: accounts.collect(),
-        };
-        if !museum::shows(Exhibit::StateWithoutWatermark) {
-            batch.put(META, UNDO, encode(&undo));
+    pub fn save_state(&self, height: GlobalExecIndex, writes: &Writes) -> Result<(), StoreError> {
+        let mut row = Vec::with_capacity(writes.len() * ENTRY_BYTES);
+        for (address, account) in writes {
+            row.extend(entry(*address, *account));
         }
+        let mut batch = WriteBatch::default();
+        batch.put(STATE, key_of(height), row);
         self.store.write(batch, Durability::Buffered)
     }
 
@@ -106,7 +82,7 @@ impl Disk {
     pub fn save_blocks(&self, blocks: &[(GlobalExecIndex, Bytes)]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         for (gei, body) in blocks {
-            batch.put(BLOCKS, block_key(*gei), body.clone());
+            batch.put(BLOCKS, key_of(*gei), body.clone());
         }
         self.store.write(batch, Durability::Buffered)
     }
@@ -117,8 +93,7 @@ impl Disk {
     /// If the disk fails; the executor then must end.
     pub fn save_watermark(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        batch.put(META, WATERMARK, encode(&watermark));
-        batch.delete(META, UNDO);
+        batch.put(META, WATERMARK, key_of(watermark).to_vec());
         self.store.write(batch, Durability::Synced)
     }
 
@@ -132,7 +107,7 @@ impl Disk {
         to: GlobalExecIndex,
         limit: usize,
     ) -> Result<Vec<Bytes>, StoreError> {
-        let (start, end) = (block_key(from), block_key(to.next()));
+        let (start, end) = (key_of(from), key_of(to.next()));
         let entries = self
             .store
             .scan(BLOCKS, &start..&end, ScanOrder::Ascending, limit)?;
@@ -141,8 +116,9 @@ impl Disk {
 
     /// The number of the last stored block, durable or not.
     fn last_block(&self) -> Result<Option<GlobalExecIndex>, StoreError> {
-        let all = &[][..]..&[0xff; 9][..];
-        let last = self.store.scan(BLOCKS, all, ScanOrder::Descending, 1)?;
+        let last = self
+            .store
+            .scan(BLOCKS, &[][..]..END, ScanOrder::Descending, 1)?;
         let number = |key: &Bytes| key[..].try_into().map(u64::from_be_bytes).ok();
         Ok(last
             .first()
@@ -151,28 +127,15 @@ impl Disk {
     }
 
     /// Removes what lies above the watermark, in one write.
-    fn take_back(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
+    fn drop_above(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        if let Some(undo) = self.meta::<Undo>(UNDO)? {
-            if undo.watermark != watermark {
-                return Err(StoreError::Damaged {
-                    column: META.0,
-                    key: String::from_utf8_lossy(UNDO).into_owned(),
-                    reason: format!(
-                        "it leads to watermark {}, the stored one is {watermark}",
-                        undo.watermark
-                    ),
-                });
+        for column in [STATE, BLOCKS] {
+            if column == STATE && museum::shows(Exhibit::StateWithoutWatermark) {
+                continue;
             }
-            let accounts = undo.accounts.into_iter();
-            put_accounts(
-                &mut batch,
-                accounts.map(|(a, before)| (AccountAddress(a), before)),
-            );
-            batch.delete(META, UNDO);
-        }
-        for (key, _) in self.entries(BLOCKS, &block_key(watermark.next()), &[0xff; 9])? {
-            batch.delete(BLOCKS, key);
+            for (key, _) in self.entries(column, &key_of(watermark.next()))? {
+                batch.delete(column, key);
+            }
         }
         if batch.writes.is_empty() {
             return Ok(());
@@ -180,55 +143,39 @@ impl Disk {
         self.store.write(batch, Durability::Synced)
     }
 
-    fn accounts(&self) -> Result<BTreeMap<AccountAddress, Account>, StoreError> {
-        let entries = self.entries(ACCOUNTS, &[], &[0xff; 21])?.into_iter();
-        let account = |(key, value): (Bytes, Bytes)| {
-            let damaged = |reason| damaged(ACCOUNTS, &key, reason);
-            let address = <[u8; 20]>::try_from(&key[..])
-                .map_err(|_| damaged(format!("an address of {} bytes", key.len())))?;
-            let account = bcs::from_bytes(&value).map_err(|e| damaged(e.to_string()))?;
-            Ok((AccountAddress(address), account))
-        };
-        entries.map(account).collect()
-    }
-
-    fn entries(
-        &self,
-        column: Column,
-        start: &[u8],
-        end: &[u8],
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.store
-            .scan(column, start..end, ScanOrder::Ascending, usize::MAX)
-    }
-
-    fn meta<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let value = self.store.get(META, key)?;
-        value
-            .map(|value| bcs::from_bytes(&value).map_err(|e| damaged(META, key, e.to_string())))
-            .transpose()
-    }
-}
-
-fn put_accounts(
-    batch: &mut WriteBatch,
-    accounts: impl Iterator<Item = (AccountAddress, Option<Account>)>,
-) {
-    for (address, account) in accounts {
-        match account {
-            Some(account) => batch.put(ACCOUNTS, address.0, encode(&account)),
-            None => batch.delete(ACCOUNTS, address.0),
+    fn accounts(&self) -> Result<Accounts, StoreError> {
+        let mut accounts = Accounts::default();
+        for (key, row) in self.entries(STATE, &[])? {
+            let (entries, rest) = row.as_chunks::<ENTRY_BYTES>();
+            if !rest.is_empty() {
+                let reason = format!("{} bytes are no multiple of {ENTRY_BYTES}", row.len());
+                return Err(damaged(STATE, &key, reason));
+            }
+            accounts.extend(entries.iter().map(parse_entry));
         }
+        Ok(accounts)
+    }
+
+    /// What a column that is keyed by GEI holds from `start` on.
+    fn entries(&self, column: Column, start: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.store
+            .scan(column, start..END, ScanOrder::Ascending, usize::MAX)
+    }
+
+    fn watermark(&self) -> Result<GlobalExecIndex, StoreError> {
+        let Some(value) = self.store.get(META, WATERMARK)? else {
+            return Ok(GlobalExecIndex(0));
+        };
+        let number = value[..].try_into().map(u64::from_be_bytes);
+        number.map(GlobalExecIndex).map_err(|_| {
+            let reason = format!("expected 8 bytes, found {}", value.len());
+            damaged(META, WATERMARK, reason)
+        })
     }
 }
 
-const fn block_key(gei: GlobalExecIndex) -> [u8; 8] {
+const fn key_of(gei: GlobalExecIndex) -> [u8; 8] {
     gei.0.to_be_bytes()
-}
-
-#[allow(clippy::expect_used)]
-fn encode(value: &impl Serialize) -> Vec<u8> {
-    bcs::to_bytes(value).expect("plain structs always encode")
 }
 
 fn damaged(column: Column, key: &[u8], reason: String) -> StoreError {

@@ -10,14 +10,17 @@ use metanode_core::{
         validators::{format_account, parse_account},
         wire::CommittedEpochData,
     },
-    types::{ClientTransaction, GlobalExecIndex, TransactionHash},
+    types::{ClientTransaction, GlobalExecIndex, SpentNonce},
 };
+use indexmap::IndexMap;
 use prost::Message;
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// A 20-byte account address, `0x` and 40 hex digits in text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AccountAddress(pub [u8; 20]);
 
@@ -42,11 +45,34 @@ impl fmt::Debug for AccountAddress {
 }
 
 /// What an address owns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     pub balance: u128,
     /// The nonce that its next transaction must carry.
     pub nonce: u64,
+}
+
+/// An account and its address, written out: what is stored, and what the state root covers.
+pub const ENTRY_BYTES: usize = 20 + 16 + 8;
+
+/// Writes out an account.
+#[must_use]
+pub fn entry(address: AccountAddress, account: Account) -> [u8; ENTRY_BYTES] {
+    let mut entry = [0; ENTRY_BYTES];
+    entry[..20].copy_from_slice(&address.0);
+    entry[20..36].copy_from_slice(&account.balance.to_le_bytes());
+    entry[36..].copy_from_slice(&account.nonce.to_le_bytes());
+    entry
+}
+
+/// Reads what [`entry`] wrote.
+#[must_use]
+pub fn parse_entry(entry: &[u8; ENTRY_BYTES]) -> (AccountAddress, Account) {
+    let account = Account {
+        balance: u128::from_le_bytes(std::array::from_fn(|i| entry[20 + i])),
+        nonce: u64::from_le_bytes(std::array::from_fn(|i| entry[36 + i])),
+    };
+    (AccountAddress(std::array::from_fn(|i| entry[i])), account)
 }
 
 /// What addresses own before they are first written.
@@ -67,25 +93,28 @@ impl Funding {
     }
 }
 
-/// Accounts as they were written; `None` for one that never was.
-pub type Written = BTreeMap<AccountAddress, Option<Account>>;
+/// All accounts that were ever written.
+pub type Accounts = IndexMap<AccountAddress, Account, FxBuildHasher>;
+
+/// Accounts in the order in which they were written; the last of one address counts.
+pub type Writes = Vec<(AccountAddress, Account)>;
 
 /// What a block did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Transactions that changed state, in order.
-    pub applied: Vec<TransactionHash>,
+    /// What the transactions that changed state spent, in order.
+    pub applied: Vec<SpentNonce>,
     /// Transactions that did not.
     pub skipped: u32,
-    /// Every account that was written, as it was before the block.
-    pub before: Written,
+    /// What makes the state after the block of the state before it.
+    pub writes: Writes,
 }
 
-/// The state: all accounts that were ever written.
+/// The state.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     funding: Funding,
-    accounts: BTreeMap<AccountAddress, Account>,
+    accounts: Accounts,
     commitment: Commitment,
     height: GlobalExecIndex,
 }
@@ -93,11 +122,7 @@ pub struct Ledger {
 impl Ledger {
     /// The state after the block `height`, of which these are the written accounts.
     #[must_use]
-    pub fn new(
-        funding: Funding,
-        height: GlobalExecIndex,
-        accounts: BTreeMap<AccountAddress, Account>,
-    ) -> Self {
+    pub fn new(funding: Funding, height: GlobalExecIndex, accounts: Accounts) -> Self {
         let mut commitment = Commitment::default();
         for (address, account) in &accounts {
             commitment.add(*address, *account);
@@ -116,17 +141,11 @@ impl Ledger {
         self.height
     }
 
-    /// The account as it was last written.
-    #[must_use]
-    pub fn written(&self, address: AccountAddress) -> Option<Account> {
-        self.accounts.get(&address).copied()
-    }
-
     /// What the address owns.
     #[must_use]
     pub fn account(&self, address: AccountAddress) -> Account {
-        self.written(address)
-            .unwrap_or_else(|| self.funding.of(address))
+        let written = self.accounts.get(&address);
+        written.map_or_else(|| self.funding.of(address), |account| *account)
     }
 
     /// A digest of height and state: equal on every executor at equal height (invariant ROOT).
@@ -139,8 +158,8 @@ impl Ledger {
     pub fn execute(&mut self, block: &CommittedEpochData) -> Effects {
         let mut effects = Effects::default();
         for transaction in block.blocks.iter().flat_map(|inner| &inner.transactions) {
-            match self.transact(transaction.digest.clone(), &mut effects.before) {
-                Some(hash) => effects.applied.push(hash),
+            match self.transact(transaction.digest.clone(), &mut effects.writes) {
+                Some(spent) => effects.applied.push(spent),
                 None => effects.skipped += 1,
             }
         }
@@ -149,7 +168,7 @@ impl Ledger {
     }
 
     /// Applies one transaction. `None` if it does not change state.
-    fn transact(&mut self, bytes: bytes::Bytes, before: &mut Written) -> Option<TransactionHash> {
+    fn transact(&mut self, bytes: bytes::Bytes, writes: &mut Writes) -> Option<SpentNonce> {
         let transaction = ClientTransaction::decode(bytes).ok()?;
         let from = AccountAddress(transaction.from_address[..].try_into().ok()?);
         let to = AccountAddress(transaction.to_address[..].try_into().ok()?);
@@ -157,6 +176,10 @@ impl Ledger {
         let nonce = big_endian(&transaction.nonce)?;
 
         let mut sender = self.account(from);
+        let spent = SpentNonce {
+            sender: from.0,
+            nonce: sender.nonce,
+        };
         if u128::from(sender.nonce) != nonce {
             return None;
         }
@@ -167,19 +190,18 @@ impl Ledger {
         } else {
             let mut receiver = self.account(to);
             receiver.balance = receiver.balance.checked_add(amount)?;
-            self.write(to, receiver, before);
+            self.write(to, receiver, writes);
         }
-        self.write(from, sender, before);
-        Some(transaction.hash())
+        self.write(from, sender, writes);
+        Some(spent)
     }
 
-    fn write(&mut self, address: AccountAddress, account: Account, before: &mut Written) {
-        let replaced = self.accounts.insert(address, account);
-        before.entry(address).or_insert(replaced);
-        if let Some(replaced) = replaced {
+    fn write(&mut self, address: AccountAddress, account: Account, writes: &mut Writes) {
+        if let Some(replaced) = self.accounts.insert(address, account) {
             self.commitment.remove(address, replaced);
         }
         self.commitment.add(address, account);
+        writes.push((address, account));
     }
 }
 
@@ -193,44 +215,26 @@ fn big_endian(bytes: &[u8]) -> Option<u128> {
     Some(digits.iter().fold(0, |n, byte| n << 8 | u128::from(*byte)))
 }
 
-/// The sum of a hash per written account, in four lanes of 64 bits: it does not depend on the order of changes, and
-/// an account leaves it as cheaply as it enters. Finds mistakes; does not stand up to an adversary.
+/// The sum of a hash per written account: it does not depend on the order of changes, and an account leaves it as
+/// cheaply as it enters. Finds mistakes; does not stand up to an adversary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Commitment([u64; 4]);
+struct Commitment(u128);
 
 impl Commitment {
     fn add(&mut self, address: AccountAddress, account: Account) {
-        for (lane, part) in self.0.iter_mut().zip(lanes(address, account)) {
-            *lane = lane.wrapping_add(part);
-        }
+        self.0 = self.0.wrapping_add(xxh3_128(&entry(address, account)));
     }
 
     fn remove(&mut self, address: AccountAddress, account: Account) {
-        for (lane, part) in self.0.iter_mut().zip(lanes(address, account)) {
-            *lane = lane.wrapping_sub(part);
-        }
+        self.0 = self.0.wrapping_sub(xxh3_128(&entry(address, account)));
     }
 
     fn root(&self, height: GlobalExecIndex) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&height.0.to_le_bytes());
-        for lane in self.0 {
-            hasher.update(&lane.to_le_bytes());
-        }
-        *hasher.finalize().as_bytes()
+        let mut state = [0; 24];
+        state[..8].copy_from_slice(&height.0.to_le_bytes());
+        state[8..].copy_from_slice(&self.0.to_le_bytes());
+        *blake3::hash(&state).as_bytes()
     }
-}
-
-fn lanes(address: AccountAddress, account: Account) -> [u64; 4] {
-    let mut entry = [0; 44];
-    entry[..20].copy_from_slice(&address.0);
-    entry[20..36].copy_from_slice(&account.balance.to_le_bytes());
-    entry[36..].copy_from_slice(&account.nonce.to_le_bytes());
-    let hash = *blake3::hash(&entry).as_bytes();
-    std::array::from_fn(|lane| {
-        let bytes = &hash[lane * 8..];
-        u64::from_le_bytes(std::array::from_fn(|i| bytes[i]))
-    })
 }
 
 #[cfg(test)]
@@ -244,7 +248,7 @@ mod tests {
             initial_balance: 100,
             exceptions: [(account(9), 0)].into(),
         };
-        Ledger::new(funding, GlobalExecIndex(0), BTreeMap::new())
+        Ledger::new(funding, GlobalExecIndex(0), Accounts::default())
     }
 
     fn transfers() -> impl Strategy<Value = Vec<(u8, u8, u64, u64)>> {
@@ -252,6 +256,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_entry_reads_as_it_was_written(address: [u8; 20], balance: u128, nonce: u64) {
+            let (address, account) = (AccountAddress(address), Account { balance, nonce });
+            prop_assert_eq!(parse_entry(&entry(address, account)), (address, account));
+        }
+
         #[test]
         fn the_root_is_that_of_the_state_computed_from_scratch(list in transfers(), batch in 1usize..9) {
             let mut ledger = ledger();
@@ -280,35 +290,28 @@ mod tests {
         }
 
         #[test]
-        fn money_is_neither_made_nor_lost_and_no_hash_counts_twice(list in transfers()) {
+        fn money_is_neither_made_nor_lost_and_no_nonce_counts_twice(list in transfers()) {
             let mut ledger = ledger();
             let transactions = || list.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
             let twice = transactions().chain(transactions());
             let effects = ledger.execute(&block(1, twice));
             let total: u128 = (0..4).map(|n| ledger.account(account(n)).balance).sum();
             prop_assert_eq!(total, 400);
-            let mut hashes = effects.applied.clone();
-            hashes.sort_unstable();
-            hashes.dedup();
-            prop_assert_eq!(hashes.len(), effects.applied.len());
+            let mut spent = effects.applied.clone();
+            spent.sort_unstable();
+            spent.dedup();
+            prop_assert_eq!(spent.len(), effects.applied.len());
             prop_assert_eq!(effects.applied.len() + effects.skipped as usize, 2 * list.len());
         }
 
         #[test]
-        fn what_was_before_a_block_takes_it_back(list in transfers()) {
+        fn its_writes_make_the_state_after_a_block(list in transfers()) {
             let mut ledger = ledger();
             ledger.execute(&block(1, [transfer(0, 1, 5, 0)]));
-            let earlier = ledger.clone();
+            let mut accounts = ledger.accounts.clone();
             let transactions = list.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
-            let effects = ledger.execute(&block(2, transactions));
-            let mut accounts = ledger.accounts;
-            for (address, before) in effects.before {
-                match before {
-                    Some(account) => accounts.insert(address, account),
-                    None => accounts.remove(&address),
-                };
-            }
-            prop_assert_eq!(accounts, earlier.accounts);
+            accounts.extend(ledger.execute(&block(2, transactions)).writes);
+            prop_assert_eq!(accounts, ledger.accounts);
         }
     }
 
@@ -332,7 +335,7 @@ mod tests {
             ],
         ));
         assert_eq!((effects.applied.len(), effects.skipped), (0, 7));
-        assert_eq!(effects.before, Written::new());
+        assert_eq!(effects.writes, []);
 
         let effects = ledger.execute(&block(2, [transfer(0, 0, 100, 0), transfer(0, 9, 100, 1)]));
         assert_eq!(effects.skipped, 0);

@@ -6,9 +6,9 @@
 use crate::plan::Action;
 use metanode_core::{
     env::Event,
-    types::{GlobalExecIndex, TransactionHash},
+    types::{GlobalExecIndex, SpentNonce},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// Simulated time since the run began.
@@ -46,8 +46,8 @@ impl fmt::Display for SimTime {
 
 /// A process of the simulated world. Node N and executor N belong to validator N; in `single-master` there is only
 /// executor 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub enum ProcessId {
     Node(u16),
     Executor(u16),
@@ -86,9 +86,17 @@ impl TryFrom<String> for ProcessId {
     }
 }
 
-impl From<ProcessId> for String {
-    fn from(process: ProcessId) -> Self {
-        process.to_string()
+impl Serialize for ProcessId {
+    /// A name for people; for the hash of the trace, which takes one per entry, a number.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
+        serializer.serialize_u32(match self {
+            Self::Node(n) => u32::from(*n),
+            Self::Executor(n) => 1 << 16 | u32::from(*n),
+            Self::World => 2 << 16,
+        })
     }
 }
 
@@ -161,9 +169,9 @@ pub enum WorldEvent {
     CaughtUp {
         tip: GlobalExecIndex,
     },
-    /// A client handed this transaction to the process.
+    /// A client handed the transaction that spends this to the process.
     Submitted {
-        transaction: TransactionHash,
+        spends: SpentNonce,
     },
 }
 
@@ -193,9 +201,13 @@ impl From<TraceHash> for String {
     }
 }
 
+/// blake3 hashes many chunks at once, so entries are handed to it in runs.
+const HASHED_AT_ONCE_BYTES: usize = 16 << 10;
+
 /// The entries of a run so far. The hash covers all of them; only the newest `capacity` are kept for reports.
 pub struct Trace {
     hasher: blake3::Hasher,
+    /// Entries that the hasher has not got yet.
     encoded: Vec<u8>,
     entries: std::collections::VecDeque<Entry>,
     capacity: usize,
@@ -207,7 +219,7 @@ impl Trace {
     pub fn new(capacity: usize) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
-            encoded: Vec::with_capacity(512),
+            encoded: Vec::with_capacity(2 * HASHED_AT_ONCE_BYTES),
             entries: std::collections::VecDeque::new(),
             capacity,
             count: 0,
@@ -216,10 +228,12 @@ impl Trace {
 
     /// Appends an entry to the chain.
     pub fn push(&mut self, entry: Entry) {
-        self.encoded.clear();
         #[allow(clippy::expect_used)]
         bcs::serialize_into(&mut self.encoded, &entry).expect("entries are plain data");
-        self.hasher.update(&self.encoded);
+        if self.encoded.len() >= HASHED_AT_ONCE_BYTES {
+            self.hasher.update(&self.encoded);
+            self.encoded.clear();
+        }
         self.count += 1;
         if self.entries.len() >= self.capacity {
             self.entries.pop_front();
@@ -232,7 +246,8 @@ impl Trace {
     /// The hash over all entries so far, in order.
     #[must_use]
     pub fn hash(&self) -> TraceHash {
-        TraceHash(*self.hasher.finalize().as_bytes())
+        let mut hasher = self.hasher.clone();
+        TraceHash(*hasher.update(&self.encoded).finalize().as_bytes())
     }
 
     /// How many entries there were, kept or not.

@@ -2,6 +2,7 @@
 
 use crate::types::{AuthorityIndex, Committee, Round};
 use std::{fmt, sync::Arc};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// One place in the order in which leaders are decided: by round, then by offset among the leaders of the round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,19 +48,17 @@ impl LeaderSchedule {
     /// `offset` must be below the size of the committee.
     #[must_use]
     pub fn leader(&self, round: Round, offset: u32) -> AuthorityIndex {
-        let mut draws = blake3::Hasher::new()
-            .update(b"leaders")
-            .update(&self.committee.epoch().0.to_le_bytes())
-            .update(&round.0.to_le_bytes())
-            .finalize_xof();
+        let mut key = [0; 12];
+        key[..8].copy_from_slice(&self.committee.epoch().0.to_le_bytes());
+        key[8..].copy_from_slice(&round.0.to_le_bytes());
         let mut remaining = self.committee.total_stake().0;
-        let mut drawn = Vec::with_capacity(offset as usize + 1);
+        let mut drawn = Vec::with_capacity(offset as usize);
         loop {
-            let mut draw = [0; 16];
-            draws.fill(&mut draw);
-            // 128 bits over at most 64 bits of stake: the bias of the remainder is below 2^-64.
+            // Leaders are known in advance by design, so the draw need only be even. 128 bits over at most 64 bits of
+            // stake: the bias of the remainder is below 2^-64.
+            let draw = xxh3_128_with_seed(&key, drawn.len() as u64);
             #[allow(clippy::cast_possible_truncation)] // a remainder of a u64
-            let mut ticket = (u128::from_le_bytes(draw) % u128::from(remaining)) as u64;
+            let mut ticket = (draw % u128::from(remaining)) as u64;
             let leader = self
                 .committee
                 .authorities()

@@ -6,7 +6,7 @@
 use super::CrashPoint;
 use crate::delivery::ReplayPlan;
 use crate::types::{
-    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, TransactionHash,
+    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce,
     fixed_bytes,
 };
 use serde::{Deserialize, Serialize};
@@ -207,14 +207,13 @@ pub enum ExecutorEvent {
         gei: GlobalExecIndex,
         epoch: Epoch,
         commit: CommitIndex,
-        /// blake3 over the frame's bytes.
-        #[serde(with = "fixed_bytes")]
-        content: [u8; 32],
+        /// xxh3 over the frame's bytes: tells two contents apart, and needs to stand up to nobody.
+        content: u128,
         /// Root after the block.
         #[serde(with = "fixed_bytes")]
         state_root: [u8; 32],
-        /// Transactions that changed state, in order.
-        applied: Vec<TransactionHash>,
+        /// What the transactions that changed state spent, in order.
+        applied: Vec<SpentNonce>,
         /// Transactions that did not (used nonce, no funds, undecodable).
         skipped: u32,
     },

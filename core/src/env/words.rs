@@ -161,8 +161,7 @@ impl fmt::Display for ExecutorEvent {
                 skipped,
             } => write!(
                 f,
-                "executes GEI {gei}, commit {commit} of epoch {epoch} with content {}: {} applied, {skipped} skipped, root {}",
-                FirstBytes(content),
+                "executes GEI {gei}, commit {commit} of epoch {epoch} with content {content:032x}: {} applied, {skipped} skipped, root {}",
                 applied.len(),
                 FirstBytes(state_root)
             ),

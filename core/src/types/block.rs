@@ -79,7 +79,7 @@ pub struct Block {
     pub end_of_epoch: bool,
 }
 
-/// A block with its author's signature over the bcs bytes of the content.
+/// A block with its author's signature over the blake3 digest of the content's bcs bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedBlock {
     pub block: Block,
@@ -126,7 +126,7 @@ impl Block {
     /// Signs the block and computes its digest.
     #[must_use]
     pub fn sign(self, keys: &KeyPair) -> VerifiedBlock {
-        let signature = keys.sign(&encode(&self));
+        let signature = keys.sign(blake3::hash(&encode(&self)).as_bytes());
         VerifiedBlock::of(SignedBlock {
             block: self,
             signature,
@@ -233,20 +233,29 @@ struct Inner {
 impl VerifiedBlock {
     fn of(signed: SignedBlock) -> Self {
         let bytes = Bytes::from(encode(&signed));
-        Self::with_bytes(signed, bytes)
+        Self::digested(signed, bytes).0
     }
 
-    fn with_bytes(signed: SignedBlock, bytes: Bytes) -> Self {
+    /// The block, and the digest that its signature is over. bcs writes a struct's fields one after the other and its
+    /// bytes are canonical, so the content's encoding is what stands before the signature's, and one pass over the
+    /// bytes gives both digests.
+    fn digested(signed: SignedBlock, bytes: Bytes) -> (Self, blake3::Hash) {
+        let signature_bytes = encode(&signed.signature).len();
+        let (content, signature) = bytes.split_at(bytes.len() - signature_bytes);
+        let mut hasher = blake3::Hasher::new();
+        let content_digest = hasher.update(content).finalize();
+        let digest = hasher.update(signature).finalize();
         let reference = BlockRef {
             round: signed.block.round,
             author: signed.block.author,
-            digest: BlockDigest::of(&bytes),
+            digest: BlockDigest(*digest.as_bytes()),
         };
-        Self(Arc::new(Inner {
+        let block = Self(Arc::new(Inner {
             signed,
             reference,
             bytes,
-        }))
+        }));
+        (block, content_digest)
     }
 
     /// Decodes and checks a block that came from outside.
@@ -258,11 +267,11 @@ impl VerifiedBlock {
         committee: &Committee,
         scheme: SignatureScheme,
     ) -> Result<Self, InvalidBlock> {
-        let block = Self::decode(bytes)?;
+        let (block, content_digest) = Self::parse(bytes)?;
         block.check_structure(committee)?;
         let key = committee.authority(block.author).protocol_key;
         let signature = &block.0.signed.signature;
-        if !key.verifies(scheme, block.signed_bytes(), signature) {
+        if !key.verifies(scheme, content_digest.as_bytes(), signature) {
             return Err(InvalidBlock::BadSignature { slot: block.slot() });
         }
         Ok(block)
@@ -274,23 +283,20 @@ impl VerifiedBlock {
     /// # Errors
     /// If the bytes are not a block.
     pub fn decode(bytes: Bytes) -> Result<Self, InvalidBlock> {
+        Ok(Self::parse(bytes)?.0)
+    }
+
+    fn parse(bytes: Bytes) -> Result<(Self, blake3::Hash), InvalidBlock> {
         let signed = bcs::from_bytes(&bytes).map_err(|e| InvalidBlock::Malformed {
             bytes: bytes.len(),
             reason: e.to_string(),
         })?;
-        Ok(Self::with_bytes(signed, bytes))
+        Ok(Self::digested(signed, bytes))
     }
 
     #[must_use]
     pub fn reference(&self) -> BlockRef {
         self.0.reference
-    }
-
-    /// The bytes that the signature is over: bcs writes a struct's fields one after the other and bcs bytes are
-    /// canonical, so the content's encoding is what stands before the signature's.
-    fn signed_bytes(&self) -> &[u8] {
-        let signature_bytes = encode(&self.0.signed.signature).len();
-        &self.0.bytes[..self.0.bytes.len() - signature_bytes]
     }
 
     /// The bcs bytes of the signed block, as stored and sent.
@@ -333,7 +339,7 @@ mod tests {
     use crate::types::CommitDigest;
 
     #[test]
-    fn the_signature_is_over_the_encoding_of_the_content() {
+    fn the_signature_is_over_the_digest_of_the_content_and_the_digest_over_both() {
         for scheme in [SignatureScheme::Ed25519, SignatureScheme::KeyedHash] {
             let content = Block {
                 epoch: Epoch(3),
@@ -350,8 +356,9 @@ mod tests {
             };
             let keys = KeyPair::from_seed(scheme, &[5; 32]);
             let block = content.clone().sign(&keys);
-            assert_eq!(block.signed_bytes(), encode(&content));
-            let again = VerifiedBlock::decode(block.bytes().clone()).unwrap();
+            let (again, content_digest) = VerifiedBlock::parse(block.bytes().clone()).unwrap();
+            assert_eq!(content_digest, blake3::hash(&encode(&content)));
+            assert_eq!(again.reference().digest, BlockDigest::of(block.bytes()));
             assert_eq!(again.reference(), block.reference());
             assert_eq!(*again, content);
         }

@@ -19,4 +19,4 @@ pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,
 };
-pub use transaction::{AccessTuple, ClientTransaction, Transaction, TransactionHash};
+pub use transaction::{AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash};

@@ -131,6 +131,30 @@ struct TransactionHashData {
     access_list: Vec<AccessTuple>,
 }
 
+/// What a transaction uses up: one nonce of its sender. Its hash covers both, so a transaction that counted twice
+/// would be a nonce that counted twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SpentNonce {
+    #[serde(with = "fixed_bytes")]
+    pub sender: [u8; 20],
+    pub nonce: u64,
+}
+
+impl fmt::Display for SpentNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.sender[..8] {
+            write!(f, "{byte:02x}")?;
+        }
+        write!(f, "#{}", self.nonce)
+    }
+}
+
+impl fmt::Debug for SpentNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl ClientTransaction {
     /// The hash that orders and deduplicates transactions.
     #[must_use]

@@ -41,6 +41,6 @@ fn world(event: &WorldEvent) -> String {
         E::DiskRestored { taken } => format!("has its disk of {taken} again"),
         E::FaultsEnded => "ends all faults: progress is demanded".into(),
         E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),
-        E::Submitted { transaction } => format!("is handed transaction {transaction}"),
+        E::Submitted { spends } => format!("is handed transaction {spends}"),
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Agree {
     /// From written and executed blocks.
     delivered: FirstSaid<GlobalExecIndex, (Epoch, CommitIndex)>,
     /// From executed blocks.
-    contents: FirstSaid<GlobalExecIndex, [u8; 32]>,
+    contents: FirstSaid<GlobalExecIndex, u128>,
 }
 
 impl Agree {
@@ -74,7 +74,7 @@ impl Agree {
     fn content(
         &mut self,
         gei: GlobalExecIndex,
-        content: [u8; 32],
+        content: u128,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
         match self.contents.contradicted(gei, content, entry) {
@@ -190,7 +190,7 @@ mod tests {
 
         let mut other = executed(1);
         if let ExecutorEvent::Executed { content, .. } = &mut other {
-            *content = [9; 32];
+            *content = 9;
         }
         let forked = [executor(3, 0, executed(1)), executor(4, 1, other)];
         assert!(judge(Agree::default(), &forked).is_some());

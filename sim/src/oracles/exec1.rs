@@ -1,6 +1,6 @@
 //! EXEC1: *each (epoch, commit index) and each transaction hash changes state at most once.*
 //!
-//! Counted per executor, over the state that survives its crashes: whatever GEI or life repeats it.
+//! A transaction is known by the nonce that it spends, which its hash covers. Counted per executor, over the state that survives its crashes: whatever GEI or life repeats it.
 //!
 //! A violation: a commit is executed, or a transaction applied, that the surviving state already holds.
 //! None: executing again, after a restart, what lay above the watermark that was found; transactions that were
@@ -10,8 +10,10 @@ use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What};
 use metanode_core::{
     env::{Event, ExecutorEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex, TransactionHash},
+    types::{CommitIndex, Epoch, GlobalExecIndex, SpentNonce},
 };
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -23,7 +25,7 @@ pub(super) struct Exec1 {
 #[derive(Default)]
 struct State {
     commits: BTreeMap<(Epoch, CommitIndex), GlobalExecIndex>,
-    transactions: BTreeMap<TransactionHash, GlobalExecIndex>,
+    transactions: IndexMap<SpentNonce, GlobalExecIndex, FxBuildHasher>,
     blocks: BTreeMap<GlobalExecIndex, Entry>,
 }
 

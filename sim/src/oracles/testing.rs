@@ -9,7 +9,7 @@ use metanode_core::{
     env::{CommitOrigin, ExecutorEvent, NodeEvent},
     types::{
         AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, CommitRef, Epoch,
-        GlobalExecIndex, Round, TransactionHash,
+        GlobalExecIndex, Round, SpentNonce,
     },
 };
 
@@ -129,9 +129,12 @@ pub(super) fn executed(of: u64) -> ExecutorEvent {
         gei: gei(of),
         epoch: Epoch(0),
         commit: CommitIndex(of as u32),
-        content: bytes(of),
+        content: of.into(),
         state_root: bytes(of),
-        applied: vec![TransactionHash(bytes(of))],
+        applied: vec![SpentNonce {
+            sender: [7; 20],
+            nonce: of,
+        }],
         skipped: 0,
     }
 }

@@ -5,7 +5,7 @@ use super::World;
 use crate::trace::{ProcessId, WorldEvent};
 use metanode_core::{
     env::Entropy,
-    types::{ClientTransaction, Transaction},
+    types::{ClientTransaction, SpentNonce, Transaction},
 };
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +45,7 @@ impl Workload {
     /// Sends the transactions of one interval.
     pub(crate) fn send(&mut self, world: &World) {
         for _ in 0..self.per_interval {
-            let transaction = self.next();
+            let (transaction, spends) = self.next();
             let node = u16::try_from(self.sent % u64::from(world.plan.validators)).unwrap_or(0);
             self.sent += 1;
             // A node that is down or full takes nothing; its client gives up.
@@ -54,19 +54,18 @@ impl Workload {
             };
             let bytes = Transaction(transaction.encode_to_vec().into());
             if submitter.submit(bytes).is_ok() {
-                let transaction = transaction.hash();
-                world.befall(ProcessId::Node(node), WorldEvent::Submitted { transaction });
+                world.befall(ProcessId::Node(node), WorldEvent::Submitted { spends });
             }
         }
     }
 
-    fn next(&mut self) -> ClientTransaction {
+    fn next(&mut self) -> (ClientTransaction, SpentNonce) {
         let mut sender = [0; 20];
         sender[..8].copy_from_slice(&self.sent.to_be_bytes());
         let mut receiver = [0xff; 20];
         let account = self.random.next_u32() % self.accounts;
         receiver[..4].copy_from_slice(&account.to_be_bytes());
-        ClientTransaction {
+        let transaction = ClientTransaction {
             from_address: sender.to_vec().into(),
             to_address: receiver.to_vec().into(),
             amount: vec![1 + (self.random.next_u32() % 100) as u8].into(),
@@ -74,6 +73,7 @@ impl Workload {
             chain_id: 1,
             sign: vec![0; 64].into(),
             ..ClientTransaction::default()
-        }
+        };
+        (transaction, SpentNonce { sender, nonce: 0 })
     }
 }
