@@ -57,7 +57,7 @@ fn damage(factory: &dyn StoreFactory, column: Column) {
     let mut value = value.to_vec();
     *value.last_mut().unwrap() ^= 1;
     let mut batch = WriteBatch::default();
-    batch.put(column, key, value);
+    batch.put(column, &key, value);
     raw.write(batch, Durability::Synced).unwrap();
 }
 

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use metanode_core::store::{
-    Column, Durability, Entry, MemoryDisk, MemoryStores, RocksOptions, RocksStore, RocksStores,
-    ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
+    Column, Durability, Entry, Key, MemoryDisk, MemoryStores, RocksOptions, RocksStore,
+    RocksStores, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
 };
 use proptest::{collection::vec, prelude::*};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -200,8 +200,8 @@ fn batch(changes: &[Change]) -> WriteBatch {
     let mut batch = WriteBatch::default();
     for (column, key, value) in changes {
         match value {
-            Some(value) => batch.put(*column, key.clone(), value.clone()),
-            None => batch.delete(*column, key.clone()),
+            Some(value) => batch.put(*column, key, value.clone()),
+            None => batch.delete(*column, key),
         }
     }
     batch
@@ -234,6 +234,7 @@ fn check(crash: Crash, operations: Vec<Operation>) -> Result<(), TestCaseError> 
             }
             Operation::GetMany(column, keys) => {
                 let expected: Vec<_> = keys.iter().map(|key| model.get(column, key)).collect();
+                let keys: Vec<_> = keys.iter().map(|key| Key::from_slice(key)).collect();
                 for backend in &backends {
                     let found = backend.store().get_many(column, &keys).unwrap();
                     prop_assert_eq!(&found, &expected);

@@ -71,7 +71,7 @@ impl Disk {
             row.extend(entry(*address, *account));
         }
         let mut batch = WriteBatch::default();
-        batch.put(STATE, key_of(height), row);
+        batch.put(STATE, &key_of(height), row);
         self.store.write(batch, Durability::Buffered)
     }
 
@@ -82,7 +82,7 @@ impl Disk {
     pub fn save_blocks(&self, blocks: &[(GlobalExecIndex, Bytes)]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         for (gei, body) in blocks {
-            batch.put(BLOCKS, key_of(*gei), body.clone());
+            batch.put(BLOCKS, &key_of(*gei), body.clone());
         }
         self.store.write(batch, Durability::Buffered)
     }
@@ -134,7 +134,7 @@ impl Disk {
                 continue;
             }
             for (key, _) in self.entries(column, &key_of(watermark.next()))? {
-                batch.delete(column, key);
+                batch.delete(column, &key);
             }
         }
         if batch.writes.is_empty() {

@@ -5,6 +5,7 @@
 //!
 //! The state root costs what a block changes, not what the state holds.
 
+use indexmap::IndexMap;
 use metanode_core::{
     executor::{
         validators::{format_account, parse_account},
@@ -12,7 +13,6 @@ use metanode_core::{
     },
     types::{ClientTransaction, GlobalExecIndex, SpentNonce},
 };
-use indexmap::IndexMap;
 use prost::Message;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};

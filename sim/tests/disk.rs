@@ -26,7 +26,7 @@ fn open(disk: &Disk, name: &str) -> Arc<dyn Store> {
 
 fn put(store: &dyn Store, key: u8, value: &[u8], durability: Durability) -> Result<(), StoreError> {
     let mut batch = WriteBatch::default();
-    batch.put(COLUMN, [key], value.to_vec());
+    batch.put(COLUMN, &[key], value.to_vec());
     store.write(batch, durability)
 }
 
@@ -83,7 +83,7 @@ fn history(disk: &Disk, operations: &[Operation], seed: u64) -> (Vec<Vec<Entry>>
             }
             Operation::Delete(i, key, durability) => {
                 let mut batch = WriteBatch::default();
-                batch.delete(COLUMN, [key]);
+                batch.delete(COLUMN, &[key]);
                 handles[i]
                     .as_deref()
                     .unwrap()

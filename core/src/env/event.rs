@@ -6,8 +6,7 @@
 use super::CrashPoint;
 use crate::delivery::ReplayPlan;
 use crate::types::{
-    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce,
-    fixed_bytes,
+    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce, fixed_bytes,
 };
 use serde::{Deserialize, Serialize};
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use keys::{
     BLOCKS, BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, COMMITS, all_after, all_with_prefix,
     author_key, block_key, commit_key, parse_author_key, parse_block_key, parse_commit_key,
-    successor, vote_prefix,
+    parse_vote_key, successor, vote_key,
 };
 use std::{ops::Range, sync::Arc};
 use tracing::warn;
@@ -57,16 +57,15 @@ impl ConsensusStore {
         let mut batch = WriteBatch::default();
         for block in blocks {
             let reference = block.reference();
-            batch.put(BLOCKS, block_key(&reference), block.bytes().clone());
-            batch.put(BLOCKS_BY_AUTHOR, author_key(&reference), Bytes::new());
+            let key = block_key(&reference);
+            batch.put(BLOCKS, &key, block.bytes().clone());
+            batch.put(BLOCKS_BY_AUTHOR, &author_key(&reference), Bytes::new());
             for commit in &block.commit_votes {
-                let mut key = vote_prefix(commit);
-                key.extend(block_key(&reference));
-                batch.put(COMMIT_VOTES, key, Bytes::new());
+                batch.put(COMMIT_VOTES, &vote_key(commit.index, &key), Bytes::new());
             }
         }
         for commit in commits {
-            batch.put(COMMITS, commit_key(commit.index), stored_commit(commit));
+            batch.put(COMMITS, &commit_key(commit.index), stored_commit(commit));
         }
         self.store.write(batch, durability)
     }
@@ -240,16 +239,17 @@ impl ConsensusStore {
     /// # Errors
     /// If the disk fails.
     pub fn votes_for(&self, commit: CommitRef) -> Result<Vec<VerifiedBlock>, StoreError> {
-        let prefix = vote_prefix(&commit);
-        let Range { start, end } = all_with_prefix(&prefix);
+        let Range { start, end } = all_with_prefix(&commit_key(commit.index));
         let votes =
             self.store
                 .scan(COMMIT_VOTES, &start..&end, ScanOrder::Ascending, usize::MAX)?;
         let voters = votes
             .iter()
-            .map(|(key, _)| parse_block_key(&key[prefix.len()..]))
+            .map(|(key, _)| parse_vote_key(key))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(self.blocks(&voters)?.into_iter().flatten().collect())
+        let mut voters: Vec<_> = self.blocks(&voters)?.into_iter().flatten().collect();
+        voters.retain(|voter| voter.commit_votes.contains(&commit));
+        Ok(voters)
     }
 
     fn references_of(

@@ -14,6 +14,7 @@ pub use memory::{MemoryDisk, MemoryStores};
 pub use rocks::{RocksOptions, RocksStore, RocksStores};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::{ops::Range, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
@@ -30,17 +31,20 @@ pub enum Durability {
     Synced,
 }
 
+/// A key of a store. All that are written in numbers are short enough to need no memory of their own.
+pub type Key = SmallVec<[u8; 48]>;
+
 /// One operation of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Put {
         column: Column,
-        key: Vec<u8>,
+        key: Key,
         value: Bytes,
     },
     Delete {
         column: Column,
-        key: Vec<u8>,
+        key: Key,
     },
 }
 
@@ -61,18 +65,18 @@ pub struct WriteBatch {
 }
 
 impl WriteBatch {
-    pub fn put(&mut self, column: Column, key: impl Into<Vec<u8>>, value: impl Into<Bytes>) {
+    pub fn put(&mut self, column: Column, key: &[u8], value: impl Into<Bytes>) {
         self.writes.push(Write::Put {
             column,
-            key: key.into(),
+            key: Key::from_slice(key),
             value: value.into(),
         });
     }
 
-    pub fn delete(&mut self, column: Column, key: impl Into<Vec<u8>>) {
+    pub fn delete(&mut self, column: Column, key: &[u8]) {
         self.writes.push(Write::Delete {
             column,
-            key: key.into(),
+            key: Key::from_slice(key),
         });
     }
 }
@@ -97,7 +101,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// If the disk fails.
-    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError>;
+    fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
     /// At most `limit` entries with keys in `range`, from the end that `order` names.
     ///

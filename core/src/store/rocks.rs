@@ -4,7 +4,7 @@
 //! contract of [`super`] allows. This room does not know what is stored, nor that it may be run under a simulator.
 
 use super::{
-    Column, Durability, Entry, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
+    Column, Durability, Entry, Key, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
 };
 use bytes::Bytes;
 use rocksdb::{
@@ -213,7 +213,7 @@ impl Store for RocksStore {
         Ok(value.map(Bytes::from))
     }
 
-    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+    fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let family = self.family(column, "get")?;
         self.db
             .batched_multi_get_cf(family, keys, false)

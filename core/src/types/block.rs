@@ -126,11 +126,15 @@ impl Block {
     /// Signs the block and computes its digest.
     #[must_use]
     pub fn sign(self, keys: &KeyPair) -> VerifiedBlock {
-        let signature = keys.sign(blake3::hash(&encode(&self)).as_bytes());
-        VerifiedBlock::of(SignedBlock {
+        let mut bytes = encode(&self);
+        let mut hasher = blake3::Hasher::new();
+        let signature = keys.sign(hasher.update(&bytes).finalize().as_bytes());
+        bytes.extend(encode(&signature));
+        let signed = SignedBlock {
             block: self,
             signature,
-        })
+        };
+        VerifiedBlock::new(signed, bytes.into(), hasher)
     }
 
     /// The block that stands for `author` at round 0. Computed by everyone, never sent.
@@ -240,22 +244,29 @@ impl VerifiedBlock {
     /// bytes are canonical, so the content's encoding is what stands before the signature's, and one pass over the
     /// bytes gives both digests.
     fn digested(signed: SignedBlock, bytes: Bytes) -> (Self, blake3::Hash) {
-        let signature_bytes = encode(&signed.signature).len();
-        let (content, signature) = bytes.split_at(bytes.len() - signature_bytes);
+        let signature_bytes = encoded_size(&signed.signature);
         let mut hasher = blake3::Hasher::new();
-        let content_digest = hasher.update(content).finalize();
-        let digest = hasher.update(signature).finalize();
+        let content_digest = hasher
+            .update(&bytes[..bytes.len() - signature_bytes])
+            .finalize();
+        (Self::new(signed, bytes, hasher), content_digest)
+    }
+
+    /// `hasher` has taken in the content, which is what `bytes` begin with.
+    fn new(signed: SignedBlock, bytes: Bytes, mut hasher: blake3::Hasher) -> Self {
+        #[allow(clippy::cast_possible_truncation)] // a length in memory
+        let content_bytes = hasher.count() as usize;
+        let digest = hasher.update(&bytes[content_bytes..]).finalize();
         let reference = BlockRef {
             round: signed.block.round,
             author: signed.block.author,
             digest: BlockDigest(*digest.as_bytes()),
         };
-        let block = Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             signed,
             reference,
             bytes,
-        }));
-        (block, content_digest)
+        }))
     }
 
     /// Decodes and checks a block that came from outside.
@@ -331,6 +342,11 @@ impl fmt::Debug for VerifiedBlock {
 #[allow(clippy::expect_used)]
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bcs::to_bytes(value).expect("plain structs always encode")
+}
+
+#[allow(clippy::expect_used)]
+fn encoded_size<T: Serialize>(value: &T) -> usize {
+    bcs::serialized_size(value).expect("plain structs always encode")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use metanode_core::store::{
-    Column, Durability, Entry, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
+    Column, Durability, Entry, Key, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
 };
 use std::{
     ops::Range,
@@ -72,7 +72,7 @@ impl Store for CountedStore {
         self.store.get(column, key)
     }
 
-    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+    fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         self.store.get_many(column, keys)
     }
 

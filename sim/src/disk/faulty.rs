@@ -4,7 +4,7 @@
 use crate::plan::DiskFailure;
 use bytes::Bytes;
 use metanode_core::store::{
-    Column, Durability, Entry, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
+    Column, Durability, Entry, Key, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
@@ -89,7 +89,7 @@ impl DiskHealth {
             for column in &open.columns {
                 let all = &[][..]..&[0xff; 64][..];
                 for (key, value) in store.scan(*column, all, ScanOrder::Ascending, usize::MAX)? {
-                    batch.put(*column, key.to_vec(), value);
+                    batch.put(*column, &key, value);
                 }
             }
             snapshot
@@ -116,11 +116,11 @@ impl DiskHealth {
             if let Write::Put { column, key, .. } = write
                 && column.0 == FRAGILE
             {
-                health.flipped.remove(key);
+                health.flipped.remove(&key[..]);
                 if health.fragile.len() == FRAGILE_VALUES {
                     health.fragile.pop_front();
                 }
-                health.fragile.push_back(key.clone());
+                health.fragile.push_back(key.to_vec());
             }
         }
         Ok(())
@@ -203,10 +203,10 @@ impl Store for FaultyStore {
         Ok(value.map(|value| self.health.read(column, key, value)))
     }
 
-    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+    fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let values = self.store.get_many(column, keys)?;
         let read =
-            |(key, value): (&Vec<u8>, Option<Bytes>)| Some(self.health.read(column, key, value?));
+            |(key, value): (&Key, Option<Bytes>)| Some(self.health.read(column, key, value?));
         Ok(keys.iter().zip(values).map(read).collect())
     }
 

@@ -8,7 +8,7 @@
 use super::RocksServer;
 use bytes::Bytes;
 use metanode_core::store::{
-    Column, Durability, Entry, RocksOptions, RocksStore, ScanOrder, Store, StoreError,
+    Column, Durability, Entry, Key, RocksOptions, RocksStore, ScanOrder, Store, StoreError,
     StoreFactory, WriteBatch,
 };
 use std::{
@@ -265,7 +265,7 @@ impl Store for RocksDiskStore {
         self.call("get", move |database| database.get(column, &key))
     }
 
-    fn get_many(&self, column: Column, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+    fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let keys = keys.to_vec();
         self.call("get", move |database| database.get_many(column, &keys))
     }

@@ -8,11 +8,11 @@
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What};
+use indexmap::IndexMap;
 use metanode_core::{
     env::{Event, ExecutorEvent},
     types::{CommitIndex, Epoch, GlobalExecIndex, SpentNonce},
 };
-use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! How blocks, commits and votes are laid out as keys, in which columns. Integers are big-endian, so that the order
 //! of bytes is the order of rounds, authors and commits.
 
-use crate::store::{Column, StoreError};
-use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round};
+use crate::store::{Column, Key, StoreError};
+use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, Round};
 use std::ops::Range;
 
 /// (round, author, digest) → bytes of the signed block.
@@ -11,18 +11,19 @@ pub(super) const BLOCKS: Column = Column("blocks");
 pub(super) const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
 /// commit index → digest of the commit, bytes of the commit.
 pub(super) const COMMITS: Column = Column("commits");
-/// (commit index, commit digest, reference of the voting block) → nothing.
+/// (commit index, round, author, digest of a block that votes for a commit of this index) → nothing.
 pub(super) const COMMIT_VOTES: Column = Column("commit_votes");
 
 pub(super) const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
 
+const COMMIT_BYTES: usize = 4;
 const ROUND_BYTES: usize = 4;
 const AUTHOR_BYTES: usize = 2;
 const DIGEST_BYTES: usize = 32;
 const BLOCK_KEY_BYTES: usize = ROUND_BYTES + AUTHOR_BYTES + DIGEST_BYTES;
 
-pub(super) fn commit_key(index: CommitIndex) -> Vec<u8> {
-    index.0.to_be_bytes().to_vec()
+pub(super) fn commit_key(index: CommitIndex) -> Key {
+    Key::from_slice(&index.0.to_be_bytes())
 }
 
 pub(super) fn parse_commit_key(key: &[u8]) -> Result<CommitIndex, StoreError> {
@@ -32,15 +33,15 @@ pub(super) fn parse_commit_key(key: &[u8]) -> Result<CommitIndex, StoreError> {
     }
 }
 
-pub(super) fn block_key(reference: &BlockRef) -> Vec<u8> {
-    let mut key = Vec::with_capacity(BLOCK_KEY_BYTES);
-    key.extend(reference.round.0.to_be_bytes());
-    key.extend(reference.author.0.to_be_bytes());
-    key.extend(reference.digest.0);
+pub(super) fn block_key(reference: &BlockRef) -> Key {
+    let mut key = Key::new();
+    key.extend_from_slice(&reference.round.0.to_be_bytes());
+    key.extend_from_slice(&reference.author.0.to_be_bytes());
+    key.extend_from_slice(&reference.digest.0);
     key
 }
 
-pub(super) fn author_key(reference: &BlockRef) -> Vec<u8> {
+pub(super) fn author_key(reference: &BlockRef) -> Key {
     let mut key = block_key(reference);
     key[..ROUND_BYTES + AUTHOR_BYTES].rotate_left(ROUND_BYTES);
     key
@@ -68,11 +69,17 @@ fn parse_reference(key: &[u8]) -> Option<BlockRef> {
     })
 }
 
-/// The key of a vote is this and the key of the block that carries it.
-pub(super) fn vote_prefix(commit: &CommitRef) -> Vec<u8> {
-    let mut key = commit_key(commit.index);
-    key.extend(commit.digest.0);
+/// The key of the commit, then that of the block that votes for it.
+pub(super) fn vote_key(commit: CommitIndex, voter: &Key) -> Key {
+    let mut key = commit_key(commit);
+    key.extend_from_slice(voter);
     key
+}
+
+pub(super) fn parse_vote_key(key: &[u8]) -> Result<BlockRef, StoreError> {
+    key.get(COMMIT_BYTES..)
+        .and_then(parse_reference)
+        .ok_or_else(|| damaged_key(COMMIT_VOTES, key))
 }
 
 fn damaged_key(column: Column, key: &[u8]) -> StoreError {
