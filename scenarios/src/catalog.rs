@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn every_built_in_suite_names_scenarios_that_exist() {
         for entry in SUITES {
-            let runs = suite(entry.name).and_then(|suite| suite.runs(0, None));
+            let runs = suite(entry.name).and_then(|suite| suite.runs(0, None, None));
             assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
         }
     }

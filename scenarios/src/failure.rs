@@ -118,8 +118,16 @@ impl Failure {
     /// # Errors
     /// If folder or file cannot be written.
     pub fn keep(&self, folder: &Path) -> io::Result<PathBuf> {
+        self.keep_as(folder, &file_name(&self.plan))
+    }
+
+    /// As [`Self::keep`], under another name.
+    ///
+    /// # Errors
+    /// If folder or file cannot be written.
+    pub fn keep_as(&self, folder: &Path, name: &str) -> io::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
-        let path = folder.join(file_name(&self.plan));
+        let path = folder.join(name);
         write_whole(&path, &self.text())?;
         Ok(path)
     }

@@ -6,12 +6,14 @@ use crate::{
     batch::{Finished, Job},
     catalog::Named,
     determinism::HASH_ONLY,
+    failure::Symptom,
+    shrinking::{Limits, Unwatched, shrink},
 };
 use metanode_core::museum::Exhibit;
 use metanode_sim::{
     oracles::Invariant,
     plan::{Backend, Plan},
-    run::Verdict,
+    run::{Outcome, Verdict, run},
 };
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -24,6 +26,8 @@ pub struct Search {
     pub wall: Duration,
     /// The run that found it.
     pub found: Option<Finished>,
+    /// The smallest run that fails as that one does.
+    pub smallest: Option<Outcome>,
     /// Runs that fail with nothing switched on, and so prove nothing.
     pub failing_anyway: Vec<Plan>,
 }
@@ -71,6 +75,7 @@ pub fn search(mixed: &[Arc<Named>], exhibit: Exhibit, seeds: Range<u64>) -> Sear
         runs: 0,
         wall: Duration::ZERO,
         found: None,
+        smallest: None,
         failing_anyway: vec![],
     };
     for seed in seeds {
@@ -94,6 +99,22 @@ pub fn search(mixed: &[Arc<Named>], exhibit: Exhibit, seeds: Range<u64>) -> Sear
         }
     }
     search
+}
+
+/// Shrinks the run that found the exhibit, on this thread.
+pub fn shrink_found(search: &mut Search, budget_runs: u64) {
+    let Some(found) = &search.found else {
+        return;
+    };
+    let Some(symptom) = Symptom::of(&found.outcome) else {
+        return;
+    };
+    let limits = Limits {
+        budget_runs,
+        threads: 1,
+    };
+    let shrunk = shrink(found.outcome.plan.clone(), symptom, limits, &mut Unwatched);
+    search.smallest = Some(run(shrunk.plan, &HASH_ONLY));
 }
 
 #[cfg(test)]

@@ -32,6 +32,17 @@ pub trait Watcher {
     fn tried(&mut self, runs: u64, step: &str);
 }
 
+/// Nobody watches.
+pub struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn found(&mut self, _: &Outcome) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn tried(&mut self, _: u64, _: &str) {}
+}
+
 /// What was found.
 #[derive(Clone, Debug)]
 pub struct Shrunk {

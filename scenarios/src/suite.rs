@@ -19,6 +19,10 @@ pub struct Suite {
     pub rocksdb_every: Option<u64>,
     #[serde(rename = "run")]
     pub entries: Vec<SuiteEntry>,
+    #[serde(rename = "sweep")]
+    pub sweeps: Vec<SweepEntry>,
+    /// Every bug of the museum in the scenarios of this suite.
+    pub museum: Option<MuseumEntry>,
 }
 
 /// One `[[run]]`.
@@ -30,6 +34,23 @@ pub struct SuiteEntry {
     pub seeds: u64,
     /// Instead of the suite's.
     pub rocksdb_every: Option<u64>,
+}
+
+/// One `[[sweep]]`, of the crash points of node 0 and its executor.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepEntry {
+    pub scenario: String,
+    /// The first so many times that a point is reached.
+    pub times: u32,
+}
+
+/// `[museum]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MuseumEntry {
+    /// How many until a bug counts as not noticed.
+    pub seeds: u64,
 }
 
 /// Whether this seed is the one of `every` that runs on RocksDB. Each block of `every` seeds has another position
@@ -65,6 +86,18 @@ impl Suite {
                 return Err(source.error(&path("scenario"), error.to_string()));
             }
         }
+        for (position, entry) in suite.sweeps.iter().enumerate() {
+            let path = |key: &str| format!("sweep.{position}.{key}");
+            if entry.times == 0 {
+                return Err(source.error(&path("times"), "is 0: expected at least 1"));
+            }
+            if let Err(error @ InputError::Unknown { .. }) = catalog::scenario(&entry.scenario) {
+                return Err(source.error(&path("scenario"), error.to_string()));
+            }
+        }
+        if suite.museum.as_ref().is_some_and(|entry| entry.seeds == 0) {
+            return Err(source.error("museum.seeds", "is 0: expected at least 1"));
+        }
         Ok(suite)
     }
 
@@ -83,16 +116,21 @@ impl Suite {
         names.into_iter().map(scenario).collect()
     }
 
-    /// Everything to run, from this seed on. `store` overrides what the suite says.
+    /// Everything to run one by one, from this seed on. `count` and `store` override what the suite says.
     ///
     /// # Errors
     /// If a scenario cannot be used.
-    pub fn runs(&self, first_seed: u64, store: Option<Backend>) -> Result<Vec<Job>, InputError> {
+    pub fn runs(
+        &self,
+        first_seed: u64,
+        count: Option<u64>,
+        store: Option<Backend>,
+    ) -> Result<Vec<Job>, InputError> {
         let mut jobs = vec![];
         for entry in &self.entries {
             let scenario = Arc::new(catalog::scenario(&entry.scenario)?);
             let every = entry.rocksdb_every.or(self.rocksdb_every);
-            for offset in 0..entry.seeds {
+            for offset in 0..count.unwrap_or(entry.seeds) {
                 let seed = first_seed.wrapping_add(offset);
                 let drawn = match every {
                     Some(every) if is_chosen(seed, every) => Backend::Rocksdb,
@@ -136,6 +174,10 @@ mod tests {
             (
                 "story = \"x\"\nrocksdb_every = 0\n[[run]]\nscenario = \"happy_path\"\nseeds = 1\n",
                 "s.toml:2: `rocksdb_every`: is 0",
+            ),
+            (
+                "story = \"x\"\n[[run]]\nscenario = \"happy_path\"\nseeds = 1\n[[sweep]]\nscenario = \"hapy\"\ntimes = 1\n",
+                "s.toml:6: `sweep.0.scenario`: there is no scenario `hapy`",
             ),
             (
                 "story = \"x\"\n[[run]]\nscenario = \"happy_path\"\nseed = 1\n",

@@ -63,6 +63,9 @@ enum Command {
         /// The first seed of each scenario: a number or the hash of a commit
         #[arg(long, default_value = "0")]
         seed: Seed,
+        /// Instead of as many seeds as the suite says: A..B (without B), or N for 0..N
+        #[arg(long, conflicts_with = "seed")]
+        seeds: Option<Seeds>,
         #[command(flatten)]
         options: Options,
     },
@@ -98,6 +101,9 @@ enum Command {
         /// Write one JSON object per exhibit to this file
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Where the smallest run that shows each is kept
+        #[arg(long, value_name = "DIR", default_value = "failures/museum")]
+        failures: PathBuf,
     },
     /// Run a failure file again and compare
     Replay {
@@ -201,8 +207,9 @@ pub fn main() -> ExitCode {
         Command::Suite {
             suite,
             seed,
+            seeds,
             options,
-        } => run_suite(&suite, seed, &options),
+        } => run_suite(&suite, seed, seeds, &options),
         Command::Sweep {
             scenario,
             seed,
@@ -216,7 +223,15 @@ pub fn main() -> ExitCode {
             suite,
             jobs,
             json,
-        } => museum::run(&exhibits, &seeds.0, &suite, threads(jobs), json.as_deref()),
+            failures,
+        } => {
+            let limits = museum::Limits {
+                seeds: seeds.0,
+                threads: threads(jobs),
+                failures: &failures,
+            };
+            museum::run(&exhibits, &suite, &limits, json.as_deref())
+        }
         Command::Replay { file } => failures::replay(&file),
         Command::Shrink {
             run,
@@ -310,10 +325,57 @@ fn run(
     }
 }
 
-fn run_suite(suite: &str, seed: Seed, options: &Options) -> Result<u8, CliError> {
-    let jobs = catalog::suite(suite)?.runs(seed.0, options.store.map(Backend::from))?;
+fn run_suite(
+    name: &str,
+    seed: Seed,
+    seeds: Option<Seeds>,
+    options: &Options,
+) -> Result<u8, CliError> {
+    let suite = catalog::suite(name)?;
+    let store = options.store.map(Backend::from);
+    let first_seed = seeds.as_ref().map_or(seed.0, |Seeds(seeds)| seeds.start);
+    let count = seeds.map(|Seeds(seeds)| seeds.end - seeds.start);
+    let jobs = suite.runs(first_seed, count, store)?;
     start_log(options.log.as_deref())?;
-    run_many(&jobs, options)
+    let mut codes = vec![run_many(&jobs, options)?];
+    let threads = threads(options.jobs);
+    for entry in &suite.sweeps {
+        let limits = sweep::Limits {
+            times: entry.times,
+            validator: 0,
+            threads,
+            failures: &options.failures,
+        };
+        codes.push(sweep::sweep_in_suite(
+            &sweep_job(&entry.scenario, None, options)?,
+            &limits,
+        )?);
+    }
+    if let Some(entry) = &suite.museum {
+        let limits = museum::Limits {
+            seeds: 0..entry.seeds,
+            threads,
+            failures: &options.failures.join("museum"),
+        };
+        codes.push(museum::run_in_suite(&suite, &limits)?);
+    }
+    Ok(gravest(codes))
+}
+
+/// 3 safety violated comes before 4 liveness violated and 5 panicked.
+fn gravest(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let failed = codes.into_iter().filter(|code| *code > 0);
+    failed.min().unwrap_or(0)
+}
+
+fn sweep_job(scenario: &str, seed: Option<Seed>, options: &Options) -> Result<Job, CliError> {
+    let scenario = catalog::scenario(scenario)?;
+    let store = options.store.map(Backend::from);
+    Ok(Job {
+        seed: seed.map_or(scenario.scenario.usual_seed(), |seed| seed.0),
+        store: store.or(scenario.scenario.store).unwrap_or_default(),
+        scenario: Arc::new(scenario),
+    })
 }
 
 fn sweep_scenario(
@@ -323,13 +385,7 @@ fn sweep_scenario(
     validator: u16,
     options: &Options,
 ) -> Result<u8, CliError> {
-    let scenario = catalog::scenario(scenario)?;
-    let store = options.store.map(Backend::from);
-    let job = Job {
-        seed: seed.map_or(scenario.scenario.usual_seed(), |seed| seed.0),
-        store: store.or(scenario.scenario.store).unwrap_or_default(),
-        scenario: Arc::new(scenario),
-    };
+    let job = sweep_job(scenario, seed, options)?;
     start_log(options.log.as_deref())?;
     let limits = sweep::Limits {
         times,

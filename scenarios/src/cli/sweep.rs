@@ -1,7 +1,7 @@
 //! `metasim sweep`: exhaustive over the crash points that one run of a scenario reaches. Exit codes as for runs.
 
 use super::{
-    exit_code, failures,
+    exit_code, failures, gravest,
     output::{CliError, print, progress_bar},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use metanode_sim::{
     run::{Verdict, run},
-    sweep::cases,
+    sweep::{Case, cases},
 };
 use std::path::Path;
 
@@ -25,7 +25,26 @@ pub(super) struct Limits<'a> {
     pub failures: &'a Path,
 }
 
+/// Shows the whole matrix.
 pub(super) fn sweep(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
+    sweep_and_show(job, limits, |cases, results, paint| {
+        report::text(cases, results, limits.times, paint)
+    })
+}
+
+/// Shows failures, and how many runs it were.
+pub(super) fn sweep_in_suite(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
+    sweep_and_show(job, limits, |cases, results, paint| {
+        let head = format!("\nsweep {}", job.scenario.name);
+        format!("{head}{}", report::verdicts(cases, results, paint))
+    })
+}
+
+fn sweep_and_show(
+    job: &Job,
+    limits: &Limits<'_>,
+    show: impl FnOnce(&[Case], &[report::Swept], Paint) -> String,
+) -> Result<u8, CliError> {
     let paint = Paint::of_stdout();
     let undisturbed = run(job.plan(), &HASH_ONLY);
     if undisturbed.verdict != Verdict::Passed {
@@ -53,8 +72,8 @@ pub(super) fn sweep(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
     );
     bar.finish_and_clear();
     kept?;
-    print(&report::text(&cases, &results, limits.times, paint))?;
-    let gravest = results.iter().map(|swept| exit_code(swept.verdict));
-    // 3 safety violated comes before 4 liveness violated and 5 panicked.
-    Ok(gravest.filter(|code| *code > 0).min().unwrap_or(0))
+    print(&show(&cases, &results, paint))?;
+    Ok(gravest(
+        results.iter().map(|swept| exit_code(swept.verdict)),
+    ))
 }

@@ -2,6 +2,7 @@
 
 use super::{paint::Paint, verdict, words};
 use crate::museum::Search;
+use metanode_sim::run::Outcome;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -12,8 +13,8 @@ const SHOWN_FAILING: usize = 5;
 #[must_use]
 pub fn head(paint: Paint) -> String {
     paint.dim(format_args!(
-        "{:<4} {:<32} {:<8} {:>5} {:>7}  found in",
-        "no.", "exhibit", "oracle", "seeds", "wall s"
+        "{:<4} {:<32} {:<8} {:>5} {:>7} {:>7}  found in",
+        "no.", "exhibit", "oracle", "seeds", "wall s", "faults"
     )) + "\n"
 }
 
@@ -30,11 +31,12 @@ pub fn line(search: &Search, paint: Paint) -> String {
         None => (paint.bad(format_args!("{:<8}", "nobody")), String::new()),
     };
     let line = format!(
-        "{:<4} {:<32} {oracle} {:>5} {:>7.1}  {scene}",
+        "{:<4} {:<32} {oracle} {:>5} {:>7.1} {:>7}  {scene}",
         exhibit.number(),
         exhibit.name(),
         search.runs,
         search.wall.as_secs_f64(),
+        faults(search),
     );
     format!("{}\n", line.trim_end())
 }
@@ -90,10 +92,22 @@ pub fn summary(searches: &[Search], paint: Paint) -> String {
     out
 }
 
+/// Fault events of the run that found it, and of the smallest like it.
+fn faults(search: &Search) -> String {
+    let of = |outcome: &Outcome| outcome.plan.faults.len();
+    let found = search.found.as_ref().map(|found| of(&found.outcome));
+    match (found, search.smallest.as_ref().map(of)) {
+        (Some(found), Some(smallest)) => format!("{found} → {smallest}"),
+        (Some(found), None) => found.to_string(),
+        (None, _) => String::new(),
+    }
+}
+
 /// For programs.
 #[must_use]
 pub fn object(search: &Search) -> Value {
     let plan = search.found.as_ref().map(|found| &found.outcome.plan);
+    let smallest = search.smallest.as_ref().map(|outcome| &outcome.plan);
     json!({
         "number": search.exhibit.number(),
         "exhibit": search.exhibit.name(),
@@ -105,6 +119,12 @@ pub fn object(search: &Search) -> Value {
         "scenario": plan.map(|plan| &plan.scenario),
         "seed": plan.map(|plan| plan.seed),
         "reproduce": plan.map(verdict::reproduce),
+        "faults": plan.map(|plan| plan.faults.len()),
+        "smallest": smallest.map(|plan| json!({
+            "faults": plan.faults.len(),
+            "validators": plan.validators,
+            "duration_ms": plan.duration_ms,
+        })),
     })
 }
 

@@ -88,6 +88,15 @@ pub fn text(cases: &[Case], results: &[Swept], times: u32, paint: Paint) -> Stri
         let _ = writeln!(out, "{:<28} {:>8}", point.name(), paint.dim("never"));
     }
     out.push_str(&pairs_text(&pairs, paint));
+    out.push_str(&verdicts(cases, results, paint));
+    out
+}
+
+/// Each failure, and how many there were.
+#[must_use]
+pub fn verdicts(cases: &[Case], results: &[Swept], paint: Paint) -> String {
+    let mut out = String::new();
+    let swept = || cases.iter().zip(results);
     for (case, result) in swept().filter(|(_, result)| result.verdict != Verdict::Passed) {
         let _ = writeln!(out, "\n{}", paint.bold(words(case)));
         let _ = writeln!(out, "{}: {}", paint.bad(&result.symptom), result.message);
