@@ -34,6 +34,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "executor_late_at_start"
     "partition_and_heal"
     "damaged_blocks"
+    "byzantine"
     "swarm"
 );
 

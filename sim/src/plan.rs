@@ -1,6 +1,8 @@
 //! One run, fully drawn: nothing in here is a range that the run still has to draw from, except where the world
 //! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
 
+pub use crate::byzantine::{Behaviour, ByzantinePlan};
+
 use crate::trace::ProcessId;
 use metanode_core::{
     env::CrashPoint,
@@ -77,6 +79,9 @@ pub struct Plan {
     #[serde(default)]
     pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
+    /// Validators that do what they want instead of running a node; at most f, and not the one that delivers alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub byzantine: Vec<ByzantinePlan>,
     pub faults: Vec<PlannedFault>,
     /// What must happen besides the invariants.
     #[serde(default)]
@@ -133,10 +138,18 @@ impl Plan {
                 transactions_per_second: 50,
                 accounts: 10,
             },
+            byzantine: vec![],
             faults: vec![],
             expect: vec![],
             exhibits: vec![],
         }
+    }
+
+    /// What this validator does instead of running a node, if it is Byzantine.
+    #[must_use]
+    pub fn behaviour_of(&self, validator: u16) -> Option<Behaviour> {
+        let of = |byzantine: &&ByzantinePlan| byzantine.validator == validator;
+        self.byzantine.iter().find(of).map(|b| b.behaviour)
     }
 }
 

@@ -46,6 +46,8 @@ probes! {
     DiskFailed = "process ended because its disk failed",
     DiskRestored = "older backup put back",
     TooManyDown = "fault left out because too many were down",
+    Rejected = "something received was not believed",
+    EquivocationSeen = "two blocks of one author for one round seen",
 }
 
 /// How often each state was reached.
@@ -107,6 +109,8 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
             NodeEvent::BlocksRepaired { .. } => Probe::BlocksRepaired,
             NodeEvent::Failed { .. } => Probe::DiskFailed,
+            NodeEvent::Rejected { .. } => Probe::Rejected,
+            NodeEvent::Equivocation { .. } => Probe::EquivocationSeen,
             _ => return None,
         },
         What::Did(Event::Executor(ExecutorEvent::Refused { gei, expected })) if gei < expected => {

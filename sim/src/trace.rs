@@ -3,7 +3,7 @@
 //! Two runs of one build, scenario and seed have the same chain (invariant DET). Nothing enters the trace that could
 //! differ between them: no log lines, no ids of libraries, no wall-clock time.
 
-use crate::plan::Action;
+use crate::plan::{Action, Behaviour};
 use metanode_core::{
     env::Event,
     types::{GlobalExecIndex, SpentNonce},
@@ -120,6 +120,10 @@ pub enum What {
 /// What the world does to processes, and to itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorldEvent {
+    /// The node is none: its validator is Byzantine, for the whole run.
+    TurnedByzantine {
+        behaviour: Behaviour,
+    },
     /// The process was started, for the n-th time (from 1).
     Started {
         start: u32,

@@ -2,6 +2,7 @@
 //! I/O; time comes in as a parameter, and what has to be stored comes out as a [`Step`].
 
 use super::{
+    fetching::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
     votes::CommitVotes,
 };
@@ -14,15 +15,14 @@ use crate::{
     museum::{self, Exhibit},
     store::{ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, BlockRef, Commit, CommitIndex, CommitRef, Committee, KeyPair, Round,
-        SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, Commit, CommitIndex, CommitRef, Committee, KeyPair,
+        MAX_COMMIT_VOTES, Round, SubDag, TimestampMs, VerifiedBlock,
     },
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-/// Votes for commits in one block. More than this many commits between two own blocks happen only while catching
-/// up, when others have voted for them already.
-const MAX_COMMIT_VOTES: usize = 100;
+/// Of each author, ancestors are fetched for this many blocks at once.
+const FETCHED_PER_AUTHOR: usize = 64;
 
 /// What must be stored, in this order, before anything of it is told to anyone.
 #[derive(Debug, Default)]
@@ -129,9 +129,20 @@ impl Core {
             self.votes.observe(&block);
             let (gc_round, clock_round) = (self.dag.gc_round(), self.clock.round());
             let ahead = self.parameters.max_rounds_ahead;
-            if admission(block.round, gc_round, clock_round, ahead).is_ok() {
-                admitted.push(block);
+            if admission(block.round, gc_round, clock_round, ahead).is_err() {
+                continue;
             }
+            // Of blocks for one slot the first is taken, and those that somebody has built on: whoever signs more makes
+            // them for nothing, where otherwise each would be stored.
+            let slot = block.slot();
+            let taken = self.dag.blocks_at_slot(slot).next();
+            if taken.is_some_and(|taken| *taken != block)
+                && !self.manager.is_wanted(&block.reference())
+            {
+                self.step.events.push(NodeEvent::Equivocation { slot });
+                continue;
+            }
+            admitted.push(block);
         }
         let result = self.manager.accept(&mut self.dag, admitted);
         if !result.missing.is_empty() {
@@ -214,10 +225,16 @@ impl Core {
         std::mem::take(&mut self.step)
     }
 
-    /// Ancestors that are wanted and not on their way.
+    /// Ancestors to fetch first, with the authors of the blocks that wait for them.
     #[must_use]
-    pub fn missing(&self) -> BTreeSet<BlockRef> {
-        self.manager.missing().collect()
+    pub fn missing(&self) -> Missing {
+        self.manager.missing_first(FETCHED_PER_AUTHOR)
+    }
+
+    /// Goes up whenever [`Self::missing`] may have changed.
+    #[must_use]
+    pub const fn missing_changes(&self) -> u64 {
+        self.manager.changes()
     }
 
     #[must_use]
@@ -297,6 +314,8 @@ impl Core {
         }
     }
 
+    /// More commits than one block has room for come between two own blocks only while catching up, when others have
+    /// voted for them already.
     fn take_votes(&mut self) -> Vec<CommitRef> {
         let surplus = self.unvoted.len().saturating_sub(MAX_COMMIT_VOTES);
         self.unvoted.drain(..surplus);

@@ -6,11 +6,14 @@
 
 mod commit_sync;
 mod core;
+#[cfg(test)]
+mod core_tests;
+mod fetching;
 mod own_blocks;
 mod own_round;
 mod peer;
 mod proposer;
-mod protocol;
+pub mod protocol;
 mod server;
 mod shared;
 mod subscriber;
@@ -18,6 +21,7 @@ mod synchronizer;
 mod votes;
 
 pub use self::core::{Core, Step};
+pub use fetching::{Fetching, Missing, Pace, Question};
 pub use proposer::{ProposalDecision, ProposalView, decide};
 pub use votes::{CommitVotes, certified};
 
@@ -29,15 +33,12 @@ use crate::{
     museum::{self, Exhibit},
     store::{ConsensusStore, Durability, StoreError},
     tasks::Tasks,
-    types::{AuthorityIndex, BlockRef, CommitIndex, Committee, EpochBase, KeyPair},
+    types::{AuthorityIndex, CommitIndex, Committee, EpochBase, KeyPair},
 };
 use own_blocks::OwnBlocks;
 use peer::Peer;
 use shared::{Command, Progress, Shared};
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -91,7 +92,9 @@ pub struct Consensus {
     pressure: watch::Receiver<bool>,
     commands: mpsc::Receiver<Command>,
     progress: watch::Sender<Progress>,
-    missing: watch::Sender<BTreeSet<BlockRef>>,
+    missing: watch::Sender<Missing>,
+    /// As of what was published last.
+    missing_changes: u64,
     started: Instant,
     shared: Arc<Shared>,
     listener: Option<BoxListener>,
@@ -139,7 +142,7 @@ impl Consensus {
             .collect::<Result<Vec<_>, ConsensusError>>()?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
         let progress = watch::Sender::new(progress_of(&core));
-        let missing = watch::Sender::new(BTreeSet::new());
+        let missing = watch::Sender::new(Missing::new());
         let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
             own_blocks: OwnBlocks::new(own, store.clone(), core.own_round()),
@@ -163,6 +166,7 @@ impl Consensus {
             commands,
             progress,
             missing,
+            missing_changes: 0,
             #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
             started: Instant::now(),
             shared,
@@ -316,7 +320,7 @@ impl Consensus {
         Ok(())
     }
 
-    fn publish_progress(&self) {
+    fn publish_progress(&mut self) {
         let progress = progress_of(&self.core);
         self.progress.send_if_modified(|old| {
             let modified = *old != progress;
@@ -333,6 +337,10 @@ impl Consensus {
                 *after = self.core.wanted_after(author);
             }
         }
+        if self.missing_changes == self.core.missing_changes() {
+            return;
+        }
+        self.missing_changes = self.core.missing_changes();
         let missing = self.core.missing();
         self.missing.send_if_modified(|old| {
             let modified = *old != missing;

@@ -1,16 +1,15 @@
 //! What the tasks of consensus share: the environment, the store, the peers, and the way to the core.
 
-use super::{own_blocks::OwnBlocks, peer::Peer};
+use super::{fetching::Missing, own_blocks::OwnBlocks, peer::Peer};
 use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
     store::ConsensusStore,
     tasks::Tasks,
-    types::{AuthorityIndex, BlockRef, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
+    types::{AuthorityIndex, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
 use std::{
-    collections::BTreeSet,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -48,7 +47,7 @@ pub(super) struct Shared {
     pub progress: watch::Receiver<Progress>,
     /// Per authority, the round above which its blocks are wanted. Nobody waits for it to change.
     pub wanted_after: Mutex<Vec<Round>>,
-    pub missing: watch::Receiver<BTreeSet<BlockRef>>,
+    pub missing: watch::Receiver<Missing>,
     pub tasks: Tasks,
 }
 

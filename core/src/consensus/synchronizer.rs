@@ -1,6 +1,8 @@
-//! Fetching ancestors that nobody sent: asks one peer after the other until they are here.
+//! Fetching ancestors that nobody sent, and stored blocks that the disk has damaged. Whom to ask for the former is
+//! decided in [`fetching`](super::fetching).
 
 use super::{
+    fetching::{Fetching, Pace, Question},
     peer::Peer,
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
     shared::{Command, Shared},
@@ -13,6 +15,7 @@ use crate::{
 };
 use rand_core::Rng;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::Instant};
 use tracing::{debug, warn};
 
 /// Fetches for ever.
@@ -20,26 +23,65 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
         return;
     }
-    let mut random = shared.env.entropy.stream("consensus/synchronizer");
+    let parameters = &shared.parameters;
+    let pace = Pace {
+        delay: Duration::from_millis(parameters.fetch_delay_ms),
+        settling: Duration::from_millis(parameters.peer_timeout_ms),
+        longest: Duration::from_millis(parameters.peer_retry_max_ms),
+    };
+    let mut fetching = Fetching::new(shared.peers.iter().map(|peer| peer.index), pace);
     let mut missing = shared.missing.clone();
-    let delay = Duration::from_millis(shared.parameters.fetch_delay_ms);
+    // Every peer is asked one question at a time.
+    let (answer, mut answers) = mpsc::channel(shared.peers.len());
+    #[allow(clippy::disallowed_methods)]
+    // tokio's clock, which the lint takes for std's when simulated
+    let started = Instant::now();
     loop {
-        let before = missing.borrow_and_update().clone();
-        if before.is_empty() {
-            if missing.changed().await.is_err() {
-                return;
+        fetching.update(&missing.borrow_and_update(), started.elapsed());
+        for question in fetching.due(started.elapsed()) {
+            shared.spawn(ask(shared.clone(), question, answer.clone()));
+        }
+        let due = fetching.next_due(started.elapsed());
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(started + due).await,
+                None => std::future::pending().await,
             }
-            continue;
+        };
+        tokio::select! {
+            biased;
+            Some((question, found)) = answers.recv() => {
+                fetching.answered(&question, &found, started.elapsed());
+            }
+            changed = missing.changed() => if changed.is_err() {
+                return;
+            },
+            () = timer => {}
         }
-        // Most of what is missing is on its way: only what is still missing later is worth a question.
-        tokio::time::sleep(delay).await;
-        let overdue: BTreeSet<BlockRef> = missing.borrow().intersection(&before).copied().collect();
-        if overdue.is_empty() {
-            continue;
-        }
-        let start = random.next_u32() as usize;
-        fetch(&shared, overdue, start).await;
     }
+}
+
+/// Asks one question and hands on what is found, to the core first.
+async fn ask(
+    shared: Arc<Shared>,
+    question: Question,
+    answer: mpsc::Sender<(Question, BTreeSet<BlockRef>)>,
+) {
+    let mut wanted = question.blocks.iter().copied().collect();
+    let asked = shared
+        .peers
+        .iter()
+        .filter(|peer| peer.index == question.peer);
+    let found = next_found(&shared, &mut asked.into_iter(), &mut wanted).await;
+    let found = found.unwrap_or_default();
+    let names = found.iter().map(VerifiedBlock::reference).collect();
+    if !found.is_empty() {
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        shared.env.emit(NodeEvent::AncestorsFetched { count });
+        // Nobody takes them any more: it is over for the question, too.
+        let _ = shared.commands.send(Command::Blocks(found)).await;
+    }
+    let _ = answer.send((question, names)).await;
 }
 
 /// Fetches again what the disk has damaged of stored commits, and stores it, for ever. Delivery waits for it.
@@ -70,17 +112,6 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
             log.repaired(&found);
         }
         tokio::time::sleep(pause).await;
-    }
-}
-
-async fn fetch(shared: &Shared, mut wanted: BTreeSet<BlockRef>, start: usize) {
-    let mut peers = in_turn(shared, &wanted, start);
-    while let Some(found) = next_found(shared, &mut peers, &mut wanted).await {
-        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        shared.env.emit(NodeEvent::AncestorsFetched { count });
-        if shared.commands.send(Command::Blocks(found)).await.is_err() {
-            return;
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Dag;
 use crate::{
     museum::{self, Exhibit},
-    types::{BlockRef, Committee, VerifiedBlock},
+    types::{AuthorityIndex, BlockRef, Committee, VerifiedBlock},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,7 @@ pub struct BlockManager {
     by_author: Vec<BTreeSet<BlockRef>>,
     /// Unavailable block → the suspended blocks that have it as ancestor. Never empty sets.
     waiting: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
+    changes: u64,
 }
 
 struct Suspended {
@@ -44,6 +45,7 @@ impl BlockManager {
             suspended: BTreeMap::new(),
             by_author: vec![BTreeSet::new(); committee.size()],
             waiting: BTreeMap::new(),
+            changes: 0,
         }
     }
 
@@ -104,6 +106,51 @@ impl BlockManager {
             .copied()
     }
 
+    /// What the lowest `per_author` suspended blocks of each author miss, with everybody who built on it, directly or on
+    /// what waits for it: the honest among them have it. The higher blocks cannot become acceptable before these; and no
+    /// author alone, whatever it names, makes this long.
+    #[must_use]
+    pub fn missing_first(&self, per_author: usize) -> BTreeMap<BlockRef, BTreeSet<AuthorityIndex>> {
+        let lowest = (self.by_author.iter()).flat_map(|of| of.iter().take(per_author));
+        let lowest: BTreeSet<BlockRef> = (lowest.filter_map(|name| self.suspended.get(name)))
+            .flat_map(|suspended| self.unavailable(suspended))
+            .filter(|ancestor| !self.suspended.contains_key(ancestor))
+            .collect();
+        let mut builders = BTreeMap::<_, BTreeSet<_>>::new();
+        if lowest.is_empty() {
+            return builders;
+        }
+        // Highest first, so that who built on a block is known before it is looked at.
+        for (reference, suspended) in self.suspended.iter().rev() {
+            let mut of_block = builders.remove(reference).unwrap_or_default();
+            of_block.insert(reference.author);
+            for ancestor in self.unavailable(suspended) {
+                let of_ancestor = builders.entry(ancestor).or_default();
+                of_ancestor.extend(of_block.iter().copied());
+            }
+        }
+        builders.retain(|reference, _| lowest.contains(reference));
+        builders
+    }
+
+    /// Goes up whenever what waits, or for what, may have changed.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The ancestors that a suspended block waits for, suspended ones included.
+    fn unavailable<'a>(&'a self, suspended: &'a Suspended) -> impl Iterator<Item = BlockRef> + 'a {
+        let ancestors = suspended.block.ancestors.iter().copied();
+        ancestors.filter(|ancestor| self.waiting.contains_key(ancestor))
+    }
+
+    /// Whether a block waits for this one.
+    #[must_use]
+    pub fn is_wanted(&self, reference: &BlockRef) -> bool {
+        self.waiting.contains_key(reference)
+    }
+
     /// How many blocks wait for ancestors.
     #[must_use]
     pub fn suspended(&self) -> usize {
@@ -128,6 +175,7 @@ impl BlockManager {
     fn arrived(&mut self, reference: &BlockRef) -> Vec<VerifiedBlock> {
         let mut ready = vec![];
         for child in self.waiting.remove(reference).unwrap_or_default() {
+            self.changes += 1;
             let Some(suspended) = self.suspended.get_mut(&child) else {
                 continue;
             };
@@ -145,6 +193,7 @@ impl BlockManager {
         unavailable: &[BlockRef],
         missing: &mut BTreeSet<BlockRef>,
     ) {
+        self.changes += 1;
         let reference = block.reference();
         for ancestor in unavailable {
             let children = self.waiting.entry(*ancestor).or_default();

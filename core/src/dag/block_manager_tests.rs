@@ -4,9 +4,9 @@ use super::{
     Accepted, BlockManager, Dag,
     draw::{Dice, Drawing, Shape},
 };
-use crate::types::{BlockRef, Round, VerifiedBlock};
+use crate::types::{AuthorityIndex, BlockRef, Round, VerifiedBlock};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Harness {
     drawing: Drawing,
@@ -122,6 +122,28 @@ fn blocks_that_came_another_way_release_those_that_waited() {
         h.named::<Vec<_>>(&["A3"])
     );
     assert_eq!((h.manager.suspended(), h.missing()), (0, vec![]));
+}
+
+#[test]
+fn what_is_missing_first_is_what_the_lowest_blocks_of_each_author_wait_for() {
+    let mut h = Harness::new(three_rounds(), 10, 10);
+    h.accept(&["A2", "B2", "A3"]);
+    let missing = |h: &Harness, list: &[(&str, &[u16])]| -> BTreeMap<_, BTreeSet<_>> {
+        let of = list.iter().map(|(block, authors)| {
+            let authors = authors.iter().copied().map(AuthorityIndex).collect();
+            (h.drawing.get(block).reference(), authors)
+        });
+        of.collect()
+    };
+    let round_1: [(&str, &[u16]); 3] = [("A1", &[0, 1]), ("B1", &[0, 1]), ("C1", &[0, 1])];
+    assert_eq!(h.manager.missing_first(1), missing(&h, &round_1));
+    let all = [&round_1[..], &[("C2", &[0])]].concat();
+    assert_eq!(h.manager.missing_first(2), missing(&h, &all));
+    assert_eq!(h.manager.missing_first(0), BTreeMap::new());
+    // C built on what waits for A1: it has that, too.
+    h.accept(&["B1", "C1", "C3"]);
+    let left = [("A1", &[0, 1, 2][..]), ("C2", &[0, 2])];
+    assert_eq!(h.manager.missing_first(9), missing(&h, &left));
 }
 
 #[test]

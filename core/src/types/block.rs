@@ -111,6 +111,8 @@ pub enum InvalidBlock {
         found: Stake,
         needed: Stake,
     },
+    #[error("{slot} votes for {found} commits, the limit is {MAX_COMMIT_VOTES}")]
+    TooManyVotes { slot: Slot, found: usize },
     #[error("{slot} carries {found} bytes of transactions, the limit is {limit}")]
     TooLarge {
         slot: Slot,
@@ -118,6 +120,9 @@ pub enum InvalidBlock {
         limit: usize,
     },
 }
+
+/// Votes for commits in one block.
+pub const MAX_COMMIT_VOTES: usize = 100;
 
 /// Transactions of one block may not exceed this many bytes in sum.
 pub const MAX_BLOCK_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
@@ -210,6 +215,11 @@ impl Block {
                 found: parents,
                 needed: committee.quorum(),
             });
+        }
+        // Each is stored under a key of its own.
+        let found = self.commit_votes.len();
+        if found > MAX_COMMIT_VOTES {
+            return Err(InvalidBlock::TooManyVotes { slot, found });
         }
         let found = self.transactions.iter().map(|t| t.0.len()).sum();
         if found > MAX_BLOCK_TRANSACTION_BYTES {
@@ -378,5 +388,44 @@ mod tests {
             assert_eq!(again.reference(), block.reference());
             assert_eq!(*again, content);
         }
+    }
+
+    #[test]
+    fn a_block_votes_for_no_more_commits_than_it_may() {
+        let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[5; 32]);
+        let authority = crate::types::Authority {
+            authority_key: vec![1],
+            protocol_key: keys.public(),
+            stake: Stake(1),
+            address: [1; 20],
+            p2p_address: String::new(),
+            name: "alone".to_owned(),
+        };
+        let committee = Committee::new(Epoch(0), vec![authority]).unwrap();
+        let author = AuthorityIndex(0);
+        let voting = |count| {
+            let vote = CommitRef {
+                index: crate::types::CommitIndex(4),
+                digest: CommitDigest([1; 32]),
+            };
+            let block = Block {
+                epoch: Epoch(0),
+                round: Round(1),
+                author,
+                timestamp_ms: TimestampMs(9),
+                ancestors: vec![Block::genesis(Epoch(0), author).reference()],
+                transactions: vec![],
+                commit_votes: vec![vote; count],
+                end_of_epoch: false,
+            };
+            let bytes = block.sign(&keys).bytes().clone();
+            VerifiedBlock::verify(bytes, &committee, SignatureScheme::KeyedHash)
+        };
+        assert!(voting(MAX_COMMIT_VOTES).is_ok());
+        let error = voting(MAX_COMMIT_VOTES + 1).unwrap_err();
+        assert!(
+            matches!(error, InvalidBlock::TooManyVotes { .. }),
+            "{error}"
+        );
     }
 }

@@ -10,7 +10,9 @@ mod digest;
 mod index;
 mod transaction;
 
-pub use block::{Block, BlockRef, InvalidBlock, SignedBlock, Slot, VerifiedBlock};
+pub use block::{
+    Block, BlockRef, InvalidBlock, MAX_COMMIT_VOTES, SignedBlock, Slot, VerifiedBlock,
+};
 pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use crypto::{KeyPair, PublicKey, SignatureBytes, SignatureScheme};

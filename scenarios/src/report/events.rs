@@ -22,6 +22,9 @@ pub fn text(what: &What) -> String {
 fn world(event: &WorldEvent) -> String {
     use WorldEvent as E;
     match event {
+        E::TurnedByzantine { behaviour } => {
+            format!("is Byzantine: {}", words::behaviour(*behaviour))
+        }
         E::Started { start: 1 } => "starts".into(),
         E::Started { start } => format!("starts again (start {start})"),
         E::Killed => "is killed".into(),

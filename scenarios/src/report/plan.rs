@@ -127,6 +127,11 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             ),
         );
     }
+    for (position, byzantine) in plan.byzantine.iter().enumerate() {
+        let name = if position == 0 { "Byzantine" } else { "" };
+        let does = words::behaviour(byzantine.behaviour);
+        line(name, format!("node-{} {does}", byzantine.validator));
+    }
     for (position, fault) in plan.faults.iter().enumerate() {
         let name = if position == 0 { "faults" } else { "" };
         line(name, words::fault(fault));

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, fmt::Write};
 /// How to read the columns.
 pub const LEGEND: &str = "\
 columns: nK = commits stored by node K, eK = blocks durable in executor K
-marks:   x down   > starting   = paused   ~ stalled   / cut off   ! window full, proposes nothing";
+marks:   x down   > starting   = paused   ~ stalled   / cut off   ! window full, proposes nothing   ? Byzantine";
 
 /// A quiet stretch gets a line after this time; an event that repeats within it is not told again.
 const QUIET: SimTime = SimTime::from_ms(2_000);
@@ -84,6 +84,7 @@ struct Column {
     stalled: bool,
     cut_off: bool,
     full: bool,
+    byzantine: bool,
 }
 
 impl Column {
@@ -93,6 +94,9 @@ impl Column {
             Self { paused: true, .. } => "=",
             Self { stalled: true, .. } => "~",
             Self { cut_off: true, .. } => "/",
+            Self {
+                byzantine: true, ..
+            } => "?",
             Self { starting: true, .. } => ">",
             Self { full: true, .. } => "!",
             _ => "",
@@ -166,10 +170,12 @@ impl Timeline {
         let mut none = Column::default();
         let column = self.columns.get_mut(&entry.process).unwrap_or(&mut none);
         match event {
+            WorldEvent::TurnedByzantine { .. } => column.byzantine = true,
             WorldEvent::Started { start } => {
                 *column = Column {
                     progress: column.progress,
                     cut_off: column.cut_off,
+                    byzantine: column.byzantine,
                     starting: matches!(entry.process, ProcessId::Node(_)),
                     ..Column::default()
                 };
@@ -232,7 +238,9 @@ impl Timeline {
                 column.full = false;
                 Telling::Once("proposals resumed")
             }
-            NodeEvent::Equivocation { .. } | NodeEvent::Failed { .. } => Telling::Grave,
+            // Of a Byzantine validator it is no news after the first; of any other it breaks NOEQUIV.
+            NodeEvent::Equivocation { .. } => Telling::Once("equivocation"),
+            NodeEvent::Failed { .. } => Telling::Grave,
             _ => Telling::Silent,
         }
     }

@@ -1,7 +1,7 @@
 //! Faults, moments and amounts in words.
 
 use metanode_sim::plan::{
-    Action, Backend, Channel, Cut, DiskFailure, PlannedFault, Replies, Span, When,
+    Action, Backend, Behaviour, Channel, Cut, DiskFailure, PlannedFault, Replies, Span, When,
 };
 use std::fmt::Display;
 
@@ -251,6 +251,20 @@ const fn connections(channel: Channel) -> &'static str {
         Channel::BlockStream => "block streams",
         Channel::Rpc => "RPC connections",
         Channel::Peers => "connections to peers",
+    }
+}
+
+/// What a Byzantine validator does.
+#[must_use]
+pub const fn behaviour(behaviour: Behaviour) -> &'static str {
+    match behaviour {
+        Behaviour::Equivocating => "gives different blocks to different peers",
+        Behaviour::Withholding => "gives its blocks to some peers only",
+        Behaviour::Invalid => "sends invalid blocks",
+        Behaviour::Forging => "sends blocks that their authors did not sign",
+        Behaviour::Lying => "builds on blocks that do not exist",
+        Behaviour::Flooding => "floods its peers with blocks",
+        Behaviour::Silent => "says nothing",
     }
 }
 

@@ -2,7 +2,7 @@
 //! was expected there.
 
 use super::{
-    Scenario,
+    Delivery, Scenario,
     fault::{Deed, DurableMoment, Fault, Moment, StoredMoment, points_of},
     target::{Cast, Kind, Target, Which},
 };
@@ -52,6 +52,10 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
             &[Kind::Executor],
             cast,
         )?;
+    }
+    if let Some(byzantine) = &scenario.byzantine {
+        let can_be_single = scenario.topology.delivery != Delivery::MasterPerNode;
+        byzantine.check(source, cast, validators.high, can_be_single)?;
     }
     for (position, fault) in scenario.faults.iter().enumerate() {
         let at = At {

@@ -1,8 +1,8 @@
 //! From a plan back to a scenario file: one from which every seed draws this plan, and which a person can read.
 
 use super::{
-    Deed, Delivery, DurableMoment, Executor, Fault, Kind, MaxFaulty, Moment, Network, Node,
-    OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology,
+    Byzantine, Deed, Delivery, DurableMoment, Executor, Fault, Kind, MaxFaulty, Moment, Network,
+    Node, OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology,
     Which, Workload,
 };
 use crate::{
@@ -41,6 +41,7 @@ impl Scenario {
             clock_drift_ppm,
             max_faulty,
             workload,
+            byzantine,
             faults,
             expect,
             exhibits,
@@ -75,6 +76,10 @@ impl Scenario {
             node: fixed_node(node),
             executor: fixed_executors(executors),
             workload: fixed_workload(workload),
+            byzantine: (!byzantine.is_empty()).then(|| Byzantine {
+                each: byzantine.clone(),
+                ..Byzantine::default()
+            }),
             swarm: None,
             faults: faults.iter().map(fixed_fault).collect(),
             expect: expect.clone(),

@@ -3,6 +3,7 @@
 //! Everything has a default, so that a file says only what its story is about. The defaults are tiny on purpose:
 //! windows, batches and buffers so small that a run of seconds reaches their edges many times.
 
+mod byzantine;
 mod check;
 mod fault;
 mod fixed;
@@ -12,6 +13,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use byzantine::Byzantine;
 pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
 pub use sections::{
     Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
@@ -25,7 +27,10 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::{museum::Exhibit, types::SignatureScheme};
-use metanode_sim::plan::{self, Backend, Expectation, Plan};
+use metanode_sim::{
+    byzantine::most_byzantine,
+    plan::{self, Backend, Expectation, Plan},
+};
 use serde::{Deserialize, Serialize};
 
 /// A scenario as its file says it.
@@ -60,6 +65,9 @@ pub struct Scenario {
     pub node: Node,
     pub executor: Executor,
     pub workload: Workload,
+    /// Validators that do what they want.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub byzantine: Option<Byzantine>,
     /// Faults that each seed draws, besides those of `[[fault]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
@@ -94,10 +102,14 @@ pub enum Share {
 }
 
 impl MaxFaulty {
-    const fn of(self, validators: u16) -> Option<u16> {
+    /// Byzantine validators are among those whom the committee tolerates: the fewer others may be down.
+    fn of(self, validators: u16, byzantine: usize) -> Option<u16> {
+        let f = most_byzantine(validators);
+        let others = f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX));
         match self {
+            Self::Number(most) if byzantine > 0 => Some(most.min(others)),
             Self::Number(most) => Some(most),
-            Self::Share(Share::F) => Some(validators.saturating_sub(1) / 3),
+            Self::Share(Share::F) => Some(others),
             Self::Share(Share::All) => None,
         }
     }
@@ -122,6 +134,7 @@ impl Default for Scenario {
             node: Node::default(),
             executor: Executor::default(),
             workload: Workload::default(),
+            byzantine: None,
             swarm: None,
             faults: vec![],
             expect: vec![],
@@ -166,13 +179,17 @@ impl Scenario {
             },
         };
         let duration_ms = dice.draw("duration_ms", self.duration_ms);
-        let max_faulty = self.max_faulty.of(validators);
+        let byzantine = self.byzantine.as_ref();
+        let byzantine = byzantine.map_or_else(Vec::new, |byzantine| byzantine.draw(&dice, cast));
+        let max_faulty = self.max_faulty.of(validators, byzantine.len());
         let planned = self.faults.iter().enumerate();
         let mut faults: Vec<_> = planned
             .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
             .collect();
         if let Some(swarm) = &self.swarm {
-            faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty));
+            let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
+            let byzantine = byzantine.collect();
+            faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty, &byzantine));
         }
         Plan {
             scenario: name.into(),
@@ -192,6 +209,7 @@ impl Scenario {
             clock_drift_ppm: self.drifts_ppm(&dice, validators),
             max_faulty,
             workload: self.workload.draw(&dice),
+            byzantine,
             faults,
             expect: self.expect.clone(),
             exhibits: self.exhibits.clone(),

@@ -75,12 +75,14 @@ impl Swarm {
         cast: Cast,
         duration_ms: u64,
         max_faulty: Option<u16>,
+        byzantine: &BTreeSet<u16>,
     ) -> Vec<PlannedFault> {
         let mut drawing = Drawing {
             stream: dice.stream("swarm"),
             cast,
             duration_ms,
             max_faulty,
+            byzantine,
             down: vec![],
             faults: vec![],
         };
@@ -95,17 +97,19 @@ impl Swarm {
 }
 
 /// One drawing of faults.
-struct Drawing {
+struct Drawing<'a> {
     stream: Stream,
     cast: Cast,
     duration_ms: u64,
     max_faulty: Option<u16>,
+    /// Up or down, they do not count.
+    byzantine: &'a BTreeSet<u16>,
     /// From when to when which validators are down.
     down: Vec<(u64, u64, BTreeSet<u16>)>,
     faults: Vec<PlannedFault>,
 }
 
-impl Drawing {
+impl Drawing<'_> {
     /// The kinds that are on, each as often as it weighs.
     fn bag(&mut self, kinds: &[Deed]) -> Vec<Deed> {
         let mut bag = vec![];
@@ -153,6 +157,7 @@ impl Drawing {
     /// Whether enough validators are up during the fault, as far as times tell; the world checks it once more.
     fn fits(&mut self, when: &When, action: &Action) -> bool {
         let more = action.takes_down();
+        let more: BTreeSet<u16> = more.difference(self.byzantine).copied().collect();
         let (Some(most), false) = (self.max_faulty, more.is_empty()) else {
             return true;
         };
@@ -401,7 +406,10 @@ mod tests {
     };
 
     fn plans() -> Vec<Vec<PlannedFault>> {
-        let draw = |seed| Swarm::default().draw(&Dice::of(seed), CAST, 10_000, Some(2));
+        let draw = |seed| {
+            let honest = BTreeSet::new();
+            Swarm::default().draw(&Dice::of(seed), CAST, 10_000, Some(2), &honest)
+        };
         (0..300).map(draw).collect()
     }
 

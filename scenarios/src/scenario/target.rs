@@ -139,6 +139,12 @@ impl Target {
 }
 
 impl Cast {
+    /// The first validator that others can do without: in `single-master` the first of all alone delivers.
+    #[must_use]
+    pub const fn first_replaceable(self) -> u16 {
+        (self.executors < self.validators) as u16
+    }
+
     /// How many of a kind there are.
     #[must_use]
     pub const fn count(self, kind: Kind) -> u16 {

@@ -175,6 +175,34 @@ const REFUSED: &[(&str, &str)] = &[
         "[[expect]]\nnode = \"node-0\"\nframes_after_restart = []",
         "s.toml:4: `expect.0.frames_after_restart`: is empty",
     ),
+    (
+        "[byzantine]\ncount = [1, 2]",
+        "s.toml:3: `byzantine.count`: is too high: 4 validators tolerate at most 1",
+    ),
+    (
+        "[byzantine]\nbehaviours = [\"rude\"]",
+        "s.toml:3: `byzantine.behaviours.0`: unknown variant `rude`, expected one of `equivocating`",
+    ),
+    (
+        "[byzantine]\nbehaviours = []",
+        "s.toml:3: `byzantine.behaviours`: names none",
+    ),
+    (
+        "[byzantine]\none_in = 0",
+        "s.toml:3: `byzantine.one_in`: 0 is too low",
+    ),
+    (
+        "[byzantine]\n[[byzantine.each]]\nvalidator = 0\nbehaviour = \"silent\"",
+        "s.toml:4: `byzantine.each.0.validator`: is 0: expected 1 to 3",
+    ),
+    (
+        "[topology]\nvalidators = 7\n[byzantine]\neach = [\n{ validator = 5, behaviour = \"silent\" },\n{ validator = 5, behaviour = \"lying\" }]",
+        "s.toml:7: `byzantine.each.1.validator`: is 5, as before",
+    ),
+    (
+        "[topology]\nvalidators = [4, 7]\n[byzantine]\neach = [{ validator = 1, behaviour = \"silent\" }, { validator = 2, behaviour = \"silent\" }]",
+        "s.toml:5: `byzantine.each`: has 2 entries: 4 validators tolerate at most 1",
+    ),
     ("duration_ms = = 1", "s.toml:2: "),
 ];
 
@@ -323,4 +351,19 @@ fn one_executor_may_differ() {
         let slow = plan.executors.iter().filter(|e| e.execute_us.low == 5000);
         assert_eq!(slow.count(), 1);
     }
+}
+
+#[test]
+fn byzantine_and_faulty_validators_are_no_more_than_the_committee_tolerates() {
+    for (text, most) in [
+        ("", Some(1)),
+        ("max_faulty = 2\n", Some(1)),
+        ("max_faulty = \"all\"\n", None),
+    ] {
+        let text = format!("{text}[topology]\nvalidators = 7\n[byzantine]\n");
+        let plan = draw(&text, 3);
+        assert_eq!((plan.byzantine.len(), plan.max_faulty), (1, most), "{text}");
+    }
+    let nobody = draw("max_faulty = 3\n", 3);
+    assert_eq!((nobody.byzantine.len(), nobody.max_faulty), (0, Some(3)));
 }

@@ -3,7 +3,8 @@
 //! Judged between `FaultsEnded` and `CaughtUp`; the bound is the plan's `settle_ms`. The world decides what the tip is
 //! and who has reached it. A violation names what is still pending: executors below the tip, nodes that are down,
 //! wait, or have their proposals paused.
-//! None: lack of progress while faults last; a run that ends before the time is up.
+//! None: lack of progress while faults last; a run that ends before the time is up; whatever a Byzantine validator's
+//! node or executor lacks.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -14,12 +15,13 @@ use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Live {
     settle: SimTime,
     /// The highest GEI that any node had stored when faults ended.
     tip: GlobalExecIndex,
+    byzantine: BTreeSet<u16>,
     executors: BTreeMap<u16, Executor>,
     nodes: BTreeMap<u16, Node>,
     phase: Phase,
@@ -52,6 +54,7 @@ impl Live {
         Self {
             settle: SimTime::from_ms(plan.settle_ms),
             tip: GlobalExecIndex(0),
+            byzantine: plan.byzantine.iter().map(|b| b.validator).collect(),
             executors: BTreeMap::new(),
             nodes: BTreeMap::new(),
             phase: Phase::Faults,
@@ -192,6 +195,7 @@ impl Oracle for Live {
             return Err(self.overdue(began, entry.at));
         }
         match (entry.process, &entry.what) {
+            (ProcessId::Executor(n) | ProcessId::Node(n), _) if self.byzantine.contains(&n) => {}
             (ProcessId::Executor(n), What::Did(Event::Executor(event))) => {
                 self.executor_did(n, event, entry);
             }
@@ -214,6 +218,7 @@ impl Oracle for Live {
 mod tests {
     use super::*;
     use crate::oracles::testing::{befell, durable, executor, gei, judge, node, stored};
+    use crate::plan::{Behaviour, ByzantinePlan};
 
     /// Commit 3 is stored and executor 0 durable at 2 when faults end at 10 s; 20 s are given.
     fn settling(entries: Vec<Entry>) -> Option<Box<Violation>> {
@@ -251,6 +256,31 @@ mod tests {
             assert!(violation.message.contains(part), "{}", violation.message);
         }
         assert_eq!(violation.evidence.len(), 4);
+    }
+
+    #[test]
+    fn what_a_byzantine_validator_lacks_is_not_pending() {
+        let plan = Plan {
+            byzantine: vec![ByzantinePlan {
+                validator: 1,
+                behaviour: Behaviour::Silent,
+            }],
+            ..Plan::example()
+        };
+        let trace = [
+            node(0, 0, stored(3)),
+            executor(1, 0, durable(2)),
+            executor(1, 1, durable(0)),
+            befell(1, ProcessId::Node(1), WorldEvent::Started { start: 1 }),
+            befell(10_000, ProcessId::World, WorldEvent::FaultsEnded),
+            node(30_001, 0, stored(4)),
+        ];
+        let message = judge(Live::new(&plan), &trace).unwrap().message;
+        assert!(message.contains("executor-0"), "{message}");
+        assert!(!message.contains("executor-1"), "{message}");
+        assert!(!message.contains("node-1"), "{message}");
+        let message = judge(Live::new(&Plan::example()), &trace).unwrap().message;
+        assert!(message.contains("executor-1 durable at 0"), "{message}");
     }
 
     #[test]

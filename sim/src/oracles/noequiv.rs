@@ -2,8 +2,9 @@
 //!
 //! A violation: two digests for one slot of one epoch, in what authorities propose over all their lives and in the
 //! leaders of stored commits.
-//! None: the same block offered again; the same round in another epoch. A signed block that is neither proposed nor a
-//! committed leader leaves no event, and every node of the world is taken to be honest.
+//! None: the same block offered again; the same round in another epoch; what a Byzantine validator signs, as long as
+//! all who commit a leader of it commit the same one. It proposes nothing that is heard here: only nodes report, and a
+//! Byzantine validator has none. A signed block that is neither proposed nor a committed leader leaves no event.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::trace::{Entry, What};
@@ -37,7 +38,7 @@ impl Oracle for Noequiv {
                 entry,
                 Invariant::Noequiv,
                 format!(
-                    "authority {} signed two blocks for round {} of epoch {epoch}: {first}, then {}",
+                    "authority {} has two blocks, proposed or committed, in round {} of epoch {epoch}: {first}, then {}",
                     slot.author, slot.round, block.digest
                 ),
                 [earlier.clone()],
@@ -77,7 +78,7 @@ mod tests {
         assert!(
             violation
                 .message
-                .starts_with("authority 2 signed two blocks for round 7")
+                .starts_with("authority 2 has two blocks, proposed or committed, in round 7")
         );
     }
 
@@ -88,6 +89,24 @@ mod tests {
             node(1, 1, stored(1)),
         ];
         assert!(judge(Noequiv::default(), &trace).is_some());
+    }
+
+    #[test]
+    fn of_an_author_that_proposes_nothing_one_leader_is_committed_per_round() {
+        let other_leader = |mut event| {
+            if let NodeEvent::CommitStored { leader, .. } = &mut event {
+                *leader = other(*leader);
+            }
+            event
+        };
+        let one = [
+            node(0, 1, other_leader(stored(1))),
+            node(1, 2, other_leader(stored(1))),
+            node(2, 1, stored(2)),
+        ];
+        assert_eq!(judge(Noequiv::default(), &one), None);
+        let two = [node(0, 1, other_leader(stored(1))), node(1, 2, stored(1))];
+        assert!(judge(Noequiv::default(), &two).is_some());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! A violation: a process fails or panics, at any time; a start that neither became ready nor waits, when the process
 //! or the run ends, for longer than the plan gives the whole cluster to settle (or than a few RPC exchanges take that
 //! are all answered at the last moment). A stated wait lasts until the process does anything else.
-//! None: a process that gives up with the reason that its disk gave it, if the world made that disk fail; a start that waits and has said so, for however long; a process that does not run. An executor is ready when
-//! it says what it found on its disk.
+//! None: a process that gives up with the reason that its disk gave it, if the world made that disk fail; a start that
+//! waits and has said so, for however long; a process that does not run; what runs in place of a Byzantine validator's
+//! node. An executor is ready when it says what it found on its disk.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -21,6 +22,8 @@ pub(super) struct Start {
     patience: SimTime,
     /// Processes that are not ready yet.
     beginning: BTreeMap<ProcessId, Beginning>,
+    /// Processes of which no start is expected.
+    byzantine: BTreeSet<ProcessId>,
     /// Disks that the world made fail, and with what reason.
     failing_disks: BTreeSet<(ProcessId, &'static str)>,
 }
@@ -40,6 +43,9 @@ impl Start {
         Self {
             patience: SimTime::from_ms(plan.settle_ms.max(EXCHANGES * plan.node.rpc_timeout_ms)),
             beginning: BTreeMap::new(),
+            byzantine: (plan.byzantine.iter())
+                .map(|byzantine| ProcessId::Node(byzantine.validator))
+                .collect(),
             failing_disks: BTreeSet::new(),
         }
     }
@@ -80,6 +86,7 @@ impl Oracle for Start {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let process = entry.process;
         match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) if self.byzantine.contains(&process) => {}
             What::Befell(WorldEvent::Started { .. }) => {
                 let beginning = Beginning {
                     last: entry.clone(),
@@ -162,6 +169,7 @@ impl Oracle for Start {
 mod tests {
     use super::*;
     use crate::oracles::testing::{befell, executor, found, judge, node, stored};
+    use crate::plan::{Behaviour, ByzantinePlan};
 
     use metanode_core::env::RpcKind;
 
@@ -213,6 +221,26 @@ mod tests {
             node(30_000, 0, stored(1)),
         ];
         assert_eq!(judge(Start::new(&Plan::example()), &of_executor), None);
+    }
+
+    #[test]
+    fn only_the_node_of_a_byzantine_validator_need_not_start() {
+        let mut plan = Plan::example();
+        let byzantine = |validator| ByzantinePlan {
+            validator,
+            behaviour: Behaviour::Silent,
+        };
+        let mut verdict = |process, validator| {
+            plan.byzantine = vec![byzantine(validator)];
+            let trace = [
+                befell(0, process, WorldEvent::Started { start: 1 }),
+                node(30_000, 0, stored(1)),
+            ];
+            judge(Start::new(&plan), &trace)
+        };
+        assert_eq!(verdict(NODE, 1), None);
+        assert!(verdict(NODE, 2).is_some());
+        assert!(verdict(ProcessId::Executor(1), 1).is_some());
     }
 
     #[test]

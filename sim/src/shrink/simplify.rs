@@ -5,7 +5,8 @@
 
 use super::{fault, nearer::nearer};
 use crate::{
-    plan::{Backend, ExecutorPlan, Guard, Plan, Span, Topology},
+    byzantine::most_byzantine,
+    plan::{Backend, Behaviour, ByzantinePlan, ExecutorPlan, Guard, Plan, Span, Topology},
     trace::ProcessId,
 };
 use metanode_core::types::SignatureScheme;
@@ -56,6 +57,7 @@ pub fn steps(plan: &Plan, liveness: bool) -> Vec<Step> {
         step("topology", single_master),
         step("stores and signatures", stores_and_signatures),
         step("exhibits", exhibits),
+        step("Byzantine validators", byzantine),
         step("clocks", clocks),
     ]);
     steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
@@ -104,6 +106,8 @@ fn validators(plan: &Plan, _: usize) -> Vec<Plan> {
             let kept: Vec<u16> = (0..plan.validators).filter(|n| *n != left_out).collect();
             renumbered(plan, &kept)
         })
+        // With more than f Byzantine ones nothing has to hold.
+        .filter(|plan| plan.byzantine.len() <= usize::from(most_byzantine(plan.validators)))
         .collect()
 }
 
@@ -113,6 +117,7 @@ fn single_master(plan: &Plan, _: usize) -> Vec<Plan> {
         return vec![];
     }
     (0..plan.validators)
+        .filter(|master| plan.behaviour_of(*master).is_none())
         .map(|master| {
             let mut order: Vec<u16> = (0..plan.validators).collect();
             order.swap(0, usize::from(master));
@@ -148,6 +153,15 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         .iter()
         .filter_map(|old| plan.executors.get(usize::from(*old)).cloned())
         .collect();
+    new.byzantine = (plan.byzantine.iter())
+        .filter_map(|byzantine| {
+            Some(ByzantinePlan {
+                validator: position(byzantine.validator)?,
+                ..*byzantine
+            })
+        })
+        .collect();
+    new.byzantine.sort_unstable_by_key(|b| b.validator);
     keep_in_faults(&mut new, |id| match id {
         ProcessId::Node(n) => position(n).map(ProcessId::Node),
         ProcessId::Executor(n) => position(n).map(ProcessId::Executor),
@@ -187,6 +201,23 @@ fn exhibits(plan: &Plan, _: usize) -> Vec<Plan> {
             })
         })
         .collect()
+}
+
+/// One of them is honest, or silent, which is the simplest that is not.
+fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
+    let positions = || 0..plan.byzantine.len();
+    let honest = positions().map(|position| {
+        with(plan, |plan| {
+            plan.byzantine.remove(position);
+        })
+    });
+    let loud = positions().filter(|n| plan.byzantine[*n].behaviour != Behaviour::Silent);
+    let silent = loud.map(|position| {
+        with(plan, |plan| {
+            plan.byzantine[position].behaviour = Behaviour::Silent;
+        })
+    });
+    honest.chain(silent).collect()
 }
 
 fn clocks(plan: &Plan, _: usize) -> Vec<Plan> {

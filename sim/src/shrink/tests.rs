@@ -2,8 +2,10 @@
 
 use super::{fault::Parts, *};
 use crate::{
+    byzantine::most_byzantine,
     plan::{
-        Action, Backend, DurableAt, ExecutorPlan, Guard, Reached, Span, StoredAt, Topology, When,
+        Action, Backend, Behaviour, ByzantinePlan, DurableAt, ExecutorPlan, Guard, Reached, Span,
+        StoredAt, Topology, When,
     },
     trace::ProcessId,
 };
@@ -123,41 +125,53 @@ fn plan() -> impl Strategy<Value = Plan> {
     let times = (1_u64..30_000, 1_u64..60_000);
     let topology = (4_u16..8, any::<bool>(), any::<bool>());
     let lists = (vec(executor(), 8), vec(-999_i64..999, 8), vec(fault, 0..6));
+    let byzantine = (0_usize..3, 1_u16..3, prop::sample::select(Behaviour::ALL));
     let numbers = (span(), vec(1_u32..3_000, 11));
-    (times, topology, lists, numbers).prop_map(|(times, topology, lists, (latency_ms, numbers))| {
-        let mut plan = Plan::example();
-        (plan.duration_ms, plan.settle_ms) = times;
-        let (validators, single, rough) = topology;
-        plan.validators = validators;
-        (plan.executors, plan.clock_skew_ms, plan.faults) = lists;
-        plan.executors.truncate(usize::from(validators));
-        plan.clock_skew_ms.truncate(usize::from(validators));
-        if single {
-            plan.topology = Topology::SingleMaster;
-            plan.executors.truncate(1);
-        }
-        if rough {
-            plan.store = Backend::Rocksdb;
-            plan.signatures = SignatureScheme::Ed25519;
-        }
-        plan.network.latency_ms = latency_ms;
-        let wide = |n: usize| u64::from(numbers[n]);
-        (
-            plan.network.unix_buffer_bytes,
-            plan.network.tcp_buffer_bytes,
-        ) = (wide(0), wide(1));
-        plan.node.window_blocks = numbers[2];
-        plan.node.recovery_batch_commits = numbers[3];
-        (plan.node.min_round_delay_ms, plan.node.leader_timeout_ms) = (wide(4), wide(5));
-        plan.node.leaders_per_round = numbers[6];
-        plan.node.gc_depth_rounds = numbers[7];
-        (plan.node.watermark_poll_ms, plan.node.rpc_timeout_ms) = (wide(8), wide(9));
-        (
-            plan.workload.transactions_per_second,
-            plan.workload.accounts,
-        ) = (wide(10), numbers[0]);
-        plan
-    })
+    let parts = (times, topology, lists, byzantine, numbers);
+    parts.prop_map(
+        |(times, topology, lists, byzantine, (latency_ms, numbers))| {
+            let mut plan = Plan::example();
+            (plan.duration_ms, plan.settle_ms) = times;
+            let (validators, single, rough) = topology;
+            plan.validators = validators;
+            (plan.executors, plan.clock_skew_ms, plan.faults) = lists;
+            plan.executors.truncate(usize::from(validators));
+            plan.clock_skew_ms.truncate(usize::from(validators));
+            let (count, first, behaviour) = byzantine;
+            let validator = |n| ByzantinePlan {
+                validator: first + n,
+                behaviour,
+            };
+            plan.byzantine = (0..2).map(validator).collect();
+            let most = usize::from(most_byzantine(validators));
+            plan.byzantine.truncate(count.min(most));
+            if single {
+                plan.topology = Topology::SingleMaster;
+                plan.executors.truncate(1);
+            }
+            if rough {
+                plan.store = Backend::Rocksdb;
+                plan.signatures = SignatureScheme::Ed25519;
+            }
+            plan.network.latency_ms = latency_ms;
+            let wide = |n: usize| u64::from(numbers[n]);
+            (
+                plan.network.unix_buffer_bytes,
+                plan.network.tcp_buffer_bytes,
+            ) = (wide(0), wide(1));
+            plan.node.window_blocks = numbers[2];
+            plan.node.recovery_batch_commits = numbers[3];
+            (plan.node.min_round_delay_ms, plan.node.leader_timeout_ms) = (wide(4), wide(5));
+            plan.node.leaders_per_round = numbers[6];
+            plan.node.gc_depth_rounds = numbers[7];
+            (plan.node.watermark_poll_ms, plan.node.rpc_timeout_ms) = (wide(8), wide(9));
+            (
+                plan.workload.transactions_per_second,
+                plan.workload.accounts,
+            ) = (wide(10), numbers[0]);
+            plan
+        },
+    )
 }
 
 /// How far the plan is from the simplest. A sum of parts of which no step makes any larger.
@@ -173,6 +187,8 @@ fn size(plan: &Plan) -> u64 {
     size += u64::from(plan.store != Backend::Memory);
     size += u64::from(plan.signatures != SignatureScheme::KeyedHash);
     size += plan.exhibits.len() as u64;
+    let loud = |b: &&ByzantinePlan| b.behaviour != Behaviour::Silent;
+    size += (plan.byzantine.len() + plan.byzantine.iter().filter(loud).count()) as u64;
     size += span(plan.network.latency_ms, 1);
     for executor in &plan.executors {
         size += 1 + u64::from(executor.guard != Guard::Strict);
@@ -241,6 +257,11 @@ fn assert_coherent(plan: &Plan) {
         ProcessId::Executor(n) => n < executors,
         ProcessId::World => false,
     };
+    assert!(plan.byzantine.len() <= usize::from(most_byzantine(plan.validators)));
+    for byzantine in &plan.byzantine {
+        assert!(byzantine.validator < plan.validators);
+        assert!(byzantine.validator > 0 || plan.topology == Topology::MasterPerNode);
+    }
     for fault in &plan.faults {
         let kept = fault::renumbered(fault, |id| exists(id).then_some(id));
         let kept = kept.expect("it strikes somebody, and waits for somebody who exists");
@@ -266,6 +287,7 @@ proptest! {
     fn if_everything_fails_nothing_is_left(plan in plan()) {
         let left = shrunk(plan.clone(), |_| true);
         prop_assert_eq!(left.faults.len(), 0);
+        prop_assert_eq!(left.byzantine.len(), 0);
         prop_assert_eq!(left.validators, 4);
         prop_assert_eq!(left.executors.len(), 1);
         prop_assert_eq!(left.seed, plan.seed);
@@ -354,4 +376,36 @@ fn whoever_matters_keeps_what_belongs_to_him() {
             down_ms: None
         }
     );
+}
+
+#[test]
+fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
+    let mut plan = Plan::example();
+    plan.validators = 7;
+    plan.executors = (0..7).map(|_| plan.executors[0].clone()).collect();
+    plan.clock_skew_ms = vec![0, 0, 0, 0, 77, 0, 0];
+    let byzantine = |validator, behaviour| ByzantinePlan {
+        validator,
+        behaviour,
+    };
+    plan.byzantine = vec![
+        byzantine(1, Behaviour::Flooding),
+        byzantine(4, Behaviour::Lying),
+    ];
+    // Of the two only the one with the wrong clock matters, whatever it does.
+    let fails = |plan: &Plan| {
+        let wrong = |b: &ByzantinePlan| plan.clock_skew_ms[usize::from(b.validator)] == 77;
+        plan.byzantine.iter().any(wrong)
+    };
+    assert!(fails(&plan));
+    let left = shrunk(plan, fails);
+    assert_eq!(
+        (left.validators, left.topology),
+        (4, Topology::SingleMaster)
+    );
+    let [of_byzantine] = left.byzantine[..] else {
+        panic!("{:?}", left.byzantine)
+    };
+    assert_eq!(of_byzantine.behaviour, Behaviour::Silent);
+    assert!(of_byzantine.validator > 0);
 }

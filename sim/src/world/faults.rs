@@ -152,6 +152,11 @@ pub(super) fn network_settings(plan: &Plan) -> Settings {
 impl World {
     /// Starts what is not planned to start late, and puts every time of a fault into the supervisor's calendar.
     pub(crate) fn begin(self: &Arc<Self>) {
+        for byzantine in &self.plan.byzantine {
+            let behaviour = byzantine.behaviour;
+            let event = WorldEvent::TurnedByzantine { behaviour };
+            self.befall(ProcessId::Node(byzantine.validator), event);
+        }
         let mut late = BTreeMap::new();
         for (number, fault) in self.plan.faults.iter().enumerate() {
             if let Action::StartLate { processes, for_ms } = &fault.action {
@@ -260,12 +265,17 @@ impl World {
         }
     }
 
+    /// Byzantine validators are not counted: nobody relies on them, up or down.
     fn is_too_much(&self, action: &Action) -> bool {
         let Some(most) = self.plan.max_faulty else {
             return false;
         };
-        let more = action.takes_down();
-        !more.is_empty() && self.down().union(&more).count() > usize::from(most)
+        let honest = |n: &u16| self.plan.behaviour_of(*n).is_none();
+        let mut more = action.takes_down();
+        more.retain(honest);
+        let mut down = self.down();
+        down.retain(honest);
+        !more.is_empty() && down.union(&more).count() > usize::from(most)
     }
 
     fn bring_down(&self, processes: &[ProcessId], how: End, down_ms: Option<u64>) {

@@ -6,6 +6,7 @@ use super::{
     lock, settings,
 };
 use crate::{
+    byzantine,
     disk::Disk,
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
@@ -16,7 +17,7 @@ use metanode_core::{
     ingest::{self, Submitter},
 };
 use mock_go_executor::Controls;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// One process and what it keeps between its lives.
@@ -97,6 +98,20 @@ impl World {
             return;
         };
         match id {
+            ProcessId::Node(index) if let Some(behaviour) = self.plan.behaviour_of(index) => {
+                let Some((own, keys, committee)) = settings::identity(&self.plan, index) else {
+                    return;
+                };
+                handle.spawn(byzantine::run(byzantine::Setup {
+                    env,
+                    own,
+                    keys,
+                    committee: Arc::new(committee),
+                    scheme: self.plan.signatures,
+                    behaviour,
+                    min_round_delay: Duration::from_millis(self.plan.node.min_round_delay_ms),
+                }));
+            }
             ProcessId::Node(index) => {
                 let config = settings::node(&self.plan, index);
                 let (submitter, pool) = ingest::pool(config.consensus.pool_transactions);

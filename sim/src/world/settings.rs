@@ -10,8 +10,11 @@ use metanode_core::{
         ConsensusParameters, DeliveryParameters, KeySeed, NodeConfig, RpcParameters, StartPolicy,
     },
     env::Address,
-    executor::{validators::format_account, wire::ValidatorInfo},
-    types::KeyPair,
+    executor::{
+        validators::{committee, format_account},
+        wire::ValidatorInfo,
+    },
+    types::{AuthorityIndex, Committee, Epoch, KeyPair},
 };
 use mock_go_executor::config::{ExecutorConfig, Genesis};
 use std::net::SocketAddr;
@@ -105,6 +108,16 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
             ..Genesis::default()
         },
     }
+}
+
+/// Who validator `index` is in the committee of the first epoch, with its keys.
+#[must_use]
+pub fn identity(plan: &Plan, index: u16) -> Option<(AuthorityIndex, KeyPair, Committee)> {
+    let validators: Vec<_> = (0..plan.validators).map(|i| validator(plan, i)).collect();
+    let committee = committee(Epoch(0), &validators).ok()?;
+    let keys = KeyPair::from_seed(plan.signatures, &key_seed(index));
+    let own = committee.index_of(keys.public())?;
+    Some((own, keys, committee))
 }
 
 /// Whether node `index` may write to a block stream.

@@ -1,0 +1,353 @@
+//! Whom to ask for which missing ancestor: pure, and such that no peer can keep a block away that an honest one has.
+//!
+//! A block is asked of one peer at a time, of every peer sooner or later, and first of those who built on it: they have
+//! it if they are honest, whatever its author does. A peer that does not answer keeps nobody from asking the others; and
+//! ancestors that nobody has, because they do not exist, are asked for ever more seldom.
+
+use super::protocol::MAX_BLOCKS_PER_REQUEST;
+use crate::types::{AuthorityIndex, BlockRef};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Missing ancestors, each with the authors of the blocks that wait for it.
+pub type Missing = BTreeMap<BlockRef, BTreeSet<AuthorityIndex>>;
+
+/// A request that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub peer: AuthorityIndex,
+    pub blocks: Vec<BlockRef>,
+}
+
+/// The times of fetching.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Most of what is missing is on its way: it is asked for when it has been missing this long.
+    pub delay: Duration,
+    /// What was found needs some time to be taken in.
+    pub settling: Duration,
+    /// What nobody had is asked for again after the delay, then twice as long, up to this.
+    pub longest: Duration,
+}
+
+/// What is being fetched.
+pub struct Fetching {
+    pace: Pace,
+    peers: Vec<Peer>,
+    wanted: BTreeMap<BlockRef, Wanted>,
+    /// Who is first among equals moves on with every question.
+    turn: usize,
+}
+
+struct Peer {
+    index: AuthorityIndex,
+    /// It was asked and has not answered.
+    busy: bool,
+    /// It did not have what it should have, or did not answer, the last time.
+    unhelpful: bool,
+}
+
+struct Wanted {
+    holders: BTreeSet<AuthorityIndex>,
+    /// Who was asked since everybody was.
+    asked: BTreeSet<AuthorityIndex>,
+    /// Who was asked and has not answered.
+    in_flight: BTreeSet<AuthorityIndex>,
+    was_asked: bool,
+    not_before: Duration,
+    /// After everybody was asked.
+    pause: Duration,
+}
+
+impl Wanted {
+    /// Somebody was asked who may well answer. Not the author alone, once another has built on it: authors are those
+    /// who keep their own blocks to themselves.
+    fn is_on_its_way(&self, author: AuthorityIndex) -> bool {
+        let only_author = |of: &BTreeSet<_>| of.iter().all(|peer| *peer == author);
+        !self.in_flight.is_empty() && (!only_author(&self.in_flight) || only_author(&self.holders))
+    }
+}
+
+impl Fetching {
+    #[must_use]
+    pub fn new(peers: impl IntoIterator<Item = AuthorityIndex>, pace: Pace) -> Self {
+        let peer = |index| Peer {
+            index,
+            busy: false,
+            unhelpful: false,
+        };
+        Self {
+            pace,
+            peers: peers.into_iter().map(peer).collect(),
+            wanted: BTreeMap::new(),
+            turn: 0,
+        }
+    }
+
+    /// This is what is missing now.
+    pub fn update(&mut self, missing: &Missing, now: Duration) {
+        self.wanted.retain(|name, _| missing.contains_key(name));
+        for (name, holders) in missing {
+            let wanted = self.wanted.entry(*name).or_insert_with(|| Wanted {
+                holders: BTreeSet::new(),
+                asked: BTreeSet::new(),
+                in_flight: BTreeSet::new(),
+                was_asked: false,
+                not_before: now + self.pace.delay,
+                pause: self.pace.delay,
+            });
+            // Whoever has built on it meanwhile has it now, also if it had not when it was asked.
+            for holder in holders.difference(&wanted.holders) {
+                wanted.asked.remove(holder);
+                if wanted.was_asked {
+                    wanted.not_before = wanted.not_before.min(now);
+                    wanted.pause = self.pace.delay;
+                }
+            }
+            wanted.holders.clone_from(holders);
+        }
+    }
+
+    /// The questions to ask now. Each is to be followed by [`Self::answered`].
+    pub fn due(&mut self, now: Duration) -> Vec<Question> {
+        let mut questions: Vec<Vec<BlockRef>> = vec![vec![]; self.peers.len()];
+        // First of those who have it, so that what does not exist takes nobody's place.
+        for holders_only in [true, false] {
+            for (name, wanted) in &mut self.wanted {
+                if wanted.is_on_its_way(name.author) || wanted.not_before > now {
+                    continue;
+                }
+                let count = self.peers.len();
+                let free = self.peers.iter().enumerate().filter(|(position, peer)| {
+                    let should_have = wanted.holders.contains(&peer.index) && !peer.unhelpful;
+                    let room = questions[*position].len() < MAX_BLOCKS_PER_REQUEST;
+                    let fits = !peer.busy && room && !wanted.asked.contains(&peer.index);
+                    fits && (should_have || !holders_only)
+                });
+                let best = free.min_by_key(|(position, peer)| {
+                    let holds = wanted.holders.contains(&peer.index);
+                    let after_others = (position + count - self.turn % count) % count;
+                    (
+                        peer.unhelpful,
+                        !holds,
+                        peer.index == name.author,
+                        after_others,
+                    )
+                });
+                if let Some((position, peer)) = best {
+                    questions[position].push(*name);
+                    wanted.asked.insert(peer.index);
+                    wanted.in_flight.insert(peer.index);
+                    wanted.was_asked = true;
+                }
+            }
+        }
+        let mut due = vec![];
+        for (peer, blocks) in self.peers.iter_mut().zip(questions) {
+            if !blocks.is_empty() {
+                peer.busy = true;
+                let peer = peer.index;
+                due.push(Question { peer, blocks });
+            }
+        }
+        self.turn += due.len();
+        due
+    }
+
+    /// The question has come to an end: these of its blocks came.
+    pub fn answered(&mut self, question: &Question, found: &BTreeSet<BlockRef>, now: Duration) {
+        let mut lacked = false;
+        for name in &question.blocks {
+            let Some(wanted) = self.wanted.get_mut(name) else {
+                continue;
+            };
+            wanted.in_flight.remove(&question.peer);
+            if found.contains(name) {
+                wanted.not_before = now + self.pace.settling;
+                wanted.asked.clear();
+                continue;
+            }
+            lacked |= wanted.holders.contains(&question.peer);
+            if wanted.asked.len() == self.peers.len() {
+                wanted.asked.clear();
+                wanted.not_before = now + wanted.pause;
+                wanted.pause = (wanted.pause * 2).min(self.pace.longest);
+            }
+        }
+        let peers = self.peers.iter_mut();
+        for peer in peers.filter(|peer| peer.index == question.peer) {
+            peer.busy = false;
+            peer.unhelpful = found.is_empty() && (lacked || peer.unhelpful);
+        }
+    }
+
+    /// When there may be something to ask, if nothing else happens. None if only something else brings questions.
+    #[must_use]
+    pub fn next_due(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.wanted.values();
+        let times = waiting.map(|wanted| wanted.not_before);
+        // What is due by now waits for a peer, not for time.
+        times.filter(|time| *time > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{BlockDigest, Round};
+
+    const A: AuthorityIndex = AuthorityIndex(0);
+    const B: AuthorityIndex = AuthorityIndex(1);
+    const LIAR: AuthorityIndex = AuthorityIndex(2);
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn fetching() -> Fetching {
+        let pace = Pace {
+            delay: ms(100),
+            settling: ms(500),
+            longest: ms(1_000),
+        };
+        Fetching::new([A, B, LIAR], pace)
+    }
+
+    fn block(round: u32, author: AuthorityIndex) -> BlockRef {
+        BlockRef {
+            round: Round(round),
+            author,
+            digest: BlockDigest([1; 32]),
+        }
+    }
+
+    fn missing<const N: usize>(list: [(BlockRef, &[AuthorityIndex]); N]) -> Missing {
+        let of = list.into_iter();
+        of.map(|(name, holders)| (name, holders.iter().copied().collect()))
+            .collect()
+    }
+
+    fn question(peer: AuthorityIndex, blocks: &[BlockRef]) -> Question {
+        let blocks = blocks.to_vec();
+        Question { peer, blocks }
+    }
+
+    #[test]
+    fn who_built_on_it_is_asked_before_its_author() {
+        let (mut fetching, withheld) = (fetching(), block(7, LIAR));
+        fetching.update(&missing([(withheld, &[B, LIAR])]), ms(0));
+        assert_eq!(fetching.due(ms(99)), []);
+        assert_eq!(fetching.next_due(ms(99)), Some(ms(100)));
+        assert_eq!(fetching.due(ms(100)), [question(B, &[withheld])]);
+        assert_eq!(fetching.due(ms(100)), [], "one at a time");
+    }
+
+    #[test]
+    fn a_peer_that_never_answers_holds_up_nobody_else() {
+        let mut fetching = fetching();
+        let (of_liar, of_a) = (block(3, LIAR), block(9, A));
+        fetching.update(&missing([(of_liar, &[LIAR])]), ms(0));
+        assert_eq!(fetching.due(ms(100)), [question(LIAR, &[of_liar])]);
+        fetching.update(&missing([(of_liar, &[LIAR]), (of_a, &[B])]), ms(100));
+        assert_eq!(fetching.due(ms(200)), [question(B, &[of_a])]);
+        // Once it has failed it comes last, also for what it should have.
+        fetching.answered(&question(LIAR, &[of_liar]), &BTreeSet::new(), ms(2_100));
+        fetching.answered(&question(B, &[of_a]), &[of_a].into(), ms(2_100));
+        let next = block(11, LIAR);
+        fetching.update(&missing([(next, &[A, LIAR])]), ms(2_100));
+        assert_eq!(fetching.due(ms(2_200)), [question(A, &[next])]);
+    }
+
+    #[test]
+    fn an_author_that_keeps_its_block_is_passed_over_once_others_have_it() {
+        let (mut fetching, withheld) = (fetching(), block(7, LIAR));
+        fetching.update(&missing([(withheld, &[LIAR])]), ms(0));
+        assert_eq!(fetching.due(ms(100)), [question(LIAR, &[withheld])]);
+        fetching.update(&missing([(withheld, &[A, LIAR])]), ms(150));
+        assert_eq!(fetching.due(ms(150)), [question(A, &[withheld])]);
+        fetching.update(&missing([(withheld, &[A, B, LIAR])]), ms(160));
+        assert_eq!(fetching.due(ms(160)), [], "A may well answer");
+    }
+
+    #[test]
+    fn who_did_not_have_it_is_asked_again_once_it_has_built_on_it() {
+        let (mut fetching, withheld) = (fetching(), block(7, LIAR));
+        fetching.update(&missing([(withheld, &[LIAR])]), ms(0));
+        for now in [ms(100), ms(110), ms(120)] {
+            for question in fetching.due(now) {
+                fetching.answered(&question, &BTreeSet::new(), now);
+            }
+        }
+        assert_eq!(fetching.due(ms(130)), [], "nobody had it");
+        fetching.update(&missing([(withheld, &[B, LIAR])]), ms(130));
+        assert_eq!(fetching.due(ms(130)), [question(B, &[withheld])]);
+    }
+
+    #[test]
+    fn what_does_not_exist_takes_nobodys_place_and_is_asked_ever_more_seldom() {
+        let mut fetching = fetching();
+        let real = block(900, A);
+        let mut all: Missing = (1..=800)
+            .map(|round| (block(round, B), BTreeSet::from([LIAR])))
+            .collect();
+        all.insert(real, BTreeSet::from([A]));
+        fetching.update(&all, ms(0));
+        let asked = fetching.due(ms(100));
+        assert!(
+            asked
+                .iter()
+                .any(|q| q.peer == A && q.blocks.contains(&real))
+        );
+        assert!(
+            asked
+                .iter()
+                .all(|q| q.blocks.len() <= MAX_BLOCKS_PER_REQUEST)
+        );
+
+        let mut fetching = self::fetching();
+        let unknown = block(5, B);
+        fetching.update(&missing([(unknown, &[LIAR])]), ms(0));
+        let mut questions = 0;
+        for now in (0..60_000).step_by(50).map(ms) {
+            for question in fetching.due(now) {
+                fetching.answered(&question, &BTreeSet::new(), now);
+                questions += 1;
+            }
+        }
+        // Three peers, every second but for the beginning.
+        assert!((150..220).contains(&questions), "{questions}");
+    }
+
+    #[test]
+    fn everybody_is_asked_until_somebody_has_it() {
+        let (mut fetching, lost) = (fetching(), block(4, A));
+        fetching.update(&missing([(lost, &[LIAR])]), ms(0));
+        let mut peers = BTreeSet::new();
+        for _ in 0..3 {
+            let asked = fetching.due(ms(100));
+            let [question] = &asked[..] else {
+                panic!("{asked:?}")
+            };
+            peers.insert(question.peer);
+            fetching.answered(question, &BTreeSet::new(), ms(100));
+        }
+        assert_eq!(peers, [A, B, LIAR].into());
+        assert_eq!(fetching.next_due(ms(100)), Some(ms(200)));
+    }
+
+    #[test]
+    fn what_came_is_not_asked_for_again_while_it_is_taken_in() {
+        let (mut fetching, name) = (fetching(), block(4, A));
+        let missing = missing([(name, &[A])]);
+        fetching.update(&missing, ms(0));
+        let asked = fetching.due(ms(100));
+        fetching.answered(&asked[0], &[name].into(), ms(150));
+        fetching.update(&missing, ms(150));
+        assert_eq!(fetching.due(ms(649)), []);
+        assert_eq!(fetching.due(ms(650)), asked, "it was not kept");
+        fetching.update(&Missing::new(), ms(650));
+        assert_eq!(fetching.next_due(ms(650)), None);
+    }
+}

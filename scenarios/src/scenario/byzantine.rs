@@ -1,0 +1,178 @@
+//! `[byzantine]`: validators that do what they want, drawn or named. At most f of 3f+1, and never the one that delivers
+//! alone.
+
+use super::target::Cast;
+use crate::{
+    dice::{Dice, Draw},
+    source::{InputError, Source},
+};
+use metanode_sim::{
+    byzantine::most_byzantine,
+    plan::{Behaviour, ByzantinePlan},
+};
+use serde::{Deserialize, Serialize};
+
+/// `[byzantine]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Byzantine {
+    /// One seed of this many has Byzantine validators.
+    pub one_in: u32,
+    /// How many it has then; f where that is fewer.
+    pub count: Draw<u16>,
+    /// Each does one of these.
+    pub behaviours: Vec<Behaviour>,
+    /// Instead of all this, who does what.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<ByzantinePlan>,
+}
+
+impl Default for Byzantine {
+    fn default() -> Self {
+        Self {
+            one_in: 1,
+            count: Draw::fixed(1),
+            behaviours: Behaviour::ALL.to_vec(),
+            each: vec![],
+        }
+    }
+}
+
+impl Byzantine {
+    /// Those of a seed, in the order of their numbers.
+    pub(super) fn draw(&self, dice: &Dice, cast: Cast) -> Vec<ByzantinePlan> {
+        if !self.each.is_empty() {
+            return self.each.clone();
+        }
+        let chance = Draw {
+            low: 1,
+            high: self.one_in,
+        };
+        if dice.draw("byzantine.one_in", chance) > 1 {
+            return vec![];
+        }
+        let count = dice.draw("byzantine.count", self.count);
+        let count = count.min(most_byzantine(cast.validators));
+        let first = cast.first_replaceable();
+        let others = cast.validators - first;
+        let numbers = dice.subset("byzantine.validators", Draw::fixed(count), others);
+        let plan = |n: u16| {
+            let validator = first + n;
+            let last = self.behaviours.len().saturating_sub(1);
+            let which = Draw {
+                low: 0,
+                high: last as u64,
+            };
+            let which = dice.draw(&format!("byzantine.{validator}.behaviour"), which);
+            let behaviour = self.behaviours.get(which as usize).copied();
+            behaviour.map(|behaviour| ByzantinePlan {
+                validator,
+                behaviour,
+            })
+        };
+        numbers.into_iter().filter_map(plan).collect()
+    }
+
+    /// What is wrong with it, if the smallest cast is this one and there are never more than `most` validators.
+    pub(super) fn check(
+        &self,
+        source: &Source<'_>,
+        smallest: Cast,
+        most: u16,
+        can_be_single: bool,
+    ) -> Result<(), InputError> {
+        let wrong = |key: &str, message: String| Err(source.error(key, message));
+        if self.one_in == 0 {
+            return wrong(
+                "byzantine.one_in",
+                "0 is too low: expected at least 1".into(),
+            );
+        }
+        if self.behaviours.is_empty() {
+            return wrong(
+                "byzantine.behaviours",
+                "names none: expected one or more".into(),
+            );
+        }
+        let f = most_byzantine(most);
+        if self.count.high > f {
+            let message = format!("is too high: {most} validators tolerate at most {f}");
+            return wrong("byzantine.count", message);
+        }
+        let f = most_byzantine(smallest.validators);
+        if self.each.len() > usize::from(f) {
+            let message = format!(
+                "has {} entries: {} validators tolerate at most {f}",
+                self.each.len(),
+                smallest.validators
+            );
+            return wrong("byzantine.each", message);
+        }
+        let first = u16::from(can_be_single);
+        for (position, byzantine) in self.each.iter().enumerate() {
+            let n = byzantine.validator;
+            let message = if !(first..smallest.validators).contains(&n) {
+                let last = smallest.validators - 1;
+                format!("is {n}: expected {first} to {last}, whoever can be replaced in every run")
+            } else if self.each[..position].iter().any(|b| b.validator == n) {
+                format!("is {n}, as before: expected each validator once")
+            } else {
+                continue;
+            };
+            return wrong(&format!("byzantine.each.{position}.validator"), message);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(byzantine: &Byzantine, executors: u16, seed: u64) -> Vec<ByzantinePlan> {
+        let cast = Cast {
+            validators: 7,
+            executors,
+        };
+        byzantine.draw(&Dice::of(seed), cast)
+    }
+
+    #[test]
+    fn every_behaviour_and_every_validator_but_the_only_master_comes_up() {
+        let byzantine = Byzantine {
+            count: Draw { low: 0, high: 2 },
+            ..Byzantine::default()
+        };
+        for executors in [1, 7] {
+            let mut seen = [vec![], vec![]];
+            let mut counts = [0; 3];
+            for seed in 0..300 {
+                let plans = drawn(&byzantine, executors, seed);
+                counts[plans.len()] += 1;
+                assert!(plans.is_sorted_by(|a, b| a.validator < b.validator));
+                for plan in plans {
+                    seen[0].push(plan.behaviour as u16);
+                    seen[1].push(plan.validator);
+                }
+            }
+            for seen in &mut seen {
+                seen.sort_unstable();
+                seen.dedup();
+            }
+            let first = u16::from(executors == 1);
+            assert_eq!(seen[0].len(), Behaviour::ALL.len());
+            assert_eq!(seen[1], (first..7).collect::<Vec<_>>());
+            assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn only_some_seeds_have_them() {
+        let byzantine = Byzantine {
+            one_in: 4,
+            ..Byzantine::default()
+        };
+        let with = (0..400).filter(|seed| !drawn(&byzantine, 7, *seed).is_empty());
+        assert!((60..140).contains(&with.count()));
+    }
+}

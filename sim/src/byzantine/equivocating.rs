@@ -1,0 +1,78 @@
+//! Signs several blocks for a round and gives different ones to different peers: now one chain for everybody that
+//! forks in each round, now a chain of its own for each peer.
+
+use super::{Conduct, Craft};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{AuthorityIndex, Block, BlockRef, TimestampMs, VerifiedBlock},
+};
+use std::collections::BTreeMap;
+
+/// Blocks of one round, the honest one included.
+const VARIANTS: u32 = 3;
+
+#[derive(Default)]
+pub(super) struct Equivocating {
+    /// What each peer got last.
+    last: BTreeMap<AuthorityIndex, BlockRef>,
+}
+
+impl Conduct for Equivocating {
+    fn stream(
+        &mut self,
+        to: AuthorityIndex,
+        honest: &VerifiedBlock,
+        craft: &mut Craft<'_>,
+    ) -> Vec<Bytes> {
+        let variant = craft.below(VARIANTS);
+        let block = if variant == 0 {
+            honest.clone()
+        } else {
+            let mut block = Block::clone(honest);
+            block.timestamp_ms = TimestampMs(honest.timestamp_ms.0 + u64::from(variant));
+            if let Some(last) = self.last.get(&to)
+                && last.round == block.ancestors[0].round
+                && craft.one_in(2)
+            {
+                block.ancestors[0] = *last;
+            }
+            craft.sign_and_keep(block)
+        };
+        self.last.insert(to, block.reference());
+        vec![block.bytes().clone()]
+    }
+
+    /// Half of the time it keeps to itself what it told the others.
+    fn answer(
+        &mut self,
+        _: &PeerRequest,
+        honest: PeerResponse,
+        craft: &mut Craft<'_>,
+    ) -> Option<PeerResponse> {
+        craft.one_in(2).then_some(honest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byzantine::testing::Bench;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn peers_get_valid_blocks_of_one_slot_that_differ() {
+        let mut bench = Bench::new();
+        let honest = bench.make().expect("a block");
+        let mut conduct = Equivocating::default();
+        let mut seen = BTreeSet::new();
+        for _ in 0..20 {
+            for bytes in bench.stream(&mut conduct, &honest) {
+                let block = bench.verifies(&bytes).expect("a valid block");
+                assert_eq!(block.slot(), honest.slot());
+                seen.insert(block.reference());
+            }
+        }
+        assert_eq!(seen.len(), 3, "{seen:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Sends many blocks besides its honest one, all validly signed: more blocks for the same round, for old ones, and for
+//! rounds far ahead. Whoever keeps them all runs out of memory; whoever fetches what they name has no time for more.
+
+use super::{Conduct, Craft};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{AuthorityIndex, Block, BlockRef, Round, TimestampMs, VerifiedBlock},
+};
+use rand_core::Rng;
+
+/// Blocks besides the honest one, at most.
+const BURST: u32 = 10;
+
+/// How far ahead it goes, mostly: on both sides of what a node takes in.
+const AHEAD: u32 = 1_000;
+
+pub(super) struct Flooding;
+
+impl Conduct for Flooding {
+    fn stream(
+        &mut self,
+        _: AuthorityIndex,
+        honest: &VerifiedBlock,
+        craft: &mut Craft<'_>,
+    ) -> Vec<Bytes> {
+        let mut blocks = vec![honest.bytes().clone()];
+        for _ in 0..craft.below(BURST) {
+            let more = match craft.below(4) {
+                0 => twin(honest, craft),
+                1 => {
+                    let own = craft.memory.own();
+                    let count = craft.memory.blocks_of(own).count();
+                    let position = craft.below(u32::try_from(count).unwrap_or(1)) as usize;
+                    let old = craft.memory.blocks_of(own).nth(position).cloned();
+                    twin(&old.unwrap_or_else(|| honest.clone()), craft)
+                }
+                2 => ahead(
+                    honest,
+                    Round(honest.round.0 + 1 + craft.below(AHEAD)),
+                    craft,
+                ),
+                _ => ahead(honest, Round(u32::MAX - craft.below(2)), craft),
+            };
+            blocks.push(craft.sign(more).bytes().clone());
+        }
+        blocks
+    }
+
+    /// What was asked for, and all that there is besides.
+    fn answer(
+        &mut self,
+        _: &PeerRequest,
+        honest: PeerResponse,
+        craft: &mut Craft<'_>,
+    ) -> Option<PeerResponse> {
+        let PeerResponse::Blocks(mut blocks) = honest else {
+            return Some(honest);
+        };
+        let own = craft.memory.own();
+        let more = craft.memory.blocks_of(own).rev().take(100);
+        blocks.extend(more.map(|block| block.bytes().clone()));
+        Some(PeerResponse::Blocks(blocks))
+    }
+}
+
+/// Another block for the same slot.
+fn twin(of: &VerifiedBlock, craft: &mut Craft<'_>) -> Block {
+    let mut block = Block::clone(of);
+    block.timestamp_ms = TimestampMs(craft.random.next_u64() >> 1);
+    block
+}
+
+/// A block far ahead, on blocks that do not exist.
+fn ahead(honest: &VerifiedBlock, round: Round, craft: &mut Craft<'_>) -> Block {
+    let mut block = Block::clone(honest);
+    block.round = round;
+    for ancestor in &mut block.ancestors {
+        *ancestor = craft.unknown(BlockRef {
+            round: round.prev(),
+            ..*ancestor
+        });
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byzantine::testing::Bench;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_flood_is_valid_and_comes_with_the_honest_block() {
+        let mut bench = Bench::new();
+        let honest = bench.make().expect("a block");
+        let mut rounds = BTreeSet::new();
+        for _ in 0..50 {
+            let blocks = bench.stream(&mut Flooding, &honest);
+            assert_eq!(blocks[0], honest.bytes());
+            for bytes in blocks {
+                rounds.insert(bench.verifies(&bytes).expect("a valid block").round);
+            }
+        }
+        assert!(rounds.len() > 20 && rounds.contains(&Round(u32::MAX)));
+    }
+}

@@ -1,0 +1,153 @@
+//! Sends blocks whose signatures are not their author's: its own, spoiled, and those of others that it would like to
+//! have signed.
+
+use super::{Conduct, Craft, craft::with_signature};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{
+        AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, Round, SignatureBytes,
+        TimestampMs, VerifiedBlock,
+    },
+};
+
+pub(super) struct Forging;
+
+impl Conduct for Forging {
+    fn stream(
+        &mut self,
+        _: AuthorityIndex,
+        honest: &VerifiedBlock,
+        craft: &mut Craft<'_>,
+    ) -> Vec<Bytes> {
+        match craft.below(5) {
+            0 => vec![with_signature(Block::clone(honest), SignatureBytes::new())],
+            1 => {
+                let noise: [u8; 32] = craft.noise();
+                let signature = SignatureBytes::copy_from_slice(&noise);
+                vec![with_signature(Block::clone(honest), signature)]
+            }
+            2 => {
+                let victim = craft.another();
+                vec![in_the_name_of(victim, honest.round, honest, craft)]
+            }
+            _ => vec![honest.bytes().clone()],
+        }
+    }
+
+    fn answer(
+        &mut self,
+        request: &PeerRequest,
+        honest: PeerResponse,
+        craft: &mut Craft<'_>,
+    ) -> Option<PeerResponse> {
+        let own = craft.memory.own();
+        let Some(model) = craft.memory.blocks_of(own).next_back().cloned() else {
+            return Some(honest);
+        };
+        Some(match request {
+            // Whoever believes this never proposes again, or only far ahead of everybody.
+            PeerRequest::NewestBlockOf(author) => {
+                let round = Round(model.round.0 + 1_000);
+                let forged = in_the_name_of(*author, round, &model, craft);
+                PeerResponse::NewestBlock(Some(forged))
+            }
+            PeerRequest::Blocks(wanted) => {
+                let forged = wanted.iter();
+                let forged =
+                    forged.map(|name| in_the_name_of(name.author, name.round, &model, craft));
+                PeerResponse::Blocks(forged.collect())
+            }
+            PeerRequest::Commits { from, to } => made_up(*from, *to, &model, craft),
+        })
+    }
+}
+
+/// A block of `victim` under a signature of this validator.
+fn in_the_name_of(
+    victim: AuthorityIndex,
+    round: Round,
+    model: &VerifiedBlock,
+    craft: &Craft<'_>,
+) -> Bytes {
+    let mut block = Block::clone(model);
+    let shift = |ancestor: &BlockRef| BlockRef {
+        round: round.prev(),
+        ..*ancestor
+    };
+    block.ancestors = model.ancestors.iter().map(shift).collect();
+    if let Some(own) = (block.ancestors.iter()).position(|ancestor| ancestor.author == victim) {
+        block.ancestors.swap(0, own);
+    }
+    (block.author, block.round) = (victim, round);
+    craft.sign(block).bytes().clone()
+}
+
+/// Commits that nobody made, with votes for them that nobody gave.
+fn made_up(
+    from: CommitIndex,
+    to: CommitIndex,
+    model: &VerifiedBlock,
+    craft: &mut Craft<'_>,
+) -> PeerResponse {
+    let mut previous = CommitDigest::default();
+    let mut newest = None;
+    let mut commits = vec![];
+    for index in (from.0..=to.0).take(3) {
+        let commit = Commit {
+            epoch: model.epoch,
+            index: CommitIndex(index),
+            previous,
+            leader: model.reference(),
+            timestamp_ms: TimestampMs(0),
+            blocks: vec![model.reference()],
+        };
+        previous = commit.reference().digest;
+        newest = Some(commit.reference());
+        commits.push(commit.encode().into());
+    }
+    let mut voting = Block::clone(model);
+    voting.commit_votes.extend(newest);
+    let voting = craft.sign(voting);
+    let voters = craft.committee.indexes();
+    let voters = voters.map(|voter| in_the_name_of(voter, model.round, &voting, craft));
+    PeerResponse::Commits {
+        commits,
+        voters: voters.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byzantine::testing::Bench;
+    use metanode_core::types::InvalidBlock;
+
+    #[test]
+    fn nothing_of_others_verifies_and_only_signatures_are_wrong() {
+        let mut bench = Bench::new();
+        let honest = bench.make().expect("a block");
+        let mut refused = 0;
+        for _ in 0..40 {
+            for bytes in bench.stream(&mut Forging, &honest) {
+                match bench.verifies(&bytes) {
+                    Ok(block) => assert_eq!(block, honest),
+                    Err(InvalidBlock::BadSignature { .. }) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        assert!(refused > 10, "{refused}");
+        let victim = AuthorityIndex(1);
+        let answer = bench.answer(
+            &mut Forging,
+            &PeerRequest::NewestBlockOf(victim),
+            PeerResponse::NewestBlock(None),
+        );
+        let Some(PeerResponse::NewestBlock(Some(forged))) = answer else {
+            panic!("{answer:?}")
+        };
+        let error = bench.verifies(&forged).expect_err("forged");
+        assert!(matches!(error, InvalidBlock::BadSignature { slot } if slot.author == victim));
+    }
+}

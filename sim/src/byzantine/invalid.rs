@@ -1,0 +1,149 @@
+//! Sends what is no valid block: noise, and blocks that break one rule each. And valid blocks with contents that no
+//! honest validator would choose, which must do no harm.
+
+use super::{Conduct, Craft};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{
+        AuthorityIndex, Block, CommitDigest, CommitIndex, CommitRef, Epoch, Round, TimestampMs,
+        Transaction, VerifiedBlock,
+    },
+};
+
+pub(super) struct Invalid;
+
+/// More votes than any block may carry.
+const VOTES: u32 = 2_000;
+
+impl Conduct for Invalid {
+    fn stream(
+        &mut self,
+        _: AuthorityIndex,
+        honest: &VerifiedBlock,
+        craft: &mut Craft<'_>,
+    ) -> Vec<Bytes> {
+        // Who sends nonsense is connected to anew; if it did nothing else, nobody would ever hear a block of it.
+        match craft.below(4) {
+            0 => vec![honest.bytes().clone(), nonsense(honest, craft)],
+            1 => vec![odd(honest, craft)],
+            _ => vec![honest.bytes().clone()],
+        }
+    }
+
+    fn answer(
+        &mut self,
+        request: &PeerRequest,
+        honest: PeerResponse,
+        craft: &mut Craft<'_>,
+    ) -> Option<PeerResponse> {
+        let noise = Bytes::copy_from_slice(&craft.noise::<64>());
+        Some(match craft.below(4) {
+            0 => honest,
+            1 => PeerResponse::NewestBlock(Some(noise)),
+            2 => PeerResponse::Blocks(vec![noise]),
+            _ => match request {
+                // Blocks that nobody asked for.
+                PeerRequest::Blocks(_) => {
+                    let own = craft.memory.own();
+                    let all = craft.memory.blocks_of(own).rev();
+                    PeerResponse::Blocks(all.take(20).map(|b| b.bytes().clone()).collect())
+                }
+                _ => PeerResponse::Commits {
+                    commits: vec![noise.clone()],
+                    voters: vec![noise],
+                },
+            },
+        })
+    }
+}
+
+/// What no node may believe.
+fn nonsense(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Bytes {
+    let mut block = Block::clone(honest);
+    let parent = block.ancestors[0];
+    match craft.below(11) {
+        0 => return Bytes::copy_from_slice(&craft.noise::<100>()),
+        1 => {
+            let half = honest.bytes().len() / 2;
+            return honest.bytes().slice(..half);
+        }
+        2 => {
+            // Somebody else's block, which is valid, over this validator's stream.
+            let other = craft.another();
+            let of_other = craft.memory.blocks_of(other).next_back();
+            return of_other.map_or_else(Bytes::new, |block| block.bytes().clone());
+        }
+        3 => block.epoch = Epoch(honest.epoch.0 + 1),
+        4 => block.author = AuthorityIndex(u16::MAX),
+        5 => block.round = Round(0),
+        6 => drop(block.ancestors.remove(0)),
+        7 => block.ancestors.push(parent),
+        8 => {
+            if let Some(last) = block.ancestors.last_mut() {
+                last.round = Round(u32::MAX);
+            }
+        }
+        9 => block.ancestors.truncate(1),
+        _ => block.commit_votes = votes(VOTES, craft),
+    }
+    craft.sign(block).bytes().clone()
+}
+
+/// Valid, and unlike anything honest.
+fn odd(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Bytes {
+    let mut block = Block::clone(honest);
+    match craft.below(4) {
+        0 => block.timestamp_ms = TimestampMs(u64::MAX),
+        1 => block.timestamp_ms = TimestampMs(0),
+        2 => {
+            block.commit_votes = votes(5, craft);
+            block.end_of_epoch = true;
+        }
+        _ => {
+            let noise = Transaction(Bytes::copy_from_slice(&craft.noise::<40>()));
+            block.transactions = vec![noise.clone(), noise, Transaction(Bytes::new())];
+        }
+    }
+    craft.sign_and_keep(block).bytes().clone()
+}
+
+/// Votes for commits that nobody made, as high as numbers go.
+fn votes(count: u32, craft: &mut Craft<'_>) -> Vec<CommitRef> {
+    let vote = |distance| CommitRef {
+        index: CommitIndex(u32::MAX - distance),
+        digest: CommitDigest(craft.noise()),
+    };
+    (0..count).map(vote).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byzantine::testing::Bench;
+
+    #[test]
+    fn nothing_but_own_blocks_of_the_round_verifies() {
+        let mut bench = Bench::new();
+        let honest = bench.make().expect("a block");
+        let mut refused = vec![];
+        let (mut own, mut foreign) = (0, 0);
+        bench.hear_round(Round(1), 3);
+        for _ in 0..400 {
+            for bytes in bench.stream(&mut Invalid, &honest) {
+                match bench.verifies(&bytes) {
+                    Ok(block) if block.slot() == honest.slot() => own += 1,
+                    Ok(_) => foreign += 1,
+                    Err(error) => {
+                        let kind = std::mem::discriminant(&error);
+                        if !refused.contains(&kind) {
+                            refused.push(kind);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(own > 100 && foreign == 0, "{own} {foreign}");
+        assert!(refused.len() >= 9, "{refused:?}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Builds on what it should not: on blocks that do not exist, on too few of the round before, not on its own last
+//! block, and on the edge of what is garbage collected, where ancestors count as available whether they exist or not.
+
+use super::{Conduct, Craft};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{AuthorityIndex, Block, BlockRef, Round, VerifiedBlock},
+};
+
+/// Rounds behind the newest between which garbage collection is, whatever its depth.
+const EDGE: u32 = 80;
+
+pub(super) struct Lying;
+
+impl Conduct for Lying {
+    fn stream(
+        &mut self,
+        _: AuthorityIndex,
+        honest: &VerifiedBlock,
+        craft: &mut Craft<'_>,
+    ) -> Vec<Bytes> {
+        if craft.one_in(2) {
+            return vec![honest.bytes().clone()];
+        }
+        let lie = lie(honest, craft);
+        let lie = craft.sign_and_keep(lie).bytes().clone();
+        // Now besides the truth, now instead of it.
+        match craft.one_in(2) {
+            true => vec![honest.bytes().clone(), lie],
+            false => vec![lie],
+        }
+    }
+
+    fn answer(
+        &mut self,
+        _: &PeerRequest,
+        honest: PeerResponse,
+        craft: &mut Craft<'_>,
+    ) -> Option<PeerResponse> {
+        (!craft.one_in(3)).then_some(honest)
+    }
+}
+
+fn lie(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Block {
+    let mut block = Block::clone(honest);
+    match craft.below(6) {
+        // None of them exists.
+        0 => {
+            for ancestor in &mut block.ancestors {
+                *ancestor = craft.unknown(*ancestor);
+            }
+        }
+        // All but one exist.
+        1 => {
+            let count = u32::try_from(block.ancestors.len()).unwrap_or(1);
+            let position = craft.below(count) as usize;
+            block.ancestors[position] = craft.unknown(block.ancestors[position]);
+        }
+        // Its own last block was the first ever.
+        2 => block.ancestors[0] = Block::genesis(block.epoch, block.author).reference(),
+        // All but a quorum are from long ago.
+        3 => {
+            let quorum = usize::try_from(craft.committee.quorum().0).unwrap_or(usize::MAX);
+            for ancestor in block.ancestors.iter_mut().skip(quorum) {
+                let old = BlockRef {
+                    round: Round(1).min(honest.round.prev()),
+                    ..*ancestor
+                };
+                *ancestor = craft.unknown(old);
+            }
+        }
+        // Too few of the round before.
+        4 => block.ancestors.truncate(2),
+        // A round that is about to be collected, on blocks that never were.
+        _ => {
+            let back = craft.below(EDGE).min(honest.round.0.saturating_sub(2));
+            block.round = Round(honest.round.0 - back);
+            for ancestor in &mut block.ancestors {
+                let old = BlockRef {
+                    round: block.round.prev(),
+                    ..*ancestor
+                };
+                *ancestor = craft.unknown(old);
+            }
+        }
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byzantine::testing::Bench;
+    use metanode_core::types::InvalidBlock;
+
+    #[test]
+    fn lies_are_signed_and_most_can_only_be_told_by_looking_for_the_ancestors() {
+        let mut bench = Bench::new();
+        let honest = bench.make().expect("a block");
+        let (mut lies, mut few) = (0, 0);
+        for _ in 0..100 {
+            for bytes in bench.stream(&mut Lying, &honest) {
+                match bench.verifies(&bytes) {
+                    Ok(block) => lies += u32::from(block != honest),
+                    Err(InvalidBlock::TooFewParents { .. }) => few += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        assert!(lies > 20 && few > 2, "{lies} {few}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Byzantine validators: they hold real keys and do with them what they want. At most f of 3f+1 in a run.
+//!
+//! A Byzantine validator has no node. In its place runs a [puppet](puppet::run): it hears its peers like a node, makes
+//! the block of every round like a node, and then its [`Behaviour`] decides what each peer gets instead. Behaviours
+//! are one file each, and plain functions of what the puppet has heard and of a random stream.
+//!
+//! A puppet knows its keys and what others sent it, nothing more: it signs for nobody else. It reports no events; what
+//! it does shows in what the honest report.
+
+mod craft;
+mod equivocating;
+mod flooding;
+mod forging;
+mod invalid;
+mod lying;
+mod memory;
+mod puppet;
+mod silent;
+#[cfg(test)]
+mod testing;
+mod withholding;
+
+pub(crate) use puppet::{Setup, run};
+
+use bytes::Bytes;
+use craft::Craft;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{AuthorityIndex, VerifiedBlock},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a Byzantine validator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behaviour {
+    /// Signs several blocks for a round; peers get different ones.
+    Equivocating,
+    /// Sends its blocks to some peers only, and does not give them to those who ask.
+    Withholding,
+    /// Sends what is no valid block, and valid blocks with odd contents.
+    Invalid,
+    /// Sends blocks with signatures that are not their author's.
+    Forging,
+    /// Builds on blocks that do not exist, on old ones, on too few.
+    Lying,
+    /// Sends many blocks besides: twins, old rounds, rounds far ahead.
+    Flooding,
+    /// Accepts connections and says nothing.
+    Silent,
+}
+
+impl Behaviour {
+    pub const ALL: &'static [Self] = &[
+        Self::Equivocating,
+        Self::Withholding,
+        Self::Invalid,
+        Self::Forging,
+        Self::Lying,
+        Self::Flooding,
+        Self::Silent,
+    ];
+
+    fn conduct(self) -> Box<dyn Conduct> {
+        match self {
+            Self::Equivocating => Box::<equivocating::Equivocating>::default(),
+            Self::Withholding => Box::new(withholding::Withholding),
+            Self::Invalid => Box::new(invalid::Invalid),
+            Self::Forging => Box::new(forging::Forging),
+            Self::Lying => Box::new(lying::Lying),
+            Self::Flooding => Box::new(flooding::Flooding),
+            Self::Silent => Box::new(silent::Silent),
+        }
+    }
+}
+
+/// One Byzantine validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByzantinePlan {
+    pub validator: u16,
+    pub behaviour: Behaviour,
+}
+
+/// f of 3f+1: how many of so many validators may be Byzantine.
+#[must_use]
+pub const fn most_byzantine(validators: u16) -> u16 {
+    validators.saturating_sub(1) / 3
+}
+
+/// A behaviour at work.
+trait Conduct: Send {
+    /// What goes to `to` instead of the block that an honest validator sends to everybody.
+    fn stream(
+        &mut self,
+        to: AuthorityIndex,
+        honest: &VerifiedBlock,
+        craft: &mut Craft<'_>,
+    ) -> Vec<Bytes>;
+
+    /// What is said instead of the honest answer. None: nothing, ever.
+    fn answer(
+        &mut self,
+        _request: &PeerRequest,
+        honest: PeerResponse,
+        _craft: &mut Craft<'_>,
+    ) -> Option<PeerResponse> {
+        Some(honest)
+    }
+}

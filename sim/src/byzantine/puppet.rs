@@ -1,0 +1,272 @@
+//! The puppet: listens where the node would, hears the blocks of all peers, makes one block per round, and lets its
+//! behaviour decide what goes out. Moves bytes; decides nothing.
+
+use super::{Behaviour, Conduct, craft::Craft, memory::Memory};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{
+        self, FRAMING, Hello, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose,
+    },
+    env::{Address, BoxListener, BoxStream, Env},
+    executor::framing::{Decoder, read_frame, write_frame},
+    tasks::Tasks,
+    types::{AuthorityIndex, Committee, KeyPair, Round, SignatureScheme, VerifiedBlock},
+};
+use rand_chacha::ChaCha8Rng;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Between two attempts to reach a peer.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Honest blocks of the last rounds, for peers that connect late.
+const RECENT: usize = 64;
+
+/// What waits for a peer that reads slowly. The rest it does not get.
+const QUEUE: usize = 1_024;
+
+/// What a puppet is made of.
+pub(crate) struct Setup {
+    pub env: Env,
+    pub own: AuthorityIndex,
+    pub keys: KeyPair,
+    pub committee: Arc<Committee>,
+    pub scheme: SignatureScheme,
+    pub behaviour: Behaviour,
+    pub min_round_delay: Duration,
+}
+
+struct Puppet {
+    env: Env,
+    own: AuthorityIndex,
+    keys: KeyPair,
+    committee: Arc<Committee>,
+    scheme: SignatureScheme,
+    state: Mutex<State>,
+    tasks: Tasks,
+}
+
+struct State {
+    memory: Memory,
+    conduct: Box<dyn Conduct>,
+    random: ChaCha8Rng,
+    recent: VecDeque<VerifiedBlock>,
+    /// In the order in which they came.
+    subscribers: Vec<Subscriber>,
+}
+
+struct Subscriber {
+    peer: AuthorityIndex,
+    frames: mpsc::Sender<Bytes>,
+}
+
+/// Runs a puppet until it is dropped.
+pub(crate) async fn run(setup: Setup) {
+    let own_address = &setup.committee.authority(setup.own).p2p_address;
+    let Ok(address) = own_address.parse::<Address>() else {
+        return;
+    };
+    let Ok(listener) = setup.env.network.listen(&address).await else {
+        return;
+    };
+    let puppet = Arc::new(Puppet {
+        state: Mutex::new(State {
+            memory: Memory::new(setup.own, setup.committee.clone()),
+            conduct: setup.behaviour.conduct(),
+            random: setup.env.entropy.stream("byzantine"),
+            recent: VecDeque::new(),
+            subscribers: vec![],
+        }),
+        env: setup.env,
+        own: setup.own,
+        keys: setup.keys,
+        committee: setup.committee,
+        scheme: setup.scheme,
+        tasks: Tasks::default(),
+    });
+    puppet.tasks.spawn(serve(puppet.clone(), listener));
+    for (peer, authority) in puppet.committee.authorities() {
+        if let Ok(address) = authority.p2p_address.parse::<Address>()
+            && peer != puppet.own
+        {
+            puppet.tasks.spawn(hear(puppet.clone(), peer, address));
+        }
+    }
+    loop {
+        puppet.make_block();
+        tokio::time::sleep(setup.min_round_delay).await;
+    }
+}
+
+impl Puppet {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the block of a round, if one is due, and gives everybody what the behaviour wants them to get.
+    fn make_block(&self) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some(draft) = state.memory.draft(self.env.clock.now()) else {
+            return;
+        };
+        let honest = draft.sign(&self.keys);
+        state.memory.made(&honest);
+        if state.recent.len() == RECENT {
+            state.recent.pop_front();
+        }
+        state.recent.push_back(honest.clone());
+        state.subscribers.retain(|to| !to.frames.is_closed());
+        for to in &state.subscribers {
+            let mut craft = Craft {
+                keys: &self.keys,
+                committee: &self.committee,
+                memory: &mut state.memory,
+                random: &mut state.random,
+            };
+            send(to, state.conduct.stream(to.peer, &honest, &mut craft));
+        }
+    }
+
+    /// What somebody gets who subscribes, and then with every round.
+    fn subscribe(&self, peer: AuthorityIndex, after: Round) -> mpsc::Receiver<Bytes> {
+        let (frames, received) = mpsc::channel(QUEUE);
+        let to = Subscriber { peer, frames };
+        let mut guard = self.state();
+        let state = &mut *guard;
+        for honest in state.recent.iter().filter(|block| block.round > after) {
+            let mut craft = Craft {
+                keys: &self.keys,
+                committee: &self.committee,
+                memory: &mut state.memory,
+                random: &mut state.random,
+            };
+            send(&to, state.conduct.stream(peer, honest, &mut craft));
+        }
+        state.subscribers.push(to);
+        received
+    }
+
+    fn answer(&self, request: &PeerRequest) -> Option<PeerResponse> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let bytes = |block: &VerifiedBlock| block.bytes().clone();
+        let honest = match request {
+            PeerRequest::Blocks(wanted) => {
+                let wanted = &wanted[..wanted.len().min(MAX_BLOCKS_PER_REQUEST)];
+                PeerResponse::Blocks(state.memory.find(wanted).into_iter().map(bytes).collect())
+            }
+            // It makes no commits, which is not against any rule.
+            PeerRequest::Commits { .. } => PeerResponse::Commits {
+                commits: vec![],
+                voters: vec![],
+            },
+            PeerRequest::NewestBlockOf(author) => {
+                let newest = state.memory.blocks_of(*author).next_back();
+                PeerResponse::NewestBlock(newest.map(bytes))
+            }
+        };
+        let mut craft = Craft {
+            keys: &self.keys,
+            committee: &self.committee,
+            memory: &mut state.memory,
+            random: &mut state.random,
+        };
+        state.conduct.answer(request, honest, &mut craft)
+    }
+}
+
+fn send(to: &Subscriber, bodies: Vec<Bytes>) {
+    for frame in bodies
+        .iter()
+        .filter_map(|body| FRAMING.encode_body(body).ok())
+    {
+        // Full or gone: nobody is owed anything here.
+        let _ = to.frames.try_send(frame);
+    }
+}
+
+/// Hears a peer's blocks for ever.
+async fn hear(puppet: Arc<Puppet>, peer: AuthorityIndex, address: Address) {
+    loop {
+        // However it ended, it begins again.
+        let _ = try_hear(&puppet, peer, &address).await;
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn try_hear(
+    puppet: &Puppet,
+    peer: AuthorityIndex,
+    address: &Address,
+) -> Result<Infallible, String> {
+    let text = |e: std::io::Error| e.to_string();
+    let mut stream = puppet.env.network.connect(address).await.map_err(text)?;
+    let newest = puppet.state().memory.blocks_of(peer).next_back().cloned();
+    let hello = Hello {
+        epoch: puppet.committee.epoch(),
+        from: puppet.own,
+        purpose: Purpose::Subscribe {
+            after: newest.map_or(Round(0), |block| block.round),
+        },
+    };
+    let frame = protocol::frame(&hello)?;
+    write_frame(&mut stream, &frame).await.map_err(text)?;
+    let mut decoder = Decoder::new(FRAMING);
+    loop {
+        let body = next(&mut stream, &mut decoder).await?;
+        if let Ok(block) = VerifiedBlock::verify(body, &puppet.committee, puppet.scheme) {
+            puppet.state().memory.keep(block);
+        }
+    }
+}
+
+async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, String> {
+    let read = read_frame(stream, decoder).await;
+    read.map_err(|e| e.to_string())?
+        .ok_or_else(|| "closed".to_owned())
+}
+
+/// Accepts peers for ever.
+async fn serve(puppet: Arc<Puppet>, listener: BoxListener) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                let served = puppet.clone();
+                puppet.tasks.spawn(async move {
+                    // However it ended, the peer comes again.
+                    let _ = serve_peer(&served, stream).await;
+                });
+            }
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+async fn serve_peer(puppet: &Puppet, mut stream: BoxStream) -> Result<Infallible, String> {
+    let text = |e: std::io::Error| e.to_string();
+    let mut decoder = Decoder::new(FRAMING);
+    let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
+    match hello.purpose {
+        Purpose::Subscribe { after } => {
+            let mut frames = puppet.subscribe(hello.from, after);
+            while let Some(frame) = frames.recv().await {
+                write_frame(&mut stream, &frame).await.map_err(text)?;
+            }
+            Err("nothing more comes".to_owned())
+        }
+        Purpose::Query => loop {
+            let request = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
+            let Some(response) = puppet.answer(&request) else {
+                return std::future::pending().await;
+            };
+            let frame = protocol::frame(&response)?;
+            write_frame(&mut stream, &frame).await.map_err(text)?;
+        },
+    }
+}

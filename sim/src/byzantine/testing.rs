@@ -1,0 +1,98 @@
+//! A puppet without wires: four authorities, of which it is the first.
+
+use super::{Conduct, Craft, memory::Memory};
+use bytes::Bytes;
+use metanode_core::{
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{
+        Authority, AuthorityIndex, Block, Committee, Epoch, InvalidBlock, KeyPair, Round,
+        SignatureScheme, Stake, TimestampMs, VerifiedBlock,
+    },
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+use std::sync::Arc;
+
+const SCHEME: SignatureScheme = SignatureScheme::KeyedHash;
+
+pub struct Bench {
+    pub memory: Memory,
+    committee: Arc<Committee>,
+    keys: Vec<KeyPair>,
+    random: ChaCha8Rng,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let keys: Vec<_> = (1..=4)
+            .map(|i| KeyPair::from_seed(SCHEME, &[i; 32]))
+            .collect();
+        let authorities = keys.iter().zip(0..).map(|(keys, i)| Authority {
+            authority_key: vec![i],
+            protocol_key: keys.public(),
+            stake: Stake(1),
+            address: [i; 20],
+            p2p_address: String::new(),
+            name: format!("validator-{i}"),
+        });
+        let committee = Committee::new(Epoch(0), authorities.collect()).expect("a committee");
+        let committee = Arc::new(committee);
+        Self {
+            memory: Memory::new(AuthorityIndex(0), committee.clone()),
+            committee,
+            keys,
+            random: ChaCha8Rng::from_seed([7; 32]),
+        }
+    }
+
+    /// The block of the next round, if there is one to make.
+    pub fn make(&mut self) -> Option<VerifiedBlock> {
+        let block = self.memory.draft(TimestampMs(5))?.sign(&self.keys[0]);
+        self.memory.made(&block);
+        Some(block)
+    }
+
+    /// Blocks of the first of the others; what they are built on is of no interest here.
+    pub fn hear_round(&mut self, round: Round, others: usize) {
+        for author in self.committee.indexes().skip(1).take(others) {
+            let block = Block {
+                epoch: Epoch(0),
+                round,
+                author,
+                timestamp_ms: TimestampMs(1),
+                ancestors: vec![],
+                transactions: vec![],
+                commit_votes: vec![],
+                end_of_epoch: false,
+            };
+            self.memory.keep(block.sign(&self.keys[author.as_usize()]));
+        }
+    }
+
+    pub fn verifies(&self, bytes: &Bytes) -> Result<VerifiedBlock, InvalidBlock> {
+        VerifiedBlock::verify(bytes.clone(), &self.committee, SCHEME)
+    }
+
+    /// What authority 1 gets.
+    pub fn stream(&mut self, conduct: &mut dyn Conduct, honest: &VerifiedBlock) -> Vec<Bytes> {
+        conduct.stream(AuthorityIndex(1), honest, &mut self.craft())
+    }
+
+    pub fn answer(
+        &mut self,
+        conduct: &mut dyn Conduct,
+        request: &PeerRequest,
+        honest: PeerResponse,
+    ) -> Option<PeerResponse> {
+        conduct.answer(request, honest, &mut self.craft())
+    }
+
+    fn craft(&mut self) -> Craft<'_> {
+        Craft {
+            keys: &self.keys[0],
+            committee: &self.committee,
+            memory: &mut self.memory,
+            random: &mut self.random,
+        }
+    }
+}

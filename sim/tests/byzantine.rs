@@ -1,0 +1,160 @@
+//! Each behaviour of a Byzantine validator: it really happens, and the honest agree and go on.
+
+#![cfg(madsim)]
+
+use metanode_core::env::{Event, NodeEvent};
+use metanode_sim::{
+    plan::{Action, Behaviour, ByzantinePlan, Plan, PlannedFault, Topology, When},
+    run::{Outcome, RunOptions, Verdict, run},
+    trace::{ProcessId, What, WorldEvent},
+};
+
+/// The last of four validators is Byzantine; the run passes.
+fn passes(behaviour: Behaviour, topology: Topology, faults: Vec<PlannedFault>) -> Outcome {
+    let mut plan = Plan::example();
+    plan.duration_ms = 8_000;
+    plan.topology = topology;
+    if topology == Topology::SingleMaster {
+        plan.executors.truncate(1);
+    }
+    plan.node.gc_depth_rounds = 10;
+    plan.max_faulty = Some(0);
+    plan.byzantine = vec![ByzantinePlan {
+        validator: 3,
+        behaviour,
+    }];
+    plan.faults = faults;
+    let options = RunOptions {
+        keep_entries: usize::MAX,
+    };
+    let outcome = run(plan, &options);
+    assert_eq!(
+        (outcome.verdict, &outcome.violations[..], &outcome.panic),
+        (Verdict::Passed, &[][..], &None),
+        "{behaviour:?}"
+    );
+    outcome
+}
+
+/// In both topologies; what is counted must be there in each.
+fn does(behaviour: Behaviour, least: usize, shows: impl Fn(&NodeEvent) -> bool) {
+    for topology in [Topology::MasterPerNode, Topology::SingleMaster] {
+        let outcome = passes(behaviour, topology, vec![]);
+        let seen = events(&outcome).filter(|event| shows(event)).count();
+        assert!(seen >= least, "{behaviour:?} in {topology:?}: {seen}");
+        let least = outcome.nodes[..3].iter().map(|node| node.last_commit.0);
+        // Slow as it may be with a quarter of the leaders away, it is no standstill.
+        assert!(least.clone().all(|commits| commits >= 20), "{behaviour:?}");
+    }
+}
+
+fn events(outcome: &Outcome) -> impl Iterator<Item = &NodeEvent> {
+    outcome
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Did(Event::Node(event)) => Some(event),
+            _ => None,
+        })
+}
+
+fn rejected(event: &NodeEvent, because: &str) -> bool {
+    matches!(event, NodeEvent::Rejected { reason, .. } if reason.contains(because))
+}
+
+#[test]
+fn equivocating_is_seen_by_those_who_compare() {
+    does(Behaviour::Equivocating, 10, |event| {
+        matches!(event, NodeEvent::Equivocation { .. })
+    });
+}
+
+#[test]
+fn withheld_blocks_come_from_others() {
+    does(Behaviour::Withholding, 10, |event| {
+        matches!(event, NodeEvent::AncestorsFetched { .. })
+    });
+}
+
+#[test]
+fn invalid_blocks_are_refused_for_many_reasons() {
+    for because in [
+        "do not decode",
+        "not among the",
+        "committee is of epoch",
+        "genesis",
+        "more than one ancestor",
+        "own previous block",
+        "not of a lower round",
+        "votes for",
+        "which is not its own",
+    ] {
+        does(Behaviour::Invalid, 1, |event| rejected(event, because));
+    }
+}
+
+#[test]
+fn forged_signatures_are_refused() {
+    does(Behaviour::Forging, 10, |event| {
+        rejected(event, "does not verify")
+    });
+}
+
+#[test]
+fn ancestors_that_do_not_exist_are_looked_for_in_vain() {
+    does(Behaviour::Lying, 10, |event| {
+        matches!(event, NodeEvent::AncestorsMissing { .. })
+    });
+    does(Behaviour::Lying, 1, |event| {
+        rejected(event, "stake of the round before")
+    });
+}
+
+#[test]
+fn a_flood_of_twins_and_of_blocks_from_the_future_is_let_pass() {
+    does(Behaviour::Flooding, 100, |event| {
+        matches!(event, NodeEvent::Equivocation { .. })
+    });
+}
+
+#[test]
+fn without_a_silent_one_leaders_are_skipped() {
+    does(Behaviour::Silent, 5, |event| {
+        matches!(event, NodeEvent::LeaderSkipped { .. })
+    });
+    let outcome = passes(Behaviour::Silent, Topology::MasterPerNode, vec![]);
+    let of_it = outcome.entries.iter().filter(|entry| {
+        let did = matches!(entry.what, What::Did(_));
+        did && entry.process == ProcessId::Node(3)
+    });
+    assert_eq!(of_it.count(), 0, "there is no node");
+    let turned = What::Befell(WorldEvent::TurnedByzantine {
+        behaviour: Behaviour::Silent,
+    });
+    assert!(outcome.entries.iter().any(|entry| entry.what == turned));
+    assert_eq!(outcome.executors[3].last_block_number.0, 0);
+}
+
+#[test]
+fn to_be_killed_changes_nothing_for_the_others() {
+    let kill = PlannedFault {
+        when: When {
+            at_ms: 1_000,
+            ..When::default()
+        },
+        action: Action::Kill {
+            processes: vec![ProcessId::Node(3)],
+            down_ms: Some(500),
+        },
+    };
+    let outcome = passes(Behaviour::Equivocating, Topology::MasterPerNode, vec![kill]);
+    assert_eq!(outcome.nodes[3].starts, 2);
+    let twins = outcome.entries.iter().filter(|entry| {
+        let seen = matches!(
+            entry.what,
+            What::Did(Event::Node(NodeEvent::Equivocation { .. }))
+        );
+        seen && entry.at.as_ms() > 2_000
+    });
+    assert!(twins.count() > 0, "it goes on after its second start");
+}
