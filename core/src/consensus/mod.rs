@@ -11,6 +11,7 @@ mod own_round;
 mod peer;
 mod proposer;
 mod protocol;
+mod pulse;
 mod server;
 mod shared;
 mod subscriber;
