@@ -171,8 +171,12 @@ impl Scenario {
         let mut faults: Vec<_> = planned
             .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
             .collect();
+        let network = self.network.draw(&limits);
+        let mut workload = self.workload.draw(&dice);
         if let Some(swarm) = &self.swarm {
             faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty));
+            let rate = &mut workload.transactions_per_second;
+            *rate = (*rate).min(swarm::carried_per_second(&network, validators));
         }
         Plan {
             scenario: name.into(),
@@ -183,7 +187,7 @@ impl Scenario {
             signatures: self.signatures,
             duration_ms,
             settle_ms: dice.draw("settle_ms", self.settle_ms),
-            network: self.network.draw(&limits),
+            network,
             node: self.node.draw(&limits),
             executors: self.executor.draw(&limits, cast),
             clock_skew_ms: (0..validators)
@@ -191,7 +195,7 @@ impl Scenario {
                 .collect(),
             clock_drift_ppm: self.drifts_ppm(&dice, validators),
             max_faulty,
-            workload: self.workload.draw(&dice),
+            workload,
             faults,
             expect: self.expect.clone(),
             exhibits: self.exhibits.clone(),

@@ -1,7 +1,8 @@
 //! `[swarm]`: faults that nobody chose. Each seed draws which kinds are on, how often each comes, and every fault in
 //! full, so that its plan can be replayed and shrunk like any other.
 //!
-//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]).
+//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]). Clients send
+//! no more than the links that were drawn can carry ([`carried_per_second`]): what comes too fast for ever is no fault.
 
 use super::{
     fault::{Deed, points_of},
@@ -11,8 +12,8 @@ use crate::dice::{Dice, Draw, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
-        When,
+        Action, Channel, Cut, DiskFailure, DurableAt, NetworkPlan, PlannedFault, Reached, Replies,
+        StoredAt, When,
     },
     trace::ProcessId,
 };
@@ -65,6 +66,18 @@ const ATTEMPTS: u32 = 4;
 
 /// Repetitions of a kill in a crash loop, at most.
 const LOOP: u64 = 5;
+
+/// A transaction in a block, about.
+const TRANSACTION_BYTES: u64 = 130;
+
+/// Transactions per second over all nodes that fill half of what the slowest connection between two of them carries:
+/// a buffer per latency. Each node streams its own blocks to each of the others, and half is left for what blocks hold
+/// besides, and for everything that is asked again.
+#[must_use]
+pub(super) fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
+    let bytes_per_second = network.tcp_buffer_bytes * 1_000 / network.latency_ms.high.max(1);
+    (bytes_per_second * u64::from(validators) / (2 * TRANSACTION_BYTES)).max(1)
+}
 
 impl Swarm {
     /// The faults of a seed, in the order in which they were drawn.
