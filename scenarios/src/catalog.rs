@@ -29,10 +29,12 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "executor_crash"
     "node_crash_loop"
     "host_power_loss"
+    "window_of_one"
     "slow_executor"
     "stalled_executor"
     "executor_late_at_start"
     "partition_and_heal"
+    "narrow_links"
     "damaged_blocks"
     "swarm"
 );
