@@ -36,6 +36,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "partition_and_heal"
     "narrow_links"
     "damaged_blocks"
+    "damaged_commits"
     "swarm"
 );
 

@@ -324,8 +324,13 @@ pub enum Action {
         how: DiskFailure,
         for_ms: Option<u64>,
     },
-    /// Bits flip in this many of the blocks that these nodes stored last.
-    FlipBits { nodes: Vec<u16>, blocks: u32 },
+    /// Bits flip in this many of the blocks and of the commits that these nodes stored last.
+    FlipBits {
+        nodes: Vec<u16>,
+        blocks: u32,
+        #[serde(default)]
+        commits: u32,
+    },
     /// The wall clocks of these hosts jump, forward or back.
     JumpClock { hosts: Vec<u16>, by_ms: i64 },
 }

@@ -6,10 +6,10 @@
 use crate::plan::Action;
 use metanode_core::{
     env::Event,
-    types::{GlobalExecIndex, TransactionHash},
+    types::{CommitIndex, GlobalExecIndex, TransactionHash},
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// Simulated time since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -154,6 +154,10 @@ pub enum WorldEvent {
     /// The process's disk is what it was at this time; everything written since is gone.
     DiskRestored {
         taken: SimTime,
+    },
+    /// Bits flipped in these commits on the process's disk.
+    CommitsDamaged {
+        commits: BTreeSet<CommitIndex>,
     },
     /// All faults are over; from here on progress is demanded (invariant LIVE).
     FaultsEnded,

@@ -12,13 +12,14 @@ mod peer;
 mod proposer;
 mod protocol;
 mod pulse;
+mod repair;
 mod server;
 mod shared;
 mod subscriber;
 mod synchronizer;
 mod votes;
 
-pub use self::core::{Core, Step};
+pub use self::core::{Core, Step, recover_log};
 pub use proposer::{ProposalDecision, ProposalView, decide};
 pub use votes::{CommitVotes, certified};
 
@@ -184,7 +185,7 @@ impl Consensus {
             shared.spawn(subscriber::subscribe(shared.clone(), position));
         }
         shared.spawn(synchronizer::synchronize(shared.clone()));
-        shared.spawn(synchronizer::repair(shared.clone(), self.log.clone()));
+        shared.spawn(repair::repair(shared.clone(), self.log.clone()));
         shared.spawn(commit_sync::catch_up(shared.clone()));
         shared.spawn(own_round::learn_own_round(shared.clone()));
         loop {

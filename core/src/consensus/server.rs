@@ -133,16 +133,13 @@ fn certified_commits(
         commits: vec![],
         voters: vec![],
     };
-    let last = shared
-        .store
-        .last_commit()?
-        .map_or(CommitIndex(0), |c| c.index);
+    let last = shared.store.last_commit()?.unwrap_or_default();
     let limit = CommitIndex(from.0.saturating_add(shared.parameters.commit_sync_batch)).prev();
     let to = to.min(last).min(limit);
     if from == CommitIndex(0) || from > to {
         return Ok(none);
     }
-    let mut commits = shared.store.commits(from, to)?;
+    let mut commits = shared.store.commits(from, to)?.intact;
     while let Some(commit) = commits.last() {
         let reference = commit.reference();
         let voters = shared.store.votes_for(reference)?;

@@ -14,7 +14,7 @@ mod sender;
 mod watermark;
 mod window;
 
-pub use log::CommitLog;
+pub use log::{CommitLog, Damage};
 pub use numbering::{Numbered, number};
 pub use plan::{ExecutorView, ReplayPlan, StoreView, replay_plan};
 pub use window::{Learned, Window, pauses_proposals};

@@ -38,6 +38,10 @@ fn world(event: &WorldEvent) -> String {
         E::FaultBegan { action } => format!("begins: {}", words::action(action)),
         E::FaultEnded { action } => format!("ends: {}", words::action(action)),
         E::FaultSkipped { action } => format!("leaves out: {}", words::action(action)),
+        E::CommitsDamaged { commits } => {
+            let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
+            format!("has a flipped bit in commit {}", commits.join(", "))
+        }
         E::DiskRestored { taken } => format!("has its disk of {taken} again"),
         E::FaultsEnded => "ends all faults: progress is demanded".into(),
         E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),

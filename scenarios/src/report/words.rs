@@ -231,9 +231,14 @@ pub fn action(action: &Action) -> String {
             },
             lasting(for_ms)
         ),
-        Action::FlipBits { nodes, blocks } => format!(
-            "a bit flips in {} stored by {}",
+        Action::FlipBits {
+            nodes,
+            blocks,
+            commits,
+        } => format!(
+            "a bit flips in {} and {} stored by {}",
             count(u64::from(*blocks), "block"),
+            count(u64::from(*commits), "commit"),
             numbered("node", nodes)
         ),
         Action::JumpClock { hosts, by_ms } => {

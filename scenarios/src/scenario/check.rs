@@ -164,7 +164,6 @@ impl Deed {
             Self::SlowReplies | Self::SlowLinks | Self::DelayReply => &["extra_ms"],
             Self::ShortWrites => &["max_bytes"],
             Self::Truncate => &["after_bytes"],
-            Self::FlipBits => &["blocks"],
             Self::JumpClock => &["by_ms"],
             Self::Restore => &["taken_ms"],
             _ => &[],
@@ -175,6 +174,7 @@ impl Deed {
     const fn takes(self) -> &'static [&'static str] {
         match self {
             Self::Partition => &["cut"],
+            Self::FlipBits => &["blocks", "commits"],
             Self::Reset | Self::Truncate | Self::DelayReply => &["channel"],
             _ => &[],
         }
@@ -229,6 +229,7 @@ impl At<'_> {
             ("max_bytes", fault.max_bytes.is_some()),
             ("after_bytes", fault.after_bytes.is_some()),
             ("blocks", fault.blocks.is_some()),
+            ("commits", fault.commits.is_some()),
             ("by_ms", fault.by_ms.is_some()),
             ("taken_ms", fault.taken_ms.is_some()),
         ];
@@ -240,6 +241,9 @@ impl At<'_> {
             if needed && !is_given {
                 return self.wrong(key, "is missing: this fault needs it");
             }
+        }
+        if fault.deed == Deed::FlipBits && fault.blocks.is_none() && fault.commits.is_none() {
+            return self.wrong("blocks", "is missing: this fault needs it, or `commits`");
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub struct Fault {
     pub max_bytes: Option<Draw<u64>>,
     pub after_bytes: Option<Draw<u64>>,
     pub blocks: Option<Draw<u32>>,
+    pub commits: Option<Draw<u32>>,
     pub by_ms: Option<Draw<i64>>,
     pub taken_ms: Option<Draw<u64>>,
     /// The same again: crash loops.
@@ -150,6 +151,7 @@ impl Fault {
             max_bytes: None,
             after_bytes: None,
             blocks: None,
+            commits: None,
             by_ms: None,
             taken_ms: None,
             repeat: None,
@@ -295,6 +297,8 @@ impl Fault {
                 nodes: hosts,
                 blocks: (self.blocks)
                     .map_or(0, |range| dice.draw(&format!("{label}.blocks"), range)),
+                commits: (self.commits)
+                    .map_or(0, |range| dice.draw(&format!("{label}.commits"), range)),
             },
             Deed::JumpClock => Action::JumpClock {
                 hosts,

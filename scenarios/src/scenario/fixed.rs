@@ -366,8 +366,10 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
         Action::FlipBits {
             nodes: list,
             blocks,
+            commits,
         } => Fault {
             blocks: Some(Draw::fixed(*blocks)),
+            commits: (*commits > 0).then_some(Draw::fixed(*commits)),
             ..of(Deed::FlipBits, all(Kind::Node, list), None)
         },
         Action::JumpClock { hosts: list, by_ms } => Fault {

@@ -387,7 +387,8 @@ impl Drawing {
             },
             Deed::FlipBits => Action::FlipBits {
                 nodes: self.hosts(),
-                blocks: 1 + self.stream.low(20) as u32,
+                blocks: self.stream.low(20) as u32,
+                commits: self.stream.low(8) as u32,
             },
             Deed::JumpClock => {
                 let by_ms = self.stream.low(300_000).cast_signed();

@@ -15,12 +15,15 @@ pub use rocks_server::RocksServer;
 
 use crate::plan::DiskFailure;
 use counted::{CountedStores, SharedCounters};
-use faulty::{DiskHealth, FaultyStores};
-use metanode_core::store::{MemoryDisk, MemoryStores, StoreError, StoreFactory};
+use faulty::{DiskHealth, FaultyStores, Fragile};
+use metanode_core::{
+    store::{MemoryDisk, MemoryStores, StoreError, StoreFactory},
+    types::CommitIndex,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use rocks::{RocksDisk, RocksDiskStores};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// One disk. Clones are the same disk.
 #[derive(Clone)]
@@ -84,9 +87,16 @@ impl Disk {
         self.health.mend();
     }
 
-    /// Flips a bit in each of up to `count` of the blocks that were stored last. Returns in how many.
-    pub fn flip_bits(&self, count: u32, rng: &mut ChaCha8Rng) -> u32 {
-        self.health.flip_bits(count, rng)
+    /// Flips a bit in each of up to `count` of the blocks that were stored last.
+    pub fn flip_blocks(&self, count: u32, rng: &mut ChaCha8Rng) {
+        let _ = self.health.flip_bits(Fragile::Blocks, count, rng);
+    }
+
+    /// Flips a bit in each of up to `count` of the commits that were stored last. Returns which.
+    pub fn flip_commits(&self, count: u32, rng: &mut ChaCha8Rng) -> BTreeSet<CommitIndex> {
+        let keys = self.health.flip_bits(Fragile::Commits, count, rng);
+        let index = |key: Vec<u8>| Some(CommitIndex(u32::from_be_bytes(key.try_into().ok()?)));
+        keys.into_iter().filter_map(index).collect()
     }
 
     /// What is on the disk now.

@@ -124,6 +124,7 @@ impl<'a> Parts<'a> {
             | Action::FlipBits {
                 nodes: hosts,
                 blocks: _,
+                commits: _,
             } => Self {
                 hosts: Some(hosts),
                 ..none

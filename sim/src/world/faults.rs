@@ -277,6 +277,19 @@ impl World {
         }
     }
 
+    fn flip_bits(&self, id: ProcessId, blocks: u32, commits: u32) {
+        let Some(disk) = self.disk(id) else { return };
+        let commits = {
+            let mut schedule = lock(&self.schedule);
+            let rng = schedule.disk_loss(&self.entropy);
+            disk.flip_blocks(blocks, rng);
+            disk.flip_commits(commits, rng)
+        };
+        if !commits.is_empty() {
+            self.befall(id, WorldEvent::CommitsDamaged { commits });
+        }
+    }
+
     fn take_snapshot(&self, fault: usize, executor: u16) {
         let disk = self.disk(ProcessId::Executor(executor));
         if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
@@ -342,10 +355,13 @@ impl World {
                     disk.begin_failing(*how);
                 }
             }
-            Action::FlipBits { nodes, blocks } => {
-                for disk in nodes.iter().filter_map(|n| self.disk(ProcessId::Node(*n))) {
-                    let mut schedule = lock(&self.schedule);
-                    disk.flip_bits(*blocks, schedule.disk_loss(&self.entropy));
+            Action::FlipBits {
+                nodes,
+                blocks,
+                commits,
+            } => {
+                for id in nodes.iter().map(|n| ProcessId::Node(*n)) {
+                    self.flip_bits(id, *blocks, *commits);
                 }
             }
             Action::JumpClock { hosts, by_ms } => {
