@@ -250,6 +250,9 @@ pub enum Action {
     /// they had sent stays under way until they are back.
     PowerLoss {
         hosts: Vec<u16>,
+        /// Of the first write that each store loses, a part is on the disk.
+        #[serde(default)]
+        torn: bool,
         down_ms: Option<u64>,
     },
     /// Processes stop running and go on later.
@@ -270,6 +273,18 @@ pub enum Action {
     /// Executors accept block streams and read nothing from them; they still execute what they have, and answer.
     Deaf {
         executors: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+    /// Executors go on reading the block stream that was there before the newest one.
+    ServeBoth {
+        executors: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+    /// The paths of these executors' Unix sockets lead elsewhere, while their listeners and connections live on.
+    StealSocket {
+        executors: Vec<u16>,
+        channel: Channel,
+        how: Theft,
         for_ms: Option<u64>,
     },
     /// Executors answer requests in another way than they should.
@@ -305,6 +320,12 @@ pub enum Action {
     },
     /// Connections of these hosts die at both ends.
     Reset { hosts: Vec<u16>, channel: Channel },
+    /// One direction of the connections of these hosts ends, behind what was sent; the other goes on.
+    HalfClose {
+        hosts: Vec<u16>,
+        channel: Channel,
+        side: Half,
+    },
     /// The next connection of these hosts that gets there dies this many bytes after its beginning, in the direction
     /// that carries the most.
     Truncate {
@@ -356,6 +377,28 @@ pub enum Channel {
     BlockStream,
     Rpc,
     Peers,
+}
+
+/// What is at a stolen path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Theft {
+    /// Nothing.
+    Removed,
+    /// The file of a dead process: connections are refused.
+    Refuses,
+    /// Somebody who takes connections and says nothing.
+    Silent,
+}
+
+/// Whose direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Half {
+    /// What the connecting side sends.
+    Client,
+    /// What the listening side sends.
+    Server,
 }
 
 /// How an executor answers.
@@ -422,6 +465,8 @@ impl Action {
             Self::Pause { for_ms, .. }
             | Self::Stall { for_ms, .. }
             | Self::Deaf { for_ms, .. }
+            | Self::ServeBoth { for_ms, .. }
+            | Self::StealSocket { for_ms, .. }
             | Self::Replies { for_ms, .. }
             | Self::Partition { for_ms, .. }
             | Self::SlowLinks { for_ms, .. }
@@ -429,6 +474,7 @@ impl Action {
             | Self::DiskFails { for_ms, .. } => *for_ms,
             Self::StartLate { for_ms, .. } => Some(*for_ms),
             Self::Reset { .. }
+            | Self::HalfClose { .. }
             | Self::Truncate { .. }
             | Self::DelayReply { .. }
             | Self::FlipBits { .. }

@@ -118,9 +118,10 @@ pub enum WorldEvent {
     },
     /// The process was ended; what it wrote stays.
     Killed,
-    /// The process was ended and its disk lost this many writes that were not synced.
+    /// The process was ended and its disk lost this many writes that were not synced; of some, a part is on the disk.
     PowerLost {
         lost_writes: u32,
+        torn_writes: u32,
     },
     /// The process panicked.
     Panicked {

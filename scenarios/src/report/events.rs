@@ -25,9 +25,16 @@ fn world(event: &WorldEvent) -> String {
         E::Started { start: 1 } => "starts".into(),
         E::Started { start } => format!("starts again (start {start})"),
         E::Killed => "is killed".into(),
-        E::PowerLost { lost_writes } => {
-            format!("loses power and {lost_writes} writes that were not synced")
-        }
+        E::PowerLost {
+            lost_writes,
+            torn_writes: 0,
+        } => format!("loses power and {lost_writes} writes that were not synced"),
+        E::PowerLost {
+            lost_writes,
+            torn_writes,
+        } => format!(
+            "loses power and {lost_writes} writes that were not synced, {torn_writes} of them torn"
+        ),
         E::Panicked { message } => format!("panics: {message}"),
         E::Paused => "is paused".into(),
         E::Resumed => "goes on".into(),

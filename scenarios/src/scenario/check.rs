@@ -133,11 +133,14 @@ impl Deed {
             | Self::SlowLinks
             | Self::ShortWrites
             | Self::Reset
+            | Self::HalfClose
             | Self::Truncate
             | Self::DelayReply
             | Self::JumpClock => &[Kind::Host],
             Self::Stall
             | Self::Deaf
+            | Self::ServeBoth
+            | Self::StealSocket
             | Self::SlowReplies
             | Self::SilentReplies
             | Self::ErrorReplies
@@ -154,7 +157,12 @@ impl Deed {
     const fn is_moment(self) -> bool {
         matches!(
             self,
-            Self::Reset | Self::Truncate | Self::DelayReply | Self::FlipBits | Self::JumpClock
+            Self::Reset
+                | Self::HalfClose
+                | Self::Truncate
+                | Self::DelayReply
+                | Self::FlipBits
+                | Self::JumpClock
         )
     }
 
@@ -166,6 +174,8 @@ impl Deed {
             Self::Truncate => &["after_bytes"],
             Self::JumpClock => &["by_ms"],
             Self::Restore => &["taken_ms"],
+            Self::StealSocket => &["how"],
+            Self::HalfClose => &["side"],
             _ => &[],
         }
     }
@@ -175,7 +185,12 @@ impl Deed {
         match self {
             Self::Partition => &["cut"],
             Self::FlipBits => &["blocks", "commits"],
-            Self::Reset | Self::Truncate | Self::DelayReply => &["channel"],
+            Self::PowerLoss => &["torn"],
+            Self::Reset
+            | Self::HalfClose
+            | Self::Truncate
+            | Self::DelayReply
+            | Self::StealSocket => &["channel"],
             _ => &[],
         }
     }
@@ -225,6 +240,9 @@ impl At<'_> {
         let given = [
             ("cut", fault.cut.is_some()),
             ("channel", fault.channel.is_some()),
+            ("how", fault.how.is_some()),
+            ("side", fault.side.is_some()),
+            ("torn", fault.torn.is_some()),
             ("extra_ms", fault.extra_ms.is_some()),
             ("max_bytes", fault.max_bytes.is_some()),
             ("after_bytes", fault.after_bytes.is_some()),

@@ -265,8 +265,12 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
         } => down(Deed::Kill, processes(list), *down_ms),
         Action::PowerLoss {
             hosts: list,
+            torn,
             down_ms,
-        } => down(Deed::PowerLoss, hosts(list), *down_ms),
+        } => Fault {
+            torn: torn.then_some(true),
+            ..down(Deed::PowerLoss, hosts(list), *down_ms)
+        },
         Action::Pause {
             processes: list,
             for_ms,
@@ -283,6 +287,29 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
             executors: list,
             for_ms,
         } => of(Deed::Deaf, executors(list), *for_ms),
+        Action::ServeBoth {
+            executors: list,
+            for_ms,
+        } => of(Deed::ServeBoth, executors(list), *for_ms),
+        Action::StealSocket {
+            executors: list,
+            channel,
+            how,
+            for_ms,
+        } => Fault {
+            channel: Some(*channel),
+            how: Some(*how),
+            ..of(Deed::StealSocket, executors(list), *for_ms)
+        },
+        Action::HalfClose {
+            hosts: list,
+            channel,
+            side,
+        } => Fault {
+            channel: Some(*channel),
+            side: Some(*side),
+            ..of(Deed::HalfClose, hosts(list), None)
+        },
         Action::Replies {
             executors: list,
             how,

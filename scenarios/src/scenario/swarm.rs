@@ -12,8 +12,8 @@ use crate::dice::{Dice, Draw, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, NetworkPlan, PlannedFault, Reached, Replies,
-        StoredAt, When,
+        Action, Channel, Cut, DiskFailure, DurableAt, Half, NetworkPlan, PlannedFault, Reached,
+        Replies, StoredAt, Theft, When,
     },
     trace::ProcessId,
 };
@@ -42,6 +42,8 @@ impl Default for Swarm {
                 D::StartLate,
                 D::Stall,
                 D::Deaf,
+                D::ServeBoth,
+                D::StealSocket,
                 D::SlowReplies,
                 D::SilentReplies,
                 D::ErrorReplies,
@@ -50,6 +52,7 @@ impl Default for Swarm {
                 D::SlowLinks,
                 D::ShortWrites,
                 D::Reset,
+                D::HalfClose,
                 D::Truncate,
                 D::DelayReply,
                 D::FailSync,
@@ -315,6 +318,7 @@ impl Drawing {
             },
             Deed::PowerLoss => Action::PowerLoss {
                 hosts: self.few(),
+                torn: self.stream.below(2) == 0,
                 down_ms,
             },
             Deed::Pause => Action::Pause {
@@ -331,6 +335,24 @@ impl Drawing {
             },
             Deed::Deaf => Action::Deaf {
                 executors: self.executors(),
+                for_ms,
+            },
+            Deed::ServeBoth => Action::ServeBoth {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::StealSocket => Action::StealSocket {
+                executors: self.executors(),
+                channel: match self.stream.below(3) {
+                    0 => Channel::Any,
+                    1 => Channel::BlockStream,
+                    _ => Channel::Rpc,
+                },
+                how: match self.stream.below(3) {
+                    0 => Theft::Removed,
+                    1 => Theft::Refuses,
+                    _ => Theft::Silent,
+                },
                 for_ms,
             },
             Deed::SlowReplies => {
@@ -366,6 +388,14 @@ impl Drawing {
             Deed::Reset => Action::Reset {
                 hosts: self.hosts(),
                 channel: self.channel(),
+            },
+            Deed::HalfClose => Action::HalfClose {
+                hosts: self.hosts(),
+                channel: self.channel(),
+                side: match self.stream.below(2) {
+                    0 => Half::Client,
+                    _ => Half::Server,
+                },
             },
             Deed::Truncate => Action::Truncate {
                 hosts: self.hosts(),

@@ -25,6 +25,15 @@ use rand_core::Rng;
 use rocks::{RocksDisk, RocksDiskStores};
 use std::{collections::BTreeSet, sync::Arc};
 
+/// What a power loss took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Writes that are gone.
+    pub writes: u32,
+    /// Those of them of which a part is on the disk, at most one of each store.
+    pub torn: u32,
+}
+
 /// One disk. Clones are the same disk.
 #[derive(Clone)]
 pub struct Disk {
@@ -130,19 +139,23 @@ impl Disk {
     }
 
     /// The host lost power. Of the writes of each store that were not synced, a prefix is left: sometimes none of
-    /// them, sometimes all, drawn from `rng`. Returns how many writes are lost.
-    pub fn power_lost(&self, rng: &mut ChaCha8Rng) -> u32 {
-        let mut lost = 0;
+    /// them, sometimes all, drawn from `rng`. If the next one is `torn`, a part of it is on the disk.
+    ///
+    /// A write is all or nothing: RocksDB finds a torn record by its checksum and drops it, so that it counts as lost.
+    /// In memory it is dropped here.
+    pub fn power_lost(&self, rng: &mut ChaCha8Rng, torn: bool) -> Lost {
+        let mut lost = Lost::default();
         let keep = |unsynced| {
             let kept = kept_by_power_loss(rng, unsynced);
-            lost += unsynced - kept;
+            lost.writes += u32::try_from(unsynced - kept).unwrap_or(u32::MAX);
+            lost.torn += u32::from(torn && kept < unsynced);
             kept
         };
         match &self.backend {
             Backend::Memory(disk) => disk.power_lost(keep),
-            Backend::Rocks(disk) => disk.power_lost(keep),
+            Backend::Rocks(disk) => disk.power_lost(keep, torn),
         }
-        u32::try_from(lost).unwrap_or(u32::MAX)
+        lost
     }
 
     /// The store `name` is gone, as if its directory had been deleted, and the process with it.

@@ -102,7 +102,11 @@ fn action() -> impl Strategy<Value = Action> {
     let hosts = || vec(0_u16..4, 1..4);
     prop_oneof![
         (processes(), ms()).prop_map(|(processes, down_ms)| Action::Kill { processes, down_ms }),
-        (hosts(), ms()).prop_map(|(hosts, down_ms)| Action::PowerLoss { hosts, down_ms }),
+        (hosts(), ms()).prop_map(|(hosts, down_ms)| Action::PowerLoss {
+            hosts,
+            torn: down_ms.is_none(),
+            down_ms
+        }),
         (processes(), ms()).prop_map(|(processes, for_ms)| Action::Pause { processes, for_ms }),
         (processes(), 0_u64..99)
             .prop_map(|(processes, for_ms)| Action::StartLate { processes, for_ms }),

@@ -214,7 +214,11 @@ impl World {
         }
         match action {
             Action::Kill { processes, down_ms } => self.bring_down(processes, End::Kill, *down_ms),
-            Action::PowerLoss { hosts, down_ms } => {
+            Action::PowerLoss {
+                hosts,
+                torn,
+                down_ms,
+            } => {
                 let on_hosts = |id: &ProcessId| match id {
                     ProcessId::Node(n) | ProcessId::Executor(n) => hosts.contains(n),
                     ProcessId::World => false,
@@ -223,7 +227,7 @@ impl World {
                     self.darken(*host);
                 }
                 let processes: Vec<_> = self.process_ids().into_iter().filter(on_hosts).collect();
-                self.bring_down(&processes, End::PowerLoss, *down_ms);
+                self.bring_down(&processes, End::PowerLoss { torn: *torn }, *down_ms);
             }
             Action::Pause { processes, for_ms } => {
                 for id in processes {
@@ -340,6 +344,11 @@ impl World {
                     self.control(*executor, |controls| controls.deaf = true);
                 }
             }
+            Action::ServeBoth { executors, .. } => {
+                for executor in executors {
+                    self.control(*executor, |controls| controls.serves_both = true);
+                }
+            }
             Action::Replies { executors, how, .. } => {
                 let replies = match *how {
                     Replies::Late { ms } => mock_go_executor::Replies::Late { ms },
@@ -388,6 +397,8 @@ impl World {
         }
         let rules = lock(&self.rules).remove(&fault);
         drop(rules);
+        let thefts = lock(&self.thefts).remove(&fault);
+        drop(thefts);
         let action = &self.plan.faults[fault].action;
         match action {
             Action::Stall { executors, .. } => {
@@ -405,6 +416,11 @@ impl World {
             Action::Deaf { executors, .. } => {
                 for executor in executors {
                     self.control(*executor, |controls| controls.deaf = false);
+                }
+            }
+            Action::ServeBoth { executors, .. } => {
+                for executor in executors {
+                    self.control(*executor, |controls| controls.serves_both = false);
                 }
             }
             Action::Replies { executors, .. } => {

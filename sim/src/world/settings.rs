@@ -14,7 +14,7 @@ use metanode_core::{
     types::KeyPair,
 };
 use mock_go_executor::config::{ExecutorConfig, Genesis};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 const P2P_PORT: u16 = 9000;
 const PEER_RPC_PORT: u16 = 9100;
@@ -35,6 +35,19 @@ pub fn channel(address: &Address) -> Channel {
         Address::Tcp(address) if address.port() == P2P_PORT => Channel::Peers,
         Address::Unix(_) | Address::Tcp(_) => Channel::Rpc,
     }
+}
+
+/// The Unix sockets of an executor that carry this.
+#[must_use]
+pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
+    let all = [
+        (Channel::BlockStream, BLOCK_STREAM_PATH),
+        (Channel::Rpc, RPC_PATH),
+    ];
+    let chosen = all
+        .iter()
+        .filter(|(channel, _)| of == Channel::Any || of == *channel);
+    chosen.map(|(_, path)| Path::new(*path)).collect()
 }
 
 /// Node `index` of the plan.
