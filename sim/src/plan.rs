@@ -124,6 +124,7 @@ impl Plan {
                 watermark_poll_ms: 50,
                 rpc_timeout_ms: 1_000,
                 write_timeout_ms: 1_000,
+                peers: PeerPlan::default(),
             },
             executors: vec![executor; 4],
             clock_skew_ms: vec![0; 4],
@@ -168,6 +169,34 @@ pub struct NodePlan {
     pub watermark_poll_ms: u64,
     pub rpc_timeout_ms: u64,
     pub write_timeout_ms: u64,
+    #[serde(default)]
+    pub peers: PeerPlan,
+}
+
+/// Those limits of every node that have to do with its peers and with the size of its blocks; as in production where
+/// they are left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerPlan {
+    pub commit_sync_threshold: u32,
+    pub commit_sync_batch: u32,
+    pub pool_transactions: u32,
+    pub max_block_bytes: u32,
+    pub peer_timeout_ms: u64,
+    pub peer_silence_ms: u64,
+}
+
+impl Default for PeerPlan {
+    fn default() -> Self {
+        Self {
+            commit_sync_threshold: 20,
+            commit_sync_batch: 100,
+            pool_transactions: 20_000,
+            max_block_bytes: 512 * 1024,
+            peer_timeout_ms: 2_000,
+            peer_silence_ms: 5_000,
+        }
+    }
 }
 
 /// One executor.

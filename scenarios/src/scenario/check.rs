@@ -90,6 +90,7 @@ fn least_values(scenario: &Scenario) -> Vec<(&'static str, u64, u64)> {
     values.extend(scenario.topology.least_values());
     values.extend(scenario.network.least_values());
     values.extend(scenario.node.least_values());
+    values.extend(scenario.node.peers.least_values());
     values.extend(scenario.executor.least_values());
     values.extend(scenario.workload.least_values());
     values

@@ -2,8 +2,8 @@
 
 use super::{
     Deed, Delivery, DurableMoment, Executor, Fault, Kind, MaxFaulty, Moment, Network, Node,
-    OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology,
-    Which, Workload,
+    OddExecutor, OneExecutor, Peers, ReachedMoment, Scenario, Share, StoredMoment, Target,
+    Topology, Which, Workload,
 };
 use crate::{
     dice::{Draw, Number},
@@ -146,6 +146,7 @@ fn fixed_node(node: &NodePlan) -> Node {
         watermark_poll_ms,
         rpc_timeout_ms,
         write_timeout_ms,
+        peers,
     } = node;
     Node {
         window_blocks: Draw::fixed(*window_blocks),
@@ -157,6 +158,7 @@ fn fixed_node(node: &NodePlan) -> Node {
         watermark_poll_ms: Draw::fixed(*watermark_poll_ms),
         rpc_timeout_ms: Draw::fixed(*rpc_timeout_ms),
         write_timeout_ms: Draw::fixed(*write_timeout_ms),
+        peers: Peers::fixed(peers),
     }
 }
 

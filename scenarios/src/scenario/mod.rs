@@ -6,6 +6,7 @@
 mod check;
 mod fault;
 mod fixed;
+mod peers;
 mod sections;
 mod swarm;
 mod target;
@@ -13,6 +14,7 @@ mod target;
 mod tests;
 
 pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
+pub use peers::Peers;
 pub use sections::{
     Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
 };

@@ -54,7 +54,7 @@ pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
 #[must_use]
 pub fn node(plan: &Plan, index: u16) -> NodeConfig {
     let defaults = ConsensusParameters::default();
-    let limits = &plan.node;
+    let (limits, peers) = (&plan.node, &plan.node.peers);
     let rpc_address = match plan.topology {
         Topology::SingleMaster if index > 0 => tcp(0, PEER_RPC_PORT),
         Topology::SingleMaster | Topology::MasterPerNode => Address::Unix(RPC_PATH.into()),
@@ -78,6 +78,12 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
             leader_timeout_ms: limits.leader_timeout_ms,
             leaders_per_round: limits.leaders_per_round,
             gc_depth_rounds: limits.gc_depth_rounds,
+            commit_sync_threshold: peers.commit_sync_threshold,
+            commit_sync_batch: peers.commit_sync_batch,
+            pool_transactions: peers.pool_transactions as usize,
+            max_block_bytes: peers.max_block_bytes as usize,
+            peer_timeout_ms: peers.peer_timeout_ms,
+            peer_silence_ms: peers.peer_silence_ms,
             ..defaults
         },
         delivery: DeliveryParameters {
