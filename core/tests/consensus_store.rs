@@ -4,8 +4,8 @@
 
 use metanode_core::{
     store::{
-        Column, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions, RocksStores,
-        ScanOrder, StoreError, StoreFactory, WriteBatch,
+        Column, CommitRun, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions,
+        RocksStores, ScanOrder, StoreError, StoreFactory, WriteBatch,
     },
     types::{
         AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
