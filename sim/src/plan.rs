@@ -378,7 +378,8 @@ pub enum Action {
         how: DiskFailure,
         for_ms: Option<u64>,
     },
-    /// Bits flip in this many of the blocks and of the commits that these nodes stored last.
+    /// Bits flip in this many of the blocks and of the commits that these nodes stored last, except where no other node
+    /// has an intact copy.
     FlipBits {
         nodes: Vec<u16>,
         blocks: u32,

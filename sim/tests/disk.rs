@@ -220,3 +220,21 @@ fn a_removed_store_starts_empty() {
         }
     });
 }
+
+#[test]
+fn bits_do_not_flip_in_the_last_intact_copy() {
+    const BLOCKS: Column = Column("blocks");
+    let disks = [Disk::memory(), Disk::memory()];
+    let stores = disks.clone().map(|disk| {
+        let store = disk.stores().open("store", &[BLOCKS]).unwrap();
+        let mut batch = WriteBatch::default();
+        batch.put(BLOCKS, [1], vec![0; 8]);
+        store.write(batch, Durability::Synced).unwrap();
+        store
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    disks[0].flip_blocks(9, &mut rng, &disks[1..]);
+    disks[1].flip_blocks(9, &mut rng, &disks[..1]);
+    let intact = stores.map(|store| store.get(BLOCKS, &[1]).unwrap().unwrap() == [0; 8][..]);
+    assert_eq!(intact, [false, true]);
+}

@@ -179,7 +179,7 @@ impl Consensus {
     pub async fn run(mut self) -> Result<std::convert::Infallible, ConsensusError> {
         let shared = self.shared.clone();
         if let Some(listener) = self.listener.take() {
-            shared.spawn(server::serve(shared.clone(), listener));
+            shared.spawn(server::serve(shared.clone(), self.log.clone(), listener));
         }
         for position in 0..shared.peers.len() {
             shared.spawn(subscriber::subscribe(shared.clone(), position));

@@ -41,7 +41,8 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
 /// Asks one peer after the other, from any one on.
 async fn repair_commit(shared: &Shared, log: &CommitLog, index: CommitIndex, start: usize) {
     warn!(%index, "a stored commit is damaged: fetching it again");
-    let to = CommitIndex(index.0.saturating_add(shared.parameters.commit_sync_batch));
+    // As far as it takes to find a quorum's votes.
+    let to = CommitIndex(u32::MAX);
     let count = shared.peers.len();
     for peer in (0..count).map(|i| &shared.peers[(start + i) % count]) {
         let commit = match fetch_certified(shared, peer, index, to).await {

@@ -13,12 +13,12 @@ use tokio::sync::watch;
 /// The newest commits that are kept decoded, so that live delivery does not read back what was just written.
 const RECENT_COMMITS: usize = 32;
 
-/// What of the log could not be read: it is to be fetched from peers again. Nothing is delivered without it.
+/// What of the store could not be read: it is to be fetched from peers again. Nothing is delivered without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
     /// The commit at which reading stopped.
     pub commit: Option<CommitIndex>,
-    /// Blocks of intact commits.
+    /// Blocks of intact commits, and others that were asked for.
     pub blocks: BTreeSet<BlockRef>,
 }
 
@@ -119,6 +119,18 @@ impl CommitLog {
             self.note_damage(|damage| damage.commit = run.damaged);
         }
         Ok(sub_dags)
+    }
+
+    /// This block was stored and is damaged, and somebody needs it: it is to be fetched again.
+    pub fn miss_block(&self, block: BlockRef) {
+        self.note_damage(|damage| {
+            damage.blocks.insert(block);
+        });
+    }
+
+    /// This commit was stored and is damaged, and somebody needs it: it is to be fetched again.
+    pub fn miss_commit(&self, index: CommitIndex) {
+        self.note_damage(|damage| damage.commit = damage.commit.or(Some(index)));
     }
 
     fn note_damage(&self, note: impl FnOnce(&mut Damage)) {

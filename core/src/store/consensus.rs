@@ -139,28 +139,21 @@ impl ConsensusStore {
         Ok(found.first().map(|reference| reference.round))
     }
 
-    /// The block of the highest round that `author` has here. Whoever asks relies on there being none above it, so a
-    /// damaged one is an error and not an older block.
+    /// The block of the highest round that `author` has here, or its name if it is damaged: whoever asks relies on there
+    /// being none above it, so an older one is no answer.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if that block is; otherwise if the disk fails.
+    /// If the disk fails.
     pub fn newest_block_of(
         &self,
         author: AuthorityIndex,
-    ) -> Result<Option<VerifiedBlock>, StoreError> {
+    ) -> Result<Option<Result<VerifiedBlock, BlockRef>>, StoreError> {
         let range = all_with_prefix(&author.0.to_be_bytes());
         let found = self.references_of(range, ScanOrder::Descending, 1)?;
         let Some(reference) = found.first() else {
             return Ok(None);
         };
-        match self.block(reference)? {
-            Some(block) => Ok(Some(block)),
-            None => Err(StoreError::Damaged {
-                column: BLOCKS.0,
-                key: reference.to_string(),
-                reason: format!("it is the newest block of authority {author}"),
-            }),
-        }
+        Ok(Some(self.block(reference)?.ok_or(*reference)))
     }
 
     /// At most `limit` blocks of `author` from round `from` on, ascending; damaged ones are left out.

@@ -81,8 +81,14 @@ impl DiskHealth {
         (health.fails_next_sync, health.full) = (false, false);
     }
 
-    /// Flips a bit in each of `count` values of a column, as far as there are so many. Returns their keys.
-    pub fn flip_bits(&self, what: Fragile, count: u32, rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
+    /// Flips a bit in each of up to `count` values of a column, but in none that is `spared`. Returns their keys.
+    pub fn flip_bits(
+        &self,
+        what: Fragile,
+        count: u32,
+        rng: &mut ChaCha8Rng,
+        spared: impl Fn(&[u8]) -> bool,
+    ) -> Vec<Vec<u8>> {
         let mut health = self.lock();
         let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
         let mut keys = vec![];
@@ -91,12 +97,22 @@ impl DiskHealth {
                 break;
             }
             let position = (rng.next_u64() % written.len() as u64) as usize;
+            if spared(&written[position]) {
+                continue;
+            }
             if let Some(key) = written.swap_remove_back(position) {
                 flipped.insert(key.clone(), rng.next_u64());
                 keys.push(key);
             }
         }
         keys
+    }
+
+    /// Whether this value was written not long ago and is intact.
+    pub fn holds(&self, what: Fragile, key: &[u8]) -> bool {
+        let health = self.lock();
+        let mut written = health.fragile[what as usize].written.iter();
+        written.any(|of| of == key)
     }
 
     /// Everything that is stored now, read through the stores of the process that runs, or through `stores` if none

@@ -96,14 +96,22 @@ impl Disk {
         self.health.mend();
     }
 
-    /// Flips a bit in each of up to `count` of the blocks that were stored last.
-    pub fn flip_blocks(&self, count: u32, rng: &mut ChaCha8Rng) {
-        let _ = self.health.flip_bits(Fragile::Blocks, count, rng);
+    /// Flips a bit in each of up to `count` of the blocks that were stored last, but in none of which none of the
+    /// `others` has an intact copy: what is lost everywhere nobody can survive.
+    pub fn flip_blocks(&self, count: u32, rng: &mut ChaCha8Rng, others: &[Self]) {
+        let spared = |key: &[u8]| only_here(Fragile::Blocks, key, others);
+        let _ = self.health.flip_bits(Fragile::Blocks, count, rng, spared);
     }
 
-    /// Flips a bit in each of up to `count` of the commits that were stored last. Returns which.
-    pub fn flip_commits(&self, count: u32, rng: &mut ChaCha8Rng) -> BTreeSet<CommitIndex> {
-        let keys = self.health.flip_bits(Fragile::Commits, count, rng);
+    /// The same with the commits that were stored last. Returns which.
+    pub fn flip_commits(
+        &self,
+        count: u32,
+        rng: &mut ChaCha8Rng,
+        others: &[Self],
+    ) -> BTreeSet<CommitIndex> {
+        let spared = |key: &[u8]| only_here(Fragile::Commits, key, others);
+        let keys = self.health.flip_bits(Fragile::Commits, count, rng, spared);
         let index = |key: Vec<u8>| Some(CommitIndex(u32::from_be_bytes(key.try_into().ok()?)));
         keys.into_iter().filter_map(index).collect()
     }
@@ -171,6 +179,10 @@ impl Disk {
     pub fn counters(&self) -> DiskCounters {
         self.counters.read()
     }
+}
+
+fn only_here(what: Fragile, key: &[u8], others: &[Disk]) -> bool {
+    !others.iter().any(|disk| disk.health.holds(what, key))
 }
 
 /// None and all are a quarter each, because they are the extremes that recovery is written for; the rest is uniform.

@@ -283,11 +283,14 @@ impl World {
 
     fn flip_bits(&self, id: ProcessId, blocks: u32, commits: u32) {
         let Some(disk) = self.disk(id) else { return };
+        let others = (0..self.plan.validators).map(ProcessId::Node);
+        let others = others.filter(|other| *other != id);
+        let others: Vec<_> = others.filter_map(|other| self.disk(other)).collect();
         let commits = {
             let mut schedule = lock(&self.schedule);
             let rng = schedule.disk_loss(&self.entropy);
-            disk.flip_blocks(blocks, rng);
-            disk.flip_commits(commits, rng)
+            disk.flip_blocks(blocks, rng, &others);
+            disk.flip_commits(commits, rng, &others)
         };
         if !commits.is_empty() {
             self.befall(id, WorldEvent::CommitsDamaged { commits });
