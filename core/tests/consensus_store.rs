@@ -117,8 +117,8 @@ fn blocks_come_by_round_over_page_bounds_and_by_author() {
     assert_eq!(store.blocks_from_round(Round(301)).unwrap(), []);
 
     let newest = |author| store.newest_block_of(AuthorityIndex(author)).unwrap();
-    assert_eq!(newest(1), Some(block(300, 1, vec![])));
-    assert_eq!(newest(2), Some(block(260, 2, vec![])));
+    assert_eq!(newest(1), Some(Ok(block(300, 1, vec![]))));
+    assert_eq!(newest(2), Some(Ok(block(260, 2, vec![]))));
     assert_eq!(newest(3), None);
 
     let of_one = store.blocks_of(AuthorityIndex(1), Round(254), 3).unwrap();

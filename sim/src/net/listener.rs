@@ -97,9 +97,8 @@ impl Listeners {
         let impostor = ListenerId(self.last + 1);
         let files = self.files.entry(host).or_default();
         let owner = (*files.get(path)?)?;
-        if self.bound.get(&owner)?.owner.is_none() {
-            return None; // stolen already
-        }
+        // What is stolen already is not stolen again.
+        self.bound.get(&owner)?.owner?;
         let left = match how {
             Theft::Removed => Left::Nothing,
             Theft::Refuses => Left::File(None),
