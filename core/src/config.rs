@@ -86,9 +86,9 @@ pub struct ConsensusParameters {
     pub max_block_bytes: usize,
     /// Missing ancestors are asked for when they have been missing this long.
     pub fetch_delay_ms: u64,
-    /// An answer of a peer is waited for this long.
+    /// A peer that owes an answer may be silent this long: not a byte comes from it, nor is one taken.
     pub peer_timeout_ms: u64,
-    /// A peer whose block stream is silent this long is connected anew.
+    /// A peer whose block stream is silent this long, not a byte, is connected anew.
     pub peer_silence_ms: u64,
     /// Between two attempts to reach a peer, doubling up to the maximum.
     pub peer_retry_min_ms: u64,

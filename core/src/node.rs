@@ -2,7 +2,7 @@
 
 use crate::{
     config::{NodeConfig, StartPolicy},
-    consensus::{Consensus, ConsensusError, ConsensusSetup},
+    consensus::{Consensus, ConsensusError, ConsensusSetup, recover_log},
     delivery::{
         CommitLog, Delivery, DeliveryError, DeliverySetup, ExecutorView, ReplayPlan, StoreView,
         replay_plan,
@@ -94,7 +94,12 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<(), NodeErr
         committee,
     } = executor;
     let store = Arc::new(ConsensusStore::open(env.stores.as_ref(), base.epoch)?);
-    let last_commit = store.last_commit()?.map_or(CommitIndex(0), |c| c.index);
+    let recovered = recover_log(&store, config.consensus.gc_depth_rounds)?;
+    if let Some(index) = recovered.damaged {
+        env.emit(NodeEvent::LogCut { index });
+    }
+    let last_commit = recovered.intact.last();
+    let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
     let plan = replay_plan(
         StoreView { base, last_commit },
         ExecutorView {

@@ -4,8 +4,8 @@
 
 use metanode_core::{
     store::{
-        Column, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions, RocksStores,
-        ScanOrder, StoreError, StoreFactory, WriteBatch,
+        Column, CommitRun, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions,
+        RocksStores, ScanOrder, StoreError, StoreFactory, WriteBatch,
     },
     types::{
         AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
@@ -88,11 +88,12 @@ fn what_was_written_is_there_after_a_reopen() {
             store.blocks(&[third, absent, first]).unwrap(),
             [Some(blocks[2].clone()), None, Some(blocks[0].clone())]
         );
-        assert_eq!(store.last_commit().unwrap().as_ref(), Some(&commits[1]));
+        assert_eq!(store.last_commit().unwrap(), Some(CommitIndex(2)));
         let read = store.commit(CommitIndex(1)).unwrap();
         assert_eq!(read.as_ref(), Some(&commits[0]));
         let read = store.commits(CommitIndex(1), CommitIndex(2)).unwrap();
-        assert_eq!(read, commits);
+        assert_eq!(read.intact, commits);
+        assert_eq!(read.damaged, None);
         let sub_dag = store.sub_dag(&commits[1]).unwrap().unwrap();
         assert_eq!(sub_dag.reference, commits[1].reference());
         assert_eq!(sub_dag.blocks, blocks[1..]);
@@ -116,8 +117,8 @@ fn blocks_come_by_round_over_page_bounds_and_by_author() {
     assert_eq!(store.blocks_from_round(Round(301)).unwrap(), []);
 
     let newest = |author| store.newest_block_of(AuthorityIndex(author)).unwrap();
-    assert_eq!(newest(1), Some(block(300, 1, vec![])));
-    assert_eq!(newest(2), Some(block(260, 2, vec![])));
+    assert_eq!(newest(1), Some(Ok(block(300, 1, vec![]))));
+    assert_eq!(newest(2), Some(Ok(block(260, 2, vec![]))));
     assert_eq!(newest(3), None);
 
     let of_one = store.blocks_of(AuthorityIndex(1), Round(254), 3).unwrap();
@@ -147,8 +148,8 @@ fn a_hole_among_commits_is_an_error_that_names_it() {
     let commits = [1, 2, 4].map(|index| commit(index, &blocks));
     store.write(&[], &commits, Durability::Buffered).unwrap();
     let range = |from, to| store.commits(CommitIndex(from), CommitIndex(to));
-    assert_eq!(range(1, 2).unwrap(), commits[..2]);
-    assert_eq!(range(2, 1).unwrap(), []);
+    assert_eq!(range(1, 2).unwrap().intact, commits[..2]);
+    assert_eq!(range(2, 1).unwrap(), CommitRun::default());
     for (from, to, hole) in [(1, 4, "commit 3"), (4, 5, "commit 5"), (0, 1, "commit 0")] {
         match range(from, to) {
             Err(StoreError::Missing { what, .. }) => assert_eq!(what, hole),
@@ -173,8 +174,8 @@ fn a_damaged_block_counts_as_missing_but_never_as_an_older_one() {
     assert_eq!(store.blocks_from_round(Round(0)).unwrap(), blocks[..1]);
     let of_author = store.blocks_of(author, Round(0), 9).unwrap();
     assert_eq!(of_author, blocks[..1]);
-    let newest = store.newest_block_of(author).unwrap_err();
-    assert!(matches!(newest, StoreError::Damaged { .. }), "{newest}");
+    let newest = store.newest_block_of(author).unwrap();
+    assert_eq!(newest, Some(Err(blocks[1].reference())));
     assert_eq!(store.newest_round_of(author).unwrap(), Some(Round(2)));
     let missing = store.sub_dag(&commit).unwrap().unwrap_err();
     assert_eq!(missing, [blocks[1].reference()]);
@@ -187,7 +188,7 @@ fn a_damaged_block_counts_as_missing_but_never_as_an_older_one() {
 }
 
 #[test]
-fn a_damaged_commit_is_an_error() {
+fn a_damaged_commit_ends_a_run_and_the_log_can_end_before_it() {
     let (factory, store) = in_memory();
     let blocks = [block(1, 0, vec![])];
     let commits = [1, 2].map(|index| commit(index, &blocks));
@@ -196,15 +197,18 @@ fn a_damaged_commit_is_an_error() {
     damage(&factory, Column("commits"));
 
     let store = ConsensusStore::open(&factory, EPOCH).unwrap();
-    for error in [
-        store.last_commit().unwrap_err(),
-        store.commit(CommitIndex(2)).unwrap_err(),
-        store.commits(CommitIndex(1), CommitIndex(2)).unwrap_err(),
-    ] {
-        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    }
-    let intact = store.commit(CommitIndex(1)).unwrap();
-    assert_eq!(intact.as_ref(), Some(&commits[0]));
+    let both = || store.commits(CommitIndex(1), CommitIndex(2)).unwrap();
+    assert_eq!(store.last_commit().unwrap(), Some(CommitIndex(2)));
+    assert_eq!(store.commit(CommitIndex(2)).unwrap(), None);
+    assert_eq!(both().intact, commits[..1]);
+    assert_eq!(both().damaged, Some(CommitIndex(2)));
+
+    store.cut_commits(CommitIndex(2)).unwrap();
+    assert_eq!(store.last_commit().unwrap(), Some(CommitIndex(1)));
+    store
+        .write(&[], &commits[1..], Durability::Buffered)
+        .unwrap();
+    assert_eq!(both().intact, commits);
 }
 
 #[test]

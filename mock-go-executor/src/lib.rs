@@ -47,6 +47,8 @@ pub struct Controls {
     pub stalled: bool,
     /// Block streams are accepted and nothing is read from them.
     pub deaf: bool,
+    /// The block stream before the newest one is read on, too: its late frames come in between.
+    pub serves_both: bool,
     pub replies: Replies,
 }
 

@@ -1,8 +1,8 @@
 //! The block stream: connections in, blocks through the guard into the chain, at the pace of execution.
 //!
 //! One loop owns everything here, so that nothing is served twice and nothing runs ahead: the newest connection
-//! supersedes the one before, whose unread bytes are gone; a few frames wait for execution, the rest stays in the
-//! socket and holds the sender back.
+//! supersedes the one before, whose unread bytes are gone (unless the executor is told to serve both); a few frames
+//! wait for execution, the rest stays in the socket and holds the sender back.
 
 use crate::{
     Controls, ExecutorError,
@@ -54,8 +54,17 @@ pub async fn serve_blocks(
     let mut intake = Intake::new(env, config, chain, told);
     let mut accepting = Box::pin(accept(listener));
     loop {
-        let Controls { stalled, deaf, .. } = *controls.borrow_and_update();
+        let Controls {
+            stalled,
+            deaf,
+            serves_both,
+            ..
+        } = *controls.borrow_and_update();
         let running = !stalled;
+        let reads = !deaf && intake.queue.len() < QUEUE_BLOCKS;
+        if !serves_both {
+            intake.leave_older();
+        }
         if running {
             intake.begin_next();
         }
@@ -63,13 +72,18 @@ pub async fn serve_blocks(
             biased;
             Ok(()) = controls.changed() => {}
             stream = &mut accepting => {
-                intake.supersede(stream);
+                intake.supersede(stream, serves_both);
                 accepting.set(accept(listener));
             }
             () = elapsed(&mut intake.execution), if running => intake.execute().await?,
             () = elapsed(&mut intake.idle), if running => intake.flush().await?,
-            frame = next_frame(&mut intake.connection), if !deaf && intake.queue.len() < QUEUE_BLOCKS => {
-                intake.take_in(frame).await;
+            frame = next_frame(&mut intake.newest), if reads => {
+                let number = intake.newest.number;
+                intake.take_in(number, frame).await;
+            }
+            frame = next_frame(&mut intake.older), if reads => {
+                let number = intake.older.number;
+                intake.take_in(number, frame).await;
             }
         }
     }
@@ -85,15 +99,22 @@ async fn elapsed(timer: &mut Timer) {
     }
 }
 
+/// A connection of the block stream, open or not.
+#[derive(Default)]
 struct Connection {
-    stream: BoxStream,
-    decoder: Decoder,
+    /// From 1; 0 is none.
+    number: u64,
+    /// `None` once it is closed.
+    open: Option<(BoxStream, Decoder)>,
+    /// [`Position::told`] and [`Position::previous`].
+    told_when_accepted: GlobalExecIndex,
+    previous: Option<GlobalExecIndex>,
 }
 
-/// The next frame of the connection; never, if there is none. Cancel-safe, as [`read_frame`] is.
-async fn next_frame(connection: &mut Option<Connection>) -> Result<Option<Bytes>, ReadError> {
-    match connection {
-        Some(Connection { stream, decoder }) => read_frame(stream, decoder).await,
+/// The next frame of the connection; never, if it is closed. Cancel-safe, as [`read_frame`] is.
+async fn next_frame(connection: &mut Connection) -> Result<Option<Bytes>, ReadError> {
+    match &mut connection.open {
+        Some((stream, decoder)) => read_frame(stream, decoder).await,
         None => pending().await,
     }
 }
@@ -105,15 +126,11 @@ struct Intake<'a> {
     /// The highest watermark that anyone was told.
     told: &'a AtomicU64,
 
-    /// The newest connection's number, from 1.
-    number: u64,
-    /// `None` once it is closed.
-    connection: Option<Connection>,
-    /// Blocks of the newest connection only.
-    queue: VecDeque<ReceivedBlock>,
-    /// [`Position::told`] and [`Position::previous`] of the newest connection.
-    told_when_accepted: GlobalExecIndex,
-    previous: Option<GlobalExecIndex>,
+    newest: Connection,
+    /// The one before, if both are served.
+    older: Connection,
+    /// Blocks of these two only, with the number of the connection that each came over.
+    queue: VecDeque<(u64, ReceivedBlock)>,
 
     /// The block that is being executed, and when that is over.
     executing: Option<ReceivedBlock>,
@@ -140,11 +157,9 @@ impl<'a> Intake<'a> {
             config,
             chain,
             told,
-            number: 0,
-            connection: None,
+            newest: Connection::default(),
+            older: Connection::default(),
             queue: VecDeque::new(),
-            told_when_accepted: GlobalExecIndex(0),
-            previous: None,
             executing: None,
             execution: None,
             execution_times: env.entropy.stream("executor/execution"),
@@ -154,74 +169,93 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn supersede(&mut self, stream: BoxStream) {
-        let number = self.number + 1;
-        self.close(format!("superseded by connection {number}"));
-        self.number = number;
-        self.connection = Some(Connection {
-            stream,
-            decoder: Decoder::new(Framing::BLOCK_STREAM),
-        });
-        self.queue.clear();
-        self.told_when_accepted = GlobalExecIndex(self.told.load(Ordering::Relaxed));
-        self.previous = None;
+    fn supersede(&mut self, stream: BoxStream, serves_both: bool) {
+        let number = self.newest.number + 1;
+        let newest = Connection {
+            number,
+            open: Some((stream, Decoder::new(Framing::BLOCK_STREAM))),
+            told_when_accepted: GlobalExecIndex(self.told.load(Ordering::Relaxed)),
+            previous: None,
+        };
+        self.leave_older();
+        self.older = std::mem::replace(&mut self.newest, newest);
+        if !serves_both {
+            self.leave_older();
+        }
         self.env
             .emit(ExecutorEvent::StreamAccepted { connection: number });
     }
 
-    /// Closes the newest connection, if it is still open.
-    fn close(&mut self, reason: String) {
-        if self.connection.take().is_some() {
-            let connection = self.number;
-            self.env
-                .emit(ExecutorEvent::StreamClosed { connection, reason });
+    /// Serves the newest connection only: what the one before sent and was not let in yet is gone.
+    fn leave_older(&mut self) {
+        let (number, newest) = (self.older.number, self.newest.number);
+        if number > 0 {
+            self.close(number, format!("superseded by connection {newest}"));
+            self.queue.retain(|(of, _)| *of != number);
+            self.older = Connection::default();
         }
     }
 
-    async fn take_in(&mut self, frame: Result<Option<Bytes>, ReadError>) {
+    /// Closes this connection, if it is still open.
+    fn close(&mut self, number: u64, reason: String) {
+        if self.connection(number).open.take().is_some() {
+            self.env.emit(ExecutorEvent::StreamClosed {
+                connection: number,
+                reason,
+            });
+        }
+    }
+
+    const fn connection(&mut self, number: u64) -> &mut Connection {
+        if number == self.older.number {
+            &mut self.older
+        } else {
+            &mut self.newest
+        }
+    }
+
+    async fn take_in(&mut self, number: u64, frame: Result<Option<Bytes>, ReadError>) {
         let body = match frame {
             Ok(Some(body)) => body,
-            Ok(None) => return self.close("ended by the sender".to_owned()),
+            Ok(None) => return self.close(number, "ended by the sender".to_owned()),
             Err(error) => {
                 match error {
                     // A sender that dies in the middle of a block cannot help it.
                     ReadError::Frame(FrameError::Truncated { .. }) | ReadError::Io(_) => {}
-                    ReadError::Frame(_) => self.report_malformed(),
+                    ReadError::Frame(_) => self.report_malformed(number),
                 }
-                return self.close(error.to_string());
+                return self.close(number, error.to_string());
             }
         };
         let block = match CommittedEpochData::decode(body.clone()) {
             Ok(block) => block,
             Err(error) => {
-                self.report_malformed();
+                self.report_malformed(number);
                 let length = body.len();
-                return self.close(format!(
-                    "a frame of {length} bytes is no CommittedEpochData: {error}"
-                ));
+                let reason = format!("a frame of {length} bytes is no CommittedEpochData: {error}");
+                return self.close(number, reason);
             }
         };
         let received = ReceivedBlock { block, body };
         self.env.emit(ExecutorEvent::Received {
-            connection: self.number,
+            connection: number,
             gei: received.gei(),
         });
-        self.queue.push_back(received);
+        self.queue.push_back((number, received));
         self.env.reach(CrashPoint::ExecutorReceived).await;
     }
 
-    fn report_malformed(&self) {
-        let connection = self.number;
+    fn report_malformed(&self, connection: u64) {
         self.env.emit(ExecutorEvent::Malformed { connection });
     }
 
     /// Lets the next block in, if none is being executed; with none left, a volatile tail waits for its flush.
     fn begin_next(&mut self) {
         while self.executing.is_none() {
-            let Some(received) = self.queue.pop_front() else {
+            let Some((number, received)) = self.queue.pop_front() else {
                 break;
             };
-            self.judge(received);
+            self.judge(number, received);
         }
         if self.executing.is_some() {
             self.idle = None;
@@ -232,12 +266,13 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn judge(&mut self, received: ReceivedBlock) {
+    fn judge(&mut self, number: u64, received: ReceivedBlock) {
         let (gei, expected) = (received.gei(), self.chain.expected());
+        let connection = self.connection(number);
         let position = Position {
             expected,
-            told: self.told_when_accepted,
-            previous: self.previous.replace(gei),
+            told: connection.told_when_accepted,
+            previous: connection.previous.replace(gei),
         };
         match self.config.guard.judge(position, gei) {
             Verdict::Execute => {
@@ -249,8 +284,11 @@ impl<'a> Intake<'a> {
             Verdict::Refuse => self.env.emit(ExecutorEvent::Refused { gei, expected }),
             Verdict::Close => {
                 self.env.emit(ExecutorEvent::Refused { gei, expected });
-                self.queue.clear();
-                self.close(format!("block {gei} came where {expected} was expected"));
+                self.queue.retain(|(of, _)| *of != number);
+                self.close(
+                    number,
+                    format!("block {gei} came where {expected} was expected"),
+                );
             }
         }
     }

@@ -1,7 +1,10 @@
 //! One run, fully drawn: nothing in here is a range that the run still has to draw from, except where the world
 //! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
 
+mod manner;
+
 pub use crate::byzantine::{Behaviour, ByzantinePlan};
+pub use manner::{Channel, Cut, DiskFailure, Half, Replies, Theft};
 
 use crate::trace::ProcessId;
 use metanode_core::{
@@ -129,6 +132,7 @@ impl Plan {
                 watermark_poll_ms: 50,
                 rpc_timeout_ms: 1_000,
                 write_timeout_ms: 1_000,
+                peers: PeerPlan::default(),
             },
             executors: vec![executor; 4],
             clock_skew_ms: vec![0; 4],
@@ -181,6 +185,34 @@ pub struct NodePlan {
     pub watermark_poll_ms: u64,
     pub rpc_timeout_ms: u64,
     pub write_timeout_ms: u64,
+    #[serde(default)]
+    pub peers: PeerPlan,
+}
+
+/// Those limits of every node that have to do with its peers and with the size of its blocks; as in production where
+/// they are left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerPlan {
+    pub commit_sync_threshold: u32,
+    pub commit_sync_batch: u32,
+    pub pool_transactions: u32,
+    pub max_block_bytes: u32,
+    pub peer_timeout_ms: u64,
+    pub peer_silence_ms: u64,
+}
+
+impl Default for PeerPlan {
+    fn default() -> Self {
+        Self {
+            commit_sync_threshold: 20,
+            commit_sync_batch: 100,
+            pool_transactions: 20_000,
+            max_block_bytes: 512 * 1024,
+            peer_timeout_ms: 2_000,
+            peer_silence_ms: 5_000,
+        }
+    }
 }
 
 /// One executor.
@@ -263,6 +295,9 @@ pub enum Action {
     /// they had sent stays under way until they are back.
     PowerLoss {
         hosts: Vec<u16>,
+        /// Of the first write that each store loses, a part is on the disk.
+        #[serde(default)]
+        torn: bool,
         down_ms: Option<u64>,
     },
     /// Processes stop running and go on later.
@@ -283,6 +318,18 @@ pub enum Action {
     /// Executors accept block streams and read nothing from them; they still execute what they have, and answer.
     Deaf {
         executors: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+    /// Executors go on reading the block stream that was there before the newest one.
+    ServeBoth {
+        executors: Vec<u16>,
+        for_ms: Option<u64>,
+    },
+    /// The paths of these executors' Unix sockets lead elsewhere, while their listeners and connections live on.
+    StealSocket {
+        executors: Vec<u16>,
+        channel: Channel,
+        how: Theft,
         for_ms: Option<u64>,
     },
     /// Executors answer requests in another way than they should.
@@ -318,6 +365,12 @@ pub enum Action {
     },
     /// Connections of these hosts die at both ends.
     Reset { hosts: Vec<u16>, channel: Channel },
+    /// One direction of the connections of these hosts ends, behind what was sent; the other goes on.
+    HalfClose {
+        hosts: Vec<u16>,
+        channel: Channel,
+        side: Half,
+    },
     /// The next connection of these hosts that gets there dies this many bytes after its beginning, in the direction
     /// that carries the most.
     Truncate {
@@ -337,66 +390,16 @@ pub enum Action {
         how: DiskFailure,
         for_ms: Option<u64>,
     },
-    /// Bits flip in this many of the blocks that these nodes stored last.
-    FlipBits { nodes: Vec<u16>, blocks: u32 },
+    /// Bits flip in this many of the blocks and of the commits that these nodes stored last, except where no other node
+    /// has an intact copy.
+    FlipBits {
+        nodes: Vec<u16>,
+        blocks: u32,
+        #[serde(default)]
+        commits: u32,
+    },
     /// The wall clocks of these hosts jump, forward or back.
     JumpClock { hosts: Vec<u16>, by_ms: i64 },
-}
-
-/// Which way a partition cuts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cut {
-    #[default]
-    Both,
-    /// What the hosts send reaches nobody.
-    Outgoing,
-    /// What others send does not reach the hosts.
-    Incoming,
-}
-
-/// The connections that a fault is about (contract §2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Channel {
-    #[default]
-    Any,
-    BlockStream,
-    Rpc,
-    Peers,
-}
-
-/// How an executor answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Replies {
-    /// Each reply comes this much later.
-    Late { ms: u64 },
-    /// Not at all; what was asked meanwhile is answered afterwards.
-    Silent,
-    /// With `error`.
-    Refused,
-}
-
-/// How a disk fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DiskFailure {
-    /// The next sync fails, and what it should have made durable is gone.
-    Sync,
-    /// Nothing can be written.
-    Full,
-}
-
-impl DiskFailure {
-    /// What the operating system says.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Sync => "input/output error (os error 5)",
-            Self::Full => "no space left on device (os error 28)",
-        }
-    }
 }
 
 impl Action {
@@ -430,6 +433,8 @@ impl Action {
             Self::Pause { for_ms, .. }
             | Self::Stall { for_ms, .. }
             | Self::Deaf { for_ms, .. }
+            | Self::ServeBoth { for_ms, .. }
+            | Self::StealSocket { for_ms, .. }
             | Self::Replies { for_ms, .. }
             | Self::Partition { for_ms, .. }
             | Self::SlowLinks { for_ms, .. }
@@ -437,6 +442,7 @@ impl Action {
             | Self::DiskFails { for_ms, .. } => *for_ms,
             Self::StartLate { for_ms, .. } => Some(*for_ms),
             Self::Reset { .. }
+            | Self::HalfClose { .. }
             | Self::Truncate { .. }
             | Self::DelayReply { .. }
             | Self::FlipBits { .. }

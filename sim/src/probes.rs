@@ -1,11 +1,11 @@
 //! "This must happen sometimes": states that a suite should reach, counted over a run.
 
-use crate::trace::{Entry, What, WorldEvent};
+use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
     delivery::ReplayPlan,
     env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 macro_rules! probes {
     ($($name:ident = $text:literal,)*) => {
@@ -41,8 +41,11 @@ probes! {
     AncestorsFetched = "ancestor fetched from a peer",
     OwnBlockRecovered = "own round learned above genesis",
     WritesLost = "power loss took unsynced writes",
+    TornWriteDropped = "start over a torn write",
     RpcFailed = "RPC failed",
     BlocksRepaired = "damaged block fetched again",
+    CommitRepaired = "damaged commit fetched again",
+    LogCut = "log ended before a damaged commit",
     DiskFailed = "process ended because its disk failed",
     DiskRestored = "older backup put back",
     TooManyDown = "fault left out because too many were down",
@@ -52,11 +55,18 @@ probes! {
 
 /// How often each state was reached.
 #[derive(Clone, Debug)]
-pub struct Probes([u64; Probe::ALL.len()]);
+pub struct Probes {
+    counts: [u64; Probe::ALL.len()],
+    /// Processes with a torn write on their disk.
+    torn: BTreeSet<ProcessId>,
+}
 
 impl Default for Probes {
     fn default() -> Self {
-        Self([0; Probe::ALL.len()])
+        Self {
+            counts: [0; Probe::ALL.len()],
+            torn: BTreeSet::new(),
+        }
     }
 }
 
@@ -66,20 +76,32 @@ impl Probes {
     pub fn counts(&self) -> BTreeMap<String, u64> {
         Probe::ALL
             .iter()
-            .map(|probe| (probe.name().to_owned(), self.0[*probe as usize]))
+            .map(|probe| (probe.name().to_owned(), self.counts[*probe as usize]))
             .collect()
     }
 
     pub(crate) fn observe(&mut self, entry: &Entry) {
         if let Some(probe) = reached(&entry.what) {
-            self.0[probe as usize] += 1;
+            self.counts[probe as usize] += 1;
+        }
+        match &entry.what {
+            What::Befell(WorldEvent::PowerLost { torn_writes, .. }) if *torn_writes > 0 => {
+                self.torn.insert(entry.process);
+            }
+            What::Did(
+                Event::Node(NodeEvent::Recovered { .. })
+                | Event::Executor(ExecutorEvent::Started { .. }),
+            ) if self.torn.remove(&entry.process) => {
+                self.counts[Probe::TornWriteDropped as usize] += 1;
+            }
+            _ => {}
         }
     }
 }
 
 fn reached(what: &What) -> Option<Probe> {
     Some(match what {
-        What::Befell(WorldEvent::PowerLost { lost_writes }) if *lost_writes > 0 => {
+        What::Befell(WorldEvent::PowerLost { lost_writes, .. }) if *lost_writes > 0 => {
             Probe::WritesLost
         }
         What::Befell(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
@@ -108,6 +130,8 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::OwnRoundLearned { round } if round.0 > 0 => Probe::OwnBlockRecovered,
             NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
             NodeEvent::BlocksRepaired { .. } => Probe::BlocksRepaired,
+            NodeEvent::CommitRepaired { .. } => Probe::CommitRepaired,
+            NodeEvent::LogCut { .. } => Probe::LogCut,
             NodeEvent::Failed { .. } => Probe::DiskFailed,
             NodeEvent::Rejected { .. } => Probe::Rejected,
             NodeEvent::Equivocation { .. } => Probe::EquivocationSeen,

@@ -141,6 +141,7 @@ mod tests {
         undisturbed.faults.push(PlannedFault {
             when: When::default(),
             action: Action::PowerLoss {
+                torn: false,
                 hosts: vec![2],
                 down_ms: None,
             },

@@ -6,10 +6,10 @@
 use crate::plan::{Action, Behaviour};
 use metanode_core::{
     env::Event,
-    types::{GlobalExecIndex, SpentNonce},
+    types::{CommitIndex, GlobalExecIndex, SpentNonce},
 };
 use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// Simulated time since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -130,9 +130,10 @@ pub enum WorldEvent {
     },
     /// The process was ended; what it wrote stays.
     Killed,
-    /// The process was ended and its disk lost this many writes that were not synced.
+    /// The process was ended and its disk lost this many writes that were not synced; of some, a part is on the disk.
     PowerLost {
         lost_writes: u32,
+        torn_writes: u32,
     },
     /// The process panicked.
     Panicked {
@@ -166,6 +167,10 @@ pub enum WorldEvent {
     /// The process's disk is what it was at this time; everything written since is gone.
     DiskRestored {
         taken: SimTime,
+    },
+    /// Bits flipped in these commits on the process's disk.
+    CommitsDamaged {
+        commits: BTreeSet<CommitIndex>,
     },
     /// All faults are over; from here on progress is demanded (invariant LIVE).
     FaultsEnded,

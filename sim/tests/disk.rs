@@ -51,7 +51,9 @@ enum Operation {
     /// Close and open again in the same process.
     Reopen(usize),
     ProcessKilled,
-    PowerLost,
+    PowerLost {
+        torn: bool,
+    },
     Wipe(usize),
 }
 
@@ -65,7 +67,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => store().prop_map(Operation::Read),
         1 => store().prop_map(Operation::Reopen),
         1 => Just(Operation::ProcessKilled),
-        2 => Just(Operation::PowerLost),
+        2 => any::<bool>().prop_map(|torn| Operation::PowerLost { torn }),
         1 => store().prop_map(Operation::Wipe),
     ]
 }
@@ -99,8 +101,8 @@ fn history(disk: &Disk, operations: &[Operation], seed: u64) -> (Vec<Vec<Entry>>
                 disk.process_killed();
                 (stores, handles) = process();
             }
-            Operation::PowerLost => {
-                disk.power_lost(&mut rng);
+            Operation::PowerLost { torn } => {
+                disk.power_lost(&mut rng, torn);
                 (stores, handles) = process();
             }
             Operation::Wipe(i) => {
@@ -140,7 +142,7 @@ fn a_power_loss_may_keep_none_some_or_all_of_the_unsynced_writes_and_never_a_syn
             for key in 1..5 {
                 put(&*store, key, b"", Durability::Buffered).unwrap();
             }
-            disk.power_lost(&mut ChaCha8Rng::seed_from_u64(seed));
+            disk.power_lost(&mut ChaCha8Rng::seed_from_u64(seed), false);
             let left = keys(&disk, "store");
             assert_eq!(left, (0..left.len() as u8).collect::<Vec<_>>());
             left.len()
@@ -159,7 +161,7 @@ fn unsynced_writes_of_any_size_can_be_lost() {
                 for key in 0..8 {
                     put(&*store, key, &value, Durability::Buffered).unwrap();
                 }
-                disk.power_lost(&mut ChaCha8Rng::seed_from_u64(seed));
+                disk.power_lost(&mut ChaCha8Rng::seed_from_u64(seed), false);
                 keys(&disk, "store")
             });
             assert_eq!(left[0], left[1], "seed {seed}");
@@ -217,4 +219,22 @@ fn a_removed_store_starts_empty() {
             assert_eq!(keys(&disk, "store"), []);
         }
     });
+}
+
+#[test]
+fn bits_do_not_flip_in_the_last_intact_copy() {
+    const BLOCKS: Column = Column("blocks");
+    let disks = [Disk::memory(), Disk::memory()];
+    let stores = disks.clone().map(|disk| {
+        let store = disk.stores().open("store", &[BLOCKS]).unwrap();
+        let mut batch = WriteBatch::default();
+        batch.put(BLOCKS, [1], vec![0; 8]);
+        store.write(batch, Durability::Synced).unwrap();
+        store
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    disks[0].flip_blocks(9, &mut rng, &disks[1..]);
+    disks[1].flip_blocks(9, &mut rng, &disks[..1]);
+    let intact = stores.map(|store| store.get(BLOCKS, &[1]).unwrap().unwrap() == [0; 8][..]);
+    assert_eq!(intact, [false, true]);
 }

@@ -4,7 +4,9 @@
 
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use metanode_sim::{
-    plan::{Action, Channel, Cut, DiskFailure, Plan, PlannedFault, Replies, When},
+    plan::{
+        Action, Channel, Cut, DiskFailure, Guard, Half, Plan, PlannedFault, Replies, Theft, When,
+    },
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -14,7 +16,10 @@ const EXECUTOR: ProcessId = ProcessId::Executor(0);
 
 /// The example with these faults, each at its time. It passes: whatever happens is within what must be survived.
 fn passes(faults: Vec<(u64, Action)>) -> Outcome {
-    let mut plan = Plan::example();
+    plan_passes(Plan::example(), faults)
+}
+
+fn plan_passes(mut plan: Plan, faults: Vec<(u64, Action)>) -> Outcome {
     plan.duration_ms = 6_000;
     plan.max_faulty = Some(1);
     let planned = faults.into_iter().map(|(at_ms, action)| PlannedFault {
@@ -224,4 +229,157 @@ fn wires_and_clocks_may_do_what_they_want() {
         process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::StreamLost { .. })))
     });
     assert!(lost > 0, "the reset at least ends a stream");
+}
+
+/// How often node 0 lost its block stream.
+fn streams_lost(outcome: &Outcome) -> usize {
+    count(outcome, |process, what| {
+        process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::StreamLost { .. })))
+    })
+}
+
+#[test]
+fn a_stolen_path_leads_elsewhere_until_it_is_given_back() {
+    let steal = |channel, how| Action::StealSocket {
+        executors: vec![0],
+        channel,
+        how,
+        for_ms: Some(2_500),
+    };
+    let reset = |channel| Action::Reset {
+        hosts: vec![0],
+        channel,
+    };
+    for how in [Theft::Removed, Theft::Refuses, Theft::Silent] {
+        let stolen = steal(Channel::Rpc, how);
+        let outcome = passes(vec![(1_000, stolen), (1_001, reset(Channel::Rpc))]);
+        let answered = outcome.entries.iter().filter(|entry| {
+            let answered = matches!(
+                entry.what,
+                What::Did(Event::Node(NodeEvent::RpcAnswered { .. }))
+            );
+            entry.process == NODE && answered && (1_010..3_500).contains(&entry.at.as_ms())
+        });
+        assert_eq!(answered.count(), 0, "{how:?}");
+        let stolen = steal(Channel::BlockStream, how);
+        let outcome = passes(vec![(1_000, stolen), (1_001, reset(Channel::BlockStream))]);
+        assert!(streams_lost(&outcome) > 1, "{how:?}");
+    }
+    // Who has his connections already notices nothing.
+    let outcome = passes(vec![(1_000, steal(Channel::BlockStream, Theft::Silent))]);
+    assert_eq!(streams_lost(&outcome), 0);
+}
+
+#[test]
+fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
+    let steal = Action::StealSocket {
+        executors: vec![0],
+        channel: Channel::Any,
+        how: Theft::Silent,
+        for_ms: Some(2_000),
+    };
+    let kill = Action::Kill {
+        processes: vec![EXECUTOR],
+        down_ms: Some(100),
+    };
+    let outcome = passes(vec![(1_000, steal), (1_200, kill)]);
+    let refused = count(&outcome, |process, what| {
+        let What::Did(Event::Executor(ExecutorEvent::Failed { reason })) = what else {
+            return false;
+        };
+        process == EXECUTOR && reason.contains("a live process answers on it")
+    });
+    assert!(refused > 0);
+}
+
+#[test]
+fn a_half_closed_connection_is_made_anew() {
+    for side in [Half::Client, Half::Server] {
+        let half = |channel| Action::HalfClose {
+            hosts: vec![0],
+            channel,
+            side,
+        };
+        let stream = passes(vec![(1_000, half(Channel::BlockStream))]);
+        assert_eq!(streams_lost(&stream), 1, "{side:?}");
+        let _ = passes(vec![
+            (1_000, half(Channel::Peers)),
+            (2_000, half(Channel::Rpc)),
+            (3_000, half(Channel::Any)),
+        ]);
+    }
+}
+
+/// The connection over which each block came to executor 0, in order.
+fn received(outcome: &Outcome) -> Vec<u64> {
+    let entries = outcome.entries.iter();
+    entries
+        .filter_map(|entry| match entry.what {
+            What::Did(Event::Executor(ExecutorEvent::Received { connection, .. }))
+                if entry.process == EXECUTOR =>
+            {
+                Some(connection)
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn late_frames_of_the_connection_before_come_in_between() {
+    for guard in [Guard::Strict, Guard::SkipLow] {
+        let mut plan = Plan::example();
+        plan.executors[0].guard = guard;
+        let executors = vec![0];
+        let both = Action::ServeBoth {
+            executors: executors.clone(),
+            for_ms: None,
+        };
+        // Its node connects again; what was written before is still to be read.
+        let deaf = Action::Deaf {
+            executors,
+            for_ms: Some(2_500),
+        };
+        let reset = Action::Reset {
+            hosts: vec![0],
+            channel: Channel::BlockStream,
+        };
+        let outcome = plan_passes(plan, vec![(500, both), (1_000, deaf), (1_500, reset)]);
+        let late = received(&outcome).windows(2).any(|pair| pair[0] > pair[1]);
+        assert!(late, "{guard:?}: {:?}", received(&outcome));
+    }
+}
+
+#[test]
+fn a_torn_write_is_dropped_as_a_whole() {
+    let torn = |at| {
+        let action = Action::PowerLoss {
+            hosts: vec![0],
+            torn: true,
+            down_ms: Some(10),
+        };
+        (at, action)
+    };
+    let outcome = passes((1..40).map(|n| torn(n * 137)).collect());
+    let found = outcome.probes["start over a torn write"];
+    assert!(found > 0);
+}
+
+#[test]
+fn damaged_commits_come_back_as_they_were() {
+    let stall = Action::Stall {
+        executors: vec![0],
+        for_ms: None,
+    };
+    let flip = Action::FlipBits {
+        nodes: vec![0],
+        blocks: 0,
+        commits: 40,
+    };
+    let kill = Action::Kill {
+        processes: vec![NODE],
+        down_ms: Some(100),
+    };
+    let outcome = passes(vec![(500, stall), (3_000, flip), (3_100, kill)]);
+    assert!(outcome.probes["log ended before a damaged commit"] > 0);
 }

@@ -64,7 +64,21 @@ async fn fetch_range(
     last: CommitIndex,
     to: CommitIndex,
 ) -> Result<Vec<SubDag>, String> {
-    let from = last.next();
+    let commits = fetch_certified(shared, peer, last.next(), to).await?;
+    let mut blocks = fetch_blocks(shared, peer, &commits).await?;
+    commits
+        .into_iter()
+        .map(|commit| assemble(commit, &mut blocks))
+        .collect()
+}
+
+/// Commits from `from` on up to `to` or less, at least one, all certified by a quorum.
+pub(super) async fn fetch_certified(
+    shared: &Shared,
+    peer: &Peer,
+    from: CommitIndex,
+    to: CommitIndex,
+) -> Result<Vec<Commit>, String> {
     let request = PeerRequest::Commits { from, to };
     let response = peer
         .ask(shared, &request)
@@ -74,9 +88,15 @@ async fn fetch_range(
         return Err("answered another question".to_owned());
     };
     let voters = shared.verify(peer.index, voters);
-    let previous = match shared.store.commit(last).map_err(|e| e.to_string())? {
-        Some(commit) => commit.reference().digest,
-        None => CommitDigest::default(),
+    let before = shared
+        .store
+        .commit(from.prev())
+        .map_err(|e| e.to_string())?;
+    let previous = match before {
+        Some(commit) => Some(commit.reference().digest),
+        None if from == CommitIndex(1) => Some(CommitDigest::default()),
+        // Damaged: the quorum's votes have to be enough, and are.
+        None => None,
     };
     let commits = check_chain(from, previous, &commits)?;
     let Some(newest) = commits.last() else {
@@ -88,30 +108,29 @@ async fn fetch_range(
             newest.reference()
         ));
     }
-    let mut blocks = fetch_blocks(shared, peer, &commits).await?;
-    commits
-        .into_iter()
-        .map(|commit| assemble(commit, &mut blocks))
-        .collect()
+    Ok(commits)
 }
 
-/// Decodes commits and checks that they follow one another from `from` on, the first after `previous`.
+/// Decodes commits and checks that they follow one another from `from` on, the first after `previous` if that is known.
 fn check_chain(
     from: CommitIndex,
-    mut previous: CommitDigest,
+    mut previous: Option<CommitDigest>,
     encoded: &[Bytes],
 ) -> Result<Vec<Commit>, String> {
     let mut commits: Vec<Commit> = Vec::with_capacity(encoded.len());
     let mut expected = from;
     for bytes in encoded {
         let commit = Commit::decode(bytes).map_err(|e| e.to_string())?;
-        if commit.index != expected || commit.previous != previous {
+        let follows = previous.is_none_or(|previous| commit.previous == previous);
+        if commit.index != expected || !follows {
             return Err(format!(
-                "sent commit {} after {previous}, expected {expected} after {previous}",
-                commit.index
+                "sent commit {} after {}, expected {expected}{}",
+                commit.index,
+                commit.previous,
+                previous.map_or_else(String::new, |digest| format!(" after {digest}"))
             ));
         }
-        previous = commit.reference().digest;
+        previous = Some(commit.reference().digest);
         expected = expected.next();
         commits.push(commit);
     }

@@ -13,10 +13,10 @@ use crate::{
     env::{CommitOrigin, NodeEvent},
     ingest::Pool,
     museum::{self, Exhibit},
-    store::{ConsensusStore, StoreError},
+    store::{CommitRun, ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, Commit, CommitIndex, CommitRef, Committee, KeyPair,
-        MAX_COMMIT_VOTES, Round, SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, CommitIndex, CommitRef, Committee, KeyPair, MAX_COMMIT_VOTES, Round,
+        SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -82,7 +82,7 @@ impl Core {
         store: &ConsensusStore,
     ) -> Result<Self, StoreError> {
         let mut dag = Dag::new(committee.clone(), parameters.gc_depth_rounds);
-        let commits = last_commits(store, |leader| dag.gc_round_for(leader))?;
+        let commits = recover_log(store, parameters.gc_depth_rounds)?.intact;
         let linearizer = Linearizer::recover(committee.clone(), &mut dag, &commits);
         let rule = CommitRule::new(
             LeaderSchedule::new(committee.clone()),
@@ -354,22 +354,42 @@ impl Core {
 }
 
 /// The last stored commits, as many as the linearizer needs to know what is committed above the gc round.
-fn last_commits(
-    store: &ConsensusStore,
-    gc_round_for: impl Fn(Round) -> Round,
-) -> Result<Vec<Commit>, StoreError> {
+///
+/// If one of them is damaged, the log was cut before it, durably. That loses nothing: the blocks are stored, who decides
+/// again decides the same, and what a quorum has can be fetched.
+///
+/// # Errors
+/// If the store fails.
+pub fn recover_log(store: &ConsensusStore, gc_depth_rounds: u32) -> Result<CommitRun, StoreError> {
+    let mut cut = None;
+    loop {
+        let CommitRun { intact, damaged } = last_commits(store, gc_depth_rounds)?;
+        let Some(index) = damaged else {
+            return Ok(CommitRun {
+                intact,
+                damaged: cut,
+            });
+        };
+        store.cut_commits(index)?;
+        cut = Some(index);
+    }
+}
+
+fn last_commits(store: &ConsensusStore, gc_depth_rounds: u32) -> Result<CommitRun, StoreError> {
     let Some(last) = store.last_commit()? else {
-        return Ok(vec![]);
+        return Ok(CommitRun::default());
     };
-    let gc_round = gc_round_for(last.leader.round);
-    let mut from = last.index;
+    let mut from = last;
     loop {
         const PAGE: u32 = 64;
         from = CommitIndex(from.0.saturating_sub(PAGE).max(1));
-        let commits = store.commits(from, last.index)?;
-        let reaches_gc = commits.first().is_some_and(|c| c.leader.round <= gc_round);
-        if reaches_gc || from == CommitIndex(1) {
-            return Ok(commits);
+        let run = store.commits(from, last)?;
+        let reaches_gc = match &run.intact[..] {
+            [first, .., last] => first.leader.round.0 + gc_depth_rounds <= last.leader.round.0,
+            _ => false,
+        };
+        if reaches_gc || run.damaged.is_some() || from == CommitIndex(1) {
+            return Ok(run);
         }
     }
 }

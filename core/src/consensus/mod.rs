@@ -14,13 +14,15 @@ mod own_round;
 mod peer;
 mod proposer;
 pub mod protocol;
+mod pulse;
+mod repair;
 mod server;
 mod shared;
 mod subscriber;
 mod synchronizer;
 mod votes;
 
-pub use self::core::{Core, Step};
+pub use self::core::{Core, Step, recover_log};
 pub use fetching::{Fetching, Missing, Pace, Question};
 pub use proposer::{ProposalDecision, ProposalView, decide};
 pub use votes::{CommitVotes, certified};
@@ -181,13 +183,13 @@ impl Consensus {
     pub async fn run(mut self) -> Result<std::convert::Infallible, ConsensusError> {
         let shared = self.shared.clone();
         if let Some(listener) = self.listener.take() {
-            shared.spawn(server::serve(shared.clone(), listener));
+            shared.spawn(server::serve(shared.clone(), self.log.clone(), listener));
         }
         for position in 0..shared.peers.len() {
             shared.spawn(subscriber::subscribe(shared.clone(), position));
         }
         shared.spawn(synchronizer::synchronize(shared.clone()));
-        shared.spawn(synchronizer::repair(shared.clone(), self.log.clone()));
+        shared.spawn(repair::repair(shared.clone(), self.log.clone()));
         shared.spawn(commit_sync::catch_up(shared.clone()));
         shared.spawn(own_round::learn_own_round(shared.clone()));
         loop {

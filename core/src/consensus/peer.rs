@@ -2,14 +2,14 @@
 
 use super::{
     protocol::{self, Hello, PeerRequest, PeerResponse, Purpose},
+    pulse::{Felt, Pulse},
     shared::Shared,
 };
 use crate::{
-    env::{Address, BoxStream},
+    env::Address,
     executor::framing::{Decoder, read_frame, write_frame},
     types::AuthorityIndex,
 };
-use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -26,7 +26,9 @@ pub struct PeerError {
 pub struct Peer {
     pub index: AuthorityIndex,
     address: Address,
-    connection: Mutex<Option<(BoxStream, Decoder)>>,
+    /// Everything that passes over the query connections to this peer, one after the other.
+    pulse: Pulse,
+    connection: Mutex<Option<(Felt, Decoder)>>,
 }
 
 impl Peer {
@@ -34,11 +36,13 @@ impl Peer {
         Self {
             index,
             address,
+            pulse: Pulse::default(),
             connection: Mutex::new(None),
         }
     }
 
-    /// One request, one answer, within the peer timeout.
+    /// One request, one answer. It may take its time as long as bytes pass, but they must not stop for the peer
+    /// timeout.
     ///
     /// # Errors
     /// If there is no answer; the connection is gone then, so a late answer meets nobody.
@@ -53,7 +57,7 @@ impl Peer {
         let exchange = async {
             let (mut stream, mut decoder) = match taken {
                 Some(open) => open,
-                None => self.connect(shared, Purpose::Query).await?,
+                None => self.connect(shared, Purpose::Query, &self.pulse).await?,
             };
             let frame = protocol::frame(request)?;
             write_frame(&mut stream, &frame)
@@ -66,28 +70,25 @@ impl Peer {
             let response = protocol::parse(&body)?;
             Ok((response, (stream, decoder)))
         };
-        match tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await {
-            Ok(Ok((response, open))) => {
-                *connection = Some(open);
-                Ok(response)
-            }
-            Ok(Err(reason)) => Err(self.error(reason)),
-            Err(_) => Err(self.error(format!("no answer within {timeout_ms} ms"))),
-        }
+        let end = tokio::select! {
+            biased;
+            end = exchange => end,
+            () = self.pulse.stops(timeout_ms) => Err(format!("silent for {timeout_ms} ms")),
+        };
+        let (response, open) = end.map_err(|reason| self.error(reason))?;
+        *connection = Some(open);
+        Ok(response)
     }
 
-    /// A new connection for `purpose`.
+    /// A new connection for `purpose`, whose bytes `pulse` counts.
     pub(super) async fn connect(
         &self,
         shared: &Shared,
         purpose: Purpose,
-    ) -> Result<(BoxStream, Decoder), String> {
-        let mut stream = shared
-            .env
-            .network
-            .connect(&self.address)
-            .await
-            .map_err(|e| e.to_string())?;
+        pulse: &Pulse,
+    ) -> Result<(Felt, Decoder), String> {
+        let connected = shared.env.network.connect(&self.address).await;
+        let mut stream = pulse.of(connected.map_err(|e| e.to_string())?);
         let hello = Hello {
             epoch: shared.committee.epoch(),
             from: shared.own,

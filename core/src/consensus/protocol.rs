@@ -24,6 +24,9 @@ pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Blocks named in one request at most.
 pub const MAX_BLOCKS_PER_REQUEST: usize = 256;
 
+/// Commits in one answer at most, where it takes so many to find one that a quorum certified.
+pub const MAX_COMMITS_PER_ANSWER: usize = 1_000;
+
 /// The first message of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {

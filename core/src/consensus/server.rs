@@ -2,16 +2,18 @@
 
 use super::{
     protocol::{
-        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose,
+        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER, PeerRequest,
+        PeerResponse, Purpose,
     },
     shared::Shared,
 };
 use crate::{
     consensus::votes::certified,
+    delivery::CommitLog,
     env::{BoxListener, BoxStream},
     executor::framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
-    types::{AuthorityIndex, CommitIndex, Round, VerifiedBlock},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round, VerifiedBlock},
 };
 use std::{io, sync::Arc};
 use thiserror::Error;
@@ -26,6 +28,8 @@ enum PeerGone {
     Io(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("it asked for {0}, which is damaged here and fetched again")]
+    Damaged(BlockRef),
     #[error("it sent what is no message: {0}")]
     Malformed(String),
     #[error("it is in another epoch")]
@@ -35,13 +39,13 @@ enum PeerGone {
 }
 
 /// Accepts peers for ever.
-pub(super) async fn serve(shared: Arc<Shared>, listener: BoxListener) {
+pub(super) async fn serve(shared: Arc<Shared>, log: Arc<CommitLog>, listener: BoxListener) {
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let shared = shared.clone();
+                let (shared, log) = (shared.clone(), log.clone());
                 shared.clone().spawn(async move {
-                    let Err(end) = serve_peer(&shared, stream).await;
+                    let Err(end) = serve_peer(&shared, &log, stream).await;
                     debug!(%end, "peer connection");
                 });
             }
@@ -55,6 +59,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: BoxListener) {
 
 async fn serve_peer(
     shared: &Shared,
+    log: &CommitLog,
     mut stream: BoxStream,
 ) -> Result<std::convert::Infallible, PeerGone> {
     let mut decoder = Decoder::new(protocol::FRAMING);
@@ -66,7 +71,7 @@ async fn serve_peer(
         Purpose::Subscribe { after } => stream_own_blocks(shared, stream, after).await,
         Purpose::Query => loop {
             let request = next(&mut stream, &mut decoder).await?;
-            let response = answer(shared, request)?;
+            let response = answer(shared, log, request)?;
             let frame = protocol::frame(&response).map_err(PeerGone::Malformed)?;
             write_frame(&mut stream, &frame).await?;
         },
@@ -102,7 +107,11 @@ async fn stream_own_blocks(
     }
 }
 
-fn answer(shared: &Shared, request: PeerRequest) -> Result<PeerResponse, StoreError> {
+fn answer(
+    shared: &Shared,
+    log: &CommitLog,
+    request: PeerRequest,
+) -> Result<PeerResponse, PeerGone> {
     let store = &shared.store;
     Ok(match request {
         PeerRequest::Blocks(mut wanted) => {
@@ -110,51 +119,70 @@ fn answer(shared: &Shared, request: PeerRequest) -> Result<PeerResponse, StoreEr
             let found = store.blocks(&wanted)?.into_iter().flatten();
             PeerResponse::Blocks(within_answer(found).map(|b| b.bytes().clone()).collect())
         }
-        PeerRequest::Commits { from, to } => certified_commits(shared, from, to)?,
-        PeerRequest::NewestBlockOf(author) => PeerResponse::NewestBlock(newest_of(shared, author)?),
+        PeerRequest::Commits { from, to } => certified_commits(shared, log, from, to)?,
+        PeerRequest::NewestBlockOf(author) => {
+            PeerResponse::NewestBlock(newest_of(shared, log, author)?)
+        }
     })
 }
 
-fn newest_of(shared: &Shared, author: AuthorityIndex) -> Result<Option<bytes::Bytes>, StoreError> {
+/// An older block in its place would tell its author that it may sign the round again: better no answer until the
+/// newest one is here again.
+fn newest_of(
+    shared: &Shared,
+    log: &CommitLog,
+    author: AuthorityIndex,
+) -> Result<Option<bytes::Bytes>, PeerGone> {
     if author.as_usize() >= shared.committee.size() {
         return Ok(None);
     }
-    let newest = shared.store.newest_block_of(author)?;
-    Ok(newest.map(|block| block.bytes().clone()))
+    match shared.store.newest_block_of(author)? {
+        Some(Ok(block)) => Ok(Some(block.bytes().clone())),
+        Some(Err(reference)) => {
+            log.miss_block(reference);
+            Err(PeerGone::Damaged(reference))
+        }
+        None => Ok(None),
+    }
 }
 
-/// Commits of the range up to the last that a quorum certified, with the blocks that certify it.
+/// Commits of the range up to the last one of the batch that a quorum certified, with the blocks that certify it. Not
+/// every commit has all its votes here for good, so if none of the batch has them the next one that has them counts.
 fn certified_commits(
     shared: &Shared,
+    log: &CommitLog,
     from: CommitIndex,
     to: CommitIndex,
 ) -> Result<PeerResponse, StoreError> {
-    let none = PeerResponse::Commits {
+    let store = &shared.store;
+    let to = to.min(store.last_commit()?.unwrap_or_default());
+    let batch = shared.parameters.commit_sync_batch.max(1);
+    let (mut next, mut commits) = (from.max(CommitIndex(1)), vec![]);
+    while next <= to && commits.len() < MAX_COMMITS_PER_ANSWER {
+        let end = CommitIndex(next.prev().0.saturating_add(batch)).min(to);
+        let page = store.commits(next, end)?;
+        let known = commits.len();
+        commits.extend(page.intact);
+        for last in (known..commits.len()).rev() {
+            let reference = commits[last].reference();
+            let voters = store.votes_for(reference)?;
+            if certified(reference, &voters, &shared.committee) {
+                return Ok(PeerResponse::Commits {
+                    commits: commits[..=last].iter().map(|c| c.encode().into()).collect(),
+                    voters: voters.iter().map(|b| b.bytes().clone()).collect(),
+                });
+            }
+        }
+        if let Some(index) = page.damaged {
+            log.miss_commit(index);
+            break;
+        }
+        next = end.next();
+    }
+    Ok(PeerResponse::Commits {
         commits: vec![],
         voters: vec![],
-    };
-    let last = shared
-        .store
-        .last_commit()?
-        .map_or(CommitIndex(0), |c| c.index);
-    let limit = CommitIndex(from.0.saturating_add(shared.parameters.commit_sync_batch)).prev();
-    let to = to.min(last).min(limit);
-    if from == CommitIndex(0) || from > to {
-        return Ok(none);
-    }
-    let mut commits = shared.store.commits(from, to)?;
-    while let Some(commit) = commits.last() {
-        let reference = commit.reference();
-        let voters = shared.store.votes_for(reference)?;
-        if certified(reference, &voters, &shared.committee) {
-            return Ok(PeerResponse::Commits {
-                commits: commits.iter().map(|c| c.encode().into()).collect(),
-                voters: voters.iter().map(|b| b.bytes().clone()).collect(),
-            });
-        }
-        commits.pop();
-    }
-    Ok(none)
+    })
 }
 
 fn within_answer(

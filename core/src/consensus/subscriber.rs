@@ -2,17 +2,12 @@
 
 use super::{
     protocol::Purpose,
+    pulse::Pulse,
     shared::{Command, Shared},
 };
 use crate::{consensus::peer::Peer, env::NodeEvent, executor::framing::read_frame};
 use rand_core::Rng;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tracing::debug;
 
 /// Subscribes to the peer at `position` for ever.
@@ -25,15 +20,16 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let parameters = &shared.parameters;
     let mut backoff_ms = parameters.peer_retry_min_ms;
     loop {
-        let received = Arc::new(AtomicU64::new(0));
-        let reading = read_blocks(shared.clone(), position, received.clone());
-        let reading = shared.tasks.spawn(reading);
-        watch_for_silence(&received, parameters.peer_silence_ms, || {
-            reading.is_finished()
-        })
-        .await;
-        reading.abort();
-        if received.load(Ordering::Relaxed) > 0 {
+        let pulse = Pulse::default();
+        // A task of its own: what arrives wakes only the reader, not the watch over its silence.
+        let reading = read_blocks(shared.clone(), position, pulse.clone());
+        let mut reading = shared.tasks.spawn(reading);
+        tokio::select! {
+            biased;
+            _ = &mut reading => {}
+            () = pulse.stops(parameters.peer_silence_ms) => reading.abort(),
+        }
+        if pulse.arrived() > 0 {
             backoff_ms = parameters.peer_retry_min_ms;
         }
         let wait_ms = backoff_ms + u64::from(jitter.next_u32()) % backoff_ms.max(1);
@@ -42,30 +38,17 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     }
 }
 
-/// Returns when the stream has ended, or has been silent for too long: a host that lost its power says nothing.
-async fn watch_for_silence(received: &AtomicU64, silence_ms: u64, ended: impl Fn() -> bool) {
-    let mut seen = received.load(Ordering::Relaxed);
-    let mut silent_ms = 0;
-    // Looked at in steps, so that an end is noticed soon and a live stream costs no timers.
-    let step_ms = (silence_ms / 20).max(1);
-    while !ended() && silent_ms < silence_ms {
-        tokio::time::sleep(Duration::from_millis(step_ms)).await;
-        let now = received.load(Ordering::Relaxed);
-        silent_ms = if now == seen { silent_ms + step_ms } else { 0 };
-        seen = now;
-    }
-}
-
-async fn read_blocks(shared: Arc<Shared>, position: usize, received: Arc<AtomicU64>) {
+async fn read_blocks(shared: Arc<Shared>, position: usize, pulse: Pulse) {
     let peer = &shared.peers[position];
-    if let Err(reason) = try_read_blocks(&shared, peer, &received).await {
+    if let Err(reason) = try_read_blocks(&shared, peer, &pulse).await {
         debug!(peer = %peer.index, %reason, "subscription");
     }
 }
 
-async fn try_read_blocks(shared: &Shared, peer: &Peer, received: &AtomicU64) -> Result<(), String> {
+async fn try_read_blocks(shared: &Shared, peer: &Peer, pulse: &Pulse) -> Result<(), String> {
     let after = shared.wanted_after(peer.index);
-    let (mut stream, mut decoder) = peer.connect(shared, Purpose::Subscribe { after }).await?;
+    let subscription = Purpose::Subscribe { after };
+    let (mut stream, mut decoder) = peer.connect(shared, subscription, pulse).await?;
     loop {
         let Some(body) = read_frame(&mut stream, &mut decoder)
             .await
@@ -73,7 +56,6 @@ async fn try_read_blocks(shared: &Shared, peer: &Peer, received: &AtomicU64) -> 
         else {
             return Err("the peer closed it".to_owned());
         };
-        received.fetch_add(1, Ordering::Relaxed);
         let mut blocks = shared.verify(peer.index, vec![body]);
         blocks.retain(|block| {
             let own = block.author == peer.index;

@@ -8,15 +8,12 @@ use super::{
     shared::{Command, Shared},
 };
 use crate::{
-    delivery::CommitLog,
     env::NodeEvent,
-    store::Durability,
     types::{BlockRef, VerifiedBlock},
 };
-use rand_core::Rng;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Fetches for ever.
 pub(super) async fn synchronize(shared: Arc<Shared>) {
@@ -84,39 +81,8 @@ async fn ask(
     let _ = answer.send((question, names)).await;
 }
 
-/// Fetches again what the disk has damaged of stored commits, and stores it, for ever. Delivery waits for it.
-pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
-    let mut random = shared.env.entropy.stream("consensus/repair");
-    let mut damaged = log.damaged();
-    let pause = Duration::from_millis(shared.parameters.peer_retry_min_ms);
-    loop {
-        let mut wanted = damaged.borrow_and_update().clone();
-        if wanted.is_empty() {
-            if damaged.changed().await.is_err() {
-                return;
-            }
-            continue;
-        }
-        warn!(
-            blocks = wanted.len(),
-            "stored blocks are damaged: fetching them again"
-        );
-        let mut peers = in_turn(&shared, &wanted, random.next_u32() as usize);
-        while let Some(found) = next_found(&shared, &mut peers, &mut wanted).await {
-            if let Err(error) = shared.store.write(&found, &[], Durability::Buffered) {
-                warn!(%error, "repaired blocks cannot be stored");
-                break;
-            }
-            let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-            shared.env.emit(NodeEvent::BlocksRepaired { count });
-            log.repaired(&found);
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
 /// First the author of the oldest missing block, who has it if anyone does, then the others from a random one on.
-fn in_turn<'a>(
+pub(super) fn in_turn<'a>(
     shared: &'a Shared,
     wanted: &BTreeSet<BlockRef>,
     start: usize,
@@ -132,7 +98,7 @@ fn in_turn<'a>(
 }
 
 /// Asks one peer after the other until one has some of the `wanted` blocks; what it had is wanted no more.
-async fn next_found(
+pub(super) async fn next_found(
     shared: &Shared,
     peers: &mut (impl Iterator<Item = &Peer> + Send),
     wanted: &mut BTreeSet<BlockRef>,

@@ -13,12 +13,21 @@ use tokio::sync::watch;
 /// The newest commits that are kept decoded, so that live delivery does not read back what was just written.
 const RECENT_COMMITS: usize = 32;
 
+/// What of the store could not be read: it is to be fetched from peers again. Nothing is delivered without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// The commit at which reading stopped.
+    pub commit: Option<CommitIndex>,
+    /// Blocks of intact commits, and others that were asked for.
+    pub blocks: BTreeSet<BlockRef>,
+}
+
 /// Reads stored commits; consensus appends.
 pub struct CommitLog {
     store: Arc<ConsensusStore>,
     recent: Mutex<VecDeque<Arc<SubDag>>>,
     tip: watch::Sender<CommitIndex>,
-    damaged: watch::Sender<BTreeSet<BlockRef>>,
+    damaged: watch::Sender<Damage>,
 }
 
 impl CommitLog {
@@ -52,23 +61,29 @@ impl CommitLog {
         self.tip.subscribe()
     }
 
-    /// Follows the blocks of stored commits that could not be read: they are to be fetched from peers again. Nothing is
-    /// delivered without them.
+    /// Follows what of the log could not be read.
     #[must_use]
-    pub fn damaged(&self) -> watch::Receiver<BTreeSet<BlockRef>> {
+    pub fn damaged(&self) -> watch::Receiver<Damage> {
         self.damaged.subscribe()
     }
 
     /// These blocks are **stored** again.
-    pub fn repaired(&self, blocks: &[VerifiedBlock]) {
-        self.damaged.send_modify(|damaged| {
+    pub fn repaired_blocks(&self, blocks: &[VerifiedBlock]) {
+        self.damaged.send_modify(|damage| {
             for block in blocks {
-                damaged.remove(&block.reference());
+                damage.blocks.remove(&block.reference());
             }
         });
     }
 
-    /// At most `limit` commits from `from` on, in order; fewer at the tip, and before one with damaged blocks.
+    /// This commit is **stored** again.
+    pub fn repaired_commit(&self, index: CommitIndex) {
+        self.damaged
+            .send_modify(|damage| damage.commit = damage.commit.filter(|c| *c != index));
+    }
+
+    /// At most `limit` commits from `from` on, in order; fewer at the tip, and before one that is
+    /// damaged or has damaged blocks.
     ///
     /// # Errors
     /// If the store fails.
@@ -90,19 +105,39 @@ impl CommitLog {
             CommitIndex(from.prev().0.saturating_add(n)).min(tip)
         });
         let mut sub_dags = vec![];
-        for commit in self.store.commits(from, last)? {
+        let run = self.store.commits(from, last)?;
+        for commit in run.intact {
             match self.store.sub_dag(&commit)? {
                 Ok(sub_dag) => sub_dags.push(Arc::new(sub_dag)),
                 Err(missing) => {
-                    self.damaged.send_if_modified(|damaged| {
-                        let before = damaged.len();
-                        damaged.extend(missing);
-                        damaged.len() > before
-                    });
-                    break;
+                    self.note_damage(|damage| damage.blocks.extend(missing));
+                    return Ok(sub_dags);
                 }
             }
         }
+        if run.damaged.is_some() {
+            self.note_damage(|damage| damage.commit = run.damaged);
+        }
         Ok(sub_dags)
+    }
+
+    /// This block was stored and is damaged, and somebody needs it: it is to be fetched again.
+    pub fn miss_block(&self, block: BlockRef) {
+        self.note_damage(|damage| {
+            damage.blocks.insert(block);
+        });
+    }
+
+    /// This commit was stored and is damaged, and somebody needs it: it is to be fetched again.
+    pub fn miss_commit(&self, index: CommitIndex) {
+        self.note_damage(|damage| damage.commit = damage.commit.or(Some(index)));
+    }
+
+    fn note_damage(&self, note: impl FnOnce(&mut Damage)) {
+        self.damaged.send_if_modified(|damage| {
+            let before = damage.clone();
+            note(damage);
+            *damage != before
+        });
     }
 }

@@ -14,7 +14,7 @@ mod sender;
 mod watermark;
 mod window;
 
-pub use log::CommitLog;
+pub use log::{CommitLog, Damage};
 pub use numbering::{Numbered, number};
 pub use plan::{ExecutorView, ReplayPlan, StoreView, replay_plan};
 pub use window::{Learned, Window, pauses_proposals};
@@ -47,6 +47,8 @@ pub struct Delivery {
     frames_ready: Notify,
     /// Something was written whose durability is unknown.
     outstanding: Notify,
+    /// The window is full, and all of it is written.
+    starved: Notify,
     frames_written: AtomicU64,
     pressure: watch::Sender<bool>,
 }
@@ -80,6 +82,7 @@ impl Delivery {
             window_changed: Notify::new(),
             frames_ready: Notify::new(),
             outstanding: Notify::new(),
+            starved: Notify::new(),
             frames_written: AtomicU64::new(0),
             pressure: watch::Sender::new(false),
         }

@@ -77,7 +77,9 @@ impl Delivery {
         // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
         match self.client.last_block_number().await {
             _ if connection == 1 && START_IS_TRUSTED.iter().any(|e| museum::shows(*e)) => {}
-            Ok(watermark) => self.learn(watermark).await,
+            Ok(watermark) => {
+                self.learn(watermark).await;
+            }
             Err(e) => return e.into(),
         }
         let (start, resets) = {
@@ -118,7 +120,11 @@ impl Delivery {
                 }
                 Err(end) => return end,
             }
-            self.window().mark_sent(block.gei);
+            let starved = {
+                let mut window = self.window();
+                window.mark_sent(block.gei);
+                window.is_starved()
+            };
             self.frames_written
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             self.env.emit(NodeEvent::FrameWritten {
@@ -128,6 +134,9 @@ impl Delivery {
                 commit: block.commit,
             });
             self.outstanding.notify_one();
+            if starved {
+                self.starved.notify_one();
+            }
             self.env.reach(CrashPoint::NodeFrameWritten).await;
         }
     }

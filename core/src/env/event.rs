@@ -83,6 +83,10 @@ pub enum NodeEvent {
     AncestorsFetched { count: u32 },
     /// Blocks of stored commits that the disk had damaged came from a peer and were stored again.
     BlocksRepaired { count: u32 },
+    /// A stored commit that a start needs is damaged: the log ends before it.
+    LogCut { index: CommitIndex },
+    /// A stored commit that the disk had damaged came from a peer and was stored again.
+    CommitRepaired { index: CommitIndex },
     /// The commit rule decided a leader slot against a block.
     LeaderSkipped { slot: Slot },
     /// A commit was stored and synced.

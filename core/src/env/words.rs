@@ -52,6 +52,10 @@ impl fmt::Display for NodeEvent {
             E::Rejected { from, reason } => write!(f, "rejects what node-{from} sent: {reason}"),
             E::Equivocation { slot } => write!(f, "sees two blocks for {slot}"),
             E::AncestorsMissing { count } => write!(f, "misses {count} ancestors"),
+            E::LogCut { index } => {
+                write!(f, "finds commit {index} damaged and ends its log before it")
+            }
+            E::CommitRepaired { index } => write!(f, "has fetched damaged commit {index} again"),
             E::BlocksRepaired { count } => write!(f, "has fetched {count} damaged blocks again"),
             E::AncestorsFetched { count } => write!(f, "has fetched {count} ancestors"),
             E::LeaderSkipped { slot } => write!(f, "decides against the leader {slot}"),

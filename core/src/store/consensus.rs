@@ -22,6 +22,14 @@ use tracing::warn;
 /// Blocks read at once where a range has no limit of its own.
 const PAGE: usize = 256;
 
+/// Commits in a row, up to the first one that is damaged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitRun {
+    pub intact: Vec<Commit>,
+    /// The one after them, if it is stored and not what was written.
+    pub damaged: Option<CommitIndex>,
+}
+
 /// The typed store of one epoch. Clones share it.
 #[derive(Clone)]
 pub struct ConsensusStore {
@@ -130,28 +138,21 @@ impl ConsensusStore {
         Ok(found.first().map(|reference| reference.round))
     }
 
-    /// The block of the highest round that `author` has here. Whoever asks relies on there being none above it, so a
-    /// damaged one is an error and not an older block.
+    /// The block of the highest round that `author` has here, or its name if it is damaged: whoever asks relies on there
+    /// being none above it, so an older one is no answer.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if that block is; otherwise if the disk fails.
+    /// If the disk fails.
     pub fn newest_block_of(
         &self,
         author: AuthorityIndex,
-    ) -> Result<Option<VerifiedBlock>, StoreError> {
+    ) -> Result<Option<Result<VerifiedBlock, BlockRef>>, StoreError> {
         let range = all_with_prefix(&author.0.to_be_bytes());
         let found = self.references_of(range, ScanOrder::Descending, 1)?;
         let Some(reference) = found.first() else {
             return Ok(None);
         };
-        match self.block(reference)? {
-            Some(block) => Ok(Some(block)),
-            None => Err(StoreError::Damaged {
-                column: BLOCKS.0,
-                key: reference.to_string(),
-                reason: format!("it is the newest block of authority {author}"),
-            }),
-        }
+        Ok(Some(self.block(reference)?.ok_or(*reference)))
     }
 
     /// At most `limit` blocks of `author` from round `from` on, ascending; damaged ones are left out.
@@ -170,47 +171,67 @@ impl ConsensusStore {
         Ok(self.blocks(&found)?.into_iter().flatten().collect())
     }
 
-    /// The commit with the highest index.
+    /// The highest index of which a commit was stored here, damaged or not.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is; otherwise if the disk fails.
-    pub fn last_commit(&self) -> Result<Option<Commit>, StoreError> {
+    /// If the disk fails.
+    pub fn last_commit(&self) -> Result<Option<CommitIndex>, StoreError> {
         let Range { start, end } = all_after(&[]);
         let last = (self.store).scan(COMMITS, &start..&end, ScanOrder::Descending, 1)?;
         last.first()
-            .map(|(key, value)| intact_commit(parse_commit_key(key)?, value))
+            .map(|(key, _)| parse_commit_key(key))
             .transpose()
     }
 
-    /// The commit at `index`.
+    /// The commit at `index`. One that is damaged counts as absent and is logged.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is; otherwise if the disk fails.
+    /// If the disk fails.
     pub fn commit(&self, index: CommitIndex) -> Result<Option<Commit>, StoreError> {
         let value = self.store.get(COMMITS, &commit_key(index))?;
-        value.map(|value| intact_commit(index, &value)).transpose()
+        Ok(value.and_then(|value| intact_commit(index, &value)))
     }
 
-    /// The commits `from..=to`, without a hole. The caller bounds the range.
+    /// The commits `from..=to`, without a hole, up to the first damaged one, which is logged. The caller bounds the
+    /// range.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is a hole, [`StoreError::Damaged`] if one of them is; otherwise if the disk
-    /// fails.
-    pub fn commits(&self, from: CommitIndex, to: CommitIndex) -> Result<Vec<Commit>, StoreError> {
+    /// [`StoreError::Missing`] if there is a hole; otherwise if the disk fails.
+    pub fn commits(&self, from: CommitIndex, to: CommitIndex) -> Result<CommitRun, StoreError> {
         let keys: Vec<_> = (from.0..=to.0)
             .map(|i| commit_key(CommitIndex(i)))
             .collect();
         let values = self.store.get_many(COMMITS, &keys)?;
-        (from.0..=to.0)
-            .zip(values)
-            .map(|(index, value)| match value {
-                Some(value) => intact_commit(CommitIndex(index), &value),
-                None => Err(StoreError::Missing {
-                    column: COMMITS.0,
-                    what: format!("commit {index}"),
-                }),
-            })
-            .collect()
+        let mut run = CommitRun::default();
+        for (index, value) in (from.0..=to.0).map(CommitIndex).zip(values) {
+            let value = value.ok_or_else(|| StoreError::Missing {
+                column: COMMITS.0,
+                what: format!("commit {index}"),
+            })?;
+            match intact_commit(index, &value) {
+                Some(commit) => run.intact.push(commit),
+                None => {
+                    run.damaged = Some(index);
+                    break;
+                }
+            }
+        }
+        Ok(run)
+    }
+
+    /// Ends the log before `from`, durably: what comes from there on is decided or fetched again.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn cut_commits(&self, from: CommitIndex) -> Result<(), StoreError> {
+        let Range { end, .. } = all_after(&[]);
+        let start = commit_key(from);
+        let cut = (self.store).scan(COMMITS, &start..&end, ScanOrder::Ascending, usize::MAX)?;
+        let mut batch = WriteBatch::default();
+        for (key, _) in cut {
+            batch.delete(COMMITS, &key);
+        }
+        self.store.write(batch, Durability::Synced)
     }
 
     /// The commit with its blocks, or the names of those that are absent or damaged.
@@ -287,21 +308,18 @@ fn stored_commit(commit: &Commit) -> Vec<u8> {
 }
 
 /// The commit, if the value still is the one that was stored under `index`.
-fn intact_commit(index: CommitIndex, value: &[u8]) -> Result<Commit, StoreError> {
-    let damaged = |reason: String| StoreError::Damaged {
-        column: COMMITS.0,
-        key: format!("commit {index}"),
-        reason,
+fn intact_commit(index: CommitIndex, value: &[u8]) -> Option<Commit> {
+    let reason = match value.split_first_chunk() {
+        None => format!("it has only {} bytes", value.len()),
+        Some((digest, bytes)) if CommitDigest(*digest) != CommitDigest::of(bytes) => {
+            "its bytes do not have its digest".to_owned()
+        }
+        Some((_, bytes)) => match Commit::decode(bytes) {
+            Ok(commit) if commit.index == index => return Some(commit),
+            Ok(commit) => format!("it holds commit {}", commit.index),
+            Err(error) => error.to_string(),
+        },
     };
-    let Some((digest, bytes)) = value.split_first_chunk() else {
-        return Err(damaged(format!("it has only {} bytes", value.len())));
-    };
-    if CommitDigest(*digest) != CommitDigest::of(bytes) {
-        return Err(damaged("its bytes do not have its digest".to_owned()));
-    }
-    let commit = Commit::decode(bytes).map_err(|e| damaged(e.to_string()))?;
-    if commit.index != index {
-        return Err(damaged(format!("it holds commit {}", commit.index)));
-    }
-    Ok(commit)
+    warn!(%index, reason, "a stored commit is damaged: it counts as missing");
+    None
 }

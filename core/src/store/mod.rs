@@ -9,7 +9,7 @@ mod consensus;
 mod memory;
 mod rocks;
 
-pub use consensus::ConsensusStore;
+pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
 pub use rocks::{RocksOptions, RocksStore, RocksStores};
 

@@ -28,9 +28,16 @@ fn world(event: &WorldEvent) -> String {
         E::Started { start: 1 } => "starts".into(),
         E::Started { start } => format!("starts again (start {start})"),
         E::Killed => "is killed".into(),
-        E::PowerLost { lost_writes } => {
-            format!("loses power and {lost_writes} writes that were not synced")
-        }
+        E::PowerLost {
+            lost_writes,
+            torn_writes: 0,
+        } => format!("loses power and {lost_writes} writes that were not synced"),
+        E::PowerLost {
+            lost_writes,
+            torn_writes,
+        } => format!(
+            "loses power and {lost_writes} writes that were not synced, {torn_writes} of them torn"
+        ),
         E::Panicked { message } => format!("panics: {message}"),
         E::Paused => "is paused".into(),
         E::Resumed => "goes on".into(),
@@ -41,6 +48,10 @@ fn world(event: &WorldEvent) -> String {
         E::FaultBegan { action } => format!("begins: {}", words::action(action)),
         E::FaultEnded { action } => format!("ends: {}", words::action(action)),
         E::FaultSkipped { action } => format!("leaves out: {}", words::action(action)),
+        E::CommitsDamaged { commits } => {
+            let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
+            format!("has a flipped bit in commit {}", commits.join(", "))
+        }
         E::DiskRestored { taken } => format!("has its disk of {taken} again"),
         E::FaultsEnded => "ends all faults: progress is demanded".into(),
         E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),

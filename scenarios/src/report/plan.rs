@@ -5,7 +5,7 @@ use super::{
     words::{self, bytes, ms, span},
 };
 use metanode_core::types::SignatureScheme;
-use metanode_sim::plan::{Backend, Guard, Plan, Span, Topology};
+use metanode_sim::plan::{Backend, Guard, PeerPlan, Plan, Span, Topology};
 use std::fmt::Write;
 
 /// Everything that decides the run. Ends with a line break.
@@ -81,6 +81,27 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             ms(node.write_timeout_ms)
         ),
     );
+    let peers = &node.peers;
+    if *peers != PeerPlan::default() {
+        line(
+            "",
+            format!(
+                "peers: given up after {} of silence when asked, {} when streaming",
+                ms(peers.peer_timeout_ms),
+                ms(peers.peer_silence_ms)
+            ),
+        );
+        line(
+            "",
+            format!(
+                "behind from {} on, fetching {} at once; {} in the pool, {} a block",
+                words::count(u64::from(peers.commit_sync_threshold) + 1, "commit"),
+                peers.commit_sync_batch,
+                words::count(u64::from(peers.pool_transactions), "transaction"),
+                bytes(u64::from(peers.max_block_bytes))
+            ),
+        );
+    }
     for (number, executor) in plan.executors.iter().enumerate() {
         line(
             if number == 0 { "executors" } else { "" },

@@ -198,6 +198,7 @@ impl Timeline {
             | WorldEvent::FaultEnded { .. }
             | WorldEvent::FaultSkipped { .. }
             | WorldEvent::DiskRestored { .. }
+            | WorldEvent::CommitsDamaged { .. }
             | WorldEvent::FaultsEnded
             | WorldEvent::CaughtUp { .. } => {}
             WorldEvent::Submitted { .. } => return Telling::Silent,

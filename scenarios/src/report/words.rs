@@ -1,7 +1,8 @@
 //! Faults, moments and amounts in words.
 
 use metanode_sim::plan::{
-    Action, Backend, Behaviour, Channel, Cut, DiskFailure, PlannedFault, Replies, Span, When,
+    Action, Backend, Behaviour, Channel, Cut, DiskFailure, Half, PlannedFault, Replies, Span,
+    Theft, When,
 };
 use std::fmt::Display;
 
@@ -115,10 +116,19 @@ pub fn action(action: &Action) -> String {
         Action::Kill { processes, down_ms } => {
             format!("kill {}, {}", list(processes), back(down_ms))
         }
-        Action::PowerLoss { hosts, down_ms } => {
+        Action::PowerLoss {
+            hosts,
+            torn,
+            down_ms,
+        } => {
             format!(
-                "cut the power of {}, {}",
+                "cut the power of {}{}, {}",
                 numbered("host", hosts),
+                if *torn {
+                    " in the middle of a write"
+                } else {
+                    ""
+                },
                 back(down_ms)
             )
         }
@@ -139,6 +149,44 @@ pub fn action(action: &Action) -> String {
             "{} accept and read nothing {}",
             numbered("executor", executors),
             lasting(for_ms)
+        ),
+        Action::ServeBoth { executors, for_ms } => format!(
+            "{} go on reading the block stream before the newest {}",
+            numbered("executor", executors),
+            lasting(for_ms)
+        ),
+        Action::StealSocket {
+            executors,
+            channel,
+            how,
+            for_ms,
+        } => format!(
+            "{} of {} {} {}",
+            match channel {
+                Channel::BlockStream => "the block stream's path",
+                Channel::Rpc => "the RPC's path",
+                Channel::Any | Channel::Peers => "the paths",
+            },
+            numbered("executor", executors),
+            match how {
+                Theft::Removed => "lead nowhere",
+                Theft::Refuses => "lead to a dead process",
+                Theft::Silent => "lead to somebody who says nothing",
+            },
+            lasting(for_ms)
+        ),
+        Action::HalfClose {
+            hosts,
+            channel,
+            side,
+        } => format!(
+            "{} of {} end in the direction of the {}",
+            connections(*channel),
+            numbered("host", hosts),
+            match side {
+                Half::Client => "listener",
+                Half::Server => "caller",
+            }
         ),
         Action::Replies {
             executors,
@@ -231,9 +279,14 @@ pub fn action(action: &Action) -> String {
             },
             lasting(for_ms)
         ),
-        Action::FlipBits { nodes, blocks } => format!(
-            "a bit flips in {} stored by {}",
+        Action::FlipBits {
+            nodes,
+            blocks,
+            commits,
+        } => format!(
+            "a bit flips in {} and {} stored by {}",
             count(u64::from(*blocks), "block"),
+            count(u64::from(*commits), "commit"),
             numbered("node", nodes)
         ),
         Action::JumpClock { hosts, by_ms } => {

@@ -94,6 +94,7 @@ fn least_values(scenario: &Scenario) -> Vec<(&'static str, u64, u64)> {
     values.extend(scenario.topology.least_values());
     values.extend(scenario.network.least_values());
     values.extend(scenario.node.least_values());
+    values.extend(scenario.node.peers.least_values());
     values.extend(scenario.executor.least_values());
     values.extend(scenario.workload.least_values());
     values
@@ -137,11 +138,14 @@ impl Deed {
             | Self::SlowLinks
             | Self::ShortWrites
             | Self::Reset
+            | Self::HalfClose
             | Self::Truncate
             | Self::DelayReply
             | Self::JumpClock => &[Kind::Host],
             Self::Stall
             | Self::Deaf
+            | Self::ServeBoth
+            | Self::StealSocket
             | Self::SlowReplies
             | Self::SilentReplies
             | Self::ErrorReplies
@@ -158,7 +162,12 @@ impl Deed {
     const fn is_moment(self) -> bool {
         matches!(
             self,
-            Self::Reset | Self::Truncate | Self::DelayReply | Self::FlipBits | Self::JumpClock
+            Self::Reset
+                | Self::HalfClose
+                | Self::Truncate
+                | Self::DelayReply
+                | Self::FlipBits
+                | Self::JumpClock
         )
     }
 
@@ -168,9 +177,10 @@ impl Deed {
             Self::SlowReplies | Self::SlowLinks | Self::DelayReply => &["extra_ms"],
             Self::ShortWrites => &["max_bytes"],
             Self::Truncate => &["after_bytes"],
-            Self::FlipBits => &["blocks"],
             Self::JumpClock => &["by_ms"],
             Self::Restore => &["taken_ms"],
+            Self::StealSocket => &["how"],
+            Self::HalfClose => &["side"],
             _ => &[],
         }
     }
@@ -179,7 +189,13 @@ impl Deed {
     const fn takes(self) -> &'static [&'static str] {
         match self {
             Self::Partition => &["cut"],
-            Self::Reset | Self::Truncate | Self::DelayReply => &["channel"],
+            Self::FlipBits => &["blocks", "commits"],
+            Self::PowerLoss => &["torn"],
+            Self::Reset
+            | Self::HalfClose
+            | Self::Truncate
+            | Self::DelayReply
+            | Self::StealSocket => &["channel"],
             _ => &[],
         }
     }
@@ -229,10 +245,14 @@ impl At<'_> {
         let given = [
             ("cut", fault.cut.is_some()),
             ("channel", fault.channel.is_some()),
+            ("how", fault.how.is_some()),
+            ("side", fault.side.is_some()),
+            ("torn", fault.torn.is_some()),
             ("extra_ms", fault.extra_ms.is_some()),
             ("max_bytes", fault.max_bytes.is_some()),
             ("after_bytes", fault.after_bytes.is_some()),
             ("blocks", fault.blocks.is_some()),
+            ("commits", fault.commits.is_some()),
             ("by_ms", fault.by_ms.is_some()),
             ("taken_ms", fault.taken_ms.is_some()),
         ];
@@ -244,6 +264,9 @@ impl At<'_> {
             if needed && !is_given {
                 return self.wrong(key, "is missing: this fault needs it");
             }
+        }
+        if fault.deed == Deed::FlipBits && fault.blocks.is_none() && fault.commits.is_none() {
+            return self.wrong("blocks", "is missing: this fault needs it, or `commits`");
         }
         Ok(())
     }

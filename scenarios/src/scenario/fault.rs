@@ -8,8 +8,8 @@ use metanode_core::{
 };
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
-        When,
+        Action, Channel, Cut, DiskFailure, DurableAt, Half, PlannedFault, Reached, Replies,
+        StoredAt, Theft, When,
     },
     trace::ProcessId,
 };
@@ -33,10 +33,17 @@ pub struct Fault {
     pub cut: Option<Cut>,
     /// Which connections; any if it is left out.
     pub channel: Option<Channel>,
+    /// What is at a stolen path.
+    pub how: Option<Theft>,
+    /// Whose direction of a connection ends.
+    pub side: Option<Half>,
+    /// Whether a power loss leaves a part of a write; not if it is left out.
+    pub torn: Option<bool>,
     pub extra_ms: Option<Draw<u64>>,
     pub max_bytes: Option<Draw<u64>>,
     pub after_bytes: Option<Draw<u64>>,
     pub blocks: Option<Draw<u32>>,
+    pub commits: Option<Draw<u32>>,
     pub by_ms: Option<Draw<i64>>,
     pub taken_ms: Option<Draw<u64>>,
     /// The same again: crash loops.
@@ -53,6 +60,8 @@ pub enum Deed {
     StartLate,
     Stall,
     Deaf,
+    ServeBoth,
+    StealSocket,
     SlowReplies,
     SilentReplies,
     ErrorReplies,
@@ -61,6 +70,7 @@ pub enum Deed {
     SlowLinks,
     ShortWrites,
     Reset,
+    HalfClose,
     Truncate,
     DelayReply,
     FailSync,
@@ -146,10 +156,14 @@ impl Fault {
             for_ms: None,
             cut: None,
             channel: None,
+            how: None,
+            side: None,
+            torn: None,
             extra_ms: None,
             max_bytes: None,
             after_bytes: None,
             blocks: None,
+            commits: None,
             by_ms: None,
             taken_ms: None,
             repeat: None,
@@ -241,7 +255,11 @@ impl Fault {
         let hosts: Vec<u16> = numbers;
         match self.deed {
             Deed::Kill => Action::Kill { processes, down_ms },
-            Deed::PowerLoss => Action::PowerLoss { hosts, down_ms },
+            Deed::PowerLoss => Action::PowerLoss {
+                hosts,
+                torn: self.torn.unwrap_or_default(),
+                down_ms,
+            },
             Deed::Pause => Action::Pause { processes, for_ms },
             Deed::StartLate => Action::StartLate {
                 processes,
@@ -253,6 +271,16 @@ impl Fault {
             },
             Deed::Deaf => Action::Deaf {
                 executors: hosts,
+                for_ms,
+            },
+            Deed::ServeBoth => Action::ServeBoth {
+                executors: hosts,
+                for_ms,
+            },
+            Deed::StealSocket => Action::StealSocket {
+                executors: hosts,
+                channel,
+                how: self.how.unwrap_or(Theft::Silent),
                 for_ms,
             },
             Deed::SlowReplies => replies(hosts, Replies::Late { ms: extra_ms() }),
@@ -279,6 +307,11 @@ impl Fault {
                 for_ms,
             },
             Deed::Reset => Action::Reset { hosts, channel },
+            Deed::HalfClose => Action::HalfClose {
+                hosts,
+                channel,
+                side: self.side.unwrap_or(Half::Server),
+            },
             Deed::Truncate => Action::Truncate {
                 hosts,
                 channel,
@@ -295,6 +328,8 @@ impl Fault {
                 nodes: hosts,
                 blocks: (self.blocks)
                     .map_or(0, |range| dice.draw(&format!("{label}.blocks"), range)),
+                commits: (self.commits)
+                    .map_or(0, |range| dice.draw(&format!("{label}.commits"), range)),
             },
             Deed::JumpClock => Action::JumpClock {
                 hosts,

@@ -1,9 +1,10 @@
 //! From a plan back to a scenario file: one from which every seed draws this plan, and which a person can read.
 
+mod executors;
+
 use super::{
-    Byzantine, Deed, Delivery, DurableMoment, Executor, Fault, Kind, MaxFaulty, Moment, Network,
-    Node, OddExecutor, OneExecutor, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology,
-    Which, Workload,
+    Byzantine, Deed, Delivery, DurableMoment, Fault, Kind, MaxFaulty, Moment, Network, Node, Peers,
+    ReachedMoment, Scenario, Share, StoredMoment, Target, Topology, Which, Workload,
 };
 use crate::{
     dice::{Draw, Number},
@@ -11,8 +12,7 @@ use crate::{
 };
 use metanode_sim::{
     plan::{
-        self, Action, DiskFailure, ExecutorPlan, NetworkPlan, NodePlan, Plan, PlannedFault,
-        Replies, WorkloadPlan,
+        self, Action, DiskFailure, NetworkPlan, NodePlan, Plan, PlannedFault, Replies, WorkloadPlan,
     },
     trace::ProcessId,
 };
@@ -74,7 +74,7 @@ impl Scenario {
             },
             network: fixed_network(network),
             node: fixed_node(node),
-            executor: fixed_executors(executors),
+            executor: executors::fixed(executors),
             workload: fixed_workload(workload),
             byzantine: (!byzantine.is_empty()).then(|| Byzantine {
                 each: byzantine.clone(),
@@ -151,6 +151,7 @@ fn fixed_node(node: &NodePlan) -> Node {
         watermark_poll_ms,
         rpc_timeout_ms,
         write_timeout_ms,
+        peers,
     } = node;
     Node {
         window_blocks: Draw::fixed(*window_blocks),
@@ -162,6 +163,7 @@ fn fixed_node(node: &NodePlan) -> Node {
         watermark_poll_ms: Draw::fixed(*watermark_poll_ms),
         rpc_timeout_ms: Draw::fixed(*rpc_timeout_ms),
         write_timeout_ms: Draw::fixed(*write_timeout_ms),
+        peers: Peers::fixed(peers),
     }
 }
 
@@ -173,60 +175,6 @@ fn fixed_workload(workload: &WorkloadPlan) -> Workload {
     Workload {
         transactions_per_second: Draw::fixed(*transactions_per_second),
         accounts: Draw::fixed(*accounts),
-    }
-}
-
-/// All alike, all but one alike, or a list.
-fn fixed_executors(executors: &[ExecutorPlan]) -> Executor {
-    let alike = |plan: &ExecutorPlan| executors.iter().filter(|other| *other == plan).count();
-    let Some(common) = executors.iter().max_by_key(|plan| alike(plan)) else {
-        return Executor::default();
-    };
-    let OneExecutor {
-        guard,
-        execute_us,
-        flush_every_blocks,
-    } = fixed_executor(common);
-    let others: Vec<(usize, &ExecutorPlan)> = executors
-        .iter()
-        .enumerate()
-        .filter(|(_, plan)| *plan != common)
-        .collect();
-    let (odd, each) = match others[..] {
-        [] => (None, vec![]),
-        [(number, plan)] => (Some(fixed_odd(number, plan, common)), vec![]),
-        _ => (None, executors.iter().map(fixed_executor).collect()),
-    };
-    Executor {
-        guard,
-        execute_us,
-        flush_every_blocks,
-        odd,
-        each,
-    }
-}
-
-fn fixed_executor(plan: &ExecutorPlan) -> OneExecutor {
-    let ExecutorPlan {
-        guard,
-        execute_us,
-        flush_every_blocks,
-    } = plan;
-    OneExecutor {
-        guard: *guard,
-        execute_us: (*execute_us).into(),
-        flush_every_blocks: (*flush_every_blocks).into(),
-    }
-}
-
-fn fixed_odd(number: usize, plan: &ExecutorPlan, common: &ExecutorPlan) -> OddExecutor {
-    let (plan, common) = (fixed_executor(plan), fixed_executor(common));
-    OddExecutor {
-        which: numbered(Kind::Executor, u16::try_from(number).unwrap_or(u16::MAX)),
-        guard: (plan.guard != common.guard).then_some(plan.guard),
-        execute_us: (plan.execute_us != common.execute_us).then_some(plan.execute_us),
-        flush_every_blocks: (plan.flush_every_blocks != common.flush_every_blocks)
-            .then_some(plan.flush_every_blocks),
     }
 }
 
@@ -270,8 +218,12 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
         } => down(Deed::Kill, processes(list), *down_ms),
         Action::PowerLoss {
             hosts: list,
+            torn,
             down_ms,
-        } => down(Deed::PowerLoss, hosts(list), *down_ms),
+        } => Fault {
+            torn: torn.then_some(true),
+            ..down(Deed::PowerLoss, hosts(list), *down_ms)
+        },
         Action::Pause {
             processes: list,
             for_ms,
@@ -288,6 +240,29 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
             executors: list,
             for_ms,
         } => of(Deed::Deaf, executors(list), *for_ms),
+        Action::ServeBoth {
+            executors: list,
+            for_ms,
+        } => of(Deed::ServeBoth, executors(list), *for_ms),
+        Action::StealSocket {
+            executors: list,
+            channel,
+            how,
+            for_ms,
+        } => Fault {
+            channel: Some(*channel),
+            how: Some(*how),
+            ..of(Deed::StealSocket, executors(list), *for_ms)
+        },
+        Action::HalfClose {
+            hosts: list,
+            channel,
+            side,
+        } => Fault {
+            channel: Some(*channel),
+            side: Some(*side),
+            ..of(Deed::HalfClose, hosts(list), None)
+        },
         Action::Replies {
             executors: list,
             how,
@@ -371,8 +346,10 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
         Action::FlipBits {
             nodes: list,
             blocks,
+            commits,
         } => Fault {
             blocks: Some(Draw::fixed(*blocks)),
+            commits: (*commits > 0).then_some(Draw::fixed(*commits)),
             ..of(Deed::FlipBits, all(Kind::Node, list), None)
         },
         Action::JumpClock { hosts: list, by_ms } => Fault {

@@ -7,6 +7,7 @@ mod byzantine;
 mod check;
 mod fault;
 mod fixed;
+mod peers;
 mod sections;
 mod swarm;
 mod target;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use byzantine::Byzantine;
 pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
+pub use peers::Peers;
 pub use sections::{
     Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
 };
@@ -186,10 +188,14 @@ impl Scenario {
         let mut faults: Vec<_> = planned
             .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
             .collect();
+        let network = self.network.draw(&limits);
+        let mut workload = self.workload.draw(&dice);
         if let Some(swarm) = &self.swarm {
             let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
             let byzantine = byzantine.collect();
             faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty, &byzantine));
+            let rate = &mut workload.transactions_per_second;
+            *rate = (*rate).min(swarm::carried_per_second(&network, validators));
         }
         Plan {
             scenario: name.into(),
@@ -200,7 +206,7 @@ impl Scenario {
             signatures: self.signatures,
             duration_ms,
             settle_ms: dice.draw("settle_ms", self.settle_ms),
-            network: self.network.draw(&limits),
+            network,
             node: self.node.draw(&limits),
             executors: self.executor.draw(&limits, cast),
             clock_skew_ms: (0..validators)
@@ -208,7 +214,7 @@ impl Scenario {
                 .collect(),
             clock_drift_ppm: self.drifts_ppm(&dice, validators),
             max_faulty,
-            workload: self.workload.draw(&dice),
+            workload,
             byzantine,
             faults,
             expect: self.expect.clone(),

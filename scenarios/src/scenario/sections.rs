@@ -1,6 +1,9 @@
 //! The sections of a scenario file but its faults: what they may say, their defaults, and what a seed makes of them.
 
-use super::target::{Cast, Target, Which};
+use super::{
+    peers::Peers,
+    target::{Cast, Target, Which},
+};
 use crate::dice::{Dice, Draw, Range};
 use metanode_sim::plan::{self, ExecutorPlan, Guard, NetworkPlan, NodePlan, WorkloadPlan};
 use serde::{Deserialize, Serialize};
@@ -122,6 +125,7 @@ pub struct Node {
     pub watermark_poll_ms: Draw<u64>,
     pub rpc_timeout_ms: Draw<u64>,
     pub write_timeout_ms: Draw<u64>,
+    pub peers: Peers,
 }
 
 impl Default for Node {
@@ -136,6 +140,7 @@ impl Default for Node {
             watermark_poll_ms: (20, 200).into(),
             rpc_timeout_ms: (500, 3_000).into(),
             write_timeout_ms: (500, 3_000).into(),
+            peers: Peers::default(),
         }
     }
 }
@@ -153,6 +158,7 @@ impl Node {
             watermark_poll_ms: dice.draw("node.watermark_poll_ms", self.watermark_poll_ms),
             rpc_timeout_ms: dice.draw("node.rpc_timeout_ms", self.rpc_timeout_ms),
             write_timeout_ms: dice.draw("node.write_timeout_ms", self.write_timeout_ms),
+            peers: self.peers.draw(dice),
         }
     }
 

@@ -1,7 +1,8 @@
 //! `[swarm]`: faults that nobody chose. Each seed draws which kinds are on, how often each comes, and every fault in
 //! full, so that its plan can be replayed and shrunk like any other.
 //!
-//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]).
+//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]). Clients send
+//! no more than the links that were drawn can carry ([`carried_per_second`]): what comes too fast for ever is no fault.
 
 use super::{
     fault::{Deed, points_of},
@@ -11,8 +12,8 @@ use crate::dice::{Dice, Draw, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, PlannedFault, Reached, Replies, StoredAt,
-        When,
+        Action, Channel, Cut, DiskFailure, DurableAt, Half, NetworkPlan, PlannedFault, Reached,
+        Replies, StoredAt, Theft, When,
     },
     trace::ProcessId,
 };
@@ -41,6 +42,8 @@ impl Default for Swarm {
                 D::StartLate,
                 D::Stall,
                 D::Deaf,
+                D::ServeBoth,
+                D::StealSocket,
                 D::SlowReplies,
                 D::SilentReplies,
                 D::ErrorReplies,
@@ -49,6 +52,7 @@ impl Default for Swarm {
                 D::SlowLinks,
                 D::ShortWrites,
                 D::Reset,
+                D::HalfClose,
                 D::Truncate,
                 D::DelayReply,
                 D::FailSync,
@@ -65,6 +69,18 @@ const ATTEMPTS: u32 = 4;
 
 /// Repetitions of a kill in a crash loop, at most.
 const LOOP: u64 = 5;
+
+/// A transaction in a block, about.
+const TRANSACTION_BYTES: u64 = 130;
+
+/// Transactions per second over all nodes that fill half of what the slowest connection between two of them carries:
+/// a buffer per latency. Each node streams its own blocks to each of the others, and half is left for what blocks hold
+/// besides, and for everything that is asked again.
+#[must_use]
+pub(super) fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
+    let bytes_per_second = network.tcp_buffer_bytes * 1_000 / network.latency_ms.high.max(1);
+    (bytes_per_second * u64::from(validators) / (2 * TRANSACTION_BYTES)).max(1)
+}
 
 impl Swarm {
     /// The faults of a seed, in the order in which they were drawn.
@@ -307,6 +323,7 @@ impl Drawing<'_> {
             },
             Deed::PowerLoss => Action::PowerLoss {
                 hosts: self.few(),
+                torn: self.stream.below(2) == 0,
                 down_ms,
             },
             Deed::Pause => Action::Pause {
@@ -323,6 +340,24 @@ impl Drawing<'_> {
             },
             Deed::Deaf => Action::Deaf {
                 executors: self.executors(),
+                for_ms,
+            },
+            Deed::ServeBoth => Action::ServeBoth {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::StealSocket => Action::StealSocket {
+                executors: self.executors(),
+                channel: match self.stream.below(3) {
+                    0 => Channel::Any,
+                    1 => Channel::BlockStream,
+                    _ => Channel::Rpc,
+                },
+                how: match self.stream.below(3) {
+                    0 => Theft::Removed,
+                    1 => Theft::Refuses,
+                    _ => Theft::Silent,
+                },
                 for_ms,
             },
             Deed::SlowReplies => {
@@ -359,6 +394,14 @@ impl Drawing<'_> {
                 hosts: self.hosts(),
                 channel: self.channel(),
             },
+            Deed::HalfClose => Action::HalfClose {
+                hosts: self.hosts(),
+                channel: self.channel(),
+                side: match self.stream.below(2) {
+                    0 => Half::Client,
+                    _ => Half::Server,
+                },
+            },
             Deed::Truncate => Action::Truncate {
                 hosts: self.hosts(),
                 channel: self.channel(),
@@ -379,7 +422,8 @@ impl Drawing<'_> {
             },
             Deed::FlipBits => Action::FlipBits {
                 nodes: self.hosts(),
-                blocks: 1 + self.stream.low(20) as u32,
+                blocks: self.stream.low(20) as u32,
+                commits: self.stream.low(8) as u32,
             },
             Deed::JumpClock => {
                 let by_ms = self.stream.low(300_000).cast_signed();

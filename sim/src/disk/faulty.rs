@@ -14,9 +14,25 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-/// The column in which bits flip. Its values have a digest in their keys; what else is stored is covered by RocksDB's
+/// The columns in which bits flip. Their values are held against digests; what else is stored is covered by RocksDB's
 /// checksums, and losing it is a matter of power losses.
-const FRAGILE: &str = "blocks";
+const FRAGILE: [&str; 2] = ["blocks", "commits"];
+
+/// A column in which bits flip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fragile {
+    Blocks,
+    Commits,
+}
+
+impl Fragile {
+    const ALL: [Self; 2] = [Self::Blocks, Self::Commits];
+
+    fn of(column: Column) -> Option<Self> {
+        let position = FRAGILE.iter().position(|name| *name == column.0)?;
+        Some(Self::ALL[position])
+    }
+}
 
 /// Bits flip in one of so many values that were written last: what is older was garbage long ago.
 const FRAGILE_VALUES: usize = 128;
@@ -29,11 +45,17 @@ pub(super) struct DiskHealth(Arc<Mutex<Health>>);
 struct Health {
     fails_next_sync: bool,
     full: bool,
-    /// Keys of [`FRAGILE`] in the order in which they were written.
-    fragile: VecDeque<Vec<u8>>,
+    /// One per [`Fragile`] column.
+    fragile: [FragileColumn; 2],
+    open: BTreeMap<String, OpenStore>,
+}
+
+#[derive(Default)]
+struct FragileColumn {
+    /// Keys in the order in which they were written.
+    written: VecDeque<Vec<u8>>,
     /// Which bit of which value is flipped.
     flipped: BTreeMap<Vec<u8>, u64>,
-    open: BTreeMap<String, OpenStore>,
 }
 
 struct OpenStore {
@@ -59,21 +81,38 @@ impl DiskHealth {
         (health.fails_next_sync, health.full) = (false, false);
     }
 
-    /// Flips a bit in each of `count` values. Returns how many there were to choose from, at most `count`.
-    pub fn flip_bits(&self, count: u32, rng: &mut ChaCha8Rng) -> u32 {
+    /// Flips a bit in each of up to `count` values of a column, but in none that is `spared`. Returns their keys.
+    pub fn flip_bits(
+        &self,
+        what: Fragile,
+        count: u32,
+        rng: &mut ChaCha8Rng,
+        spared: impl Fn(&[u8]) -> bool,
+    ) -> Vec<Vec<u8>> {
         let mut health = self.lock();
-        let mut flipped = 0;
+        let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
+        let mut keys = vec![];
         for _ in 0..count {
-            let Some(last) = health.fragile.len().checked_sub(1) else {
+            if written.is_empty() {
                 break;
-            };
-            let position = (rng.next_u64() % (last as u64 + 1)) as usize;
-            if let Some(key) = health.fragile.swap_remove_back(position) {
-                health.flipped.insert(key, rng.next_u64());
-                flipped += 1;
+            }
+            let position = (rng.next_u64() % written.len() as u64) as usize;
+            if spared(&written[position]) {
+                continue;
+            }
+            if let Some(key) = written.swap_remove_back(position) {
+                flipped.insert(key.clone(), rng.next_u64());
+                keys.push(key);
             }
         }
-        flipped
+        keys
+    }
+
+    /// Whether this value was written not long ago and is intact.
+    pub fn holds(&self, what: Fragile, key: &[u8]) -> bool {
+        let health = self.lock();
+        let mut written = health.fragile[what as usize].written.iter();
+        written.any(|of| of == key)
     }
 
     /// Everything that is stored now, read through the stores of the process that runs, or through `stores` if none
@@ -114,13 +153,14 @@ impl DiskHealth {
         }
         for write in &batch.writes {
             if let Write::Put { column, key, .. } = write
-                && column.0 == FRAGILE
+                && let Some(what) = Fragile::of(*column)
             {
-                health.flipped.remove(&key[..]);
-                if health.fragile.len() == FRAGILE_VALUES {
-                    health.fragile.pop_front();
+                let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
+                flipped.remove(&key[..]);
+                if written.len() == FRAGILE_VALUES {
+                    written.pop_front();
                 }
-                health.fragile.push_back(key.to_vec());
+                written.push_back(key.to_vec());
             }
         }
         Ok(())
@@ -128,11 +168,12 @@ impl DiskHealth {
 
     /// The value as it is read.
     fn read(&self, column: Column, key: &[u8], value: Bytes) -> Bytes {
-        if column.0 != FRAGILE {
+        let Some(what) = Fragile::of(column) else {
             return value;
-        }
+        };
         let health = self.lock();
-        let (Some(bit), false) = (health.flipped.get(key), value.is_empty()) else {
+        let flipped = &health.fragile[what as usize].flipped;
+        let (Some(bit), false) = (flipped.get(key), value.is_empty()) else {
             return value;
         };
         let mut bytes = value.to_vec();

@@ -15,12 +15,24 @@ pub use rocks_server::RocksServer;
 
 use crate::plan::DiskFailure;
 use counted::{CountedStores, SharedCounters};
-use faulty::{DiskHealth, FaultyStores};
-use metanode_core::store::{MemoryDisk, MemoryStores, StoreError, StoreFactory};
+use faulty::{DiskHealth, FaultyStores, Fragile};
+use metanode_core::{
+    store::{MemoryDisk, MemoryStores, StoreError, StoreFactory},
+    types::CommitIndex,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use rocks::{RocksDisk, RocksDiskStores};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What a power loss took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Writes that are gone.
+    pub writes: u32,
+    /// Those of them of which a part is on the disk, at most one of each store.
+    pub torn: u32,
+}
 
 /// One disk. Clones are the same disk.
 #[derive(Clone)]
@@ -84,9 +96,24 @@ impl Disk {
         self.health.mend();
     }
 
-    /// Flips a bit in each of up to `count` of the blocks that were stored last. Returns in how many.
-    pub fn flip_bits(&self, count: u32, rng: &mut ChaCha8Rng) -> u32 {
-        self.health.flip_bits(count, rng)
+    /// Flips a bit in each of up to `count` of the blocks that were stored last, but in none of which none of the
+    /// `others` has an intact copy: what is lost everywhere nobody can survive.
+    pub fn flip_blocks(&self, count: u32, rng: &mut ChaCha8Rng, others: &[Self]) {
+        let spared = |key: &[u8]| only_here(Fragile::Blocks, key, others);
+        let _ = self.health.flip_bits(Fragile::Blocks, count, rng, spared);
+    }
+
+    /// The same with the commits that were stored last. Returns which.
+    pub fn flip_commits(
+        &self,
+        count: u32,
+        rng: &mut ChaCha8Rng,
+        others: &[Self],
+    ) -> BTreeSet<CommitIndex> {
+        let spared = |key: &[u8]| only_here(Fragile::Commits, key, others);
+        let keys = self.health.flip_bits(Fragile::Commits, count, rng, spared);
+        let index = |key: Vec<u8>| Some(CommitIndex(u32::from_be_bytes(key.try_into().ok()?)));
+        keys.into_iter().filter_map(index).collect()
     }
 
     /// What is on the disk now.
@@ -120,19 +147,23 @@ impl Disk {
     }
 
     /// The host lost power. Of the writes of each store that were not synced, a prefix is left: sometimes none of
-    /// them, sometimes all, drawn from `rng`. Returns how many writes are lost.
-    pub fn power_lost(&self, rng: &mut ChaCha8Rng) -> u32 {
-        let mut lost = 0;
+    /// them, sometimes all, drawn from `rng`. If the next one is `torn`, a part of it is on the disk.
+    ///
+    /// A write is all or nothing: RocksDB finds a torn record by its checksum and drops it, so that it counts as lost.
+    /// In memory it is dropped here.
+    pub fn power_lost(&self, rng: &mut ChaCha8Rng, torn: bool) -> Lost {
+        let mut lost = Lost::default();
         let keep = |unsynced| {
             let kept = kept_by_power_loss(rng, unsynced);
-            lost += unsynced - kept;
+            lost.writes += u32::try_from(unsynced - kept).unwrap_or(u32::MAX);
+            lost.torn += u32::from(torn && kept < unsynced);
             kept
         };
         match &self.backend {
             Backend::Memory(disk) => disk.power_lost(keep),
-            Backend::Rocks(disk) => disk.power_lost(keep),
+            Backend::Rocks(disk) => disk.power_lost(keep, torn),
         }
-        u32::try_from(lost).unwrap_or(u32::MAX)
+        lost
     }
 
     /// The store `name` is gone, as if its directory had been deleted, and the process with it.
@@ -148,6 +179,10 @@ impl Disk {
     pub fn counters(&self) -> DiskCounters {
         self.counters.read()
     }
+}
+
+fn only_here(what: Fragile, key: &[u8], others: &[Disk]) -> bool {
+    !others.iter().any(|disk| disk.health.holds(what, key))
 }
 
 /// None and all are a quarter each, because they are the extremes that recovery is written for; the rest is uniform.

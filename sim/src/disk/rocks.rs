@@ -13,9 +13,9 @@ use metanode_core::store::{
 };
 use std::{
     collections::BTreeMap,
-    fs, mem,
+    fs, io, mem,
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -45,6 +45,8 @@ struct StoredFiles {
     open: bool,
     /// Survived a power loss, so they are on the disk; written with the next opening.
     survived: Vec<WriteBatch>,
+    /// Half of its record is on the disk, behind those that survived.
+    torn: Option<WriteBatch>,
     /// Written since the last sync, oldest first.
     unsynced: Vec<WriteBatch>,
 }
@@ -64,12 +66,15 @@ impl RocksDisk {
         self.lock().end_process();
     }
 
-    /// As [`metanode_core::store::MemoryDisk::power_lost`].
-    pub(super) fn power_lost(&self, mut keep: impl FnMut(usize) -> usize) {
+    /// As [`metanode_core::store::MemoryDisk::power_lost`]. Of the first write that is lost, half is there if it is
+    /// `torn`.
+    pub(super) fn power_lost(&self, mut keep: impl FnMut(usize) -> usize, torn: bool) {
         let mut contents = self.lock();
         contents.end_process();
         for store in contents.stores.values_mut() {
-            store.unsynced.truncate(keep(store.unsynced.len()));
+            let kept = keep(store.unsynced.len());
+            let first_lost = store.unsynced.drain(kept..).next();
+            store.torn = first_lost.filter(|_| torn);
             store.survived.append(&mut store.unsynced);
         }
     }
@@ -124,6 +129,7 @@ impl Contents {
         }
         let (before, columns) = (store.database.clone(), columns.to_vec());
         let (survived, unsynced) = (store.survived.clone(), store.unsynced.clone());
+        let torn = store.torn.clone();
         let database = server.run(move || {
             if let Some(before) = before {
                 before.copy_files(&path)?;
@@ -133,9 +139,13 @@ impl Contents {
                 write_buffer_bytes: WRITE_BUFFER_BYTES,
                 ..RocksOptions::default()
             };
-            let database = RocksStore::open(&path, &columns, &options)?;
+            let mut database = RocksStore::open(&path, &columns, &options)?;
             for batch in survived {
                 database.write(batch, Durability::Synced)?;
+            }
+            if let Some(batch) = torn {
+                tear(database, batch)?;
+                database = RocksStore::open(&path, &columns, &options)?;
             }
             for batch in unsynced {
                 database.write(batch, Durability::Buffered)?;
@@ -144,6 +154,7 @@ impl Contents {
         })?;
         let before = store.database.replace(database);
         store.survived.clear();
+        store.torn = None;
         store.open = true;
         close(server, before);
         Ok(())
@@ -175,6 +186,33 @@ impl Drop for Contents {
             close(&self.server, store.database);
         }
     }
+}
+
+/// Leaves files whose last record, that of `batch`, ends in the middle.
+fn tear(database: RocksStore, batch: WriteBatch) -> Result<(), StoreError> {
+    let failed = |e: io::Error| StoreError::of_store("tear", e);
+    let path = database.path().to_owned();
+    let before = wal(&path).map_err(failed)?;
+    database.write(batch, Durability::Synced)?;
+    drop(database);
+    let (log, after) = wal(&path).map_err(failed)?;
+    let kept = if before.0 == log { before.1 } else { 0 };
+    let file = fs::OpenOptions::new().write(true).open(log);
+    file.and_then(|file| file.set_len(kept.midpoint(after)))
+        .map_err(failed)
+}
+
+/// The newest write-ahead log in a directory of RocksDB, and its length.
+fn wal(path: &Path) -> io::Result<(PathBuf, u64)> {
+    let mut newest = (PathBuf::new(), 0);
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let file = entry.path();
+        if file.extension().is_some_and(|e| e == "log") && file > newest.0 {
+            newest = (file, entry.metadata()?.len());
+        }
+    }
+    Ok(newest)
 }
 
 /// Closes a database on the server's thread and deletes its files, which nobody will open again.

@@ -132,6 +132,12 @@ impl Connection {
         }
     }
 
+    /// `shutdown(SHUT_WR)` by somebody else: a writer that waits for room gets its broken pipe.
+    pub fn half_close(&mut self, side: Side, wire: &mut Wire) {
+        self.shutdown(side, wire);
+        self.pipes[side as usize].wake_writer();
+    }
+
     /// `close`: the peer is reset if something was left unread, else it sees the end.
     pub fn close(&mut self, side: Side, wire: &mut Wire) {
         let unread = self.pipes[side.peer() as usize].arrived() > 0;

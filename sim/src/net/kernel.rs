@@ -118,6 +118,19 @@ impl Kernel {
         chosen.map(Connection::abort).count()
     }
 
+    /// Ends what `side` sends over the connections that `filter` chooses, behind what it has sent; the other direction
+    /// goes on. Returns how many they are.
+    pub fn half_close(&self, side: Side, mut filter: impl FnMut(&Route) -> bool) -> usize {
+        let state = &mut *self.lock();
+        let chosen = state
+            .connections
+            .values_mut()
+            .filter(|connection| filter(&connection.route));
+        chosen
+            .map(|connection| connection.half_close(side, &mut state.wire))
+            .count()
+    }
+
     /// Counters since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -4,6 +4,7 @@
 
 use super::link::HostId;
 use super::rule::ConnectionId;
+use super::theft::{Left, Theft};
 use super::waiting::Waiting;
 use madsim::task::NodeId;
 use metanode_core::env::Address;
@@ -19,7 +20,8 @@ pub(super) struct ListenerId(u64);
 
 /// A bound socket.
 struct Bound {
-    owner: NodeId,
+    /// Nobody, if it is an impostor's.
+    owner: Option<NodeId>,
     host: HostId,
     address: Address,
     queue: VecDeque<ConnectionId>,
@@ -81,19 +83,48 @@ impl Listeners {
                 Address::Tcp(SocketAddr::new(ip, port))
             }
         };
-        self.last += 1;
-        self.bound.insert(
-            id,
-            Bound {
-                owner,
-                host,
-                address,
-                queue: VecDeque::new(),
-                acceptors: Waiting::default(),
-                connectors: Waiting::default(),
-            },
-        );
+        self.insert(id, Bound::new(Some(owner), host, address));
         Ok(id)
+    }
+
+    fn insert(&mut self, id: ListenerId, bound: Bound) {
+        self.last = id.0;
+        self.bound.insert(id, bound);
+    }
+
+    /// Puts something else in the place of a live listener's file. Returns that listener, and what is there now.
+    pub fn steal(&mut self, host: HostId, path: &Path, how: Theft) -> Option<(ListenerId, Left)> {
+        let impostor = ListenerId(self.last + 1);
+        let files = self.files.entry(host).or_default();
+        let owner = (*files.get(path)?)?;
+        // What is stolen already is not stolen again.
+        self.bound.get(&owner)?.owner?;
+        let left = match how {
+            Theft::Removed => Left::Nothing,
+            Theft::Refuses => Left::File(None),
+            Theft::Silent => Left::File(Some(impostor)),
+        };
+        match left {
+            Left::Nothing => files.remove(path),
+            Left::File(listener) => files.insert(path.to_owned(), listener),
+        };
+        if how == Theft::Silent {
+            let bound = Bound::new(None, host, Address::Unix(path.to_owned()));
+            self.insert(impostor, bound);
+        }
+        Some((owner, left))
+    }
+
+    /// Puts the file of `owner` back, if it still listens and nobody has bound the path anew.
+    pub fn give_back(&mut self, host: HostId, path: &Path, owner: ListenerId, left: Left) {
+        let files = self.files.entry(host).or_default();
+        let found = match files.get(path) {
+            None => Left::Nothing,
+            Some(listener) => Left::File(*listener),
+        };
+        if found == left && self.bound.contains_key(&owner) {
+            files.insert(path.to_owned(), Some(owner));
+        }
     }
 
     fn free_port(&self, host: HostId, wanted: u16) -> io::Result<u16> {
@@ -153,7 +184,10 @@ impl Listeners {
     }
 
     pub fn owned_by(&self, node: NodeId) -> Vec<ListenerId> {
-        let owned = self.bound.iter().filter(|(_, bound)| bound.owner == node);
+        let owned = self
+            .bound
+            .iter()
+            .filter(|(_, bound)| bound.owner == Some(node));
         owned.map(|(&id, _)| id).collect()
     }
 
@@ -168,7 +202,7 @@ impl Listeners {
         let Some(bound) = self.bound.get_mut(&id) else {
             return false;
         };
-        let has_room = bound.queue.len() < self.backlog;
+        let has_room = bound.queue.len() < self.backlog || bound.owner.is_none();
         if !has_room {
             bound.connectors.add(context);
         }
@@ -204,6 +238,17 @@ impl Listeners {
 }
 
 impl Bound {
+    fn new(owner: Option<NodeId>, host: HostId, address: Address) -> Self {
+        Self {
+            owner,
+            host,
+            address,
+            queue: VecDeque::new(),
+            acceptors: Waiting::default(),
+            connectors: Waiting::default(),
+        }
+    }
+
     /// A listener on one address of its host is not reached over another.
     fn is_reached_by(&self, ip: IpAddr) -> bool {
         match &self.address {

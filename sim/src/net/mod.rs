@@ -9,6 +9,7 @@
 //! | `listener` | who listens where: Unix paths, TCP ports, queues of connections not accepted yet |
 //! | `link` | [`HostId`] and the latency between hosts |
 //! | `rule`, `rules` | faults: a [`Rule`] sees what travels and returns a [`Verdict`] |
+//! | `theft` | socket files that lead elsewhere while their listeners live |
 //! | `wire` | what all connections share: rules, links, timers, taps |
 //! | `timer` | deliveries inside madsim's timers, without a task |
 //! | `waiting` | tasks that wait for the same thing |
@@ -29,6 +30,7 @@ mod network;
 mod pipe;
 mod rule;
 mod rules;
+mod theft;
 mod timer;
 mod waiting;
 mod wire;
@@ -38,4 +40,5 @@ pub use link::HostId;
 pub use network::SimNetwork;
 pub use rule::{ConnectVerdict, ConnectionId, Payload, Route, Rule, Segment, Side, Verdict};
 pub use rules::{Cut, LateOnce, LatencySpike, On, Partition, ResetAll, ShortWrites, TearOnce};
+pub use theft::{Theft, TheftGuard};
 pub use wire::{Stats, Tap};

@@ -4,7 +4,8 @@
 //!
 //! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
 //! ended that life; a node recovers fewer commits of an epoch than it stored.
-//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back.
+//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back; losing
+//! the commits from one on in which the world flipped bits.
 //! Reports that no crash ever puts to the test
 //! cannot be judged.
 
@@ -14,7 +15,7 @@ use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Durable {
@@ -22,6 +23,8 @@ pub(super) struct Durable {
     promised: BTreeMap<u16, (GlobalExecIndex, Entry)>,
     /// The last commit each node stored of an epoch, with the entry that says so.
     stored: BTreeMap<(u16, Epoch), (CommitIndex, Entry)>,
+    /// Commits in which bits flipped, and that were not stored anew since.
+    damaged: BTreeSet<(u16, CommitIndex)>,
     /// The epoch in which each node starts.
     epochs: BTreeMap<u16, Epoch>,
 }
@@ -29,7 +32,11 @@ pub(super) struct Durable {
 impl Durable {
     fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
+            NodeEvent::CommitRepaired { index } => {
+                self.damaged.remove(&(n, *index));
+            }
             NodeEvent::CommitStored { epoch, commit, .. } => {
+                self.damaged.remove(&(n, commit.index));
                 self.stored
                     .insert((n, *epoch), (commit.index, entry.clone()));
             }
@@ -40,6 +47,7 @@ impl Durable {
                 let epoch = self.epochs.get(&n).copied().unwrap_or_default();
                 if let Some((stored, earlier)) = self.stored.get(&(n, epoch))
                     && last_commit < stored
+                    && !self.damaged.contains(&(n, last_commit.next()))
                 {
                     return Err(Violation::by(
                         entry,
@@ -70,6 +78,11 @@ impl Oracle for Durable {
             }
             (ProcessId::Executor(n), What::Befell(WorldEvent::DiskRestored { .. })) => {
                 self.promised.remove(&n);
+                return Ok(());
+            }
+            (ProcessId::Node(n), What::Befell(WorldEvent::CommitsDamaged { commits })) => {
+                self.damaged
+                    .extend(commits.iter().map(|commit| (n, *commit)));
                 return Ok(());
             }
             _ => return Ok(()),

@@ -242,8 +242,8 @@ impl Toy {
             }
             Step::CutPower => {
                 let lost_writes = (self.executed - self.durable) as u32;
-                self.befell(NODE, WorldEvent::PowerLost { lost_writes: 0 });
-                self.befell(EXECUTOR, WorldEvent::PowerLost { lost_writes });
+                self.befell(NODE, power_lost(0));
+                self.befell(EXECUTOR, power_lost(lost_writes));
                 self.start_executor();
                 self.start_node();
             }

@@ -125,7 +125,7 @@ impl Oracle for Mono {
             return Ok(());
         };
         match &entry.what {
-            What::Befell(WorldEvent::PowerLost { lost_writes }) => {
+            What::Befell(WorldEvent::PowerLost { lost_writes, .. }) => {
                 self.executors.entry(n).or_default().lost_writes |= *lost_writes > 0;
                 Ok(())
             }
@@ -159,7 +159,9 @@ impl Oracle for Mono {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, durable, executed, executor, found, judge, reported};
+    use crate::oracles::testing::{
+        befell, durable, executed, executor, found, judge, power_lost, reported,
+    };
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         let trace: Vec<Entry> = events
@@ -199,7 +201,7 @@ mod tests {
             let process = ProcessId::Executor(0);
             [
                 executor(0, 0, durable(5)),
-                befell(1, process, WorldEvent::PowerLost { lost_writes }),
+                befell(1, process, power_lost(lost_writes)),
                 executor(2, 0, found(4)),
             ]
         };

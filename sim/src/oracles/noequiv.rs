@@ -50,7 +50,7 @@ impl Oracle for Noequiv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, block, judge, node, proposed, stored};
+    use crate::oracles::testing::{befell, block, judge, node, power_lost, proposed, stored};
     use crate::trace::{ProcessId, WorldEvent};
     use metanode_core::types::BlockRef;
 
@@ -65,11 +65,7 @@ mod tests {
     fn a_second_block_for_a_round_is_equivocation_in_any_life() {
         let trace = [
             node(0, 2, proposed(block(7, 2))),
-            befell(
-                1,
-                ProcessId::Node(2),
-                WorldEvent::PowerLost { lost_writes: 3 },
-            ),
+            befell(1, ProcessId::Node(2), power_lost(3)),
             befell(2, ProcessId::Node(2), WorldEvent::Started { start: 2 }),
             node(3, 2, proposed(other(block(7, 2)))),
         ];

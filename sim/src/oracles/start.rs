@@ -3,13 +3,14 @@
 //! A violation: a process fails or panics, at any time; a start that neither became ready nor waits, when the process
 //! or the run ends, for longer than the plan gives the whole cluster to settle (or than a few RPC exchanges take that
 //! are all answered at the last moment). A stated wait lasts until the process does anything else.
-//! None: a process that gives up with the reason that its disk gave it, if the world made that disk fail; a start that
-//! waits and has said so, for however long; a process that does not run; what runs in place of a Byzantine validator's
-//! node. An executor is ready when it says what it found on its disk.
+//! None: a process that gives up with the reason that its disk gave it, if the world made that disk fail; an executor
+//! that gives up because somebody who took its path answers there; a start that waits and has said so, for however
+//! long; a process that does not run; what runs in place of a Byzantine validator's node. An executor is ready when it
+//! says what it found on its disk.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    plan::{Action, Plan},
+    plan::{Action, Plan, Theft},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
@@ -26,7 +27,12 @@ pub(super) struct Start {
     byzantine: BTreeSet<ProcessId>,
     /// Disks that the world made fail, and with what reason.
     failing_disks: BTreeSet<(ProcessId, &'static str)>,
+    /// How many faults gave a path of an executor to somebody else.
+    stolen_from: BTreeMap<ProcessId, u32>,
 }
+
+/// The words of [`metanode_core::executor::bind::BindError::InUse`].
+const IN_USE: &str = "a live process answers on it";
 
 /// A start that has not ended.
 struct Beginning {
@@ -47,6 +53,7 @@ impl Start {
                 .map(|byzantine| ProcessId::Node(byzantine.validator))
                 .collect(),
             failing_disks: BTreeSet::new(),
+            stolen_from: BTreeMap::new(),
         }
     }
 
@@ -71,6 +78,18 @@ impl Start {
             None => Ok(()),
             Some(message) => Err(violation(entry, message, Some(beginning.last))),
         }
+    }
+}
+
+/// The executors at one of whose paths somebody answers in their place.
+fn stolen_from(action: &Action) -> Vec<ProcessId> {
+    match action {
+        Action::StealSocket {
+            executors,
+            how: Theft::Silent,
+            ..
+        } => executors.iter().map(|n| ProcessId::Executor(*n)).collect(),
+        _ => vec![],
     }
 }
 
@@ -122,7 +141,10 @@ impl Oracle for Start {
             ) => {
                 let earlier = self.beginning.remove(&process);
                 let mut failing = self.failing_disks.iter();
-                if failing.any(|(id, modelled)| *id == process && reason.contains(modelled)) {
+                let stolen = self.stolen_from.get(&process).is_some_and(|n| *n > 0);
+                if failing.any(|(id, modelled)| *id == process && reason.contains(modelled))
+                    || stolen && reason.contains(IN_USE)
+                {
                     return Ok(());
                 }
                 let message = format!("expected the process to run or wait, it gave up: {reason}");
@@ -143,6 +165,16 @@ impl Oracle for Start {
             }) => {
                 let failing = processes.iter().map(|id| (*id, how.reason()));
                 self.failing_disks.extend(failing);
+            }
+            What::Befell(WorldEvent::FaultBegan { action }) => {
+                for executor in stolen_from(action) {
+                    *self.stolen_from.entry(executor).or_default() += 1;
+                }
+            }
+            What::Befell(WorldEvent::FaultEnded { action }) => {
+                for executor in stolen_from(action) {
+                    *self.stolen_from.entry(executor).or_default() -= 1;
+                }
             }
             What::Befell(_) => {}
         }

@@ -37,6 +37,14 @@ pub(super) fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry
     }
 }
 
+/// A power loss that tears nothing.
+pub(super) const fn power_lost(lost_writes: u32) -> WorldEvent {
+    WorldEvent::PowerLost {
+        lost_writes,
+        torn_writes: 0,
+    }
+}
+
 /// Judges a whole trace; the run ends with its last entry.
 pub(super) fn judge(mut oracle: impl Oracle, trace: &[Entry]) -> Option<Box<Violation>> {
     let end = trace.last().map_or(SimTime::default(), |entry| entry.at);

@@ -43,6 +43,7 @@ impl<'a> Parts<'a> {
             },
             Action::PowerLoss {
                 hosts,
+                torn: _,
                 down_ms: lasting_ms,
             }
             | Action::Partition {
@@ -76,6 +77,13 @@ impl<'a> Parts<'a> {
             },
             Action::Stall { executors, for_ms }
             | Action::Deaf { executors, for_ms }
+            | Action::ServeBoth { executors, for_ms }
+            | Action::StealSocket {
+                executors,
+                channel: _,
+                how: _,
+                for_ms,
+            }
             | Action::Replies {
                 executors,
                 how: Replies::Silent | Replies::Refused,
@@ -120,10 +128,16 @@ impl<'a> Parts<'a> {
                 ..none
             },
             Action::Reset { hosts, channel: _ }
+            | Action::HalfClose {
+                hosts,
+                channel: _,
+                side: _,
+            }
             | Action::JumpClock { hosts, by_ms: _ }
             | Action::FlipBits {
                 nodes: hosts,
                 blocks: _,
+                commits: _,
             } => Self {
                 hosts: Some(hosts),
                 ..none

@@ -281,6 +281,12 @@ static LIMITS: &[Limit] = &[
     limit!(node.watermark_poll_ms),
     limit!(node.rpc_timeout_ms),
     limit!(node.write_timeout_ms),
+    limit!(node.peers.commit_sync_threshold),
+    limit!(node.peers.commit_sync_batch),
+    limit!(node.peers.pool_transactions),
+    limit!(node.peers.max_block_bytes),
+    limit!(node.peers.peer_timeout_ms),
+    limit!(node.peers.peer_silence_ms),
 ];
 
 impl Limit {

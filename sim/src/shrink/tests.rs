@@ -104,10 +104,29 @@ fn action() -> impl Strategy<Value = Action> {
     let hosts = || vec(0_u16..4, 1..4);
     prop_oneof![
         (processes(), ms()).prop_map(|(processes, down_ms)| Action::Kill { processes, down_ms }),
-        (hosts(), ms()).prop_map(|(hosts, down_ms)| Action::PowerLoss { hosts, down_ms }),
+        (hosts(), ms()).prop_map(|(hosts, down_ms)| Action::PowerLoss {
+            hosts,
+            torn: down_ms.is_none(),
+            down_ms
+        }),
         (processes(), ms()).prop_map(|(processes, for_ms)| Action::Pause { processes, for_ms }),
         (processes(), 0_u64..99)
             .prop_map(|(processes, for_ms)| Action::StartLate { processes, for_ms }),
+        ms().prop_map(|for_ms| Action::ServeBoth {
+            executors: vec![0],
+            for_ms
+        }),
+        ms().prop_map(|for_ms| Action::StealSocket {
+            executors: vec![0],
+            channel: crate::plan::Channel::Rpc,
+            how: crate::plan::Theft::Silent,
+            for_ms
+        }),
+        hosts().prop_map(|hosts| Action::HalfClose {
+            hosts,
+            channel: crate::plan::Channel::Any,
+            side: crate::plan::Half::Client
+        }),
         ms().prop_map(|for_ms| Action::Stall {
             executors: vec![0],
             for_ms
@@ -165,6 +184,9 @@ fn plan() -> impl Strategy<Value = Plan> {
             plan.node.leaders_per_round = numbers[6];
             plan.node.gc_depth_rounds = numbers[7];
             (plan.node.watermark_poll_ms, plan.node.rpc_timeout_ms) = (wide(8), wide(9));
+            let peers = &mut plan.node.peers;
+            (peers.commit_sync_batch, peers.max_block_bytes) = (numbers[1], numbers[2]);
+            (peers.peer_timeout_ms, peers.peer_silence_ms) = (wide(3), wide(4));
             (
                 plan.workload.transactions_per_second,
                 plan.workload.accounts,
@@ -218,6 +240,17 @@ fn size(plan: &Plan) -> u64 {
     size += node.watermark_poll_ms.abs_diff(simple.watermark_poll_ms);
     size += node.rpc_timeout_ms.abs_diff(simple.rpc_timeout_ms);
     size += node.write_timeout_ms.abs_diff(simple.write_timeout_ms);
+    let (peers, simple) = (&node.peers, &simple.peers);
+    size += u64::from(
+        peers
+            .commit_sync_threshold
+            .abs_diff(simple.commit_sync_threshold),
+    );
+    size += u64::from(peers.commit_sync_batch.abs_diff(simple.commit_sync_batch));
+    size += u64::from(peers.pool_transactions.abs_diff(simple.pool_transactions));
+    size += u64::from(peers.max_block_bytes.abs_diff(simple.max_block_bytes));
+    size += peers.peer_timeout_ms.abs_diff(simple.peer_timeout_ms);
+    size += peers.peer_silence_ms.abs_diff(simple.peer_silence_ms);
     size + plan.faults.iter().map(size_of_fault).sum::<u64>()
 }
 

@@ -219,7 +219,11 @@ impl World {
         }
         match action {
             Action::Kill { processes, down_ms } => self.bring_down(processes, End::Kill, *down_ms),
-            Action::PowerLoss { hosts, down_ms } => {
+            Action::PowerLoss {
+                hosts,
+                torn,
+                down_ms,
+            } => {
                 let on_hosts = |id: &ProcessId| match id {
                     ProcessId::Node(n) | ProcessId::Executor(n) => hosts.contains(n),
                     ProcessId::World => false,
@@ -228,7 +232,7 @@ impl World {
                     self.darken(*host);
                 }
                 let processes: Vec<_> = self.process_ids().into_iter().filter(on_hosts).collect();
-                self.bring_down(&processes, End::PowerLoss, *down_ms);
+                self.bring_down(&processes, End::PowerLoss { torn: *torn }, *down_ms);
             }
             Action::Pause { processes, for_ms } => {
                 for id in processes {
@@ -287,6 +291,22 @@ impl World {
         }
     }
 
+    fn flip_bits(&self, id: ProcessId, blocks: u32, commits: u32) {
+        let Some(disk) = self.disk(id) else { return };
+        let others = (0..self.plan.validators).map(ProcessId::Node);
+        let others = others.filter(|other| *other != id);
+        let others: Vec<_> = others.filter_map(|other| self.disk(other)).collect();
+        let commits = {
+            let mut schedule = lock(&self.schedule);
+            let rng = schedule.disk_loss(&self.entropy);
+            disk.flip_blocks(blocks, rng, &others);
+            disk.flip_commits(commits, rng, &others)
+        };
+        if !commits.is_empty() {
+            self.befall(id, WorldEvent::CommitsDamaged { commits });
+        }
+    }
+
     fn take_snapshot(&self, fault: usize, executor: u16) {
         let disk = self.disk(ProcessId::Executor(executor));
         if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
@@ -337,6 +357,11 @@ impl World {
                     self.control(*executor, |controls| controls.deaf = true);
                 }
             }
+            Action::ServeBoth { executors, .. } => {
+                for executor in executors {
+                    self.control(*executor, |controls| controls.serves_both = true);
+                }
+            }
             Action::Replies { executors, how, .. } => {
                 let replies = match *how {
                     Replies::Late { ms } => mock_go_executor::Replies::Late { ms },
@@ -352,10 +377,13 @@ impl World {
                     disk.begin_failing(*how);
                 }
             }
-            Action::FlipBits { nodes, blocks } => {
-                for disk in nodes.iter().filter_map(|n| self.disk(ProcessId::Node(*n))) {
-                    let mut schedule = lock(&self.schedule);
-                    disk.flip_bits(*blocks, schedule.disk_loss(&self.entropy));
+            Action::FlipBits {
+                nodes,
+                blocks,
+                commits,
+            } => {
+                for id in nodes.iter().map(|n| ProcessId::Node(*n)) {
+                    self.flip_bits(id, *blocks, *commits);
                 }
             }
             Action::JumpClock { hosts, by_ms } => {
@@ -382,6 +410,8 @@ impl World {
         }
         let rules = lock(&self.rules).remove(&fault);
         drop(rules);
+        let thefts = lock(&self.thefts).remove(&fault);
+        drop(thefts);
         let action = &self.plan.faults[fault].action;
         match action {
             Action::Stall { executors, .. } => {
@@ -399,6 +429,11 @@ impl World {
             Action::Deaf { executors, .. } => {
                 for executor in executors {
                     self.control(*executor, |controls| controls.deaf = false);
+                }
+            }
+            Action::ServeBoth { executors, .. } => {
+                for executor in executors {
+                    self.control(*executor, |controls| controls.serves_both = false);
                 }
             }
             Action::Replies { executors, .. } => {

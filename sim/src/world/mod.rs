@@ -16,7 +16,7 @@ use crate::{
     clock::HostClock,
     disk::{Disk, RocksServer, Snapshot},
     entropy::SeedEntropy,
-    net::{Kernel, RuleGuard},
+    net::{Kernel, RuleGuard, TheftGuard},
     plan::{Backend, Plan},
     recorder::Recorder,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
@@ -61,6 +61,8 @@ pub struct World {
     clocks: Vec<HostClock>,
     /// Rules of faults that last, by the number of the fault.
     rules: Mutex<BTreeMap<usize, Vec<RuleGuard>>>,
+    /// Stolen socket files, by the number of the fault.
+    thefts: Mutex<BTreeMap<usize, Vec<TheftGuard>>>,
     /// Faults that have begun and are not over.
     lasting: Mutex<BTreeSet<usize>>,
     /// Hosts without power are silent: nobody is told that their connections are gone.
@@ -114,6 +116,7 @@ impl World {
             processes: Mutex::new(processes),
             clocks,
             rules: Mutex::default(),
+            thefts: Mutex::default(),
             lasting: Mutex::default(),
             dark: Mutex::default(),
             snapshots: Mutex::default(),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     byzantine,
-    disk::Disk,
+    disk::{Disk, Lost},
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
 };
@@ -53,8 +53,8 @@ impl Process {
 pub(super) enum End {
     /// Its writes stay.
     Kill,
-    /// Writes that were not synced may be lost.
-    PowerLoss,
+    /// Writes that were not synced may be lost, and one may be torn.
+    PowerLoss { torn: bool },
 }
 
 impl World {
@@ -155,12 +155,14 @@ impl World {
                 disk.process_killed();
                 WorldEvent::Killed
             }
-            End::PowerLoss => {
-                let lost_writes = {
-                    let mut schedule = lock(&self.schedule);
-                    disk.power_lost(schedule.disk_loss(&self.entropy))
-                };
-                WorldEvent::PowerLost { lost_writes }
+            End::PowerLoss { torn } => {
+                let mut schedule = lock(&self.schedule);
+                let Lost { writes, torn } =
+                    disk.power_lost(schedule.disk_loss(&self.entropy), torn);
+                WorldEvent::PowerLost {
+                    lost_writes: writes,
+                    torn_writes: torn,
+                }
             }
         };
         if let Some(node) = node {

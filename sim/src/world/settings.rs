@@ -17,7 +17,7 @@ use metanode_core::{
     types::{AuthorityIndex, Committee, Epoch, KeyPair},
 };
 use mock_go_executor::config::{ExecutorConfig, Genesis};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 const P2P_PORT: u16 = 9000;
 const PEER_RPC_PORT: u16 = 9100;
@@ -40,11 +40,24 @@ pub fn channel(address: &Address) -> Channel {
     }
 }
 
+/// The Unix sockets of an executor that carry this.
+#[must_use]
+pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
+    let all = [
+        (Channel::BlockStream, BLOCK_STREAM_PATH),
+        (Channel::Rpc, RPC_PATH),
+    ];
+    let chosen = all
+        .iter()
+        .filter(|(channel, _)| of == Channel::Any || of == *channel);
+    chosen.map(|(_, path)| Path::new(*path)).collect()
+}
+
 /// Node `index` of the plan.
 #[must_use]
 pub fn node(plan: &Plan, index: u16) -> NodeConfig {
     let defaults = ConsensusParameters::default();
-    let limits = &plan.node;
+    let (limits, peers) = (&plan.node, &plan.node.peers);
     let rpc_address = match plan.topology {
         Topology::SingleMaster if index > 0 => tcp(0, PEER_RPC_PORT),
         Topology::SingleMaster | Topology::MasterPerNode => Address::Unix(RPC_PATH.into()),
@@ -68,6 +81,12 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
             leader_timeout_ms: limits.leader_timeout_ms,
             leaders_per_round: limits.leaders_per_round,
             gc_depth_rounds: limits.gc_depth_rounds,
+            commit_sync_threshold: peers.commit_sync_threshold,
+            commit_sync_batch: peers.commit_sync_batch,
+            pool_transactions: peers.pool_transactions as usize,
+            max_block_bytes: peers.max_block_bytes as usize,
+            peer_timeout_ms: peers.peer_timeout_ms,
+            peer_silence_ms: peers.peer_silence_ms,
             ..defaults
         },
         delivery: DeliveryParameters {

@@ -3,10 +3,10 @@
 use super::{World, lock, settings};
 use crate::{
     net::{
-        self, HostId, LateOnce, LatencySpike, On, Partition, Route, RuleGuard, ShortWrites,
+        self, HostId, LateOnce, LatencySpike, On, Partition, Route, RuleGuard, ShortWrites, Side,
         TearOnce,
     },
-    plan::{Action, Channel, Cut},
+    plan::{Action, Channel, Cut, Half, Theft},
 };
 use metanode_core::env::Entropy;
 use std::{collections::BTreeSet, time::Duration};
@@ -53,6 +53,24 @@ impl World {
                     done: false,
                 },
             }),
+            Action::StealSocket {
+                executors,
+                channel,
+                how,
+                ..
+            } => return self.steal_sockets(fault, executors, *channel, *how),
+            Action::HalfClose {
+                hosts,
+                channel,
+                side,
+            } => {
+                let side = match side {
+                    Half::Client => Side::Client,
+                    Half::Server => Side::Server,
+                };
+                self.kernel.half_close(side, of(hosts, *channel));
+                return;
+            }
             Action::Reset { hosts, channel } => {
                 self.kernel.reset_connections(of(hosts, *channel));
                 return;
@@ -60,6 +78,24 @@ impl World {
             _ => return,
         };
         lock(&self.rules).entry(fault).or_default().push(guard);
+    }
+
+    fn steal_sockets(&self, fault: usize, executors: &[u16], channel: Channel, how: Theft) {
+        let how = match how {
+            Theft::Removed => net::Theft::Removed,
+            Theft::Refuses => net::Theft::Refuses,
+            Theft::Silent => net::Theft::Silent,
+        };
+        let paths = settings::unix_paths(channel);
+        let steal = |executor: &u16| {
+            let host = settings::host(*executor);
+            let stolen = paths
+                .iter()
+                .map(move |path| self.kernel.steal(host, path, how));
+            stolen.flatten().collect::<Vec<_>>()
+        };
+        let stolen = executors.iter().flat_map(steal).collect();
+        lock(&self.thefts).insert(fault, stolen);
     }
 
     /// A host without power sends nothing more, not even that its connections are gone.

@@ -14,7 +14,7 @@ use madsim::time::{TimeHandle, sleep, timeout};
 use metanode_core::env::{Address, BoxListener, BoxStream, Entropy, Network};
 use metanode_sim::net::{
     ConnectVerdict, Cut, HostId, Kernel, LatencySpike, Partition, Payload, ResetAll, Route, Rule,
-    Segment, Settings, ShortWrites, SimNetwork, Verdict,
+    Segment, Settings, ShortWrites, Side, SimNetwork, Theft, Verdict,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;

@@ -182,3 +182,81 @@ fn connections_can_be_reset_from_outside() {
         assert_eq!(read_some(&mut other).await, b"x");
     });
 }
+
+#[test]
+fn a_stolen_path_is_given_back_and_open_connections_go_on() {
+    simulate(Settings::default(), async |kernel| {
+        let address = Address::Unix("/run/a.sock".into());
+        let path = std::path::Path::new("/run/a.sock");
+        let network = network(&kernel, A);
+        let listener = network.listen(&address).await.unwrap();
+        let (mut client, server) = tokio::join!(network.connect(&address), listener.accept());
+        let (client, mut server) = (client.as_mut().unwrap(), server.unwrap());
+        for (how, error) in [
+            (Theft::Removed, Some(ErrorKind::NotFound)),
+            (Theft::Refuses, Some(ErrorKind::ConnectionRefused)),
+            (Theft::Silent, None),
+        ] {
+            let stolen = kernel.steal(A, path, how);
+            assert!(stolen.is_some());
+            assert!(
+                kernel.steal(A, path, Theft::Silent).is_none(),
+                "it is stolen already"
+            );
+            let mut astray = network.connect(&address).await;
+            assert_eq!(astray.as_ref().err().map(std::io::Error::kind), error);
+            client.write_all(b"on").await.unwrap();
+            assert_eq!(read_some(&mut server).await, b"on");
+            if let Ok(astray) = &mut astray {
+                astray.write_all(b"hello").await.unwrap();
+                assert!(is_silent(astray).await);
+            }
+            drop(stolen);
+            if let Ok(astray) = &mut astray {
+                let end = astray.read(&mut [0; 8]).await;
+                assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+            }
+            let (back, accepted) = tokio::join!(network.connect(&address), listener.accept());
+            assert!(back.is_ok() && accepted.is_ok(), "{how:?}");
+        }
+    });
+}
+
+#[test]
+fn a_path_that_was_bound_anew_is_not_taken_from_its_new_owner() {
+    simulate(Settings::default(), async |kernel| {
+        let address = Address::Unix("/run/a.sock".into());
+        let path = std::path::Path::new("/run/a.sock");
+        let network = network(&kernel, A);
+        let old = network.listen(&address).await.unwrap();
+        let stolen = kernel.steal(A, path, Theft::Removed);
+        let new = network.listen(&address).await.unwrap();
+        drop(stolen);
+        let (client, server) = tokio::join!(network.connect(&address), new.accept());
+        assert!(client.is_ok() && server.is_ok());
+        drop(old);
+        assert!(network.connect(&address).await.is_ok());
+    });
+}
+
+#[test]
+fn a_half_closed_connection_ends_one_way_behind_what_was_sent() {
+    for side in [Side::Client, Side::Server] {
+        simulate(with_latency(ms(1)..=ms(5)), async |kernel| {
+            let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
+            let (closed, other) = match side {
+                Side::Client => (&mut client, &mut server),
+                Side::Server => (&mut server, &mut client),
+            };
+            closed.write_all(b"last").await.unwrap();
+            assert_eq!(kernel.half_close(side, |_| true), 1);
+            let late = closed.write_all(b"late").await;
+            assert_eq!(late.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            let mut bytes = Vec::new();
+            other.read_to_end(&mut bytes).await.unwrap();
+            assert_eq!(bytes, b"last");
+            other.write_all(b"back").await.unwrap();
+            assert_eq!(read_some(closed).await, b"back");
+        });
+    }
+}

@@ -70,6 +70,8 @@ fn of_node(event: &NodeEvent) -> Line {
         | E::AncestorsMissing { .. }
         | E::AncestorsFetched { .. }
         | E::BlocksRepaired { .. }
+        | E::CommitRepaired { .. }
+        | E::LogCut { .. }
         | E::LeaderSkipped { .. } => line(Consensus, Level::DEBUG),
         E::CommitStored { gei, .. } => line(Consensus, Level::DEBUG).about(*gei),
 

@@ -1,0 +1,61 @@
+//! `[executor]` of a fixed scenario.
+
+use super::{
+    super::{Executor, Kind, OddExecutor, OneExecutor},
+    numbered,
+};
+use metanode_sim::plan::ExecutorPlan;
+
+/// All alike, all but one alike, or a list.
+pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
+    let alike = |plan: &ExecutorPlan| executors.iter().filter(|other| *other == plan).count();
+    let Some(common) = executors.iter().max_by_key(|plan| alike(plan)) else {
+        return Executor::default();
+    };
+    let OneExecutor {
+        guard,
+        execute_us,
+        flush_every_blocks,
+    } = fixed_executor(common);
+    let others: Vec<(usize, &ExecutorPlan)> = executors
+        .iter()
+        .enumerate()
+        .filter(|(_, plan)| *plan != common)
+        .collect();
+    let (odd, each) = match others[..] {
+        [] => (None, vec![]),
+        [(number, plan)] => (Some(fixed_odd(number, plan, common)), vec![]),
+        _ => (None, executors.iter().map(fixed_executor).collect()),
+    };
+    Executor {
+        guard,
+        execute_us,
+        flush_every_blocks,
+        odd,
+        each,
+    }
+}
+
+fn fixed_executor(plan: &ExecutorPlan) -> OneExecutor {
+    let ExecutorPlan {
+        guard,
+        execute_us,
+        flush_every_blocks,
+    } = plan;
+    OneExecutor {
+        guard: *guard,
+        execute_us: (*execute_us).into(),
+        flush_every_blocks: (*flush_every_blocks).into(),
+    }
+}
+
+fn fixed_odd(number: usize, plan: &ExecutorPlan, common: &ExecutorPlan) -> OddExecutor {
+    let (plan, common) = (fixed_executor(plan), fixed_executor(common));
+    OddExecutor {
+        which: numbered(Kind::Executor, u16::try_from(number).unwrap_or(u16::MAX)),
+        guard: (plan.guard != common.guard).then_some(plan.guard),
+        execute_us: (plan.execute_us != common.execute_us).then_some(plan.execute_us),
+        flush_every_blocks: (plan.flush_every_blocks != common.flush_every_blocks)
+            .then_some(plan.flush_every_blocks),
+    }
+}

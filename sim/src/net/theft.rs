@@ -1,0 +1,59 @@
+//! Stolen socket files: a Unix path that leads to somebody else, or nowhere, while its listener lives on.
+
+use super::kernel::Kernel;
+use super::link::HostId;
+use super::listener::ListenerId;
+use std::path::{Path, PathBuf};
+
+/// What is at the path instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theft {
+    /// Nothing: the file was removed.
+    Removed,
+    /// The file of a dead process: connections are refused.
+    Refuses,
+    /// Another listener: it takes every connection and says nothing.
+    Silent,
+}
+
+/// Gives the path back to its owner when dropped, unless somebody has bound it anew.
+#[must_use = "dropping the guard gives the path back"]
+pub struct TheftGuard {
+    kernel: Kernel,
+    host: HostId,
+    path: PathBuf,
+    owner: ListenerId,
+    /// What stands at the path as long as nobody else has changed it.
+    left: Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    File(Option<ListenerId>),
+}
+
+impl Kernel {
+    /// Steals the path of a live listener; nothing happens if there is none. Connections that are open go on.
+    pub fn steal(&self, host: HostId, path: &Path, how: Theft) -> Option<TheftGuard> {
+        let (owner, left) = self.lock().listeners.steal(host, path, how)?;
+        Some(TheftGuard {
+            kernel: self.clone(),
+            host,
+            path: path.to_owned(),
+            owner,
+            left,
+        })
+    }
+}
+
+impl Drop for TheftGuard {
+    fn drop(&mut self) {
+        let mut state = self.kernel.lock();
+        let listeners = &mut state.listeners;
+        listeners.give_back(self.host, &self.path, self.owner, self.left);
+        if let Left::File(Some(impostor)) = self.left {
+            state.close_listener(impostor);
+        }
+    }
+}
