@@ -132,7 +132,8 @@ pub struct DeliveryParameters {
     pub window_blocks: u32,
     /// Commits read from the store at once.
     pub recovery_batch_commits: u32,
-    /// Between two questions for the watermark while something is outstanding.
+    /// Between two questions for the watermark while something is outstanding and the window is not full; a full one
+    /// asks on demand.
     pub watermark_poll_ms: u64,
     /// The executor must take a frame within this time.
     pub write_timeout_ms: u64,
@@ -146,7 +147,7 @@ impl Default for DeliveryParameters {
         Self {
             window_blocks: 500,
             recovery_batch_commits: 250,
-            watermark_poll_ms: 100,
+            watermark_poll_ms: 500,
             write_timeout_ms: 10_000,
             reconnect_min_ms: 500,
             reconnect_max_ms: 5_000,

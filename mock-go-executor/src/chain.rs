@@ -108,7 +108,7 @@ impl Chain {
             commit: CommitIndex(received.block.commit_index),
             content: xxh3_128(&received.body),
             state_root: self.ledger.root(),
-            applied: effects.applied,
+            applied: effects.applied.into(),
             skipped: effects.skipped,
         });
         self.unsaved.blocks.push((gei, received.body));

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use metanode_core::{
     env::{
-        Address, BoxListener, BoxStream, CrashPoint, CrashPoints, Entropy, Env, Event, EventSink,
-        ExecutorEvent, Listener, Network, WallClock,
+        Address, BoxListener, BoxStream, Computed, CrashPoint, CrashPoints, Entropy, Env, Event,
+        EventSink, ExecutorEvent, Listener, Network, WallClock,
     },
     executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
     store::{MemoryDisk, MemoryStores},
@@ -99,6 +99,7 @@ impl TestWorld {
             entropy: Arc::new(Timeless),
             crash_points: crash.clone(),
             events: events.clone(),
+            hashes: Arc::new(Computed),
         };
         Self { env, events, crash }
     }

@@ -1,9 +1,5 @@
 //! `metasim`: see [`metasim::cli`].
 
-/// A simulation allocates little and often, on a thread that lives no longer than it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[cfg(madsim)]
 fn main() -> std::process::ExitCode {
     metasim::cli::main()

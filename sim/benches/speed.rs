@@ -3,10 +3,6 @@
 //! The reference for clusters is a Mysticeti simulator without executors, IPC or faults on such a machine: about 550
 //! (4 validators) and 55 (10). The reference for sockets is madsim's own TCP: 1.1 µs a round trip.
 
-/// As in the `metasim` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[cfg(madsim)]
 fn main() {
     speed::clusters();
@@ -84,7 +80,7 @@ mod speed {
             node: NodePlan {
                 window_blocks: 500,
                 recovery_batch_commits: 250,
-                watermark_poll_ms: 100,
+                watermark_poll_ms: 500,
                 min_round_delay_ms: 50,
                 leader_timeout_ms: 250,
                 ..Plan::example().node

@@ -11,6 +11,7 @@
 //! | [`disk`] | what is durable and what is not yet |
 //! | [`clock`], [`entropy`] | wall clocks with their skew, labelled randomness |
 //! | [`trace`] | typed events and their hash chain |
+//! | [`hashes`] | hashes of transactions, computed once for all nodes |
 //! | [`recorder`] | takes down what happens |
 //! | [`probes`] | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
@@ -20,10 +21,12 @@
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
 
+mod allocator;
 pub mod byzantine;
 pub mod clock;
 pub mod disk;
 pub mod entropy;
+pub mod hashes;
 pub mod net;
 pub mod oracles;
 pub mod plan;

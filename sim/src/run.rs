@@ -2,6 +2,7 @@
 //! demanded within a bound.
 
 use crate::{
+    allocator,
     disk::RocksServer,
     net::Kernel,
     oracles::Violation,
@@ -78,6 +79,7 @@ pub struct Outcome {
 /// that it will not go on. The thread is then left behind: nothing can end it from outside.
 #[must_use]
 pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
+    allocator::keep_freed_memory();
     let recorder = Arc::new(Mutex::new(Recorder::new(&plan, options.keep_entries)));
     let now_ns = Arc::new(AtomicU64::new(0));
     let panic = {

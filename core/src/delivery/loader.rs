@@ -63,7 +63,13 @@ impl Delivery {
         let blocks: Vec<Numbered> = batch
             .iter()
             .map(|sub_dag| {
-                number(sub_dag, self.base, &self.committee).map_err(|source| {
+                number(
+                    sub_dag,
+                    self.base,
+                    &self.committee,
+                    self.env.hashes.as_ref(),
+                )
+                .map_err(|source| {
                     let commit = sub_dag.reference;
                     DeliveryError::TooLarge { commit, source }
                 })

@@ -1,6 +1,7 @@
 //! From a sub-DAG to the block that the executor gets: its GEI, and its transactions in the one order (contract §3).
 
 use crate::{
+    env::TransactionHashes,
     executor::{
         framing::{FrameError, Framing},
         wire::{CommittedBlock, CommittedEpochData, TransactionExe},
@@ -31,13 +32,18 @@ pub fn number(
     sub_dag: &SubDag,
     base: EpochBase,
     committee: &Committee,
+    hashes: &dyn TransactionHashes,
 ) -> Result<Numbered, FrameError> {
     let commit = &sub_dag.commit;
     let gei = base.gei(commit.index);
     let mut seen = BTreeSet::new();
     let mut transactions = Vec::new();
     for block in &sub_dag.blocks {
-        let mut of_block: Vec<_> = block.transactions.iter().map(|t| (t.hash(), t)).collect();
+        let mut of_block: Vec<_> = block
+            .transactions
+            .iter()
+            .map(|t| (hashes.hash(t), t))
+            .collect();
         of_block.sort_by_key(|(hash, _)| *hash);
         transactions.extend(
             of_block

@@ -9,6 +9,7 @@ use crate::types::{
     BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce, fixed_bytes,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Who is told what happens.
 pub trait EventSink: Send + Sync {
@@ -216,7 +217,7 @@ pub enum ExecutorEvent {
         #[serde(with = "fixed_bytes")]
         state_root: [u8; 32],
         /// What the transactions that changed state spent, in order.
-        applied: Vec<SpentNonce>,
+        applied: Arc<[SpentNonce]>,
         /// Transactions that did not (used nonce, no funds, undecodable).
         skipped: u32,
     },

@@ -9,6 +9,7 @@ mod clock;
 mod crash_point;
 mod entropy;
 mod event;
+mod hashes;
 mod network;
 pub mod real;
 mod words;
@@ -18,6 +19,7 @@ pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;
 pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind};
+pub use hashes::{Computed, TransactionHashes};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 
 use crate::store::StoreFactory;
@@ -32,6 +34,7 @@ pub struct Env {
     pub entropy: Arc<dyn Entropy>,
     pub crash_points: Arc<dyn CrashPoints>,
     pub events: Arc<dyn EventSink>,
+    pub hashes: Arc<dyn TransactionHashes>,
 }
 
 impl Env {

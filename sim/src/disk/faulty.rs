@@ -53,9 +53,9 @@ struct Health {
 #[derive(Default)]
 struct FragileColumn {
     /// Keys in the order in which they were written.
-    written: VecDeque<Vec<u8>>,
+    written: VecDeque<Key>,
     /// Which bit of which value is flipped.
-    flipped: BTreeMap<Vec<u8>, u64>,
+    flipped: BTreeMap<Key, u64>,
 }
 
 struct OpenStore {
@@ -88,7 +88,7 @@ impl DiskHealth {
         count: u32,
         rng: &mut ChaCha8Rng,
         spared: impl Fn(&[u8]) -> bool,
-    ) -> Vec<Vec<u8>> {
+    ) -> Vec<Key> {
         let mut health = self.lock();
         let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
         let mut keys = vec![];
@@ -112,7 +112,7 @@ impl DiskHealth {
     pub fn holds(&self, what: Fragile, key: &[u8]) -> bool {
         let health = self.lock();
         let mut written = health.fragile[what as usize].written.iter();
-        written.any(|of| of == key)
+        written.any(|of| of[..] == *key)
     }
 
     /// Everything that is stored now, read through the stores of the process that runs, or through `stores` if none
@@ -156,11 +156,11 @@ impl DiskHealth {
                 && let Some(what) = Fragile::of(*column)
             {
                 let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
-                flipped.remove(&key[..]);
+                flipped.remove(key);
                 if written.len() == FRAGILE_VALUES {
                     written.pop_front();
                 }
-                written.push_back(key.to_vec());
+                written.push_back(key.clone());
             }
         }
         Ok(())

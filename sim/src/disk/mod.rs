@@ -17,7 +17,7 @@ use crate::plan::DiskFailure;
 use counted::{CountedStores, SharedCounters};
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{
-    store::{MemoryDisk, MemoryStores, StoreError, StoreFactory},
+    store::{Key, MemoryDisk, MemoryStores, StoreError, StoreFactory},
     types::CommitIndex,
 };
 use rand_chacha::ChaCha8Rng;
@@ -112,7 +112,7 @@ impl Disk {
     ) -> BTreeSet<CommitIndex> {
         let spared = |key: &[u8]| only_here(Fragile::Commits, key, others);
         let keys = self.health.flip_bits(Fragile::Commits, count, rng, spared);
-        let index = |key: Vec<u8>| Some(CommitIndex(u32::from_be_bytes(key.try_into().ok()?)));
+        let index = |key: Key| Some(CommitIndex(u32::from_be_bytes(key[..].try_into().ok()?)));
         keys.into_iter().filter_map(index).collect()
     }
 

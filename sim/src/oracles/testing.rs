@@ -139,10 +139,11 @@ pub(super) fn executed(of: u64) -> ExecutorEvent {
         commit: CommitIndex(of as u32),
         content: of.into(),
         state_root: bytes(of),
-        applied: vec![SpentNonce {
+        applied: [SpentNonce {
             sender: [7; 20],
             nonce: of,
-        }],
+        }]
+        .into(),
         skipped: 0,
     }
 }

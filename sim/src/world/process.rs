@@ -285,6 +285,7 @@ impl World {
             entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),
             crash_points: door.clone(),
             events: door,
+            hashes: self.hashes.clone(),
         }
     }
 }

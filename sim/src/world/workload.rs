@@ -3,6 +3,7 @@
 
 use super::World;
 use crate::trace::{ProcessId, WorldEvent};
+use bytes::Bytes;
 use metanode_core::{
     env::Entropy,
     types::{ClientTransaction, SpentNonce, Transaction},
@@ -71,7 +72,7 @@ impl Workload {
             amount: vec![1 + (self.random.next_u32() % 100) as u8].into(),
             max_gas: 21_000,
             chain_id: 1,
-            sign: vec![0; 64].into(),
+            sign: Bytes::from_static(&[0; 64]),
             ..ClientTransaction::default()
         };
         (transaction, SpentNonce { sender, nonce: 0 })

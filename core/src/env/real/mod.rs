@@ -15,7 +15,7 @@ pub use entropy::OsEntropy;
 pub use log::Log;
 pub use network::OsNetwork;
 
-use super::Env;
+use super::{Computed, Env};
 use crate::store::{RocksOptions, RocksStores};
 use std::{io, path::Path, sync::Arc};
 
@@ -31,5 +31,6 @@ pub fn env(data_dir: &Path) -> io::Result<Env> {
         entropy: Arc::new(OsEntropy::new()?),
         crash_points: Arc::new(NoCrashPoints),
         events: Arc::new(Log::default()),
+        hashes: Arc::new(Computed),
     })
 }
