@@ -228,7 +228,7 @@ fn bits_do_not_flip_in_the_last_intact_copy() {
     let stores = disks.clone().map(|disk| {
         let store = disk.stores().open("store", &[BLOCKS]).unwrap();
         let mut batch = WriteBatch::default();
-        batch.put(BLOCKS, [1], vec![0; 8]);
+        batch.put(BLOCKS, &[1], vec![0; 8]);
         store.write(batch, Durability::Synced).unwrap();
         store
     });

@@ -1,6 +1,7 @@
 //! The command line. Parses, runs, prints; exit codes: 0 passed · 2 bad input · 3 safety violated · 4 liveness
 //! violated · 5 a process panicked · 6 not deterministic.
 
+mod determinism;
 mod failures;
 mod museum;
 mod output;
@@ -9,7 +10,7 @@ mod sweep;
 use crate::{
     batch::{Job, in_order},
     catalog::{self, SCENARIOS, SUITES},
-    determinism::{self, HASH_ONLY, compare},
+    determinism::{HASH_ONLY, SUBCOMMAND},
     report::{failure, paint::Paint, plan, summary::Summary, timeline, verdict},
     seed::{Seed, Seeds},
     shrinking::Limits,
@@ -20,7 +21,7 @@ use metanode_sim::{
     run::{RunOptions, Verdict},
 };
 use output::{CliError, JsonLines, print, progress_bar, start_log};
-use std::{ops::Range, path::PathBuf, process::ExitCode, sync::Arc, thread};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, thread};
 
 const BAD_INPUT: u8 = 2;
 const NOT_DETERMINISTIC: u8 = 6;
@@ -148,7 +149,7 @@ enum Command {
         store: Store,
     },
     /// Print the trace hash of one run
-    #[command(name = determinism::SUBCOMMAND, hide = true)]
+    #[command(name = SUBCOMMAND, hide = true)]
     TraceHash {
         scenario: String,
         #[arg(long)]
@@ -252,12 +253,12 @@ pub fn main() -> ExitCode {
             seeds,
             jobs,
             store,
-        } => check_determinism(&scenarios, seeds.0, jobs, store.into()),
+        } => determinism::check(&scenarios, seeds.0, jobs, store.into()),
         Command::TraceHash {
             scenario,
             seed,
             store,
-        } => trace_hash(&scenario, seed, store.into()),
+        } => determinism::trace_hash(&scenario, seed, store.into()),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -450,72 +451,6 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     let text = summary.text(paint);
     print(&format!("{text}{}", failure::kept(&kept, paint)))?;
     Ok(exit_code(summary.verdict()))
-}
-
-fn check_determinism(
-    scenarios: &[String],
-    seeds: Range<u64>,
-    jobs: Option<usize>,
-    store: Backend,
-) -> Result<u8, CliError> {
-    let built_in = SCENARIOS.iter().map(|entry| entry.name);
-    let names: Vec<&str> = match scenarios {
-        [] => built_in.collect(),
-        given => given.iter().map(String::as_str).collect(),
-    };
-    let mut runs = vec![];
-    for name in names {
-        let scenario = Arc::new(catalog::scenario(name)?);
-        runs.extend(seeds.clone().map(|seed| Job {
-            scenario: Arc::clone(&scenario),
-            seed,
-            store,
-        }));
-    }
-    // So that even the first of them comes after another run.
-    if let Some(last) = runs.last() {
-        let _ = last.run(&HASH_ONLY);
-    }
-    let bar = progress_bar(runs.len());
-    let mut different = vec![];
-    in_order(&runs, threads(jobs), compare, |compared| {
-        bar.set_prefix(compared.job.scenario.name.clone());
-        bar.inc(1);
-        if !compared.is_equal() {
-            different.push(compared);
-        }
-    });
-    bar.finish_and_clear();
-    let paint = Paint::of_stdout();
-    if different.is_empty() {
-        let text = format!("{} runs, each the same here and alone", runs.len());
-        print(&format!("{}\n", paint.good(text)))?;
-        return Ok(0);
-    }
-    for compared in &different {
-        let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
-        let alone = match &compared.alone {
-            Ok(hash) => hash.clone(),
-            Err(reason) => format!("failed: {reason}"),
-        };
-        print(&format!(
-            "{}\n  after other runs  {}\n  alone             {alone}\n",
-            paint.bad(format_args!("{head} is not deterministic")),
-            compared.here,
-        ))?;
-    }
-    Ok(NOT_DETERMINISTIC)
-}
-
-fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError> {
-    let job = Job {
-        scenario: Arc::new(catalog::scenario(scenario)?),
-        seed: seed.0,
-        store,
-    };
-    let finished = job.run(&HASH_ONLY);
-    print(&format!("{}\n", finished.outcome.trace_hash))?;
-    Ok(0)
 }
 
 fn threads(asked: Option<usize>) -> usize {

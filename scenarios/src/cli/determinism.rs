@@ -1,0 +1,82 @@
+//! `metasim determinism`: the same run after others and in a process of its own, which is this binary again.
+
+use super::{
+    NOT_DETERMINISTIC,
+    output::{CliError, print, progress_bar},
+    threads,
+};
+use crate::{
+    batch::{Job, in_order},
+    catalog::{self, SCENARIOS},
+    determinism::{HASH_ONLY, compare},
+    report::paint::Paint,
+    seed::Seed,
+};
+use metanode_sim::plan::Backend;
+use std::{ops::Range, sync::Arc};
+
+pub(super) fn check(
+    scenarios: &[String],
+    seeds: Range<u64>,
+    jobs: Option<usize>,
+    store: Backend,
+) -> Result<u8, CliError> {
+    let built_in = SCENARIOS.iter().map(|entry| entry.name);
+    let names: Vec<&str> = match scenarios {
+        [] => built_in.collect(),
+        given => given.iter().map(String::as_str).collect(),
+    };
+    let mut runs = vec![];
+    for name in names {
+        let scenario = Arc::new(catalog::scenario(name)?);
+        runs.extend(seeds.clone().map(|seed| Job {
+            scenario: Arc::clone(&scenario),
+            seed,
+            store,
+        }));
+    }
+    // So that even the first of them comes after another run.
+    if let Some(last) = runs.last() {
+        let _ = last.run(&HASH_ONLY);
+    }
+    let bar = progress_bar(runs.len());
+    let mut different = vec![];
+    in_order(&runs, threads(jobs), compare, |compared| {
+        bar.set_prefix(compared.job.scenario.name.clone());
+        bar.inc(1);
+        if !compared.is_equal() {
+            different.push(compared);
+        }
+    });
+    bar.finish_and_clear();
+    let paint = Paint::of_stdout();
+    if different.is_empty() {
+        let text = format!("{} runs, each the same here and alone", runs.len());
+        print(&format!("{}\n", paint.good(text)))?;
+        return Ok(0);
+    }
+    for compared in &different {
+        let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
+        let alone = match &compared.alone {
+            Ok(hash) => hash.clone(),
+            Err(reason) => format!("failed: {reason}"),
+        };
+        print(&format!(
+            "{}\n  after other runs  {}\n  alone             {alone}\n",
+            paint.bad(format_args!("{head} is not deterministic")),
+            compared.here,
+        ))?;
+    }
+    Ok(NOT_DETERMINISTIC)
+}
+
+pub(super) fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError> {
+    let job = Job {
+        scenario: Arc::new(catalog::scenario(scenario)?),
+        seed: seed.0,
+        store,
+    };
+    let finished = job.run(&HASH_ONLY);
+    print(&format!("{}\n", finished.outcome.trace_hash))?;
+    Ok(0)
+}

@@ -1,0 +1,200 @@
+//! One fault of a swarm, in full: whom it strikes, how and how long.
+
+use super::{super::fault::Deed, Drawing};
+use metanode_sim::{
+    plan::{Action, Channel, Cut, DiskFailure, Half, Replies, Theft},
+    trace::ProcessId,
+};
+use std::collections::BTreeSet;
+
+impl Drawing<'_> {
+    /// One validator mostly, sometimes several; never more than `most`.
+    fn some(&mut self, count: u16, most: u16) -> Vec<u16> {
+        let size = match self.stream.below(4) {
+            0 => 1 + self.stream.below(u64::from(most.clamp(1, count))) as u16,
+            _ => 1,
+        };
+        let mut chosen = BTreeSet::new();
+        while chosen.len() < usize::from(size) {
+            chosen.insert(self.stream.below(count.into()) as u16);
+        }
+        chosen.into_iter().collect()
+    }
+
+    /// Validators that may be down.
+    fn few(&mut self) -> Vec<u16> {
+        let count = self.cast.validators;
+        self.some(count, self.max_faulty.unwrap_or(count))
+    }
+
+    fn hosts(&mut self) -> Vec<u16> {
+        let count = self.cast.validators;
+        self.some(count, count - 1)
+    }
+
+    fn executors(&mut self) -> Vec<u16> {
+        let count = self.cast.executors;
+        self.some(count, count)
+    }
+
+    /// Node, executor or both of these validators.
+    fn processes(&mut self) -> Vec<ProcessId> {
+        let (numbers, parts) = (self.few(), 1 + self.stream.below(3));
+        let executors = self.cast.executors;
+        let mut processes = vec![];
+        for n in numbers {
+            let has_executor = n < executors;
+            if parts != 2 || !has_executor {
+                processes.push(ProcessId::Node(n));
+            }
+            if parts != 1 && has_executor {
+                processes.push(ProcessId::Executor(n));
+            }
+        }
+        processes.sort_unstable();
+        processes
+    }
+
+    fn channel(&mut self) -> Channel {
+        match self.stream.below(4) {
+            0 => Channel::Any,
+            1 => Channel::BlockStream,
+            2 => Channel::Rpc,
+            _ => Channel::Peers,
+        }
+    }
+
+    pub(super) fn action(&mut self, kind: Deed, at_ms: u64) -> Action {
+        let lasts = match self.stream.below(2) {
+            0 => 10 + self.stream.low(6_000),
+            _ => 10 + self.stream.below(6_000),
+        };
+        let (for_ms, down_ms) = (Some(lasts), Some(lasts));
+        let replies = |executors, how| Action::Replies {
+            executors,
+            how,
+            for_ms,
+        };
+        match kind {
+            Deed::Kill => Action::Kill {
+                processes: self.processes(),
+                down_ms,
+            },
+            Deed::PowerLoss => Action::PowerLoss {
+                hosts: self.few(),
+                torn: self.stream.below(2) == 0,
+                down_ms,
+            },
+            Deed::Pause => Action::Pause {
+                processes: self.processes(),
+                for_ms,
+            },
+            Deed::StartLate => Action::StartLate {
+                processes: self.processes(),
+                for_ms: lasts,
+            },
+            Deed::Stall => Action::Stall {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::Deaf => Action::Deaf {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::ServeBoth => Action::ServeBoth {
+                executors: self.executors(),
+                for_ms,
+            },
+            Deed::StealSocket => Action::StealSocket {
+                executors: self.executors(),
+                channel: match self.stream.below(3) {
+                    0 => Channel::Any,
+                    1 => Channel::BlockStream,
+                    _ => Channel::Rpc,
+                },
+                how: match self.stream.below(3) {
+                    0 => Theft::Removed,
+                    1 => Theft::Refuses,
+                    _ => Theft::Silent,
+                },
+                for_ms,
+            },
+            Deed::SlowReplies => {
+                let ms = 1 + self.stream.low(4_000);
+                replies(self.executors(), Replies::Late { ms })
+            }
+            Deed::SilentReplies => replies(self.executors(), Replies::Silent),
+            Deed::ErrorReplies => replies(self.executors(), Replies::Refused),
+            Deed::Restore => Action::Restore {
+                executors: vec![self.stream.below(self.cast.executors.into()) as u16],
+                taken_ms: self.stream.below(at_ms.max(1)),
+                down_ms,
+            },
+            Deed::Partition => Action::Partition {
+                hosts: self.hosts(),
+                cut: match self.stream.below(4) {
+                    0 => Cut::Outgoing,
+                    1 => Cut::Incoming,
+                    _ => Cut::Both,
+                },
+                for_ms,
+            },
+            Deed::SlowLinks => Action::SlowLinks {
+                hosts: self.hosts(),
+                extra_ms: 1 + self.stream.low(2_000),
+                for_ms,
+            },
+            Deed::ShortWrites => Action::ShortWrites {
+                hosts: self.hosts(),
+                max_bytes: 1 + self.stream.low(200),
+                for_ms,
+            },
+            Deed::Reset => Action::Reset {
+                hosts: self.hosts(),
+                channel: self.channel(),
+            },
+            Deed::HalfClose => Action::HalfClose {
+                hosts: self.hosts(),
+                channel: self.channel(),
+                side: match self.stream.below(2) {
+                    0 => Half::Client,
+                    _ => Half::Server,
+                },
+            },
+            Deed::Truncate => Action::Truncate {
+                hosts: self.hosts(),
+                channel: self.channel(),
+                after_bytes: self.stream.low(100_000),
+            },
+            Deed::DelayReply => Action::DelayReply {
+                hosts: self.hosts(),
+                channel: Channel::Rpc,
+                extra_ms: 1 + self.stream.low(5_000),
+            },
+            Deed::FailSync | Deed::DiskFull => Action::DiskFails {
+                processes: self.processes(),
+                how: match kind {
+                    Deed::FailSync => DiskFailure::Sync,
+                    _ => DiskFailure::Full,
+                },
+                for_ms,
+            },
+            Deed::FlipBits => Action::FlipBits {
+                nodes: self.hosts(),
+                blocks: self.stream.low(20) as u32,
+                commits: self.stream.low(8) as u32,
+            },
+            Deed::JumpClock => {
+                let by_ms = self.stream.low(300_000).cast_signed();
+                Action::JumpClock {
+                    hosts: self.hosts(),
+                    by_ms: if self.stream.below(2) == 0 {
+                        by_ms
+                    } else {
+                        -by_ms
+                    },
+                }
+            }
+        }
+    }
+}
