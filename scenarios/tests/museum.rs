@@ -32,7 +32,7 @@ fn ten_bugs_shrink_to_few_faults_and_replay_alike_in_another_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (failures, json) = (path("failures"), path("museum.jsonl"));
-    let options = ["--seeds", "20", "--failures", &failures, "--json", &json];
+    let options = ["--seeds", "100", "--failures", &failures, "--json", &json];
     let table = metasim(&[&["museum"], &EXHIBITS[..], &options].concat());
     assert!(table.contains("10 of 10 found"), "{table}");
 
