@@ -23,6 +23,10 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     }
     let mut random = shared.env.entropy.stream("consensus/commit-sync");
     let mut progress = shared.progress.clone();
+    // A range may take its time on a slow link. A peer that lets it come byte by byte is left for another, and should
+    // it be the link after all, there is more time with each attempt.
+    let usual = Duration::from_millis(shared.parameters.peer_timeout_ms) * 10;
+    let mut patience = usual;
     loop {
         let (last, quorum) = {
             let progress = progress.borrow_and_update();
@@ -35,8 +39,15 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
             continue;
         }
         let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
-        match fetch_range(&shared, peer, last, quorum).await {
+        let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, last, quorum));
+        let fetched = fetched.await.unwrap_or_else(|_| {
+            let slow = format!("took longer than {} ms", patience.as_millis());
+            patience *= 2;
+            Err(slow)
+        });
+        match fetched {
             Ok(sub_dags) => {
+                patience = usual;
                 let (stored, on_stored) = oneshot::channel();
                 if shared
                     .commands

@@ -1,8 +1,9 @@
 //! Whom to ask for which missing ancestor: pure, and such that no peer can keep a block away that an honest one has.
 //!
 //! A block is asked of one peer at a time, of every peer sooner or later, and first of those who built on it: they have
-//! it if they are honest, whatever its author does. A peer that does not answer keeps nobody from asking the others; and
-//! ancestors that nobody has, because they do not exist, are asked for ever more seldom.
+//! it if they are honest, whatever its author does. A peer that does not answer, or lets its answer come byte by byte,
+//! keeps nobody from asking the others; and ancestors that nobody has, because they do not exist, are asked for ever
+//! more seldom.
 
 use super::protocol::MAX_BLOCKS_PER_REQUEST;
 use crate::types::{AuthorityIndex, BlockRef};
@@ -28,6 +29,8 @@ pub struct Pace {
     pub delay: Duration,
     /// What was found needs some time to be taken in.
     pub settling: Duration,
+    /// Whoever has not answered by then is not relied on any more.
+    pub patience: Duration,
     /// What nobody had is asked for again after the delay, then twice as long, up to this.
     pub longest: Duration,
 }
@@ -53,8 +56,8 @@ struct Wanted {
     holders: BTreeSet<AuthorityIndex>,
     /// Who was asked since everybody was.
     asked: BTreeSet<AuthorityIndex>,
-    /// Who was asked and has not answered.
-    in_flight: BTreeSet<AuthorityIndex>,
+    /// Who was asked and has not answered, and until when that is nothing to worry about.
+    in_flight: BTreeMap<AuthorityIndex, Duration>,
     was_asked: bool,
     not_before: Duration,
     /// After everybody was asked.
@@ -64,9 +67,10 @@ struct Wanted {
 impl Wanted {
     /// Somebody was asked who may well answer. Not the author alone, once another has built on it: authors are those
     /// who keep their own blocks to themselves.
-    fn is_on_its_way(&self, author: AuthorityIndex) -> bool {
-        let only_author = |of: &BTreeSet<_>| of.iter().all(|peer| *peer == author);
-        !self.in_flight.is_empty() && (!only_author(&self.in_flight) || only_author(&self.holders))
+    fn is_on_its_way(&self, author: AuthorityIndex, now: Duration) -> bool {
+        let only_author_holds_it = self.holders.iter().all(|holder| *holder == author);
+        let mut asked = self.in_flight.iter().filter(|(_, until)| **until > now);
+        asked.any(|(peer, _)| *peer != author || only_author_holds_it)
     }
 }
 
@@ -93,7 +97,7 @@ impl Fetching {
             let wanted = self.wanted.entry(*name).or_insert_with(|| Wanted {
                 holders: BTreeSet::new(),
                 asked: BTreeSet::new(),
-                in_flight: BTreeSet::new(),
+                in_flight: BTreeMap::new(),
                 was_asked: false,
                 not_before: now + self.pace.delay,
                 pause: self.pace.delay,
@@ -116,7 +120,7 @@ impl Fetching {
         // First of those who have it, so that what does not exist takes nobody's place.
         for holders_only in [true, false] {
             for (name, wanted) in &mut self.wanted {
-                if wanted.is_on_its_way(name.author) || wanted.not_before > now {
+                if wanted.is_on_its_way(name.author, now) || wanted.not_before > now {
                     continue;
                 }
                 let count = self.peers.len();
@@ -139,7 +143,9 @@ impl Fetching {
                 if let Some((position, peer)) = best {
                     questions[position].push(*name);
                     wanted.asked.insert(peer.index);
-                    wanted.in_flight.insert(peer.index);
+                    wanted
+                        .in_flight
+                        .insert(peer.index, now + self.pace.patience);
                     wanted.was_asked = true;
                 }
             }
@@ -187,7 +193,10 @@ impl Fetching {
     #[must_use]
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let waiting = self.wanted.values();
-        let times = waiting.map(|wanted| wanted.not_before);
+        let times = waiting.flat_map(|wanted| {
+            let overdue = wanted.in_flight.values().copied();
+            overdue.chain([wanted.not_before])
+        });
         // What is due by now waits for a peer, not for time.
         times.filter(|time| *time > now).min()
     }
@@ -210,6 +219,7 @@ mod tests {
         let pace = Pace {
             delay: ms(100),
             settling: ms(500),
+            patience: ms(2_000),
             longest: ms(1_000),
         };
         Fetching::new([A, B, LIAR], pace)
@@ -258,6 +268,23 @@ mod tests {
         let next = block(11, LIAR);
         fetching.update(&missing([(next, &[A, LIAR])]), ms(2_100));
         assert_eq!(fetching.due(ms(2_200)), [question(A, &[next])]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_byte_by_byte_is_not_waited_for() {
+        let (mut fetching, wanted) = (fetching(), block(7, A));
+        fetching.update(&missing([(wanted, &[LIAR])]), ms(0));
+        assert_eq!(fetching.due(ms(100)), [question(LIAR, &[wanted])]);
+        assert_eq!(fetching.due(ms(2_099)), []);
+        assert_eq!(fetching.next_due(ms(2_099)), Some(ms(2_100)));
+        let others = fetching.due(ms(2_100));
+        assert!(
+            matches!(&others[..], [Question { peer: A | B, .. }]),
+            "{others:?}"
+        );
+        fetching.answered(&others[0], &[wanted].into(), ms(2_200));
+        fetching.update(&Missing::new(), ms(2_200));
+        assert_eq!(fetching.next_due(ms(2_200)), None);
     }
 
     #[test]

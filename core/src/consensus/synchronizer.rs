@@ -24,6 +24,7 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     let pace = Pace {
         delay: Duration::from_millis(parameters.fetch_delay_ms),
         settling: Duration::from_millis(parameters.peer_timeout_ms),
+        patience: Duration::from_millis(parameters.peer_timeout_ms),
         longest: Duration::from_millis(parameters.peer_retry_max_ms),
     };
     let mut fetching = Fetching::new(shared.peers.iter().map(|peer| peer.index), pace);
