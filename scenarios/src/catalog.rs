@@ -34,6 +34,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "stalled_executor"
     "executor_late_at_start"
     "partition_and_heal"
+    "clock_skew"
     "narrow_links"
     "damaged_blocks"
     "damaged_commits"

@@ -1,0 +1,68 @@
+//! Clocks that are minutes apart, run at different speeds and jump change timestamps, and nothing else: not one event
+//! more, fewer, or a nanosecond later.
+#![cfg(madsim)]
+
+use metanode_core::env::Event;
+use metanode_sim::{
+    plan::{Action, Plan, PlannedFault, When},
+    run::{Outcome, RunOptions, Verdict, run},
+    trace::{ProcessId, SimTime, What, WorldEvent},
+};
+
+const EVERYTHING: RunOptions = RunOptions {
+    keep_entries: usize::MAX,
+};
+
+/// When which process did what, without the digests that timestamps are part of.
+fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
+    assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.violations);
+    let course = outcome.entries.iter().filter_map(|entry| {
+        let what = match &entry.what {
+            What::Did(Event::Node(event)) => format!("{event:?}"),
+            What::Did(Event::Executor(event)) => format!("{event:?}"),
+            What::Did(Event::Crashed(point)) => point.to_string(),
+            // The jump of a clock itself.
+            What::Befell(WorldEvent::FaultBegan { .. } | WorldEvent::FaultEnded { .. }) => {
+                return None;
+            }
+            What::Befell(event) => format!("{event:?}"),
+        };
+        let kind = what.split([' ', '{', '(']).next().unwrap_or_default();
+        Some((entry.at, entry.process, kind.to_owned()))
+    });
+    course.collect()
+}
+
+#[test]
+fn skewed_clocks_change_timestamps_and_nothing_else() {
+    for seed in 0..10 {
+        let jump = |at_ms, host, by_ms| PlannedFault {
+            when: When {
+                at_ms,
+                ..When::default()
+            },
+            action: Action::JumpClock {
+                hosts: vec![host],
+                by_ms,
+            },
+        };
+        // That something happens in the world at a time takes a moment of it, so clocks that agree jump, too: by nothing.
+        let agreeing = Plan {
+            seed,
+            faults: vec![jump(2_000, 1, 0), jump(5_000, 3, 0)],
+            ..Plan::example()
+        };
+        let skewed = Plan {
+            clock_skew_ms: vec![-300_000, 0, 120_000, 300_000],
+            clock_drift_ppm: vec![500, -500, 0, 200],
+            faults: vec![jump(2_000, 1, 240_000), jump(5_000, 3, -600_000)],
+            ..agreeing.clone()
+        };
+        let (agreeing, skewed) = (run(agreeing, &EVERYTHING), run(skewed, &EVERYTHING));
+        assert_ne!(agreeing.trace_hash, skewed.trace_hash, "timestamps differ");
+        let (agreeing, skewed) = (course(&agreeing), course(&skewed));
+        let parting = agreeing.iter().zip(&skewed).find(|(a, b)| a != b);
+        assert_eq!(parting, None, "seed {seed}");
+        assert_eq!(agreeing.len(), skewed.len());
+    }
+}
