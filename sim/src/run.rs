@@ -8,10 +8,10 @@ use crate::{
     oracles::Violation,
     plan::{Backend, Plan},
     recorder::{ExecutorReport, NodeReport, Recorder},
-    trace::{Entry, ProcessId, SimTime, TraceHash, WorldEvent},
+    trace::{Entry, ProcessId, SimTime, TraceHash, What, WorldEvent},
     world::{Job, Workload, World, lock},
 };
-use metanode_core::env::CrashPoint;
+use metanode_core::env::{CrashPoint, Event};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -80,16 +80,19 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     allocator::keep_freed_memory();
-    let recorder = Arc::new(Mutex::new(Recorder::new(&plan, options.keep_entries)));
+    let recorder = Arc::new(Mutex::new(Recorder::new(
+        &plan,
+        options.keep_entries.max(1),
+    )));
     let now_ns = Arc::new(AtomicU64::new(0));
     let panic = {
-        let (plan, recorder, now_ns) = (plan.clone(), recorder.clone(), now_ns.clone());
         let (sender, ended) = std::sync::mpsc::channel();
         #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
         let thread = std::thread::Builder::new()
             .name(format!("{}/{}", plan.scenario, plan.seed))
             .stack_size(STACK_BYTES)
             .spawn({
+                let (plan, recorder) = (plan.clone(), recorder.clone());
                 let now_ns = now_ns.clone();
                 move || {
                     let simulated = AssertUnwindSafe(|| simulate(plan, recorder, now_ns));
@@ -97,11 +100,11 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
                     let _ = sender.send(std::panic::catch_unwind(simulated));
                 }
             });
-        match thread.map(|_| wait_for(&ended, &now_ns)) {
+        match thread.map(|_| wait_for(&ended, &now_ns, STANDSTILL)) {
             Ok(Ok(Ok(Ok(())))) => None,
             Ok(Ok(Ok(Err(e)))) => Some(format!("the simulation could not begin: {e}")),
             Ok(Ok(Err(payload))) => Some(message(payload.as_ref())),
-            Ok(Err(stuck)) => Some(stuck),
+            Ok(Err(stuck)) => Some(format!("{stuck}; {}", last_words(&lock(&recorder)))),
             Err(e) => Some(format!("the simulation's thread could not begin: {e}")),
         }
     };
@@ -132,10 +135,14 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
 type Simulated = std::thread::Result<std::io::Result<()>>;
 
 /// Waits for the end of a simulation whose time is `now_ns`.
-fn wait_for(ended: &Receiver<Simulated>, now_ns: &AtomicU64) -> Result<Simulated, String> {
+fn wait_for(
+    ended: &Receiver<Simulated>,
+    now_ns: &AtomicU64,
+    standstill: Duration,
+) -> Result<Simulated, String> {
     let mut last_ns = 0;
     loop {
-        match ended.recv_timeout(STANDSTILL) {
+        match ended.recv_timeout(standstill) {
             Ok(simulated) => return Ok(simulated),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err("the simulation's thread is gone".to_owned());
@@ -147,11 +154,25 @@ fn wait_for(ended: &Receiver<Simulated>, now_ns: &AtomicU64) -> Result<Simulated
             return Err(format!(
                 "simulated time stood still at {} for {} s: some task goes round without waiting for anything",
                 SimTime { ns }.to_string().trim_start(),
-                STANDSTILL.as_secs()
+                standstill.as_secs()
             ));
         }
         last_ns = ns;
     }
+}
+
+/// Who reported something last, and what.
+fn last_words(recorder: &Recorder) -> String {
+    let Some(last) = recorder.entries().last() else {
+        return "nobody has reported anything".to_owned();
+    };
+    let said = match &last.what {
+        What::Did(Event::Node(event)) => event.to_string(),
+        What::Did(Event::Executor(event)) => event.to_string(),
+        What::Did(Event::Crashed(point)) => format!("reached {point}"),
+        What::Befell(event) => format!("{event:?}"),
+    };
+    format!("the last report came from {}: {said}", last.process)
 }
 
 fn simulate(
@@ -281,6 +302,25 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_run_whose_time_stands_still_is_given_up() {
+        let (_running, ended) = std::sync::mpsc::channel();
+        let now_ns = AtomicU64::new(1_500_000_000);
+        let Err(stuck) = wait_for(&ended, &now_ns, MOMENT) else {
+            panic!("it never ends")
+        };
+        assert!(stuck.contains("stood still at 1.500s"), "{stuck}");
+    }
+
+    #[test]
+    fn a_run_that_ends_is_waited_for() {
+        let (running, ended) = std::sync::mpsc::channel();
+        running.send(Ok(Ok(()))).unwrap();
+        assert!(wait_for(&ended, &AtomicU64::new(0), MOMENT).is_ok());
+    }
 
     /// The world holds the recorder, its tasks hold the world: if one of them were left, so would be a reference.
     #[test]
