@@ -15,6 +15,7 @@
 //! | [`consensus`] | the async shell around the pure rooms: proposing, subscriptions, fetching, catching up |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`executor`] | messages and framing between node and executor, the RPC client |
+//! | [`epoch`] | the change from one epoch to the next: boundary, steps (pure), what is recorded |
 //! | [`node`] | wires the rooms |
 //! | [`tasks`] | tasks that end together |
 //! | [`museum`] | switches for bugs that really happened, off unless the simulator opens them |
@@ -27,6 +28,7 @@ pub mod consensus;
 pub mod dag;
 pub mod delivery;
 pub mod env;
+pub mod epoch;
 pub mod executor;
 pub mod ingest;
 pub mod museum;

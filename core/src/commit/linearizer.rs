@@ -9,27 +9,32 @@
 
 use crate::{
     dag::Dag,
+    epoch::is_boundary,
     museum::{self, Exhibit},
     types::{
-        BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Committee, Epoch, Stake, SubDag,
-        TimestampMs, VerifiedBlock,
+        AuthorityIndex, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Committee, Epoch,
+        Stake, SubDag, TimestampMs, VerifiedBlock,
     },
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use thiserror::Error;
 
-/// Writes the commit sequence of one epoch.
+/// Writes the commit sequence of one epoch, up to its boundary and no further.
 pub struct Linearizer {
     committee: Arc<Committee>,
+    /// When the epoch began: no commit of it is earlier.
+    start: TimestampMs,
     last: Option<Last>,
 }
 
 /// What the next commit needs to know of the one before.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Last {
     reference: CommitRef,
     leader: BlockRef,
     timestamp_ms: TimestampMs,
+    ending: BTreeSet<AuthorityIndex>,
+    is_boundary: bool,
 }
 
 /// Why a commit that was fetched does not continue this node's sequence.
@@ -55,6 +60,11 @@ pub enum AdoptError {
         expected: CommitDigest,
         found: CommitDigest,
     },
+    #[error("commit {commit} comes after the boundary of its epoch, {boundary}")]
+    AfterBoundary {
+        commit: CommitRef,
+        boundary: CommitRef,
+    },
     #[error("commit {commit} came with other blocks than those that it names, {named} of them")]
     OtherBlocks { commit: CommitRef, named: usize },
 }
@@ -62,9 +72,10 @@ pub enum AdoptError {
 impl Linearizer {
     /// Before the first commit of the committee's epoch.
     #[must_use]
-    pub const fn new(committee: Arc<Committee>) -> Self {
+    pub const fn new(committee: Arc<Committee>, start: TimestampMs) -> Self {
         Self {
             committee,
+            start,
             last: None,
         }
     }
@@ -75,39 +86,57 @@ impl Linearizer {
     /// `commits` are the last ones stored, in order: at least all that have a leader above the gc round that follows
     /// from the last of them ([`Dag::gc_round_for`]). More do no harm.
     #[must_use]
-    pub fn recover(committee: Arc<Committee>, dag: &mut Dag, commits: &[Commit]) -> Self {
+    pub fn recover(
+        committee: Arc<Committee>,
+        start: TimestampMs,
+        dag: &mut Dag,
+        commits: &[Commit],
+    ) -> Self {
         if let Some(last) = commits.last() {
             dag.advance_gc(last.leader.round);
         }
         for block in commits.iter().flat_map(|commit| &commit.blocks) {
             dag.mark_committed(block);
         }
+        let last = commits.last().map(|commit| Last::of(commit, &committee));
         Self {
             committee,
-            last: commits.last().map(Last::of),
+            start,
+            last,
         }
     }
 
     /// The last commit of the sequence.
     #[must_use]
     pub fn last_commit(&self) -> Option<CommitRef> {
-        self.last.map(|last| last.reference)
+        self.last.as_ref().map(|last| last.reference)
+    }
+
+    /// The commit that ended the epoch.
+    #[must_use]
+    pub fn boundary(&self) -> Option<CommitRef> {
+        let last = self.last.as_ref()?;
+        last.is_boundary.then_some(last.reference)
     }
 
     /// The leader of the last commit. Its slot is the last that is known to be decided after a restart and after
     /// [`Linearizer::adopt`].
     #[must_use]
     pub fn last_leader(&self) -> Option<BlockRef> {
-        self.last.map(|last| last.leader)
+        self.last.as_ref().map(|last| last.leader)
     }
 
     /// Makes one commit of each leader, in the given order, which is that of the decisions. Marks the blocks in the DAG
-    /// and advances its gc round.
+    /// and advances its gc round. Leaders after the boundary are left out.
     pub fn linearize(&mut self, dag: &mut Dag, leaders: Vec<VerifiedBlock>) -> Vec<SubDag> {
-        leaders
-            .into_iter()
-            .map(|leader| self.commit(dag, leader))
-            .collect()
+        let mut commits = vec![];
+        for leader in leaders {
+            if self.boundary().is_some() {
+                break;
+            }
+            commits.push(self.commit(dag, leader));
+        }
+        commits
     }
 
     /// Continues the sequence with a certified commit of other nodes: puts its blocks into the DAG, marks them and
@@ -134,29 +163,38 @@ impl Linearizer {
             }
             dag.mark_committed(&block.reference());
         }
-        self.last = Some(Last::of(commit));
+        self.last = Some(Last::of(commit, &self.committee));
         Ok(added)
     }
 
     fn commit(&mut self, dag: &mut Dag, leader: VerifiedBlock) -> SubDag {
-        let timestamp_ms = self
-            .median_timestamp(dag, &leader)
-            .max(self.last.map_or(TimestampMs(0), |last| last.timestamp_ms));
+        let timestamp_ms = self.median_timestamp(dag, &leader).max(
+            self.last
+                .as_ref()
+                .map_or(self.start, |last| last.timestamp_ms),
+        );
         let leader_ref = leader.reference();
         let blocks = take_history(dag, leader);
+        let mut ending = self
+            .last
+            .as_ref()
+            .map_or_else(BTreeSet::new, |last| last.ending.clone());
+        ending.extend(blocks.iter().filter(|b| b.end_of_epoch).map(|b| b.author));
         let commit = Commit {
             epoch: self.committee.epoch(),
             index: self.next_index(),
             previous: self.previous(),
             leader: leader_ref,
             timestamp_ms,
+            ending: ending.into_iter().collect(),
             blocks: blocks.iter().map(VerifiedBlock::reference).collect(),
         };
         dag.advance_gc(leader_ref.round);
-        let last = Last::of(&commit);
+        let last = Last::of(&commit, &self.committee);
+        let reference = last.reference;
         self.last = Some(last);
         SubDag {
-            reference: last.reference,
+            reference,
             commit,
             blocks,
         }
@@ -192,6 +230,12 @@ impl Linearizer {
                 commit: reference,
                 expected: self.committee.epoch(),
                 found: commit.epoch,
+            });
+        }
+        if let Some(boundary) = self.boundary() {
+            return Err(AdoptError::AfterBoundary {
+                commit: reference,
+                boundary,
             });
         }
         if commit.index != self.next_index() {
@@ -233,11 +277,13 @@ impl Linearizer {
 }
 
 impl Last {
-    fn of(commit: &Commit) -> Self {
+    fn of(commit: &Commit, committee: &Committee) -> Self {
         Self {
             reference: commit.reference(),
             leader: commit.leader,
             timestamp_ms: commit.timestamp_ms,
+            ending: commit.ending.iter().copied().collect(),
+            is_boundary: is_boundary(commit, committee),
         }
     }
 }
@@ -267,134 +313,4 @@ fn take_history(dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
     }
     blocks.sort_unstable_by_key(VerifiedBlock::reference);
     blocks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        dag::draw::Drawing,
-        types::{AuthorityIndex, Round},
-    };
-
-    fn linearize(drawing: &Drawing, dag: &mut Dag, leaders: &[&str]) -> Vec<SubDag> {
-        let leaders = leaders.iter().map(|name| drawing.get(name)).collect();
-        Linearizer::new(drawing.committee.clone()).linearize(dag, leaders)
-    }
-
-    fn names(sub_dag: &SubDag) -> String {
-        let name = |block: &VerifiedBlock| {
-            format!("{}{}", char::from(b'A' + block.author.0 as u8), block.round)
-        };
-        sub_dag
-            .blocks
-            .iter()
-            .map(name)
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-
-    #[test]
-    fn a_leader_brings_in_its_history_in_order_and_comes_last() {
-        let mut drawing = Drawing::of(4);
-        drawing.full_rounds(1).round("C:-D B:-A A").full_rounds(1);
-        let commits = linearize(&drawing, &mut drawing.dag(), &["B2", "A3"]);
-        assert_eq!(names(&commits[0]), "B1 C1 D1 B2");
-        assert_eq!(names(&commits[1]), "A1 A2 C2 A3");
-        assert_eq!(commits[1].commit.previous, commits[0].reference.digest);
-    }
-
-    #[test]
-    fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_good() {
-        let mut drawing = Drawing::of(4);
-        drawing
-            .full_rounds(1)
-            .round("A:-D B:-D C:-D")
-            .round("A B C");
-        // D speaks again, and with it its first block becomes part of the history.
-        let d1 = drawing.get("D1").reference();
-        let mut ancestors: Vec<_> = ["A3", "B3", "C3"]
-            .map(|name| drawing.get(name).reference())
-            .into();
-        ancestors.push(d1);
-        drawing.block(Round(4), AuthorityIndex(3), ancestors, TimestampMs(4000));
-        for (gc_depth, expected) in [(3, "C3 D4"), (4, "D1 C3 D4")] {
-            let mut dag = Dag::new(drawing.committee.clone(), gc_depth);
-            for block in &drawing.blocks {
-                dag.insert(block.clone());
-            }
-            let commits = linearize(&drawing, &mut dag, &["A2", "B3", "A3", "D4"]);
-            assert_eq!(names(&commits[3]), expected, "depth {gc_depth}");
-            assert_eq!(dag.gc_round(), Round(4 - gc_depth));
-        }
-    }
-
-    #[test]
-    fn time_is_the_lower_median_of_the_parents_by_stake_and_never_goes_back() {
-        let mut drawing = Drawing::with_stakes(Epoch(0), &[1, 1, 1, 4]);
-        for (round, timestamps_ms) in [(1, [10, 11, 12, 50]), (2, [60, 61, 62, 40]), (3, [0; 4])] {
-            let round = Round(round);
-            let parents: Vec<_> = drawing
-                .dag()
-                .blocks_at_round(round.prev())
-                .map(VerifiedBlock::reference)
-                .collect();
-            for (author, timestamp_ms) in (0..).map(AuthorityIndex).zip(timestamps_ms) {
-                drawing.block(round, author, parents.clone(), TimestampMs(timestamp_ms));
-            }
-        }
-        let commits = linearize(&drawing, &mut drawing.dag(), &["A1", "A2", "A3"]);
-        let times: Vec<_> = commits.iter().map(|c| c.commit.timestamp_ms.0).collect();
-        assert_eq!(
-            times,
-            [0, 50, 50],
-            "genesis; D has most of the stake; 40 would be back in time"
-        );
-    }
-
-    #[test]
-    fn only_the_next_commit_of_the_same_sequence_is_adopted() {
-        let mut drawing = Drawing::of(4);
-        drawing.full_rounds(3);
-        let commits = linearize(&drawing, &mut drawing.dag(), &["A1", "B2", "C3"]);
-        let other = linearize(&drawing, &mut drawing.dag(), &["B1", "B2"]);
-
-        let mut dag = Dag::new(drawing.committee.clone(), 2);
-        let mut linearizer = Linearizer::new(drawing.committee.clone());
-        let early = linearizer.adopt(&mut dag, &commits[1]);
-        assert!(matches!(
-            early,
-            Err(AdoptError::NotNext {
-                expected: CommitIndex(1),
-                ..
-            })
-        ));
-        assert_eq!(
-            linearizer.adopt(&mut dag, &commits[0]),
-            Ok(commits[0].blocks.clone())
-        );
-        let foreign = linearizer.adopt(&mut dag, &other[1]);
-        assert!(matches!(foreign, Err(AdoptError::Diverged { .. })));
-        let mut incomplete = commits[1].clone();
-        incomplete.blocks.pop();
-        let incomplete = linearizer.adopt(&mut dag, &incomplete);
-        assert!(matches!(incomplete, Err(AdoptError::OtherBlocks { .. })));
-        let mut elsewhere = commits[1].clone();
-        elsewhere.commit.epoch = Epoch(7);
-        let elsewhere = linearizer.adopt(&mut dag, &elsewhere);
-        assert!(matches!(
-            elsewhere,
-            Err(AdoptError::WrongEpoch {
-                found: Epoch(7),
-                ..
-            })
-        ));
-
-        assert_eq!(linearizer.last_commit(), Some(commits[0].reference));
-        dag.insert(drawing.get("B1"));
-        let added = linearizer.adopt(&mut dag, &commits[1]).unwrap();
-        assert!(!added.contains(&drawing.get("B1")), "it was there already");
-        assert_eq!(added.len() + 1, commits[1].blocks.len());
-        assert!(dag.is_committed(&drawing.get("B1").reference()));
-    }
 }

@@ -6,6 +6,8 @@
 
 mod linearizer;
 #[cfg(test)]
+mod linearizer_tests;
+#[cfg(test)]
 mod properties;
 mod rule;
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl Core {
     ) -> Result<Self, StoreError> {
         let mut dag = Dag::new(committee.clone(), parameters.gc_depth_rounds);
         let commits = recover_log(store, parameters.gc_depth_rounds)?.intact;
-        let linearizer = Linearizer::recover(committee.clone(), &mut dag, &commits);
+        let linearizer = Linearizer::recover(committee.clone(), TimestampMs(0), &mut dag, &commits);
         let rule = CommitRule::new(
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,

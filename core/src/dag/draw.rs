@@ -33,6 +33,8 @@ pub(crate) struct Drawing {
     /// In the order in which they were drawn, which is causal. Without genesis.
     pub(crate) blocks: Vec<VerifiedBlock>,
     by_slot: BTreeMap<Slot, Vec<BlockRef>>,
+    /// Who marks its blocks with the end of the epoch from now on.
+    ending: Vec<AuthorityIndex>,
 }
 
 impl Drawing {
@@ -65,6 +67,7 @@ impl Drawing {
             committee: Arc::new(committee),
             keys,
             blocks: vec![],
+            ending: vec![],
         }
     }
 
@@ -134,6 +137,12 @@ impl Drawing {
         self
     }
 
+    /// From now on these authors mark their blocks with the end of the epoch.
+    pub(crate) fn epoch_ends_for(&mut self, authors: &[u16]) -> &mut Self {
+        self.ending = authors.iter().copied().map(AuthorityIndex).collect();
+        self
+    }
+
     /// Draws one block. The author's own newest block is added to the ancestors if none of its blocks is there.
     pub(crate) fn block(
         &mut self,
@@ -157,7 +166,7 @@ impl Drawing {
             // Tells the blocks of an equivocating author apart.
             transactions: vec![Transaction(vec![u8::try_from(twins).unwrap()].into())],
             commit_votes: vec![],
-            end_of_epoch: false,
+            end_of_epoch: self.ending.contains(&author),
         }
         .sign(&self.keys[author.as_usize()]);
         VerifiedBlock::verify(block.bytes().clone(), &self.committee, SCHEME).unwrap();

@@ -1,6 +1,8 @@
 //! Commits: the chain of decisions that the linearizer writes and everyone agrees on.
 
-use super::{BlockRef, CommitDigest, CommitIndex, Epoch, TimestampMs, VerifiedBlock};
+use super::{
+    AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, TimestampMs, VerifiedBlock,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -35,6 +37,8 @@ pub struct Commit {
     /// Stake-weighted median of the timestamps of the leader's parents, never below the commit before: a function
     /// of the DAG alone.
     pub timestamp_ms: TimestampMs,
+    /// Whose end-of-epoch marks are in this commit or in one before it, ascending (contract §7).
+    pub ending: Vec<AuthorityIndex>,
     /// The sub-DAG in delivery order: by (round, author, digest), the leader last.
     pub blocks: Vec<BlockRef>,
 }

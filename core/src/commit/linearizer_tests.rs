@@ -1,0 +1,198 @@
+//! The linearizer on small drawings: what a leader brings in, when, and where an epoch ends.
+
+use super::{AdoptError, Linearizer};
+use crate::{
+    dag::{Dag, draw::Drawing},
+    types::{AuthorityIndex, CommitIndex, Epoch, Round, SubDag, TimestampMs, VerifiedBlock},
+};
+
+fn linearize(drawing: &Drawing, dag: &mut Dag, leaders: &[&str]) -> Vec<SubDag> {
+    let leaders = leaders.iter().map(|name| drawing.get(name)).collect();
+    Linearizer::new(drawing.committee.clone(), TimestampMs(0)).linearize(dag, leaders)
+}
+
+fn names(sub_dag: &SubDag) -> String {
+    let name = |block: &VerifiedBlock| {
+        format!("{}{}", char::from(b'A' + block.author.0 as u8), block.round)
+    };
+    sub_dag
+        .blocks
+        .iter()
+        .map(name)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn a_leader_brings_in_its_history_in_order_and_comes_last() {
+    let mut drawing = Drawing::of(4);
+    drawing.full_rounds(1).round("C:-D B:-A A").full_rounds(1);
+    let commits = linearize(&drawing, &mut drawing.dag(), &["B2", "A3"]);
+    assert_eq!(names(&commits[0]), "B1 C1 D1 B2");
+    assert_eq!(names(&commits[1]), "A1 A2 C2 A3");
+    assert_eq!(commits[1].commit.previous, commits[0].reference.digest);
+}
+
+#[test]
+fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_good() {
+    let mut drawing = Drawing::of(4);
+    drawing
+        .full_rounds(1)
+        .round("A:-D B:-D C:-D")
+        .round("A B C");
+    // D speaks again, and with it its first block becomes part of the history.
+    let d1 = drawing.get("D1").reference();
+    let mut ancestors: Vec<_> = ["A3", "B3", "C3"]
+        .map(|name| drawing.get(name).reference())
+        .into();
+    ancestors.push(d1);
+    drawing.block(Round(4), AuthorityIndex(3), ancestors, TimestampMs(4000));
+    for (gc_depth, expected) in [(3, "C3 D4"), (4, "D1 C3 D4")] {
+        let mut dag = Dag::new(drawing.committee.clone(), gc_depth);
+        for block in &drawing.blocks {
+            dag.insert(block.clone());
+        }
+        let commits = linearize(&drawing, &mut dag, &["A2", "B3", "A3", "D4"]);
+        assert_eq!(names(&commits[3]), expected, "depth {gc_depth}");
+        assert_eq!(dag.gc_round(), Round(4 - gc_depth));
+    }
+}
+
+#[test]
+fn time_is_the_lower_median_of_the_parents_by_stake_and_never_goes_back() {
+    let mut drawing = Drawing::with_stakes(Epoch(0), &[1, 1, 1, 4]);
+    for (round, timestamps_ms) in [(1, [10, 11, 12, 50]), (2, [60, 61, 62, 40]), (3, [0; 4])] {
+        let round = Round(round);
+        let parents: Vec<_> = drawing
+            .dag()
+            .blocks_at_round(round.prev())
+            .map(VerifiedBlock::reference)
+            .collect();
+        for (author, timestamp_ms) in (0..).map(AuthorityIndex).zip(timestamps_ms) {
+            drawing.block(round, author, parents.clone(), TimestampMs(timestamp_ms));
+        }
+    }
+    let commits = linearize(&drawing, &mut drawing.dag(), &["A1", "A2", "A3"]);
+    let times: Vec<_> = commits.iter().map(|c| c.commit.timestamp_ms.0).collect();
+    assert_eq!(
+        times,
+        [0, 50, 50],
+        "genesis; D has most of the stake; 40 would be back in time"
+    );
+}
+
+#[test]
+fn only_the_next_commit_of_the_same_sequence_is_adopted() {
+    let mut drawing = Drawing::of(4);
+    drawing.full_rounds(3);
+    let commits = linearize(&drawing, &mut drawing.dag(), &["A1", "B2", "C3"]);
+    let other = linearize(&drawing, &mut drawing.dag(), &["B1", "B2"]);
+
+    let mut dag = Dag::new(drawing.committee.clone(), 2);
+    let mut linearizer = Linearizer::new(drawing.committee.clone(), TimestampMs(0));
+    let early = linearizer.adopt(&mut dag, &commits[1]);
+    assert!(matches!(
+        early,
+        Err(AdoptError::NotNext {
+            expected: CommitIndex(1),
+            ..
+        })
+    ));
+    assert_eq!(
+        linearizer.adopt(&mut dag, &commits[0]),
+        Ok(commits[0].blocks.clone())
+    );
+    let foreign = linearizer.adopt(&mut dag, &other[1]);
+    assert!(matches!(foreign, Err(AdoptError::Diverged { .. })));
+    let mut incomplete = commits[1].clone();
+    incomplete.blocks.pop();
+    let incomplete = linearizer.adopt(&mut dag, &incomplete);
+    assert!(matches!(incomplete, Err(AdoptError::OtherBlocks { .. })));
+    let mut elsewhere = commits[1].clone();
+    elsewhere.commit.epoch = Epoch(7);
+    let elsewhere = linearizer.adopt(&mut dag, &elsewhere);
+    assert!(matches!(
+        elsewhere,
+        Err(AdoptError::WrongEpoch {
+            found: Epoch(7),
+            ..
+        })
+    ));
+
+    assert_eq!(linearizer.last_commit(), Some(commits[0].reference));
+    dag.insert(drawing.get("B1"));
+    let added = linearizer.adopt(&mut dag, &commits[1]).unwrap();
+    assert!(!added.contains(&drawing.get("B1")), "it was there already");
+    assert_eq!(added.len() + 1, commits[1].blocks.len());
+    assert!(dag.is_committed(&drawing.get("B1").reference()));
+}
+
+/// Six rounds; from the third on these authors mark their blocks with the end of the epoch.
+fn ending_epoch(markers: &[u16]) -> Drawing {
+    let mut drawing = Drawing::of(4);
+    drawing
+        .full_rounds(2)
+        .epoch_ends_for(markers)
+        .full_rounds(4);
+    drawing
+}
+
+const LEADERS: [&str; 6] = ["A1", "A2", "A3", "A4", "A5", "A6"];
+
+#[test]
+fn the_first_commit_with_marks_of_a_quorum_is_the_last_of_the_epoch() {
+    let drawing = ending_epoch(&[0, 2, 3]);
+    let commits = linearize(&drawing, &mut drawing.dag(), &LEADERS);
+    let ending = |i: usize| {
+        commits[i]
+            .commit
+            .ending
+            .iter()
+            .map(|a| a.0)
+            .collect::<Vec<_>>()
+    };
+    // A3 leads alone; its companions of round 3 come with A4.
+    assert_eq!(commits.len(), 4);
+    assert_eq!(
+        [ending(1), ending(2), ending(3)],
+        [vec![], vec![0], vec![0, 2, 3]]
+    );
+
+    let drawing = ending_epoch(&[0, 2]);
+    let commits = linearize(&drawing, &mut drawing.dag(), &LEADERS);
+    assert_eq!(commits.len(), 6, "two of four end nothing");
+}
+
+#[test]
+fn nothing_is_adopted_after_the_boundary_and_a_restart_knows_it() {
+    let drawing = ending_epoch(&[0, 2, 3]);
+    let commits = linearize(&drawing, &mut drawing.dag(), &LEADERS);
+    let stored: Vec<_> = commits.iter().map(|c| c.commit.clone()).collect();
+    let mut dag = Dag::new(drawing.committee.clone(), 2);
+    let mut linearizer =
+        Linearizer::recover(drawing.committee.clone(), TimestampMs(0), &mut dag, &stored);
+    let boundary = commits[3].reference;
+    assert_eq!(linearizer.boundary(), Some(boundary));
+    assert_eq!(
+        linearizer
+            .linearize(&mut dag, vec![drawing.get("A5")])
+            .len(),
+        0
+    );
+    let mut beyond = commits[3].clone();
+    beyond.commit.index = beyond.commit.index.next();
+    let refused = linearizer.adopt(&mut dag, &beyond);
+    assert!(
+        matches!(refused, Err(AdoptError::AfterBoundary { boundary: of, .. }) if of == boundary)
+    );
+}
+
+#[test]
+fn no_commit_is_earlier_than_the_epoch() {
+    let mut drawing = Drawing::of(4);
+    drawing.full_rounds(2);
+    let start = TimestampMs(1_000_000);
+    let mut linearizer = Linearizer::new(drawing.committee.clone(), start);
+    let commits = linearizer.linearize(&mut drawing.dag(), vec![drawing.get("A1")]);
+    assert_eq!(commits[0].commit.timestamp_ms, start);
+}

@@ -1,0 +1,201 @@
+//! What the change waits for and what it does next: a pure function of what is recorded and what is known.
+
+use super::{Boundary, ChangeStep};
+use crate::types::{Epoch, GlobalExecIndex};
+
+/// What is known of an epoch that may be ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeView {
+    pub epoch: Epoch,
+    /// What is recorded of it.
+    pub step: ChangeStep,
+    /// 2f+1 stake has the boundary commit, and their votes for it are stored here: whoever comes later can be shown.
+    pub certified: bool,
+    /// Whether this node feeds the executor; else it only watches what another one does.
+    pub delivers: bool,
+    /// What the executor said last.
+    pub watermark: GlobalExecIndex,
+    pub executor_epoch: Epoch,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeAction {
+    /// Nothing, until something that is known changes.
+    Wait,
+    /// Ask the executor for watermark and epoch again, after a while.
+    AskExecutor,
+    /// Write down that this step is done.
+    Record(ChangeStep),
+    /// Tell the executor that the next epoch begins there (contract §7.3), again and again until it agrees.
+    AdvanceExecutor(Boundary),
+    /// The epoch is over for this node: go on in the next one.
+    Leave,
+}
+
+/// The next action of the change. Deterministic and without memory: after a crash the same record and the same world
+/// lead to the same action.
+#[must_use]
+pub fn next_action(view: &ChangeView) -> ChangeAction {
+    let advanced = view.executor_epoch > view.epoch;
+    if !view.delivers {
+        // The executor is fed by another node and moves on without this one.
+        return if advanced {
+            ChangeAction::Leave
+        } else {
+            ChangeAction::AskExecutor
+        };
+    }
+    match view.step {
+        ChangeStep::Running => ChangeAction::Wait,
+        ChangeStep::BoundaryCommitted(boundary) => {
+            if !advanced && view.watermark < boundary.gei {
+                ChangeAction::AskExecutor
+            } else if !view.certified {
+                ChangeAction::Wait
+            } else {
+                ChangeAction::Record(ChangeStep::Drained(boundary))
+            }
+        }
+        ChangeStep::Drained(boundary) => {
+            if advanced {
+                ChangeAction::Record(ChangeStep::Advanced(boundary))
+            } else {
+                ChangeAction::AdvanceExecutor(boundary)
+            }
+        }
+        ChangeStep::Advanced(boundary) => {
+            if advanced {
+                ChangeAction::Leave
+            } else {
+                // It lost its tail after it had agreed.
+                ChangeAction::Record(ChangeStep::BoundaryCommitted(boundary))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{CommitDigest, CommitIndex, CommitRef, TimestampMs};
+    use proptest::prelude::*;
+
+    const BOUNDARY: Boundary = Boundary {
+        commit: CommitRef {
+            index: CommitIndex(7),
+            digest: CommitDigest([3; 32]),
+        },
+        gei: GlobalExecIndex(107),
+        timestamp_ms: TimestampMs(9),
+    };
+
+    const fn view(step: ChangeStep) -> ChangeView {
+        ChangeView {
+            epoch: Epoch(4),
+            step,
+            certified: false,
+            delivers: true,
+            watermark: GlobalExecIndex(100),
+            executor_epoch: Epoch(4),
+        }
+    }
+
+    /// The world that obeys: everything asked for happens.
+    fn obey(view: &mut ChangeView, action: ChangeAction) {
+        match action {
+            ChangeAction::Wait => view.certified = true,
+            ChangeAction::AskExecutor => view.watermark = BOUNDARY.gei,
+            ChangeAction::Record(step) => view.step = step,
+            ChangeAction::AdvanceExecutor(_) => view.executor_epoch = view.epoch.next(),
+            ChangeAction::Leave => {}
+        }
+    }
+
+    #[test]
+    fn the_steps_come_in_their_order() {
+        let mut view = view(ChangeStep::BoundaryCommitted(BOUNDARY));
+        let mut log = vec![];
+        while log.last() != Some(&ChangeAction::Leave) {
+            let action = next_action(&view);
+            log.push(action);
+            obey(&mut view, action);
+        }
+        assert_eq!(
+            log,
+            [
+                ChangeAction::AskExecutor,
+                ChangeAction::Wait,
+                ChangeAction::Record(ChangeStep::Drained(BOUNDARY)),
+                ChangeAction::AdvanceExecutor(BOUNDARY),
+                ChangeAction::Record(ChangeStep::Advanced(BOUNDARY)),
+                ChangeAction::Leave,
+            ]
+        );
+    }
+
+    fn steps() -> impl Strategy<Value = ChangeStep> {
+        prop::sample::select(vec![
+            ChangeStep::Running,
+            ChangeStep::BoundaryCommitted(BOUNDARY),
+            ChangeStep::Drained(BOUNDARY),
+            ChangeStep::Advanced(BOUNDARY),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn the_executor_is_never_advanced_before_it_has_everything(
+            step in steps(),
+            certified: bool,
+            delivers: bool,
+            watermark in 90u64..120,
+            executor_epoch in 3u64..6,
+        ) {
+            let view = ChangeView {
+                step,
+                certified,
+                delivers,
+                watermark: GlobalExecIndex(watermark),
+                executor_epoch: Epoch(executor_epoch),
+                ..view(step)
+            };
+            match next_action(&view) {
+                ChangeAction::AdvanceExecutor(boundary) => {
+                    prop_assert_eq!(view.step, ChangeStep::Drained(boundary));
+                    prop_assert!(delivers && executor_epoch <= 4);
+                }
+                ChangeAction::Record(ChangeStep::Drained(boundary)) => {
+                    prop_assert!(certified);
+                    prop_assert!(watermark >= boundary.gei.0 || executor_epoch > 4);
+                }
+                ChangeAction::Leave => prop_assert!(executor_epoch > 4),
+                _ => {}
+            }
+        }
+
+        /// Whatever was interrupted, and whatever the executor lost meanwhile, the change comes to its end.
+        #[test]
+        fn from_every_step_the_change_ends(
+            step in steps().prop_filter("an epoch that runs", |step| *step != ChangeStep::Running),
+            certified: bool,
+            watermark in 90u64..=107,
+            executor_epoch in 4u64..6,
+        ) {
+            let mut view = ChangeView {
+                certified,
+                watermark: GlobalExecIndex(watermark),
+                executor_epoch: Epoch(executor_epoch),
+                ..view(step)
+            };
+            for _ in 0..8 {
+                let action = next_action(&view);
+                if action == ChangeAction::Leave {
+                    return Ok(());
+                }
+                obey(&mut view, action);
+            }
+            prop_assert!(false, "{view:?}");
+        }
+    }
+}
