@@ -62,6 +62,17 @@ pub struct Genesis {
     pub accounts: BTreeMap<AccountAddress, u64>,
     /// The committee.
     pub validators: Vec<ValidatorInfo>,
+    /// Committees of later epochs, in the order of their epochs. Each stays until the next change.
+    #[serde(default)]
+    pub changes: Vec<CommitteeChange>,
+}
+
+/// From this epoch on these are the validators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitteeChange {
+    pub epoch: u64,
+    pub validators: Vec<ValidatorInfo>,
 }
 
 const fn every_block() -> [u64; 2] {
@@ -158,18 +169,44 @@ impl ExecutorConfig {
                 return Err(value(key, found, "an address of its own"));
             }
         }
-        validators::committee(Epoch(0), &self.genesis.validators).map_err(|error| {
-            value(
-                "genesis.validators",
-                format!("no committee ({error})"),
-                "at least one validator, each with keys, stake and address",
-            )
-        })?;
+        let committee = |key, epoch, validators| {
+            validators::committee(epoch, validators).map_err(|error| {
+                value(
+                    key,
+                    format!("no committee ({error})"),
+                    "at least one validator, each with keys, stake and address",
+                )
+            })
+        };
+        committee("genesis.validators", Epoch(0), &self.genesis.validators)?;
+        let mut last = 0;
+        for change in &self.genesis.changes {
+            if change.epoch <= last {
+                let found = format!("epoch {} after epoch {last}", change.epoch);
+                return Err(value(
+                    "genesis.changes",
+                    found,
+                    "ascending epochs from 1 on",
+                ));
+            }
+            last = change.epoch;
+            committee("genesis.changes", Epoch(last), &change.validators)?;
+        }
         Ok(())
     }
 }
 
 impl Genesis {
+    /// The committee of an epoch.
+    #[must_use]
+    pub fn validators_of(&self, epoch: u64) -> &[ValidatorInfo] {
+        let begun = self.changes.partition_point(|change| change.epoch <= epoch);
+        match begun.checked_sub(1).and_then(|last| self.changes.get(last)) {
+            Some(change) => &change.validators,
+            None => &self.validators,
+        }
+    }
+
     /// What accounts own before they are first written.
     #[must_use]
     pub fn funding(&self) -> Funding {

@@ -5,6 +5,7 @@
 //! each flush wrote, by the height that it leads to. A crash between the writes leaves a prefix of them (see
 //! [`metanode_core::store`]), so what a start finds above the watermark was not durable, and is dropped.
 
+use crate::epochs::EpochStart;
 use crate::ledger::{Accounts, ENTRY_BYTES, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
@@ -19,6 +20,8 @@ const STORE: &str = "executor";
 const STATE: Column = Column("state");
 /// GEI, big-endian → the frame's body as it came.
 const BLOCKS: Column = Column("blocks");
+/// Number of an epoch above 0, big-endian → its [`EpochStart`].
+const EPOCHS: Column = Column("epochs");
 const META: Column = Column("meta");
 const WATERMARK: &[u8] = b"watermark";
 /// Above every key of a column that is keyed by GEI.
@@ -44,7 +47,7 @@ impl Disk {
     /// If the disk fails, or holds what a crash cannot leave.
     pub fn open(stores: &dyn StoreFactory) -> Result<(Self, Recovered), StoreError> {
         let disk = Self {
-            store: stores.open(STORE, &[STATE, BLOCKS, META])?,
+            store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
         };
         let mut watermark = disk.watermark()?;
         if museum::shows(Exhibit::BlocksBeforeState) {
@@ -95,6 +98,43 @@ impl Disk {
         let mut batch = WriteBatch::default();
         batch.put(META, WATERMARK, key_of(watermark).to_vec());
         self.store.write(batch, Durability::Synced)
+    }
+
+    /// An epoch has begun: durable, with everything before it, when this returns.
+    ///
+    /// # Errors
+    /// If the disk fails; the executor then must end.
+    pub fn save_epoch(&self, epoch: u64, start: EpochStart) -> Result<(), StoreError> {
+        let mut value = start.timestamp_ms.to_be_bytes().to_vec();
+        value.extend(start.boundary.0.to_be_bytes());
+        let mut batch = WriteBatch::default();
+        batch.put(EPOCHS, &epoch.to_be_bytes(), value);
+        self.store.write(batch, Durability::Synced)
+    }
+
+    /// The epochs after epoch 0, in order.
+    ///
+    /// # Errors
+    /// If the disk fails or holds something else.
+    pub fn epochs(&self) -> Result<Vec<EpochStart>, StoreError> {
+        let entries = self.entries(EPOCHS, &[])?.into_iter().zip(1..);
+        let start = |((key, value), expected): ((Bytes, Bytes), u64)| {
+            let (timestamp, boundary) = value.split_at_checked(8).unwrap_or_default();
+            let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
+            match (number(&key), number(timestamp), number(boundary)) {
+                (Some(epoch), Some(timestamp_ms), Some(boundary)) if epoch == expected => {
+                    Ok(EpochStart {
+                        timestamp_ms,
+                        boundary: GlobalExecIndex(boundary),
+                    })
+                }
+                _ => {
+                    let reason = format!("expected the beginning of epoch {expected}");
+                    Err(damaged(EPOCHS, &key, reason))
+                }
+            }
+        };
+        entries.map(start).collect()
     }
 
     /// The bodies of the blocks `from..=to` that are stored, at most `limit` of them, in order.

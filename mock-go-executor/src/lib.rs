@@ -1,10 +1,11 @@
-//! A mock of the Go Master: executes delivered blocks and owns state, committee and the durable watermark, with real
-//! durability steps and no virtual machine. Serves epoch 0.
+//! A mock of the Go Master: executes delivered blocks and owns state, epochs, committees and the durable watermark, with
+//! real durability steps and no virtual machine.
 //!
 //! | room | is |
 //! |---|---|
 //! | [`config`] | what an executor is told |
 //! | [`stream`] | the block stream: connections in, blocks to the chain |
+//! | [`epochs`] | where each epoch began, and whether the next one may begin (pure) |
 //! | [`guard`] | which blocks are let in (pure) |
 //! | [`ledger`] | accounts, transfers, state root (pure) |
 //! | [`chain`] | executed and durable: the steps of a block and the crash points between them |
@@ -15,6 +16,7 @@
 pub mod chain;
 pub mod config;
 pub mod disk;
+pub mod epochs;
 pub mod guard;
 pub mod ledger;
 mod rpc;
@@ -29,6 +31,7 @@ pub use config::{ConfigError, ExecutorConfig, Genesis};
 pub use guard::Guard;
 
 use chain::Chain;
+use epochs::Epochs;
 use metanode_core::{
     env::{Address, BoxListener, Env, ExecutorEvent},
     executor::bind::{BindError, bind_replacing_stale},
@@ -115,11 +118,14 @@ async fn run_until<'a>(
         None => None,
     };
 
+    let begun = chain.disk().epochs()?;
+    let epochs = watch::Sender::new(Epochs::new(config.genesis.epoch_timestamp_ms, begun));
     let told = AtomicU64::new(0);
     let rpc = Rpc {
         env,
         genesis: &config.genesis,
         disk: chain.disk(),
+        epochs: &epochs,
         watermark: chain.watermark(),
         told: &told,
         controls: &controls,
@@ -135,6 +141,7 @@ async fn run_until<'a>(
         config,
         block_stream.as_ref(),
         &mut chain,
+        epochs.subscribe(),
         &told,
         controls.clone(),
     );

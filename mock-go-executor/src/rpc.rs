@@ -1,22 +1,27 @@
 //! The executor RPC (contract §3): requests of one connection are answered strictly in order.
 //!
-//! Whatever is said about the chain is durable (invariant DURABLE). This executor serves one epoch: it is asked
-//! about others and refuses.
+//! Whatever is said about the chain is durable (invariant DURABLE), the beginning of an epoch, too.
 
-use crate::{Controls, Replies, config::Genesis, disk::Disk, serve::serve_each};
+use crate::{
+    Controls, Replies,
+    config::Genesis,
+    disk::Disk,
+    epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
+    serve::serve_each,
+};
 use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::{
         framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
         wire::{
-            AdvanceEpoch, BlocksRange, CommittedEpochData, CurrentEpoch, EpochBoundaryData,
-            EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request, RequestPayload,
-            Response, ResponsePayload, ValidatorInfoList,
+            AdvanceEpoch, AdvanceEpochResponse, BlocksRange, CommittedEpochData, CurrentEpoch,
+            EpochBoundaryData, EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request,
+            RequestPayload, Response, ResponsePayload, ValidatorInfoList,
         },
     },
     store::StoreError,
-    types::GlobalExecIndex,
+    types::{Epoch, GlobalExecIndex, TimestampMs},
 };
 use prost::Message;
 use std::{
@@ -38,6 +43,7 @@ pub struct Rpc<'a> {
     pub env: &'a Env,
     pub genesis: &'a Genesis,
     pub disk: Disk,
+    pub epochs: &'a watch::Sender<Epochs>,
     /// The durable watermark.
     pub watermark: watch::Receiver<GlobalExecIndex>,
     /// The highest watermark that anyone was told.
@@ -48,10 +54,10 @@ pub struct Rpc<'a> {
 /// Why a request is answered with `error`.
 #[derive(Debug, Error)]
 enum Refusal {
-    #[error("this executor serves epoch 0 only; epoch {0} was asked for")]
-    OtherEpoch(u64),
-    #[error("this executor serves one epoch only: it cannot advance to epoch {0}")]
-    AdvanceEpoch(u64),
+    #[error("epoch {asked} has not begun, the current one is {current}")]
+    NotBegun { asked: u64, current: u64 },
+    #[error(transparent)]
+    Advance(#[from] AdvanceRefused),
     #[error("block {asked} is not durable yet, the last one is {watermark}")]
     NotDurable {
         asked: u64,
@@ -119,6 +125,9 @@ impl Rpc<'_> {
                 Replies::Refused => Err(Refusal::Unwilling),
                 _ => self.answer(&request),
             };
+            if matches!(answer, Ok(ResponsePayload::AdvanceEpoch(_))) {
+                self.env.reach(CrashPoint::ExecutorEpochSaved).await;
+            }
             let refused = |refusal: Refusal| ResponsePayload::Error(refusal.to_string());
             self.env.reach(CrashPoint::ExecutorBeforeReply).await;
             self.delay().await;
@@ -161,22 +170,26 @@ impl Rpc<'_> {
 
     fn answer(&self, request: &Request) -> Result<ResponsePayload, Refusal> {
         let watermark = *self.watermark.borrow();
-        let this_epoch = |epoch| match epoch {
-            0 => Ok(0),
-            other => Err(Refusal::OtherEpoch(other)),
-        };
-        let epoch_timestamp_ms = self.genesis.epoch_timestamp_ms;
-        let committee = || {
-            ResponsePayload::ValidatorInfoList(ValidatorInfoList {
-                validators: self.genesis.validators.clone(),
-                epoch_timestamp_ms,
-                last_global_exec_index: watermark.0,
+        let payload = request.payload.as_ref().ok_or(Refusal::Unknown)?;
+        let epochs = self.epochs.borrow();
+        let current = epochs.current();
+        let start_of = |epoch| {
+            epochs.start_of(epoch).ok_or(Refusal::NotBegun {
+                asked: epoch,
+                current,
             })
         };
-        Ok(match request.payload.as_ref().ok_or(Refusal::Unknown)? {
-            RequestPayload::GetActiveValidators(_) => committee(),
+        let committee = |epoch| {
+            Ok::<_, Refusal>(ResponsePayload::ValidatorInfoList(ValidatorInfoList {
+                validators: self.genesis.validators_of(epoch).to_vec(),
+                epoch_timestamp_ms: start_of(epoch)?.timestamp_ms,
+                last_global_exec_index: watermark.0,
+            }))
+        };
+        Ok(match payload {
+            RequestPayload::GetActiveValidators(_) => committee(current)?,
             RequestPayload::GetValidatorsAtBlock(at) if at.block_number <= watermark.0 => {
-                committee()
+                committee(epochs.epoch_of(GlobalExecIndex(at.block_number)))?
             }
             RequestPayload::GetValidatorsAtBlock(at) => {
                 let asked = at.block_number;
@@ -188,31 +201,59 @@ impl Rpc<'_> {
                 })
             }
             RequestPayload::GetCurrentEpoch(_) => {
-                ResponsePayload::CurrentEpoch(CurrentEpoch { epoch: 0 })
+                ResponsePayload::CurrentEpoch(CurrentEpoch { epoch: current })
             }
             RequestPayload::GetEpochStartTimestamp(of) => {
-                this_epoch(of.epoch)?;
                 ResponsePayload::EpochStartTimestamp(EpochStartTimestamp {
-                    timestamp_ms: epoch_timestamp_ms,
+                    timestamp_ms: start_of(of.epoch)?.timestamp_ms,
                 })
             }
             RequestPayload::GetEpochBoundaryData(of) => {
+                let start = start_of(of.epoch)?;
                 ResponsePayload::EpochBoundaryData(EpochBoundaryData {
-                    epoch: this_epoch(of.epoch)?,
-                    epoch_start_timestamp_ms: epoch_timestamp_ms,
-                    boundary_block: 0,
-                    validators: self.genesis.validators.clone(),
+                    epoch: of.epoch,
+                    epoch_start_timestamp_ms: start.timestamp_ms,
+                    boundary_block: start.boundary.0,
+                    validators: self.genesis.validators_of(of.epoch).to_vec(),
                 })
             }
             RequestPayload::GetBlocksRange(range) => {
                 ResponsePayload::BlocksRange(self.blocks_range(*range, watermark)?)
             }
-            RequestPayload::AdvanceEpoch(AdvanceEpoch { new_epoch, .. }) => {
-                return Err(Refusal::AdvanceEpoch(*new_epoch));
+            RequestPayload::AdvanceEpoch(asked) => {
+                drop(epochs);
+                return self.advance(asked, watermark);
             }
             RequestPayload::Block(_) => return Err(Refusal::NotServed("BlockRequest")),
             RequestPayload::Status(_) => return Err(Refusal::NotServed("StatusRequest")),
         })
+    }
+
+    /// Enters the epoch if it may begin; durable before anyone is told.
+    fn advance(
+        &self,
+        asked: &AdvanceEpoch,
+        watermark: GlobalExecIndex,
+    ) -> Result<ResponsePayload, Refusal> {
+        let allowed = self.epochs.borrow().judge(asked, watermark)?;
+        if let Advance::Enter(start) = allowed {
+            self.enter(asked.new_epoch, start)?;
+        }
+        Ok(ResponsePayload::AdvanceEpoch(AdvanceEpochResponse {
+            new_epoch: asked.new_epoch,
+            epoch_start_timestamp_ms: asked.epoch_start_timestamp_ms,
+        }))
+    }
+
+    fn enter(&self, epoch: u64, start: EpochStart) -> Result<(), StoreError> {
+        self.disk.save_epoch(epoch, start)?;
+        self.epochs.send_modify(|epochs| epochs.enter(start));
+        self.env.emit(ExecutorEvent::EpochEntered {
+            epoch: Epoch(epoch),
+            boundary: start.boundary,
+            start_timestamp_ms: TimestampMs(start.timestamp_ms),
+        });
+        Ok(())
     }
 
     /// The durable part of the range, cut to what fits an answer. Empty if none of it is durable.

@@ -8,7 +8,8 @@ use crate::{
     Controls, ExecutorError,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
-    guard::{Position, Verdict},
+    epochs::Epochs,
+    guard::{Guard, Position, Verdict},
     serve::accept,
 };
 use bytes::Bytes;
@@ -48,10 +49,11 @@ pub async fn serve_blocks(
     config: &ExecutorConfig,
     listener: &dyn Listener,
     chain: &mut Chain,
+    epochs: watch::Receiver<Epochs>,
     told: &AtomicU64,
     mut controls: watch::Receiver<Controls>,
 ) -> Result<Infallible, ExecutorError> {
-    let mut intake = Intake::new(env, config, chain, told);
+    let mut intake = Intake::new(env, config, chain, epochs, told);
     let mut accepting = Box::pin(accept(listener));
     loop {
         let Controls {
@@ -123,6 +125,7 @@ struct Intake<'a> {
     env: &'a Env,
     config: &'a ExecutorConfig,
     chain: &'a mut Chain,
+    epochs: watch::Receiver<Epochs>,
     /// The highest watermark that anyone was told.
     told: &'a AtomicU64,
 
@@ -149,6 +152,7 @@ impl<'a> Intake<'a> {
         env: &'a Env,
         config: &'a ExecutorConfig,
         chain: &'a mut Chain,
+        epochs: watch::Receiver<Epochs>,
         told: &'a AtomicU64,
     ) -> Self {
         let mut flush_lengths = env.entropy.stream("executor/flush");
@@ -156,6 +160,7 @@ impl<'a> Intake<'a> {
             env,
             config,
             chain,
+            epochs,
             told,
             newest: Connection::default(),
             older: Connection::default(),
@@ -274,7 +279,16 @@ impl<'a> Intake<'a> {
             told: connection.told_when_accepted,
             previous: connection.previous.replace(gei),
         };
-        match self.config.guard.judge(position, gei) {
+        let verdict = self.config.guard.judge(position, gei);
+        let (epoch, current) = (received.block.epoch, self.epochs.borrow().current());
+        if verdict == Verdict::Execute && epoch != current && self.config.guard != Guard::Naive {
+            self.env.emit(ExecutorEvent::Refused { gei, expected });
+            return self.end(
+                number,
+                format!("block {gei} is of epoch {epoch}, the current one is {current}"),
+            );
+        }
+        match verdict {
             Verdict::Execute => {
                 let duration_us = draw(&mut self.execution_times, self.config.execute_us);
                 self.execution = Some(Box::pin(sleep(Duration::from_micros(duration_us))));
@@ -284,13 +298,18 @@ impl<'a> Intake<'a> {
             Verdict::Refuse => self.env.emit(ExecutorEvent::Refused { gei, expected }),
             Verdict::Close => {
                 self.env.emit(ExecutorEvent::Refused { gei, expected });
-                self.queue.retain(|(of, _)| *of != number);
-                self.close(
+                self.end(
                     number,
                     format!("block {gei} came where {expected} was expected"),
                 );
             }
         }
+    }
+
+    /// Ends a stream whose sender has to ask where to go on. What waits of it is not executed.
+    fn end(&mut self, number: u64, reason: String) {
+        self.queue.retain(|(of, _)| *of != number);
+        self.close(number, reason);
     }
 
     async fn execute(&mut self) -> Result<(), ExecutorError> {

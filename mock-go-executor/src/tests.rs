@@ -176,7 +176,7 @@ async fn a_stalled_executor_holds_the_sender_back_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn questions_about_epoch_0_are_answered_and_others_refused() {
+async fn questions_about_what_is_not_there_yet_are_refused() {
     let executor = Running::start(&MemoryDisk::default());
     let genesis = config().genesis;
     match executor
@@ -205,7 +205,7 @@ async fn questions_about_epoch_0_are_answered_and_others_refused() {
     for (request, reason) in [
         (
             RequestPayload::GetEpochBoundaryData(GetEpochBoundaryData { epoch: 1 }),
-            "epoch 0 only",
+            "epoch 1 has not begun",
         ),
         (
             RequestPayload::GetValidatorsAtBlock(GetValidatorsAtBlock { block_number: 1 }),
@@ -216,8 +216,12 @@ async fn questions_about_epoch_0_are_answered_and_others_refused() {
             "no range",
         ),
         (
-            RequestPayload::AdvanceEpoch(AdvanceEpoch::default()),
-            "one epoch only",
+            RequestPayload::AdvanceEpoch(AdvanceEpoch {
+                new_epoch: 1,
+                epoch_start_timestamp_ms: 9,
+                boundary_block: 3,
+            }),
+            "block 3 is the boundary, the last durable one is 0",
         ),
         (RequestPayload::Status(StatusRequest {}), "StatusRequest"),
     ] {
@@ -233,6 +237,42 @@ async fn questions_about_epoch_0_are_answered_and_others_refused() {
         Some(GlobalExecIndex(0)),
         "a list of validators reports the watermark, too"
     );
+}
+
+#[tokio::test]
+async fn an_epoch_begins_at_its_boundary_and_has_begun_after_a_restart_too() {
+    let disk = MemoryDisk::default();
+    let executor = Running::start(&disk);
+    let mut stream = executor.deliver(1..=2).await;
+    executor.until_durable(2).await;
+    let advance = || {
+        RequestPayload::AdvanceEpoch(AdvanceEpoch {
+            new_epoch: 1,
+            epoch_start_timestamp_ms: 9,
+            boundary_block: 2,
+        })
+    };
+    for _ in 0..2 {
+        let told = executor.ask(advance()).await;
+        assert!(matches!(told, ResponsePayload::AdvanceEpoch(epoch) if epoch.new_epoch == 1));
+    }
+    // Blocks of the old epoch are over.
+    write_frame(&mut stream, &frame(3)).await.unwrap();
+    let refused = executor.world.until(|event| match event {
+        ExecutorEvent::Refused { gei, .. } => Some(*gei),
+        _ => None,
+    });
+    assert_eq!(refused.await, GlobalExecIndex(3));
+    let closed = executor.until_closed(1).await;
+    assert_eq!(closed, "block 3 is of epoch 0, the current one is 1");
+    drop(executor.stop().await);
+
+    let executor = Running::start(&disk);
+    let request = RequestPayload::GetEpochBoundaryData(GetEpochBoundaryData { epoch: 1 });
+    let ResponsePayload::EpochBoundaryData(data) = executor.ask(request).await else {
+        panic!("no boundary data")
+    };
+    assert_eq!((data.boundary_block, data.epoch_start_timestamp_ms), (2, 9));
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ crash_points! {
     ExecutorBlockSaved = "executor.block-saved",
     /// The watermark was written and synced.
     ExecutorWatermarkSaved = "executor.watermark-saved",
+    /// The next epoch has begun, durably; whoever asked for it has not been told.
+    ExecutorEpochSaved = "executor.epoch-saved",
     /// A request was read and its answer computed; the reply is not written.
     ExecutorBeforeReply = "executor.before-reply",
 }

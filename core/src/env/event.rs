@@ -6,7 +6,8 @@
 use super::CrashPoint;
 use crate::delivery::ReplayPlan;
 use crate::types::{
-    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce, fixed_bytes,
+    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce, TimestampMs,
+    fixed_bytes,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -223,6 +224,12 @@ pub enum ExecutorEvent {
     },
     /// The watermark and everything it stands for would survive a crash.
     Durable { watermark: GlobalExecIndex },
+    /// An epoch began, durably.
+    EpochEntered {
+        epoch: Epoch,
+        boundary: GlobalExecIndex,
+        start_timestamp_ms: TimestampMs,
+    },
     /// A requester was told this watermark.
     Reported { watermark: GlobalExecIndex },
     /// A request was answered.

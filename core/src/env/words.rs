@@ -170,6 +170,14 @@ impl fmt::Display for ExecutorEvent {
                 FirstBytes(state_root)
             ),
             E::Durable { watermark } => write!(f, "is durable at {watermark}"),
+            E::EpochEntered {
+                epoch,
+                boundary,
+                start_timestamp_ms,
+            } => write!(
+                f,
+                "enters epoch {epoch} after GEI {boundary}, at {start_timestamp_ms} ms"
+            ),
             E::Reported { watermark } => write!(f, "reports {watermark}"),
             E::Replied { kind } => write!(f, "answers {kind:?}"),
             E::Stopped => f.write_str("stops"),

@@ -44,6 +44,7 @@ pub fn config() -> ExecutorConfig {
             initial_balance: 1000,
             accounts: [].into(),
             validators: vec![ValidatorInfo::from(&validator)],
+            changes: vec![],
         },
     }
 }

@@ -97,6 +97,7 @@ fn of_executor(event: &ExecutorEvent) -> Line {
         E::Stopped => line(Startup, Level::INFO),
         E::Failed { .. } => line(Startup, Level::ERROR),
         E::StreamAccepted { .. } | E::StreamClosed { .. } => line(Execution, Level::INFO),
+        E::EpochEntered { boundary, .. } => line(Execution, Level::INFO).about(*boundary),
         E::Malformed { .. } => line(Execution, Level::WARN),
         E::Refused { gei, .. } => line(Execution, Level::WARN).about(*gei),
         E::Executed { gei, .. } => line(Execution, Level::DEBUG).about(*gei),
