@@ -71,7 +71,12 @@ impl Node {
                 LeaderSchedule::new(committee.clone()),
                 network.leaders_per_round,
             ),
-            linearizer: Linearizer::recover(committee.clone(), Default::default(), &mut dag, &needed),
+            linearizer: Linearizer::recover(
+                committee.clone(),
+                Default::default(),
+                &mut dag,
+                &needed,
+            ),
             last_decided: LeaderSlot::GENESIS,
             decisions: vec![],
             dag,
