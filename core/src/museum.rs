@@ -13,8 +13,8 @@
 //! | a sender that starts from its stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
 //! | consumer, sender and loader that start from different queries (5a, 5b) | there is one window with one watermark; [`Exhibit::StartsAtStoreTip`] (5d) moves its start as a whole |
 //! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
-//! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own: nobody is there whose path could be taken |
-//! | an executor that serves an old connection beside the new one (19f) | its guard alone decides what is executed; with none, legal repetitions are executed twice, too |
+//! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own; taking the path back from whoever stole it breaks no promise |
+//! | an executor that serves an old connection beside the new one (19f) | a fault of the world, which every guard must stand; with none, legal repetitions are executed twice, too |
 
 use serde::{Deserialize, Serialize};
 

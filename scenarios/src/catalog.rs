@@ -38,6 +38,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "narrow_links"
     "damaged_blocks"
     "damaged_commits"
+    "damaged_answers"
     "byzantine"
     "swarm"
 );

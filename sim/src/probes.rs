@@ -4,6 +4,7 @@ use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
     delivery::ReplayPlan,
     env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
+    types::GlobalExecIndex,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +60,8 @@ pub struct Probes {
     counts: [u64; Probe::ALL.len()],
     /// Processes with a torn write on their disk.
     torn: BTreeSet<ProcessId>,
+    /// The last block that each executor has executed.
+    executed: BTreeMap<ProcessId, GlobalExecIndex>,
 }
 
 impl Default for Probes {
@@ -66,6 +69,7 @@ impl Default for Probes {
         Self {
             counts: [0; Probe::ALL.len()],
             torn: BTreeSet::new(),
+            executed: BTreeMap::new(),
         }
     }
 }
@@ -93,6 +97,23 @@ impl Probes {
                 | Event::Executor(ExecutorEvent::Started { .. }),
             ) if self.torn.remove(&entry.process) => {
                 self.counts[Probe::TornWriteDropped as usize] += 1;
+            }
+            _ => {}
+        }
+        if let What::Did(Event::Executor(event)) = &entry.what {
+            self.follow(entry.process, event);
+        }
+    }
+}
+
+impl Probes {
+    fn follow(&mut self, executor: ProcessId, event: &ExecutorEvent) {
+        match event {
+            ExecutorEvent::Started { watermark: gei, .. } | ExecutorEvent::Executed { gei, .. } => {
+                self.executed.insert(executor, *gei);
+            }
+            ExecutorEvent::Received { gei, .. } if self.executed.get(&executor) >= Some(gei) => {
+                self.counts[Probe::Repeated as usize] += 1;
             }
             _ => {}
         }
@@ -137,9 +158,6 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::Equivocation { .. } => Probe::EquivocationSeen,
             _ => return None,
         },
-        What::Did(Event::Executor(ExecutorEvent::Refused { gei, expected })) if gei < expected => {
-            Probe::Repeated
-        }
         _ => return None,
     })
 }
