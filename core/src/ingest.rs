@@ -53,13 +53,6 @@ impl Submitter {
 }
 
 impl Pool {
-    /// Takes transactions back that were proposed for nothing. They come first again.
-    pub fn put_back(&mut self, transactions: Vec<Transaction>) {
-        for transaction in transactions.into_iter().rev() {
-            self.held_back.push_front(transaction);
-        }
-    }
-
     /// The next transactions in order, as many as fit into `max_bytes`. One that is larger than that alone is taken
     /// alone, so that it blocks nobody.
     pub fn take(&mut self, max_bytes: usize) -> Vec<Transaction> {

@@ -104,9 +104,7 @@ impl Probes {
             self.follow(entry.process, event);
         }
     }
-}
 
-impl Probes {
     fn follow(&mut self, executor: ProcessId, event: &ExecutorEvent) {
         match event {
             ExecutorEvent::Started { watermark: gei, .. } | ExecutorEvent::Executed { gei, .. } => {

@@ -80,10 +80,7 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     allocator::keep_freed_memory();
-    let recorder = Arc::new(Mutex::new(Recorder::new(
-        &plan,
-        options.keep_entries.max(1),
-    )));
+    let recorder = Arc::new(Mutex::new(Recorder::new(&plan, options.keep_entries)));
     let now_ns = Arc::new(AtomicU64::new(0));
     let panic = {
         let (sender, ended) = std::sync::mpsc::channel();

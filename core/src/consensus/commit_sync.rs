@@ -16,6 +16,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tracing::debug;
 
+/// Peer timeouts that a range may take at first, on a slow link. A peer that lets it come byte by byte is left for
+/// another then; and should it be the link after all, there is twice the time with each attempt.
+const RANGE_PATIENCE: u32 = 10;
+
 /// Catches up whenever it is needed, for ever.
 pub(super) async fn catch_up(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
@@ -23,9 +27,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     }
     let mut random = shared.env.entropy.stream("consensus/commit-sync");
     let mut progress = shared.progress.clone();
-    // A range may take its time on a slow link. A peer that lets it come byte by byte is left for another, and should
-    // it be the link after all, there is more time with each attempt.
-    let usual = Duration::from_millis(shared.parameters.peer_timeout_ms) * 10;
+    let usual = Duration::from_millis(shared.parameters.peer_timeout_ms) * RANGE_PATIENCE;
     let mut patience = usual;
     loop {
         let (last, quorum) = {

@@ -104,18 +104,7 @@ impl Summary {
             }
         }
         let runs: u64 = self.rows.iter().map(|(_, row)| row.runs).sum();
-        let _ = match self.failed() {
-            0 => writeln!(
-                out,
-                "\n{}",
-                paint.good(format_args!("all {runs} runs passed"))
-            ),
-            failed => writeln!(
-                out,
-                "\n{}",
-                paint.bad(format_args!("{failed} of {runs} runs failed"))
-            ),
-        };
+        out.push_str(&verdict::tally(self.failed() as u64, runs, paint));
         out
     }
 

@@ -107,19 +107,8 @@ pub fn verdicts(cases: &[Case], results: &[Swept], paint: Paint) -> String {
     let failed = results
         .iter()
         .filter(|result| result.verdict != Verdict::Passed);
-    let runs = results.len();
-    let _ = match failed.count() {
-        0 => writeln!(
-            out,
-            "\n{}",
-            paint.good(format_args!("all {runs} runs passed"))
-        ),
-        failed => writeln!(
-            out,
-            "\n{}",
-            paint.bad(format_args!("{failed} of {runs} runs failed"))
-        ),
-    };
+    let (failed, runs) = (failed.count() as u64, results.len() as u64);
+    out.push_str(&verdict::tally(failed, runs, paint));
     out
 }
 

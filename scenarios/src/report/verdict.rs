@@ -37,6 +37,16 @@ pub fn reproduce(plan: &Plan) -> String {
     )
 }
 
+/// The last line of a report about many runs.
+#[must_use]
+pub fn tally(failed: u64, runs: u64, paint: Paint) -> String {
+    let text = match failed {
+        0 => paint.good(format_args!("all {runs} runs passed")),
+        failed => paint.bad(format_args!("{failed} of {runs} runs failed")),
+    };
+    format!("\n{text}\n")
+}
+
 /// The last lines of a run's report.
 #[must_use]
 pub fn text(outcome: &Outcome, paint: Paint) -> String {

@@ -1,6 +1,7 @@
 //! EXEC1: *each (epoch, commit index) and each transaction hash changes state at most once.*
 //!
-//! A transaction is known by the nonce that it spends, which its hash covers. Counted per executor, over the state that survives its crashes: whatever GEI or life repeats it.
+//! A transaction is known by the nonce that it spends, which its hash covers. Counted per executor, over the state that
+//! survives its crashes: whatever GEI or life repeats it.
 //!
 //! A violation: a commit is executed, or a transaction applied, that the surviving state already holds.
 //! None: executing again, after a restart, what lay above the watermark that was found; transactions that were
