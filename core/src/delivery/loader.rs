@@ -18,7 +18,6 @@ impl Delivery {
     /// If the store fails or a block fits into no frame.
     pub(super) async fn load(&self) -> Result<(), DeliveryError> {
         let mut tip = self.log.tip();
-        let mut damaged = self.log.damaged();
         loop {
             let loaded = self.load_batch().await?;
             if !loaded {
@@ -26,7 +25,7 @@ impl Delivery {
                     biased;
                     () = self.window_changed.notified() => {}
                     changed = tip.changed() => if changed.is_err() { return Ok(()) },
-                    changed = damaged.changed() => if changed.is_err() { return Ok(()) },
+                    () = self.log.something_repaired() => {}
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The newest commits that are kept decoded, so that live delivery does not read back what was just written.
 const RECENT_COMMITS: usize = 32;
@@ -28,6 +28,8 @@ pub struct CommitLog {
     recent: Mutex<VecDeque<Arc<SubDag>>>,
     tip: watch::Sender<CommitIndex>,
     damaged: watch::Sender<Damage>,
+    /// Another signal than `damaged`, because another task waits for it: a watch wakes several in no certain order.
+    repaired: Notify,
 }
 
 impl CommitLog {
@@ -39,6 +41,7 @@ impl CommitLog {
             recent: Mutex::default(),
             tip: watch::Sender::new(tip),
             damaged: watch::Sender::default(),
+            repaired: Notify::new(),
         }
     }
 
@@ -61,7 +64,12 @@ impl CommitLog {
         self.tip.subscribe()
     }
 
-    /// Follows what of the log could not be read.
+    /// Returns once something of the log was stored again. One task may wait.
+    pub async fn something_repaired(&self) {
+        self.repaired.notified().await;
+    }
+
+    /// Follows what of the log could not be read. One task may wait.
     #[must_use]
     pub fn damaged(&self) -> watch::Receiver<Damage> {
         self.damaged.subscribe()
@@ -69,17 +77,22 @@ impl CommitLog {
 
     /// These blocks are **stored** again.
     pub fn repaired_blocks(&self, blocks: &[VerifiedBlock]) {
-        self.damaged.send_modify(|damage| {
+        self.damaged.send_if_modified(|damage| {
             for block in blocks {
                 damage.blocks.remove(&block.reference());
             }
+            false
         });
+        self.repaired.notify_one();
     }
 
     /// This commit is **stored** again.
     pub fn repaired_commit(&self, index: CommitIndex) {
-        self.damaged
-            .send_modify(|damage| damage.commit = damage.commit.filter(|c| *c != index));
+        self.damaged.send_if_modified(|damage| {
+            damage.commit = damage.commit.filter(|c| *c != index);
+            false
+        });
+        self.repaired.notify_one();
     }
 
     /// At most `limit` commits from `from` on, in order; fewer at the tip, and before one that is
