@@ -99,6 +99,11 @@ pub struct ConsensusParameters {
     pub commit_sync_batch: u32,
     /// Transactions that wait to be proposed.
     pub pool_transactions: usize,
+    /// An epoch that is older than this, by its start timestamp and the own clock, is to end (contract §7).
+    pub epoch_duration_ms: u64,
+    /// Epochs before the running one whose stores are kept: for peers that were down meanwhile, and for an executor
+    /// that comes back with an older state. At least 1.
+    pub retained_epochs: u64,
 }
 
 impl Default for ConsensusParameters {
@@ -120,6 +125,8 @@ impl Default for ConsensusParameters {
             commit_sync_threshold: 20,
             commit_sync_batch: 100,
             pool_transactions: 20_000,
+            epoch_duration_ms: 24 * 60 * 60 * 1_000,
+            retained_epochs: 3,
         }
     }
 }
@@ -258,6 +265,8 @@ impl NodeConfig {
             self.consensus.commit_sync_batch.into(),
             1,
         )?;
+        at_least("epoch_duration_ms", self.consensus.epoch_duration_ms, 1)?;
+        at_least("retained_epochs", self.consensus.retained_epochs, 1)?;
         at_least("connect_attempts", self.rpc.connect_attempts.into(), 1)
     }
 

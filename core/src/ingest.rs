@@ -53,6 +53,13 @@ impl Submitter {
 }
 
 impl Pool {
+    /// These were taken and came to nothing: they are the next ones again.
+    pub fn put_back(&mut self, transactions: &[Transaction]) {
+        for transaction in transactions.iter().rev() {
+            self.held_back.push_front(transaction.clone());
+        }
+    }
+
     /// The next transactions in order, as many as fit into `max_bytes`. One that is larger than that alone is taken
     /// alone, so that it blocks nobody.
     pub fn take(&mut self, max_bytes: usize) -> Vec<Transaction> {
@@ -94,6 +101,19 @@ mod tests {
         assert_eq!(lengths(pool.take(10)), [20]);
         assert_eq!(lengths(pool.take(10)), [1]);
         assert_eq!(lengths(pool.take(10)), [0usize; 0]);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_next() {
+        let (submitter, mut pool) = pool(8);
+        for bytes in 1..=5 {
+            submitter.submit(transaction(bytes)).unwrap();
+        }
+        let first = pool.take(3);
+        let second = pool.take(3);
+        pool.put_back(&second);
+        pool.put_back(&first);
+        assert_eq!(pool.take(100), (1..=5).map(transaction).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::{
     peer::Peer,
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
-    shared::{Command, Shared},
+    shared::{Command, Ending, Progress, Shared},
     votes::certified,
 };
 use crate::types::{BlockRef, Commit, CommitDigest, CommitIndex, SubDag, VerifiedBlock};
@@ -27,36 +27,46 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     }
     let mut random = shared.env.entropy.stream("consensus/commit-sync");
     let mut progress = shared.progress.clone();
-    let usual = Duration::from_millis(shared.parameters.peer_timeout_ms) * RANGE_PATIENCE;
+    let stall = Duration::from_millis(shared.parameters.peer_timeout_ms);
+    let usual = stall * RANGE_PATIENCE;
     let mut patience = usual;
+    let mut tick = Box::pin(tokio::time::sleep(stall));
+    let (mut at_last_tick, mut stalled) = (None, false);
     loop {
-        let (last, quorum) = {
-            let progress = progress.borrow_and_update();
-            (progress.last_commit, progress.quorum_commit)
-        };
-        if quorum.0.saturating_sub(last.0) <= shared.parameters.commit_sync_threshold {
-            if progress.changed().await.is_err() {
-                return;
+        let seen = *progress.borrow_and_update();
+        let Some((from, to)) = wanted(&seen, stalled, shared.parameters.commit_sync_threshold)
+        else {
+            tokio::select! {
+                biased;
+                changed = progress.changed() => if changed.is_err() {
+                    return;
+                },
+                () = &mut tick => {
+                    let known = (seen.last_commit, seen.ending);
+                    stalled = at_last_tick.replace(known) == Some(known);
+                    tick = Box::pin(tokio::time::sleep(stall));
+                }
             }
             continue;
-        }
+        };
+        stalled = false;
         let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
-        let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, last, quorum));
+        let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|_| {
             let slow = format!("took longer than {} ms", patience.as_millis());
             patience *= 2;
             Err(slow)
         });
         match fetched {
-            Ok(sub_dags) => {
+            Ok((sub_dags, voters)) => {
                 patience = usual;
                 let (stored, on_stored) = oneshot::channel();
-                if shared
-                    .commands
-                    .send(Command::Commits(sub_dags, stored))
-                    .await
-                    .is_err()
-                {
+                let commits = Command::Commits {
+                    sub_dags,
+                    voters,
+                    stored,
+                };
+                if shared.commands.send(commits).await.is_err() {
                     return;
                 }
                 // Closed instead of answered if the core went on by itself meanwhile: look again either way.
@@ -71,27 +81,55 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     }
 }
 
+/// The range to fetch: what a quorum is known to have, if that is far ahead; after a `stalled` while whatever peers
+/// have, for the votes that would tell may be lost with those who gave them, and nobody says anything new at the end of
+/// an epoch.
+fn wanted(
+    progress: &Progress,
+    stalled: bool,
+    threshold: u32,
+) -> Option<(CommitIndex, CommitIndex)> {
+    let Progress {
+        last_commit: last,
+        quorum_commit: quorum,
+        ending,
+    } = *progress;
+    let next = match ending {
+        Ending::No => last.next(),
+        // For its votes.
+        Ending::Boundary(_) => last,
+        Ending::Certified(_) => return None,
+    };
+    if quorum.0.saturating_sub(last.0) > threshold {
+        Some((next, quorum))
+    } else {
+        stalled.then_some((next, CommitIndex(u32::MAX)))
+    }
+}
+
+/// A range with its blocks, and the blocks whose votes certify it.
 async fn fetch_range(
     shared: &Shared,
     peer: &Peer,
-    last: CommitIndex,
+    from: CommitIndex,
     to: CommitIndex,
-) -> Result<Vec<SubDag>, String> {
-    let commits = fetch_certified(shared, peer, last.next(), to).await?;
+) -> Result<(Vec<SubDag>, Vec<VerifiedBlock>), String> {
+    let (commits, voters) = fetch_certified(shared, peer, from, to).await?;
     let mut blocks = fetch_blocks(shared, peer, &commits).await?;
-    commits
+    let sub_dags = commits
         .into_iter()
         .map(|commit| assemble(commit, &mut blocks))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok((sub_dags, voters))
 }
 
-/// Commits from `from` on up to `to` or less, at least one, all certified by a quorum.
+/// Commits from `from` on up to `to` or less, at least one, all certified by a quorum, and the blocks that do so.
 pub(super) async fn fetch_certified(
     shared: &Shared,
     peer: &Peer,
     from: CommitIndex,
     to: CommitIndex,
-) -> Result<Vec<Commit>, String> {
+) -> Result<(Vec<Commit>, Vec<VerifiedBlock>), String> {
     let request = PeerRequest::Commits { from, to };
     let response = peer
         .ask(shared, &request)
@@ -115,13 +153,11 @@ pub(super) async fn fetch_certified(
     let Some(newest) = commits.last() else {
         return Err("has no certified commits of this range".to_owned());
     };
-    if !certified(newest.reference(), &voters, &shared.committee) {
-        return Err(format!(
-            "sent no quorum of votes for {}",
-            newest.reference()
-        ));
+    let newest = newest.reference();
+    if !certified(newest, &voters, &shared.committee) {
+        return Err(format!("sent no quorum of votes for {newest}"));
     }
-    Ok(commits)
+    Ok((commits, voters))
 }
 
 /// Decodes commits and checks that they follow one another from `from` on, the first after `previous` if that is known.

@@ -11,15 +11,16 @@ use crate::{
     config::ConsensusParameters,
     dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
     env::{CommitOrigin, NodeEvent},
+    epoch::{EpochStart, epoch_has_elapsed},
     ingest::Pool,
     museum::{self, Exhibit},
     store::{CommitRun, ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, CommitIndex, CommitRef, Committee, KeyPair, MAX_COMMIT_VOTES, Round,
-        SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, CommitIndex, CommitRef, KeyPair, MAX_COMMIT_VOTES, Round, SubDag,
+        TimestampMs, VerifiedBlock,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Of each author, ancestors are fetched for this many blocks at once.
 const FETCHED_PER_AUTHOR: usize = 64;
@@ -45,11 +46,17 @@ impl Step {
     }
 }
 
-/// One authority in one epoch.
+/// With what this node signs, and as whom.
+pub struct Signer {
+    pub index: AuthorityIndex,
+    pub keys: KeyPair,
+}
+
+/// One node in one epoch.
 pub struct Core {
-    own: AuthorityIndex,
-    keys: KeyPair,
-    committee: Arc<Committee>,
+    /// None if it only follows.
+    signer: Option<Signer>,
+    start: EpochStart,
     parameters: ConsensusParameters,
     dag: Dag,
     manager: BlockManager,
@@ -61,6 +68,10 @@ pub struct Core {
     /// Commits since the last own block.
     unvoted: Vec<CommitRef>,
     pool: Pool,
+    /// Own blocks with transactions that no commit contains yet.
+    unsettled: BTreeMap<Round, VerifiedBlock>,
+    /// 2f+1 votes for the boundary are stored: there is nothing more to say in this epoch.
+    is_over: bool,
     own_round: Round,
     own_round_known: bool,
     round_entered: Duration,
@@ -74,35 +85,38 @@ impl Core {
     /// # Errors
     /// If the store fails.
     pub fn recover(
-        own: AuthorityIndex,
-        keys: KeyPair,
-        committee: Arc<Committee>,
+        signer: Option<Signer>,
+        start: EpochStart,
         parameters: ConsensusParameters,
         pool: Pool,
         store: &ConsensusStore,
     ) -> Result<Self, StoreError> {
+        let committee = start.committee.clone();
         let mut dag = Dag::new(committee.clone(), parameters.gc_depth_rounds);
         let commits = recover_log(store, parameters.gc_depth_rounds)?.intact;
-        let linearizer = Linearizer::recover(committee.clone(), TimestampMs(0), &mut dag, &commits);
+        let linearizer = Linearizer::recover(committee.clone(), start.timestamp_ms, &mut dag, &commits);
         let rule = CommitRule::new(
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,
         );
+        let linearizer_tip = linearizer.last_commit().into_iter().collect();
         let manager = BlockManager::new(&committee, parameters.max_suspended_per_author);
         let mut core = Self {
-            own,
-            keys,
+            signer,
+            start,
             clock: ThresholdClock::new(committee.clone()),
-            votes: CommitVotes::new(committee.clone()),
-            committee,
+            votes: CommitVotes::new(committee),
             parameters,
             dag,
             manager,
             rule,
             linearizer,
             last_decided: LeaderSlot::GENESIS,
-            unvoted: vec![],
+            // Whether a vote for it was made before is not known, and to vote twice does no harm.
+            unvoted: linearizer_tip,
             pool,
+            unsettled: BTreeMap::new(),
+            is_over: false,
             own_round: Round(0),
             own_round_known: false,
             round_entered: Duration::ZERO,
@@ -116,8 +130,13 @@ impl Core {
             core.clock.observe(&block.reference());
             core.votes.observe(block);
         }
-        if let Some(newest) = store.newest_round_of(own)? {
-            core.own_round = newest;
+        if let Some(own) = core.own() {
+            core.own_round = store.newest_round_of(own)?.unwrap_or_default();
+            for block in recovered.accepted {
+                if block.author == own && !core.dag.is_committed(&block.reference()) {
+                    core.unsettled.insert(block.round, block);
+                }
+            }
         }
         Ok(core)
     }
@@ -164,6 +183,7 @@ impl Core {
                 Ok(added) => {
                     self.take_accepted(added, now);
                     self.unvoted.push(sub_dag.reference);
+                    self.settle(&sub_dag);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
                 }
                 Err(e) => {
@@ -185,6 +205,20 @@ impl Core {
         self.own_round_known = true;
     }
 
+    /// 2f+1 votes for the boundary are stored: nothing more is proposed.
+    pub const fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Gives the pool back, with the transactions of own blocks that no commit contains in front: the next epoch
+    /// proposes them again (contract §7.1).
+    #[must_use]
+    pub fn leave(mut self) -> (Pool, u32) {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        let put_back = self.put_back(&unsettled);
+        (self.pool, put_back)
+    }
+
     /// Makes own blocks as long as one is due. Returns when to ask again if only time is missing.
     pub fn propose(
         &mut self,
@@ -199,18 +233,32 @@ impl Core {
                 ProposalDecision::Propose => {}
             }
             let round = self.clock.round();
-            let ancestors = ancestors_for(&self.dag, self.own, round)?;
+            let ancestors = ancestors_for(&self.dag, self.own()?, round)?;
+            let commit_votes = self.take_votes();
+            let signer = self.signer.as_ref()?;
             let block = Block {
-                epoch: self.committee.epoch(),
+                epoch: self.start.base.epoch,
                 round,
-                author: self.own,
+                author: signer.index,
                 timestamp_ms,
                 ancestors,
-                transactions: self.pool.take(self.parameters.max_block_bytes),
-                commit_votes: self.take_votes(),
-                end_of_epoch: false,
+                // After the boundary there are only votes to give.
+                transactions: if self.linearizer.boundary().is_none() {
+                    self.pool.take(self.parameters.max_block_bytes)
+                } else {
+                    vec![]
+                },
+                commit_votes,
+                end_of_epoch: epoch_has_elapsed(
+                    self.start.timestamp_ms,
+                    timestamp_ms,
+                    self.parameters.epoch_duration_ms,
+                ),
             }
-            .sign(&self.keys);
+            .sign(&signer.keys);
+            if !block.transactions.is_empty() {
+                self.unsettled.insert(round, block.clone());
+            }
             self.own_round = round;
             self.last_proposed = Some(now);
             self.step.own = Some(block.clone());
@@ -264,6 +312,28 @@ impl Core {
         self.dag.newest_of(author).round.max(self.dag.gc_round())
     }
 
+    fn own(&self) -> Option<AuthorityIndex> {
+        self.signer.as_ref().map(|signer| signer.index)
+    }
+
+    /// Own blocks that came into a commit need no more care.
+    fn settle(&mut self, sub_dag: &SubDag) {
+        let Some(own) = self.own() else { return };
+        for block in sub_dag.blocks.iter().filter(|block| block.author == own) {
+            self.unsettled.remove(&block.round);
+        }
+    }
+
+    /// The transactions of own blocks that will come into no commit go back to the front of the pool.
+    fn put_back(&mut self, lost: &BTreeMap<Round, VerifiedBlock>) -> u32 {
+        let mut put_back = 0;
+        for block in lost.values().rev() {
+            put_back += u32::try_from(block.transactions.len()).unwrap_or(u32::MAX);
+            self.pool.put_back(&block.transactions);
+        }
+        put_back
+    }
+
     fn take_accepted(&mut self, accepted: Vec<VerifiedBlock>, now: Duration) {
         for block in accepted {
             let reference = block.reference();
@@ -279,6 +349,22 @@ impl Core {
     }
 
     fn commit(&mut self, now: Duration) {
+        self.decide_all(now);
+        // What is collected and not committed never will be.
+        let kept = self.unsettled.split_off(&self.dag.gc_round().next());
+        let lost = std::mem::replace(&mut self.unsettled, kept);
+        let transactions = self.put_back(&lost);
+        if transactions > 0 {
+            let epoch = self.start.base.epoch;
+            let put_back = NodeEvent::PutBack {
+                epoch,
+                transactions,
+            };
+            self.step.events.push(put_back);
+        }
+    }
+
+    fn decide_all(&mut self, now: Duration) {
         loop {
             let decisions = self.rule.decide(&self.dag, self.last_decided);
             let Some(last) = decisions.last() else { return };
@@ -304,6 +390,9 @@ impl Core {
             let sub_dags = self.linearizer.linearize(&mut self.dag, leaders);
             self.unvoted
                 .extend(sub_dags.iter().map(|sub_dag| sub_dag.reference));
+            for sub_dag in &sub_dags {
+                self.settle(sub_dag);
+            }
             self.step.commits.extend(sub_dags.into_iter().zip(origins));
             // Garbage collection moved on: blocks may have stopped waiting, and a new decision may follow from them.
             let released = self.manager.release(&mut self.dag);
@@ -329,6 +418,7 @@ impl Core {
             own_round: self.own_round,
             own_round_known: self.own_round_known || museum::shows(Exhibit::Amnesia),
             paused,
+            is_over: self.is_over || self.signer.is_none(),
             leaders_present: self.leaders_present(clock_round.prev()),
             now,
             round_entered: self.round_entered,

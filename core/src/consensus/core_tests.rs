@@ -1,13 +1,14 @@
 //! What the core takes in, and what it does not.
 
-use super::Core;
+use super::{Core, Signer};
 use crate::{
     config::ConsensusParameters,
     dag::draw::Drawing,
     env::NodeEvent,
+    epoch::EpochStart,
     ingest,
     store::{ConsensusStore, MemoryDisk, MemoryStores},
-    types::{AuthorityIndex, BlockRef, KeyPair, SignatureScheme, TimestampMs, VerifiedBlock},
+    types::{AuthorityIndex, BlockRef, EpochBase, KeyPair, SignatureScheme, TimestampMs, VerifiedBlock},
 };
 use std::time::Duration;
 
@@ -21,10 +22,15 @@ fn core(drawing: &Drawing) -> Core {
     let parameters = ConsensusParameters::default();
     let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]);
     let (_, pool) = ingest::pool(1);
+    let index = AuthorityIndex(0);
+    let start = EpochStart {
+        base: EpochBase::GENESIS,
+        timestamp_ms: TimestampMs(0),
+        committee: drawing.committee.clone(),
+    };
     Core::recover(
-        AuthorityIndex(0),
-        keys,
-        drawing.committee.clone(),
+        Some(Signer { index, keys }),
+        start,
         parameters,
         pool,
         &store,

@@ -4,6 +4,7 @@
 //! bounded channel. What the core decides is stored and synced **before** anyone hears of it: own blocks before peers,
 //! commits before delivery.
 
+mod archive;
 mod commit_sync;
 mod core;
 #[cfg(test)]
@@ -22,22 +23,24 @@ mod subscriber;
 mod synchronizer;
 mod votes;
 
-pub use self::core::{Core, Step, recover_log};
+pub use self::core::{Core, Signer, Step, recover_log};
+pub use archive::{Archive, KeptEpoch};
 pub use fetching::{Fetching, Missing, Pace, Question};
 pub use proposer::{ProposalDecision, ProposalView, decide};
+pub use server::serve;
+pub use shared::Ending;
 pub use votes::{CommitVotes, certified};
 
 use crate::{
     config::ConsensusParameters,
-    delivery::CommitLog,
-    env::{Address, AddressError, BoxListener, CrashPoint, Env, NodeEvent},
+    env::{Address, AddressError, CrashPoint, Env, NodeEvent},
+    epoch::{Boundary, is_boundary},
     ingest::Pool,
     museum::{self, Exhibit},
-    store::{ConsensusStore, Durability, StoreError},
+    store::{Durability, StoreError},
     tasks::Tasks,
-    types::{AuthorityIndex, CommitIndex, Committee, EpochBase, KeyPair},
+    types::{CommitIndex, EpochBase, KeyPair, Round, VerifiedBlock},
 };
-use own_blocks::OwnBlocks;
 use peer::Peer;
 use shared::{Command, Progress, Shared};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,17 +59,16 @@ const COMMANDS_PER_STEP: usize = 64;
 /// What consensus is built from.
 pub struct ConsensusSetup {
     pub env: Env,
-    pub own: AuthorityIndex,
-    pub keys: KeyPair,
-    pub committee: Arc<Committee>,
+    pub kept: Arc<KeptEpoch>,
+    /// That of the epoch that is kept.
     pub base: EpochBase,
+    pub keys: KeyPair,
     pub parameters: ConsensusParameters,
-    pub store: Arc<ConsensusStore>,
-    pub log: Arc<CommitLog>,
     pub pool: Pool,
     /// Whether delivery forbids proposing.
     pub pressure: watch::Receiver<bool>,
-    pub listener: BoxListener,
+    /// This node has signed nothing in this epoch, for sure. Otherwise its peers are asked (contract §6.5).
+    pub is_new: bool,
 }
 
 /// Why consensus ended. None of these can be survived by going on.
@@ -89,8 +91,6 @@ pub enum ConsensusError {
 /// One epoch's consensus.
 pub struct Consensus {
     core: Core,
-    base: EpochBase,
-    log: Arc<CommitLog>,
     pressure: watch::Receiver<bool>,
     commands: mpsc::Receiver<Command>,
     progress: watch::Sender<Progress>,
@@ -98,8 +98,22 @@ pub struct Consensus {
     /// As of what was published last.
     missing_changes: u64,
     started: Instant,
+    /// Blocks whose votes certify fetched commits. They are stored, so that this node can show them, too.
+    voters: Vec<VerifiedBlock>,
+    base: EpochBase,
+    ending: watch::Sender<Ending>,
+    is_new: bool,
     shared: Arc<Shared>,
-    listener: Option<BoxListener>,
+    _tasks: EndsWithThis,
+}
+
+/// Tasks hold what owns them, so they would never end by themselves.
+struct EndsWithThis(Arc<Shared>);
+
+impl Drop for EndsWithThis {
+    fn drop(&mut self) {
+        self.0.tasks.abort();
+    }
 }
 
 impl Consensus {
@@ -110,28 +124,30 @@ impl Consensus {
     pub fn recover(setup: ConsensusSetup) -> Result<Self, ConsensusError> {
         let ConsensusSetup {
             env,
-            own,
-            committee,
+            kept,
             parameters,
-            store,
             ..
         } = setup;
-        let core = Core::recover(
-            own,
-            setup.keys,
-            committee.clone(),
+        let keys = setup.keys;
+        let mut core = Core::recover(
+            kept.own.map(|index| Signer { index, keys }),
+            kept.start.clone(),
             parameters.clone(),
             setup.pool,
-            &store,
+            &kept.store,
         )?;
         env.emit(NodeEvent::Recovered {
             last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
             highest_round: core.highest_round(),
             own_round: core.own_round(),
         });
+        if setup.is_new {
+            core.learn_own_round(Round(0));
+        }
+        let committee = kept.start.committee.clone();
         let peers = committee
             .authorities()
-            .filter(|(index, _)| *index != own)
+            .filter(|(index, _)| Some(*index) != kept.own)
             .map(|(index, authority)| {
                 let address: Address = authority.p2p_address.parse().map_err(|source| {
                     ConsensusError::PeerAddress {
@@ -143,16 +159,19 @@ impl Consensus {
             })
             .collect::<Result<Vec<_>, ConsensusError>>()?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
-        let progress = watch::Sender::new(progress_of(&core));
+        let ending = recovered_ending(&kept)?;
+        if matches!(ending, Ending::Certified(_)) {
+            core.end();
+        }
+        let progress = watch::Sender::new(progress_of(&core, ending));
         let missing = watch::Sender::new(Missing::new());
         let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
-            own_blocks: OwnBlocks::new(own, store.clone(), core.own_round()),
             env,
-            own,
             committee,
             parameters,
-            store,
+            store: kept.store.clone(),
+            kept,
             peers,
             commands: command_sender,
             progress: progress.subscribe(),
@@ -162,8 +181,6 @@ impl Consensus {
         });
         Ok(Self {
             core,
-            base: setup.base,
-            log: setup.log,
             pressure: setup.pressure,
             commands,
             progress,
@@ -171,27 +188,53 @@ impl Consensus {
             missing_changes: 0,
             #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
             started: Instant::now(),
+            voters: vec![],
+            base: setup.base,
+            ending: watch::Sender::new(ending),
+            is_new: setup.is_new,
+            _tasks: EndsWithThis(shared.clone()),
             shared,
-            listener: Some(setup.listener),
         })
     }
 
-    /// Takes part until something fails that cannot be survived.
+    /// How far the end of the epoch has come. One task may wait for it to change.
+    #[must_use]
+    pub fn ending(&self) -> watch::Receiver<Ending> {
+        self.ending.subscribe()
+    }
+
+    /// Takes part until this node leaves the epoch. Gives the pool back, with the transactions of own blocks that no
+    /// commit contains in front.
     ///
     /// # Errors
-    /// Always: this only ends by failing or by being dropped.
-    pub async fn run(mut self) -> Result<std::convert::Infallible, ConsensusError> {
-        let shared = self.shared.clone();
-        if let Some(listener) = self.listener.take() {
-            shared.spawn(server::serve(shared.clone(), self.log.clone(), listener));
+    /// If something fails that cannot be survived.
+    pub async fn run(mut self, leave: oneshot::Receiver<()>) -> Result<Pool, ConsensusError> {
+        self.take_part(leave).await?;
+        let Self { core, shared, .. } = self;
+        let (pool, transactions) = core.leave();
+        if transactions > 0 {
+            let epoch = shared.committee.epoch();
+            shared.env.emit(NodeEvent::PutBack {
+                epoch,
+                transactions,
+            });
         }
+        Ok(pool)
+    }
+
+    async fn take_part(&mut self, mut leave: oneshot::Receiver<()>) -> Result<(), ConsensusError> {
+        let shared = self.shared.clone();
         for position in 0..shared.peers.len() {
             shared.spawn(subscriber::subscribe(shared.clone(), position));
         }
         shared.spawn(synchronizer::synchronize(shared.clone()));
-        shared.spawn(repair::repair(shared.clone(), self.log.clone()));
+        shared.spawn(repair::repair(shared.clone(), shared.kept.log.clone()));
         shared.spawn(commit_sync::catch_up(shared.clone()));
-        shared.spawn(own_round::learn_own_round(shared.clone()));
+        if let Some(own) = shared.kept.own
+            && !self.is_new
+        {
+            shared.spawn(own_round::learn_own_round(shared.clone(), own));
+        }
         loop {
             let due = self.advance().await?;
             let command = {
@@ -203,6 +246,7 @@ impl Consensus {
                 };
                 tokio::select! {
                     biased;
+                    _ = &mut leave => return Ok(()),
                     command = self.commands.recv() => command,
                     // A sender that is gone has stopped delivering; its last word stands.
                     Ok(()) = self.pressure.changed() => None,
@@ -239,7 +283,12 @@ impl Consensus {
                 let round = self.core.own_round();
                 self.shared.env.emit(NodeEvent::OwnRoundLearned { round });
             }
-            Command::Commits(sub_dags, stored) => {
+            Command::Commits {
+                sub_dags,
+                voters,
+                stored,
+            } => {
+                self.voters.extend(voters);
                 let next = self
                     .core
                     .last_commit()
@@ -276,12 +325,13 @@ impl Consensus {
         for event in step.events.iter().cloned() {
             env.emit(event);
         }
-        if step.blocks.is_empty() && step.commits.is_empty() {
+        let voters = std::mem::take(&mut self.voters);
+        if step.is_empty() && voters.is_empty() {
             self.publish_progress();
             return Ok(());
         }
         env.reach(CrashPoint::NodeBeforeStore).await;
-        let store = &self.shared.store;
+        let (store, base) = (&self.shared.store, self.base);
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
         let durability = if step.own.is_some() && !museum::shows(Exhibit::Amnesia) {
             Durability::Synced
@@ -289,6 +339,7 @@ impl Consensus {
             Durability::Buffered
         };
         store.write(&step.blocks, &[], durability)?;
+        store.write(&voters, &[], Durability::Buffered)?;
         if let Some(own) = step.own {
             env.emit(NodeEvent::Proposed {
                 epoch: own.epoch,
@@ -296,7 +347,7 @@ impl Consensus {
                 transactions: u32::try_from(own.transactions.len()).unwrap_or(u32::MAX),
                 payload_bytes: u32::try_from(own.bytes().len()).unwrap_or(u32::MAX),
             });
-            self.shared.own_blocks.publish(own);
+            self.shared.kept.own_blocks.publish(own);
         }
         // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
         let durability = if museum::shows(Exhibit::HandedOnBeforeSynced) {
@@ -310,20 +361,31 @@ impl Consensus {
             env.emit(NodeEvent::CommitStored {
                 epoch: sub_dag.commit.epoch,
                 commit: sub_dag.reference,
-                gei: self.base.gei(sub_dag.commit.index),
+                gei: base.gei(sub_dag.commit.index),
                 leader: sub_dag.commit.leader,
                 blocks: u32::try_from(sub_dag.blocks.len()).unwrap_or(u32::MAX),
                 origin,
             });
             env.reach(CrashPoint::NodeAfterStore).await;
-            self.log.publish(sub_dag);
+            if is_boundary(&sub_dag.commit, &self.shared.committee) {
+                let boundary = Boundary::of(&sub_dag.commit, base);
+                self.ending.send_replace(Ending::Boundary(boundary));
+            }
+            self.shared.kept.log.publish(sub_dag);
+        }
+        let ending = *self.ending.borrow();
+        if let Ending::Boundary(boundary) = ending
+            && is_certified(&self.shared.kept, boundary)?
+        {
+            self.ending.send_replace(Ending::Certified(boundary));
+            self.core.end();
         }
         self.publish_progress();
         Ok(())
     }
 
     fn publish_progress(&mut self) {
-        let progress = progress_of(&self.core);
+        let progress = progress_of(&self.core, *self.ending.borrow());
         self.progress.send_if_modified(|old| {
             let modified = *old != progress;
             *old = progress;
@@ -352,14 +414,33 @@ impl Consensus {
     }
 }
 
-impl Drop for Consensus {
-    fn drop(&mut self) {
-        self.shared.tasks.abort();
+/// How far the end of the epoch had come when its store was last written.
+fn recovered_ending(kept: &KeptEpoch) -> Result<Ending, StoreError> {
+    let last = kept.store.last_commit()?;
+    let last = last.map(|index| kept.store.commit(index)).transpose()?;
+    let Some(last) = last.flatten() else {
+        return Ok(Ending::No);
+    };
+    if !is_boundary(&last, &kept.start.committee) {
+        return Ok(Ending::No);
     }
+    let boundary = Boundary::of(&last, kept.start.base);
+    Ok(if is_certified(kept, boundary)? {
+        Ending::Certified(boundary)
+    } else {
+        Ending::Boundary(boundary)
+    })
 }
 
-fn progress_of(core: &Core) -> Progress {
+/// Whether 2f+1 votes for the boundary are stored here.
+fn is_certified(kept: &KeptEpoch, boundary: Boundary) -> Result<bool, StoreError> {
+    let voters = kept.store.votes_for(boundary.commit)?;
+    Ok(certified(boundary.commit, &voters, &kept.start.committee))
+}
+
+fn progress_of(core: &Core, ending: Ending) -> Progress {
     Progress {
+        ending,
         last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
         quorum_commit: core.quorum_commit(),
     }

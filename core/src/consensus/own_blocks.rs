@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
 
@@ -18,8 +18,9 @@ const PAGE_BLOCKS: usize = 64;
 
 /// Feeds every subscription.
 pub struct OwnBlocks {
-    own: AuthorityIndex,
-    store: Arc<ConsensusStore>,
+    /// Nobody's, if this node only follows: then there is nothing to offer.
+    own: Option<AuthorityIndex>,
+    store: ConsensusStore,
     published: Mutex<Published>,
     /// Wakes the subscriptions in the order in which they began to wait. A `watch` would wake several in an order of
     /// its own making, which no seed decides.
@@ -32,10 +33,14 @@ struct Published {
 }
 
 impl OwnBlocks {
-    /// `newest` is the round of the last stored own block.
-    #[must_use]
-    pub fn new(own: AuthorityIndex, store: Arc<ConsensusStore>, newest: Round) -> Self {
-        Self {
+    /// # Errors
+    /// If the store fails.
+    pub fn new(own: Option<AuthorityIndex>, store: ConsensusStore) -> Result<Self, StoreError> {
+        let newest = match own {
+            Some(own) => store.newest_round_of(own)?.unwrap_or_default(),
+            None => Round(0),
+        };
+        Ok(Self {
             own,
             store,
             published: Mutex::new(Published {
@@ -43,7 +48,7 @@ impl OwnBlocks {
                 recent: VecDeque::new(),
             }),
             newer: Notify::new(),
-        }
+        })
     }
 
     /// Offers a block that is **stored and synced**.
@@ -92,7 +97,10 @@ impl OwnBlocks {
                 return Ok(recent.iter().filter(|b| b.round > after).cloned().collect());
             }
         }
-        self.store.blocks_of(self.own, after.next(), PAGE_BLOCKS)
+        let Some(own) = self.own else {
+            return Ok(vec![]);
+        };
+        self.store.blocks_of(own, after.next(), PAGE_BLOCKS)
     }
 
     fn published(&self) -> MutexGuard<'_, Published> {

@@ -5,26 +5,26 @@ use super::{
     protocol::{PeerRequest, PeerResponse},
     shared::{Command, Shared},
 };
-use crate::types::{Round, Stake};
+use crate::types::{AuthorityIndex, Round, Stake};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tracing::info;
 
 /// Asks until 2f+1 stake (this authority included) has answered, then tells the core.
-pub(super) async fn learn_own_round(shared: Arc<Shared>) {
-    let mut answered = BTreeSet::from([shared.own]);
+pub(super) async fn learn_own_round(shared: Arc<Shared>, own_index: AuthorityIndex) {
+    let mut answered = BTreeSet::from([own_index]);
     let mut newest = Round(0);
     loop {
         for peer in &shared.peers {
             if answered.contains(&peer.index) {
                 continue;
             }
-            let request = PeerRequest::NewestBlockOf(shared.own);
+            let request = PeerRequest::NewestBlockOf(own_index);
             let Ok(PeerResponse::NewestBlock(block)) = peer.ask(&shared, &request).await else {
                 continue;
             };
             let blocks = shared.verify(peer.index, block.into_iter().collect());
             answered.insert(peer.index);
-            if let Some(own) = blocks.into_iter().find(|b| b.author == shared.own) {
+            if let Some(own) = blocks.into_iter().find(|b| b.author == own_index) {
                 newest = newest.max(own.round);
                 if shared
                     .commands

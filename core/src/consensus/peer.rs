@@ -91,7 +91,7 @@ impl Peer {
         let mut stream = pulse.of(connected.map_err(|e| e.to_string())?);
         let hello = Hello {
             epoch: shared.committee.epoch(),
-            from: shared.own,
+            from: shared.kept.own,
             purpose,
         };
         write_frame(&mut stream, &protocol::frame(&hello)?)

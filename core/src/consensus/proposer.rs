@@ -14,6 +14,8 @@ pub struct ProposalView {
     pub own_round_known: bool,
     /// The executor is too far behind (contract §5).
     pub paused: bool,
+    /// Nothing more is to be said in this epoch, or nothing by this node.
+    pub is_over: bool,
     /// All leaders of the round before are here.
     pub leaders_present: bool,
     pub now: Duration,
@@ -39,7 +41,8 @@ pub enum ProposalDecision {
 /// Decides whether to propose.
 #[must_use]
 pub fn decide(view: &ProposalView) -> ProposalDecision {
-    if view.clock_round <= view.own_round || !view.own_round_known || view.paused {
+    let forbidden = !view.own_round_known || view.paused || view.is_over;
+    if view.clock_round <= view.own_round || forbidden {
         return ProposalDecision::Wait;
     }
     let paced = view
@@ -71,6 +74,7 @@ mod tests {
         own_round: Round(4),
         own_round_known: true,
         paused: false,
+        is_over: false,
         leaders_present: true,
         now: ms(1000),
         round_entered: ms(990),
@@ -85,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_never_signed_twice_nor_before_peers_were_asked_nor_under_pressure() {
+    fn a_round_is_never_signed_twice_nor_before_peers_were_asked_nor_under_pressure_nor_after_the_end() {
         for view in [
             ProposalView {
                 own_round: Round(5),
@@ -101,6 +105,10 @@ mod tests {
             },
             ProposalView {
                 paused: true,
+                ..READY
+            },
+            ProposalView {
+                is_over: true,
                 ..READY
             },
         ] {

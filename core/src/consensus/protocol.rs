@@ -31,7 +31,8 @@ pub const MAX_COMMITS_PER_ANSWER: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     pub epoch: Epoch,
-    pub from: AuthorityIndex,
+    /// The peer's place in the committee of this epoch, if it has one. Nobody relies on it.
+    pub from: Option<AuthorityIndex>,
     pub purpose: Purpose,
 }
 

@@ -46,7 +46,7 @@ async fn repair_commit(shared: &Shared, log: &CommitLog, index: CommitIndex, sta
     let count = shared.peers.len();
     for peer in (0..count).map(|i| &shared.peers[(start + i) % count]) {
         let commit = match fetch_certified(shared, peer, index, to).await {
-            Ok(commits) => commits.into_iter().take(1).collect::<Vec<_>>(),
+            Ok((commits, _)) => commits.into_iter().take(1).collect::<Vec<_>>(),
             Err(reason) => {
                 debug!(peer = %peer.index, %reason, "fetching a damaged commit");
                 continue;

@@ -1,21 +1,23 @@
-//! The listening side of consensus P2P: streams own blocks to subscribers and answers queries from the store.
+//! The listening side of consensus P2P: streams own blocks to subscribers and answers queries, of the epoch that the
+//! peer names, out of the archive.
 
 use super::{
+    archive::{Archive, KeptEpoch},
     protocol::{
         self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER, PeerRequest,
         PeerResponse, Purpose,
     },
-    shared::Shared,
+    votes::certified,
 };
 use crate::{
-    consensus::votes::certified,
-    delivery::CommitLog,
+    config::ConsensusParameters,
     env::{BoxListener, BoxStream},
     executor::framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
-    types::{AuthorityIndex, BlockRef, CommitIndex, Round, VerifiedBlock},
+    tasks::Tasks,
+    types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
 };
-use std::{io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tracing::debug;
 
@@ -32,49 +34,78 @@ enum PeerGone {
     Damaged(BlockRef),
     #[error("it sent what is no message: {0}")]
     Malformed(String),
-    #[error("it is in another epoch")]
-    OtherEpoch,
+    #[error("it asks about epoch {0}, which is not kept here")]
+    OtherEpoch(Epoch),
     #[error("it closed the connection")]
     Closed,
 }
 
 /// Accepts peers for ever.
-pub(super) async fn serve(shared: Arc<Shared>, log: Arc<CommitLog>, listener: BoxListener) {
+pub async fn serve(
+    archive: Arc<Archive>,
+    parameters: ConsensusParameters,
+    listener: BoxListener,
+) -> Infallible {
+    let greeting = Tasks::default();
+    let parameters = Arc::new(parameters);
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let (shared, log) = (shared.clone(), log.clone());
-                shared.clone().spawn(async move {
-                    let Err(end) = serve_peer(&shared, &log, stream).await;
-                    debug!(%end, "peer connection");
-                });
+                greeting.spawn(greet(archive.clone(), parameters.clone(), stream));
             }
             Err(e) => {
                 debug!(error = %e, "accepting a peer failed");
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     }
 }
 
-async fn serve_peer(
-    shared: &Shared,
-    log: &CommitLog,
-    mut stream: BoxStream,
-) -> Result<std::convert::Infallible, PeerGone> {
-    let mut decoder = Decoder::new(protocol::FRAMING);
-    let hello: Hello = next(&mut stream, &mut decoder).await?;
-    if hello.epoch != shared.committee.epoch() {
-        return Err(PeerGone::OtherEpoch);
+/// Learns which epoch a new peer asks about. One that is a step ahead waits for this node: it would only come again.
+async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut stream: BoxStream) {
+    let greeted = async {
+        let mut decoder = Decoder::new(protocol::FRAMING);
+        let hello: Hello = next(&mut stream, &mut decoder).await?;
+        let patience = Duration::from_millis(parameters.peer_silence_ms);
+        let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
+        let kept = found.ok().flatten();
+        Ok((decoder, hello, kept.ok_or(PeerGone::OtherEpoch(hello.epoch))?))
+    };
+    match greeted.await {
+        Ok((decoder, hello, kept)) => {
+            let batch = parameters.commit_sync_batch;
+            let served = serve_peer(kept.clone(), batch, hello.purpose, stream, decoder);
+            kept.serving.spawn(served);
+        }
+        Err::<_, PeerGone>(end) => debug!(%end, "peer connection"),
     }
-    match hello.purpose {
-        Purpose::Subscribe { after } => stream_own_blocks(shared, stream, after).await,
-        Purpose::Query => loop {
-            let request = next(&mut stream, &mut decoder).await?;
-            let response = answer(shared, log, request)?;
-            let frame = protocol::frame(&response).map_err(PeerGone::Malformed)?;
-            write_frame(&mut stream, &frame).await?;
-        },
+}
+
+async fn serve_peer(
+    kept: Arc<KeptEpoch>,
+    batch: u32,
+    purpose: Purpose,
+    stream: BoxStream,
+    decoder: Decoder,
+) {
+    let Err(end) = match purpose {
+        Purpose::Subscribe { after } => stream_own_blocks(&kept, stream, after).await,
+        Purpose::Query => answer_queries(&kept, batch, stream, decoder).await,
+    };
+    debug!(%end, "peer connection");
+}
+
+async fn answer_queries(
+    kept: &KeptEpoch,
+    batch: u32,
+    mut stream: BoxStream,
+    mut decoder: Decoder,
+) -> Result<Infallible, PeerGone> {
+    loop {
+        let request = next(&mut stream, &mut decoder).await?;
+        let response = answer(kept, batch, request)?;
+        let frame = protocol::frame(&response).map_err(PeerGone::Malformed)?;
+        write_frame(&mut stream, &frame).await?;
     }
 }
 
@@ -87,13 +118,13 @@ async fn next<T: serde::de::DeserializeOwned>(
 }
 
 async fn stream_own_blocks(
-    shared: &Shared,
+    kept: &KeptEpoch,
     mut stream: BoxStream,
     mut after: Round,
-) -> Result<std::convert::Infallible, PeerGone> {
+) -> Result<Infallible, PeerGone> {
     loop {
-        let seen = shared.own_blocks.newest();
-        let blocks = shared.own_blocks.after(after)?;
+        let seen = kept.own_blocks.newest();
+        let blocks = kept.own_blocks.after(after)?;
         for block in &blocks {
             let frame = protocol::FRAMING
                 .encode_body(block.bytes())
@@ -102,44 +133,34 @@ async fn stream_own_blocks(
             after = block.round;
         }
         if blocks.is_empty() {
-            shared.own_blocks.newer_than(seen).await;
+            kept.own_blocks.newer_than(seen).await;
         }
     }
 }
 
-fn answer(
-    shared: &Shared,
-    log: &CommitLog,
-    request: PeerRequest,
-) -> Result<PeerResponse, PeerGone> {
-    let store = &shared.store;
+fn answer(kept: &KeptEpoch, batch: u32, request: PeerRequest) -> Result<PeerResponse, PeerGone> {
+    let store = &kept.store;
     Ok(match request {
         PeerRequest::Blocks(mut wanted) => {
             wanted.truncate(MAX_BLOCKS_PER_REQUEST);
             let found = store.blocks(&wanted)?.into_iter().flatten();
             PeerResponse::Blocks(within_answer(found).map(|b| b.bytes().clone()).collect())
         }
-        PeerRequest::Commits { from, to } => certified_commits(shared, log, from, to)?,
-        PeerRequest::NewestBlockOf(author) => {
-            PeerResponse::NewestBlock(newest_of(shared, log, author)?)
-        }
+        PeerRequest::Commits { from, to } => certified_commits(kept, batch, from, to)?,
+        PeerRequest::NewestBlockOf(author) => PeerResponse::NewestBlock(newest_of(kept, author)?),
     })
 }
 
 /// An older block in its place would tell its author that it may sign the round again: better no answer until the
 /// newest one is here again.
-fn newest_of(
-    shared: &Shared,
-    log: &CommitLog,
-    author: AuthorityIndex,
-) -> Result<Option<bytes::Bytes>, PeerGone> {
-    if author.as_usize() >= shared.committee.size() {
+fn newest_of(kept: &KeptEpoch, author: AuthorityIndex) -> Result<Option<bytes::Bytes>, PeerGone> {
+    if author.as_usize() >= kept.start.committee.size() {
         return Ok(None);
     }
-    match shared.store.newest_block_of(author)? {
+    match kept.store.newest_block_of(author)? {
         Some(Ok(block)) => Ok(Some(block.bytes().clone())),
         Some(Err(reference)) => {
-            log.miss_block(reference);
+            kept.log.miss_block(reference);
             Err(PeerGone::Damaged(reference))
         }
         None => Ok(None),
@@ -149,14 +170,14 @@ fn newest_of(
 /// Commits of the range up to the last one of the batch that a quorum certified, with the blocks that certify it. Not
 /// every commit has all its votes here for good, so if none of the batch has them the next one that has them counts.
 fn certified_commits(
-    shared: &Shared,
-    log: &CommitLog,
+    kept: &KeptEpoch,
+    batch: u32,
     from: CommitIndex,
     to: CommitIndex,
 ) -> Result<PeerResponse, StoreError> {
-    let store = &shared.store;
+    let store = &kept.store;
     let to = to.min(store.last_commit()?.unwrap_or_default());
-    let batch = shared.parameters.commit_sync_batch.max(1);
+    let batch = batch.max(1);
     let (mut next, mut commits) = (from.max(CommitIndex(1)), vec![]);
     while next <= to && commits.len() < MAX_COMMITS_PER_ANSWER {
         let end = CommitIndex(next.prev().0.saturating_add(batch)).min(to);
@@ -166,7 +187,7 @@ fn certified_commits(
         for last in (known..commits.len()).rev() {
             let reference = commits[last].reference();
             let voters = store.votes_for(reference)?;
-            if certified(reference, &voters, &shared.committee) {
+            if certified(reference, &voters, &kept.start.committee) {
                 return Ok(PeerResponse::Commits {
                     commits: commits[..=last].iter().map(|c| c.encode().into()).collect(),
                     voters: voters.iter().map(|b| b.bytes().clone()).collect(),
@@ -174,7 +195,7 @@ fn certified_commits(
             }
         }
         if let Some(index) = page.damaged {
-            log.miss_commit(index);
+            kept.log.miss_commit(index);
             break;
         }
         next = end.next();

@@ -1,9 +1,10 @@
 //! What the tasks of consensus share: the environment, the store, the peers, and the way to the core.
 
-use super::{fetching::Missing, own_blocks::OwnBlocks, peer::Peer};
+use super::{archive::KeptEpoch, fetching::Missing, peer::Peer};
 use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
+    epoch::Boundary,
     store::ConsensusStore,
     tasks::Tasks,
     types::{AuthorityIndex, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
@@ -19,8 +20,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(super) enum Command {
     /// Verified blocks of others.
     Blocks(Vec<VerifiedBlock>),
-    /// Certified commits; the reply comes when they are stored.
-    Commits(Vec<SubDag>, oneshot::Sender<()>),
+    /// Certified commits with the blocks whose votes say so; the reply comes when they are stored.
+    Commits {
+        sub_dags: Vec<SubDag>,
+        voters: Vec<VerifiedBlock>,
+        stored: oneshot::Sender<()>,
+    },
     /// What peers know of the own blocks.
     OwnRound(Round),
 }
@@ -31,16 +36,28 @@ pub(super) struct Progress {
     pub last_commit: CommitIndex,
     /// The last commit that a quorum has.
     pub quorum_commit: CommitIndex,
+    pub ending: Ending,
+}
+
+/// How far the end of the epoch has come in consensus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// No boundary yet.
+    #[default]
+    No,
+    /// The last commit is stored.
+    Boundary(Boundary),
+    /// And 2f+1 votes for it: whoever comes later can be shown.
+    Certified(Boundary),
 }
 
 /// Shared by all tasks of one epoch's consensus. Dropping it ends them.
 pub(super) struct Shared {
     pub env: Env,
-    pub own: AuthorityIndex,
     pub committee: Arc<Committee>,
     pub parameters: ConsensusParameters,
-    pub store: Arc<ConsensusStore>,
-    pub own_blocks: OwnBlocks,
+    pub store: ConsensusStore,
+    pub kept: Arc<KeptEpoch>,
     /// All other authorities, in order.
     pub peers: Vec<Peer>,
     pub commands: mpsc::Sender<Command>,

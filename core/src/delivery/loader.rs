@@ -9,16 +9,18 @@ use crate::{
     museum::{self, Exhibit},
     types::CommitIndex,
 };
-use tracing::error;
 
 impl Delivery {
-    /// Loads for ever.
+    /// Loads until the executor stands before this epoch.
     ///
     /// # Errors
     /// If the store fails or a block fits into no frame.
     pub(super) async fn load(&self) -> Result<(), DeliveryError> {
         let mut tip = self.log.tip();
         loop {
+            if self.window().watermark() < self.base.base {
+                return Ok(());
+            }
             let loaded = self.load_batch().await?;
             if !loaded {
                 tokio::select! {
@@ -43,8 +45,7 @@ impl Delivery {
             .ok()
             .filter(|index| *index > CommitIndex(0))
         else {
-            // The replay plan keeps delivery below this epoch's base out of this log.
-            error!(target: "[SEQUENTIAL-BUFFER]", %next, base = %self.base.base, "watermark outside the epoch");
+            // The caller finds that the executor stands before this epoch.
             return Ok(false);
         };
         let mut limit = room.min(self.parameters.recovery_batch_commits as usize);

@@ -24,7 +24,7 @@ pub struct Damage {
 
 /// Reads stored commits; consensus appends.
 pub struct CommitLog {
-    store: Arc<ConsensusStore>,
+    store: ConsensusStore,
     recent: Mutex<VecDeque<Arc<SubDag>>>,
     tip: watch::Sender<CommitIndex>,
     damaged: watch::Sender<Damage>,
@@ -35,7 +35,7 @@ pub struct CommitLog {
 impl CommitLog {
     /// A log whose last commit is `tip`.
     #[must_use]
-    pub fn new(store: Arc<ConsensusStore>, tip: CommitIndex) -> Self {
+    pub fn new(store: ConsensusStore, tip: CommitIndex) -> Self {
         Self {
             store,
             recent: Mutex::default(),
@@ -43,6 +43,15 @@ impl CommitLog {
             damaged: watch::Sender::default(),
             repaired: Notify::new(),
         }
+    }
+
+    /// The log ends at `tip`: what came after it was damaged and is cut off.
+    pub fn end_at(&self, tip: CommitIndex) {
+        self.recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|sub_dag| sub_dag.commit.index <= tip);
+        self.tip.send_replace(tip);
     }
 
     /// Hands on a commit that is **stored and synced**.

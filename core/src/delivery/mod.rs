@@ -37,6 +37,7 @@ pub struct Delivery {
     parameters: DeliveryParameters,
     stream_address: Address,
     client: Arc<ExecutorClient>,
+    streams: Arc<AtomicU64>,
     log: Arc<CommitLog>,
     base: EpochBase,
     committee: Arc<Committee>,
@@ -59,6 +60,8 @@ pub struct DeliverySetup {
     pub parameters: DeliveryParameters,
     pub stream_address: Address,
     pub client: Arc<ExecutorClient>,
+    /// How many block streams this process has opened: the next one gets the number after it.
+    pub streams: Arc<AtomicU64>,
     pub log: Arc<CommitLog>,
     pub base: EpochBase,
     pub committee: Arc<Committee>,
@@ -76,6 +79,7 @@ impl Delivery {
             parameters: setup.parameters,
             stream_address: setup.stream_address,
             client: setup.client,
+            streams: setup.streams,
             log: setup.log,
             base: setup.base,
             committee: setup.committee,
@@ -94,7 +98,8 @@ impl Delivery {
         self.pressure.subscribe()
     }
 
-    /// Delivers until the store fails; sockets and executors that fail are tried again for ever.
+    /// Delivers until the executor says that it has not finished the epoch before: that one is to be delivered first.
+    /// Sockets and executors that fail are tried again for ever.
     ///
     /// # Errors
     /// The store's, or a block that no frame can hold.

@@ -8,7 +8,7 @@ use crate::{
     executor::{RpcError, framing, socket_advice},
     museum::{self, Exhibit},
 };
-use std::{io, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
@@ -39,10 +39,9 @@ const START_IS_TRUSTED: [Exhibit; 3] = [
 impl Delivery {
     /// Connects and sends for ever.
     pub(super) async fn send(&self) {
-        let mut connection = 0;
         let mut backoff_ms = self.parameters.reconnect_min_ms;
         loop {
-            connection += 1;
+            let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
             let connected_before = self.sent_on_connection();
             let end = match self.connect().await {
                 Ok(stream) => self.stream(connection, stream).await,
@@ -126,7 +125,7 @@ impl Delivery {
                 window.is_starved()
             };
             self.frames_written
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                .fetch_add(1, Ordering::Relaxed);
             self.env.emit(NodeEvent::FrameWritten {
                 connection,
                 gei: block.gei,
@@ -167,6 +166,6 @@ impl Delivery {
 
     fn sent_on_connection(&self) -> u64 {
         self.frames_written
-            .load(std::sync::atomic::Ordering::Relaxed)
+            .load(Ordering::Relaxed)
     }
 }

@@ -43,6 +43,17 @@ crash_points! {
     /// A new watermark came back from the executor; the window is not trimmed yet.
     NodeWatermarkLearned = "node.watermark-learned",
 
+    /// A step of the epoch change was recorded; nothing that it allows is done.
+    NodeChangeRecorded = "node.change-recorded",
+    /// The executor was told that the next epoch begins; that it has is not recorded.
+    NodeExecutorAdvanced = "node.executor-advanced",
+    /// The next epoch's boundary data is here; nothing of that epoch exists.
+    NodeBoundaryDataLearned = "node.boundary-data-learned",
+    /// The next epoch is recorded and its store open; nothing runs in it.
+    NodeEpochOpened = "node.epoch-opened",
+    /// The store of an epoch that nobody needs was removed; it is not forgotten yet.
+    NodeEpochRemoved = "node.epoch-removed",
+
     /// A whole frame was read from the block stream.
     ExecutorReceived = "executor.received",
     /// The block was executed in memory.

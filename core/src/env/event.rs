@@ -5,9 +5,10 @@
 
 use super::CrashPoint;
 use crate::delivery::ReplayPlan;
+use crate::epoch::ChangeStep;
 use crate::types::{
-    BlockRef, CommitIndex, CommitRef, Epoch, GlobalExecIndex, Round, Slot, SpentNonce, TimestampMs,
-    fixed_bytes,
+    AuthorityIndex, BlockRef, CommitIndex, CommitRef, CommitteeDigest, Epoch, EpochBase,
+    GlobalExecIndex, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -62,6 +63,20 @@ pub enum NodeEvent {
     OwnRoundLearned { round: Round },
     /// Everything runs.
     Ready,
+    /// This node takes part in an epoch from here on, recorded and with a store.
+    EpochOpened {
+        base: EpochBase,
+        start_timestamp_ms: TimestampMs,
+        committee: CommitteeDigest,
+        /// Its place in the committee; none if it only follows.
+        own: Option<AuthorityIndex>,
+    },
+    /// A step of the change out of an epoch was recorded (contract §7).
+    ChangeRecorded { epoch: Epoch, step: ChangeStep },
+    /// Transactions of own blocks that no commit of the epoch contains are to be proposed again.
+    PutBack { epoch: Epoch, transactions: u32 },
+    /// The store of an epoch was removed: nobody needs it any more.
+    EpochRemoved { epoch: Epoch },
     /// The process ends by itself, in good order.
     Stopped,
     /// The process ends because it must not go on.

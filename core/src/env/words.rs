@@ -38,6 +38,31 @@ impl fmt::Display for NodeEvent {
                 write!(f, "hears from peers that it proposed up to round {round}")
             }
             E::Ready => f.write_str("is ready"),
+            E::EpochOpened {
+                base,
+                start_timestamp_ms,
+                committee,
+                own,
+            } => {
+                write!(
+                    f,
+                    "opens epoch {} after GEI {}, at {start_timestamp_ms} ms, with committee {committee}, ",
+                    base.epoch, base.base
+                )?;
+                match own {
+                    Some(own) => write!(f, "as authority {own}"),
+                    None => f.write_str("as a follower"),
+                }
+            }
+            E::ChangeRecorded { epoch, step } => write!(f, "records of epoch {epoch}: {step}"),
+            E::PutBack {
+                epoch,
+                transactions,
+            } => write!(
+                f,
+                "will propose {transactions} transactions again that epoch {epoch} did not commit"
+            ),
+            E::EpochRemoved { epoch } => write!(f, "removes the store of epoch {epoch}"),
             E::Stopped => f.write_str("stops"),
             E::Failed { reason } => write!(f, "fails: {reason}"),
             E::Proposed {

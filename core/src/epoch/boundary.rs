@@ -2,6 +2,7 @@
 
 use crate::types::{Commit, CommitRef, Committee, EpochBase, GlobalExecIndex, Stake, TimestampMs};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The last commit of an epoch, and with it the beginning of the next: a function of the DAG alone, so the same on every
 /// node whatever its clock and the speed of its executor.
@@ -12,6 +13,17 @@ pub struct Boundary {
     pub gei: GlobalExecIndex,
     /// When the next epoch begins.
     pub timestamp_ms: TimestampMs,
+}
+
+impl fmt::Display for Boundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            commit,
+            gei,
+            timestamp_ms,
+        } = self;
+        write!(f, "{commit} at GEI {gei} and {timestamp_ms} ms")
+    }
 }
 
 impl Boundary {

@@ -9,6 +9,8 @@ pub struct ChangeView {
     pub epoch: Epoch,
     /// What is recorded of it.
     pub step: ChangeStep,
+    /// Its last commit, if it is stored.
+    pub boundary: Option<Boundary>,
     /// 2f+1 stake has the boundary commit, and their votes for it are stored here: whoever comes later can be shown.
     pub certified: bool,
     /// Whether this node feeds the executor; else it only watches what another one does.
@@ -38,37 +40,41 @@ pub enum ChangeAction {
 #[must_use]
 pub fn next_action(view: &ChangeView) -> ChangeAction {
     let advanced = view.executor_epoch > view.epoch;
-    if !view.delivers {
-        // The executor is fed by another node and moves on without this one.
-        return if advanced {
-            ChangeAction::Leave
-        } else {
-            ChangeAction::AskExecutor
-        };
-    }
     match view.step {
-        ChangeStep::Running => ChangeAction::Wait,
-        ChangeStep::BoundaryCommitted(boundary) => {
-            if !advanced && view.watermark < boundary.gei {
-                ChangeAction::AskExecutor
-            } else if !view.certified {
-                ChangeAction::Wait
+        ChangeStep::Running => match view.boundary {
+            Some(boundary) => ChangeAction::Record(ChangeStep::BoundaryCommitted(boundary)),
+            None => ChangeAction::Wait,
+        },
+        ChangeStep::BoundaryCommitted(_) if !view.certified => ChangeAction::Wait,
+        // It is fed by another node, and moves on without this one.
+        ChangeStep::BoundaryCommitted(boundary) if !view.delivers => {
+            if advanced {
+                ChangeAction::Record(ChangeStep::Advanced(boundary))
             } else {
+                ChangeAction::AskExecutor
+            }
+        }
+        ChangeStep::BoundaryCommitted(boundary) => {
+            if view.watermark >= boundary.gei {
                 ChangeAction::Record(ChangeStep::Drained(boundary))
+            } else {
+                ChangeAction::AskExecutor
             }
         }
         ChangeStep::Drained(boundary) => {
             if advanced {
                 ChangeAction::Record(ChangeStep::Advanced(boundary))
-            } else {
+            } else if view.watermark >= boundary.gei {
                 ChangeAction::AdvanceExecutor(boundary)
+            } else {
+                // It lost its tail: that is delivered again.
+                ChangeAction::Record(ChangeStep::BoundaryCommitted(boundary))
             }
         }
         ChangeStep::Advanced(boundary) => {
             if advanced {
                 ChangeAction::Leave
             } else {
-                // It lost its tail after it had agreed.
                 ChangeAction::Record(ChangeStep::BoundaryCommitted(boundary))
             }
         }
@@ -94,6 +100,7 @@ mod tests {
         ChangeView {
             epoch: Epoch(4),
             step,
+            boundary: None,
             certified: false,
             delivers: true,
             watermark: GlobalExecIndex(100),
@@ -104,8 +111,12 @@ mod tests {
     /// The world that obeys: everything asked for happens.
     fn obey(view: &mut ChangeView, action: ChangeAction) {
         match action {
+            ChangeAction::Wait if view.step == ChangeStep::Running => {
+                view.boundary = Some(BOUNDARY);
+            }
             ChangeAction::Wait => view.certified = true,
-            ChangeAction::AskExecutor => view.watermark = BOUNDARY.gei,
+            ChangeAction::AskExecutor if view.delivers => view.watermark = BOUNDARY.gei,
+            ChangeAction::AskExecutor => view.executor_epoch = view.epoch.next(),
             ChangeAction::Record(step) => view.step = step,
             ChangeAction::AdvanceExecutor(_) => view.executor_epoch = view.epoch.next(),
             ChangeAction::Leave => {}
@@ -114,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_steps_come_in_their_order() {
-        let mut view = view(ChangeStep::BoundaryCommitted(BOUNDARY));
+        let mut view = view(ChangeStep::Running);
         let mut log = vec![];
         while log.last() != Some(&ChangeAction::Leave) {
             let action = next_action(&view);
@@ -124,8 +135,10 @@ mod tests {
         assert_eq!(
             log,
             [
-                ChangeAction::AskExecutor,
                 ChangeAction::Wait,
+                ChangeAction::Record(ChangeStep::BoundaryCommitted(BOUNDARY)),
+                ChangeAction::Wait,
+                ChangeAction::AskExecutor,
                 ChangeAction::Record(ChangeStep::Drained(BOUNDARY)),
                 ChangeAction::AdvanceExecutor(BOUNDARY),
                 ChangeAction::Record(ChangeStep::Advanced(BOUNDARY)),
@@ -163,11 +176,11 @@ mod tests {
             match next_action(&view) {
                 ChangeAction::AdvanceExecutor(boundary) => {
                     prop_assert_eq!(view.step, ChangeStep::Drained(boundary));
-                    prop_assert!(delivers && executor_epoch <= 4);
+                    prop_assert!(executor_epoch <= 4 && watermark >= boundary.gei.0);
                 }
-                ChangeAction::Record(ChangeStep::Drained(boundary)) => {
-                    prop_assert!(certified);
-                    prop_assert!(watermark >= boundary.gei.0 || executor_epoch > 4);
+                ChangeAction::Record(ChangeStep::Drained(_)) => {
+                    prop_assert!(certified && delivers);
+                    prop_assert!(watermark >= BOUNDARY.gei.0);
                 }
                 ChangeAction::Leave => prop_assert!(executor_epoch > 4),
                 _ => {}
@@ -177,18 +190,21 @@ mod tests {
         /// Whatever was interrupted, and whatever the executor lost meanwhile, the change comes to its end.
         #[test]
         fn from_every_step_the_change_ends(
-            step in steps().prop_filter("an epoch that runs", |step| *step != ChangeStep::Running),
+            step in steps(),
             certified: bool,
+            delivers: bool,
             watermark in 90u64..=107,
             executor_epoch in 4u64..6,
         ) {
             let mut view = ChangeView {
                 certified,
+                delivers,
+                boundary: (step != ChangeStep::Running).then_some(BOUNDARY),
                 watermark: GlobalExecIndex(watermark),
                 executor_epoch: Epoch(executor_epoch),
                 ..view(step)
             };
-            for _ in 0..8 {
+            for _ in 0..12 {
                 let action = next_action(&view);
                 if action == ChangeAction::Leave {
                     return Ok(());

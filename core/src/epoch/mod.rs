@@ -1,13 +1,15 @@
 //! The change from one epoch to the next (contract §7): when an epoch is over, what comes next, and what of it is
 //! written down.
 //!
-//! Everything here is pure but [`EpochStore`]. Each step is recorded before the next is taken, so a crash between any
+//! Everything here is pure but [`EpochStore`] and [`EpochChange`], the task. Each step is recorded before the next is taken, so a crash between any
 //! two resumes at the right one; nothing here knows time except through the marks that are committed.
 
 mod boundary;
 mod change;
+mod driver;
 mod record;
 
 pub use boundary::{Boundary, epoch_has_elapsed, is_boundary};
 pub use change::{ChangeAction, ChangeView, next_action};
-pub use record::{ChangeStep, EpochRecord, EpochStore};
+pub use driver::EpochChange;
+pub use record::{ChangeStep, EpochRecord, EpochStart, EpochStore};

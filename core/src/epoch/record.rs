@@ -3,10 +3,10 @@
 use super::Boundary;
 use crate::{
     store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
-    types::{Epoch, EpochBase},
+    types::{Committee, Epoch, EpochBase, TimestampMs},
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// How far the change out of an epoch has come. Each is recorded before anything that needs it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,10 +21,31 @@ pub enum ChangeStep {
     Advanced(Boundary),
 }
 
-/// One epoch of this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochRecord {
+impl fmt::Display for ChangeStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (step, boundary) = match self {
+            Self::Running => return f.write_str("it runs"),
+            Self::BoundaryCommitted(boundary) => ("boundary committed", boundary),
+            Self::Drained(boundary) => ("executor drained", boundary),
+            Self::Advanced(boundary) => ("executor advanced", boundary),
+        };
+        write!(f, "{step}, boundary {boundary}")
+    }
+}
+
+/// Where and how an epoch begins: the same on every node (invariant EPOCH).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochStart {
     pub base: EpochBase,
+    /// Of the boundary commit of the epoch before; of genesis in epoch 0.
+    pub timestamp_ms: TimestampMs,
+    pub committee: Arc<Committee>,
+}
+
+/// One epoch of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    pub start: EpochStart,
     pub step: ChangeStep,
 }
 
@@ -54,7 +75,7 @@ impl EpochStore {
     pub fn write(&self, record: &EpochRecord) -> Result<(), StoreError> {
         let value = bcs::to_bytes(record).expect("plain structs always encode");
         let mut batch = WriteBatch::default();
-        batch.put(RECORDS, &key_of(record.base.epoch), value);
+        batch.put(RECORDS, &key_of(record.start.base.epoch), value);
         self.store.write(batch, Durability::Synced)
     }
 
@@ -67,15 +88,26 @@ impl EpochStore {
         value.map(|value| parse(&key_of(epoch), &value)).transpose()
     }
 
-    /// The last epoch that this node was in.
+    /// All epochs that this node was in and has not forgotten, in their order.
     ///
     /// # Errors
     /// If the disk fails or holds something else.
-    pub fn newest(&self) -> Result<Option<EpochRecord>, StoreError> {
+    pub fn all(&self) -> Result<Vec<EpochRecord>, StoreError> {
         let all = &[][..]..&[0xff; 9][..];
-        let newest = self.store.scan(RECORDS, all, ScanOrder::Descending, 1)?;
-        let newest = newest.first();
-        newest.map(|(key, value)| parse(key, value)).transpose()
+        let order = ScanOrder::Ascending;
+        let records = self.store.scan(RECORDS, all, order, usize::MAX)?;
+        let records = records.iter().map(|(key, value)| parse(key, value));
+        records.collect()
+    }
+
+    /// Forgets an epoch. Not synced: to find it again after a crash does no harm.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn forget(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.delete(RECORDS, &key_of(epoch));
+        self.store.write(batch, Durability::Buffered)
     }
 }
 
@@ -95,29 +127,40 @@ fn parse(key: &[u8], value: &[u8]) -> Result<EpochRecord, StoreError> {
 mod tests {
     use super::*;
     use crate::{
+        dag::draw::Drawing,
         store::{MemoryDisk, MemoryStores},
         types::GlobalExecIndex,
     };
 
-    #[test]
-    fn records_survive_a_power_loss_and_the_newest_is_found() {
-        let disk = MemoryDisk::default();
-        let record = |epoch, base| EpochRecord {
-            base: EpochBase {
-                epoch: Epoch(epoch),
-                base: GlobalExecIndex(base),
+    fn record(epoch: u64, base: u64) -> EpochRecord {
+        let committee = Drawing::with_stakes(Epoch(epoch), &[1, 2]).committee;
+        EpochRecord {
+            start: EpochStart {
+                base: EpochBase {
+                    epoch: Epoch(epoch),
+                    base: GlobalExecIndex(base),
+                },
+                timestamp_ms: TimestampMs(7),
+                committee,
             },
             step: ChangeStep::Running,
-        };
+        }
+    }
+
+    #[test]
+    fn records_survive_a_power_loss_and_come_in_the_order_of_epochs() {
+        let disk = MemoryDisk::default();
         let store = EpochStore::open(&MemoryStores::new(&disk)).unwrap();
-        assert_eq!(store.newest().unwrap(), None);
-        for record in [record(255, 5), record(256, 9)] {
+        assert_eq!(store.all().unwrap(), []);
+        for record in [record(256, 9), record(255, 5)] {
             store.write(&record).unwrap();
         }
         disk.power_lost(|_| 0);
         let store = EpochStore::open(&MemoryStores::new(&disk)).unwrap();
-        assert_eq!(store.newest().unwrap(), Some(record(256, 9)));
+        assert_eq!(store.all().unwrap(), [record(255, 5), record(256, 9)]);
         assert_eq!(store.read(Epoch(255)).unwrap(), Some(record(255, 5)));
         assert_eq!(store.read(Epoch(7)).unwrap(), None);
+        store.forget(Epoch(255)).unwrap();
+        assert_eq!(store.all().unwrap(), [record(256, 9)]);
     }
 }

@@ -7,13 +7,14 @@ use super::{
     framing::{self, Decoder, FrameError, Framing, ReadError},
     socket_advice,
     wire::{
-        EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber, Request,
+        AdvanceEpoch, EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber, Request,
         RequestPayload, Response, ResponsePayload,
     },
 };
 use crate::{
     config::RpcParameters,
     env::{Address, BoxStream, Env, NodeEvent, RpcKind},
+    epoch::Boundary,
     museum::{self, Exhibit},
     types::{Epoch, GlobalExecIndex},
 };
@@ -119,6 +120,26 @@ impl ExecutorClient {
         match self.call(request).await? {
             ResponsePayload::EpochBoundaryData(reply) if reply.epoch == epoch.0 => Ok(reply),
             other => Err(unexpected(RpcKind::GetEpochBoundaryData, &other)),
+        }
+    }
+
+    /// The next epoch begins there (contract §7.3). May be said again. Returns the epoch that the executor is in now.
+    ///
+    /// # Errors
+    /// If there is no answer, or it refuses.
+    pub async fn advance_epoch(
+        &self,
+        next: Epoch,
+        boundary: &Boundary,
+    ) -> Result<Epoch, RpcError> {
+        let request = RequestPayload::AdvanceEpoch(AdvanceEpoch {
+            new_epoch: next.0,
+            epoch_start_timestamp_ms: boundary.timestamp_ms.0,
+            boundary_block: boundary.gei.0,
+        });
+        match self.call(request).await? {
+            ResponsePayload::AdvanceEpoch(reply) => Ok(Epoch(reply.new_epoch)),
+            other => Err(unexpected(RpcKind::AdvanceEpoch, &other)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The authorities of one epoch.
 
-use super::{AuthorityIndex, Epoch, PublicKey, Stake};
+use super::{AuthorityIndex, CommitteeDigest, Epoch, PublicKey, Stake};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -21,7 +21,7 @@ pub struct Authority {
 }
 
 /// The authorities of one epoch in the order that defines their indexes, with the thresholds of their stake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committee {
     epoch: Epoch,
     authorities: Vec<Authority>,
@@ -105,6 +105,13 @@ impl Committee {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Equal for equal committees: the same members, with the same stake, in the same order.
+    #[must_use]
+    #[allow(clippy::expect_used)]
+    pub fn digest(&self) -> CommitteeDigest {
+        CommitteeDigest::of(&bcs::to_bytes(self).expect("plain structs always encode"))
     }
 
     #[must_use]

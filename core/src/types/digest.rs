@@ -44,6 +44,11 @@ digest! {
     CommitDigest
 }
 
+digest! {
+    /// Names a committee: its epoch and its members in their order.
+    CommitteeDigest
+}
+
 /// Arrays of bytes as one run of bytes, where serde would take them for a tuple of numbers: in bcs an order of magnitude
 /// cheaper, and digests are most of what is encoded here.
 pub mod fixed_bytes {

@@ -16,7 +16,7 @@ pub use block::{
 pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use crypto::{KeyPair, PublicKey, SignatureBytes, SignatureScheme};
-pub use digest::{BlockDigest, CommitDigest, fixed_bytes};
+pub use digest::{BlockDigest, CommitDigest, CommitteeDigest, fixed_bytes};
 pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,

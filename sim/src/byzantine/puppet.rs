@@ -210,7 +210,7 @@ async fn try_hear(
     let newest = puppet.state().memory.blocks_of(peer).next_back().cloned();
     let hello = Hello {
         epoch: puppet.committee.epoch(),
-        from: puppet.own,
+        from: Some(puppet.own),
         purpose: Purpose::Subscribe {
             after: newest.map_or(Round(0), |block| block.round),
         },
@@ -252,9 +252,13 @@ async fn serve_peer(puppet: &Puppet, mut stream: BoxStream) -> Result<Infallible
     let text = |e: std::io::Error| e.to_string();
     let mut decoder = Decoder::new(FRAMING);
     let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
+    if hello.epoch != puppet.committee.epoch() {
+        return Err("it asks about another epoch".to_owned());
+    }
     match hello.purpose {
         Purpose::Subscribe { after } => {
-            let mut frames = puppet.subscribe(hello.from, after);
+            let from = hello.from.ok_or("followers get nothing here")?;
+            let mut frames = puppet.subscribe(from, after);
             while let Some(frame) = frames.recv().await {
                 write_frame(&mut stream, &frame).await.map_err(text)?;
             }

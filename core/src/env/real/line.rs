@@ -18,6 +18,8 @@ pub(super) enum Topic {
     SequentialBuffer,
     /// Blocks, commits and peers of the node.
     Consensus,
+    /// `[EPOCH TRANSITION]`
+    EpochTransition,
     /// The executor's side of the block stream.
     Execution,
 }
@@ -53,7 +55,7 @@ const fn line(topic: Topic, level: Level) -> Line {
 
 fn of_node(event: &NodeEvent) -> Line {
     use NodeEvent as E;
-    use Topic::{Consensus, ExecutorRequest, SequentialBuffer, Startup};
+    use Topic::{Consensus, EpochTransition, ExecutorRequest, SequentialBuffer, Startup};
     match event {
         E::Starting
         | E::Recovered { .. }
@@ -64,6 +66,11 @@ fn of_node(event: &NodeEvent) -> Line {
         E::ExecutorQueried { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
         E::Waiting { .. } => line(Startup, Level::WARN),
         E::Failed { .. } => line(Startup, Level::ERROR),
+
+        E::EpochOpened { base, .. } => line(EpochTransition, Level::INFO).about(base.base),
+        E::ChangeRecorded { .. } | E::PutBack { .. } | E::EpochRemoved { .. } => {
+            line(EpochTransition, Level::INFO)
+        }
 
         E::Rejected { .. } | E::Equivocation { .. } => line(Consensus, Level::WARN),
         E::Proposed { .. }

@@ -62,6 +62,7 @@ impl EventSink for Log {
         }
         match topic {
             Topic::Startup => write!("[STARTUP]"),
+            Topic::EpochTransition => write!("[EPOCH TRANSITION]"),
             Topic::ExecutorRequest => write!("[EXECUTOR-REQ]"),
             Topic::SequentialBuffer => write!("[SEQUENTIAL-BUFFER]"),
             Topic::Consensus => write!("consensus"),

@@ -1,0 +1,110 @@
+//! What this node offers to its peers: of every epoch whose store it keeps, the blocks, the commits and its own blocks
+//! in their order. A node that was down finds an epoch that is over here as if it were still running.
+
+use super::own_blocks::OwnBlocks;
+use crate::{
+    delivery::CommitLog,
+    epoch::EpochStart,
+    store::{ConsensusStore, StoreError},
+    tasks::Tasks,
+    types::{AuthorityIndex, Epoch},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// One epoch with its store, running or over.
+pub struct KeptEpoch {
+    pub start: EpochStart,
+    /// This node's place in the committee, if it has one.
+    pub own: Option<AuthorityIndex>,
+    pub store: ConsensusStore,
+    pub log: Arc<CommitLog>,
+    pub(super) own_blocks: OwnBlocks,
+    /// Those that serve peers out of it.
+    pub(super) serving: Tasks,
+}
+
+impl KeptEpoch {
+    /// # Errors
+    /// If the store fails.
+    pub fn new(
+        start: EpochStart,
+        own: Option<AuthorityIndex>,
+        store: ConsensusStore,
+    ) -> Result<Self, StoreError> {
+        let tip = store.last_commit()?.unwrap_or_default();
+        Ok(Self {
+            log: Arc::new(CommitLog::new(store.clone(), tip)),
+            own_blocks: OwnBlocks::new(own, store.clone())?,
+            start,
+            own,
+            store,
+            serving: Tasks::default(),
+        })
+    }
+}
+
+/// All epochs that this node keeps.
+#[derive(Default)]
+pub struct Archive {
+    epochs: Mutex<BTreeMap<Epoch, Arc<KeptEpoch>>>,
+    added: Notify,
+}
+
+impl Archive {
+    #[must_use]
+    pub fn get(&self, epoch: Epoch) -> Option<Arc<KeptEpoch>> {
+        self.epochs().get(&epoch).cloned()
+    }
+
+    /// Peers are served out of this from now on.
+    pub fn add(&self, kept: Arc<KeptEpoch>) {
+        self.epochs().insert(kept.start.base.epoch, kept);
+        self.added.notify_waiters();
+    }
+
+    /// Ends everybody who is served out of this epoch. Its store is closed once the last of them is gone. Says whether
+    /// it was here.
+    pub fn withdraw(&self, epoch: Epoch) -> bool {
+        let kept = self.epochs().remove(&epoch);
+        if let Some(kept) = &kept {
+            kept.serving.abort();
+        }
+        kept.is_some()
+    }
+
+    /// The epoch as soon as it is kept; none if this node will not come to it next.
+    pub(super) async fn find(&self, epoch: Epoch) -> Option<Arc<KeptEpoch>> {
+        loop {
+            // Made before the look: what is added from here on wakes it.
+            let added = self.added.notified();
+            {
+                let epochs = self.epochs();
+                if let Some(kept) = epochs.get(&epoch) {
+                    return Some(kept.clone());
+                }
+                let newest = epochs.last_key_value();
+                if newest.is_some_and(|(newest, _)| newest.next() != epoch) {
+                    return None;
+                }
+            }
+            added.await;
+        }
+    }
+
+    fn epochs(&self) -> MutexGuard<'_, BTreeMap<Epoch, Arc<KeptEpoch>>> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        // They hold what they serve from, which holds them.
+        for kept in self.epochs().values() {
+            kept.serving.abort();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The one task that owns the change out of an epoch: does what [`next_action`] says, and writes down what it did
+//! before it goes on.
+
+use super::{ChangeAction, ChangeView, EpochRecord, EpochStore, next_action};
+use crate::{
+    consensus::Ending,
+    env::{CrashPoint, Env, NodeEvent},
+    executor::{ExecutorClient, RpcError},
+    store::StoreError,
+    types::{Epoch, GlobalExecIndex},
+};
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::warn;
+
+/// The change out of the running epoch.
+pub struct EpochChange<'a> {
+    pub env: &'a Env,
+    pub records: &'a EpochStore,
+    pub client: &'a ExecutorClient,
+    /// What is recorded of this epoch.
+    pub record: EpochRecord,
+    /// Whether this node feeds the executor.
+    pub delivers: bool,
+    pub watermark: GlobalExecIndex,
+    /// Between two questions to the executor.
+    pub poll_ms: u64,
+    pub ending: watch::Receiver<Ending>,
+}
+
+impl EpochChange<'_> {
+    /// Returns when this node may leave the epoch.
+    ///
+    /// # Errors
+    /// If a step cannot be recorded.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        let epoch = self.record.start.base.epoch;
+        let mut executor_epoch = epoch;
+        // The first question is asked at once.
+        let mut pause = Duration::ZERO;
+        loop {
+            let (boundary, certified) = match *self.ending.borrow_and_update() {
+                Ending::No => (None, false),
+                Ending::Boundary(boundary) => (Some(boundary), false),
+                Ending::Certified(boundary) => (Some(boundary), true),
+            };
+            let action = next_action(&ChangeView {
+                epoch,
+                step: self.record.step,
+                boundary,
+                certified,
+                delivers: self.delivers,
+                watermark: self.watermark,
+                executor_epoch,
+            });
+            match action {
+                ChangeAction::Wait => {
+                    if self.ending.changed().await.is_err() {
+                        // Consensus has ended, and whoever waits for it knows why.
+                        return std::future::pending().await;
+                    }
+                }
+                ChangeAction::AskExecutor => {
+                    tokio::time::sleep(pause).await;
+                    pause = Duration::from_millis(self.poll_ms);
+                    match self.ask_executor().await {
+                        Ok((epoch, watermark)) => {
+                            (executor_epoch, self.watermark) = (epoch, watermark);
+                        }
+                        Err(e) => warn!(target: "[EPOCH TRANSITION]", error = %e, "asking again"),
+                    }
+                }
+                ChangeAction::Record(step) => {
+                    self.record.step = step;
+                    self.records.write(&self.record)?;
+                    self.env.emit(NodeEvent::ChangeRecorded { epoch, step });
+                    self.env.reach(CrashPoint::NodeChangeRecorded).await;
+                }
+                ChangeAction::AdvanceExecutor(boundary) => {
+                    match self.client.advance_epoch(epoch.next(), &boundary).await {
+                        Ok(entered) => {
+                            executor_epoch = entered;
+                            self.env.reach(CrashPoint::NodeExecutorAdvanced).await;
+                        }
+                        Err(e) => {
+                            warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
+                            tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
+                            // It may have, or it may have lost what it had.
+                            if let Ok((epoch, watermark)) = self.ask_executor().await {
+                                (executor_epoch, self.watermark) = (epoch, watermark);
+                            }
+                        }
+                    }
+                }
+                ChangeAction::Leave => return Ok(()),
+            }
+        }
+    }
+
+    async fn ask_executor(&self) -> Result<(Epoch, GlobalExecIndex), RpcError> {
+        let watermark = self.client.last_block_number().await?;
+        Ok((self.client.current_epoch().await?, watermark))
+    }
+}

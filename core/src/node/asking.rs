@@ -1,0 +1,124 @@
+//! What the executor says before anything of an epoch is built from it (contract §6.1, §6.2).
+
+use super::{Node, NodeError};
+use crate::{
+    config::StartPolicy,
+    delivery::{ExecutorView, ReplayPlan, StoreView, replay_plan},
+    env::{CrashPoint, NodeEvent},
+    epoch::{ChangeStep, EpochStart},
+    executor::{RpcError, validators::committee},
+    museum::{self, Exhibit},
+    types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, TimestampMs},
+};
+use std::{sync::Arc, time::Duration};
+
+/// Where the executor stands.
+pub(super) struct ExecutorState {
+    pub epoch: Epoch,
+    pub watermark: GlobalExecIndex,
+    /// The epoch in which delivery goes on: the executor's, or one before that it has not finished.
+    pub start: EpochStart,
+}
+
+impl Node<'_> {
+    /// Asks for epoch, W and committee until all have come.
+    pub(super) async fn ask_executor(&self) -> Result<ExecutorState, NodeError> {
+        let mut retry_ms = self.config.rpc.start_retry_min_ms;
+        let mut attempt = 0;
+        let mut failure = None;
+        loop {
+            attempt += 1;
+            let reads_as_genesis = failure.is_some_and(|failure| reads_as_genesis(&failure));
+            let error = match self.ask_executor_once(reads_as_genesis).await {
+                Ok(answer) => {
+                    let executor = answer?;
+                    self.env.emit(NodeEvent::ExecutorQueried {
+                        epoch: executor.epoch,
+                        watermark: executor.watermark,
+                    });
+                    self.env.reach(CrashPoint::NodeWatermarkQueried).await;
+                    return Ok(executor);
+                }
+                Err(e) => e,
+            };
+            let reason = error.to_string();
+            failure = Some(error);
+            self.env.emit(NodeEvent::Waiting { attempt, reason });
+            tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+            retry_ms = (retry_ms * 2).min(self.config.rpc.start_retry_max_ms);
+        }
+    }
+
+    /// The inner error is one that asking again does not mend.
+    async fn ask_executor_once(
+        &self,
+        reads_as_genesis: bool,
+    ) -> Result<Result<ExecutorState, NodeError>, RpcError> {
+        let client = &self.client;
+        let epoch = client.current_epoch().await?;
+        let mut boundary = client.epoch_boundary_data(epoch).await?;
+        let watermark = match (client.last_block_number().await, self.config.start_policy) {
+            _ if reads_as_genesis => GlobalExecIndex(0),
+            (Ok(watermark), _) => watermark,
+            (Err(_), StartPolicy::AssumeGenesis) => GlobalExecIndex(0),
+            (Err(e), StartPolicy::Wait) => return Err(e),
+        };
+        while watermark.0 < boundary.boundary_block {
+            let previous = Epoch(boundary.epoch).prev();
+            boundary = client.epoch_boundary_data(previous).await?;
+        }
+        let of = Epoch(boundary.epoch);
+        Ok(committee(of, &boundary.validators)
+            .map_err(NodeError::from)
+            .map(|committee| ExecutorState {
+                epoch,
+                watermark,
+                start: EpochStart {
+                    base: EpochBase {
+                        epoch: of,
+                        base: GlobalExecIndex(boundary.boundary_block),
+                    },
+                    timestamp_ms: TimestampMs(boundary.epoch_start_timestamp_ms),
+                    committee: Arc::new(committee),
+                },
+            }))
+    }
+
+    /// Says it if executor and node are not in the same epoch (contract §6.3).
+    pub(super) fn announce(&self, executor: &ExecutorState) -> Result<(), NodeError> {
+        let Some(newest) = self.records.all()?.pop() else {
+            return Ok(());
+        };
+        let base = newest.start.base;
+        let store = match newest.step {
+            ChangeStep::Advanced(boundary) => StoreView {
+                base: EpochBase {
+                    epoch: base.epoch.next(),
+                    base: boundary.gei,
+                },
+                last_commit: CommitIndex(0),
+            },
+            _ => StoreView {
+                base,
+                last_commit: (self.archive.get(base.epoch))
+                    .map_or(CommitIndex(0), |kept| *kept.log.tip().borrow()),
+            },
+        };
+        let view = ExecutorView {
+            epoch: executor.epoch,
+            watermark: executor.watermark,
+        };
+        match replay_plan(store, view)? {
+            ReplayPlan::Replay { .. } | ReplayPlan::FetchOnly { .. } => {}
+            plan => self.env.emit(NodeEvent::ReplayPlanned(plan)),
+        }
+        Ok(())
+    }
+}
+
+/// A question that failed says nothing about the executor: it is asked again.
+fn reads_as_genesis(failure: &RpcError) -> bool {
+    museum::shows(Exhibit::QueryFailureReadsAsGenesis)
+        || museum::shows(Exhibit::StaleSocketReadsAsGenesis)
+            && matches!(failure, RpcError::Connect { .. })
+}

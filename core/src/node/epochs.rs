@@ -1,0 +1,169 @@
+//! The epochs of this node: entered with a record and a store, kept for peers, removed when nobody needs them.
+
+use super::{Node, NodeError};
+use crate::{
+    consensus::KeptEpoch,
+    env::{CrashPoint, NodeEvent},
+    epoch::{Boundary, ChangeStep, EpochRecord, EpochStart},
+    store::ConsensusStore,
+    types::{AuthorityIndex, Epoch},
+};
+use std::sync::Arc;
+use tracing::warn;
+
+/// An epoch that this node is in.
+pub(super) struct Entered {
+    pub kept: Arc<KeptEpoch>,
+    pub record: EpochRecord,
+    /// This node has signed nothing in it, for sure.
+    pub is_new: bool,
+}
+
+impl Node<'_> {
+    /// Opens what is stored of earlier epochs.
+    pub(super) fn open_kept_epochs(&self) -> Result<(), NodeError> {
+        for EpochRecord { start, .. } in self.records.all()? {
+            self.keep(start)?;
+        }
+        Ok(())
+    }
+
+    /// Enters an epoch, for the first time or again. `by_itself` says that this process came to it out of the one
+    /// before, so that what its records do not know has never been.
+    pub(super) async fn enter(
+        &self,
+        start: EpochStart,
+        by_itself: bool,
+    ) -> Result<Entered, NodeError> {
+        let epoch = start.base.epoch;
+        let newest = self.records.all()?.pop();
+        let is_new = newest.is_none_or(|newest| newest.start.base.epoch < epoch);
+        self.check(&start)?;
+        self.env.reach(CrashPoint::NodeBoundaryDataLearned).await;
+        let record = match self.records.read(epoch)? {
+            Some(record) => record,
+            None => {
+                let step = ChangeStep::Running;
+                let record = EpochRecord {
+                    start: start.clone(),
+                    step,
+                };
+                self.records.write(&record)?;
+                record
+            }
+        };
+        let kept = match self.archive.get(epoch) {
+            Some(kept) => kept,
+            None => self.keep(start)?,
+        };
+        let start = &record.start;
+        self.env.emit(NodeEvent::EpochOpened {
+            base: start.base,
+            start_timestamp_ms: start.timestamp_ms,
+            committee: start.committee.digest(),
+            own: kept.own,
+        });
+        self.env.reach(CrashPoint::NodeEpochOpened).await;
+        self.remove_epochs_before(epoch).await?;
+        Ok(Entered {
+            kept,
+            record,
+            is_new: is_new && by_itself,
+        })
+    }
+
+    /// Opens the store of an epoch and serves peers out of it.
+    fn keep(&self, start: EpochStart) -> Result<Arc<KeptEpoch>, NodeError> {
+        let store = ConsensusStore::open(self.env.stores.as_ref(), start.base.epoch)?;
+        let (start, own) = self.place(start);
+        let kept = Arc::new(KeptEpoch::new(start, own, store)?);
+        self.archive.add(kept.clone());
+        Ok(kept)
+    }
+
+    /// As whom this node takes part, and with whom.
+    fn place(&self, mut start: EpochStart) -> (EpochStart, Option<AuthorityIndex>) {
+        let own = start.committee.index_of(self.keys.public());
+        match own {
+            Some(index) if self.config.single_node => {
+                start.committee = Arc::new(start.committee.alone(index));
+                (start, Some(AuthorityIndex(0)))
+            }
+            _ => (start, own),
+        }
+    }
+
+    /// What the executor says of an epoch against what is recorded of it, and of the end of the one before: a
+    /// difference is no reason to choose.
+    fn check(&self, start: &EpochStart) -> Result<(), NodeError> {
+        let epoch = start.base.epoch;
+        let other = |expected, found| NodeError::OtherStart {
+            epoch,
+            expected,
+            found,
+        };
+        if let Some(known) = self.records.read(epoch)?
+            && known.start != *start
+        {
+            return Err(other(in_words(&known.start), in_words(start)));
+        }
+        if epoch == Epoch(0) {
+            return Ok(());
+        }
+        let before = self.records.read(epoch.prev())?;
+        let Some(boundary) = before.and_then(|before| boundary_of(before.step)) else {
+            return Ok(());
+        };
+        if boundary.gei != start.base.base || boundary.timestamp_ms != start.timestamp_ms {
+            return Err(other(format!("boundary {boundary}"), in_words(start)));
+        }
+        Ok(())
+    }
+
+    /// Removes what peers and executors may not come back to. Whoever is still served out of it has until the next
+    /// change to end.
+    async fn remove_epochs_before(&self, running: Epoch) -> Result<(), NodeError> {
+        let retained = self.config.consensus.retained_epochs;
+        let oldest = Epoch(running.0.saturating_sub(retained));
+        for record in self.records.all()? {
+            let epoch = record.start.base.epoch;
+            if epoch >= oldest {
+                break;
+            }
+            if self.archive.withdraw(epoch) {
+                continue;
+            }
+            let name = ConsensusStore::store_name(epoch);
+            if let Err(error) = self.env.stores.remove(&name) {
+                warn!(target: "[EPOCH TRANSITION]", %epoch, %error, "its store is removed later");
+                continue;
+            }
+            self.env.reach(CrashPoint::NodeEpochRemoved).await;
+            self.records.forget(epoch)?;
+            self.env.emit(NodeEvent::EpochRemoved { epoch });
+        }
+        Ok(())
+    }
+}
+
+const fn boundary_of(step: ChangeStep) -> Option<Boundary> {
+    match step {
+        ChangeStep::Running => None,
+        ChangeStep::BoundaryCommitted(boundary)
+        | ChangeStep::Drained(boundary)
+        | ChangeStep::Advanced(boundary) => Some(boundary),
+    }
+}
+
+fn in_words(start: &EpochStart) -> String {
+    let EpochStart {
+        base,
+        timestamp_ms,
+        committee,
+    } = start;
+    format!(
+        "base {} at {timestamp_ms} ms, committee {}",
+        base.base,
+        committee.digest()
+    )
+}

@@ -1,0 +1,127 @@
+//! The node: wires the rooms, in the order of contract §6 and §7. The only room that knows them all.
+//!
+//! It lives from epoch to epoch. Which one it runs is what its executor says: the one that the executor is in, or the
+//! one before if that is not wholly delivered. So a start, a restart in the middle of a change, an executor that lost
+//! more than its tail and the ordinary change are one way through the same steps.
+
+mod asking;
+mod epochs;
+mod running;
+
+use crate::{
+    config::NodeConfig,
+    consensus::{Archive, ConsensusError, serve},
+    delivery::DeliveryError,
+    env::{Address, Env, NodeEvent},
+    epoch::EpochStore,
+    executor::{ExecutorClient, socket_advice, validators::ValidatorError},
+    ingest::Pool,
+    store::StoreError,
+    tasks::Tasks,
+    types::{Epoch, IndexError, KeyPair},
+};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    sync::{Arc, atomic::AtomicU64},
+};
+use thiserror::Error;
+
+/// Why a node ended although nobody asked it to.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error("the executor's validators are no committee: {0}")]
+    Validators(#[from] ValidatorError),
+    #[error("executor and store are not of one chain: {0}")]
+    Index(#[from] IndexError),
+    #[error(
+        "executor and store are not of one chain: by the executor epoch {epoch} begins with {found}, here it began \
+         with {expected}"
+    )]
+    OtherStart {
+        epoch: Epoch,
+        expected: String,
+        found: String,
+    },
+    #[error("cannot listen for consensus peers on {address}: {}", socket_advice(.source))]
+    Listen { address: Address, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+/// Runs a node until `shutdown`.
+///
+/// # Errors
+/// What it could not survive. Executors, peers and sockets that fail are waited for instead.
+pub async fn run(
+    env: Env,
+    config: NodeConfig,
+    pool: Pool,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    env.emit(NodeEvent::Starting);
+    let ended = tokio::select! {
+        biased;
+        () = shutdown => Ok(()),
+        ended = start(&env, &config, pool) => ended.map(|never| match never {}),
+    };
+    env.emit(match &ended {
+        Ok(()) => NodeEvent::Stopped,
+        Err(e) => NodeEvent::Failed {
+            reason: e.to_string(),
+        },
+    });
+    ended
+}
+
+/// What outlives an epoch.
+struct Node<'a> {
+    env: &'a Env,
+    config: &'a NodeConfig,
+    keys: KeyPair,
+    client: Arc<ExecutorClient>,
+    records: EpochStore,
+    archive: Arc<Archive>,
+    /// How many block streams were opened.
+    streams: Arc<AtomicU64>,
+}
+
+async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible, NodeError> {
+    let rpc = (config.rpc_address(), config.rpc.clone());
+    let node = Node {
+        keys: KeyPair::from_seed(config.consensus.signatures, &config.protocol_key_seed.0),
+        client: Arc::new(ExecutorClient::new(env.clone(), rpc.0, rpc.1)),
+        records: EpochStore::open(env.stores.as_ref())?,
+        archive: Arc::default(),
+        streams: Arc::default(),
+        env,
+        config,
+    };
+    // Peers may need what is stored here, whatever the executor does.
+    node.open_kept_epochs()?;
+    let address = Address::Tcp(config.p2p_listen_address);
+    let listener = env.network.listen(&address).await;
+    let listener = listener.map_err(|source| NodeError::Listen { address, source })?;
+    let tasks = Tasks::default();
+    let parameters = config.consensus.clone();
+    tasks.spawn(serve(node.archive.clone(), parameters, listener));
+    node.run_epochs(pool).await
+}
+
+impl Node<'_> {
+    async fn run_epochs(&self, mut pool: Pool) -> Result<Infallible, NodeError> {
+        let mut is_first = true;
+        loop {
+            let executor = self.ask_executor().await?;
+            self.announce(&executor)?;
+            let entered = self.enter(executor.start, !is_first).await?;
+            is_first = false;
+            pool = self.run_epoch(entered, executor.watermark, pool).await?;
+        }
+    }
+}

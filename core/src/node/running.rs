@@ -1,0 +1,143 @@
+//! One epoch from its recovery to its end: consensus, delivery and the change, each on its own.
+
+use super::{Node, NodeError, epochs::Entered};
+use crate::{
+    consensus::{Consensus, ConsensusSetup, recover_log},
+    delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
+    env::{CrashPoint, NodeEvent},
+    epoch::EpochChange,
+    ingest::Pool,
+    museum::{self, Exhibit},
+    tasks::Tasks,
+    types::{CommitIndex, EpochBase, GlobalExecIndex},
+};
+use std::sync::Arc;
+use tokio::sync::{oneshot, watch};
+
+impl Node<'_> {
+    /// Runs an epoch until it is over for this node, or until the executor turns out to stand before it. Gives the pool
+    /// back for the next one.
+    pub(super) async fn run_epoch(
+        &self,
+        entered: Entered,
+        watermark: GlobalExecIndex,
+        pool: Pool,
+    ) -> Result<Pool, NodeError> {
+        let Self { env, config, .. } = *self;
+        let Entered {
+            kept,
+            record,
+            is_new,
+        } = entered;
+        let base = if museum::shows(Exhibit::BaseTakenFromTip) {
+            EpochBase {
+                base: watermark,
+                ..kept.start.base
+            }
+        } else {
+            kept.start.base
+        };
+        let recovered = recover_log(&kept.store, config.consensus.gc_depth_rounds)?;
+        let last_commit = recovered.intact.last();
+        let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
+        if let Some(index) = recovered.damaged {
+            env.emit(NodeEvent::LogCut { index });
+            kept.log.end_at(last_commit);
+        }
+        let plan = replay_plan(
+            StoreView { base, last_commit },
+            ExecutorView {
+                epoch: base.epoch,
+                watermark,
+            },
+        )?;
+        env.emit(NodeEvent::ReplayPlanned(plan));
+        env.reach(CrashPoint::NodeReplayPlanned).await;
+
+        // The consumer stands before recovery produces anything.
+        let delivery = config.delivers().then(|| {
+            Arc::new(Delivery::new(DeliverySetup {
+                env: env.clone(),
+                parameters: config.delivery.clone(),
+                stream_address: config.block_stream_address(),
+                client: self.client.clone(),
+                streams: self.streams.clone(),
+                log: kept.log.clone(),
+                base,
+                committee: kept.start.committee.clone(),
+                watermark: delivered(watermark, base, last_commit),
+            }))
+        });
+        let consensus = Consensus::recover(ConsensusSetup {
+            env: env.clone(),
+            kept,
+            base,
+            keys: self.keys.clone(),
+            parameters: config.consensus.clone(),
+            pool,
+            pressure: delivery
+                .as_ref()
+                .map_or_else(|| watch::Sender::new(false).subscribe(), |d| d.pressure()),
+            is_new,
+        })?;
+        let change = EpochChange {
+            env,
+            records: &self.records,
+            client: &self.client,
+            record,
+            delivers: config.delivers(),
+            watermark,
+            poll_ms: config.delivery.watermark_poll_ms,
+            ending: consensus.ending(),
+        };
+        let backlog = delivery.is_some() && watermark < base.gei(last_commit);
+        if museum::shows(Exhibit::RecoveryAwaitsItsConsumer) && backlog {
+            return std::future::pending().await;
+        }
+        env.emit(NodeEvent::Ready);
+        // Each on a task of its own, ended with this one.
+        let tasks = Tasks::default();
+        let mut delivering = tasks.spawn(async move {
+            match delivery {
+                Some(delivery) => delivery.run().await,
+                None => std::future::pending().await,
+            }
+        });
+        let (leave, left) = oneshot::channel();
+        let mut consensus = tasks.spawn(async move { consensus.run(left).await });
+        tokio::select! {
+            biased;
+            ended = &mut delivering => joined(ended)?,
+            ended = &mut consensus => return Ok(joined(ended)?),
+            ended = change.run() => ended?,
+        }
+        drop(leave);
+        Ok(joined(consensus.await)?)
+    }
+}
+
+/// What a task returned. One that panicked panics here, too; nobody else ends these tasks while they are awaited.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        Err(e) => panic!("a task of the node ended without a result: {e}"),
+    }
+}
+
+/// Delivery goes on above W, and nothing else has a say in it.
+fn delivered(
+    watermark: GlobalExecIndex,
+    base: EpochBase,
+    last_commit: CommitIndex,
+) -> GlobalExecIndex {
+    let stored = base.gei(last_commit);
+    if museum::shows(Exhibit::ReplayAfterZero) {
+        base.base
+    } else if museum::shows(Exhibit::StartsAtStoreTip) {
+        stored
+    } else if museum::shows(Exhibit::HigherOfTwoCursors) {
+        watermark.max(stored)
+    } else {
+        watermark
+    }
+}
