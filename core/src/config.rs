@@ -19,6 +19,10 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// 32 bytes in hexadecimal, the secret of this node's protocol key.
     pub protocol_key_seed: KeySeed,
+    /// More keys of this node, former ones and those to come: in each epoch it signs with the one that the committee
+    /// names.
+    #[serde(default)]
+    pub further_protocol_key_seeds: Vec<KeySeed>,
     /// Where consensus peers connect.
     pub p2p_listen_address: SocketAddr,
     /// The block stream.
@@ -287,6 +291,16 @@ impl NodeConfig {
         self.executor_receive_socket_path
             .clone()
             .unwrap_or_else(|| Address::Unix("/tmp/rust-go.sock_1".into()))
+    }
+
+    /// All keys of this node.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeyPair> {
+        let seeds = [&self.protocol_key_seed].into_iter();
+        seeds
+            .chain(&self.further_protocol_key_seeds)
+            .map(|seed| KeyPair::from_seed(self.consensus.signatures, &seed.0))
+            .collect()
     }
 
     /// This node as a member of a committee, with stake 1. Authority key and account are those of its protocol key.

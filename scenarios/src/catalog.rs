@@ -40,11 +40,23 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "damaged_commits"
     "damaged_answers"
     "byzantine"
+    "epoch_change"
+    "epoch_change_slow_executor"
+    "epoch_change_crash_sweep"
+    "epoch_change_under_partition"
+    "validator_joins"
+    "validator_leaves"
+    "down_for_two_epochs"
+    "clock_skew_epochs"
+    "many_short_epochs"
+    "backlog_at_boundary"
     "swarm"
+    "swarm_epochs"
 );
 
 pub const SUITES: &[BuiltIn] = built_in!("suites":
     "ci"
+    "epochs"
     "swarm"
 );
 

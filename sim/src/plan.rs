@@ -1,9 +1,11 @@
 //! One run, fully drawn: nothing in here is a range that the run still has to draw from, except where the world
 //! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
 
+mod epochs;
 mod manner;
 
 pub use crate::byzantine::{Behaviour, ByzantinePlan};
+pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
 pub use manner::{Channel, Cut, DiskFailure, Half, Replies, Theft};
 
 use crate::trace::ProcessId;
@@ -82,6 +84,8 @@ pub struct Plan {
     #[serde(default)]
     pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
+    #[serde(default)]
+    pub epochs: EpochPlan,
     /// Validators that do what they want instead of running a node; at most f, and not the one that delivers alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub byzantine: Vec<ByzantinePlan>,
@@ -142,6 +146,7 @@ impl Plan {
                 transactions_per_second: 50,
                 accounts: 10,
             },
+            epochs: EpochPlan::default(),
             byzantine: vec![],
             faults: vec![],
             expect: vec![],

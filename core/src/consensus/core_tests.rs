@@ -8,7 +8,9 @@ use crate::{
     epoch::EpochStart,
     ingest,
     store::{ConsensusStore, MemoryDisk, MemoryStores},
-    types::{AuthorityIndex, BlockRef, EpochBase, KeyPair, SignatureScheme, TimestampMs, VerifiedBlock},
+    types::{
+        AuthorityIndex, BlockRef, EpochBase, KeyPair, SignatureScheme, TimestampMs, VerifiedBlock,
+    },
 };
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ use crate::{
     museum::{self, Exhibit},
     store::{Durability, StoreError},
     tasks::Tasks,
-    types::{CommitIndex, EpochBase, KeyPair, Round, VerifiedBlock},
+    types::{CommitIndex, EpochBase, Round, VerifiedBlock},
 };
 use peer::Peer;
 use shared::{Command, Progress, Shared};
@@ -62,7 +62,8 @@ pub struct ConsensusSetup {
     pub kept: Arc<KeptEpoch>,
     /// That of the epoch that is kept.
     pub base: EpochBase,
-    pub keys: KeyPair,
+    /// None if this node only follows.
+    pub signer: Option<Signer>,
     pub parameters: ConsensusParameters,
     pub pool: Pool,
     /// Whether delivery forbids proposing.
@@ -128,9 +129,8 @@ impl Consensus {
             parameters,
             ..
         } = setup;
-        let keys = setup.keys;
         let mut core = Core::recover(
-            kept.own.map(|index| Signer { index, keys }),
+            setup.signer,
             kept.start.clone(),
             parameters.clone(),
             setup.pool,

@@ -89,7 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_never_signed_twice_nor_before_peers_were_asked_nor_under_pressure_nor_after_the_end() {
+    fn a_round_is_never_signed_twice_nor_before_peers_were_asked_nor_under_pressure_nor_after_the_end()
+     {
         for view in [
             ProposalView {
                 own_round: Round(5),

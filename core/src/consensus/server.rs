@@ -69,7 +69,11 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
         let patience = Duration::from_millis(parameters.peer_silence_ms);
         let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
         let kept = found.ok().flatten();
-        Ok((decoder, hello, kept.ok_or(PeerGone::OtherEpoch(hello.epoch))?))
+        Ok((
+            decoder,
+            hello,
+            kept.ok_or(PeerGone::OtherEpoch(hello.epoch))?,
+        ))
     };
     match greeted.await {
         Ok((decoder, hello, kept)) => {

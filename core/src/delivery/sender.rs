@@ -124,8 +124,7 @@ impl Delivery {
                 window.mark_sent(block.gei);
                 window.is_starved()
             };
-            self.frames_written
-                .fetch_add(1, Ordering::Relaxed);
+            self.frames_written.fetch_add(1, Ordering::Relaxed);
             self.env.emit(NodeEvent::FrameWritten {
                 connection,
                 gei: block.gei,
@@ -165,7 +164,6 @@ impl Delivery {
     }
 
     fn sent_on_connection(&self) -> u64 {
-        self.frames_written
-            .load(Ordering::Relaxed)
+        self.frames_written.load(Ordering::Relaxed)
     }
 }

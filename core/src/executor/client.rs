@@ -7,8 +7,8 @@ use super::{
     framing::{self, Decoder, FrameError, Framing, ReadError},
     socket_advice,
     wire::{
-        AdvanceEpoch, EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber, Request,
-        RequestPayload, Response, ResponsePayload,
+        AdvanceEpoch, EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber,
+        Request, RequestPayload, Response, ResponsePayload,
     },
 };
 use crate::{
@@ -127,11 +127,7 @@ impl ExecutorClient {
     ///
     /// # Errors
     /// If there is no answer, or it refuses.
-    pub async fn advance_epoch(
-        &self,
-        next: Epoch,
-        boundary: &Boundary,
-    ) -> Result<Epoch, RpcError> {
+    pub async fn advance_epoch(&self, next: Epoch, boundary: &Boundary) -> Result<Epoch, RpcError> {
         let request = RequestPayload::AdvanceEpoch(AdvanceEpoch {
             new_epoch: next.0,
             epoch_start_timestamp_ms: boundary.timestamp_ms.0,

@@ -2,7 +2,7 @@
 
 use super::{Node, NodeError};
 use crate::{
-    consensus::KeptEpoch,
+    consensus::{KeptEpoch, Signer},
     env::{CrashPoint, NodeEvent},
     epoch::{Boundary, ChangeStep, EpochRecord, EpochStart},
     store::ConsensusStore,
@@ -83,7 +83,8 @@ impl Node<'_> {
 
     /// As whom this node takes part, and with whom.
     fn place(&self, mut start: EpochStart) -> (EpochStart, Option<AuthorityIndex>) {
-        let own = start.committee.index_of(self.keys.public());
+        let mut keys = self.keys.iter();
+        let own = keys.find_map(|keys| start.committee.index_of(keys.public()));
         match own {
             Some(index) if self.config.single_node => {
                 start.committee = Arc::new(start.committee.alone(index));
@@ -91,6 +92,15 @@ impl Node<'_> {
             }
             _ => (start, own),
         }
+    }
+
+    /// With what this node signs in an epoch, if it does.
+    pub(super) fn signer(&self, kept: &KeptEpoch) -> Option<Signer> {
+        let index = kept.own?;
+        let named = kept.start.committee.authority(index).protocol_key;
+        let keys = self.keys.iter().find(|keys| keys.public() == named)?;
+        let keys = keys.clone();
+        Some(Signer { index, keys })
     }
 
     /// What the executor says of an epoch against what is recorded of it, and of the end of the one before: a

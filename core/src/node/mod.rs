@@ -83,7 +83,7 @@ pub async fn run(
 struct Node<'a> {
     env: &'a Env,
     config: &'a NodeConfig,
-    keys: KeyPair,
+    keys: Vec<KeyPair>,
     client: Arc<ExecutorClient>,
     records: EpochStore,
     archive: Arc<Archive>,
@@ -94,7 +94,7 @@ struct Node<'a> {
 async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible, NodeError> {
     let rpc = (config.rpc_address(), config.rpc.clone());
     let node = Node {
-        keys: KeyPair::from_seed(config.consensus.signatures, &config.protocol_key_seed.0),
+        keys: config.keys(),
         client: Arc::new(ExecutorClient::new(env.clone(), rpc.0, rpc.1)),
         records: EpochStore::open(env.stores.as_ref())?,
         archive: Arc::default(),

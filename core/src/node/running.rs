@@ -70,9 +70,9 @@ impl Node<'_> {
         });
         let consensus = Consensus::recover(ConsensusSetup {
             env: env.clone(),
+            signer: self.signer(&kept),
             kept,
             base,
-            keys: self.keys.clone(),
             parameters: config.consensus.clone(),
             pool,
             pressure: delivery

@@ -120,6 +120,22 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             ),
         );
     }
+    let epochs = &plan.epochs;
+    if let Some(duration_ms) = epochs.duration_ms {
+        line(
+            "epochs",
+            format!("{} each, {} kept", ms(duration_ms), epochs.retained),
+        );
+    }
+    for committee in &epochs.committees {
+        let members = committee.members.iter().map(words::member);
+        let members: Vec<_> = members.collect();
+        let members = members.join(", ");
+        line(
+            "",
+            format!("from epoch {} on: {members}", committee.from_epoch),
+        );
+    }
     let skews: Vec<_> = plan
         .clock_skew_ms
         .iter()

@@ -1,8 +1,8 @@
 //! Faults, moments and amounts in words.
 
 use metanode_sim::plan::{
-    Action, Backend, Behaviour, Channel, Cut, DiskFailure, Half, PlannedFault, Replies, Span,
-    Theft, When,
+    Action, Backend, Behaviour, Channel, Cut, DiskFailure, Half, Member, PlannedFault, Replies,
+    Span, Theft, When,
 };
 use std::fmt::Display;
 
@@ -305,6 +305,22 @@ const fn connections(channel: Channel) -> &'static str {
         Channel::Rpc => "RPC connections",
         Channel::Peers => "connections to peers",
     }
+}
+
+/// A member of a committee.
+pub fn member(member: &Member) -> String {
+    let Member {
+        validator,
+        stake,
+        key,
+    } = *member;
+    let stake = (stake != 1).then(|| format!(" with stake {stake}"));
+    let key = (key != 0).then(|| format!(" under key {key}"));
+    format!(
+        "node-{validator}{}{}",
+        stake.unwrap_or_default(),
+        key.unwrap_or_default()
+    )
 }
 
 /// What a Byzantine validator does.

@@ -40,7 +40,7 @@ impl Default for Byzantine {
 
 impl Byzantine {
     /// Those of a seed, in the order of their numbers.
-    pub(super) fn draw(&self, dice: &Dice, cast: Cast) -> Vec<ByzantinePlan> {
+    pub(super) fn draw(&self, dice: &Dice, cast: Cast, tolerated: u16) -> Vec<ByzantinePlan> {
         if !self.each.is_empty() {
             return self.each.clone();
         }
@@ -52,7 +52,7 @@ impl Byzantine {
             return vec![];
         }
         let count = dice.draw("byzantine.count", self.count);
-        let count = count.min(most_byzantine(cast.validators));
+        let count = count.min(tolerated);
         let first = cast.first_replaceable();
         let others = cast.validators - first;
         let numbers = dice.subset("byzantine.validators", Draw::fixed(count), others);
@@ -134,7 +134,7 @@ mod tests {
             validators: 7,
             executors,
         };
-        byzantine.draw(&Dice::of(seed), cast)
+        byzantine.draw(&Dice::of(seed), cast, 2)
     }
 
     #[test]

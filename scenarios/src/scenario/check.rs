@@ -53,6 +53,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
             cast,
         )?;
     }
+    scenario.epochs.check(source, validators.low)?;
     if let Some(byzantine) = &scenario.byzantine {
         let can_be_single = scenario.topology.delivery != Delivery::MasterPerNode;
         byzantine.check(source, cast, validators.high, can_be_single)?;
@@ -97,6 +98,7 @@ fn least_values(scenario: &Scenario) -> Vec<(&'static str, u64, u64)> {
     values.extend(scenario.node.peers.least_values());
     values.extend(scenario.executor.least_values());
     values.extend(scenario.workload.least_values());
+    values.extend(scenario.epochs.least_values());
     values
 }
 

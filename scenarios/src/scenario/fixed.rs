@@ -3,8 +3,8 @@
 mod executors;
 
 use super::{
-    Byzantine, Deed, Delivery, DurableMoment, Fault, Kind, MaxFaulty, Moment, Network, Node, Peers,
-    ReachedMoment, Scenario, Share, StoredMoment, Target, Topology, Which, Workload,
+    Byzantine, Deed, Delivery, DurableMoment, Epochs, Fault, Kind, MaxFaulty, Moment, Network,
+    Node, Peers, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology, Which, Workload,
 };
 use crate::{
     dice::{Draw, Number},
@@ -41,6 +41,7 @@ impl Scenario {
             clock_drift_ppm,
             max_faulty,
             workload,
+            epochs,
             byzantine,
             faults,
             expect,
@@ -76,6 +77,7 @@ impl Scenario {
             node: fixed_node(node),
             executor: executors::fixed(executors),
             workload: fixed_workload(workload),
+            epochs: Epochs::fixed(epochs),
             byzantine: (!byzantine.is_empty()).then(|| Byzantine {
                 each: byzantine.clone(),
                 ..Byzantine::default()

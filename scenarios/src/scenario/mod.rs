@@ -5,6 +5,7 @@
 
 mod byzantine;
 mod check;
+mod epochs;
 mod fault;
 mod fixed;
 mod peers;
@@ -15,6 +16,7 @@ mod target;
 mod tests;
 
 pub use byzantine::Byzantine;
+pub use epochs::Epochs;
 pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
 pub use peers::Peers;
 pub use sections::{
@@ -29,10 +31,7 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::{museum::Exhibit, types::SignatureScheme};
-use metanode_sim::{
-    byzantine::most_byzantine,
-    plan::{self, Backend, Expectation, Plan},
-};
+use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::{Deserialize, Serialize};
 
 /// A scenario as its file says it.
@@ -67,6 +66,7 @@ pub struct Scenario {
     pub node: Node,
     pub executor: Executor,
     pub workload: Workload,
+    pub epochs: Epochs,
     /// Validators that do what they want.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byzantine: Option<Byzantine>,
@@ -105,8 +105,7 @@ pub enum Share {
 
 impl MaxFaulty {
     /// Byzantine validators are among those whom the committee tolerates: the fewer others may be down.
-    fn of(self, validators: u16, byzantine: usize) -> Option<u16> {
-        let f = most_byzantine(validators);
+    fn of(self, f: u16, byzantine: usize) -> Option<u16> {
         let others = f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX));
         match self {
             Self::Number(most) if byzantine > 0 => Some(most.min(others)),
@@ -136,6 +135,7 @@ impl Default for Scenario {
             node: Node::default(),
             executor: Executor::default(),
             workload: Workload::default(),
+            epochs: Epochs::default(),
             byzantine: None,
             swarm: None,
             faults: vec![],
@@ -181,9 +181,12 @@ impl Scenario {
             },
         };
         let duration_ms = dice.draw("duration_ms", self.duration_ms);
+        let epochs = self.epochs.draw(&dice, validators);
+        let tolerated = epochs.tolerated(validators);
         let byzantine = self.byzantine.as_ref();
-        let byzantine = byzantine.map_or_else(Vec::new, |byzantine| byzantine.draw(&dice, cast));
-        let max_faulty = self.max_faulty.of(validators, byzantine.len());
+        let byzantine =
+            byzantine.map_or_else(Vec::new, |byzantine| byzantine.draw(&dice, cast, tolerated));
+        let max_faulty = self.max_faulty.of(tolerated, byzantine.len());
         let planned = self.faults.iter().enumerate();
         let mut faults: Vec<_> = planned
             .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
@@ -215,6 +218,7 @@ impl Scenario {
             clock_drift_ppm: self.drifts_ppm(&dice, validators),
             max_faulty,
             workload,
+            epochs,
             byzantine,
             faults,
             expect: self.expect.clone(),

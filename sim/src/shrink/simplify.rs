@@ -5,8 +5,7 @@
 
 use super::{fault, nearer::nearer};
 use crate::{
-    byzantine::most_byzantine,
-    plan::{Backend, Behaviour, ByzantinePlan, ExecutorPlan, Guard, Plan, Span, Topology},
+    plan::{Backend, Behaviour, ByzantinePlan, ExecutorPlan, Guard, Member, Plan, Span, Topology},
     trace::ProcessId,
 };
 use metanode_core::types::SignatureScheme;
@@ -58,6 +57,8 @@ pub fn steps(plan: &Plan, liveness: bool) -> Vec<Step> {
         step("stores and signatures", stores_and_signatures),
         step("exhibits", exhibits),
         step("Byzantine validators", byzantine),
+        step("epochs", epochs),
+        step("committees", committees),
         step("clocks", clocks),
     ]);
     steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
@@ -107,7 +108,7 @@ fn validators(plan: &Plan, _: usize) -> Vec<Plan> {
             renumbered(plan, &kept)
         })
         // With more than f Byzantine ones nothing has to hold.
-        .filter(|plan| plan.byzantine.len() <= usize::from(most_byzantine(plan.validators)))
+        .filter(|plan| plan.byzantine.len() <= usize::from(plan.epochs.tolerated(plan.validators)))
         .collect()
 }
 
@@ -162,6 +163,17 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         })
         .collect();
     new.byzantine.sort_unstable_by_key(|b| b.validator);
+    for committee in &mut new.epochs.committees {
+        let kept = committee.members.iter().filter_map(|member| {
+            Some(Member {
+                validator: position(member.validator)?,
+                ..*member
+            })
+        });
+        committee.members = kept.collect();
+    }
+    let tolerated = new.epochs.tolerated(new.validators);
+    new.max_faulty = new.max_faulty.map(|most| most.min(tolerated));
     keep_in_faults(&mut new, |id| match id {
         ProcessId::Node(n) => position(n).map(ProcessId::Node),
         ProcessId::Executor(n) => position(n).map(ProcessId::Executor),
@@ -218,6 +230,34 @@ fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
         })
     });
     honest.chain(silent).collect()
+}
+
+/// One epoch for the whole run, or fewer of them.
+fn epochs(plan: &Plan, _: usize) -> Vec<Plan> {
+    let Some(duration_ms) = plan.epochs.duration_ms else {
+        return vec![];
+    };
+    let longer = duration_ms.saturating_mul(2);
+    let longer = (longer < plan.duration_ms).then_some(longer);
+    [None, longer]
+        .into_iter()
+        .filter(|duration_ms| *duration_ms != plan.epochs.duration_ms)
+        .map(|duration_ms| with(plan, |plan| plan.epochs.duration_ms = duration_ms))
+        .collect()
+}
+
+/// All validators with equal stake, or one change of the committee less.
+fn committees(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan.epochs.committees.is_empty() {
+        return vec![];
+    }
+    let plain = with(plan, |plan| plan.epochs.committees.clear());
+    let fewer = (0..plan.epochs.committees.len()).map(|position| {
+        with(plan, |plan| {
+            plan.epochs.committees.remove(position);
+        })
+    });
+    [plain].into_iter().chain(fewer).collect()
 }
 
 fn clocks(plan: &Plan, _: usize) -> Vec<Plan> {

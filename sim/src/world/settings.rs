@@ -3,7 +3,7 @@
 use crate::{
     clock::ORIGIN_MS,
     net::HostId,
-    plan::{Channel, Guard, Plan, Topology},
+    plan::{Channel, Guard, Member, Plan, Topology},
 };
 use metanode_core::{
     config::{
@@ -16,7 +16,7 @@ use metanode_core::{
     },
     types::{AuthorityIndex, Committee, Epoch, KeyPair},
 };
-use mock_go_executor::config::{ExecutorConfig, Genesis};
+use mock_go_executor::config::{CommitteeChange, ExecutorConfig, Genesis};
 use std::{net::SocketAddr, path::Path};
 
 const P2P_PORT: u16 = 9000;
@@ -65,7 +65,10 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
     NodeConfig {
         node_index: index,
         data_dir: "/data".into(),
-        protocol_key_seed: KeySeed(key_seed(index)),
+        protocol_key_seed: KeySeed(key_seed(index, 0)),
+        further_protocol_key_seeds: (1..plan.epochs.keys_of(index))
+            .map(|key| KeySeed(key_seed(index, key)))
+            .collect(),
         p2p_listen_address: SocketAddr::new(host(index).ip(), P2P_PORT),
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
@@ -87,6 +90,9 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
             max_block_bytes: peers.max_block_bytes as usize,
             peer_timeout_ms: peers.peer_timeout_ms,
             peer_silence_ms: peers.peer_silence_ms,
+            // No run lasts as long as the default, whatever its clocks do.
+            epoch_duration_ms: plan.epochs.duration_ms.unwrap_or(u64::MAX),
+            retained_epochs: plan.epochs.retained,
             ..defaults
         },
         delivery: DeliveryParameters {
@@ -123,7 +129,15 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         genesis: Genesis {
             epoch_timestamp_ms: ORIGIN_MS,
             initial_balance: 1_000_000,
-            validators: (0..plan.validators).map(|i| validator(plan, i)).collect(),
+            validators: validators(plan, 0),
+            changes: (plan.epochs.committees.iter())
+                .map(|committee| committee.from_epoch)
+                .filter(|epoch| *epoch > 0)
+                .map(|epoch| CommitteeChange {
+                    epoch,
+                    validators: validators(plan, epoch),
+                })
+                .collect(),
             ..Genesis::default()
         },
     }
@@ -132,9 +146,8 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
 /// Who validator `index` is in the committee of the first epoch, with its keys.
 #[must_use]
 pub fn identity(plan: &Plan, index: u16) -> Option<(AuthorityIndex, KeyPair, Committee)> {
-    let validators: Vec<_> = (0..plan.validators).map(|i| validator(plan, i)).collect();
-    let committee = committee(Epoch(0), &validators).ok()?;
-    let keys = KeyPair::from_seed(plan.signatures, &key_seed(index));
+    let committee = committee(Epoch(0), &validators(plan, 0)).ok()?;
+    let keys = KeyPair::from_seed(plan.signatures, &key_seed(index, 0));
     let own = committee.index_of(keys.public())?;
     Some((own, keys, committee))
 }
@@ -145,14 +158,23 @@ pub fn delivers(plan: &Plan, index: u16) -> bool {
     plan.topology == Topology::MasterPerNode || index == 0
 }
 
-fn validator(plan: &Plan, index: u16) -> ValidatorInfo {
+fn validators(plan: &Plan, epoch: u64) -> Vec<ValidatorInfo> {
+    let members = plan.epochs.members(epoch, plan.validators);
+    members
+        .iter()
+        .map(|member| validator(plan, member))
+        .collect()
+}
+
+fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let key = KeyPair::from_seed(plan.signatures, &key_seed(index)).public();
+    let index = member.validator;
+    let key = KeyPair::from_seed(plan.signatures, &key_seed(index, member.key)).public();
     let mut account = [0; 20];
     account.copy_from_slice(&key.0[..20]);
     ValidatorInfo {
         address: format_account(&account),
-        stake: "1".to_owned(),
+        stake: member.stake.to_string(),
         // The order of the committee is that of these bytes, not that of the hosts.
         authority_key: STANDARD.encode(blake3::hash(&key.0).as_bytes()),
         protocol_key: STANDARD.encode(key.0),
@@ -163,9 +185,13 @@ fn validator(plan: &Plan, index: u16) -> ValidatorInfo {
     }
 }
 
-fn key_seed(index: u16) -> [u8; 32] {
+/// The `key`-th key of a validator, from 0.
+fn key_seed(index: u16, key: u32) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("metasim validator key");
     hasher.update(&index.to_le_bytes());
+    if key > 0 {
+        hasher.update(&key.to_le_bytes());
+    }
     *hasher.finalize().as_bytes()
 }
 

@@ -1,0 +1,187 @@
+//! `[epochs]`: how long epochs last, and who is in which committee.
+
+use crate::{
+    dice::{Dice, Draw},
+    source::{InputError, Source},
+};
+use metanode_sim::plan::{CommitteePlan, EpochPlan, Member, tolerated};
+use serde::{Deserialize, Serialize};
+
+/// Fewer tolerate no fault at all.
+const FEWEST_MEMBERS: u16 = 4;
+/// Committees that a seed draws at most, one for each epoch after the first.
+const DRAWN_COMMITTEES: u64 = 30;
+
+/// `[epochs]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Epochs {
+    /// How old an epoch becomes before it ends. Left out: there is one epoch only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<Draw<u64>>,
+    /// Epochs before the running one whose stores nodes keep.
+    pub retained: Draw<u64>,
+    /// Each seed draws who is in which committee, with what stake and which key.
+    #[serde(skip_serializing_if = "is_false")]
+    pub drawn_committees: bool,
+    /// `[[epochs.committee]]`: instead, these, in the order of their epochs.
+    #[serde(rename = "committee", skip_serializing_if = "Vec::is_empty")]
+    pub committees: Vec<CommitteePlan>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self {
+            duration_ms: None,
+            retained: Draw::fixed(EpochPlan::default().retained),
+            drawn_committees: false,
+            committees: vec![],
+        }
+    }
+}
+
+impl Epochs {
+    pub(super) fn draw(&self, dice: &Dice, validators: u16) -> EpochPlan {
+        let duration_ms = self.duration_ms;
+        EpochPlan {
+            duration_ms: duration_ms.map(|duration| dice.draw("epochs.duration_ms", duration)),
+            retained: dice.draw("epochs.retained", self.retained),
+            committees: if self.drawn_committees {
+                drawn_committees(dice, validators)
+            } else {
+                self.committees.clone()
+            },
+        }
+    }
+
+    /// The section from which every seed draws this.
+    pub(super) fn fixed(plan: &EpochPlan) -> Self {
+        let EpochPlan {
+            duration_ms,
+            retained,
+            committees,
+        } = plan;
+        Self {
+            duration_ms: duration_ms.map(Draw::fixed),
+            retained: Draw::fixed(*retained),
+            drawn_committees: false,
+            committees: committees.clone(),
+        }
+    }
+
+    pub(super) fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
+        let mut values = vec![("epochs.retained", self.retained.low, 1)];
+        values.extend((self.duration_ms).map(|duration| ("epochs.duration_ms", duration.low, 1)));
+        values
+    }
+
+    /// What is wrong with it, if there are never fewer than `fewest` validators.
+    pub(super) fn check(&self, source: &Source<'_>, fewest: u16) -> Result<(), InputError> {
+        let wrong = |key: &str, message: String| Err(source.error(key, message));
+        if self.drawn_committees && !self.committees.is_empty() {
+            let message = "is not for drawn committees: expected one or the other".to_owned();
+            return wrong("epochs.committee", message);
+        }
+        let mut next = 0;
+        for (
+            position,
+            CommitteePlan {
+                from_epoch,
+                members,
+            },
+        ) in self.committees.iter().enumerate()
+        {
+            let key = |key: &str| format!("epochs.committee.{position}.{key}");
+            if *from_epoch < next {
+                let message = format!("is {from_epoch}: expected {next} or more, in order");
+                return wrong(&key("from_epoch"), message);
+            }
+            next = from_epoch + 1;
+            if members.len() < usize::from(FEWEST_MEMBERS) {
+                let message = format!(
+                    "has {} entries: expected {FEWEST_MEMBERS} or more, fewer tolerate no fault",
+                    members.len()
+                );
+                return wrong(&key("members"), message);
+            }
+            for (n, member) in members.iter().enumerate() {
+                let number = member.validator;
+                let message = if number >= fewest {
+                    let last = fewest - 1;
+                    format!("is {number}: expected 0 to {last}, who are there in every run")
+                } else if members[..n].iter().any(|m| m.validator == number) {
+                    format!("is {number}, as before: expected each validator once")
+                } else if !(1..=1_000_000).contains(&member.stake) {
+                    format!("has stake {}: expected 1 to 1000000", member.stake)
+                } else if member.key > 100 {
+                    format!("has key {}: expected 0 to 100", member.key)
+                } else {
+                    continue;
+                };
+                return wrong(&key(&format!("members.{n}")), message);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Committees in which now and then somebody joins or leaves, or has another stake or another key.
+fn drawn_committees(dice: &Dice, validators: u16) -> Vec<CommitteePlan> {
+    let mut stream = dice.stream("epochs.committees");
+    let mut keys = vec![0; usize::from(validators)];
+    let mut committees = vec![];
+    for from_epoch in 0..=DRAWN_COMMITTEES {
+        if stream.below(2) == 0 {
+            continue;
+        }
+        let size = FEWEST_MEMBERS + stream.below(u64::from(validators - FEWEST_MEMBERS) + 1) as u16;
+        let mut others: Vec<u16> = (0..validators).collect();
+        while others.len() > usize::from(size) {
+            others.remove(stream.below(others.len() as u64) as usize);
+        }
+        if from_epoch > 0 && stream.below(3) == 0 {
+            keys[usize::from(others[stream.below(others.len() as u64) as usize])] += 1;
+        }
+        let unequal = stream.below(2) == 0;
+        let mut members: Vec<Member> = (others.iter())
+            .map(|validator| Member {
+                validator: *validator,
+                stake: if unequal { 2 + stream.below(3) } else { 1 },
+                key: keys[usize::from(*validator)],
+            })
+            .collect();
+        if tolerated(&members) == 0 {
+            members.iter_mut().for_each(|member| member.stake = 1);
+        }
+        committees.push(CommitteePlan {
+            from_epoch,
+            members,
+        });
+    }
+    committees
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_committees_change_and_each_tolerates_a_fault() {
+        let (mut sizes, mut keys) = (std::collections::BTreeSet::new(), 0);
+        for seed in 0..100 {
+            let committees = drawn_committees(&Dice::of(seed), 7);
+            for CommitteePlan { members, .. } in &committees {
+                assert!(tolerated(members) > 0, "{members:?}");
+                sizes.insert(members.len());
+                keys = keys.max(members.iter().map(|member| member.key).max().unwrap_or(0));
+            }
+        }
+        assert_eq!(sizes, [4, 5, 6, 7].into());
+        assert!(keys > 1);
+    }
+}

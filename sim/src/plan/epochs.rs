@@ -1,0 +1,208 @@
+//! Epochs: how long they last, and who is in the committee of each.
+
+use serde::{Deserialize, Serialize};
+
+/// Epochs of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EpochPlan {
+    /// The first one does not end if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Epochs before the running one that nodes keep.
+    pub retained: u64,
+    /// In the order of their epochs; each stays until the next. Before, all validators are in, with equal stake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub committees: Vec<CommitteePlan>,
+}
+
+impl Default for EpochPlan {
+    fn default() -> Self {
+        Self {
+            duration_ms: None,
+            retained: 3,
+            committees: vec![],
+        }
+    }
+}
+
+/// From this epoch on these are the members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitteePlan {
+    pub from_epoch: u64,
+    pub members: Vec<Member>,
+}
+
+/// One member of a committee. In files it is the number of the validator, where the rest is as usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "MemberText", into = "MemberText")]
+pub struct Member {
+    pub validator: u16,
+    pub stake: u64,
+    /// The how-manieth of its keys it signs with, from 0.
+    pub key: u32,
+}
+
+impl Member {
+    /// With stake 1 and its first key.
+    #[must_use]
+    pub const fn plain(validator: u16) -> Self {
+        Self {
+            validator,
+            stake: 1,
+            key: 0,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "the number of a validator, or a table of validator, stake and key"
+)]
+enum MemberText {
+    Plain(u16),
+    Special(SpecialMember),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecialMember {
+    validator: u16,
+    #[serde(default = "one")]
+    stake: u64,
+    #[serde(default)]
+    key: u32,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+impl From<MemberText> for Member {
+    fn from(text: MemberText) -> Self {
+        match text {
+            MemberText::Plain(validator) => Self::plain(validator),
+            MemberText::Special(SpecialMember {
+                validator,
+                stake,
+                key,
+            }) => Self {
+                validator,
+                stake,
+                key,
+            },
+        }
+    }
+}
+
+impl From<Member> for MemberText {
+    fn from(member: Member) -> Self {
+        let Member {
+            validator,
+            stake,
+            key,
+        } = member;
+        if member == Member::plain(validator) {
+            return Self::Plain(validator);
+        }
+        Self::Special(SpecialMember {
+            validator,
+            stake,
+            key,
+        })
+    }
+}
+
+impl EpochPlan {
+    /// The committee of an epoch.
+    #[must_use]
+    pub fn members(&self, epoch: u64, validators: u16) -> Vec<Member> {
+        let mut latest_first = self.committees.iter().rev();
+        match latest_first.find(|committee| committee.from_epoch <= epoch) {
+            Some(committee) => committee.members.clone(),
+            None => (0..validators).map(Member::plain).collect(),
+        }
+    }
+
+    /// How many keys a validator needs.
+    #[must_use]
+    pub fn keys_of(&self, validator: u16) -> u32 {
+        let members = self.committees.iter().flat_map(|c| &c.members);
+        let of = members.filter(|member| member.validator == validator);
+        of.map(|member| member.key + 1).max().unwrap_or(1)
+    }
+
+    /// Validators that may be faulty in every epoch, whichever they are.
+    #[must_use]
+    pub fn tolerated(&self, validators: u16) -> u16 {
+        let later = self.committees.iter().map(|c| c.from_epoch);
+        [0].into_iter()
+            .chain(later)
+            .map(|epoch| tolerated(&self.members(epoch, validators)))
+            .min()
+            .unwrap_or(0)
+    }
+}
+
+/// As many members as hold at most f of 3f+1 of the stake, whichever they are.
+#[must_use]
+pub fn tolerated(members: &[Member]) -> u16 {
+    let mut stakes: Vec<u64> = members.iter().map(|member| member.stake).collect();
+    stakes.sort_unstable_by(|a, b| b.cmp(a));
+    let total: u64 = stakes.iter().sum();
+    let mut left = total.saturating_sub(1) / 3;
+    let fits = stakes.iter().take_while(|stake| {
+        let fits = **stake <= left;
+        left = left.saturating_sub(**stake);
+        fits
+    });
+    u16::try_from(fits.count()).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(stakes: &[u64]) -> Vec<Member> {
+        let member = |(validator, stake): (u16, &u64)| Member {
+            stake: *stake,
+            ..Member::plain(validator)
+        };
+        (0..).zip(stakes).map(member).collect()
+    }
+
+    #[test]
+    fn what_a_committee_tolerates_is_measured_by_its_largest_members() {
+        for (stakes, expected) in [
+            (&[1, 1, 1, 1][..], 1),
+            (&[1; 7], 2),
+            (&[2, 1, 1, 1], 0),
+            (&[3, 2, 2, 3], 1),
+            (&[1], 0),
+        ] {
+            assert_eq!(tolerated(&members(stakes)), expected, "{stakes:?}");
+        }
+    }
+
+    #[test]
+    fn a_committee_stays_until_the_next() {
+        let plan = EpochPlan {
+            committees: vec![
+                CommitteePlan {
+                    from_epoch: 2,
+                    members: members(&[1, 1, 1, 1]),
+                },
+                CommitteePlan {
+                    from_epoch: 5,
+                    members: members(&[3, 1]),
+                },
+            ],
+            ..EpochPlan::default()
+        };
+        let sizes = [0, 1, 2, 4, 5, 9].map(|epoch| plan.members(epoch, 7).len());
+        assert_eq!(sizes, [7, 7, 4, 4, 2, 2]);
+        assert_eq!(plan.tolerated(7), 0);
+    }
+}
