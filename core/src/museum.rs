@@ -5,7 +5,7 @@
 //! With it, the exhibits of a run belong to the thread that simulates it: they need no way through the code, and two
 //! simulations side by side have each their own.
 //!
-//! Bugs whose home is not built (epochs, transaction sockets, workers, the executor's own catch-up) have no exhibit.
+//! Bugs whose home is not built (transaction sockets, workers, the executor's own catch-up) have no exhibit.
 //! Neither have those that the structure leaves no line for:
 //!
 //! | bug | why there is no switch |
@@ -14,6 +14,10 @@
 //! | consumer, sender and loader that start from different queries (5a, 5b) | there is one window with one watermark; [`Exhibit::StartsAtStoreTip`] (5d) moves its start as a whole |
 //! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
 //! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own; taking the path back from whoever stole it breaks no promise |
+//! | a commit index that wraps above 2^32 (3c) | the two indexes are types, and only a base turns one into the other |
+//! | old commits that look new after a change (4b), an old consumer dropped before the new one exists (25d) | each epoch has a window and a log of its own, and nothing is delivered between two |
+//! | a lock held while waiting (25b) | the change is a task that holds none |
+//! | a change that is forced after some seconds (25f) | which epoch a node runs is what its executor says: one that leaves too early comes back |
 //! | an executor that serves an old connection beside the new one (19f) | a fault of the world, which every guard must stand; with none, legal repetitions are executed twice, too |
 
 use serde::{Deserialize, Serialize};
@@ -54,8 +58,18 @@ macro_rules! exhibits {
 exhibits! {
     ReplayAfterZero = "1a" "replay_after_zero":
         "after a restart delivery begins at commit 1, wherever the executor is",
+    BaseTakenAsZero = "1b" "base_taken_as_zero":
+        "after a restart in a later epoch delivery begins at commit 1 and counts from 0",
     QueryFailureReadsAsGenesis = "2a" "query_failure_reads_as_genesis":
         "an executor that did not answer at first is taken to be at block 0",
+    GeiAssertedAsCommitIndex = "3a" "gei_asserted_as_commit_index":
+        "a start asserts that the watermark, taken for a commit index, is not above the last stored commit",
+    GeiUsedAsCommitIndex = "3b" "gei_used_as_commit_index":
+        "delivery begins behind the commit whose index is the watermark: right in epoch 0, far too high afterwards",
+    WatermarkWithoutEpoch = "4a" "watermark_without_epoch":
+        "as many commits of a new epoch count as handled as the one before had",
+    GuardWithoutEpoch = "4c" "guard_without_epoch":
+        "the executor skips commits of a new epoch whose index it has seen in the one before",
     StartsAtStoreTip = "5d" "starts_at_store_tip":
         "delivery begins behind the last stored commit; those that the executor still lacks are nobody's business",
     SentIsRemembered = "6d" "sent_is_remembered":
@@ -72,6 +86,12 @@ exhibits! {
         "durable blocks never leave the window",
     BatchOfNothing = "9e" "batch_of_nothing":
         "recovery reads batches of no commit",
+    EndOfEpochMissed = "11a" "end_of_epoch_missed":
+        "a boundary that comes as a certified commit is delivered like any other, and nothing follows from it",
+    TrailingCommits = "11b" "trailing_commits":
+        "commits go on being made and delivered behind the boundary",
+    UnitsMixed = "13" "units_mixed":
+        "the watermark is compared with a count of commits that leaves out the empty ones",
     ExecutedBeforeQuorum = "15" "executed_before_quorum":
         "blocks are accepted without their ancestors; commits leave out what is missing",
     WriteCountsAsDelivery = "16" "write_counts_as_delivery":
@@ -94,6 +114,24 @@ exhibits! {
         "a socket file that a crash left behind keeps the next start from listening",
     StaleSocketReadsAsGenesis = "22d" "stale_socket_reads_as_genesis":
         "a refused connection at start is taken for an executor at block 0",
+    BoundaryFromLaggingExecutor = "23a" "boundary_from_lagging_executor":
+        "the next epoch's base is what the executor reports when the boundary is committed",
+    BoundaryOneShort = "23b" "boundary_one_short":
+        "the next epoch's base is one below the boundary",
+    BoundaryReadBeforeStop = "24" "boundary_read_before_old_epoch_stops":
+        "commits behind the boundary are delivered, and the base is where that has come to",
+    CommitteeBeforeAdvance = "25a" "committee_before_advance":
+        "the executor is asked for the next committee before it is told that the epoch is over",
+    ChangePausesDelivery = "25c" "change_pauses_delivery":
+        "a boundary pauses the delivery whose end the change waits for",
+    AdvancedBeforeDrained = "26a" "advanced_before_drained":
+        "the executor is told that the epoch is over before it has all of it, and nobody delivers the rest",
+    AdvanceFailureIgnored = "26b" "advance_failure_ignored":
+        "that the executor did not advance is logged, and the node goes on into the next epoch",
+    ClockInTheChain = "28a" "clock_in_the_chain":
+        "an epoch begins at the time of day of the node that says so",
+    StaleEpochStart = "28b" "stale_epoch_start":
+        "later epochs are taken to have begun long ago, and end at once",
     WatermarkBeforeState = "30a" "watermark_before_state":
         "the executor makes its watermark durable, then the state that it stands for",
     StateWithoutWatermark = "30b" "state_without_watermark":

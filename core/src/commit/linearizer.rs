@@ -131,7 +131,7 @@ impl Linearizer {
     pub fn linearize(&mut self, dag: &mut Dag, leaders: Vec<VerifiedBlock>) -> Vec<SubDag> {
         let mut commits = vec![];
         for leader in leaders {
-            if self.boundary().is_some() {
+            if self.boundary().is_some() && !goes_on_behind_the_boundary() {
                 break;
             }
             commits.push(self.commit(dag, leader));
@@ -232,7 +232,9 @@ impl Linearizer {
                 found: commit.epoch,
             });
         }
-        if let Some(boundary) = self.boundary() {
+        if let Some(boundary) = self.boundary()
+            && !goes_on_behind_the_boundary()
+        {
             return Err(AdoptError::AfterBoundary {
                 commit: reference,
                 boundary,
@@ -286,6 +288,10 @@ impl Last {
             is_boundary: is_boundary(commit, committee),
         }
     }
+}
+
+fn goes_on_behind_the_boundary() -> bool {
+    museum::shows(Exhibit::TrailingCommits) || museum::shows(Exhibit::BoundaryReadBeforeStop)
 }
 
 /// The leader's causal history that no commit contains yet, above the leader's gc round, in delivery order. Marks it

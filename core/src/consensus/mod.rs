@@ -33,7 +33,7 @@ pub use votes::{CommitVotes, certified};
 
 use crate::{
     config::ConsensusParameters,
-    env::{Address, AddressError, CrashPoint, Env, NodeEvent},
+    env::{Address, AddressError, CommitOrigin, CrashPoint, Env, NodeEvent},
     epoch::{Boundary, is_boundary},
     ingest::Pool,
     museum::{self, Exhibit},
@@ -367,7 +367,10 @@ impl Consensus {
                 origin,
             });
             env.reach(CrashPoint::NodeAfterStore).await;
-            if is_boundary(&sub_dag.commit, &self.shared.committee) {
+            let is_first = *self.ending.borrow() == Ending::No;
+            let is_missed =
+                museum::shows(Exhibit::EndOfEpochMissed) && origin == CommitOrigin::Certified;
+            if is_boundary(&sub_dag.commit, &self.shared.committee) && is_first && !is_missed {
                 let boundary = Boundary::of(&sub_dag.commit, base);
                 self.ending.send_replace(Ending::Boundary(boundary));
             }

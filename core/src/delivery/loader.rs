@@ -6,6 +6,7 @@
 use super::{Delivery, DeliveryError, Numbered, number, window::pauses_proposals};
 use crate::{
     env::{CrashPoint, NodeEvent},
+    epoch::is_boundary,
     museum::{self, Exhibit},
     types::CommitIndex,
 };
@@ -58,6 +59,13 @@ impl Delivery {
         let batch = self.log.read(from, limit)?;
         if batch.is_empty() {
             self.update_pressure();
+            return Ok(false);
+        }
+        if museum::shows(Exhibit::ChangePausesDelivery)
+            && batch
+                .iter()
+                .any(|s| is_boundary(&s.commit, &self.committee))
+        {
             return Ok(false);
         }
         let blocks: Vec<Numbered> = batch

@@ -30,23 +30,30 @@ enum StreamEnd {
 }
 
 /// Exhibits of a start that knows a wrong place to begin: asking again would hide them.
-const START_IS_TRUSTED: [Exhibit; 3] = [
+const START_IS_TRUSTED: [Exhibit; 8] = [
     Exhibit::ReplayAfterZero,
     Exhibit::StartsAtStoreTip,
     Exhibit::HigherOfTwoCursors,
+    Exhibit::BaseTakenAsZero,
+    Exhibit::GeiUsedAsCommitIndex,
+    Exhibit::WatermarkWithoutEpoch,
+    Exhibit::UnitsMixed,
+    Exhibit::AdvancedBeforeDrained,
 ];
 
 impl Delivery {
     /// Connects and sends for ever.
     pub(super) async fn send(&self) {
         let mut backoff_ms = self.parameters.reconnect_min_ms;
+        let mut is_first = true;
         loop {
             let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
             let connected_before = self.sent_on_connection();
             let end = match self.connect().await {
-                Ok(stream) => self.stream(connection, stream).await,
+                Ok(stream) => self.stream(connection, is_first, stream).await,
                 Err(end) => end,
             };
+            is_first = false;
             let reason = end.to_string();
             self.env.emit(NodeEvent::StreamLost { connection, reason });
             if museum::shows(Exhibit::FailureAwaitsNextCommit) {
@@ -72,10 +79,10 @@ impl Delivery {
     }
 
     /// Serves one connection until it ends.
-    async fn stream(&self, connection: u64, stream: BoxStream) -> StreamEnd {
+    async fn stream(&self, connection: u64, is_first: bool, stream: BoxStream) -> StreamEnd {
         // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
         match self.client.last_block_number().await {
-            _ if connection == 1 && START_IS_TRUSTED.iter().any(|e| museum::shows(*e)) => {}
+            _ if is_first && START_IS_TRUSTED.iter().any(|e| museum::shows(*e)) => {}
             Ok(watermark) => {
                 self.learn(watermark).await;
             }

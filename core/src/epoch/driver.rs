@@ -1,11 +1,12 @@
 //! The one task that owns the change out of an epoch: does what [`next_action`] says, and writes down what it did
 //! before it goes on.
 
-use super::{ChangeAction, ChangeView, EpochRecord, EpochStore, next_action};
+use super::{ChangeAction, ChangeStep, ChangeView, EpochRecord, EpochStore, next_action};
 use crate::{
     consensus::Ending,
     env::{CrashPoint, Env, NodeEvent},
     executor::{ExecutorClient, RpcError},
+    museum::{self, Exhibit},
     store::StoreError,
     types::{Epoch, GlobalExecIndex},
 };
@@ -44,13 +45,18 @@ impl EpochChange<'_> {
                 Ending::Boundary(boundary) => (Some(boundary), false),
                 Ending::Certified(boundary) => (Some(boundary), true),
             };
+            let watermark = if museum::shows(Exhibit::AdvancedBeforeDrained) {
+                GlobalExecIndex(u64::MAX)
+            } else {
+                self.watermark
+            };
             let action = next_action(&ChangeView {
                 epoch,
                 step: self.record.step,
                 boundary,
                 certified,
                 delivers: self.delivers,
-                watermark: self.watermark,
+                watermark,
                 executor_epoch,
             });
             match action {
@@ -71,12 +77,16 @@ impl EpochChange<'_> {
                     }
                 }
                 ChangeAction::Record(step) => {
+                    let step = self.misread(step).await;
                     self.record.step = step;
                     self.records.write(&self.record)?;
                     self.env.emit(NodeEvent::ChangeRecorded { epoch, step });
                     self.env.reach(CrashPoint::NodeChangeRecorded).await;
                 }
                 ChangeAction::AdvanceExecutor(boundary) => {
+                    if museum::shows(Exhibit::CommitteeBeforeAdvance) {
+                        self.await_committee(epoch.next()).await;
+                    }
                     match self.client.advance_epoch(epoch.next(), &boundary).await {
                         Ok(entered) => {
                             executor_epoch = entered;
@@ -84,6 +94,9 @@ impl EpochChange<'_> {
                         }
                         Err(e) => {
                             warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
+                            if museum::shows(Exhibit::AdvanceFailureIgnored) {
+                                self.await_committee(epoch.next()).await;
+                            }
                             tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
                             // It may have, or it may have lost what it had.
                             if let Ok((epoch, watermark)) = self.ask_executor().await {
@@ -94,6 +107,38 @@ impl EpochChange<'_> {
                 }
                 ChangeAction::Leave => return Ok(()),
             }
+        }
+    }
+
+    /// What is recorded, as the museum has it: nothing else than what was decided.
+    async fn misread(&self, step: ChangeStep) -> ChangeStep {
+        match step {
+            ChangeStep::BoundaryCommitted(mut boundary) => {
+                if museum::shows(Exhibit::BoundaryFromLaggingExecutor)
+                    && let Ok(watermark) = self.client.last_block_number().await
+                {
+                    boundary.gei = watermark;
+                }
+                if museum::shows(Exhibit::BoundaryOneShort) {
+                    boundary.gei = boundary.gei.prev();
+                }
+                if museum::shows(Exhibit::ClockInTheChain) {
+                    boundary.timestamp_ms = self.env.clock.now();
+                }
+                ChangeStep::BoundaryCommitted(boundary)
+            }
+            ChangeStep::Drained(mut boundary) if museum::shows(Exhibit::BoundaryReadBeforeStop) => {
+                boundary.gei = self.watermark;
+                ChangeStep::Drained(boundary)
+            }
+            decided => decided,
+        }
+    }
+
+    /// Asks for a committee until the executor has it.
+    async fn await_committee(&self, epoch: Epoch) {
+        while self.client.epoch_boundary_data(epoch).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
         }
     }
 

@@ -63,7 +63,9 @@ impl Node<'_> {
             (Err(_), StartPolicy::AssumeGenesis) => GlobalExecIndex(0),
             (Err(e), StartPolicy::Wait) => return Err(e),
         };
-        while watermark.0 < boundary.boundary_block {
+        while watermark.0 < boundary.boundary_block
+            && !museum::shows(Exhibit::AdvancedBeforeDrained)
+        {
             let previous = Epoch(boundary.epoch).prev();
             boundary = client.epoch_boundary_data(previous).await?;
         }
