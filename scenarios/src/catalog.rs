@@ -50,6 +50,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "clock_skew_epochs"
     "many_short_epochs"
     "backlog_at_boundary"
+    "backup_of_earlier_epoch"
     "swarm"
     "swarm_epochs"
 );

@@ -10,6 +10,7 @@ use crate::{
     museum::{self, Exhibit},
     types::CommitIndex,
 };
+use std::sync::atomic::Ordering;
 
 impl Delivery {
     /// Loads until the executor stands before this epoch.
@@ -19,7 +20,8 @@ impl Delivery {
     pub(super) async fn load(&self) -> Result<(), DeliveryError> {
         let mut tip = self.log.tip();
         loop {
-            if self.window().watermark() < self.base.base {
+            let is_before_epoch = self.is_before_epoch.load(Ordering::Relaxed);
+            if is_before_epoch || self.window().watermark() < self.base.base {
                 return Ok(());
             }
             let loaded = self.load_batch().await?;

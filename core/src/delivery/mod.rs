@@ -27,7 +27,10 @@ use crate::{
     tasks::Tasks,
     types::{CommitRef, Committee, EpochBase, GlobalExecIndex},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64},
+};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
@@ -51,6 +54,8 @@ pub struct Delivery {
     /// The window is full, and all of it is written.
     starved: Notify,
     frames_written: AtomicU64,
+    /// The executor said that it is in an earlier one.
+    is_before_epoch: AtomicBool,
     pressure: watch::Sender<bool>,
 }
 
@@ -88,6 +93,7 @@ impl Delivery {
             outstanding: Notify::new(),
             starved: Notify::new(),
             frames_written: AtomicU64::new(0),
+            is_before_epoch: AtomicBool::new(false),
             pressure: watch::Sender::new(false),
         }
     }

@@ -27,6 +27,8 @@ enum StreamEnd {
     Closed,
     #[error("the executor's watermark moved outside the window")]
     WindowReset,
+    #[error("the executor has not entered this epoch")]
+    BeforeEpoch,
 }
 
 /// Exhibits of a start that knows a wrong place to begin: asking again would hide them.
@@ -88,6 +90,11 @@ impl Delivery {
             }
             Err(e) => return e.into(),
         }
+        match self.ask_whether_before_epoch().await {
+            Ok(false) => {}
+            Ok(true) => return StreamEnd::BeforeEpoch,
+            Err(e) => return e.into(),
+        }
         let (start, resets) = {
             let mut window = self.window();
             if !museum::shows(Exhibit::SentIsRemembered) {
@@ -144,6 +151,20 @@ impl Delivery {
             }
             self.env.reach(CrashPoint::NodeFrameWritten).await;
         }
+    }
+
+    /// At the base of the epoch the watermark does not tell: an older backup may have been put back under an executor
+    /// that had entered the epoch.
+    async fn ask_whether_before_epoch(&self) -> Result<bool, RpcError> {
+        if self.window().watermark() != self.base.base {
+            return Ok(false);
+        }
+        let is_before = self.client.current_epoch().await? < self.base.epoch;
+        if is_before {
+            self.is_before_epoch.store(true, Ordering::Relaxed);
+            self.window_changed.notify_one();
+        }
+        Ok(is_before)
     }
 
     async fn write(

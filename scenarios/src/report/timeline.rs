@@ -7,6 +7,7 @@ use super::{events, paint::Paint};
 use metanode_core::{
     delivery::ReplayPlan,
     env::{Event, ExecutorEvent, NodeEvent},
+    types::{Epoch, GlobalExecIndex},
 };
 use metanode_sim::{
     oracles::Violation,
@@ -16,7 +17,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 /// How to read the columns.
 pub const LEGEND: &str = "\
-columns: nK = commits stored by node K, eK = blocks durable in executor K
+columns: nK = commits stored by node K (1.7: the seventh of epoch 1), eK = blocks durable in executor K
 marks:   x down   > starting   = paused   ~ stalled   / cut off   ! window full, proposes nothing   ? Byzantine";
 
 /// A quiet stretch gets a line after this time; an event that repeats within it is not told again.
@@ -78,6 +79,10 @@ struct Line {
 #[derive(Default)]
 struct Column {
     progress: Option<u64>,
+    /// Of a node, the epoch that it runs.
+    epoch: Epoch,
+    /// Where that begins.
+    base: GlobalExecIndex,
     down: bool,
     starting: bool,
     paused: bool,
@@ -224,7 +229,18 @@ impl Timeline {
                 Telling::Silent
             }
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { to, .. }) if to.0 == 0 => Telling::Silent,
-            NodeEvent::StreamConnected { start, .. } if start.0 <= 1 => Telling::Silent,
+            NodeEvent::StreamConnected { start, .. } if *start <= column.base.next() => {
+                Telling::Silent
+            }
+            NodeEvent::EpochOpened { base, .. } => {
+                (column.epoch, column.base) = (base.epoch, base.base);
+                column.progress = Some(0);
+                if base.epoch == Epoch(0) {
+                    Telling::Silent
+                } else {
+                    Telling::Always
+                }
+            }
             NodeEvent::ReplayPlanned(_)
             | NodeEvent::StreamConnected { .. }
             | NodeEvent::Rewound { .. }
@@ -284,7 +300,10 @@ impl Timeline {
             .columns
             .values()
             .fold(String::new(), |mut out, column| {
-                let progress = column.progress.map(|n| n.to_string()).unwrap_or_default();
+                let epoch = (column.epoch > Epoch(0)).then(|| format!("{}.", column.epoch));
+                let epoch = epoch.unwrap_or_default();
+                let progress = column.progress.map(|n| format!("{epoch}{n}"));
+                let progress = progress.unwrap_or_default();
                 let _ = write!(out, " {:>5}", format!("{}{progress}", column.mark()));
                 out
             });
@@ -300,7 +319,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
+    use metanode_core::types::CommitIndex;
 
     const NODE: ProcessId = ProcessId::Node(0);
     const EXECUTOR: ProcessId = ProcessId::Executor(0);
