@@ -59,6 +59,7 @@ pub const SUITES: &[BuiltIn] = built_in!("suites":
     "ci"
     "epochs"
     "swarm"
+    "swarm_epochs"
 );
 
 /// A scenario with the name under which it was asked for.

@@ -40,6 +40,7 @@ impl Node<'_> {
         let is_new = newest.is_none_or(|newest| newest.start.base.epoch < epoch);
         self.check(&start)?;
         self.env.reach(CrashPoint::NodeBoundaryDataLearned).await;
+        self.remove_epochs_before(epoch).await?;
         let record = match self.records.read(epoch)? {
             Some(record) => record,
             None => {
@@ -64,7 +65,6 @@ impl Node<'_> {
             own: kept.own,
         });
         self.env.reach(CrashPoint::NodeEpochOpened).await;
-        self.remove_epochs_before(epoch).await?;
         Ok(Entered {
             kept,
             record,

@@ -1,0 +1,182 @@
+//! The change from one epoch to the next as a whole: which steps it takes from every interruption, and what is left
+//! after many of them.
+#![cfg(madsim)]
+
+use metanode_core::{
+    env::{CrashPoint, Event, ExecutorEvent, NodeEvent},
+    epoch::ChangeStep,
+    types::{Epoch, GlobalExecIndex},
+};
+use metanode_sim::{
+    plan::{Action, EpochPlan, Plan, PlannedFault, Reached, Topology, When},
+    run::{Outcome, RunOptions, Verdict, run},
+    trace::{ProcessId, What, WorldEvent},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+const NODE: ProcessId = ProcessId::Node(0);
+const EXECUTOR: ProcessId = ProcessId::Executor(0);
+
+fn passed(plan: Plan) -> Outcome {
+    let keep_all = RunOptions {
+        keep_entries: usize::MAX,
+    };
+    let outcome = run(plan, &keep_all);
+    assert_eq!(
+        outcome.verdict,
+        Verdict::Passed,
+        "{:?} {:?}",
+        outcome.violations,
+        outcome.panic
+    );
+    outcome
+}
+
+/// One change of the node that delivers, interrupted or not.
+fn change(fault: Option<PlannedFault>) -> Outcome {
+    let mut plan = Plan::example();
+    plan.topology = Topology::SingleMaster;
+    plan.executors.truncate(1);
+    plan.duration_ms = 4_000;
+    plan.epochs.duration_ms = Some(2_000);
+    plan.faults.extend(fault);
+    passed(plan)
+}
+
+/// What node 0 and its executor do about the first change, without numbers, which have nothing to do with it.
+fn log(outcome: &Outcome) -> String {
+    let mut lines = String::new();
+    for entry in &outcome.entries {
+        let text = match &entry.what {
+            What::Befell(WorldEvent::Started { start: 2.. }) => "starts again",
+            What::Befell(WorldEvent::Killed) => "is killed",
+            What::Befell(WorldEvent::PowerLost { .. }) => "loses power",
+            What::Did(Event::Node(NodeEvent::ChangeRecorded { epoch, step }))
+                if *epoch == Epoch(0) =>
+            {
+                match step {
+                    ChangeStep::Running => "records: it runs",
+                    ChangeStep::BoundaryCommitted(_) => "records: boundary committed",
+                    ChangeStep::Drained(_) => "records: executor drained",
+                    ChangeStep::Advanced(_) => "records: executor advanced",
+                }
+            }
+            What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => match base.epoch.0 {
+                0 => "opens epoch 0",
+                1 => "opens epoch 1",
+                _ => continue,
+            },
+            What::Did(Event::Executor(ExecutorEvent::EpochEntered { epoch, .. }))
+                if *epoch == Epoch(1) =>
+            {
+                "enters epoch 1"
+            }
+            _ => continue,
+        };
+        if [NODE, EXECUTOR].contains(&entry.process) {
+            let _ = writeln!(lines, "    {} {text}", entry.process);
+        }
+    }
+    lines
+}
+
+#[test]
+fn from_every_interruption_the_change_goes_on_at_the_right_step() {
+    let kill = |processes: &[ProcessId]| Action::Kill {
+        processes: processes.to_vec(),
+        down_ms: Some(300),
+    };
+    let power_loss = Action::PowerLoss {
+        hosts: vec![0],
+        torn: false,
+        down_ms: Some(300),
+    };
+    let at_node = [
+        (CrashPoint::NodeChangeRecorded, 1..=3),
+        (CrashPoint::NodeExecutorAdvanced, 1..=1),
+        // At the start both were reached for epoch 0.
+        (CrashPoint::NodeBoundaryDataLearned, 2..=2),
+        (CrashPoint::NodeEpochOpened, 2..=2),
+    ];
+    let at_executor = [(CrashPoint::ExecutorEpochSaved, 1..=1)];
+    let at_node = at_node.map(|(point, times)| (NODE, point, times));
+    let at_executor = at_executor.map(|(point, times)| (EXECUTOR, point, times));
+    let mut table = format!("nothing\n{}", log(&change(None)));
+    for (process, point, times) in at_node.into_iter().chain(at_executor) {
+        for times in times {
+            for (who, action) in [
+                ("the node is killed", kill(&[NODE])),
+                ("the executor is killed", kill(&[EXECUTOR])),
+                ("both are killed", kill(&[NODE, EXECUTOR])),
+                ("the host loses power", power_loss.clone()),
+            ] {
+                let when = When {
+                    reached: Some(Reached {
+                        process,
+                        point,
+                        times,
+                    }),
+                    ..When::default()
+                };
+                let outcome = change(Some(PlannedFault { when, action }));
+                let _ = write!(table, "\n{point} ({times}): {who}\n{}", log(&outcome));
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn thirty_epochs_are_one_chain_and_old_stores_go() {
+    let mut plan = Plan::example();
+    plan.duration_ms = 20_000;
+    plan.epochs = EpochPlan {
+        duration_ms: Some(200),
+        retained: 2,
+        committees: vec![],
+    };
+    let most_stores = usize::try_from(plan.epochs.retained).expect("it is small") + 2;
+    let outcome = passed(plan);
+
+    let mut kept: BTreeMap<ProcessId, BTreeSet<Epoch>> = BTreeMap::new();
+    let mut executed: BTreeMap<ProcessId, (Epoch, GlobalExecIndex)> = BTreeMap::new();
+    let mut starts = BTreeSet::new();
+    for entry in &outcome.entries {
+        match &entry.what {
+            What::Did(Event::Node(NodeEvent::EpochOpened {
+                base,
+                start_timestamp_ms,
+                committee,
+                ..
+            })) => {
+                starts.insert((base.epoch, base.base, *start_timestamp_ms, *committee));
+                let kept = kept.entry(entry.process).or_default();
+                kept.insert(base.epoch);
+                assert!(
+                    kept.len() <= most_stores,
+                    "{} keeps {kept:?}",
+                    entry.process
+                );
+            }
+            What::Did(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
+                kept.entry(entry.process).or_default().remove(epoch);
+            }
+            What::Did(Event::Executor(ExecutorEvent::Executed { gei, epoch, .. })) => {
+                let last = executed.insert(entry.process, (*epoch, *gei));
+                let (last_epoch, last) = last.unwrap_or_default();
+                assert_eq!(*gei, last.next());
+                assert!(*epoch == last_epoch || *epoch > last_epoch);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(executed.len(), 4);
+    for (process, (epoch, _)) in executed {
+        assert!(epoch >= Epoch(30), "{process} is in epoch {epoch}");
+    }
+    let epochs: BTreeSet<_> = starts.iter().map(|(epoch, ..)| epoch).collect();
+    assert_eq!(epochs.len(), starts.len(), "one beginning each: {starts:?}");
+}
