@@ -4,7 +4,8 @@ use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
     delivery::ReplayPlan,
     env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
-    types::GlobalExecIndex,
+    epoch::ChangeStep,
+    types::{Epoch, GlobalExecIndex},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,9 @@ probes! {
     ReplayNothing = "replay: nothing",
     ReplaySome = "replay: some commits",
     ReplayFetchOnly = "replay: executor ahead of the store",
+    ReplayPreviousTail = "replay: tail of the epoch before",
+    ReplayResumesChange = "replay: epoch change resumed",
+    ReplayJoinsEpoch = "replay: executor's epoch joined",
     WaitedForExecutor = "start waited for the executor",
     ProposalsPaused = "window full, proposals paused",
     Rewound = "watermark fell, sender rewound",
@@ -52,6 +56,11 @@ probes! {
     TooManyDown = "fault left out because too many were down",
     Rejected = "something received was not believed",
     EquivocationSeen = "two blocks of one author for one round seen",
+    EpochChanged = "epoch changed",
+    ChangeAfterRestart = "change recorded after a restart",
+    FollowsWithoutVote = "node follows without a vote",
+    PutBack = "own block left out, transactions proposed again",
+    EpochRemoved = "store of an old epoch removed",
 }
 
 /// How often each state was reached.
@@ -62,6 +71,8 @@ pub struct Probes {
     torn: BTreeSet<ProcessId>,
     /// The last block that each executor has executed.
     executed: BTreeMap<ProcessId, GlobalExecIndex>,
+    /// The epoch that each node's life has begun to change out of.
+    changing: BTreeMap<ProcessId, Epoch>,
 }
 
 impl Default for Probes {
@@ -70,6 +81,7 @@ impl Default for Probes {
             counts: [0; Probe::ALL.len()],
             torn: BTreeSet::new(),
             executed: BTreeMap::new(),
+            changing: BTreeMap::new(),
         }
     }
 }
@@ -89,6 +101,16 @@ impl Probes {
             self.counts[probe as usize] += 1;
         }
         match &entry.what {
+            What::Befell(WorldEvent::Started { .. }) => {
+                self.changing.remove(&entry.process);
+            }
+            What::Did(Event::Node(NodeEvent::ChangeRecorded { epoch, step })) => {
+                let begun = self.changing.insert(entry.process, *epoch);
+                let begins = matches!(step, ChangeStep::BoundaryCommitted(_));
+                if begun != Some(*epoch) && !begins {
+                    self.counts[Probe::ChangeAfterRestart as usize] += 1;
+                }
+            }
             What::Befell(WorldEvent::PowerLost { torn_writes, .. }) if *torn_writes > 0 => {
                 self.torn.insert(entry.process);
             }
@@ -131,6 +153,18 @@ fn reached(what: &What) -> Option<Probe> {
             }
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { .. }) => Probe::ReplaySome,
             NodeEvent::ReplayPlanned(ReplayPlan::FetchOnly { .. }) => Probe::ReplayFetchOnly,
+            NodeEvent::ReplayPlanned(ReplayPlan::PreviousTail { .. }) => Probe::ReplayPreviousTail,
+            NodeEvent::ReplayPlanned(ReplayPlan::ResumeEpochChange { .. }) => {
+                Probe::ReplayResumesChange
+            }
+            NodeEvent::ReplayPlanned(ReplayPlan::JoinEpoch { .. }) => Probe::ReplayJoinsEpoch,
+            NodeEvent::ChangeRecorded {
+                step: ChangeStep::Advanced(_),
+                ..
+            } => Probe::EpochChanged,
+            NodeEvent::EpochOpened { own: None, .. } => Probe::FollowsWithoutVote,
+            NodeEvent::PutBack { .. } => Probe::PutBack,
+            NodeEvent::EpochRemoved { .. } => Probe::EpochRemoved,
             NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
             NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
             NodeEvent::Rewound { .. } => Probe::Rewound,
@@ -158,4 +192,42 @@ fn reached(what: &What) -> Option<Probe> {
         },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{
+        advanced, befell, boundary_committed, drained, follows, node, opened,
+    };
+
+    fn count(entries: &[Entry], probe: Probe) -> u64 {
+        let mut probes = Probes::default();
+        for entry in entries {
+            probes.observe(entry);
+        }
+        probes.counts()[probe.name()]
+    }
+
+    #[test]
+    fn a_change_that_another_life_began_is_seen_once() {
+        let process = ProcessId::Node(0);
+        let restarted = befell(2, process, WorldEvent::Started { start: 2 });
+        let mut trace = vec![
+            node(0, 0, opened(0, 0)),
+            node(1, 0, boundary_committed(0, 5)),
+            node(3, 0, drained(0, 5)),
+            node(4, 0, advanced(0, 5)),
+        ];
+        assert_eq!(count(&trace, Probe::ChangeAfterRestart), 0);
+        assert_eq!(count(&trace, Probe::EpochChanged), 1);
+        trace.insert(2, restarted);
+        assert_eq!(count(&trace, Probe::ChangeAfterRestart), 1);
+    }
+
+    #[test]
+    fn a_node_without_a_place_follows() {
+        let trace = [node(0, 0, opened(0, 0)), node(1, 0, follows(1, 5))];
+        assert_eq!(count(&trace, Probe::FollowsWithoutVote), 1);
+    }
 }

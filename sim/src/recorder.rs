@@ -108,6 +108,12 @@ impl Recorder {
         }
     }
 
+    /// No oracle demands anything more by the end.
+    #[must_use]
+    pub fn is_satisfied(&self) -> bool {
+        self.oracles.iter().all(|oracle| oracle.is_satisfied())
+    }
+
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
@@ -214,5 +220,21 @@ impl ExecutorReport {
             _ => {}
         }
         self.duplicates = self.received.saturating_sub(self.executed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{befell, executed, executor, submitted};
+
+    #[test]
+    fn what_one_oracle_waits_for_is_outstanding() {
+        let mut recorder = Recorder::new(&Plan::example(), 0);
+        assert!(recorder.is_satisfied());
+        recorder.record(befell(0, ProcessId::Node(0), submitted(1)));
+        assert!(!recorder.is_satisfied());
+        recorder.record(executor(1, 0, executed(1)));
+        assert!(recorder.is_satisfied());
     }
 }

@@ -239,11 +239,8 @@ impl Supervisor {
         }
         self.world.heal();
         self.world.befall(ProcessId::World, WorldEvent::FaultsEnded);
-        let tip = self.world.set_goal(NEW_COMMITS);
-        if self.pass_until(end).await == Pass::Decided {
-            self.world
-                .befall(ProcessId::World, WorldEvent::CaughtUp { tip });
-        }
+        self.world.set_goal(NEW_COMMITS);
+        self.pass_until(end).await;
     }
 
     /// Lets time pass until `end`, or until the world is decided.

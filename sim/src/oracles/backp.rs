@@ -6,7 +6,7 @@
 //! A violation, each with [`GRACE`] for what was under way: a block proposed while proposals are paused or the window
 //! is full; a ready node that says anything else before it says that it pauses. And proposals that resume above half.
 //! None: a full window before the node is ready, as long as it proposes nothing; the time in which the process itself
-//! does not run; nodes that do not deliver, which have no window.
+//! does not run; nodes that do not deliver, which have no window. The window of an epoch is a new one, and empty.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -27,7 +27,7 @@ pub(super) struct Backp {
     nodes: BTreeMap<u16, Pressure>,
 }
 
-/// The pressure on one node life.
+/// The pressure on a node in one epoch of one life.
 struct Pressure {
     ready: bool,
     capacity: u32,
@@ -171,7 +171,8 @@ impl Oracle for Backp {
         };
         let fresh = || Pressure::new(self.default_capacity);
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. }) => {
+            What::Befell(WorldEvent::Started { .. })
+            | What::Did(Event::Node(NodeEvent::EpochOpened { .. })) => {
                 self.nodes.insert(n, fresh());
             }
             What::Befell(WorldEvent::Resumed) => {
@@ -195,7 +196,9 @@ impl Oracle for Backp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, block, judge, learned, loaded, node, proposed, stored};
+    use crate::oracles::testing::{
+        befell, block, judge, learned, loaded, node, opened, proposed, stored,
+    };
 
     const PAUSED: NodeEvent = NodeEvent::ProposalsPaused { blocks: 8 };
 
@@ -294,5 +297,26 @@ mod tests {
             node(150, 0, proposed(block(1, 0))),
         ];
         assert_eq!(full_then(trace), None);
+    }
+
+    #[test]
+    fn a_new_epoch_is_under_no_pressure() {
+        let proposes = |first: NodeEvent| {
+            full_then(vec![
+                node(100, 0, PAUSED),
+                node(120, 0, first),
+                node(121, 0, NodeEvent::Ready),
+                node(151, 0, proposed(block(1, 0))),
+            ])
+        };
+        assert_eq!(proposes(opened(1, 9)), None);
+        assert!(proposes(stored(9)).is_some());
+        let filled_anew = vec![
+            node(120, 0, opened(1, 9)),
+            node(121, 0, NodeEvent::Ready),
+            node(130, 0, loaded(8, 8, 17)),
+            node(150, 0, stored(18)),
+        ];
+        assert!(full_then(filled_anew).is_some());
     }
 }

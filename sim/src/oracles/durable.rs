@@ -5,9 +5,9 @@
 //! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
 //! ended that life; a node recovers fewer commits of an epoch than it stored.
 //! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back; losing
-//! the commits from one on in which the world flipped bits.
-//! Reports that no crash ever puts to the test
-//! cannot be judged.
+//! the commits from one on in which the world flipped bits; commits of an epoch more than one before the node's, which nobody
+//! needs.
+//! Reports that no crash ever puts to the test cannot be judged.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -23,9 +23,10 @@ pub(super) struct Durable {
     promised: BTreeMap<u16, (GlobalExecIndex, Entry)>,
     /// The last commit each node stored of an epoch, with the entry that says so.
     stored: BTreeMap<(u16, Epoch), (CommitIndex, Entry)>,
-    /// Commits in which bits flipped, and that were not stored anew since.
+    /// Commits in which bits flipped, and that were not stored anew since. Of whatever epoch: the world flips the bits of
+    /// an index in every store that has it, until one is written again.
     damaged: BTreeSet<(u16, CommitIndex)>,
-    /// The epoch in which each node starts.
+    /// The epoch that each node opened last: what it recovers is of that one.
     epochs: BTreeMap<u16, Epoch>,
 }
 
@@ -40,23 +41,30 @@ impl Durable {
                 self.stored
                     .insert((n, *epoch), (commit.index, entry.clone()));
             }
-            NodeEvent::ExecutorQueried { epoch, .. } => {
-                self.epochs.insert(n, *epoch);
+            NodeEvent::EpochOpened { base, .. } => {
+                self.epochs.insert(n, base.epoch);
+                // Removed as soon as the node likes, which a crash may leave unsaid.
+                let is_kept = |epoch: Epoch| epoch.next() >= base.epoch;
+                self.stored
+                    .retain(|(of, epoch), _| *of != n || is_kept(*epoch));
             }
             NodeEvent::Recovered { last_commit, .. } => {
                 let epoch = self.epochs.get(&n).copied().unwrap_or_default();
-                if let Some((stored, earlier)) = self.stored.get(&(n, epoch))
-                    && last_commit < stored
-                    && !self.damaged.contains(&(n, last_commit.next()))
+                if let Some((stored, earlier)) = self.stored.get_mut(&(n, epoch))
+                    && *last_commit < *stored
                 {
-                    return Err(Violation::by(
-                        entry,
-                        Invariant::Durable,
-                        format!(
-                            "stored commit {stored}, but only {last_commit} survived the crash"
-                        ),
-                        [earlier.clone()],
-                    ));
+                    if !self.damaged.contains(&(n, last_commit.next())) {
+                        return Err(Violation::by(
+                            entry,
+                            Invariant::Durable,
+                            format!(
+                                "stored commit {stored} of epoch {epoch}, but only {last_commit} survived the crash"
+                            ),
+                            [earlier.clone()],
+                        ));
+                    }
+                    // The log ends here from now on.
+                    (*stored, *earlier) = (*last_commit, entry.clone());
                 }
             }
             _ => {}
@@ -113,7 +121,7 @@ impl Oracle for Durable {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, durable, executed, executor, found, judge, node, reported, stored,
+        befell, durable, executed, executor, found, judge, node, opened, reported, stored,
     };
     use crate::trace::SimTime;
     use metanode_core::types::Round;
@@ -158,19 +166,77 @@ mod tests {
         assert!(verdict(vec![reported(2), found(2), found(1)]).is_some());
     }
 
-    #[test]
-    fn a_commit_that_was_handed_on_survives() {
-        let recovered = |last_commit| NodeEvent::Recovered {
+    fn of_epoch_one(index: u32) -> NodeEvent {
+        let mut event = stored(index.into());
+        if let NodeEvent::CommitStored { epoch, .. } = &mut event {
+            *epoch = Epoch(1);
+        }
+        event
+    }
+
+    const fn recovered(last_commit: u32) -> NodeEvent {
+        NodeEvent::Recovered {
             last_commit: CommitIndex(last_commit),
             highest_round: Round(9),
             own_round: Round(9),
-        };
+        }
+    }
+
+    fn commits_of_one_node(events: impl IntoIterator<Item = NodeEvent>) -> Option<Box<Violation>> {
+        let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
+        judge(Durable::default(), &trace)
+    }
+
+    #[test]
+    fn a_commit_that_was_handed_on_survives() {
         let lives = |last_commit| {
             [stored(1), stored(2), recovered(last_commit)].map(|event| node(0, 0, event))
         };
         assert_eq!(judge(Durable::default(), &lives(2)), None);
         let violation = judge(Durable::default(), &lives(1)).unwrap();
         assert_eq!(violation.evidence, lives(1)[1..]);
+    }
+
+    #[test]
+    fn commits_of_one_epoch_say_nothing_of_another() {
+        let of_epoch_zero = || vec![opened(0, 0), recovered(0), stored(1), stored(2)];
+        let then = |events: Vec<_>| commits_of_one_node([of_epoch_zero(), events].concat());
+        assert_eq!(then(vec![opened(1, 2), recovered(0)]), None);
+        let went_back = vec![opened(1, 2), recovered(0), opened(0, 0), recovered(2)];
+        assert_eq!(then(went_back), None);
+        let lost = then(vec![opened(1, 2), recovered(0), opened(0, 0), recovered(1)]);
+        assert_eq!(
+            lost.unwrap().message,
+            "stored commit 2 of epoch 0, but only 1 survived the crash"
+        );
+    }
+
+    #[test]
+    fn an_epoch_before_the_last_may_be_removed() {
+        let removed = [opened(0, 0), stored(1), opened(1, 1), opened(2, 2)];
+        let again = [opened(0, 0), recovered(0)];
+        assert_eq!(commits_of_one_node([&removed[..], &again].concat()), None);
+    }
+
+    #[test]
+    fn a_damaged_commit_ends_the_log_until_it_is_stored_anew() {
+        let commits = BTreeSet::from([CommitIndex(2)]);
+        let damage = befell(
+            1,
+            ProcessId::Node(0),
+            WorldEvent::CommitsDamaged { commits },
+        );
+        let lives = |events: Vec<NodeEvent>| {
+            let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2)), damage.clone()];
+            trace.extend(events.into_iter().map(|event| node(2, 0, event)));
+            judge(Durable::default(), &trace)
+        };
+        assert_eq!(lives(vec![recovered(1), recovered(1)]), None);
+        assert!(lives(vec![recovered(0)]).is_some());
+        assert!(lives(vec![stored(2), recovered(1)]).is_some());
+        let elsewhere = vec![recovered(1), opened(1, 1), of_epoch_one(2)];
+        let back = vec![opened(0, 0), recovered(1)];
+        assert_eq!(lives([elsewhere, back].concat()), None);
     }
 
     #[test]

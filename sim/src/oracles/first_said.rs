@@ -1,5 +1,5 @@
 //! One function over all processes and all time: whoever speaks first about a key sets the value, everyone after
-//! must say the same. AGREE, ROOT and NOEQUIV are made of these.
+//! must say the same. AGREE, ROOT, NOEQUIV and EPOCH are made of these.
 
 use crate::trace::Entry;
 use std::collections::{BTreeMap, btree_map::Entry as Place};

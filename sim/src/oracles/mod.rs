@@ -8,6 +8,9 @@ mod agree;
 mod backp;
 mod bound;
 mod durable;
+mod epoch;
+#[cfg(test)]
+mod epoch_tests;
 mod exec1;
 mod expect;
 mod first_said;
@@ -17,11 +20,14 @@ mod legal_traces;
 mod live;
 mod mono;
 mod noequiv;
+mod noloss;
 mod root;
 mod rpc;
 mod start;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
+#[cfg(test)]
+mod toy;
 mod wire;
 
 use crate::{
@@ -44,7 +50,9 @@ pub enum Invariant {
     Bound,
     Backp,
     Durable,
+    Epoch,
     Noequiv,
+    Noloss,
     Start,
     Live,
     Rpc,
@@ -116,19 +124,25 @@ pub trait Oracle {
     fn finish(&mut self, _end: SimTime) -> Result<(), Box<Violation>> {
         Ok(())
     }
+
+    /// Nothing that it demands by the end is outstanding.
+    fn is_satisfied(&self) -> bool {
+        true
+    }
 }
 
 /// Every oracle, ready for a run of this plan. One entry may break several invariants: the one nearest to the cause
 /// comes first.
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
-    let invariants: [Box<dyn Oracle + Send>; 13] = [
+    let invariants: [Box<dyn Oracle + Send>; 15] = [
         Box::new(start::Start::new(plan)),
         Box::new(rpc::Rpc::default()),
         Box::new(wire::Wire::default()),
         Box::new(bound::Bound::new(plan)),
         Box::new(backp::Backp::new(plan)),
         Box::new(noequiv::Noequiv::default()),
+        Box::new(epoch::Epochs::new(plan)),
         Box::new(agree::Agree::default()),
         Box::new(gap0::Gap0::default()),
         Box::new(exec1::Exec1::default()),
@@ -136,6 +150,8 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
         Box::new(mono::Mono::default()),
         Box::new(durable::Durable::default()),
         Box::new(live::Live::new(plan)),
+        // Without progress everything is outstanding: that is no loss.
+        Box::new(noloss::Noloss::new(plan)),
     ];
     let expectations = plan.expect.iter().map(|expectation| {
         Box::new(expect::Expect::new(expectation.clone())) as Box<dyn Oracle + Send>

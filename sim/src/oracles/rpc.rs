@@ -3,7 +3,8 @@
 //! Replies carry no id; on one connection the n-th reply belongs to the n-th request (contract §2). A violation: a
 //! reply of another number is used, a request is answered that was not sent or was answered before, requests of a
 //! connection are not numbered 1, 2, 3, …, or a connection is used after an exchange on it failed.
-//! A start that goes on with a watermark which no executor has reported since it began uses no reply at all.
+//! A node that begins an epoch with a watermark which no executor has reported since it started, or since it began the
+//! epoch before, uses no reply at all.
 //! None: a request that is never answered; connections numbered anew in the next life of the node.
 
 use super::{Invariant, Oracle, Violation};
@@ -18,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Rpc {
     /// The connections of each node's life.
     nodes: BTreeMap<u16, BTreeMap<u64, Connection>>,
-    /// What executors have said since each start that has not heard of a watermark yet.
-    starting: BTreeMap<u16, (Entry, BTreeSet<GlobalExecIndex>)>,
+    /// What executors have said since each node started, or began its last epoch.
+    asking: BTreeMap<u16, (Entry, BTreeSet<GlobalExecIndex>)>,
 }
 
 #[derive(Default)]
@@ -90,7 +91,7 @@ impl Oracle for Rpc {
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let What::Did(Event::Executor(ExecutorEvent::Reported { watermark })) = &entry.what {
-            for (_, said) in self.starting.values_mut() {
+            for (_, said) in self.asking.values_mut() {
                 said.insert(*watermark);
             }
         }
@@ -100,16 +101,17 @@ impl Oracle for Rpc {
         match &entry.what {
             What::Befell(WorldEvent::Started { .. }) => {
                 self.nodes.remove(&n);
-                self.starting.insert(n, (entry.clone(), BTreeSet::new()));
+                self.asking.insert(n, (entry.clone(), BTreeSet::new()));
             }
             What::Did(Event::Node(NodeEvent::ExecutorQueried { watermark, .. })) => {
-                if let Some((start, said)) = self.starting.remove(&n)
+                let asked_from_now = (entry.clone(), BTreeSet::new());
+                if let Some((since, said)) = self.asking.insert(n, asked_from_now)
                     && !said.contains(watermark)
                 {
                     let message = format!(
-                        "expected a watermark that an executor has reported since the start, took {watermark}"
+                        "expected a watermark that an executor has reported since the node last asked or started, took {watermark}"
                     );
-                    return Err(Violation::by(entry, Invariant::Rpc, message, [start]));
+                    return Err(Violation::by(entry, Invariant::Rpc, message, [since]));
                 }
             }
             What::Did(Event::Node(
@@ -217,11 +219,22 @@ mod tests {
         );
         let assumed = judge(Rpc::default(), &[start(), told.clone(), queried(0)]).unwrap();
         assert_eq!(assumed.evidence, [start(), queried(0)]);
-        let remembered = [told, start(), queried(7)];
+        let remembered = [told.clone(), start(), queried(7)];
         assert!(
             judge(Rpc::default(), &remembered).is_some(),
             "said before the start"
         );
+        let twice = [vec![start(), told.clone(), queried(7)], vec![queried(7)]].concat();
+        assert!(
+            judge(Rpc::default(), &twice).is_some(),
+            "said before the epoch"
+        );
+        let asked_again = [
+            vec![start(), told.clone(), queried(7)],
+            vec![told, queried(7)],
+        ]
+        .concat();
+        assert_eq!(judge(Rpc::default(), &asked_again), None);
     }
 
     #[test]

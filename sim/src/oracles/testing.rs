@@ -1,19 +1,21 @@
 //! Hand-made traces: the shortest way to write an entry, and a judgement over a whole trace.
 //!
 //! What a frame and its execution say follows from the GEI, so that entries about one GEI agree unless a test changes
-//! them: epoch 0, commit = GEI, and digest, content, root and the one transaction are the GEI repeated.
+//! them: epoch 0, commit = GEI, and digest, content, root and the one transaction are the GEI repeated. An epoch is told
+//! by the GEI before it, which is its start timestamp, too.
 
 use super::{Oracle, Violation};
 use crate::trace::{Entry, ProcessId, SimTime, What, WorldEvent};
 use metanode_core::{
     env::{CommitOrigin, ExecutorEvent, NodeEvent},
+    epoch::{Boundary, ChangeStep},
     types::{
-        AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, CommitRef, Epoch,
-        GlobalExecIndex, Round, SpentNonce,
+        AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, CommitRef,
+        CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, Round, SpentNonce, TimestampMs,
     },
 };
 
-pub(super) fn node(at_ms: u64, n: u16, event: NodeEvent) -> Entry {
+pub(crate) fn node(at_ms: u64, n: u16, event: NodeEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
         process: ProcessId::Node(n),
@@ -21,7 +23,7 @@ pub(super) fn node(at_ms: u64, n: u16, event: NodeEvent) -> Entry {
     }
 }
 
-pub(super) fn executor(at_ms: u64, n: u16, event: ExecutorEvent) -> Entry {
+pub(crate) fn executor(at_ms: u64, n: u16, event: ExecutorEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
         process: ProcessId::Executor(n),
@@ -29,7 +31,7 @@ pub(super) fn executor(at_ms: u64, n: u16, event: ExecutorEvent) -> Entry {
     }
 }
 
-pub(super) fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
+pub(crate) fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
         process,
@@ -38,7 +40,7 @@ pub(super) fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry
 }
 
 /// A power loss that tears nothing.
-pub(super) const fn power_lost(lost_writes: u32) -> WorldEvent {
+pub(crate) const fn power_lost(lost_writes: u32) -> WorldEvent {
     WorldEvent::PowerLost {
         lost_writes,
         torn_writes: 0,
@@ -46,7 +48,7 @@ pub(super) const fn power_lost(lost_writes: u32) -> WorldEvent {
 }
 
 /// Judges a whole trace; the run ends with its last entry.
-pub(super) fn judge(mut oracle: impl Oracle, trace: &[Entry]) -> Option<Box<Violation>> {
+pub(crate) fn judge(mut oracle: impl Oracle, trace: &[Entry]) -> Option<Box<Violation>> {
     let end = trace.last().map_or(SimTime::default(), |entry| entry.at);
     trace
         .iter()
@@ -55,7 +57,7 @@ pub(super) fn judge(mut oracle: impl Oracle, trace: &[Entry]) -> Option<Box<Viol
         .err()
 }
 
-pub(super) const fn gei(gei: u64) -> GlobalExecIndex {
+pub(crate) const fn gei(gei: u64) -> GlobalExecIndex {
     GlobalExecIndex(gei)
 }
 
@@ -73,7 +75,7 @@ fn commit(gei: u64) -> CommitRef {
 }
 
 /// The only block of this round and author in a legal trace.
-pub(super) fn block(round: u32, author: u16) -> BlockRef {
+pub(crate) fn block(round: u32, author: u16) -> BlockRef {
     BlockRef {
         round: Round(round),
         author: AuthorityIndex(author),
@@ -81,7 +83,7 @@ pub(super) fn block(round: u32, author: u16) -> BlockRef {
     }
 }
 
-pub(super) fn proposed(block: BlockRef) -> NodeEvent {
+pub(crate) fn proposed(block: BlockRef) -> NodeEvent {
     NodeEvent::Proposed {
         epoch: Epoch(0),
         block,
@@ -90,7 +92,7 @@ pub(super) fn proposed(block: BlockRef) -> NodeEvent {
     }
 }
 
-pub(super) fn stored(of: u64) -> NodeEvent {
+pub(crate) fn stored(of: u64) -> NodeEvent {
     NodeEvent::CommitStored {
         epoch: Epoch(0),
         commit: commit(of),
@@ -101,7 +103,7 @@ pub(super) fn stored(of: u64) -> NodeEvent {
     }
 }
 
-pub(super) fn written(connection: u64, of: u64) -> NodeEvent {
+pub(crate) fn written(connection: u64, of: u64) -> NodeEvent {
     NodeEvent::FrameWritten {
         connection,
         gei: gei(of),
@@ -110,7 +112,7 @@ pub(super) fn written(connection: u64, of: u64) -> NodeEvent {
     }
 }
 
-pub(super) fn loaded(blocks: u32, capacity: u32, last: u64) -> NodeEvent {
+pub(crate) fn loaded(blocks: u32, capacity: u32, last: u64) -> NodeEvent {
     NodeEvent::WindowLoaded {
         blocks,
         capacity,
@@ -118,44 +120,110 @@ pub(super) fn loaded(blocks: u32, capacity: u32, last: u64) -> NodeEvent {
     }
 }
 
-pub(super) fn learned(watermark: u64) -> NodeEvent {
+pub(crate) fn learned(watermark: u64) -> NodeEvent {
     NodeEvent::WatermarkLearned {
         watermark: gei(watermark),
     }
 }
 
 /// The executor's start; its root is that of its watermark.
-pub(super) fn found(watermark: u64) -> ExecutorEvent {
+pub(crate) fn found(watermark: u64) -> ExecutorEvent {
     ExecutorEvent::Started {
         watermark: gei(watermark),
         state_root: bytes(watermark),
     }
 }
 
-pub(super) fn executed(of: u64) -> ExecutorEvent {
+pub(crate) fn executed(of: u64) -> ExecutorEvent {
     ExecutorEvent::Executed {
         gei: gei(of),
         epoch: Epoch(0),
         commit: CommitIndex(of as u32),
         content: of.into(),
         state_root: bytes(of),
-        applied: [SpentNonce {
-            sender: [7; 20],
-            nonce: of,
-        }]
-        .into(),
+        applied: [spent(of)].into(),
         skipped: 0,
     }
 }
 
-pub(super) fn durable(watermark: u64) -> ExecutorEvent {
+const fn spent(nonce: u64) -> SpentNonce {
+    SpentNonce {
+        sender: [7; 20],
+        nonce,
+    }
+}
+
+/// A client hands over the transaction of this block.
+pub(crate) const fn submitted(of: u64) -> WorldEvent {
+    WorldEvent::Submitted { spends: spent(of) }
+}
+
+pub(crate) fn durable(watermark: u64) -> ExecutorEvent {
     ExecutorEvent::Durable {
         watermark: gei(watermark),
     }
 }
 
-pub(super) fn reported(watermark: u64) -> ExecutorEvent {
+pub(crate) fn reported(watermark: u64) -> ExecutorEvent {
     ExecutorEvent::Reported {
         watermark: gei(watermark),
+    }
+}
+
+/// By a member of the committee.
+pub(crate) const fn opened(epoch: u64, base: u64) -> NodeEvent {
+    epoch_opened(epoch, base, Some(AuthorityIndex(0)))
+}
+
+/// By a node that is no member.
+pub(crate) const fn follows(epoch: u64, base: u64) -> NodeEvent {
+    epoch_opened(epoch, base, None)
+}
+
+const fn epoch_opened(epoch: u64, base: u64, own: Option<AuthorityIndex>) -> NodeEvent {
+    NodeEvent::EpochOpened {
+        base: EpochBase {
+            epoch: Epoch(epoch),
+            base: gei(base),
+        },
+        start_timestamp_ms: TimestampMs(base),
+        committee: CommitteeDigest([epoch as u8; 32]),
+        own,
+    }
+}
+
+/// The epoch ends with this GEI.
+pub(crate) fn boundary_committed(epoch: u64, last: u64) -> NodeEvent {
+    recorded(epoch, ChangeStep::BoundaryCommitted(boundary(last)))
+}
+
+pub(crate) fn drained(epoch: u64, last: u64) -> NodeEvent {
+    recorded(epoch, ChangeStep::Drained(boundary(last)))
+}
+
+pub(crate) fn advanced(epoch: u64, last: u64) -> NodeEvent {
+    recorded(epoch, ChangeStep::Advanced(boundary(last)))
+}
+
+fn boundary(last: u64) -> Boundary {
+    Boundary {
+        commit: commit(last),
+        gei: gei(last),
+        timestamp_ms: TimestampMs(last),
+    }
+}
+
+const fn recorded(epoch: u64, step: ChangeStep) -> NodeEvent {
+    NodeEvent::ChangeRecorded {
+        epoch: Epoch(epoch),
+        step,
+    }
+}
+
+pub(crate) const fn entered(epoch: u64, boundary: u64) -> ExecutorEvent {
+    ExecutorEvent::EpochEntered {
+        epoch: Epoch(epoch),
+        boundary: gei(boundary),
+        start_timestamp_ms: TimestampMs(boundary),
     }
 }

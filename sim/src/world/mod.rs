@@ -49,6 +49,17 @@ pub(crate) enum Job {
     Consider,
 }
 
+/// What the second phase still demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// It has not begun, or there is nothing left.
+    None,
+    /// Every executor that is fed has this durable.
+    Tip(GlobalExecIndex),
+    /// They have; now the oracles get what they demand by the end.
+    NothingOutstanding,
+}
+
 /// Everything a run is made of. Shared by all its tasks, which run one at a time.
 pub struct World {
     plan: Plan,
@@ -73,7 +84,7 @@ pub struct World {
     jobs: mpsc::UnboundedSender<(SimTime, Job)>,
     /// A violation was found, or the goal of the second phase was reached.
     pub(crate) decided: Notify,
-    goal: Mutex<Option<GlobalExecIndex>>,
+    goal: Mutex<Goal>,
 }
 
 impl World {
@@ -125,7 +136,7 @@ impl World {
             snapshots: Mutex::default(),
             jobs,
             decided: Notify::new(),
-            goal: Mutex::new(None),
+            goal: Mutex::new(Goal::None),
         })
     }
 
@@ -163,7 +174,7 @@ impl World {
         let decided = {
             let mut recorder = lock(&self.recorder);
             recorder.record(entry);
-            recorder.violation().is_some() || self.goal_reached(&recorder)
+            recorder.violation().is_some() || self.goal_reached(&mut recorder)
         };
         if decided {
             self.decided.notify_one();
@@ -173,30 +184,42 @@ impl World {
         }
     }
 
-    /// Demands that every executor reaches the tip that any node has stored, and `beyond` more. Returns that height.
-    pub(crate) fn set_goal(&self, beyond: u64) -> GlobalExecIndex {
+    /// Demands that every executor reaches the tip that any node has stored, and `beyond` more, and that no oracle
+    /// waits for anything.
+    pub(crate) fn set_goal(&self, beyond: u64) {
         let stored = lock(&self.recorder)
             .nodes()
             .iter()
             .map(|node| node.last_gei)
             .max();
         let tip = GlobalExecIndex(stored.unwrap_or_default().0 + beyond);
-        *lock(&self.goal) = Some(tip);
-        tip
+        *lock(&self.goal) = Goal::Tip(tip);
     }
 
-    fn goal_reached(&self, recorder: &Recorder) -> bool {
+    fn goal_reached(&self, recorder: &mut Recorder) -> bool {
         let mut goal = lock(&self.goal);
-        let reached = goal.is_some_and(|tip| {
-            let executors = recorder.executors().iter().zip(0..);
-            // Nobody feeds the executor of a Byzantine validator.
-            let mut fed = executors.filter(|(_, n)| self.plan.behaviour_of(*n).is_none());
-            fed.all(|(executor, _)| executor.last_block_number >= tip)
-        });
+        if let Goal::Tip(tip) = *goal
+            && self.all_have(tip, recorder)
+        {
+            *goal = Goal::NothingOutstanding;
+            recorder.record(Entry {
+                at: self.now(),
+                process: ProcessId::World,
+                what: What::Befell(WorldEvent::CaughtUp { tip }),
+            });
+        }
+        let reached = *goal == Goal::NothingOutstanding && recorder.is_satisfied();
         if reached {
-            *goal = None;
+            *goal = Goal::None;
         }
         reached
+    }
+
+    fn all_have(&self, tip: GlobalExecIndex, recorder: &Recorder) -> bool {
+        let executors = recorder.executors().iter().zip(0..);
+        // Nobody feeds the executor of a Byzantine validator.
+        let mut fed = executors.filter(|(_, n)| self.plan.behaviour_of(*n).is_none());
+        fed.all(|(executor, _)| executor.last_block_number >= tip)
     }
 
     fn later(&self, after_ms: u64, job: Job) {

@@ -1,0 +1,262 @@
+//! EPOCH: *one change per epoch per node; same boundary, base, timestamp, committee everywhere; epochs never go back.*
+//!
+//! Heard from nodes that open an epoch or record a step of the change out of one, and from executors that enter one.
+//!
+//! A violation: an epoch with two bases, start timestamps, committees or boundaries, whoever says so and whenever; a
+//! step out of an epoch that the node is not in, or one that does not follow the step before it (contract §7), which
+//! every second change out of an epoch is; an executor that enters any epoch but the one after its last; a node that
+//! opens an epoch below the one that it opened last.
+//! None: going back because an older backup of the executor was put back: it enters its epochs again, its nodes open
+//! an older one and change out of it again. A change that is not finished, because the executor is in the next epoch
+//! already; one that begins anew because the node has removed what it knew of the epoch. A node that does not deliver
+//! does not see the executor drained.
+
+use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
+use crate::{
+    plan::{Plan, Topology},
+    trace::{Entry, ProcessId, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    epoch::ChangeStep,
+    types::{CommitRef, CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, TimestampMs},
+};
+use std::collections::BTreeMap;
+
+pub(super) struct Epochs {
+    topology: Topology,
+    /// Base and start timestamp: from whoever opens or enters the epoch, or leaves the one before.
+    begins: FirstSaid<Epoch, (GlobalExecIndex, TimestampMs)>,
+    /// From whoever opens the epoch.
+    committees: FirstSaid<Epoch, CommitteeDigest>,
+    /// The last commit of each epoch, from whoever leaves it.
+    boundaries: FirstSaid<Epoch, CommitRef>,
+    /// The epoch that each executor entered last; none if an older backup says which. All begin in epoch 0.
+    executors: BTreeMap<u16, Option<(Epoch, Entry)>>,
+    nodes: BTreeMap<u16, Node>,
+}
+
+#[derive(Default)]
+struct Node {
+    /// The epoch that it opened last, over all its lives.
+    opened: Option<(Epoch, Entry)>,
+    /// So many of the epochs that it opens next may lie below the one before.
+    may_fall: u8,
+    changes: BTreeMap<Epoch, Change>,
+}
+
+/// What a node has recorded of the change out of an epoch.
+struct Change {
+    step: ChangeStep,
+    recorded: Option<Entry>,
+    may_begin_anew: bool,
+}
+
+impl Default for Change {
+    fn default() -> Self {
+        Self {
+            step: ChangeStep::Running,
+            recorded: None,
+            may_begin_anew: false,
+        }
+    }
+}
+
+impl Epochs {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            topology: plan.topology,
+            begins: FirstSaid::default(),
+            committees: FirstSaid::default(),
+            boundaries: FirstSaid::default(),
+            executors: BTreeMap::new(),
+            nodes: (0..plan.validators).map(|n| (n, Node::default())).collect(),
+        }
+    }
+
+    fn begins(
+        &mut self,
+        epoch: Epoch,
+        base: GlobalExecIndex,
+        start: TimestampMs,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        match self.begins.contradicted(epoch, (base, start), entry) {
+            None => Ok(()),
+            Some(((first_base, first_start), earlier)) => Err(broken(
+                entry,
+                format!(
+                    "expected epoch {epoch} to begin after GEI {first_base} at {first_start} ms as {} has it, \
+                     found GEI {base} at {start} ms",
+                    earlier.process
+                ),
+                Some(earlier.clone()),
+            )),
+        }
+    }
+
+    fn opened(
+        &mut self,
+        n: u16,
+        EpochBase { epoch, base }: EpochBase,
+        start: TimestampMs,
+        committee: CommitteeDigest,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        self.begins(epoch, base, start, entry)?;
+        if let Some((first, earlier)) = self.committees.contradicted(epoch, committee, entry) {
+            let message = format!(
+                "expected committee {first} in epoch {epoch} as {} has it, found {committee}",
+                earlier.process
+            );
+            return Err(broken(entry, message, Some(earlier.clone())));
+        }
+        let node = self.nodes.entry(n).or_default();
+        let may_fall = node.may_fall > 0;
+        node.may_fall = node.may_fall.saturating_sub(1);
+        node.changes.entry(epoch).or_default();
+        match node.opened.replace((epoch, entry.clone())) {
+            Some((last, earlier)) if epoch < last && !may_fall => Err(broken(
+                entry,
+                format!("opened epoch {epoch} after epoch {last}, and its executor lost nothing"),
+                Some(earlier),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn recorded(
+        &mut self,
+        n: u16,
+        epoch: Epoch,
+        step: ChangeStep,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        use ChangeStep::{Advanced, BoundaryCommitted, Drained, Running};
+        if let BoundaryCommitted(boundary) | Drained(boundary) | Advanced(boundary) = step {
+            self.begins(epoch.next(), boundary.gei, boundary.timestamp_ms, entry)?;
+            let commit = boundary.commit;
+            if let Some((first, earlier)) = self.boundaries.contradicted(epoch, commit, entry) {
+                let message = format!(
+                    "expected epoch {epoch} to end with commit {first} as {} has it, found {commit}",
+                    earlier.process
+                );
+                return Err(broken(entry, message, Some(earlier.clone())));
+            }
+        }
+        let delivers = executor_of(self.topology, n) == n;
+        let node = self.nodes.entry(n).or_default();
+        match &node.opened {
+            Some((open, _)) if *open == epoch => {}
+            opened => {
+                let message = format!("changes out of epoch {epoch}, which it is not in");
+                let earlier = opened.as_ref().map(|(_, earlier)| earlier.clone());
+                return Err(broken(entry, message, earlier));
+            }
+        }
+        let change = node.changes.entry(epoch).or_default();
+        let follows = match (change.step, step) {
+            (Running, BoundaryCommitted(_))
+            | (BoundaryCommitted(_), Drained(_))
+            | (Drained(_), Advanced(_)) => true,
+            (BoundaryCommitted(_), Advanced(_)) => !delivers,
+            (_, BoundaryCommitted(_)) => std::mem::take(&mut change.may_begin_anew),
+            _ => false,
+        };
+        if !follows {
+            let before = change.step;
+            let message = format!(
+                "in the change out of epoch {epoch} \"{step}\" does not follow \"{before}\""
+            );
+            return Err(broken(entry, message, change.recorded.take()));
+        }
+        (change.step, change.recorded) = (step, Some(entry.clone()));
+        Ok(())
+    }
+
+    fn entered(&mut self, n: u16, epoch: Epoch, entry: &Entry) -> Result<(), Box<Violation>> {
+        let entered = Some((epoch, entry.clone()));
+        let (last, earlier) = match self.executors.insert(n, entered) {
+            None => (Epoch(0), None),
+            Some(None) => return Ok(()),
+            Some(Some((last, earlier))) => (last, Some(earlier)),
+        };
+        if epoch == last.next() {
+            return Ok(());
+        }
+        let message = format!(
+            "expected epoch {} after epoch {last}, entered {epoch}",
+            last.next()
+        );
+        Err(broken(entry, message, earlier))
+    }
+
+    fn restored(&mut self, executor: u16) {
+        self.executors.insert(executor, None);
+        for (n, node) in &mut self.nodes {
+            if executor_of(self.topology, *n) == executor {
+                // An answer from before may be under way, so the first epoch opened from here on may be the newest yet.
+                node.may_fall = 2;
+                for change in node.changes.values_mut() {
+                    change.may_begin_anew = true;
+                }
+            }
+        }
+    }
+}
+
+/// The executor whose epochs a node follows.
+const fn executor_of(topology: Topology, node: u16) -> u16 {
+    match topology {
+        Topology::SingleMaster => 0,
+        Topology::MasterPerNode => node,
+    }
+}
+
+fn broken(entry: &Entry, message: String, earlier: Option<Entry>) -> Box<Violation> {
+    Violation::by(entry, Invariant::Epoch, message, earlier)
+}
+
+impl Oracle for Epochs {
+    fn invariant(&self) -> Invariant {
+        Invariant::Epoch
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        match (entry.process, &entry.what) {
+            (ProcessId::Node(n), What::Did(Event::Node(event))) => match event {
+                NodeEvent::EpochOpened {
+                    base,
+                    start_timestamp_ms,
+                    committee,
+                    ..
+                } => self.opened(n, *base, *start_timestamp_ms, *committee, entry),
+                NodeEvent::ChangeRecorded { epoch, step } => self.recorded(n, *epoch, *step, entry),
+                NodeEvent::EpochRemoved { epoch } => {
+                    let node = self.nodes.entry(n).or_default();
+                    if let Some(change) = node.changes.get_mut(epoch) {
+                        change.may_begin_anew = true;
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+            (
+                ProcessId::Executor(n),
+                What::Did(Event::Executor(ExecutorEvent::EpochEntered {
+                    epoch,
+                    boundary,
+                    start_timestamp_ms,
+                })),
+            ) => {
+                self.begins(*epoch, *boundary, *start_timestamp_ms, entry)?;
+                self.entered(n, *epoch, entry)
+            }
+            (ProcessId::Executor(n), What::Befell(WorldEvent::DiskRestored { .. })) => {
+                self.restored(n);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

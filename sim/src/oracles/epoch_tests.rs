@@ -1,0 +1,231 @@
+//! EPOCH on hand-made traces: each violation, and the nearest legal trace.
+
+use super::{
+    Violation,
+    epoch::Epochs,
+    testing::{
+        advanced, befell, boundary_committed, drained, entered, executor, judge, node, opened,
+    },
+};
+use crate::{
+    plan::{Plan, Topology},
+    trace::{Entry, ProcessId, SimTime, WorldEvent},
+};
+use metanode_core::{env::NodeEvent, epoch::ChangeStep};
+
+fn verdict(topology: Topology, trace: &[Entry]) -> Option<Box<Violation>> {
+    let plan = Plan {
+        topology,
+        ..Plan::example()
+    };
+    judge(Epochs::new(&plan), trace)
+}
+
+fn complains(trace: &[Entry], about: &str) {
+    let violation = verdict(Topology::MasterPerNode, trace).expect(about);
+    assert!(violation.message.contains(about), "{}", violation.message);
+    assert_eq!(violation.evidence.last(), trace.last());
+}
+
+fn quiet(trace: &[Entry]) {
+    assert_eq!(verdict(Topology::MasterPerNode, trace), None);
+}
+
+/// An older backup of an executor is put back.
+fn restored(n: u16) -> Entry {
+    let taken = SimTime::from_ms(0);
+    befell(
+        0,
+        ProcessId::Executor(n),
+        WorldEvent::DiskRestored { taken },
+    )
+}
+
+/// Node 0 and its executor go from epoch 0, which ends with GEI 10, to epoch 1.
+fn change() -> Vec<Entry> {
+    vec![
+        node(0, 0, opened(0, 0)),
+        node(1, 0, boundary_committed(0, 10)),
+        node(2, 0, drained(0, 10)),
+        executor(3, 0, entered(1, 10)),
+        node(4, 0, advanced(0, 10)),
+        node(5, 0, opened(1, 10)),
+    ]
+}
+
+fn after_change(entries: Vec<Entry>) -> Vec<Entry> {
+    [change(), entries].concat()
+}
+
+#[test]
+fn every_node_makes_the_same_change_for_itself() {
+    let others = [
+        node(6, 1, opened(0, 0)),
+        node(7, 1, boundary_committed(0, 10)),
+        node(8, 1, drained(0, 10)),
+        executor(9, 1, entered(1, 10)),
+        node(10, 1, advanced(0, 10)),
+        node(11, 1, opened(1, 10)),
+    ];
+    quiet(&after_change(others.to_vec()));
+}
+
+#[test]
+fn an_epoch_has_one_base() {
+    let later = |entry: Entry| after_change(vec![node(6, 1, opened(0, 0)), entry]);
+    complains(&later(node(7, 1, opened(1, 11))), "as node-0 has it");
+    complains(&later(executor(7, 1, entered(1, 9))), "found GEI 9");
+    complains(
+        &later(node(7, 1, boundary_committed(0, 11))),
+        "expected epoch 1 to begin after GEI 10",
+    );
+}
+
+#[test]
+fn an_epoch_has_one_start_committee_and_last_commit() {
+    let mut other_start = opened(1, 10);
+    let mut other_committee = opened(1, 10);
+    let mut other_commit = boundary_committed(0, 10);
+    if let NodeEvent::EpochOpened {
+        start_timestamp_ms, ..
+    } = &mut other_start
+    {
+        start_timestamp_ms.0 += 1;
+    }
+    if let NodeEvent::EpochOpened { committee, .. } = &mut other_committee {
+        committee.0[0] += 1;
+    }
+    if let NodeEvent::ChangeRecorded {
+        step: ChangeStep::BoundaryCommitted(boundary),
+        ..
+    } = &mut other_commit
+    {
+        boundary.commit.digest.0[0] += 1;
+    }
+    let later = |event| after_change(vec![node(6, 1, opened(0, 0)), node(7, 1, event)]);
+    complains(&later(other_start), "expected epoch 1 to begin");
+    complains(&later(other_committee), "expected committee");
+    complains(&later(other_commit), "expected epoch 0 to end with commit");
+}
+
+#[test]
+fn no_step_of_a_change_is_left_out_or_made_twice() {
+    let without = |position: usize| {
+        let mut trace = change();
+        trace.truncate(5);
+        trace.remove(position);
+        trace
+    };
+    complains(&without(1)[..2], "does not follow \"it runs\"");
+    complains(&without(2), "does not follow \"boundary committed");
+    for repeated in 1..5 {
+        let mut trace = change();
+        trace.truncate(repeated + 1);
+        let again = trace[repeated].clone();
+        complains(&[trace, vec![again]].concat(), "");
+    }
+}
+
+#[test]
+fn a_crash_between_two_steps_repeats_none() {
+    for crash in 1..5 {
+        let mut trace = change();
+        let start = [
+            befell(0, ProcessId::Node(0), WorldEvent::Killed),
+            befell(0, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
+            node(0, 0, opened(0, 0)),
+        ];
+        trace.splice(crash..crash, start);
+        quiet(&trace);
+    }
+    let again = vec![
+        befell(6, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
+        node(7, 0, opened(1, 10)),
+        node(8, 0, advanced(0, 10)),
+    ];
+    complains(&after_change(again), "which it is not in");
+}
+
+#[test]
+fn only_a_node_that_does_not_deliver_leaves_out_a_step() {
+    let watches = [
+        node(0, 1, opened(0, 0)),
+        node(1, 1, boundary_committed(0, 10)),
+        executor(2, 0, entered(1, 10)),
+        node(3, 1, advanced(0, 10)),
+    ];
+    assert_eq!(verdict(Topology::SingleMaster, &watches), None);
+    complains(&watches, "does not follow");
+}
+
+#[test]
+fn a_node_may_find_its_executor_in_a_later_epoch() {
+    let mut trace = change();
+    trace.remove(4);
+    quiet(&trace);
+    quiet(&after_change(vec![node(6, 1, opened(1, 10))]));
+}
+
+#[test]
+fn an_executor_enters_one_epoch_after_the_other() {
+    complains(&[executor(0, 0, entered(2, 10))], "expected epoch 1");
+    complains(
+        &after_change(vec![executor(6, 0, entered(1, 10))]),
+        "expected epoch 2 after epoch 1, entered 1",
+    );
+    quiet(&after_change(vec![executor(6, 0, entered(2, 20))]));
+    quiet(&after_change(vec![
+        restored(0),
+        executor(6, 0, entered(1, 10)),
+    ]));
+    complains(
+        &after_change(vec![restored(1), executor(6, 0, entered(1, 10))]),
+        "entered 1",
+    );
+}
+
+#[test]
+fn a_node_goes_back_with_its_executor_and_changes_again() {
+    let again = [vec![restored(0)], change()].concat();
+    quiet(&after_change(again));
+    complains(
+        &after_change(vec![node(6, 0, opened(0, 0))]),
+        "lost nothing",
+    );
+    let other = vec![restored(1), node(6, 0, opened(0, 0))];
+    complains(&after_change(other.clone()), "lost nothing");
+    let of_all = [
+        vec![node(0, 2, opened(0, 0)), node(0, 2, opened(1, 10))],
+        vec![restored(0), node(6, 2, opened(0, 0))],
+    ];
+    assert_eq!(verdict(Topology::SingleMaster, &of_all.concat()), None);
+}
+
+#[test]
+fn an_answer_from_before_the_backup_may_be_the_last_one() {
+    let fell = [
+        restored(0),
+        node(6, 0, opened(1, 10)),
+        node(7, 0, opened(0, 0)),
+    ];
+    quiet(&after_change(fell.to_vec()));
+    let much_later = [fell.to_vec(), change()[1..].to_vec()].concat();
+    quiet(&after_change(much_later.clone()));
+    let twice = [much_later, vec![node(8, 0, opened(0, 0))]].concat();
+    complains(&after_change(twice), "lost nothing");
+}
+
+#[test]
+fn one_backup_begins_a_change_anew_once() {
+    let drained_for_nothing = vec![
+        node(0, 0, opened(0, 0)),
+        node(1, 0, boundary_committed(0, 10)),
+        restored(0),
+        node(2, 0, drained(0, 10)),
+        node(3, 0, boundary_committed(0, 10)),
+        node(4, 0, drained(0, 10)),
+    ];
+    quiet(&drained_for_nothing);
+    let again = vec![node(5, 0, boundary_committed(0, 10))];
+    complains(&[drained_for_nothing, again].concat(), "does not follow");
+}

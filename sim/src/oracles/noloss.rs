@@ -1,0 +1,240 @@
+//! NOLOSS: *a transaction answered `success` is executed.*
+//!
+//! A node takes a transaction when the client hands it over. Judged at the end, like LIVE: a run that went on for the
+//! plan's `settle_ms` after faults ended.
+//!
+//! A violation: a transaction that a node took before faults ended, and that no executor has executed.
+//! None: what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
+//! that is no member of the committee, for it cannot propose: it counts again when the node is one again; a transaction
+//! whose execution is undone because its executor loses its tail: other oracles see that it comes again.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Plan,
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::SpentNonce,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Entries in the evidence of a violation.
+const EXAMPLES: usize = 3;
+
+pub(super) struct Noloss {
+    settle: SimTime,
+    /// What was taken before faults ended and is not executed: which node took it, and the entry that says so.
+    outstanding: BTreeMap<SpentNonce, (u16, Entry)>,
+    /// Nodes that are no members of the committee, in the epoch that each opened last.
+    followers: BTreeSet<u16>,
+    /// The end of faults.
+    settling: Option<Entry>,
+}
+
+impl Noloss {
+    pub(super) const fn new(plan: &Plan) -> Self {
+        Self {
+            settle: SimTime::from_ms(plan.settle_ms),
+            outstanding: BTreeMap::new(),
+            followers: BTreeSet::new(),
+            settling: None,
+        }
+    }
+
+    /// What a node has to see to, with the entries that say so.
+    fn owed(&self) -> impl Iterator<Item = &(u16, Entry)> {
+        let owed = self.outstanding.values();
+        owed.filter(|(n, _)| !self.followers.contains(n))
+    }
+
+    fn lost_by(&self, n: u16, faults_ended: &Entry, end: SimTime) -> Box<Violation> {
+        let of_node = self.owed().filter(|(owner, _)| *owner == n);
+        let mut taken: Vec<Entry> = of_node.map(|(_, entry)| entry.clone()).collect();
+        taken.sort_by_key(|entry| entry.at);
+        let count = taken.len();
+        taken.truncate(EXAMPLES);
+        let example = match taken.first().map(|entry| (entry.at, &entry.what)) {
+            Some((at, What::Befell(WorldEvent::Submitted { spends }))) => {
+                format!("{spends}, taken at {}", at.to_string().trim_start())
+            }
+            _ => "unknown".to_owned(),
+        };
+        taken.push(faults_ended.clone());
+        Box::new(Violation {
+            invariant: Invariant::Noloss,
+            at: end,
+            process: ProcessId::Node(n),
+            message: format!(
+                "expected all transactions taken before faults ended to be executed within {} ms after; \
+                 of what node-{n} took {count} are not, the first of them {example}",
+                self.settle.as_ms()
+            ),
+            evidence: taken,
+        })
+    }
+}
+
+impl Oracle for Noloss {
+    fn invariant(&self) -> Invariant {
+        Invariant::Noloss
+    }
+
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        match (entry.process, &entry.what) {
+            (ProcessId::Node(n), What::Befell(WorldEvent::Submitted { spends }))
+                if self.settling.is_none() =>
+            {
+                self.outstanding.insert(*spends, (n, entry.clone()));
+            }
+            (
+                ProcessId::Node(n),
+                What::Befell(
+                    WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. },
+                )
+                | What::Did(Event::Node(NodeEvent::Failed { .. } | NodeEvent::Stopped)),
+            ) => self.outstanding.retain(|_, (owner, _)| *owner != n),
+            (ProcessId::Node(n), What::Did(Event::Node(NodeEvent::EpochOpened { own, .. }))) => {
+                match own {
+                    Some(_) => self.followers.remove(&n),
+                    None => self.followers.insert(n),
+                };
+            }
+            (_, What::Did(Event::Executor(ExecutorEvent::Executed { applied, .. }))) => {
+                for spent in applied.iter() {
+                    self.outstanding.remove(spent);
+                }
+            }
+            (_, What::Befell(WorldEvent::FaultsEnded)) => self.settling = Some(entry.clone()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        match (&self.settling, self.owed().next()) {
+            (Some(ended), Some((n, _))) if end.since(ended.at) >= self.settle => {
+                Err(self.lost_by(*n, ended, end))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.owed().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::testing::{
+        befell, executed, executor, follows, judge, node, opened, power_lost, submitted,
+    };
+
+    /// The example's faults end at 10 s, and 20 s are given.
+    const FAULTS_END_MS: u64 = 10_000;
+
+    /// Node 1 takes the transaction of block 1 at 5 s, then this, until `end_ms`.
+    fn ends_at(end_ms: u64, entries: Vec<Entry>) -> (Noloss, Option<Box<Violation>>) {
+        let mut trace = vec![
+            node(0, 1, opened(0, 0)),
+            befell(5_000, ProcessId::Node(1), submitted(1)),
+        ];
+        trace.extend(entries);
+        let ended = befell(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded);
+        let until_then = trace.partition_point(|entry| entry.at <= ended.at);
+        trace.insert(until_then, ended);
+        trace.push(executor(end_ms, 0, executed(90)));
+        let mut oracle = Noloss::new(&Plan::example());
+        for entry in &trace {
+            oracle.observe(entry).unwrap();
+        }
+        (oracle, judge(Noloss::new(&Plan::example()), &trace))
+    }
+
+    fn verdict(entries: Vec<Entry>) -> Option<Box<Violation>> {
+        ends_at(30_000, entries).1
+    }
+
+    #[test]
+    fn what_is_never_executed_is_lost() {
+        let also = vec![
+            befell(6_000, ProcessId::Node(1), submitted(2)),
+            befell(7_000, ProcessId::Node(2), submitted(3)),
+        ];
+        let violation = verdict(also).unwrap();
+        assert_eq!(violation.process, ProcessId::Node(1));
+        let told = "of what node-1 took 2 are not, the first of them 0707070707070707#1, \
+                    taken at 5.000s";
+        assert!(violation.message.ends_with(told), "{}", violation.message);
+        let evidence = [
+            befell(5_000, ProcessId::Node(1), submitted(1)),
+            befell(6_000, ProcessId::Node(1), submitted(2)),
+            befell(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded),
+        ];
+        assert_eq!(violation.evidence, evidence);
+    }
+
+    #[test]
+    fn any_executor_may_execute_it_until_the_end() {
+        assert_eq!(verdict(vec![executor(6_000, 0, executed(1))]), None);
+        assert_eq!(verdict(vec![executor(29_999, 3, executed(1))]), None);
+        assert!(verdict(vec![executor(29_999, 3, executed(2))]).is_some());
+    }
+
+    #[test]
+    fn a_run_that_ends_before_the_time_is_up_proves_nothing() {
+        let (oracle, early) = ends_at(29_999, vec![]);
+        assert_eq!(early, None);
+        assert!(!oracle.is_satisfied());
+        let executed = vec![executor(6_000, 0, executed(1))];
+        assert!(ends_at(29_999, executed).0.is_satisfied());
+    }
+
+    #[test]
+    fn what_is_taken_after_faults_ended_need_not_be_executed() {
+        let later = vec![
+            executor(6_000, 0, executed(1)),
+            befell(10_001, ProcessId::Node(1), submitted(2)),
+        ];
+        assert_eq!(verdict(later), None);
+    }
+
+    #[test]
+    fn memory_ends_with_its_process() {
+        let ends = [
+            WorldEvent::Killed,
+            power_lost(0),
+            WorldEvent::Panicked {
+                message: String::new(),
+            },
+        ];
+        for end in ends {
+            let of = |n| verdict(vec![befell(6_000, ProcessId::Node(n), end.clone())]);
+            assert_eq!(of(1), None);
+            assert!(of(2).is_some());
+        }
+        let reason = "no space left".to_owned();
+        let failed = node(6_000, 1, NodeEvent::Failed { reason });
+        assert_eq!(verdict(vec![failed]), None);
+        let next_life = vec![
+            befell(6_000, ProcessId::Node(1), WorldEvent::Killed),
+            befell(6_500, ProcessId::Node(1), WorldEvent::Started { start: 2 }),
+            befell(7_000, ProcessId::Node(1), submitted(2)),
+        ];
+        assert!(verdict(next_life).is_some());
+    }
+
+    #[test]
+    fn a_node_that_is_no_member_cannot_propose_until_it_is_one_again() {
+        let follows = vec![node(12_000, 1, follows(1, 10))];
+        let (oracle, verdict) = ends_at(30_000, follows.clone());
+        assert_eq!(verdict, None);
+        assert!(oracle.is_satisfied());
+        let again = [follows, vec![node(14_000, 1, opened(2, 20))]].concat();
+        let (oracle, verdict) = ends_at(30_000, again);
+        assert!(verdict.is_some());
+        assert!(!oracle.is_satisfied());
+    }
+}
