@@ -192,13 +192,14 @@ impl Scenario {
             .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
             .collect();
         let network = self.network.draw(&limits);
+        let node = self.node.draw(&limits);
         let mut workload = self.workload.draw(&dice);
         if let Some(swarm) = &self.swarm {
             let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
             let byzantine = byzantine.collect();
             faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty, &byzantine));
             let rate = &mut workload.transactions_per_second;
-            *rate = (*rate).min(swarm::carried_per_second(&network, validators));
+            *rate = (*rate).min(swarm::bearable_per_second(&node, &network, validators));
         }
         Plan {
             scenario: name.into(),
@@ -210,7 +211,7 @@ impl Scenario {
             duration_ms,
             settle_ms: dice.draw("settle_ms", self.settle_ms),
             network,
-            node: self.node.draw(&limits),
+            node,
             executors: self.executor.draw(&limits, cast),
             clock_skew_ms: (0..validators)
                 .map(|host| self.skew_ms(&dice, host))

@@ -2,7 +2,8 @@
 //! full, so that its plan can be replayed and shrunk like any other.
 //!
 //! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]). Clients send
-//! no more than the links that were drawn can carry ([`carried_per_second`]): what comes too fast for ever is no fault.
+//! no more than the links and blocks that were drawn can carry ([`bearable_per_second`]): what comes too fast for ever is
+//! no fault.
 
 mod deeds;
 
@@ -13,7 +14,7 @@ use super::{
 use crate::dice::{Dice, Draw, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    plan::{Action, DurableAt, NetworkPlan, PlannedFault, Reached, StoredAt, When},
+    plan::{Action, DurableAt, NetworkPlan, NodePlan, PlannedFault, Reached, StoredAt, When},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -76,9 +77,22 @@ const TRANSACTION_BYTES: u64 = 130;
 /// a buffer per latency. Each node streams its own blocks to each of the others, and half is left for what blocks hold
 /// besides, and for everything that is asked again.
 #[must_use]
-pub(super) fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
+fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
     let bytes_per_second = network.tcp_buffer_bytes * 1_000 / network.latency_ms.high.max(1);
     (bytes_per_second * u64::from(validators) / (2 * TRANSACTION_BYTES)).max(1)
+}
+
+/// Transactions per second over all nodes that fill half of their blocks.
+fn proposed_per_second(node: &NodePlan, network: &NetworkPlan, validators: u16) -> u64 {
+    let per_block = u64::from(node.peers.max_block_bytes) / TRANSACTION_BYTES;
+    let round_ms = node.min_round_delay_ms + 2 * network.latency_ms.high;
+    (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
+}
+
+/// No more comes than can go.
+#[must_use]
+pub(super) fn bearable_per_second(node: &NodePlan, network: &NetworkPlan, validators: u16) -> u64 {
+    carried_per_second(network, validators).min(proposed_per_second(node, network, validators))
 }
 
 impl Swarm {

@@ -3,8 +3,10 @@
 //! A node takes a transaction when the client hands it over. Judged at the end, like LIVE: a run that went on for the
 //! plan's `settle_ms` after faults ended.
 //!
-//! A violation: a transaction that a node took before faults ended, and that no executor has executed.
-//! None: what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
+//! A violation: a transaction that a node took before faults ended, and that no executor has executed, although one was
+//! that the same node took later, in the first half of that time; or although the node had all that time and brought
+//! nothing to execution.
+//! None: what waits its turn because clients send faster than blocks carry; what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
 //! that is no member of the committee, for it cannot propose: it counts again when the node is one again; a transaction
 //! whose execution is undone because its executor loses its tail: other oracles see that it comes again.
 
@@ -24,12 +26,21 @@ const EXAMPLES: usize = 3;
 
 pub(super) struct Noloss {
     settle: SimTime,
-    /// What was taken before faults ended and is not executed: which node took it, and the entry that says so.
-    outstanding: BTreeMap<SpentNonce, (u16, Entry)>,
+    /// What was taken and is not executed.
+    outstanding: BTreeMap<SpentNonce, Taken>,
+    /// Of each node, the last of what it took that was executed before half of the time was up.
+    overtaken_by: BTreeMap<u16, SimTime>,
+    /// Nodes of which something was executed after faults ended.
+    progressed: BTreeSet<u16>,
     /// Nodes that are no members of the committee, in the epoch that each opened last.
     followers: BTreeSet<u16>,
     /// The end of faults.
     settling: Option<Entry>,
+}
+
+struct Taken {
+    by: u16,
+    entry: Entry,
 }
 
 impl Noloss {
@@ -37,20 +48,52 @@ impl Noloss {
         Self {
             settle: SimTime::from_ms(plan.settle_ms),
             outstanding: BTreeMap::new(),
+            overtaken_by: BTreeMap::new(),
+            progressed: BTreeSet::new(),
             followers: BTreeSet::new(),
             settling: None,
         }
     }
 
-    /// What a node has to see to, with the entries that say so.
-    fn owed(&self) -> impl Iterator<Item = &(u16, Entry)> {
+    /// What nodes have to see to.
+    fn owed(&self) -> impl Iterator<Item = &Taken> {
+        let ended = self.settling.as_ref().map(|ended| ended.at);
         let owed = self.outstanding.values();
-        owed.filter(|(n, _)| !self.followers.contains(n))
+        owed.filter(move |taken| {
+            let in_time = ended.is_none_or(|ended| taken.entry.at <= ended);
+            in_time && !self.followers.contains(&taken.by)
+        })
+    }
+
+    /// What of it does not only wait its turn.
+    fn lost(&self) -> impl Iterator<Item = &Taken> {
+        self.owed().filter(|taken| {
+            let overtaken_by = self.overtaken_by.get(&taken.by);
+            overtaken_by.is_some_and(|later| *later > taken.entry.at)
+                || !self.progressed.contains(&taken.by)
+        })
+    }
+
+    fn executed(&mut self, spent: &SpentNonce, entry: &Entry) {
+        let Some(taken) = self.outstanding.remove(spent) else {
+            return;
+        };
+        let half = SimTime {
+            ns: self.settle.ns / 2,
+        };
+        if let Some(ended) = &self.settling {
+            self.progressed.insert(taken.by);
+            if entry.at.since(ended.at) > half {
+                return;
+            }
+        }
+        let overtaken_by = self.overtaken_by.entry(taken.by).or_default();
+        *overtaken_by = taken.entry.at.max(*overtaken_by);
     }
 
     fn lost_by(&self, n: u16, faults_ended: &Entry, end: SimTime) -> Box<Violation> {
-        let of_node = self.owed().filter(|(owner, _)| *owner == n);
-        let mut taken: Vec<Entry> = of_node.map(|(_, entry)| entry.clone()).collect();
+        let of_node = self.lost().filter(|taken| taken.by == n);
+        let mut taken: Vec<Entry> = of_node.map(|taken| taken.entry.clone()).collect();
         taken.sort_by_key(|entry| entry.at);
         let count = taken.len();
         taken.truncate(EXAMPLES);
@@ -82,10 +125,9 @@ impl Oracle for Noloss {
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(n), What::Befell(WorldEvent::Submitted { spends }))
-                if self.settling.is_none() =>
-            {
-                self.outstanding.insert(*spends, (n, entry.clone()));
+            (ProcessId::Node(by), What::Befell(WorldEvent::Submitted { spends })) => {
+                let entry = entry.clone();
+                self.outstanding.insert(*spends, Taken { by, entry });
             }
             (
                 ProcessId::Node(n),
@@ -93,7 +135,7 @@ impl Oracle for Noloss {
                     WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. },
                 )
                 | What::Did(Event::Node(NodeEvent::Failed { .. } | NodeEvent::Stopped)),
-            ) => self.outstanding.retain(|_, (owner, _)| *owner != n),
+            ) => self.outstanding.retain(|_, taken| taken.by != n),
             (ProcessId::Node(n), What::Did(Event::Node(NodeEvent::EpochOpened { own, .. }))) => {
                 match own {
                     Some(_) => self.followers.remove(&n),
@@ -102,7 +144,7 @@ impl Oracle for Noloss {
             }
             (_, What::Did(Event::Executor(ExecutorEvent::Executed { applied, .. }))) => {
                 for spent in applied.iter() {
-                    self.outstanding.remove(spent);
+                    self.executed(spent, entry);
                 }
             }
             (_, What::Befell(WorldEvent::FaultsEnded)) => self.settling = Some(entry.clone()),
@@ -112,9 +154,9 @@ impl Oracle for Noloss {
     }
 
     fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
-        match (&self.settling, self.owed().next()) {
-            (Some(ended), Some((n, _))) if end.since(ended.at) >= self.settle => {
-                Err(self.lost_by(*n, ended, end))
+        match (&self.settling, self.lost().next()) {
+            (Some(ended), Some(lost)) if end.since(ended.at) >= self.settle => {
+                Err(self.lost_by(lost.by, ended, end))
             }
             _ => Ok(()),
         }
@@ -174,6 +216,21 @@ mod tests {
             befell(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded),
         ];
         assert_eq!(violation.evidence, evidence);
+    }
+
+    #[test]
+    fn what_waits_its_turn_is_not_lost() {
+        let of_node = |n| vec![befell(6_000, ProcessId::Node(n), submitted(2))];
+        let with = |n, executed_ms| {
+            let executed = executor(executed_ms, 0, executed(2));
+            verdict([of_node(n), vec![executed]].concat())
+        };
+        assert!(with(1, 12_000).is_some(), "a later one was executed");
+        assert_eq!(with(1, 29_000), None, "at the last moment: it may be next");
+        assert!(with(2, 29_000).is_some(), "its own node does nothing");
+        let before = executor(9_000, 0, executed(2));
+        let stands = verdict([of_node(1), vec![before]].concat());
+        assert!(stands.is_some());
     }
 
     #[test]
