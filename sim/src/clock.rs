@@ -37,11 +37,19 @@ impl HostClock {
 
 impl WallClock for HostClock {
     fn now(&self) -> TimestampMs {
-        let elapsed_ms = i64::try_from(self.time.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let gained_ms = elapsed_ms.saturating_mul(i64::from(self.drift_ppm)) / 1_000_000;
-        let since_origin_ms = elapsed_ms
-            .saturating_add(gained_ms)
-            .saturating_add(self.offset_ms.load(Ordering::Relaxed));
-        TimestampMs(ORIGIN_MS.saturating_add_signed(since_origin_ms))
+        let elapsed_ms = u64::try_from(self.time.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let offset_ms = self.offset_ms.load(Ordering::Relaxed);
+        reading(elapsed_ms, offset_ms, self.drift_ppm)
     }
+}
+
+/// What a clock shows after this much simulated time.
+#[must_use]
+pub fn reading(elapsed_ms: u64, offset_ms: i64, drift_ppm: i32) -> TimestampMs {
+    let elapsed_ms = i64::try_from(elapsed_ms).unwrap_or(i64::MAX);
+    let gained_ms = elapsed_ms.saturating_mul(i64::from(drift_ppm)) / 1_000_000;
+    let since_origin_ms = elapsed_ms
+        .saturating_add(gained_ms)
+        .saturating_add(offset_ms);
+    TimestampMs(ORIGIN_MS.saturating_add_signed(since_origin_ms))
 }

@@ -20,12 +20,21 @@ pub(super) struct Entered {
 }
 
 impl Node<'_> {
-    /// Opens what is stored of earlier epochs.
+    /// Opens what is stored of the last epochs.
     pub(super) fn open_kept_epochs(&self) -> Result<(), NodeError> {
-        for EpochRecord { start, .. } in self.records.all()? {
-            self.keep(start)?;
+        let records = self.records.all()?;
+        let newest = records.last().map_or(Epoch(0), |r| r.start.base.epoch);
+        for EpochRecord { start, .. } in records {
+            if start.base.epoch >= self.oldest_kept(newest) {
+                self.keep(start)?;
+            }
         }
         Ok(())
+    }
+
+    fn oldest_kept(&self, running: Epoch) -> Epoch {
+        let retained = self.config.consensus.retained_epochs;
+        Epoch(running.0.saturating_sub(retained))
     }
 
     /// Enters an epoch, for the first time or again. `by_itself` says that this process came to it out of the one
@@ -133,8 +142,7 @@ impl Node<'_> {
     /// Removes what peers and executors may not come back to. Whoever is still served out of it has until the next
     /// change to end.
     async fn remove_epochs_before(&self, running: Epoch) -> Result<(), NodeError> {
-        let retained = self.config.consensus.retained_epochs;
-        let oldest = Epoch(running.0.saturating_sub(retained));
+        let oldest = self.oldest_kept(running);
         for record in self.records.all()? {
             let epoch = record.start.base.epoch;
             if epoch >= oldest {

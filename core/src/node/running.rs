@@ -40,12 +40,16 @@ impl Node<'_> {
         if museum::shows(Exhibit::BaseTakenFromTip) {
             base.base = watermark;
         }
-        if museum::shows(Exhibit::BaseTakenAsZero) && last_commit > CommitIndex(0) {
+        let is_later = base.epoch > Epoch(0) && last_commit > CommitIndex(0);
+        if museum::shows(Exhibit::BaseTakenAsZero) && is_later {
             base.base = GlobalExecIndex(0);
         }
         if museum::shows(Exhibit::GeiAssertedAsCommitIndex) {
             let known = u64::from(last_commit.0);
-            assert!(watermark.0 <= known, "{watermark} of {known} commits");
+            assert!(
+                !is_later || watermark.0 <= known,
+                "{watermark} of {known} commits"
+            );
         }
         let plan = replay_plan(
             StoreView { base, last_commit },
@@ -128,7 +132,9 @@ impl Node<'_> {
         let last_commit = *log.tip().borrow();
         let stored = base.gei(last_commit);
         let is_later = base.epoch > Epoch(0);
-        if museum::shows(Exhibit::ReplayAfterZero) || museum::shows(Exhibit::BaseTakenAsZero) {
+        if museum::shows(Exhibit::ReplayAfterZero) {
+            base.base
+        } else if museum::shows(Exhibit::BaseTakenAsZero) && is_later {
             base.base
         } else if museum::shows(Exhibit::StartsAtStoreTip) {
             stored

@@ -1,8 +1,9 @@
-//! BOUND: *window, channels and recovery in memory stay within their configured sizes.*
+//! BOUND: *window, channels and recovery in memory stay within their configured sizes*, and the stores of a node, too.
 //!
 //! A violation: a window that holds more than its capacity, has a larger capacity than the plan gave it, or reaches
 //! further above the watermark than its capacity: what is loaded and not durable is in memory somewhere, whatever the
-//! window says of itself.
+//! window says of itself; a node that opens an epoch while it keeps more stores than the running one, those that it was
+//! told to keep, and one that is being closed.
 //! None: a window behind a watermark that fell (the highest one that this life of the node learned counts). Channels
 //! and recovery leave no events of their own; they show only through how far above the watermark blocks are loaded.
 
@@ -13,12 +14,15 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, NodeEvent},
-    types::GlobalExecIndex,
+    types::{Epoch, GlobalExecIndex},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Bound {
     limit: u32,
+    most_stores: usize,
+    /// Epochs whose stores each node has.
+    stores: BTreeMap<u16, BTreeSet<Epoch>>,
     /// The highest watermark of each node's life, with the entry that brought it.
     learned: BTreeMap<u16, (GlobalExecIndex, Entry)>,
 }
@@ -27,6 +31,9 @@ impl Bound {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             limit: plan.node.window_blocks,
+            most_stores: usize::try_from(plan.epochs.retained.saturating_add(2))
+                .unwrap_or(usize::MAX),
+            stores: BTreeMap::new(),
             learned: BTreeMap::new(),
         }
     }
@@ -100,6 +107,21 @@ impl Oracle for Bound {
                 capacity,
                 last,
             })) => return self.loaded(n, *blocks, *capacity, *last, entry),
+            What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => {
+                let stores = self.stores.entry(n).or_default();
+                stores.insert(base.epoch);
+                if stores.len() > self.most_stores {
+                    let message = format!(
+                        "expected at most {} stores, there are {}: epochs {stores:?}",
+                        self.most_stores,
+                        stores.len()
+                    );
+                    return Err(Violation::by(entry, Invariant::Bound, message, None));
+                }
+            }
+            What::Did(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
+                self.stores.entry(n).or_default().remove(epoch);
+            }
             _ => {}
         }
         Ok(())
@@ -109,7 +131,7 @@ impl Oracle for Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, judge, learned, loaded, node};
+    use crate::oracles::testing::{befell, judge, learned, loaded, node, opened};
 
     /// The example's window holds 8 blocks.
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
@@ -161,5 +183,19 @@ mod tests {
             node(2, 0, loaded(2, 8, 12)),
         ];
         assert!(judge(Bound::new(&Plan::example()), &trace).is_some());
+    }
+
+    #[test]
+    fn stores_of_epochs_that_are_over_do_not_pile_up() {
+        let mut plan = Plan::example();
+        plan.epochs.retained = 2;
+        let open = |epochs: u64| (0..epochs).map(|epoch| node(epoch, 0, opened(epoch, epoch)));
+        assert_eq!(judge(Bound::new(&plan), &open(4).collect::<Vec<_>>()), None);
+        let five: Vec<_> = open(5).collect();
+        assert!(judge(Bound::new(&plan), &five).is_some());
+        let mut removed = five;
+        let epoch = Epoch(0);
+        removed.insert(4, node(3, 0, NodeEvent::EpochRemoved { epoch }));
+        assert_eq!(judge(Bound::new(&plan), &removed), None);
     }
 }

@@ -5,7 +5,8 @@
 //! A violation: an epoch with two bases, start timestamps, committees or boundaries, whoever says so and whenever; a
 //! step out of an epoch that the node is not in, or one that does not follow the step before it (contract §7), which
 //! every second change out of an epoch is; an executor that enters any epoch but the one after its last; a node that
-//! opens an epoch below the one that it opened last.
+//! opens an epoch below the one that it opened last; an epoch that is over before it is due by the clocks of 2f+1 of its stake
+//! (as far as they are known: they do not jump, and nobody lies).
 //! None: going back because an older backup of the executor was put back: it enters its epochs again, its nodes open
 //! an older one and change out of it again. A change that is not finished, because the executor is in the next epoch
 //! already; one that begins anew because the node has removed what it knew of the epoch. A node that does not deliver
@@ -13,18 +14,21 @@
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
-    plan::{Plan, Topology},
-    trace::{Entry, ProcessId, What, WorldEvent},
+    clock,
+    plan::{Action, Member, Plan, PlannedFault, Topology},
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    epoch::ChangeStep,
+    epoch::{ChangeStep, epoch_has_elapsed},
     types::{CommitRef, CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, TimestampMs},
 };
 use std::collections::BTreeMap;
 
 pub(super) struct Epochs {
     topology: Topology,
+    /// If it tells when epochs are due.
+    clocks: Option<Plan>,
     /// Base and start timestamp: from whoever opens or enters the epoch, or leaves the one before.
     begins: FirstSaid<Epoch, (GlobalExecIndex, TimestampMs)>,
     /// From whoever opens the epoch.
@@ -40,6 +44,7 @@ pub(super) struct Epochs {
 struct Node {
     /// The epoch that it opened last, over all its lives.
     opened: Option<(Epoch, Entry)>,
+    started: TimestampMs,
     /// So many of the epochs that it opens next may lie below the one before.
     may_fall: u8,
     changes: BTreeMap<Epoch, Change>,
@@ -66,6 +71,7 @@ impl Epochs {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             topology: plan.topology,
+            clocks: clocks_are_known(plan).then(|| plan.clone()),
             begins: FirstSaid::default(),
             committees: FirstSaid::default(),
             boundaries: FirstSaid::default(),
@@ -115,6 +121,7 @@ impl Epochs {
         let may_fall = node.may_fall > 0;
         node.may_fall = node.may_fall.saturating_sub(1);
         node.changes.entry(epoch).or_default();
+        node.started = start;
         match node.opened.replace((epoch, entry.clone())) {
             Some((last, earlier)) if epoch < last && !may_fall => Err(broken(
                 entry,
@@ -153,6 +160,16 @@ impl Epochs {
                 let earlier = opened.as_ref().map(|(_, earlier)| earlier.clone());
                 return Err(broken(entry, message, earlier));
             }
+        }
+        if let Some(plan) = &self.clocks
+            && !is_due(plan, epoch, node.started, entry.at)
+        {
+            let message = format!(
+                "expected epoch {epoch}, which began at {} ms, to last until it is due by the clocks of 2f+1 of its stake",
+                node.started
+            );
+            let opened = node.opened.as_ref().map(|(_, earlier)| earlier.clone());
+            return Err(broken(entry, message, opened));
         }
         let change = node.changes.entry(epoch).or_default();
         let follows = match (change.step, step) {
@@ -203,6 +220,32 @@ impl Epochs {
             }
         }
     }
+}
+
+fn clocks_are_known(plan: &Plan) -> bool {
+    let jumps = |fault: &PlannedFault| matches!(fault.action, Action::JumpClock { .. });
+    let ends = plan.epochs.duration_ms.is_some();
+    ends && plan.byzantine.is_empty() && !plan.faults.iter().any(jumps)
+}
+
+/// Whether so many may have marked the end of the epoch by now.
+fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
+    let members = plan.epochs.members(epoch.0, plan.validators);
+    let duration_ms = plan.epochs.duration_ms.unwrap_or(u64::MAX);
+    let stake =
+        |members: &mut dyn Iterator<Item = &Member>| -> u64 { members.map(|m| m.stake).sum() };
+    let elapsed = |member: &&Member| {
+        let host = usize::from(member.validator);
+        let skew_ms = plan.clock_skew_ms.get(host).copied().unwrap_or(0);
+        let drift_ppm = plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
+        epoch_has_elapsed(
+            started,
+            clock::reading(now.as_ms(), skew_ms, drift_ppm),
+            duration_ms,
+        )
+    };
+    let of_all = stake(&mut members.iter());
+    stake(&mut members.iter().filter(elapsed)) > of_all * 2 / 3
 }
 
 /// The executor whose epochs a node follows.

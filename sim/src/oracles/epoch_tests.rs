@@ -8,7 +8,8 @@ use super::{
     },
 };
 use crate::{
-    plan::{Plan, Topology},
+    clock::ORIGIN_MS,
+    plan::{Action, Plan, PlannedFault, Topology, When},
     trace::{Entry, ProcessId, SimTime, WorldEvent},
 };
 use metanode_core::{env::NodeEvent, epoch::ChangeStep};
@@ -228,4 +229,23 @@ fn one_backup_begins_a_change_anew_once() {
     quiet(&drained_for_nothing);
     let again = vec![node(5, 0, boundary_committed(0, 10))];
     complains(&[drained_for_nothing, again].concat(), "does not follow");
+}
+
+#[test]
+fn an_epoch_lasts_until_two_thirds_of_the_clocks_say_so() {
+    let mut plan = Plan::example();
+    // The trace's first epoch began in 1970.
+    plan.epochs.duration_ms = Some(ORIGIN_MS + 100);
+    plan.clock_skew_ms = vec![100, 99, 98, 99];
+    assert_eq!(judge(Epochs::new(&plan), &change()), None);
+    plan.clock_skew_ms[1] = 98;
+    let violation = judge(Epochs::new(&plan), &change()).unwrap();
+    assert!(violation.message.contains("until it is due"));
+    let when = When::default();
+    let action = Action::JumpClock {
+        hosts: vec![1],
+        by_ms: 5,
+    };
+    plan.faults.push(PlannedFault { when, action });
+    assert_eq!(judge(Epochs::new(&plan), &change()), None);
 }

@@ -4,9 +4,10 @@
 //! plan's `settle_ms` after faults ended.
 //!
 //! A violation: a transaction that a node took before faults ended, and that no executor has executed, although one was
-//! that the same node took later, in the first half of that time; or although the node had all that time and brought
-//! nothing to execution.
-//! None: what waits its turn because clients send faster than blocks carry; what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
+//! that the same node took later, in the first half of that time; or although the node proposed blocks then, none of
+//! which brought anything to execution.
+//! None: what waits its turn because clients send faster than blocks carry, or because a slow executor keeps its node
+//! from proposing; what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
 //! that is no member of the committee, for it cannot propose: it counts again when the node is one again; a transaction
 //! whose execution is undone because its executor loses its tail: other oracles see that it comes again.
 
@@ -30,8 +31,8 @@ pub(super) struct Noloss {
     outstanding: BTreeMap<SpentNonce, Taken>,
     /// Of each node, the last of what it took that was executed before half of the time was up.
     overtaken_by: BTreeMap<u16, SimTime>,
-    /// Nodes of which something was executed after faults ended.
-    progressed: BTreeSet<u16>,
+    /// Nodes that proposed before half of the time was up, without anything of them being executed since.
+    fruitless: BTreeSet<u16>,
     /// Nodes that are no members of the committee, in the epoch that each opened last.
     followers: BTreeSet<u16>,
     /// The end of faults.
@@ -49,7 +50,7 @@ impl Noloss {
             settle: SimTime::from_ms(plan.settle_ms),
             outstanding: BTreeMap::new(),
             overtaken_by: BTreeMap::new(),
-            progressed: BTreeSet::new(),
+            fruitless: BTreeSet::new(),
             followers: BTreeSet::new(),
             settling: None,
         }
@@ -70,7 +71,7 @@ impl Noloss {
         self.owed().filter(|taken| {
             let overtaken_by = self.overtaken_by.get(&taken.by);
             overtaken_by.is_some_and(|later| *later > taken.entry.at)
-                || !self.progressed.contains(&taken.by)
+                || self.fruitless.contains(&taken.by)
         })
     }
 
@@ -78,17 +79,18 @@ impl Noloss {
         let Some(taken) = self.outstanding.remove(spent) else {
             return;
         };
-        let half = SimTime {
-            ns: self.settle.ns / 2,
-        };
-        if let Some(ended) = &self.settling {
-            self.progressed.insert(taken.by);
-            if entry.at.since(ended.at) > half {
-                return;
-            }
+        self.fruitless.remove(&taken.by);
+        if self.is_late(entry.at) {
+            return;
         }
         let overtaken_by = self.overtaken_by.entry(taken.by).or_default();
         *overtaken_by = taken.entry.at.max(*overtaken_by);
+    }
+
+    /// Whether half of the time is up.
+    fn is_late(&self, now: SimTime) -> bool {
+        let settling = self.settling.as_ref();
+        settling.is_some_and(|ended| now.since(ended.at).ns > self.settle.ns / 2)
     }
 
     fn lost_by(&self, n: u16, faults_ended: &Entry, end: SimTime) -> Box<Violation> {
@@ -142,6 +144,11 @@ impl Oracle for Noloss {
                     None => self.followers.insert(n),
                 };
             }
+            (ProcessId::Node(n), What::Did(Event::Node(NodeEvent::Proposed { .. })))
+                if self.settling.is_some() && !self.is_late(entry.at) =>
+            {
+                self.fruitless.insert(n);
+            }
             (_, What::Did(Event::Executor(ExecutorEvent::Executed { applied, .. }))) => {
                 for spent in applied.iter() {
                     self.executed(spent, entry);
@@ -171,13 +178,14 @@ impl Oracle for Noloss {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, executed, executor, follows, judge, node, opened, power_lost, submitted,
+        befell, executed, executor, follows, judge, node, opened, power_lost, proposed, submitted,
     };
+    use metanode_core::types::{BlockRef, Round};
 
     /// The example's faults end at 10 s, and 20 s are given.
     const FAULTS_END_MS: u64 = 10_000;
 
-    /// Node 1 takes the transaction of block 1 at 5 s, then this, until `end_ms`.
+    /// Node 1 takes the transaction of block 1 at 5 s, then this, until `end_ms`. It goes on proposing.
     fn ends_at(end_ms: u64, entries: Vec<Entry>) -> (Noloss, Option<Box<Violation>>) {
         let mut trace = vec![
             node(0, 1, opened(0, 0)),
@@ -187,6 +195,10 @@ mod tests {
         let ended = befell(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded);
         let until_then = trace.partition_point(|entry| entry.at <= ended.at);
         trace.insert(until_then, ended);
+        let block = BlockRef::first_of_round(Round(9));
+        let proposes = node(11_000, 1, proposed(block));
+        let until_then = trace.partition_point(|entry| entry.at <= proposes.at);
+        trace.insert(until_then, proposes);
         trace.push(executor(end_ms, 0, executed(90)));
         let mut oracle = Noloss::new(&Plan::example());
         for entry in &trace {
@@ -228,9 +240,15 @@ mod tests {
         assert!(with(1, 12_000).is_some(), "a later one was executed");
         assert_eq!(with(1, 29_000), None, "at the last moment: it may be next");
         assert!(with(2, 29_000).is_some(), "its own node does nothing");
-        let before = executor(9_000, 0, executed(2));
-        let stands = verdict([of_node(1), vec![before]].concat());
-        assert!(stands.is_some());
+    }
+
+    #[test]
+    fn a_node_that_does_not_propose_keeps_what_it_has() {
+        let pressed = [
+            befell(5_000, ProcessId::Node(2), submitted(2)),
+            executor(6_000, 0, executed(1)),
+        ];
+        assert_eq!(verdict(pressed.to_vec()), None);
     }
 
     #[test]
