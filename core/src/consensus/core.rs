@@ -25,6 +25,10 @@ use std::{collections::BTreeMap, time::Duration};
 /// Of each author, ancestors are fetched for this many blocks at once.
 const FETCHED_PER_AUTHOR: usize = 64;
 
+/// An own block that fills its limit and is committed raises that by this share of the largest; one that is left out
+/// halves it.
+const BLOCK_BYTES_STEPS: usize = 256;
+
 /// What must be stored, in this order, before anything of it is told to anyone.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -68,6 +72,9 @@ pub struct Core {
     /// Commits since the last own block.
     unvoted: Vec<CommitRef>,
     pool: Pool,
+    /// What own blocks carry at most now. One that no commit contains may have been too large to arrive in time, and the
+    /// same transactions in one of the same size would not fare better.
+    block_bytes: usize,
     /// Own blocks with transactions that no commit contains yet.
     unsettled: BTreeMap<Round, VerifiedBlock>,
     /// 2f+1 votes for the boundary are stored: there is nothing more to say in this epoch.
@@ -100,6 +107,7 @@ impl Core {
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,
         );
+        let max_block_bytes = parameters.max_block_bytes;
         let linearizer_tip = linearizer.last_commit().into_iter().collect();
         let manager = BlockManager::new(&committee, parameters.max_suspended_per_author);
         let mut core = Self {
@@ -116,6 +124,7 @@ impl Core {
             // Whether a vote for it was made before is not known, and to vote twice does no harm.
             unvoted: linearizer_tip,
             pool,
+            block_bytes: max_block_bytes,
             unsettled: BTreeMap::new(),
             is_over: false,
             own_round: Round(0),
@@ -245,7 +254,7 @@ impl Core {
                 ancestors,
                 // After the boundary there are only votes to give.
                 transactions: if self.linearizer.boundary().is_none() {
-                    self.pool.take(self.parameters.max_block_bytes)
+                    self.pool.take(self.block_bytes)
                 } else {
                     vec![]
                 },
@@ -329,7 +338,11 @@ impl Core {
     fn settle(&mut self, sub_dag: &SubDag) {
         let Some(own) = self.own() else { return };
         for block in sub_dag.blocks.iter().filter(|block| block.author == own) {
-            self.unsettled.remove(&block.round);
+            let fills = block.bytes().len() >= self.block_bytes / 2;
+            if self.unsettled.remove(&block.round).is_some() && fills {
+                let most = self.parameters.max_block_bytes;
+                self.block_bytes = (self.block_bytes + most.div_ceil(BLOCK_BYTES_STEPS)).min(most);
+            }
         }
     }
 
@@ -364,6 +377,7 @@ impl Core {
         let lost = std::mem::replace(&mut self.unsettled, kept);
         let transactions = self.put_back(&lost);
         if transactions > 0 {
+            self.block_bytes /= 2;
             let epoch = self.start.base.epoch;
             let put_back = NodeEvent::PutBack {
                 epoch,
