@@ -87,7 +87,7 @@ exhibits! {
     BatchOfNothing = "9e" "batch_of_nothing":
         "recovery reads batches of no commit",
     EndOfEpochMissed = "11a" "end_of_epoch_missed":
-        "a boundary that comes as a certified commit is delivered like any other, and nothing follows from it",
+        "a boundary that is stored together with commits before it is delivered like them, and nothing follows from it",
     TrailingCommits = "11b" "trailing_commits":
         "commits go on being made and delivered behind the boundary",
     UnitsMixed = "13" "units_mixed":

@@ -38,9 +38,9 @@ use metanode_core::{
     store::StoreError,
 };
 use rpc::Rpc;
-use std::{future::Future, pin::pin, sync::atomic::AtomicU64};
+use std::{convert::Infallible, future::Future, pin::pin, sync::atomic::AtomicU64};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What an executor is told besides its configuration, while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,28 @@ pub enum Replies {
     Silent,
     /// With `error`.
     Refused,
+}
+
+/// What the executor is told, as its parts follow it. A `watch` would wake them in an order that no seed decides.
+struct Told {
+    controls: watch::Receiver<Controls>,
+    changed: Notify,
+}
+
+impl Told {
+    fn now(&self) -> Controls {
+        *self.controls.borrow()
+    }
+
+    /// Wakes all who wait for [`Self::changed`] in the order in which they came, for ever.
+    async fn announce(&self) -> Infallible {
+        let mut controls = self.controls.clone();
+        while controls.changed().await.is_ok() {
+            self.changed.notify_waiters();
+        }
+        // Whoever could say something else is gone.
+        std::future::pending().await
+    }
 }
 
 /// Why an executor ended.
@@ -119,6 +141,10 @@ async fn run_until<'a>(
     };
 
     let begun = chain.disk().epochs()?;
+    let controls = Told {
+        controls,
+        changed: Notify::new(),
+    };
     let epochs = watch::Sender::new(Epochs::new(config.genesis.epoch_timestamp_ms, begun));
     let told = AtomicU64::new(0);
     let rpc = Rpc {
@@ -143,11 +169,12 @@ async fn run_until<'a>(
         &mut chain,
         epochs.subscribe(),
         &told,
-        controls.clone(),
+        &controls,
     );
     tokio::select! {
         biased;
         () = pin!(shutdown) => {}
+        never = controls.announce() => match never {},
         result = blocks => match result? {},
         never = rpc.serve(own_rpc.as_ref()) => match never {},
         never = serve_peers => match never {},

@@ -3,7 +3,7 @@
 //! Whatever is said about the chain is durable (invariant DURABLE), the beginning of an epoch, too.
 
 use crate::{
-    Controls, Replies,
+    Replies, Told,
     config::Genesis,
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
@@ -48,7 +48,7 @@ pub struct Rpc<'a> {
     pub watermark: watch::Receiver<GlobalExecIndex>,
     /// The highest watermark that anyone was told.
     pub told: &'a AtomicU64,
-    pub controls: &'a watch::Receiver<Controls>,
+    pub controls: &'a Told,
 }
 
 /// Why a request is answered with `error`.
@@ -121,7 +121,7 @@ impl Rpc<'_> {
             let bytes = body.len();
             let request =
                 Request::decode(body).map_err(|source| Closed::Undecodable { bytes, source })?;
-            let answer = match self.controls.borrow().replies {
+            let answer = match self.controls.now().replies {
                 Replies::Refused => Err(Refusal::Unwilling),
                 _ => self.answer(&request),
             };
@@ -141,16 +141,17 @@ impl Rpc<'_> {
 
     /// What stands between an answer and its reply.
     async fn delay(&self) {
-        let mut controls = self.controls.clone();
-        let replies = controls.borrow_and_update().replies;
-        match replies {
+        match self.controls.now().replies {
             Replies::Prompt | Replies::Refused => {}
             Replies::Late { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Replies::Silent => {
-                let speaks = |controls: &Controls| controls.replies != Replies::Silent;
-                // Whoever could end the silence is gone: so is this executor.
-                let _ = controls.wait_for(speaks).await;
-            }
+            Replies::Silent => loop {
+                // Made before the look: what changes from here on wakes it.
+                let changed = self.controls.changed.notified();
+                if self.controls.now().replies != Replies::Silent {
+                    return;
+                }
+                changed.await;
+            },
         }
     }
 

@@ -5,7 +5,7 @@
 //! wait for execution, the rest stays in the socket and holds the sender back.
 
 use crate::{
-    Controls, ExecutorError,
+    Controls, ExecutorError, Told,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
     epochs::Epochs,
@@ -52,17 +52,19 @@ pub async fn serve_blocks(
     chain: &mut Chain,
     epochs: watch::Receiver<Epochs>,
     told: &AtomicU64,
-    mut controls: watch::Receiver<Controls>,
+    controls: &Told,
 ) -> Result<Infallible, ExecutorError> {
     let mut intake = Intake::new(env, config, chain, epochs, told);
     let mut accepting = Box::pin(accept(listener));
     loop {
+        // Made before the look: what changes from here on wakes it.
+        let changed = controls.changed.notified();
         let Controls {
             stalled,
             deaf,
             serves_both,
             ..
-        } = *controls.borrow_and_update();
+        } = controls.now();
         let running = !stalled;
         let reads = !deaf && intake.queue.len() < QUEUE_BLOCKS;
         if !serves_both {
@@ -73,7 +75,7 @@ pub async fn serve_blocks(
         }
         tokio::select! {
             biased;
-            Ok(()) = controls.changed() => {}
+            () = changed => {}
             stream = &mut accepting => {
                 intake.supersede(stream, serves_both);
                 accepting.set(accept(listener));

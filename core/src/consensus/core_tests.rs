@@ -6,10 +6,11 @@ use crate::{
     dag::draw::Drawing,
     env::NodeEvent,
     epoch::EpochStart,
-    ingest,
+    ingest::{self, Pool},
     store::{ConsensusStore, MemoryDisk, MemoryStores},
     types::{
-        AuthorityIndex, BlockRef, EpochBase, KeyPair, SignatureScheme, TimestampMs, VerifiedBlock,
+        AuthorityIndex, BlockRef, Epoch, EpochBase, KeyPair, Round, SignatureScheme, TimestampMs,
+        Transaction, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -19,11 +20,13 @@ const NOW: Duration = Duration::ZERO;
 
 /// Authority A with an empty store.
 fn core(drawing: &Drawing) -> Core {
+    core_with(drawing, ConsensusParameters::default(), ingest::pool(1).1)
+}
+
+fn core_with(drawing: &Drawing, parameters: ConsensusParameters, pool: Pool) -> Core {
     let stores = MemoryStores::new(&MemoryDisk::default());
     let store = ConsensusStore::open(&stores, drawing.committee.epoch()).unwrap();
-    let parameters = ConsensusParameters::default();
     let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]);
-    let (_, pool) = ingest::pool(1);
     let index = AuthorityIndex(0);
     let start = EpochStart {
         base: EpochBase::GENESIS,
@@ -81,7 +84,7 @@ fn blocks_that_nobody_can_have_yet_are_not_kept() {
     let parents = refs(&drawing.blocks);
     let mut block = crate::types::Block::clone(&drawing.get("B1"));
     let far = ConsensusParameters::default().max_rounds_ahead + 2;
-    block.round = crate::types::Round(far);
+    block.round = Round(far);
     block.timestamp_ms = TimestampMs(1);
     block.ancestors = (parents.iter())
         .map(|parent| BlockRef {
@@ -94,4 +97,69 @@ fn blocks_that_nobody_can_have_yet_are_not_kept() {
     core.receive(vec![block], NOW);
     assert!(core.missing().is_empty());
     assert!(core.take_step().is_empty());
+}
+
+/// Three transactions of 10 bytes in A's block of round 1, on which nobody builds; the others go on until it can come
+/// into no commit any more.
+fn left_out() -> (Core, Vec<NodeEvent>) {
+    let parameters = ConsensusParameters {
+        gc_depth_rounds: 3,
+        max_block_bytes: 40,
+        ..ConsensusParameters::default()
+    };
+    let (submitter, pool) = ingest::pool(8);
+    for n in 0..3 {
+        submitter.submit(Transaction(vec![n; 10].into())).unwrap();
+    }
+    let mut drawing = Drawing::of(4);
+    drawing.full_rounds(1);
+    for _ in 0..12 {
+        drawing.round("B:BCD C:BCD D:BCD");
+    }
+    let mut core = core_with(&drawing, parameters, pool);
+    core.learn_own_round(Round(0));
+    core.propose(NOW, TimestampMs(1), false);
+    let own = core.take_step().own.unwrap();
+    assert_eq!(own.transactions.len(), 3);
+    let of_others = |block: &VerifiedBlock| block.author != own.author;
+    let others = drawing.blocks.iter().filter(|block| of_others(block));
+    core.receive(others.cloned().collect(), NOW);
+    let events = core.take_step().events;
+    (core, events)
+}
+
+#[test]
+fn what_an_own_block_carried_that_no_commit_will_contain_is_proposed_again_in_smaller_ones() {
+    let (mut core, events) = left_out();
+    let put_back = NodeEvent::PutBack {
+        epoch: Epoch(0),
+        transactions: 3,
+    };
+    assert!(events.contains(&put_back), "{events:?}");
+    let later = Duration::from_secs(9);
+    core.propose(later, TimestampMs(1), false);
+    let again = core.take_step().own.unwrap();
+    let carried: Vec<_> = again.transactions.iter().map(|t| t.0[0]).collect();
+    assert_eq!(carried, [0, 1], "20 of 40 bytes");
+}
+
+#[test]
+fn whoever_leaves_the_epoch_takes_along_what_no_commit_contains() {
+    let (mut core, _) = left_out();
+    core.propose(Duration::from_secs(9), TimestampMs(1), false);
+    let (mut pool, put_back) = core.leave();
+    assert_eq!(put_back, 2, "those of the last own block");
+    let rest: Vec<_> = pool.take(100).iter().map(|t| t.0[0]).collect();
+    assert_eq!(rest, [0, 1, 2], "in their order");
+}
+
+#[test]
+fn after_its_end_an_epoch_hears_nothing_more_of_this_node() {
+    let (mut core, _) = left_out();
+    core.end();
+    assert_eq!(
+        core.propose(Duration::from_secs(9), TimestampMs(1), false),
+        None
+    );
+    assert!(core.take_step().own.is_none());
 }

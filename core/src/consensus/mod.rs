@@ -33,7 +33,7 @@ pub use votes::{CommitVotes, certified};
 
 use crate::{
     config::ConsensusParameters,
-    env::{Address, AddressError, CommitOrigin, CrashPoint, Env, NodeEvent},
+    env::{Address, AddressError, CrashPoint, Env, NodeEvent},
     epoch::{Boundary, is_boundary},
     ingest::Pool,
     museum::{self, Exhibit},
@@ -355,6 +355,7 @@ impl Consensus {
         } else {
             Durability::Synced
         };
+        let is_batch = step.commits.len() > 1;
         for (sub_dag, origin) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
             store.write(&[], commit, durability)?;
@@ -368,8 +369,7 @@ impl Consensus {
             });
             env.reach(CrashPoint::NodeAfterStore).await;
             let is_first = *self.ending.borrow() == Ending::No;
-            let is_missed =
-                museum::shows(Exhibit::EndOfEpochMissed) && origin == CommitOrigin::Certified;
+            let is_missed = museum::shows(Exhibit::EndOfEpochMissed) && is_batch;
             if is_boundary(&sub_dag.commit, &self.shared.committee) && is_first && !is_missed {
                 let boundary = Boundary::of(&sub_dag.commit, base);
                 self.ending.send_replace(Ending::Boundary(boundary));

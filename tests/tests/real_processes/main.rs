@@ -120,6 +120,46 @@ async fn a_single_node_executes_blocks_and_resumes() {
 }
 
 #[tokio::test]
+async fn four_validators_go_from_epoch_to_epoch() {
+    let root = TempDir::new().unwrap();
+    let mut all = validators(root.path(), 4);
+    for validator in &mut all {
+        validator.node.consensus.epoch_duration_ms = 500;
+    }
+    let executors: Vec<_> = all.iter_mut().map(Validator::start_executor).collect();
+    let mut nodes: Vec<_> = all.iter_mut().map(|v| v.start_node(&[])).collect();
+    for node in &mut nodes {
+        for epoch in 1..=5 {
+            let opens = format!("opens epoch {epoch} ");
+            node.line(&["[EPOCH TRANSITION]", &opens]).await;
+        }
+    }
+    // One dies, and finds the others an epoch or more ahead.
+    nodes.remove(3).kill().await;
+    nodes[0]
+        .line(&["[EPOCH TRANSITION]", "opens epoch 7 "])
+        .await;
+    let mut back = all[3].start_node(&[]);
+    back.line(&["[EPOCH TRANSITION]", "opens epoch 7 "]).await;
+    nodes.push(back);
+
+    let tip = all[0].reaches(1).await;
+    let mut chains = vec![];
+    for validator in &all {
+        validator.reaches(tip).await;
+        chains.push(validator.blocks(tip).await);
+    }
+    let numbers = chains[0].iter().map(|block| block.global_exec_index);
+    assert!(numbers.eq(1..=tip));
+    let last = chains[0].last().unwrap();
+    assert!(last.epoch >= 6, "{}", last.epoch);
+    assert!(chains.iter().all(|chain| *chain == chains[0]), "one chain");
+    for process in nodes.into_iter().chain(executors) {
+        process.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn four_validators_go_on_while_one_is_killed_and_comes_back() {
     let root = TempDir::new().unwrap();
     let mut all = validators(root.path(), 4);

@@ -23,7 +23,7 @@ const EXECUTOR_EXAMPLE: &str = include_str!("../../../mock-go-executor/executor.
 /// A validator: the folder of its node and its executor, with their configurations.
 pub struct Validator {
     folder: PathBuf,
-    node: NodeConfig,
+    pub node: NodeConfig,
     pub executor: ExecutorConfig,
     client: ExecutorClient,
     starts: u32,
@@ -117,6 +117,8 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.p2p_listen_address = free_address(index);
     let block_stream = Address::Unix(folder.join("blocks.sock"));
     let rpc = Address::Unix(folder.join("rpc.sock"));
+    // The genesis of the example is long ago: the first epoch would be over at once.
+    node.consensus.epoch_duration_ms = i64::MAX.unsigned_abs();
     node.executor_send_socket_path = Some(block_stream.clone());
     node.executor_receive_socket_path = Some(rpc.clone());
     let mut executor = ExecutorConfig::parse(EXECUTOR_EXAMPLE, "executor.example.toml").unwrap();
