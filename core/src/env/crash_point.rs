@@ -70,6 +70,20 @@ crash_points! {
     ExecutorBeforeReply = "executor.before-reply",
 }
 
+impl CrashPoint {
+    /// Whether only a change from one epoch to the next comes to it.
+    #[must_use]
+    pub const fn is_of_a_change(self) -> bool {
+        matches!(
+            self,
+            Self::NodeChangeRecorded
+                | Self::NodeExecutorAdvanced
+                | Self::NodeEpochRemoved
+                | Self::ExecutorEpochSaved
+        )
+    }
+}
+
 impl fmt::Display for CrashPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -13,7 +13,7 @@ const SHOWN_FAILING: usize = 5;
 #[must_use]
 pub fn head(paint: Paint) -> String {
     paint.dim(format_args!(
-        "{:<4} {:<32} {:<8} {:>5} {:>7} {:>7}  found in",
+        "{:<4} {:<36} {:<8} {:>5} {:>7} {:>7}  found in",
         "no.", "exhibit", "oracle", "seeds", "wall s", "faults"
     )) + "\n"
 }
@@ -31,7 +31,7 @@ pub fn line(search: &Search, paint: Paint) -> String {
         None => (paint.bad(format_args!("{:<8}", "nobody")), String::new()),
     };
     let line = format!(
-        "{:<4} {:<32} {oracle} {:>5} {:>7.1} {:>7}  {scene}",
+        "{:<4} {:<36} {oracle} {:>5} {:>7.1} {:>7}  {scene}",
         exhibit.number(),
         exhibit.name(),
         search.runs,

@@ -133,6 +133,7 @@ mod tests {
         let cast = Cast {
             validators: 7,
             executors,
+            changes: false,
         };
         byzantine.draw(&Dice::of(seed), cast, 2)
     }

@@ -22,7 +22,9 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     if scenario.topology.validators.high > 100 {
         return Err(source.error("topology.validators", "is too high: expected at most 100"));
     }
-    let cast = scenario.topology.smallest_cast();
+    let cast = scenario
+        .topology
+        .smallest_cast(scenario.epochs.duration_ms.is_some());
     let validators = scenario.topology.validators;
     for (key, entries, low, high) in [
         (
@@ -324,8 +326,8 @@ impl At<'_> {
             let processes = [Kind::Node, Kind::Executor];
             one("when.reached.process", reached.process, &processes)?;
             counts_from_1("when.reached.times", reached.times.low.into())?;
-            if reached.points().is_empty() {
-                let known = points_of(reached.process.kind);
+            if reached.points(self.cast.changes).is_empty() {
+                let known = points_of(reached.process.kind, self.cast.changes);
                 let known: Vec<_> = known.iter().map(|point| point.name()).collect();
                 let message = format!(
                     "`{}` is no crash point of {}: expected any or one of {}",

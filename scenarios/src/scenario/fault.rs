@@ -127,20 +127,23 @@ const fn no_pause() -> Draw<u64> {
     Draw::fixed(0)
 }
 
-/// Crash points of nodes begin with `node.`, those of executors with `executor.`.
-pub(super) fn points_of(kind: Kind) -> Vec<CrashPoint> {
+/// Crash points of nodes begin with `node.`, those of executors with `executor.`. Without a second epoch some are never
+/// reached.
+pub(super) fn points_of(kind: Kind, changes: bool) -> Vec<CrashPoint> {
     let prefix = format!("{kind}.");
     let points = CrashPoint::ALL.iter().copied();
+    let points = points.filter(|p| changes || !p.is_of_a_change());
     points.filter(|p| p.name().starts_with(&prefix)).collect()
 }
 
 impl ReachedMoment {
-    /// The points that may be meant: one if it is named, all of the process if it is `any`.
-    pub(super) fn points(&self) -> Vec<CrashPoint> {
-        let mut points = points_of(self.process.kind);
-        if self.point != "any" {
-            points.retain(|point| point.name() == self.point);
+    /// The points that may be meant: one if it is named, all of the process that it comes to if it is `any`.
+    pub(super) fn points(&self, changes: bool) -> Vec<CrashPoint> {
+        if self.point == "any" {
+            return points_of(self.process.kind, changes);
         }
+        let mut points = points_of(self.process.kind, true);
+        points.retain(|point| point.name() == self.point);
         points
     }
 }
@@ -184,7 +187,7 @@ impl Fault {
                 if let (1.., Some(repeat)) = (repetition, &self.repeat) {
                     later_ms += dice.draw(&format!("{label}.every_ms"), repeat.every_ms);
                 }
-                let mut when = self.when.plan(dice, &label, any);
+                let mut when = self.when.plan(dice, &label, any, cast.changes);
                 when.at_ms += later_ms;
                 if let Some(reached) = &mut when.reached {
                     reached.times = reached.times.saturating_add(times_before);
@@ -347,7 +350,7 @@ impl Moment {
             && self.reached.is_none()
     }
 
-    fn plan(&self, dice: &Dice, label: &str, any: u16) -> When {
+    fn plan(&self, dice: &Dice, label: &str, any: u16, changes: bool) -> When {
         let label = |key: &str| format!("{label}.when.{key}");
         let who = |target: Target| match target.which {
             Which::Number(number) => number,
@@ -371,7 +374,7 @@ impl Moment {
                     Kind::Executor => ProcessId::Executor(number),
                     Kind::Node | Kind::Host => ProcessId::Node(number),
                 };
-                let points = reached.points();
+                let points = reached.points(changes);
                 let last = u32::try_from(points.len()).ok()?.checked_sub(1)?;
                 let chosen = dice.draw(&label("reached.point"), Draw { low: 0, high: last });
                 Some(Reached {

@@ -179,6 +179,7 @@ impl Scenario {
                 plan::Topology::SingleMaster => 1,
                 plan::Topology::MasterPerNode => validators,
             },
+            changes: self.epochs.duration_ms.is_some(),
         };
         let duration_ms = dice.draw("duration_ms", self.duration_ms);
         let epochs = self.epochs.draw(&dice, validators);

@@ -45,7 +45,7 @@ impl Delivery {
 
 impl Topology {
     /// Those who are there whatever the seed.
-    pub(super) const fn smallest_cast(&self) -> Cast {
+    pub(super) const fn smallest_cast(&self, changes: bool) -> Cast {
         let validators = self.validators.low;
         Cast {
             validators,
@@ -53,6 +53,7 @@ impl Topology {
                 Delivery::MasterPerNode => validators,
                 Delivery::SingleMaster | Delivery::Either => 1,
             },
+            changes,
         }
     }
 

@@ -256,7 +256,7 @@ impl Drawing<'_> {
                     0 => (ProcessId::Node(number), Kind::Node),
                     _ => (ProcessId::Executor(executor), Kind::Executor),
                 };
-                let points = points_of(kind);
+                let points = points_of(kind, self.cast.changes);
                 when.reached = Some(Reached {
                     process,
                     point: points[self.stream.below(points.len() as u64) as usize],
@@ -275,6 +275,7 @@ mod tests {
     const CAST: Cast = Cast {
         validators: 7,
         executors: 7,
+        changes: false,
     };
 
     fn plans() -> Vec<Vec<PlannedFault>> {

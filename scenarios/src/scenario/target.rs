@@ -10,6 +10,8 @@ pub struct Cast {
     pub validators: u16,
     /// 1 in `single-master`, else one per validator.
     pub executors: u16,
+    /// Whether there is more than one epoch.
+    pub changes: bool,
 }
 
 /// One entry of a fault's `targets`.
@@ -212,6 +214,7 @@ mod tests {
         let cast = Cast {
             validators: 7,
             executors: 1,
+            changes: false,
         };
         let numbers = |text: &str, seed| {
             let target = text.parse().expect("a target");

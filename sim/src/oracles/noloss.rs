@@ -7,7 +7,7 @@
 //! that the same node took later, in the first half of that time; or although the node proposed blocks then, none of
 //! which brought anything to execution.
 //! None: what waits its turn because clients send faster than blocks carry, or because a slow executor keeps its node
-//! from proposing; what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
+//! from proposing, or is still busy with what was committed by half of that time; what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
 //! that is no member of the committee, for it cannot propose: it counts again when the node is one again; a transaction
 //! whose execution is undone because its executor loses its tail: other oracles see that it comes again.
 
@@ -18,7 +18,7 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    types::SpentNonce,
+    types::{GlobalExecIndex, SpentNonce},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +31,9 @@ pub(super) struct Noloss {
     outstanding: BTreeMap<SpentNonce, Taken>,
     /// Of each node, the last of what it took that was executed before half of the time was up.
     overtaken_by: BTreeMap<u16, SimTime>,
+    /// The last block that was committed before half of the time was up, and the last that any executor has executed.
+    committed: GlobalExecIndex,
+    executed: GlobalExecIndex,
     /// Nodes that proposed before half of the time was up, without anything of them being executed since.
     fruitless: BTreeSet<u16>,
     /// Nodes that are no members of the committee, in the epoch that each opened last.
@@ -50,6 +53,8 @@ impl Noloss {
             settle: SimTime::from_ms(plan.settle_ms),
             outstanding: BTreeMap::new(),
             overtaken_by: BTreeMap::new(),
+            committed: GlobalExecIndex(0),
+            executed: GlobalExecIndex(0),
             fruitless: BTreeSet::new(),
             followers: BTreeSet::new(),
             settling: None,
@@ -68,7 +73,11 @@ impl Noloss {
 
     /// What of it does not only wait its turn.
     fn lost(&self) -> impl Iterator<Item = &Taken> {
-        self.owed().filter(|taken| {
+        let busy = self.executed < self.committed;
+        self.owed().filter(move |taken| {
+            if busy {
+                return false;
+            }
             let overtaken_by = self.overtaken_by.get(&taken.by);
             overtaken_by.is_some_and(|later| *later > taken.entry.at)
                 || self.fruitless.contains(&taken.by)
@@ -149,7 +158,13 @@ impl Oracle for Noloss {
             {
                 self.fruitless.insert(n);
             }
-            (_, What::Did(Event::Executor(ExecutorEvent::Executed { applied, .. }))) => {
+            (_, What::Did(Event::Node(NodeEvent::CommitStored { gei, .. })))
+                if !self.is_late(entry.at) =>
+            {
+                self.committed = self.committed.max(*gei);
+            }
+            (_, What::Did(Event::Executor(ExecutorEvent::Executed { gei, applied, .. }))) => {
+                self.executed = self.executed.max(*gei);
                 for spent in applied.iter() {
                     self.executed(spent, entry);
                 }
@@ -178,7 +193,8 @@ impl Oracle for Noloss {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, executed, executor, follows, judge, node, opened, power_lost, proposed, submitted,
+        befell, executed, executor, follows, judge, node, opened, power_lost, proposed, stored,
+        submitted,
     };
     use metanode_core::types::{BlockRef, Round};
 
@@ -240,6 +256,13 @@ mod tests {
         assert!(with(1, 12_000).is_some(), "a later one was executed");
         assert_eq!(with(1, 29_000), None, "at the last moment: it may be next");
         assert!(with(2, 29_000).is_some(), "its own node does nothing");
+    }
+
+    #[test]
+    fn an_executor_that_lags_behind_may_come_to_it() {
+        let committed = |of| verdict(vec![node(12_000, 2, stored(of))]);
+        assert!(committed(90).is_some(), "the executor is at 90");
+        assert_eq!(committed(91), None);
     }
 
     #[test]
