@@ -8,7 +8,7 @@ use crate::{
 };
 use metanode_core::{
     env::{CrashPoint, Event, ExecutorEvent, NodeEvent},
-    types::{CommitIndex, GlobalExecIndex},
+    types::{CommitIndex, Epoch, GlobalExecIndex},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 /// One node at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
+    /// The epoch of its last commit.
+    pub epoch: Epoch,
     pub last_commit: CommitIndex,
     pub last_gei: GlobalExecIndex,
     /// Most blocks that were in its window at once.
@@ -186,7 +188,10 @@ impl Recorder {
 impl NodeReport {
     fn observe(&mut self, at: SimTime, event: &NodeEvent) {
         match event {
-            NodeEvent::CommitStored { commit, gei, .. } => {
+            NodeEvent::CommitStored {
+                epoch, commit, gei, ..
+            } => {
+                self.epoch = *epoch;
                 self.last_commit = commit.index;
                 self.last_gei = *gei;
             }
@@ -194,7 +199,8 @@ impl NodeReport {
                 self.window_max = self.window_max.max(*blocks);
             }
             NodeEvent::ProposalsPaused { .. } => self.paused_since = Some(at),
-            NodeEvent::ProposalsResumed { .. } => self.resume(at),
+            // A new epoch begins with an empty window.
+            NodeEvent::ProposalsResumed { .. } | NodeEvent::EpochOpened { .. } => self.resume(at),
             _ => {}
         }
     }

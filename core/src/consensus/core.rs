@@ -4,6 +4,7 @@
 use super::{
     fetching::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
+    unsettled::Unsettled,
     votes::CommitVotes,
 };
 use crate::{
@@ -20,14 +21,10 @@ use crate::{
         SubDag, TimestampMs, VerifiedBlock,
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// Of each author, ancestors are fetched for this many blocks at once.
 const FETCHED_PER_AUTHOR: usize = 64;
-
-/// An own block that fills its limit and is committed raises that by this share of the largest; one that is left out
-/// halves it.
-const BLOCK_BYTES_STEPS: usize = 256;
 
 /// What must be stored, in this order, before anything of it is told to anyone.
 #[derive(Debug, Default)]
@@ -72,11 +69,7 @@ pub struct Core {
     /// Commits since the last own block.
     unvoted: Vec<CommitRef>,
     pool: Pool,
-    /// What own blocks carry at most now. One that no commit contains may have been too large to arrive in time, and the
-    /// same transactions in one of the same size would not fare better.
-    block_bytes: usize,
-    /// Own blocks with transactions that no commit contains yet.
-    unsettled: BTreeMap<Round, VerifiedBlock>,
+    unsettled: Unsettled,
     /// 2f+1 votes for the boundary are stored: there is nothing more to say in this epoch.
     is_over: bool,
     own_round: Round,
@@ -124,8 +117,7 @@ impl Core {
             // Whether a vote for it was made before is not known, and to vote twice does no harm.
             unvoted: linearizer_tip,
             pool,
-            block_bytes: max_block_bytes,
-            unsettled: BTreeMap::new(),
+            unsettled: Unsettled::new(max_block_bytes),
             is_over: false,
             own_round: Round(0),
             own_round_known: false,
@@ -144,7 +136,7 @@ impl Core {
             core.own_round = store.newest_round_of(own)?.unwrap_or_default();
             for block in recovered.accepted {
                 if block.author == own && !core.dag.is_committed(&block.reference()) {
-                    core.unsettled.insert(block.round, block);
+                    core.unsettled.add(&block);
                 }
             }
         }
@@ -193,7 +185,7 @@ impl Core {
                 Ok(added) => {
                     self.take_accepted(added, now);
                     self.unvoted.push(sub_dag.reference);
-                    self.settle(&sub_dag);
+                    self.unsettled.settle(&sub_dag);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
                 }
                 Err(e) => {
@@ -224,8 +216,7 @@ impl Core {
     /// proposes them again (contract §7.1).
     #[must_use]
     pub fn leave(mut self) -> (Pool, u32) {
-        let unsettled = std::mem::take(&mut self.unsettled);
-        let put_back = self.put_back(&unsettled);
+        let put_back = self.unsettled.put_all_back(&mut self.pool);
         (self.pool, put_back)
     }
 
@@ -254,7 +245,7 @@ impl Core {
                 ancestors,
                 // After the boundary there are only votes to give.
                 transactions: if self.linearizer.boundary().is_none() {
-                    self.pool.take(self.block_bytes)
+                    self.pool.take(self.unsettled.block_bytes())
                 } else {
                     vec![]
                 },
@@ -266,9 +257,7 @@ impl Core {
                 ),
             }
             .sign(&signer.keys);
-            if !block.transactions.is_empty() {
-                self.unsettled.insert(round, block.clone());
-            }
+            self.unsettled.add(&block);
             self.own_round = round;
             self.last_proposed = Some(now);
             self.step.own = Some(block.clone());
@@ -334,28 +323,6 @@ impl Core {
         self.signer.as_ref().map(|signer| signer.index)
     }
 
-    /// Own blocks that came into a commit need no more care.
-    fn settle(&mut self, sub_dag: &SubDag) {
-        let Some(own) = self.own() else { return };
-        for block in sub_dag.blocks.iter().filter(|block| block.author == own) {
-            let fills = block.bytes().len() >= self.block_bytes / 2;
-            if self.unsettled.remove(&block.round).is_some() && fills {
-                let most = self.parameters.max_block_bytes;
-                self.block_bytes = (self.block_bytes + most.div_ceil(BLOCK_BYTES_STEPS)).min(most);
-            }
-        }
-    }
-
-    /// The transactions of own blocks that will come into no commit go back to the front of the pool.
-    fn put_back(&mut self, lost: &BTreeMap<Round, VerifiedBlock>) -> u32 {
-        let mut put_back = 0;
-        for block in lost.values().rev() {
-            put_back += u32::try_from(block.transactions.len()).unwrap_or(u32::MAX);
-            self.pool.put_back(&block.transactions);
-        }
-        put_back
-    }
-
     fn take_accepted(&mut self, accepted: Vec<VerifiedBlock>, now: Duration) {
         for block in accepted {
             let reference = block.reference();
@@ -372,12 +339,9 @@ impl Core {
 
     fn commit(&mut self, now: Duration) {
         self.decide_all(now);
-        // What is collected and not committed never will be.
-        let kept = self.unsettled.split_off(&self.dag.gc_round().next());
-        let lost = std::mem::replace(&mut self.unsettled, kept);
-        let transactions = self.put_back(&lost);
+        let collected = self.dag.gc_round();
+        let transactions = self.unsettled.put_back(collected, &mut self.pool);
         if transactions > 0 {
-            self.block_bytes /= 2;
             let epoch = self.start.base.epoch;
             let put_back = NodeEvent::PutBack {
                 epoch,
@@ -414,7 +378,7 @@ impl Core {
             self.unvoted
                 .extend(sub_dags.iter().map(|sub_dag| sub_dag.reference));
             for sub_dag in &sub_dags {
-                self.settle(sub_dag);
+                self.unsettled.settle(sub_dag);
             }
             self.step.commits.extend(sub_dags.into_iter().zip(origins));
             // Garbage collection moved on: blocks may have stopped waiting, and a new decision may follow from them.

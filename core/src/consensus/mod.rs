@@ -21,6 +21,7 @@ mod server;
 mod shared;
 mod subscriber;
 mod synchronizer;
+mod unsettled;
 mod votes;
 
 pub use self::core::{Core, Signer, Step, recover_log};

@@ -132,9 +132,8 @@ impl Node<'_> {
         let last_commit = *log.tip().borrow();
         let stored = base.gei(last_commit);
         let is_later = base.epoch > Epoch(0);
-        if museum::shows(Exhibit::ReplayAfterZero) {
-            base.base
-        } else if museum::shows(Exhibit::BaseTakenAsZero) && is_later {
+        let from_zero = museum::shows(Exhibit::BaseTakenAsZero) && is_later;
+        if museum::shows(Exhibit::ReplayAfterZero) || from_zero {
             base.base
         } else if museum::shows(Exhibit::StartsAtStoreTip) {
             stored

@@ -17,6 +17,7 @@ pub fn object(finished: &Finished) -> Value {
         .iter()
         .map(|node| {
             json!({
+                "epoch": node.epoch,
                 "last_commit": node.last_commit,
                 "last_gei": node.last_gei,
                 "window_max": node.window_max,

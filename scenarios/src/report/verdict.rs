@@ -69,8 +69,9 @@ pub fn text(outcome: &Outcome, paint: Paint) -> String {
     for (number, node) in outcome.nodes.iter().enumerate() {
         let _ = writeln!(
             out,
-            "  node-{number}      commit {}, GEI {}, window at most {}, proposals paused {}, {}",
+            "  node-{number}      commit {} of epoch {}, GEI {}, window at most {}, proposals paused {}, {}",
             node.last_commit,
+            node.epoch,
             node.last_gei,
             node.window_max,
             words::ms(node.proposals_paused_ms),

@@ -3,6 +3,7 @@
 use super::{EXECUTOR, Toy};
 use crate::{
     oracles::testing::{advanced, boundary_committed, drained, entered, gei, opened},
+    plan::Plan,
     trace::{SimTime, WorldEvent},
 };
 use metanode_core::{
@@ -54,6 +55,10 @@ impl Toy {
         });
         (self.epoch, self.watermark) = (self.entered, self.durable);
         (self.loaded, self.paused) = (self.watermark, false);
+        let oldest = epoch.saturating_sub(Plan::example().epochs.retained);
+        for epoch in (0..oldest).map(Epoch) {
+            self.node(NodeEvent::EpochRemoved { epoch });
+        }
         self.node(opened(epoch, self.base()));
         self.node(NodeEvent::Recovered {
             last_commit: CommitIndex((self.tip() - self.base()) as u32),

@@ -1,0 +1,81 @@
+//! Own blocks that no commit contains yet, and what becomes of their transactions: a commit takes them, or they are
+//! proposed again. Pure.
+
+use crate::{
+    ingest::Pool,
+    types::{Round, SubDag, VerifiedBlock},
+};
+use std::collections::BTreeMap;
+
+/// An own block that fills its limit and is committed raises that by this share of the largest; one that is left out
+/// halves it.
+const BLOCK_BYTES_STEPS: usize = 256;
+
+/// Of one author: this node.
+pub(super) struct Unsettled {
+    /// Those that carry transactions.
+    blocks: BTreeMap<Round, VerifiedBlock>,
+    most_bytes: usize,
+    block_bytes: usize,
+}
+
+impl Unsettled {
+    pub const fn new(most_bytes: usize) -> Self {
+        Self {
+            blocks: BTreeMap::new(),
+            most_bytes,
+            block_bytes: most_bytes,
+        }
+    }
+
+    /// What the next block carries at most. One that no commit contains may have been too large to arrive in time, and
+    /// the same transactions in one of the same size would not fare better.
+    pub const fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// An own block, new or recovered.
+    pub fn add(&mut self, block: &VerifiedBlock) {
+        if !block.transactions.is_empty() {
+            self.blocks.insert(block.round, block.clone());
+        }
+    }
+
+    /// Own blocks that came into a commit need no more care.
+    pub fn settle(&mut self, sub_dag: &SubDag) {
+        for block in &sub_dag.blocks {
+            if self.blocks.get(&block.round) != Some(block) {
+                continue;
+            }
+            self.blocks.remove(&block.round);
+            if block.bytes().len() >= self.block_bytes / 2 {
+                let step = self.most_bytes.div_ceil(BLOCK_BYTES_STEPS);
+                self.block_bytes = (self.block_bytes + step).min(self.most_bytes);
+            }
+        }
+    }
+
+    /// Blocks of rounds up to `collected` will come into no commit: their transactions go back to the front of the pool.
+    /// Returns how many.
+    pub fn put_back(&mut self, collected: Round, pool: &mut Pool) -> u32 {
+        let kept = self.blocks.split_off(&collected.next());
+        let left_out = std::mem::replace(&mut self.blocks, kept);
+        if !left_out.is_empty() {
+            self.block_bytes /= 2;
+        }
+        put_back(&left_out, pool)
+    }
+
+    /// No block will come into a commit any more.
+    pub fn put_all_back(&mut self, pool: &mut Pool) -> u32 {
+        put_back(&std::mem::take(&mut self.blocks), pool)
+    }
+}
+
+fn put_back(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
+    for block in blocks.values().rev() {
+        pool.put_back(&block.transactions);
+    }
+    let transactions: usize = blocks.values().map(|block| block.transactions.len()).sum();
+    u32::try_from(transactions).unwrap_or(u32::MAX)
+}
