@@ -233,8 +233,10 @@ impl Timeline {
                 Telling::Silent
             }
             NodeEvent::EpochOpened { base, .. } => {
+                if column.epoch != base.epoch {
+                    column.progress = Some(0);
+                }
                 (column.epoch, column.base) = (base.epoch, base.base);
-                column.progress = Some(0);
                 if base.epoch == Epoch(0) {
                     Telling::Silent
                 } else {
