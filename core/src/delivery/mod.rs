@@ -17,7 +17,7 @@ mod window;
 pub use log::{CommitLog, Damage};
 pub use numbering::{Numbered, number};
 pub use plan::{ExecutorView, ReplayPlan, StoreView, replay_plan};
-pub use window::{Learned, Window, pauses_proposals};
+pub use window::{Learned, Window, next_wait_ms, pauses_proposals};
 
 use crate::{
     config::DeliveryParameters,

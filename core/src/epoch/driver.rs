@@ -4,6 +4,7 @@
 use super::{ChangeAction, ChangeStep, ChangeView, EpochRecord, EpochStore, next_action};
 use crate::{
     consensus::Ending,
+    delivery::next_wait_ms,
     env::{CrashPoint, Env, NodeEvent},
     executor::{ExecutorClient, RpcError},
     museum::{self, Exhibit},
@@ -24,7 +25,7 @@ pub struct EpochChange<'a> {
     /// Whether this node feeds the executor.
     pub delivers: bool,
     pub watermark: GlobalExecIndex,
-    /// Between two questions to the executor.
+    /// Between two questions to the executor, at most.
     pub poll_ms: u64,
     pub ending: watch::Receiver<Ending>,
 }
@@ -37,8 +38,9 @@ impl EpochChange<'_> {
     pub async fn run(mut self) -> Result<(), StoreError> {
         let epoch = self.record.start.base.epoch;
         let mut executor_epoch = epoch;
-        // The first question is asked at once.
-        let mut pause = Duration::ZERO;
+        // The first question is asked at once, the others at the pace of the answers: epochs that are long over are gone
+        // through quickly.
+        let mut pause_ms = 0;
         loop {
             let (boundary, certified) = match *self.ending.borrow_and_update() {
                 Ending::No => (None, false),
@@ -67,14 +69,14 @@ impl EpochChange<'_> {
                     }
                 }
                 ChangeAction::AskExecutor => {
-                    tokio::time::sleep(pause).await;
-                    pause = Duration::from_millis(self.poll_ms);
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                    let before = (executor_epoch, self.watermark);
                     match self.ask_executor().await {
-                        Ok((epoch, watermark)) => {
-                            (executor_epoch, self.watermark) = (epoch, watermark);
-                        }
+                        Ok(answer) => (executor_epoch, self.watermark) = answer,
                         Err(e) => warn!(target: "[EPOCH TRANSITION]", error = %e, "asking again"),
                     }
+                    let moved = (executor_epoch, self.watermark) != before;
+                    pause_ms = next_wait_ms(pause_ms.max(1), moved, self.poll_ms);
                 }
                 ChangeAction::Record(step) => {
                     let step = self.misread(step).await;
@@ -99,8 +101,8 @@ impl EpochChange<'_> {
                             }
                             tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
                             // It may have, or it may have lost what it had.
-                            if let Ok((epoch, watermark)) = self.ask_executor().await {
-                                (executor_epoch, self.watermark) = (epoch, watermark);
+                            if let Ok(answer) = self.ask_executor().await {
+                                (executor_epoch, self.watermark) = answer;
                             }
                         }
                     }
