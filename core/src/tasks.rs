@@ -8,7 +8,14 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 /// Spawned tasks. Dropping this, or [`Self::abort`], ends all that still run.
 #[derive(Default)]
-pub struct Tasks(Mutex<Vec<AbortHandle>>);
+pub struct Tasks(Mutex<Running>);
+
+#[derive(Default)]
+struct Running {
+    tasks: Vec<AbortHandle>,
+    /// What one of the aborted tasks spawns in its last moment ends, too.
+    aborted: bool,
+}
 
 impl Tasks {
     /// Runs a task until it ends by itself or with the others.
@@ -17,16 +24,21 @@ impl Tasks {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let handle = tokio::spawn(task);
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|task| !task.is_finished());
-        tasks.push(handle.abort_handle());
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.aborted {
+            handle.abort();
+            return handle;
+        }
+        running.tasks.retain(|task| !task.is_finished());
+        running.tasks.push(handle.abort_handle());
         handle
     }
 
     /// Ends all tasks. Needed where tasks hold what owns this, so that it would never be dropped.
     pub fn abort(&self) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for task in tasks.drain(..) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.aborted = true;
+        for task in running.tasks.drain(..) {
             task.abort();
         }
     }

@@ -286,12 +286,12 @@ impl<'a> Intake<'a> {
             previous: connection.previous.replace(gei),
         };
         let verdict = self.config.guard.judge(position, gei);
-        let (epoch, current) = (received.block.epoch, self.epochs.borrow().current());
-        if verdict == Verdict::Execute && epoch != current && self.config.guard != Guard::Naive {
+        let (epoch, belongs_to) = (received.block.epoch, self.epochs.borrow().epoch_of(gei));
+        if verdict == Verdict::Execute && epoch != belongs_to && self.config.guard != Guard::Naive {
             self.env.emit(ExecutorEvent::Refused { gei, expected });
             return self.end(
                 number,
-                format!("block {gei} is of epoch {epoch}, the current one is {current}"),
+                format!("block {gei} came as one of epoch {epoch}, it is one of {belongs_to}"),
             );
         }
         if museum::shows(Exhibit::GuardWithoutEpoch)

@@ -19,6 +19,7 @@ use crate::{
 };
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
+use tokio::io::AsyncReadExt;
 use tracing::debug;
 
 /// Why a peer's connection ended.
@@ -65,8 +66,9 @@ pub async fn serve(
 async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut stream: BoxStream) {
     let greeted = async {
         let mut decoder = Decoder::new(protocol::FRAMING);
-        let hello: Hello = next(&mut stream, &mut decoder).await?;
         let patience = Duration::from_millis(parameters.peer_silence_ms);
+        let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream, &mut decoder));
+        let hello = hello.await.unwrap_or(Err(PeerGone::Closed))?;
         let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
         let kept = found.ok().flatten();
         Ok((
@@ -137,7 +139,13 @@ async fn stream_own_blocks(
             after = block.round;
         }
         if blocks.is_empty() {
-            kept.own_blocks.newer_than(seen).await;
+            let mut probe = [0; 1];
+            tokio::select! {
+                biased;
+                () = kept.own_blocks.newer_than(seen) => {}
+                // A subscriber says nothing more: whatever comes, it is over.
+                _ = stream.read(&mut probe) => return Err(PeerGone::Closed),
+            }
         }
     }
 }

@@ -40,6 +40,10 @@ pub enum ChangeAction {
 #[must_use]
 pub fn next_action(view: &ChangeView) -> ChangeAction {
     let advanced = view.executor_epoch > view.epoch;
+    if !view.delivers && view.executor_epoch > view.epoch.next() {
+        // The others are so far ahead that they may not keep this epoch any more, and nothing of it is owed.
+        return ChangeAction::Leave;
+    }
     match view.step {
         ChangeStep::Running => match view.boundary {
             Some(boundary) => ChangeAction::Record(ChangeStep::BoundaryCommitted(boundary)),

@@ -15,6 +15,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
+/// So often a node that does not feed the executor looks whether the others have gone on without it.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// The change out of the running epoch.
 pub struct EpochChange<'a> {
     pub env: &'a Env,
@@ -63,9 +66,22 @@ impl EpochChange<'_> {
             });
             match action {
                 ChangeAction::Wait => {
-                    if self.ending.changed().await.is_err() {
-                        // Consensus has ended, and whoever waits for it knows why.
-                        return std::future::pending().await;
+                    // Whoever feeds the executor knows where it is.
+                    let idle = async {
+                        if self.delivers {
+                            std::future::pending().await
+                        }
+                        tokio::time::sleep(IDLE).await;
+                    };
+                    tokio::select! {
+                        biased;
+                        changed = self.ending.changed() => if changed.is_err() {
+                            // Consensus has ended, and whoever waits for it knows why.
+                            return std::future::pending().await;
+                        },
+                        () = idle => if let Ok(answer) = self.ask_executor().await {
+                            (executor_epoch, self.watermark) = answer;
+                        }
                     }
                 }
                 ChangeAction::AskExecutor => {

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use keys::{
     BLOCKS, BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, COMMITS, all_after, all_with_prefix,
     author_key, block_key, commit_key, parse_author_key, parse_block_key, parse_commit_key,
-    parse_vote_key, successor, vote_key,
+    parse_vote_key, successor, vote_key, votes_prefix,
 };
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 use tracing::warn;
 
 /// Blocks read at once where a range has no limit of its own.
@@ -69,7 +69,7 @@ impl ConsensusStore {
             batch.put(BLOCKS, &key, block.bytes().clone());
             batch.put(BLOCKS_BY_AUTHOR, &author_key(&reference), Bytes::new());
             for commit in &block.commit_votes {
-                batch.put(COMMIT_VOTES, &vote_key(commit.index, &key), Bytes::new());
+                batch.put(COMMIT_VOTES, &vote_key(*commit, &key), Bytes::new());
             }
         }
         for commit in commits {
@@ -255,19 +255,23 @@ impl ConsensusStore {
         }))
     }
 
-    /// The blocks that vote for this commit; damaged ones are left out.
+    /// Of each author one block that votes for this commit, the earliest; damaged ones are left out.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn votes_for(&self, commit: CommitRef) -> Result<Vec<VerifiedBlock>, StoreError> {
-        let Range { start, end } = all_with_prefix(&commit_key(commit.index));
+        let Range { start, end } = all_with_prefix(&votes_prefix(commit));
         let votes =
             self.store
                 .scan(COMMIT_VOTES, &start..&end, ScanOrder::Ascending, usize::MAX)?;
-        let voters = votes
-            .iter()
-            .map(|(key, _)| parse_vote_key(key))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut authors = BTreeSet::new();
+        let mut voters = vec![];
+        for (key, _) in votes {
+            let voter = parse_vote_key(&key)?;
+            if authors.insert(voter.author) {
+                voters.push(voter);
+            }
+        }
         let mut voters: Vec<_> = self.blocks(&voters)?.into_iter().flatten().collect();
         voters.retain(|voter| voter.commit_votes.contains(&commit));
         Ok(voters)

@@ -2,7 +2,7 @@
 //! of bytes is the order of rounds, authors and commits.
 
 use crate::store::{Column, Key, StoreError};
-use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, Round};
+use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round};
 use std::ops::Range;
 
 /// (round, author, digest) → bytes of the signed block.
@@ -11,7 +11,7 @@ pub(super) const BLOCKS: Column = Column("blocks");
 pub(super) const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
 /// commit index → digest of the commit, bytes of the commit.
 pub(super) const COMMITS: Column = Column("commits");
-/// (commit index, round, author, digest of a block that votes for a commit of this index) → nothing.
+/// (commit index, beginning of the commit's digest, round, author, digest of a block that votes for it) → nothing.
 pub(super) const COMMIT_VOTES: Column = Column("commit_votes");
 
 pub(super) const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
@@ -20,6 +20,8 @@ const COMMIT_BYTES: usize = 4;
 const ROUND_BYTES: usize = 4;
 const AUTHOR_BYTES: usize = 2;
 const DIGEST_BYTES: usize = 32;
+/// Of a commit's digest in the keys of its votes: who votes for something else does not get in their way.
+const DIGEST_PREFIX_BYTES: usize = 6;
 const BLOCK_KEY_BYTES: usize = ROUND_BYTES + AUTHOR_BYTES + DIGEST_BYTES;
 
 pub(super) fn commit_key(index: CommitIndex) -> Key {
@@ -69,15 +71,22 @@ fn parse_reference(key: &[u8]) -> Option<BlockRef> {
     })
 }
 
-/// The key of the commit, then that of the block that votes for it.
-pub(super) fn vote_key(commit: CommitIndex, voter: &Key) -> Key {
-    let mut key = commit_key(commit);
+/// With this begin the keys of all votes for the commit.
+pub(super) fn votes_prefix(commit: CommitRef) -> Key {
+    let mut key = commit_key(commit.index);
+    key.extend_from_slice(&commit.digest.0[..DIGEST_PREFIX_BYTES]);
+    key
+}
+
+/// The prefix of the commit, then the key of the block that votes for it.
+pub(super) fn vote_key(commit: CommitRef, voter: &Key) -> Key {
+    let mut key = votes_prefix(commit);
     key.extend_from_slice(voter);
     key
 }
 
 pub(super) fn parse_vote_key(key: &[u8]) -> Result<BlockRef, StoreError> {
-    key.get(COMMIT_BYTES..)
+    key.get(COMMIT_BYTES + DIGEST_PREFIX_BYTES..)
         .and_then(parse_reference)
         .ok_or_else(|| damaged_key(COMMIT_VOTES, key))
 }
