@@ -264,7 +264,7 @@ async fn an_epoch_begins_at_its_boundary_and_has_begun_after_a_restart_too() {
     });
     assert_eq!(refused.await, GlobalExecIndex(3));
     let closed = executor.until_closed(1).await;
-    assert_eq!(closed, "block 3 is of epoch 0, the current one is 1");
+    assert_eq!(closed, "block 3 came as one of epoch 0, it is one of 1");
     drop(executor.stop().await);
 
     let executor = Running::start(&disk);
