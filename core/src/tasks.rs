@@ -49,3 +49,19 @@ impl Drop for Tasks {
         self.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_spawned_after_the_end_ends_at_once() {
+        let tasks = Tasks::default();
+        let before = tasks.spawn(std::future::pending::<()>());
+        tasks.abort();
+        let after = tasks.spawn(std::future::pending::<()>());
+        for task in [before, after] {
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+    }
+}

@@ -41,6 +41,13 @@ pub struct RunOptions {
     pub keep_entries: usize,
 }
 
+impl RunOptions {
+    /// Everything that happened is kept.
+    pub const KEEP_ALL: Self = Self {
+        keep_entries: usize::MAX,
+    };
+}
+
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

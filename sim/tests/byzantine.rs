@@ -24,10 +24,7 @@ fn passes(behaviour: Behaviour, topology: Topology, faults: Vec<PlannedFault>) -
         behaviour,
     }];
     plan.faults = faults;
-    let options = RunOptions {
-        keep_entries: usize::MAX,
-    };
-    let outcome = run(plan, &options);
+    let outcome = run(plan, &RunOptions::KEEP_ALL);
     assert_eq!(
         (outcome.verdict, &outcome.violations[..], &outcome.panic),
         (Verdict::Passed, &[][..], &None),

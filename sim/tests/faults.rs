@@ -30,10 +30,7 @@ fn plan_passes(mut plan: Plan, faults: Vec<(u64, Action)>) -> Outcome {
         action,
     });
     plan.faults = planned.collect();
-    let options = RunOptions {
-        keep_entries: usize::MAX,
-    };
-    let outcome = run(plan, &options);
+    let outcome = run(plan, &RunOptions::KEEP_ALL);
     assert_eq!(
         (outcome.verdict, &outcome.violations[..], &outcome.panic),
         (Verdict::Passed, &[][..], &None)

@@ -21,10 +21,7 @@ const NODE: ProcessId = ProcessId::Node(0);
 const EXECUTOR: ProcessId = ProcessId::Executor(0);
 
 fn passed(plan: Plan) -> Outcome {
-    let keep_all = RunOptions {
-        keep_entries: usize::MAX,
-    };
-    let outcome = run(plan, &keep_all);
+    let outcome = run(plan, &RunOptions::KEEP_ALL);
     assert_eq!(
         outcome.verdict,
         Verdict::Passed,

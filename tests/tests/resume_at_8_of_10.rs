@@ -16,10 +16,7 @@ const EXECUTOR: ProcessId = ProcessId::Executor(0);
 fn play(seed: u64, store: Backend) -> Outcome {
     let named = metasim::catalog::scenario(SCENARIO).expect("it is built in");
     let plan = named.scenario.draw(SCENARIO, seed, store);
-    let keep_all = RunOptions {
-        keep_entries: usize::MAX,
-    };
-    let outcome = run(plan, &keep_all);
+    let outcome = run(plan, &RunOptions::KEEP_ALL);
     assert_eq!(
         outcome.verdict,
         Verdict::Passed,

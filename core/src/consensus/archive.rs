@@ -108,3 +108,52 @@ impl Drop for Archive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dag::draw::Drawing,
+        store::{MemoryDisk, MemoryStores},
+        types::{EpochBase, GlobalExecIndex, TimestampMs},
+    };
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+        task::Poll,
+    };
+
+    fn kept(epoch: u64) -> Arc<KeptEpoch> {
+        let epoch = Epoch(epoch);
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let store = ConsensusStore::open(&stores, epoch).unwrap();
+        let start = EpochStart {
+            base: EpochBase {
+                epoch,
+                base: GlobalExecIndex(0),
+            },
+            timestamp_ms: TimestampMs(0),
+            committee: Drawing::with_stakes(epoch, &[1]).committee,
+        };
+        Arc::new(KeptEpoch::new(start, None, store).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_asks_about_the_next_epoch_waits_for_it_and_who_asks_further_off_does_not() {
+        let archive = Archive::default();
+        archive.add(kept(3));
+        assert!(archive.find(Epoch(3)).await.is_some());
+        for unknown in [2, 5, u64::MAX] {
+            assert!(archive.find(Epoch(unknown)).await.is_none(), "{unknown}");
+        }
+        let mut next = pin!(archive.find(Epoch(4)));
+        let waits = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await;
+        assert!(waits);
+        archive.add(kept(4));
+        let found = next.await.unwrap();
+        assert_eq!(found.start.base.epoch, Epoch(4));
+        assert!(archive.withdraw(Epoch(3)));
+        assert!(!archive.withdraw(Epoch(3)));
+        assert!(archive.get(Epoch(3)).is_none());
+    }
+}

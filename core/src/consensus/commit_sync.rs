@@ -140,6 +140,7 @@ pub(super) async fn fetch_certified(
     };
     let voters = shared.verify(peer.index, voters);
     let before = shared
+        .kept
         .store
         .commit(from.prev())
         .map_err(|e| e.to_string())?;
@@ -192,7 +193,11 @@ async fn fetch_blocks(
     commits: &[Commit],
 ) -> Result<BTreeMap<BlockRef, VerifiedBlock>, String> {
     let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
-    let stored = shared.store.blocks(&named).map_err(|e| e.to_string())?;
+    let stored = shared
+        .kept
+        .store
+        .blocks(&named)
+        .map_err(|e| e.to_string())?;
     let mut found: BTreeMap<_, _> = stored
         .into_iter()
         .flatten()
@@ -245,4 +250,53 @@ fn assemble(
         commit,
         blocks: of_commit,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        epoch::Boundary,
+        types::{CommitRef, GlobalExecIndex, TimestampMs},
+    };
+
+    const LAST: CommitIndex = CommitIndex(10);
+    const NEXT: CommitIndex = CommitIndex(11);
+    const WHATEVER: CommitIndex = CommitIndex(u32::MAX);
+
+    fn progress(quorum: u32, ending: Ending) -> Progress {
+        Progress {
+            last_commit: LAST,
+            quorum_commit: CommitIndex(quorum),
+            ending,
+        }
+    }
+
+    fn boundary() -> Boundary {
+        Boundary {
+            commit: CommitRef {
+                index: LAST,
+                digest: CommitDigest::default(),
+            },
+            gei: GlobalExecIndex(10),
+            timestamp_ms: TimestampMs(0),
+        }
+    }
+
+    #[test]
+    fn what_a_quorum_has_is_fetched_if_it_is_far_ahead_and_whatever_there_is_if_nothing_moves() {
+        let of = |quorum, stalled| wanted(&progress(quorum, Ending::No), stalled, 5);
+        assert_eq!(of(15, false), None);
+        assert_eq!(of(16, false), Some((NEXT, CommitIndex(16))));
+        assert_eq!(of(15, true), Some((NEXT, WHATEVER)));
+    }
+
+    #[test]
+    fn a_boundary_without_its_votes_is_asked_for_again_and_one_with_them_ends_it() {
+        let uncertified = progress(10, Ending::Boundary(boundary()));
+        assert_eq!(wanted(&uncertified, false, 5), None);
+        assert_eq!(wanted(&uncertified, true, 5), Some((LAST, WHATEVER)));
+        let certified = progress(99, Ending::Certified(boundary()));
+        assert_eq!(wanted(&certified, true, 5), None);
+    }
 }

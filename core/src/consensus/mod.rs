@@ -61,7 +61,7 @@ const COMMANDS_PER_STEP: usize = 64;
 pub struct ConsensusSetup {
     pub env: Env,
     pub kept: Arc<KeptEpoch>,
-    /// That of the epoch that is kept.
+    /// That of the epoch that is kept; what else it would be, the museum shows.
     pub base: EpochBase,
     /// None if this node only follows.
     pub signer: Option<Signer>,
@@ -69,7 +69,7 @@ pub struct ConsensusSetup {
     pub pool: Pool,
     /// Whether delivery forbids proposing.
     pub pressure: watch::Receiver<bool>,
-    /// This node has signed nothing in this epoch, for sure. Otherwise its peers are asked (contract §6.5).
+    /// As far as its own disk tells, this node has signed nothing in this epoch, and this process saw it begin. Otherwise its peers are asked (contract §6.5).
     pub is_new: bool,
 }
 
@@ -171,7 +171,6 @@ impl Consensus {
             env,
             committee,
             parameters,
-            store: kept.store.clone(),
             kept,
             peers,
             commands: command_sender,
@@ -332,7 +331,7 @@ impl Consensus {
             return Ok(());
         }
         env.reach(CrashPoint::NodeBeforeStore).await;
-        let (store, base) = (&self.shared.store, self.base);
+        let (store, base) = (&self.shared.kept.store, self.base);
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
         let durability = if step.own.is_some() && !museum::shows(Exhibit::Amnesia) {
             Durability::Synced

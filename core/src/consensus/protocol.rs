@@ -31,7 +31,7 @@ pub const MAX_COMMITS_PER_ANSWER: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     pub epoch: Epoch,
-    /// The peer's place in the committee of this epoch, if it has one. Nobody relies on it.
+    /// The peer's place in the committee of this epoch, if it has one. Anybody may say anything here.
     pub from: Option<AuthorityIndex>,
     pub purpose: Purpose,
 }

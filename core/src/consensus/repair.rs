@@ -52,7 +52,7 @@ async fn repair_commit(shared: &Shared, log: &CommitLog, index: CommitIndex, sta
                 continue;
             }
         };
-        match shared.store.write(&[], &commit, Durability::Synced) {
+        match shared.kept.store.write(&[], &commit, Durability::Synced) {
             Ok(()) => {
                 shared.env.emit(NodeEvent::CommitRepaired { index });
                 log.repaired_commit(index);
@@ -78,7 +78,7 @@ async fn repair_blocks(
     );
     let mut peers = in_turn(shared, &wanted, start);
     while let Some(found) = next_found(shared, &mut peers, &mut wanted).await {
-        if let Err(error) = shared.store.write(&found, &[], Durability::Buffered) {
+        if let Err(error) = shared.kept.store.write(&found, &[], Durability::Buffered) {
             warn!(%error, "repaired blocks cannot be stored");
             return;
         }

@@ -31,10 +31,12 @@ enum PeerGone {
     Io(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("it asked for {0}, which is damaged here and fetched again")]
+    #[error("it asked for {0}, which is damaged here")]
     Damaged(BlockRef),
     #[error("it sent what is no message: {0}")]
     Malformed(String),
+    #[error("the answer to it cannot be sent: {0}")]
+    Unsendable(String),
     #[error("it asks about epoch {0}, which is not kept here")]
     OtherEpoch(Epoch),
     #[error("it closed the connection")]
@@ -110,7 +112,7 @@ async fn answer_queries(
     loop {
         let request = next(&mut stream, &mut decoder).await?;
         let response = answer(kept, batch, request)?;
-        let frame = protocol::frame(&response).map_err(PeerGone::Malformed)?;
+        let frame = protocol::frame(&response).map_err(PeerGone::Unsendable)?;
         write_frame(&mut stream, &frame).await?;
     }
 }

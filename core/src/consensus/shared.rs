@@ -5,7 +5,6 @@ use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
     epoch::Boundary,
-    store::ConsensusStore,
     tasks::Tasks,
     types::{AuthorityIndex, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
 };
@@ -56,7 +55,6 @@ pub(super) struct Shared {
     pub env: Env,
     pub committee: Arc<Committee>,
     pub parameters: ConsensusParameters,
-    pub store: ConsensusStore,
     pub kept: Arc<KeptEpoch>,
     /// All other authorities, in order.
     pub peers: Vec<Peer>,

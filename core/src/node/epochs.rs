@@ -15,7 +15,7 @@ use tracing::warn;
 pub(super) struct Entered {
     pub kept: Arc<KeptEpoch>,
     pub record: EpochRecord,
-    /// This node has signed nothing in it, for sure.
+    /// As far as its own disk tells, this node has signed nothing in it, and this process saw it begin.
     pub is_new: bool,
 }
 

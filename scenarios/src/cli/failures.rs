@@ -25,10 +25,6 @@ use metanode_sim::{
 };
 use std::path::{Path, PathBuf};
 
-const WHOLE: RunOptions = RunOptions {
-    keep_entries: usize::MAX,
-};
-
 /// Writes the failure file of a run, if it failed.
 pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, CliError> {
     if outcome.verdict == Verdict::Passed {
@@ -53,7 +49,7 @@ pub(super) fn replay(file: &str) -> Result<u8, CliError> {
         eprintln!("note: this is not the build that failed");
     }
     print(&format!("{head}\n\n{}\n", plan::text(&failure.plan, paint)))?;
-    let outcome = run(failure.plan.clone(), &WHOLE);
+    let outcome = run(failure.plan.clone(), &RunOptions::KEEP_ALL);
     let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
     let ended = verdict::text(&outcome, paint);
     let replayed = Replayed::compare(&failure, &outcome, build_id());
@@ -144,7 +140,7 @@ impl Watcher for Writer<'_> {
 pub(super) fn diff(names: [&str; 2]) -> Result<u8, CliError> {
     let plans = [Subject::open(names[0])?.plan, Subject::open(names[1])?.plan];
     let same_plan = plans[0] == plans[1];
-    let outcomes = plans.map(|plan| run(plan, &WHOLE));
+    let outcomes = plans.map(|plan| run(plan, &RunOptions::KEEP_ALL));
     let traces = [&outcomes[0].entries[..], &outcomes[1].entries[..]];
     let differ = parting::first_difference(traces[0], traces[1]).is_some();
     print(&parting::text(names, traces, Paint::of_stdout()))?;

@@ -404,9 +404,7 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
     let story = job.scenario.scenario.story.trim_end();
     let drawn = plan::text(&job.plan(), paint);
     print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
-    let finished = job.run(&RunOptions {
-        keep_entries: usize::MAX,
-    });
+    let finished = job.run(&RunOptions::KEEP_ALL);
     let outcome = &finished.outcome;
     let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
     let ended = verdict::text(outcome, paint);

@@ -4,6 +4,7 @@ use crate::{
     dice::{Dice, Draw},
     source::{InputError, Source},
 };
+use metanode_core::types::Epoch;
 use metanode_sim::plan::{CommitteePlan, EpochPlan, Member, tolerated};
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +88,7 @@ impl Epochs {
             let message = "is not for drawn committees: expected one or the other".to_owned();
             return wrong("epochs.committee", message);
         }
-        let mut next = 0;
+        let mut next = Epoch(0);
         for (
             position,
             CommitteePlan {
@@ -101,7 +102,7 @@ impl Epochs {
                 let message = format!("is {from_epoch}: expected {next} or more, in order");
                 return wrong(&key("from_epoch"), message);
             }
-            next = from_epoch + 1;
+            next = from_epoch.next();
             if members.len() < usize::from(FEWEST_MEMBERS) {
                 let message = format!(
                     "has {} entries: expected {FEWEST_MEMBERS} or more, fewer tolerate no fault",
@@ -159,7 +160,7 @@ fn drawn_committees(dice: &Dice, validators: u16) -> Vec<CommitteePlan> {
             members.iter_mut().for_each(|member| member.stake = 1);
         }
         committees.push(CommitteePlan {
-            from_epoch,
+            from_epoch: Epoch(from_epoch),
             members,
         });
     }

@@ -230,7 +230,7 @@ fn clocks_are_known(plan: &Plan) -> bool {
 
 /// Whether so many may have marked the end of the epoch by now.
 fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
-    let members = plan.epochs.members(epoch.0, plan.validators);
+    let members = plan.epochs.members(epoch, plan.validators);
     let duration_ms = plan.epochs.duration_ms.unwrap_or(u64::MAX);
     let stake =
         |members: &mut dyn Iterator<Item = &Member>| -> u64 { members.map(|m| m.stake).sum() };

@@ -1,5 +1,6 @@
 //! Epochs: how long they last, and who is in the committee of each.
 
+use metanode_core::types::Epoch;
 use serde::{Deserialize, Serialize};
 
 /// Epochs of a run.
@@ -30,7 +31,7 @@ impl Default for EpochPlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommitteePlan {
-    pub from_epoch: u64,
+    pub from_epoch: Epoch,
     pub members: Vec<Member>,
 }
 
@@ -118,7 +119,7 @@ impl From<Member> for MemberText {
 impl EpochPlan {
     /// The committee of an epoch.
     #[must_use]
-    pub fn members(&self, epoch: u64, validators: u16) -> Vec<Member> {
+    pub fn members(&self, epoch: Epoch, validators: u16) -> Vec<Member> {
         let mut latest_first = self.committees.iter().rev();
         match latest_first.find(|committee| committee.from_epoch <= epoch) {
             Some(committee) => committee.members.clone(),
@@ -138,7 +139,8 @@ impl EpochPlan {
     #[must_use]
     pub fn tolerated(&self, validators: u16) -> u16 {
         let later = self.committees.iter().map(|c| c.from_epoch);
-        [0].into_iter()
+        [Epoch(0)]
+            .into_iter()
             .chain(later)
             .map(|epoch| tolerated(&self.members(epoch, validators)))
             .min()
@@ -191,17 +193,17 @@ mod tests {
         let plan = EpochPlan {
             committees: vec![
                 CommitteePlan {
-                    from_epoch: 2,
+                    from_epoch: Epoch(2),
                     members: members(&[1, 1, 1, 1]),
                 },
                 CommitteePlan {
-                    from_epoch: 5,
+                    from_epoch: Epoch(5),
                     members: members(&[3, 1]),
                 },
             ],
             ..EpochPlan::default()
         };
-        let sizes = [0, 1, 2, 4, 5, 9].map(|epoch| plan.members(epoch, 7).len());
+        let sizes = [0, 1, 2, 4, 5, 9].map(|epoch| plan.members(Epoch(epoch), 7).len());
         assert_eq!(sizes, [7, 7, 4, 4, 2, 2]);
         assert_eq!(plan.tolerated(7), 0);
     }

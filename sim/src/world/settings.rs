@@ -129,12 +129,12 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         genesis: Genesis {
             epoch_timestamp_ms: ORIGIN_MS,
             initial_balance: 1_000_000,
-            validators: validators(plan, 0),
+            validators: validators(plan, Epoch(0)),
             changes: (plan.epochs.committees.iter())
                 .map(|committee| committee.from_epoch)
-                .filter(|epoch| *epoch > 0)
+                .filter(|epoch| *epoch > Epoch(0))
                 .map(|epoch| CommitteeChange {
-                    epoch,
+                    epoch: epoch.0,
                     validators: validators(plan, epoch),
                 })
                 .collect(),
@@ -146,7 +146,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
 /// Who validator `index` is in the committee of the first epoch, with its keys.
 #[must_use]
 pub fn identity(plan: &Plan, index: u16) -> Option<(AuthorityIndex, KeyPair, Committee)> {
-    let committee = committee(Epoch(0), &validators(plan, 0)).ok()?;
+    let committee = committee(Epoch(0), &validators(plan, Epoch(0))).ok()?;
     let keys = KeyPair::from_seed(plan.signatures, &key_seed(index, 0));
     let own = committee.index_of(keys.public())?;
     Some((own, keys, committee))
@@ -158,7 +158,7 @@ pub fn delivers(plan: &Plan, index: u16) -> bool {
     plan.topology == Topology::MasterPerNode || index == 0
 }
 
-fn validators(plan: &Plan, epoch: u64) -> Vec<ValidatorInfo> {
+fn validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
     let members = plan.epochs.members(epoch, plan.validators);
     members
         .iter()
