@@ -39,6 +39,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "damaged_blocks"
     "damaged_commits"
     "damaged_answers"
+    "equivocator"
     "byzantine"
     "epoch_change"
     "epoch_change_slow_executor"

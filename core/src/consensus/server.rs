@@ -230,3 +230,80 @@ fn within_answer(
         first || bytes <= MAX_ANSWER_BYTES
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dag::draw::Drawing,
+        epoch::EpochStart,
+        store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
+        types::{
+            Block, Commit, CommitDigest, CommitRef, EpochBase, KeyPair, SignatureScheme,
+            TimestampMs,
+        },
+    };
+
+    fn block(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> VerifiedBlock {
+        Block {
+            epoch: Epoch(0),
+            round: Round(round),
+            author: AuthorityIndex(author),
+            timestamp_ms: TimestampMs(0),
+            ancestors: vec![],
+            transactions: vec![],
+            commit_votes,
+            end_of_epoch: false,
+        }
+        .sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]))
+    }
+
+    fn commit(index: u32) -> Commit {
+        let leader = block(index, 0, vec![]).reference();
+        Commit {
+            epoch: Epoch(0),
+            index: CommitIndex(index),
+            previous: CommitDigest::default(),
+            leader,
+            timestamp_ms: TimestampMs(0),
+            ending: vec![],
+            blocks: vec![leader],
+        }
+    }
+
+    /// How many commits from the first on one answer brings where these have the votes of so many authorities, asked
+    /// for one at a time.
+    fn answered(votes: &[(u32, u16)]) -> usize {
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+        let commits: Vec<_> = (1..=4).map(commit).collect();
+        for (index, voters) in votes {
+            let vote = commit(*index).reference();
+            let voters = (0..*voters).map(|author| block(9, author, vec![vote]));
+            let voters: Vec<_> = voters.collect();
+            store.write(&voters, &[], Durability::Buffered).unwrap();
+        }
+        store.write(&[], &commits, Durability::Synced).unwrap();
+        let start = EpochStart {
+            base: EpochBase::GENESIS,
+            timestamp_ms: TimestampMs(0),
+            committee: Drawing::of(4).committee,
+        };
+        let kept = KeptEpoch::new(start, None, store).unwrap();
+        let all = CommitIndex(u32::MAX);
+        match certified_commits(&kept, 1, CommitIndex(1), all).unwrap() {
+            PeerResponse::Commits { commits, voters } => {
+                assert!(commits.is_empty() || voters.len() == 3, "a quorum's votes");
+                commits.len()
+            }
+            other => panic!("expected commits, it answered {other:?}"),
+        }
+    }
+
+    #[test]
+    fn commits_whose_votes_are_lost_come_with_the_next_that_a_quorum_certified() {
+        assert_eq!(answered(&[(1, 3), (3, 3)]), 1);
+        assert_eq!(answered(&[(1, 2), (3, 3)]), 3);
+        assert_eq!(answered(&[(1, 2), (4, 2)]), 0);
+    }
+}

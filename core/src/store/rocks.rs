@@ -31,6 +31,8 @@ pub struct RocksOptions {
     pub block_cache_bytes: usize,
     /// Threads for flushes and compactions, shared by all stores of the process.
     pub background_jobs: i32,
+    /// Ask the file system for the room of a file before it is written. Where files lie in memory that fills all of it.
+    pub preallocate: bool,
 }
 
 impl Default for RocksOptions {
@@ -40,6 +42,7 @@ impl Default for RocksOptions {
             write_buffer_bytes: 16 << 20,
             block_cache_bytes: 32 << 20,
             background_jobs: 2,
+            preallocate: true,
         }
     }
 }
@@ -50,8 +53,10 @@ const MAX_OPEN_FILES: i32 = 512;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
 impl RocksOptions {
-    fn database(&self) -> Options {
-        let mut options = Options::default();
+    fn database(&self) -> Result<Options, rocksdb::Error> {
+        // There is no setter for this one.
+        let preallocate = format!("allow_fallocate={}", self.preallocate);
+        let mut options = Options::default().get_options_from_string(preallocate)?;
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
@@ -66,7 +71,7 @@ impl RocksOptions {
         options.set_log_level(LogLevel::Warn);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
-        options
+        Ok(options)
     }
 
     fn column_family(&self, cache: &Cache) -> Options {
@@ -156,7 +161,7 @@ impl RocksStore {
             reason,
         };
         fs::create_dir_all(path).map_err(|e| failed(e.to_string()))?;
-        let database = options.database();
+        let database = options.database().map_err(|e| failed(e.to_string()))?;
         // RocksDB insists on opening every column family that exists; a new directory has none to list.
         let mut names: BTreeSet<String> = if path.join("CURRENT").exists() {
             let existing = DB::list_cf(&database, path).map_err(|e| failed(e.to_string()))?;

@@ -21,7 +21,12 @@ use metanode_sim::{
     run::{RunOptions, Verdict},
 };
 use output::{CliError, JsonLines, print, progress_bar, start_log};
-use std::{path::PathBuf, process::ExitCode, sync::Arc, thread};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+};
 
 const BAD_INPUT: u8 = 2;
 const NOT_DETERMINISTIC: u8 = 6;
@@ -54,6 +59,9 @@ enum Command {
         /// Switch on a bug of the museum, by name or number
         #[arg(long, value_name = "NAME")]
         exhibit: Vec<String>,
+        /// Write every event of the run to this file, one JSON object a line
+        #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+        trace: Option<PathBuf>,
         #[command(flatten)]
         options: Options,
     },
@@ -203,8 +211,9 @@ pub fn main() -> ExitCode {
             seed,
             seeds,
             exhibit,
+            trace,
             options,
-        } => run(&scenario, seed, seeds, &exhibit, &options),
+        } => run(&scenario, seed, seeds, &exhibit, trace.as_deref(), &options),
         Command::Suite {
             suite,
             seed,
@@ -306,6 +315,7 @@ fn run(
     seed: Option<Seed>,
     seeds: Option<Seeds>,
     exhibits: &[String],
+    trace: Option<&Path>,
     options: &Options,
 ) -> Result<u8, CliError> {
     let mut scenario = catalog::scenario(scenario)?;
@@ -321,7 +331,10 @@ fn run(
     };
     start_log(options.log.as_deref())?;
     match seeds {
-        None => run_one(&job(seed.map_or(usual_seed, |seed| seed.0)), options),
+        None => {
+            let seed = seed.map_or(usual_seed, |seed| seed.0);
+            run_one(&job(seed), trace, options)
+        }
         Some(Seeds(seeds)) => run_many(&seeds.map(job).collect::<Vec<_>>(), options),
     }
 }
@@ -397,8 +410,9 @@ fn sweep_scenario(
     sweep::sweep(&job, &limits)
 }
 
-fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
+fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<u8, CliError> {
     let paint = Paint::of_stdout();
+    let mut trace = JsonLines::create(trace)?;
     let mut json = JsonLines::create(options.json.as_deref())?;
     let head = paint.bold(format_args!("{} · seed {}", job.scenario.name, job.seed));
     let story = job.scenario.scenario.story.trim_end();
@@ -406,6 +420,9 @@ fn run_one(job: &Job, options: &Options) -> Result<u8, CliError> {
     print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
     let finished = job.run(&RunOptions::KEEP_ALL);
     let outcome = &finished.outcome;
+    for entry in &outcome.entries {
+        trace.append(entry)?;
+    }
     let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
     let ended = verdict::text(outcome, paint);
     let kept: Vec<_> = failures::keep(outcome, &options.failures)?

@@ -2,6 +2,7 @@
 
 use crate::{batch::Finished, report::json, source::InputError};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
@@ -70,7 +71,7 @@ pub(super) fn start_log(level: Option<&str>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The file of `--json`, if it was asked for.
+/// A file of JSON objects, one a line, if it was asked for.
 pub(super) struct JsonLines {
     file: Option<(String, BufWriter<File>)>,
 }
@@ -98,11 +99,13 @@ impl JsonLines {
     }
 
     /// Appends a line.
-    pub(super) fn append(&mut self, object: &serde_json::Value) -> Result<(), CliError> {
+    pub(super) fn append(&mut self, object: &impl Serialize) -> Result<(), CliError> {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
-        writeln!(file, "{object}")
+        serde_json::to_writer(&mut *file, object)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(file))
             .and_then(|()| file.flush())
             .map_err(|error| CliError::Unwritable {
                 path: path.clone(),
