@@ -59,9 +59,10 @@ impl Symptom {
         violation.map(|violation| Self::Broken(violation.invariant))
     }
 
+    /// See [`Invariant::has_deadline`].
     #[must_use]
-    pub const fn is_liveness(self) -> bool {
-        matches!(self, Self::Broken(invariant) if invariant.is_liveness())
+    pub const fn has_deadline(self) -> bool {
+        matches!(self, Self::Broken(invariant) if invariant.has_deadline())
     }
 }
 

@@ -61,7 +61,7 @@ pub fn shrink(plan: Plan, symptom: Symptom, limits: Limits, watcher: &mut impl W
         made: 0,
         passed: BTreeSet::new(),
     };
-    let (plan, ended) = shrink::shrink(plan, symptom.is_liveness(), &mut runs);
+    let (plan, ended) = shrink::shrink(plan, symptom.has_deadline(), &mut runs);
     Shrunk {
         plan,
         runs: runs.made,

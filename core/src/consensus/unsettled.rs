@@ -7,9 +7,12 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// An own block that fills its limit and is committed raises that by this share of the largest; one that is left out
-/// halves it.
-const BLOCK_BYTES_STEPS: usize = 256;
+/// An own block that fills half of its limit and is committed raises that by this share of it, but at least by
+/// [`LEAST_RAISE_BYTES`]; one that is left out halves it.
+const RAISE: usize = 8;
+
+/// About a transaction.
+const LEAST_RAISE_BYTES: usize = 256;
 
 /// Of one author: this node.
 pub(super) struct Unsettled {
@@ -49,8 +52,8 @@ impl Unsettled {
             }
             self.blocks.remove(&block.round);
             if block.bytes().len() >= self.block_bytes / 2 {
-                let step = self.most_bytes.div_ceil(BLOCK_BYTES_STEPS);
-                self.block_bytes = (self.block_bytes + step).min(self.most_bytes);
+                let raise = (self.block_bytes / RAISE).max(LEAST_RAISE_BYTES);
+                self.block_bytes = (self.block_bytes + raise).min(self.most_bytes);
             }
         }
     }

@@ -66,6 +66,12 @@ impl Invariant {
     pub const fn is_liveness(self) -> bool {
         matches!(self, Self::Live)
     }
+
+    /// Something has to happen before the run ends: with too little time left for it, every run breaks this.
+    #[must_use]
+    pub const fn has_deadline(self) -> bool {
+        matches!(self, Self::Live | Self::Noloss)
+    }
 }
 
 impl fmt::Display for Invariant {

@@ -38,9 +38,13 @@ pub struct Stopped;
 
 /// Simplifies `plan`, whose run fails, until no step finds anything simpler that fails: first the list of faults, then
 /// everything else, again and again. Returns the simplest that was found, and whether it is a fixed point.
-pub fn shrink(plan: Plan, liveness: bool, trial: &mut impl Trial) -> (Plan, Result<(), Stopped>) {
+pub fn shrink(
+    plan: Plan,
+    has_deadline: bool,
+    trial: &mut impl Trial,
+) -> (Plan, Result<(), Stopped>) {
     let mut search = Search { best: plan, trial };
-    let ended = search.reach_fixed_point(liveness);
+    let ended = search.reach_fixed_point(has_deadline);
     (search.best, ended)
 }
 
@@ -50,11 +54,11 @@ struct Search<'a, T> {
 }
 
 impl<T: Trial> Search<'_, T> {
-    fn reach_fixed_point(&mut self, liveness: bool) -> Result<(), Stopped> {
+    fn reach_fixed_point(&mut self, has_deadline: bool) -> Result<(), Stopped> {
         loop {
             let before = self.best.clone();
             self.fewer_faults()?;
-            for step in steps(&self.best, liveness) {
+            for step in steps(&self.best, has_deadline) {
                 while self
                     .adopt(step.name, step.candidates(&self.best))?
                     .is_some()

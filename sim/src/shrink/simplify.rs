@@ -31,10 +31,10 @@ impl Step {
     }
 }
 
-/// All steps for this plan, those first that make runs faster. If a liveness oracle fires, the time in which progress
-/// is demanded is left alone: with too little of it every plan fails.
+/// All steps for this plan, those first that make runs faster. If what is broken has a deadline, the time after
+/// the faults is left alone: with too little of it every plan fails.
 #[must_use]
-pub fn steps(plan: &Plan, liveness: bool) -> Vec<Step> {
+pub fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     let step = |name, candidates| Step {
         name,
         number: 0,
@@ -48,7 +48,7 @@ pub fn steps(plan: &Plan, liveness: bool) -> Vec<Step> {
         })
     };
     let mut steps = vec![step("duration", duration)];
-    if !liveness {
+    if !has_deadline {
         steps.push(step("settling", settling));
     }
     steps.extend([

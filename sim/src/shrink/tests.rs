@@ -359,7 +359,7 @@ fn a_stopped_search_returns_the_best_so_far() {
 }
 
 #[test]
-fn a_liveness_violation_keeps_the_time_in_which_progress_is_demanded() {
+fn what_has_a_deadline_keeps_the_time_until_then() {
     let mut trial = Pure {
         fails: |_: &Plan| true,
         tried: 0,
