@@ -46,6 +46,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "epoch_change_slow_executor"
     "epoch_change_crash_sweep"
     "epoch_change_under_partition"
+    "epoch_change_byzantine"
     "validator_joins"
     "validator_leaves"
     "down_for_two_epochs"

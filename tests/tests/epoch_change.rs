@@ -8,7 +8,9 @@ use metanode_core::{
     types::{Epoch, GlobalExecIndex},
 };
 use metanode_sim::{
-    plan::{Action, EpochPlan, Plan, PlannedFault, Reached, Topology, When},
+    plan::{
+        Action, Behaviour, ByzantinePlan, EpochPlan, Plan, PlannedFault, Reached, Topology, When,
+    },
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -176,4 +178,29 @@ fn thirty_epochs_are_one_chain_and_old_stores_go() {
     }
     let epochs: BTreeSet<_> = starts.iter().map(|(epoch, ..)| epoch).collect();
     assert_eq!(epochs.len(), starts.len(), "one beginning each: {starts:?}");
+}
+
+#[test]
+fn a_byzantine_validator_goes_with_the_others_from_epoch_to_epoch() {
+    let mut plan = Plan::example();
+    plan.epochs.duration_ms = Some(1_500);
+    plan.byzantine = vec![ByzantinePlan {
+        validator: 3,
+        behaviour: Behaviour::Equivocating,
+    }];
+    let outcome = passed(plan);
+    let mut epoch = Epoch(0);
+    let mut lied_in = BTreeSet::new();
+    for entry in outcome.entries.iter().filter(|entry| entry.process == NODE) {
+        match &entry.what {
+            What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => epoch = base.epoch,
+            What::Did(Event::Node(NodeEvent::Equivocation { .. })) => {
+                lied_in.insert(epoch);
+            }
+            _ => {}
+        }
+    }
+    assert!(epoch > Epoch(2), "{epoch}");
+    let all: BTreeSet<_> = (0..epoch.0).map(Epoch).collect();
+    assert!(lied_in.is_superset(&all), "{lied_in:?} of {all:?}");
 }

@@ -29,8 +29,10 @@ pub struct Pace {
     pub delay: Duration,
     /// What was found needs some time to be taken in.
     pub settling: Duration,
-    /// Whoever has not answered by then is not relied on any more.
+    /// Whoever has not answered by then is not relied on any more: another is asked, and given twice as long, up to
+    /// [`Self::most_patience`].
     pub patience: Duration,
+    pub most_patience: Duration,
     /// What nobody had is asked for again after the delay, then twice as long, up to this.
     pub longest: Duration,
 }
@@ -59,6 +61,8 @@ struct Wanted {
     /// Who was asked and has not answered, and until when that is nothing to worry about.
     in_flight: BTreeMap<AuthorityIndex, Duration>,
     was_asked: bool,
+    /// How long whoever is asked next has.
+    patience: Duration,
     not_before: Duration,
     /// After everybody was asked.
     pause: Duration,
@@ -99,6 +103,7 @@ impl Fetching {
                 asked: BTreeSet::new(),
                 in_flight: BTreeMap::new(),
                 was_asked: false,
+                patience: self.pace.patience,
                 not_before: now + self.pace.delay,
                 pause: self.pace.delay,
             });
@@ -143,9 +148,9 @@ impl Fetching {
                 if let Some((position, peer)) = best {
                     questions[position].push(*name);
                     wanted.asked.insert(peer.index);
-                    wanted
-                        .in_flight
-                        .insert(peer.index, now + self.pace.patience);
+                    let until = now + wanted.patience;
+                    wanted.in_flight.insert(peer.index, until);
+                    wanted.patience = (wanted.patience * 2).min(self.pace.most_patience);
                     wanted.was_asked = true;
                 }
             }
@@ -172,6 +177,7 @@ impl Fetching {
             wanted.in_flight.remove(&question.peer);
             if found.contains(name) {
                 wanted.not_before = now + self.pace.settling;
+                wanted.patience = self.pace.patience;
                 wanted.asked.clear();
                 continue;
             }
@@ -219,7 +225,8 @@ mod tests {
         let pace = Pace {
             delay: ms(100),
             settling: ms(500),
-            patience: ms(2_000),
+            patience: ms(400),
+            most_patience: ms(700),
             longest: ms(1_000),
         };
         Fetching::new([A, B, LIAR], pace)
@@ -271,20 +278,24 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_byte_by_byte_is_not_waited_for() {
+    fn an_answer_that_comes_byte_by_byte_is_waited_for_less_than_the_next() {
         let (mut fetching, wanted) = (fetching(), block(7, A));
         fetching.update(&missing([(wanted, &[LIAR])]), ms(0));
         assert_eq!(fetching.due(ms(100)), [question(LIAR, &[wanted])]);
-        assert_eq!(fetching.due(ms(2_099)), []);
-        assert_eq!(fetching.next_due(ms(2_099)), Some(ms(2_100)));
-        let others = fetching.due(ms(2_100));
+        assert_eq!(fetching.due(ms(499)), []);
+        assert_eq!(fetching.next_due(ms(499)), Some(ms(500)));
+        let second = fetching.due(ms(500));
         assert!(
-            matches!(&others[..], [Question { peer: A | B, .. }]),
-            "{others:?}"
+            matches!(&second[..], [Question { peer: A | B, .. }]),
+            "{second:?}"
         );
-        fetching.answered(&others[0], &[wanted].into(), ms(2_200));
-        fetching.update(&Missing::new(), ms(2_200));
-        assert_eq!(fetching.next_due(ms(2_200)), None);
+        assert_eq!(fetching.due(ms(1_199)), []);
+        let third = fetching.due(ms(1_200));
+        assert_eq!(third.len(), 1);
+        assert!(![LIAR, second[0].peer].contains(&third[0].peer));
+        fetching.answered(&third[0], &[wanted].into(), ms(1_300));
+        fetching.update(&Missing::new(), ms(1_300));
+        assert_eq!(fetching.next_due(ms(1_300)), None);
     }
 
     #[test]

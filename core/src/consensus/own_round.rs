@@ -2,52 +2,69 @@
 //! newest block of this authority that they know (contract §6.5).
 
 use super::{
+    peer::Peer,
     protocol::{PeerRequest, PeerResponse},
     shared::{Command, Shared},
 };
-use crate::types::{AuthorityIndex, Round, Stake};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use crate::types::{AuthorityIndex, Round, Stake, VerifiedBlock};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 use tracing::info;
 
-/// Asks until 2f+1 stake (this authority included) has answered, then tells the core.
-pub(super) async fn learn_own_round(shared: Arc<Shared>, own_index: AuthorityIndex) {
-    let mut answered = BTreeSet::from([own_index]);
+/// Asks all peers at once until 2f+1 stake (this authority included) has answered, then tells the core.
+pub(super) async fn learn_own_round(shared: Arc<Shared>, own: AuthorityIndex) {
+    info!(
+        target: "[STARTUP]",
+        committee = shared.committee.size(),
+        "asking peers what this authority signed before it proposes"
+    );
+    let (answer, mut answers) = mpsc::channel(shared.peers.len().max(1));
+    for position in 0..shared.peers.len() {
+        shared.spawn(ask(shared.clone(), position, own, answer.clone()));
+    }
+    drop(answer);
+    let mut stake: Stake = shared.committee.stake(own);
     let mut newest = Round(0);
-    loop {
-        for peer in &shared.peers {
-            if answered.contains(&peer.index) {
-                continue;
-            }
-            let request = PeerRequest::NewestBlockOf(own_index);
-            let Ok(PeerResponse::NewestBlock(block)) = peer.ask(&shared, &request).await else {
-                continue;
-            };
-            let blocks = shared.verify(peer.index, block.into_iter().collect());
-            answered.insert(peer.index);
-            if let Some(own) = blocks.into_iter().find(|b| b.author == own_index) {
-                newest = newest.max(own.round);
-                if shared
-                    .commands
-                    .send(Command::Blocks(vec![own]))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        }
-        let stake: Stake = answered.iter().map(|i| shared.committee.stake(*i)).sum();
-        if stake >= shared.committee.quorum() {
-            break;
-        }
+    while stake < shared.committee.quorum() {
+        let Some((peer, block)) = answers.recv().await else {
+            return;
+        };
+        stake += shared.committee.stake(peer);
         info!(
             target: "[STARTUP]",
-            answered = answered.len(),
-            committee = shared.committee.size(),
-            "waiting for peers to tell what this authority signed before it proposes"
+            %peer,
+            stake = stake.0,
+            quorum = shared.committee.quorum().0,
+            "a peer told what this authority signed"
         );
-        let retry = Duration::from_millis(shared.parameters.peer_retry_min_ms);
-        tokio::time::sleep(retry).await;
+        if let Some(block) = block {
+            newest = newest.max(block.round);
+            let blocks = Command::Blocks(vec![block]);
+            if shared.commands.send(blocks).await.is_err() {
+                return;
+            }
+        }
     }
     let _ = shared.commands.send(Command::OwnRound(newest)).await;
+}
+
+/// Asks one peer until it answers, or until nobody needs its answer any more.
+async fn ask(
+    shared: Arc<Shared>,
+    position: usize,
+    own: AuthorityIndex,
+    answer: mpsc::Sender<(AuthorityIndex, Option<VerifiedBlock>)>,
+) {
+    let peer: &Peer = &shared.peers[position];
+    let retry = Duration::from_millis(shared.parameters.peer_retry_min_ms);
+    while !answer.is_closed() {
+        let request = PeerRequest::NewestBlockOf(own);
+        if let Ok(PeerResponse::NewestBlock(block)) = peer.ask(&shared, &request).await {
+            let blocks = shared.verify(peer.index, block.into_iter().collect());
+            let newest = blocks.into_iter().find(|block| block.author == own);
+            let _ = answer.send((peer.index, newest)).await;
+            return;
+        }
+        tokio::time::sleep(retry).await;
+    }
 }

@@ -15,16 +15,22 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
+/// An answer may take this many times as long as a block is given to come by itself, before another peer is asked, too.
+const PATIENCE: u32 = 4;
+
 /// Fetches for ever.
 pub(super) async fn synchronize(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
         return;
     }
     let parameters = &shared.parameters;
+    let delay = Duration::from_millis(parameters.fetch_delay_ms);
+    let timeout = Duration::from_millis(parameters.peer_timeout_ms);
     let pace = Pace {
-        delay: Duration::from_millis(parameters.fetch_delay_ms),
-        settling: Duration::from_millis(parameters.peer_timeout_ms),
-        patience: Duration::from_millis(parameters.peer_timeout_ms),
+        delay,
+        settling: timeout,
+        patience: (delay * PATIENCE).min(timeout),
+        most_patience: timeout,
         longest: Duration::from_millis(parameters.peer_retry_max_ms),
     };
     let mut fetching = Fetching::new(shared.peers.iter().map(|peer| peer.index), pace);

@@ -1,5 +1,5 @@
 //! Signs several blocks for a round and gives different ones to different peers: now one chain for everybody that
-//! forks in each round, now a chain of its own for each peer.
+//! forks in each round, now a chain of its own for each peer. Some of them say that the epoch should end.
 
 use super::{Conduct, Craft};
 use bytes::Bytes;
@@ -31,6 +31,7 @@ impl Conduct for Equivocating {
         } else {
             let mut block = Block::clone(honest);
             block.timestamp_ms = TimestampMs(honest.timestamp_ms.0 + u64::from(variant));
+            block.end_of_epoch = craft.one_in(2);
             if let Some(last) = self.last.get(&to)
                 && last.round == block.ancestors[0].round
                 && craft.one_in(2)
@@ -65,14 +66,16 @@ mod tests {
         let mut bench = Bench::new();
         let honest = bench.make().expect("a block");
         let mut conduct = Equivocating::default();
-        let mut seen = BTreeSet::new();
-        for _ in 0..20 {
+        let (mut seen, mut marks) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..40 {
             for bytes in bench.stream(&mut conduct, &honest) {
                 let block = bench.verifies(&bytes).expect("a valid block");
                 assert_eq!(block.slot(), honest.slot());
                 seen.insert(block.reference());
+                marks.insert(block.end_of_epoch);
             }
         }
-        assert_eq!(seen.len(), 3, "{seen:?}");
+        assert_eq!(seen.len(), 5, "{seen:?}");
+        assert_eq!(marks, [false, true].into());
     }
 }

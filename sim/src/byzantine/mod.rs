@@ -20,7 +20,7 @@ mod silent;
 mod testing;
 mod withholding;
 
-pub(crate) use puppet::{Setup, run};
+pub(crate) use puppet::{Identity, Setup, run};
 
 use bytes::Bytes;
 use craft::Craft;

@@ -1,5 +1,8 @@
 //! The puppet: listens where the node would, hears the blocks of all peers, makes one block per round, and lets its
 //! behaviour decide what goes out. Moves bytes; decides nothing.
+//!
+//! It has no executor to tell it of epochs. An epoch begins for it when a peer asks about it, and the one before stays
+//! for peers that are slower.
 
 use super::{Behaviour, Conduct, craft::Craft, memory::Memory};
 use bytes::Bytes;
@@ -10,11 +13,11 @@ use metanode_core::{
     env::{Address, BoxListener, BoxStream, Env},
     executor::framing::{Decoder, read_frame, write_frame},
     tasks::Tasks,
-    types::{AuthorityIndex, Committee, KeyPair, Round, SignatureScheme, VerifiedBlock},
+    types::{AuthorityIndex, Committee, Epoch, KeyPair, Round, SignatureScheme, VerifiedBlock},
 };
 use rand_chacha::ChaCha8Rng;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -33,14 +36,30 @@ const QUEUE: usize = 1_024;
 /// What a puppet is made of.
 pub(crate) struct Setup {
     pub env: Env,
-    pub own: AuthorityIndex,
-    pub keys: KeyPair,
-    pub committee: Arc<Committee>,
+    pub address: Address,
     pub scheme: SignatureScheme,
     pub behaviour: Behaviour,
     pub min_round_delay: Duration,
+    /// Who it is in an epoch; None if it is no member.
+    pub identity: Box<dyn Fn(Epoch) -> Option<Identity> + Send + Sync>,
 }
 
+/// A member of a committee.
+pub(crate) struct Identity {
+    pub own: AuthorityIndex,
+    pub keys: KeyPair,
+    pub committee: Arc<Committee>,
+}
+
+/// The puppet over all epochs.
+struct Strings {
+    setup: Setup,
+    /// The newest epoch that a peer has asked about, and the one before.
+    epochs: Mutex<BTreeMap<Epoch, Arc<Puppet>>>,
+    tasks: Tasks,
+}
+
+/// The puppet in one epoch.
 struct Puppet {
     env: Env,
     own: AuthorityIndex,
@@ -65,45 +84,77 @@ struct Subscriber {
     frames: mpsc::Sender<Bytes>,
 }
 
-/// Runs a puppet until it is dropped.
+/// Runs a puppet until its process ends.
 pub(crate) async fn run(setup: Setup) {
-    let own_address = &setup.committee.authority(setup.own).p2p_address;
-    let Ok(address) = own_address.parse::<Address>() else {
+    let Ok(listener) = setup.env.network.listen(&setup.address).await else {
         return;
     };
-    let Ok(listener) = setup.env.network.listen(&address).await else {
-        return;
-    };
-    let puppet = Arc::new(Puppet {
-        state: Mutex::new(State {
-            memory: Memory::new(setup.own, setup.committee.clone()),
-            conduct: setup.behaviour.conduct(),
-            random: setup.env.entropy.stream("byzantine"),
-            recent: VecDeque::new(),
-            subscribers: vec![],
-        }),
-        env: setup.env,
-        own: setup.own,
-        keys: setup.keys,
-        committee: setup.committee,
-        scheme: setup.scheme,
+    let strings = Arc::new(Strings {
+        setup,
+        epochs: Mutex::default(),
         tasks: Tasks::default(),
     });
-    puppet.tasks.spawn(serve(puppet.clone(), listener));
-    for (peer, authority) in puppet.committee.authorities() {
-        if let Ok(address) = authority.p2p_address.parse::<Address>()
-            && peer != puppet.own
-        {
-            puppet.tasks.spawn(hear(puppet.clone(), peer, address));
+    // Whoever is a member from the beginning need not be asked first.
+    let _ = strings.in_epoch(Epoch(0));
+    serve(strings, listener).await;
+}
+
+impl Strings {
+    /// The puppet in this epoch, which begins if it is newer than all before. None where it is no member, or in an
+    /// epoch that is long over.
+    fn in_epoch(&self, epoch: Epoch) -> Option<Arc<Puppet>> {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_newest = epochs
+            .last_key_value()
+            .is_none_or(|(last, _)| epoch > *last);
+        if is_newest && let Some(identity) = (self.setup.identity)(epoch) {
+            epochs.insert(epoch, Puppet::begin(&self.setup, identity));
+            let kept = epochs.split_off(&Epoch(epoch.0.saturating_sub(1)));
+            for over in std::mem::replace(&mut *epochs, kept).into_values() {
+                over.tasks.abort();
+            }
         }
-    }
-    loop {
-        puppet.make_block();
-        tokio::time::sleep(setup.min_round_delay).await;
+        epochs.get(&epoch).cloned()
     }
 }
 
 impl Puppet {
+    /// Hears everybody and makes blocks until its tasks are aborted.
+    fn begin(setup: &Setup, identity: Identity) -> Arc<Self> {
+        let Identity {
+            own,
+            keys,
+            committee,
+        } = identity;
+        let stream = format!("byzantine/{}", committee.epoch());
+        let puppet = Arc::new(Self {
+            state: Mutex::new(State {
+                memory: Memory::new(own, committee.clone()),
+                conduct: setup.behaviour.conduct(),
+                random: setup.env.entropy.stream(&stream),
+                recent: VecDeque::new(),
+                subscribers: vec![],
+            }),
+            env: setup.env.clone(),
+            own,
+            keys,
+            committee,
+            scheme: setup.scheme,
+            tasks: Tasks::default(),
+        });
+        for (peer, authority) in puppet.committee.authorities() {
+            if let Ok(address) = authority.p2p_address.parse::<Address>()
+                && peer != puppet.own
+            {
+                puppet.tasks.spawn(hear(puppet.clone(), peer, address));
+            }
+        }
+        puppet
+            .tasks
+            .spawn(make_blocks(puppet.clone(), setup.min_round_delay));
+        puppet
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,29 +283,48 @@ async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, St
         .ok_or_else(|| "closed".to_owned())
 }
 
+/// Makes blocks for ever.
+async fn make_blocks(puppet: Arc<Puppet>, min_round_delay: Duration) {
+    loop {
+        puppet.make_block();
+        tokio::time::sleep(min_round_delay).await;
+    }
+}
+
 /// Accepts peers for ever.
-async fn serve(puppet: Arc<Puppet>, listener: BoxListener) {
+async fn serve(strings: Arc<Strings>, listener: BoxListener) {
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let served = puppet.clone();
-                puppet.tasks.spawn(async move {
-                    // However it ended, the peer comes again.
-                    let _ = serve_peer(&served, stream).await;
-                });
+                // However it ends, the peer comes again.
+                strings.tasks.spawn(greet(strings.clone(), stream));
             }
             Err(_) => tokio::time::sleep(RETRY).await,
         }
     }
 }
 
-async fn serve_peer(puppet: &Puppet, mut stream: BoxStream) -> Result<Infallible, String> {
-    let text = |e: std::io::Error| e.to_string();
+/// Finds out which epoch the peer is in, and serves it there.
+async fn greet(strings: Arc<Strings>, mut stream: BoxStream) -> Result<(), String> {
     let mut decoder = Decoder::new(FRAMING);
     let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
-    if hello.epoch != puppet.committee.epoch() {
-        return Err("it asks about another epoch".to_owned());
-    }
+    let puppet = strings
+        .in_epoch(hello.epoch)
+        .ok_or("it is nobody in that epoch")?;
+    let served = puppet.clone();
+    puppet.tasks.spawn(async move {
+        let _ = serve_peer(&served, stream, decoder, hello).await;
+    });
+    Ok(())
+}
+
+async fn serve_peer(
+    puppet: &Puppet,
+    mut stream: BoxStream,
+    mut decoder: Decoder,
+    hello: Hello,
+) -> Result<Infallible, String> {
+    let text = |e: std::io::Error| e.to_string();
     match hello.purpose {
         Purpose::Subscribe { after } => {
             let from = hello.from.ok_or("followers get nothing here")?;

@@ -99,17 +99,22 @@ impl World {
         };
         match id {
             ProcessId::Node(index) if let Some(behaviour) = self.plan.behaviour_of(index) => {
-                let Some((own, keys, committee)) = settings::identity(&self.plan, index) else {
-                    return;
-                };
+                let plan = self.plan.clone();
                 handle.spawn(byzantine::run(byzantine::Setup {
                     env,
-                    own,
-                    keys,
-                    committee: Arc::new(committee),
+                    address: settings::p2p_address(index),
                     scheme: self.plan.signatures,
                     behaviour,
                     min_round_delay: Duration::from_millis(self.plan.node.min_round_delay_ms),
+                    identity: Box::new(move |epoch| {
+                        let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
+                        let committee = Arc::new(committee);
+                        Some(byzantine::Identity {
+                            own,
+                            keys,
+                            committee,
+                        })
+                    }),
                 }));
             }
             ProcessId::Node(index) => {

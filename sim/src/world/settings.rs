@@ -143,13 +143,25 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
     }
 }
 
-/// Who validator `index` is in the committee of the first epoch, with its keys.
+/// Who validator `index` is in the committee of an epoch, with the key that it signs with there. None if it is no member.
 #[must_use]
-pub fn identity(plan: &Plan, index: u16) -> Option<(AuthorityIndex, KeyPair, Committee)> {
-    let committee = committee(Epoch(0), &validators(plan, Epoch(0))).ok()?;
-    let keys = KeyPair::from_seed(plan.signatures, &key_seed(index, 0));
+pub fn identity(
+    plan: &Plan,
+    index: u16,
+    epoch: Epoch,
+) -> Option<(AuthorityIndex, KeyPair, Committee)> {
+    let members = plan.epochs.members(epoch, plan.validators);
+    let member = members.iter().find(|member| member.validator == index)?;
+    let keys = KeyPair::from_seed(plan.signatures, &key_seed(index, member.key));
+    let committee = committee(epoch, &validators(plan, epoch)).ok()?;
     let own = committee.index_of(keys.public())?;
     Some((own, keys, committee))
+}
+
+/// Where the node of validator `index` listens for peers.
+#[must_use]
+pub fn p2p_address(index: u16) -> Address {
+    tcp(index, P2P_PORT)
 }
 
 /// Whether node `index` may write to a block stream.
