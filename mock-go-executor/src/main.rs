@@ -1,6 +1,7 @@
 //! The command line of the mock executor: `mock-go-executor run --config FILE`.
 //!
-//! Exit codes: 0 ended by ctrl-c or SIGTERM · 1 failed while running · 2 the command line or the configuration cannot be used.
+//! Exit codes: 0 ended by ctrl-c or SIGTERM · 1 failed while running · 2 the command line or the configuration cannot be
+//! used.
 
 use std::process::ExitCode;
 

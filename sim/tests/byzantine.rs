@@ -67,6 +67,27 @@ fn equivocating_is_seen_by_those_who_compare() {
 }
 
 #[test]
+fn a_silent_validator_holds_up_no_start() {
+    let outcome = passes(Behaviour::Silent, Topology::MasterPerNode, vec![]);
+    for n in 0..3 {
+        let when = |happens: fn(&NodeEvent) -> bool| {
+            let mut entries = outcome.entries.iter();
+            let first = entries.find(|entry| match &entry.what {
+                What::Did(Event::Node(event)) => {
+                    entry.process == ProcessId::Node(n) && happens(event)
+                }
+                _ => false,
+            });
+            first.expect("it happens").at
+        };
+        let ready = when(|event| matches!(event, NodeEvent::Ready));
+        let proposed = when(|event| matches!(event, NodeEvent::Proposed { .. }));
+        let after_ms = proposed.since(ready).as_ms();
+        assert!(after_ms < 1_000, "node-{n}: {after_ms} ms");
+    }
+}
+
+#[test]
 fn withheld_blocks_come_from_others() {
     does(Behaviour::Withholding, 10, |event| {
         matches!(event, NodeEvent::AncestorsFetched { .. })

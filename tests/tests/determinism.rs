@@ -47,7 +47,9 @@ fn a_run_on_rocksdb_is_the_same_as_in_memory() {
                     seed,
                     store,
                 };
-                job.run(&RunOptions { keep_entries: 0 }).outcome.trace_hash
+                let outcome = job.run(&RunOptions { keep_entries: 0 }).outcome;
+                assert_eq!(outcome.verdict, Verdict::Passed, "{name}, seed {seed}");
+                outcome.trace_hash
             });
             assert_eq!(memory, rocksdb, "{name}, seed {seed}");
         }

@@ -18,7 +18,7 @@ use tracing::debug;
 
 /// Peer timeouts that a range may take at first, on a slow link. A peer that lets it come byte by byte is left for
 /// another then; and should it be the link after all, there is twice the time with each attempt.
-const RANGE_PATIENCE: u32 = 10;
+pub(super) const RANGE_PATIENCE: u32 = 10;
 
 /// Catches up whenever it is needed, for ever.
 pub(super) async fn catch_up(shared: Arc<Shared>) {

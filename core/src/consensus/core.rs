@@ -148,6 +148,10 @@ impl Core {
         let mut admitted = Vec::with_capacity(blocks.len());
         for block in blocks {
             self.votes.observe(&block);
+            if Some(block.author) == self.own() {
+                // Signed once, forgotten or not.
+                self.own_round = self.own_round.max(block.round);
+            }
             let (gc_round, clock_round) = (self.dag.gc_round(), self.clock.round());
             let ahead = self.parameters.max_rounds_ahead;
             if admission(block.round, gc_round, clock_round, ahead).is_err() {

@@ -29,8 +29,8 @@ pub struct Pace {
     pub delay: Duration,
     /// What was found needs some time to be taken in.
     pub settling: Duration,
-    /// Whoever has not answered by then is not relied on any more: another is asked, and given twice as long, up to
-    /// [`Self::most_patience`].
+    /// Whoever has not answered by then is not relied on any more: another is asked, and given twice as long for each
+    /// that is overdue, up to [`Self::most_patience`].
     pub patience: Duration,
     pub most_patience: Duration,
     /// What nobody had is asked for again after the delay, then twice as long, up to this.
@@ -50,6 +50,8 @@ struct Peer {
     index: AuthorityIndex,
     /// It was asked and has not answered.
     busy: bool,
+    /// It should have some of what it was asked for last.
+    owes: bool,
     /// It did not have what it should have, or did not answer, the last time.
     unhelpful: bool,
 }
@@ -61,8 +63,6 @@ struct Wanted {
     /// Who was asked and has not answered, and until when that is nothing to worry about.
     in_flight: BTreeMap<AuthorityIndex, Duration>,
     was_asked: bool,
-    /// How long whoever is asked next has.
-    patience: Duration,
     not_before: Duration,
     /// After everybody was asked.
     pause: Duration,
@@ -76,6 +76,14 @@ impl Wanted {
         let mut asked = self.in_flight.iter().filter(|(_, until)| **until > now);
         asked.any(|(peer, _)| *peer != author || only_author_holds_it)
     }
+
+    /// How long whoever is asked next has.
+    fn patience(&self, pace: &Pace, now: Duration) -> Duration {
+        let overdue = self.in_flight.values().filter(|until| **until <= now);
+        overdue.fold(pace.patience, |patience, _| {
+            (patience * 2).min(pace.most_patience)
+        })
+    }
 }
 
 impl Fetching {
@@ -84,6 +92,7 @@ impl Fetching {
         let peer = |index| Peer {
             index,
             busy: false,
+            owes: false,
             unhelpful: false,
         };
         Self {
@@ -103,7 +112,6 @@ impl Fetching {
                 asked: BTreeSet::new(),
                 in_flight: BTreeMap::new(),
                 was_asked: false,
-                patience: self.pace.patience,
                 not_before: now + self.pace.delay,
                 pause: self.pace.delay,
             });
@@ -122,6 +130,7 @@ impl Fetching {
     /// The questions to ask now. Each is to be followed by [`Self::answered`].
     pub fn due(&mut self, now: Duration) -> Vec<Question> {
         let mut questions: Vec<Vec<BlockRef>> = vec![vec![]; self.peers.len()];
+        let mut owed = vec![false; self.peers.len()];
         // First of those who have it, so that what does not exist takes nobody's place.
         for holders_only in [true, false] {
             for (name, wanted) in &mut self.wanted {
@@ -148,17 +157,17 @@ impl Fetching {
                 if let Some((position, peer)) = best {
                     questions[position].push(*name);
                     wanted.asked.insert(peer.index);
-                    let until = now + wanted.patience;
+                    let until = now + wanted.patience(&self.pace, now);
                     wanted.in_flight.insert(peer.index, until);
-                    wanted.patience = (wanted.patience * 2).min(self.pace.most_patience);
                     wanted.was_asked = true;
+                    owed[position] |= wanted.holders.contains(&peer.index);
                 }
             }
         }
         let mut due = vec![];
-        for (peer, blocks) in self.peers.iter_mut().zip(questions) {
+        for ((peer, blocks), owes) in self.peers.iter_mut().zip(questions).zip(owed) {
             if !blocks.is_empty() {
-                peer.busy = true;
+                (peer.busy, peer.owes) = (true, owes);
                 let peer = peer.index;
                 due.push(Question { peer, blocks });
             }
@@ -167,21 +176,23 @@ impl Fetching {
         due
     }
 
-    /// The question has come to an end: these of its blocks came.
-    pub fn answered(&mut self, question: &Question, found: &BTreeSet<BlockRef>, now: Duration) {
-        let mut lacked = false;
+    /// The question has come to an end: these of its blocks came, or there was no answer.
+    pub fn answered(
+        &mut self,
+        question: &Question,
+        found: Option<&BTreeSet<BlockRef>>,
+        now: Duration,
+    ) {
         for name in &question.blocks {
             let Some(wanted) = self.wanted.get_mut(name) else {
                 continue;
             };
             wanted.in_flight.remove(&question.peer);
-            if found.contains(name) {
+            if found.is_some_and(|found| found.contains(name)) {
                 wanted.not_before = now + self.pace.settling;
-                wanted.patience = self.pace.patience;
                 wanted.asked.clear();
                 continue;
             }
-            lacked |= wanted.holders.contains(&question.peer);
             if wanted.asked.len() == self.peers.len() {
                 wanted.asked.clear();
                 wanted.not_before = now + wanted.pause;
@@ -191,7 +202,10 @@ impl Fetching {
         let peers = self.peers.iter_mut();
         for peer in peers.filter(|peer| peer.index == question.peer) {
             peer.busy = false;
-            peer.unhelpful = found.is_empty() && (lacked || peer.unhelpful);
+            peer.unhelpful = found.is_none_or(|found| {
+                // Not to have what it need not have says nothing.
+                found.is_empty() && (peer.owes || peer.unhelpful)
+            });
         }
     }
 
@@ -270,11 +284,38 @@ mod tests {
         fetching.update(&missing([(of_liar, &[LIAR]), (of_a, &[B])]), ms(100));
         assert_eq!(fetching.due(ms(200)), [question(B, &[of_a])]);
         // Once it has failed it comes last, also for what it should have.
-        fetching.answered(&question(LIAR, &[of_liar]), &BTreeSet::new(), ms(2_100));
-        fetching.answered(&question(B, &[of_a]), &[of_a].into(), ms(2_100));
+        fetching.answered(&question(LIAR, &[of_liar]), None, ms(2_100));
+        fetching.answered(&question(B, &[of_a]), Some(&[of_a].into()), ms(2_100));
         let next = block(11, LIAR);
         fetching.update(&missing([(next, &[A, LIAR])]), ms(2_100));
         assert_eq!(fetching.due(ms(2_200)), [question(A, &[next])]);
+    }
+
+    #[test]
+    fn a_silent_peer_comes_last_also_if_another_had_what_it_owed() {
+        let (mut fetching, first) = (fetching(), block(7, A));
+        fetching.update(&missing([(first, &[LIAR])]), ms(0));
+        let silent = fetching.due(ms(100));
+        assert_eq!(silent, [question(LIAR, &[first])]);
+        let helpful = fetching.due(ms(500));
+        fetching.answered(&helpful[0], Some(&[first].into()), ms(600));
+        fetching.update(&Missing::new(), ms(600));
+        fetching.answered(&silent[0], None, ms(2_100));
+        let next = block(8, LIAR);
+        fetching.update(&missing([(next, &[LIAR, B])]), ms(2_100));
+        assert_eq!(fetching.due(ms(2_200)), [question(B, &[next])]);
+    }
+
+    #[test]
+    fn who_says_at_once_that_it_has_nothing_costs_no_patience() {
+        let (mut fetching, wanted) = (fetching(), block(7, A));
+        fetching.update(&missing([(wanted, &[])]), ms(0));
+        for now in [ms(100), ms(110)] {
+            let asked = fetching.due(now);
+            fetching.answered(&asked[0], Some(&BTreeSet::new()), now);
+        }
+        assert_eq!(fetching.due(ms(120)).len(), 1);
+        assert_eq!(fetching.next_due(ms(120)), Some(ms(520)));
     }
 
     #[test]
@@ -293,7 +334,7 @@ mod tests {
         let third = fetching.due(ms(1_200));
         assert_eq!(third.len(), 1);
         assert!(![LIAR, second[0].peer].contains(&third[0].peer));
-        fetching.answered(&third[0], &[wanted].into(), ms(1_300));
+        fetching.answered(&third[0], Some(&[wanted].into()), ms(1_300));
         fetching.update(&Missing::new(), ms(1_300));
         assert_eq!(fetching.next_due(ms(1_300)), None);
     }
@@ -315,7 +356,7 @@ mod tests {
         fetching.update(&missing([(withheld, &[LIAR])]), ms(0));
         for now in [ms(100), ms(110), ms(120)] {
             for question in fetching.due(now) {
-                fetching.answered(&question, &BTreeSet::new(), now);
+                fetching.answered(&question, Some(&BTreeSet::new()), now);
             }
         }
         assert_eq!(fetching.due(ms(130)), [], "nobody had it");
@@ -350,7 +391,7 @@ mod tests {
         let mut questions = 0;
         for now in (0..60_000).step_by(50).map(ms) {
             for question in fetching.due(now) {
-                fetching.answered(&question, &BTreeSet::new(), now);
+                fetching.answered(&question, Some(&BTreeSet::new()), now);
                 questions += 1;
             }
         }
@@ -369,7 +410,7 @@ mod tests {
                 panic!("{asked:?}")
             };
             peers.insert(question.peer);
-            fetching.answered(question, &BTreeSet::new(), ms(100));
+            fetching.answered(question, Some(&BTreeSet::new()), ms(100));
         }
         assert_eq!(peers, [A, B, LIAR].into());
         assert_eq!(fetching.next_due(ms(100)), Some(ms(200)));
@@ -381,7 +422,7 @@ mod tests {
         let missing = missing([(name, &[A])]);
         fetching.update(&missing, ms(0));
         let asked = fetching.due(ms(100));
-        fetching.answered(&asked[0], &[name].into(), ms(150));
+        fetching.answered(&asked[0], Some(&[name].into()), ms(150));
         fetching.update(&missing, ms(150));
         assert_eq!(fetching.due(ms(649)), []);
         assert_eq!(fetching.due(ms(650)), asked, "it was not kept");

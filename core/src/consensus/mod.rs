@@ -61,7 +61,7 @@ const COMMANDS_PER_STEP: usize = 64;
 pub struct ConsensusSetup {
     pub env: Env,
     pub kept: Arc<KeptEpoch>,
-    /// That of the epoch that is kept; what else it would be, the museum shows.
+    /// That of the epoch that is kept. By itself only so that an exhibit of the museum can have another one.
     pub base: EpochBase,
     /// None if this node only follows.
     pub signer: Option<Signer>,
@@ -69,7 +69,8 @@ pub struct ConsensusSetup {
     pub pool: Pool,
     /// Whether delivery forbids proposing.
     pub pressure: watch::Receiver<bool>,
-    /// As far as its own disk tells, this node has signed nothing in this epoch, and this process saw it begin. Otherwise its peers are asked (contract §6.5).
+    /// As far as its own disk tells, this node has signed nothing in this epoch, and this process saw it begin.
+    /// Otherwise its peers are asked (contract §6.5).
     pub is_new: bool,
 }
 

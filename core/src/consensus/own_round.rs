@@ -9,42 +9,56 @@ use super::{
 use crate::types::{AuthorityIndex, Round, Stake, VerifiedBlock};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{debug, info};
 
-/// Asks all peers at once until 2f+1 stake (this authority included) has answered, then tells the core.
+/// Asks all peers at once until 2f+1 stake (this authority included) has answered, gives the others a little longer, and
+/// tells the core.
 pub(super) async fn learn_own_round(shared: Arc<Shared>, own: AuthorityIndex) {
-    info!(
-        target: "[STARTUP]",
-        committee = shared.committee.size(),
-        "asking peers what this authority signed before it proposes"
-    );
     let (answer, mut answers) = mpsc::channel(shared.peers.len().max(1));
     for position in 0..shared.peers.len() {
         shared.spawn(ask(shared.clone(), position, own, answer.clone()));
     }
     drop(answer);
-    let mut stake: Stake = shared.committee.stake(own);
+    let (committee, parameters) = (&shared.committee, &shared.parameters);
+    let usual = Duration::from_millis(parameters.peer_retry_max_ms);
+    let grace = Duration::from_millis(parameters.fetch_delay_ms);
+    let mut stake: Stake = committee.stake(own);
     let mut newest = Round(0);
-    while stake < shared.committee.quorum() {
-        let Some((peer, block)) = answers.recv().await else {
-            return;
-        };
-        stake += shared.committee.stake(peer);
-        info!(
-            target: "[STARTUP]",
-            %peer,
-            stake = stake.0,
-            quorum = shared.committee.quorum().0,
-            "a peer told what this authority signed"
-        );
-        if let Some(block) = block {
-            newest = newest.max(block.round);
-            let blocks = Command::Blocks(vec![block]);
-            if shared.commands.send(blocks).await.is_err() {
-                return;
+    let mut alarm = Box::pin(tokio::time::sleep(usual));
+    loop {
+        tokio::select! {
+            biased;
+            answered = answers.recv() => {
+                // All have answered.
+                let Some((peer, block)) = answered else { break };
+                let had_quorum = stake >= committee.quorum();
+                stake += committee.stake(peer);
+                if stake >= committee.quorum() && !had_quorum {
+                    alarm = Box::pin(tokio::time::sleep(grace));
+                }
+                if let Some(block) = block {
+                    newest = newest.max(block.round);
+                    let blocks = Command::Blocks(vec![block]);
+                    if shared.commands.send(blocks).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            () = &mut alarm => {
+                if stake >= committee.quorum() {
+                    break;
+                }
+                info!(
+                    target: "[STARTUP]",
+                    stake = stake.0,
+                    quorum = committee.quorum().0,
+                    "waiting for peers to tell what this authority signed before it proposes"
+                );
+                alarm = Box::pin(tokio::time::sleep(usual));
             }
         }
     }
+    info!(target: "[STARTUP]", stake = stake.0, round = %newest, "learned what this authority signed");
     let _ = shared.commands.send(Command::OwnRound(newest)).await;
 }
 
@@ -57,14 +71,22 @@ async fn ask(
 ) {
     let peer: &Peer = &shared.peers[position];
     let retry = Duration::from_millis(shared.parameters.peer_retry_min_ms);
-    while !answer.is_closed() {
-        let request = PeerRequest::NewestBlockOf(own);
-        if let Ok(PeerResponse::NewestBlock(block)) = peer.ask(&shared, &request).await {
-            let blocks = shared.verify(peer.index, block.into_iter().collect());
-            let newest = blocks.into_iter().find(|block| block.author == own);
-            let _ = answer.send((peer.index, newest)).await;
-            return;
+    let asking = async {
+        loop {
+            match peer.ask(&shared, &PeerRequest::NewestBlockOf(own)).await {
+                Ok(PeerResponse::NewestBlock(block)) => break block,
+                Ok(other) => debug!(peer = %peer.index, ?other, "answer to another question"),
+                Err(error) => debug!(%error, "asking for the own newest block"),
+            }
+            tokio::time::sleep(retry).await;
         }
-        tokio::time::sleep(retry).await;
-    }
+    };
+    let block = tokio::select! {
+        biased;
+        () = answer.closed() => return,
+        block = asking => block,
+    };
+    let blocks = shared.verify(peer.index, block.into_iter().collect());
+    let newest = blocks.into_iter().find(|block| block.author == own);
+    let _ = answer.send((peer.index, newest)).await;
 }

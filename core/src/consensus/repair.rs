@@ -2,7 +2,7 @@
 //! digests; a commit comes with a quorum's votes, for itself or for one after it.
 
 use super::{
-    commit_sync::fetch_certified,
+    commit_sync::{RANGE_PATIENCE, fetch_certified},
     shared::Shared,
     synchronizer::{in_turn, next_found},
 };
@@ -21,9 +21,12 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
     let mut random = shared.env.entropy.stream("consensus/repair");
     let mut damaged = log.damaged();
     let pause = Duration::from_millis(shared.parameters.peer_retry_min_ms);
+    let usual = Duration::from_millis(shared.parameters.peer_timeout_ms) * RANGE_PATIENCE;
+    let mut patience = usual;
     loop {
         let Damage { commit, blocks } = damaged.borrow_and_update().clone();
         if commit.is_none() && blocks.is_empty() {
+            patience = usual;
             if damaged.changed().await.is_err() {
                 return;
             }
@@ -31,21 +34,31 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
         }
         let start = random.next_u32() as usize;
         if let Some(index) = commit {
-            repair_commit(&shared, &log, index, start).await;
+            repair_commit(&shared, &log, index, start, patience).await;
         }
-        repair_blocks(&shared, &log, blocks, start).await;
+        repair_blocks(&shared, &log, blocks, start, patience).await;
+        // Should it be the links that are slow, there is more time with every attempt.
+        patience += usual;
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Asks one peer after the other, from any one on.
-async fn repair_commit(shared: &Shared, log: &CommitLog, index: CommitIndex, start: usize) {
+async fn repair_commit(
+    shared: &Shared,
+    log: &CommitLog,
+    index: CommitIndex,
+    start: usize,
+    patience: Duration,
+) {
     warn!(%index, "a stored commit is damaged: fetching it again");
     // As far as it takes to find a quorum's votes.
     let to = CommitIndex(u32::MAX);
     let count = shared.peers.len();
     for peer in (0..count).map(|i| &shared.peers[(start + i) % count]) {
-        let commit = match fetch_certified(shared, peer, index, to).await {
+        let fetched = tokio::time::timeout(patience, fetch_certified(shared, peer, index, to));
+        let fetched = fetched.await.unwrap_or_else(|_| Err("too slow".into()));
+        let commit = match fetched {
             Ok((commits, _)) => commits.into_iter().take(1).collect::<Vec<_>>(),
             Err(reason) => {
                 debug!(peer = %peer.index, %reason, "fetching a damaged commit");
@@ -68,6 +81,7 @@ async fn repair_blocks(
     log: &CommitLog,
     mut wanted: BTreeSet<BlockRef>,
     start: usize,
+    patience: Duration,
 ) {
     if wanted.is_empty() {
         return;
@@ -77,7 +91,7 @@ async fn repair_blocks(
         "stored blocks are damaged: fetching them again"
     );
     let mut peers = in_turn(shared, &wanted, start);
-    while let Some(found) = next_found(shared, &mut peers, &mut wanted).await {
+    while let Some(found) = next_found(shared, &mut peers, &mut wanted, patience).await {
         if let Err(error) = shared.kept.store.write(&found, &[], Durability::Buffered) {
             warn!(%error, "repaired blocks cannot be stored");
             return;

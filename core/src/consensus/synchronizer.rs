@@ -18,6 +18,9 @@ use tracing::debug;
 /// An answer may take this many times as long as a block is given to come by itself, before another peer is asked, too.
 const PATIENCE: u32 = 4;
 
+/// A question that has come to its end, with what of it was found; None if it was not answered.
+type Answered = (Question, Option<BTreeSet<BlockRef>>);
+
 /// Fetches for ever.
 pub(super) async fn synchronize(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
@@ -55,7 +58,7 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             Some((question, found)) = answers.recv() => {
-                fetching.answered(&question, &found, started.elapsed());
+                fetching.answered(&question, found.as_ref(), started.elapsed());
             }
             changed = missing.changed() => if changed.is_err() {
                 return;
@@ -66,20 +69,17 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
 }
 
 /// Asks one question and hands on what is found, to the core first.
-async fn ask(
-    shared: Arc<Shared>,
-    question: Question,
-    answer: mpsc::Sender<(Question, BTreeSet<BlockRef>)>,
-) {
+async fn ask(shared: Arc<Shared>, question: Question, answer: mpsc::Sender<Answered>) {
+    let mut peers = shared.peers.iter();
+    let Some(peer) = peers.find(|peer| peer.index == question.peer) else {
+        return;
+    };
     let mut wanted = question.blocks.iter().copied().collect();
-    let asked = shared
-        .peers
-        .iter()
-        .filter(|peer| peer.index == question.peer);
-    let found = next_found(&shared, &mut asked.into_iter(), &mut wanted).await;
-    let found = found.unwrap_or_default();
-    let names = found.iter().map(VerifiedBlock::reference).collect();
-    if !found.is_empty() {
+    let found = blocks_of(&shared, peer, &mut wanted).await;
+    let names = (found.as_ref()).map(|found| found.iter().map(VerifiedBlock::reference).collect());
+    if let Some(found) = found
+        && !found.is_empty()
+    {
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
         shared.env.emit(NodeEvent::AncestorsFetched { count });
         // Nobody takes them any more: it is over for the question, too.
@@ -104,37 +104,52 @@ pub(super) fn in_turn<'a>(
     by_author.chain(others.filter(move |peer| Some(peer.index) != author))
 }
 
-/// Asks one peer after the other until one has some of the `wanted` blocks; what it had is wanted no more.
+/// Asks one peer after the other until one has some of the `wanted` blocks; what it had is wanted no more. None has more
+/// than `patience` for its answer.
 pub(super) async fn next_found(
     shared: &Shared,
     peers: &mut (impl Iterator<Item = &Peer> + Send),
     wanted: &mut BTreeSet<BlockRef>,
+    patience: Duration,
 ) -> Option<Vec<VerifiedBlock>> {
     while !wanted.is_empty() {
         let peer = peers.next()?;
-        let request: Vec<_> = wanted
-            .iter()
-            .take(MAX_BLOCKS_PER_REQUEST)
-            .copied()
-            .collect();
-        let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
-            Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
-            Ok(other) => {
-                debug!(peer = %peer.index, ?other, "answer to another question");
-                continue;
-            }
-            Err(e) => {
-                debug!(error = %e, "fetching ancestors");
-                continue;
-            }
-        };
-        let found: Vec<_> = blocks
-            .into_iter()
-            .filter(|block| wanted.remove(&block.reference()))
-            .collect();
-        if !found.is_empty() {
+        let found = tokio::time::timeout(patience, blocks_of(shared, peer, wanted)).await;
+        if let Ok(Some(found)) = found
+            && !found.is_empty()
+        {
             return Some(found);
         }
     }
     None
+}
+
+/// What one peer has of the `wanted` blocks, which are wanted no more then. None if it does not answer.
+async fn blocks_of(
+    shared: &Shared,
+    peer: &Peer,
+    wanted: &mut BTreeSet<BlockRef>,
+) -> Option<Vec<VerifiedBlock>> {
+    let request: Vec<_> = wanted
+        .iter()
+        .take(MAX_BLOCKS_PER_REQUEST)
+        .copied()
+        .collect();
+    let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
+        Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
+        Ok(other) => {
+            debug!(peer = %peer.index, ?other, "answer to another question");
+            return None;
+        }
+        Err(e) => {
+            debug!(error = %e, "fetching blocks");
+            return None;
+        }
+    };
+    let found = blocks.into_iter();
+    Some(
+        found
+            .filter(|block| wanted.remove(&block.reference()))
+            .collect(),
+    )
 }

@@ -7,9 +7,9 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// An own block that fills half of its limit and is committed raises that by this share of it, but at least by
+/// An own block that fills half of its limit and is committed raises that by one part in so many, but at least by
 /// [`LEAST_RAISE_BYTES`]; one that is left out halves it.
-const RAISE: usize = 8;
+const RAISE_DIVISOR: usize = 8;
 
 /// About a transaction.
 const LEAST_RAISE_BYTES: usize = 256;
@@ -52,7 +52,7 @@ impl Unsettled {
             }
             self.blocks.remove(&block.round);
             if block.bytes().len() >= self.block_bytes / 2 {
-                let raise = (self.block_bytes / RAISE).max(LEAST_RAISE_BYTES);
+                let raise = (self.block_bytes / RAISE_DIVISOR).max(LEAST_RAISE_BYTES);
                 self.block_bytes = (self.block_bytes + raise).min(self.most_bytes);
             }
         }
@@ -81,4 +81,86 @@ fn put_back(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
     }
     let transactions: usize = blocks.values().map(|block| block.transactions.len()).sum();
     u32::try_from(transactions).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ingest,
+        types::{
+            AuthorityIndex, Block, Commit, CommitDigest, CommitIndex, Epoch, KeyPair,
+            SignatureScheme, TimestampMs, Transaction,
+        },
+    };
+
+    fn own(round: u32, bytes: usize) -> VerifiedBlock {
+        Block {
+            epoch: Epoch(0),
+            round: Round(round),
+            author: AuthorityIndex(0),
+            timestamp_ms: TimestampMs(0),
+            ancestors: vec![],
+            transactions: vec![Transaction(vec![1; bytes].into())],
+            commit_votes: vec![],
+            end_of_epoch: false,
+        }
+        .sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]))
+    }
+
+    fn committed(block: &VerifiedBlock) -> SubDag {
+        let commit = Commit {
+            epoch: Epoch(0),
+            index: CommitIndex(1),
+            previous: CommitDigest::default(),
+            leader: block.reference(),
+            timestamp_ms: TimestampMs(0),
+            ending: vec![],
+            blocks: vec![block.reference()],
+        };
+        SubDag {
+            reference: commit.reference(),
+            commit,
+            blocks: vec![block.clone()],
+        }
+    }
+
+    /// What the limit becomes when blocks of such sizes are committed.
+    fn after(limit: usize, committed_bytes: &[usize]) -> usize {
+        let mut unsettled = Unsettled::new(10_000);
+        unsettled.block_bytes = limit;
+        for (round, bytes) in (1..).zip(committed_bytes) {
+            let block = own(round, *bytes);
+            unsettled.add(&block);
+            unsettled.settle(&committed(&block));
+        }
+        unsettled.block_bytes()
+    }
+
+    #[test]
+    fn the_limit_grows_with_blocks_that_need_it() {
+        assert_eq!(after(8_000, &[8_000]), 9_000);
+        assert_eq!(after(8_000, &[100]), 8_000, "nobody asked for more");
+        assert_eq!(
+            after(9_500, &[9_000, 9_000]),
+            10_000,
+            "never above the most"
+        );
+        assert_eq!(after(0, &[10]), LEAST_RAISE_BYTES);
+    }
+
+    #[test]
+    fn what_is_left_out_halves_the_limit_and_goes_back() {
+        let (_, mut pool) = ingest::pool(8);
+        let mut unsettled = Unsettled::new(10_000);
+        for round in [3, 4, 9] {
+            unsettled.add(&own(round, 100));
+        }
+        assert_eq!(unsettled.put_back(Round(2), &mut pool), 0);
+        assert_eq!(unsettled.block_bytes(), 10_000);
+        assert_eq!(unsettled.put_back(Round(4), &mut pool), 2);
+        assert_eq!(unsettled.block_bytes(), 5_000);
+        assert_eq!(pool.take(10_000).len(), 2);
+        assert_eq!(unsettled.put_all_back(&mut pool), 1);
+    }
 }

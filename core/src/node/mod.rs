@@ -6,6 +6,7 @@
 
 mod asking;
 mod epochs;
+mod exhibits;
 mod running;
 
 use crate::{

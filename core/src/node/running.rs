@@ -1,15 +1,15 @@
 //! One epoch from its recovery to its end: consensus, delivery and the change, each on its own.
 
-use super::{Node, NodeError, epochs::Entered};
+use super::{Node, NodeError, epochs::Entered, exhibits};
 use crate::{
     consensus::{Consensus, ConsensusSetup, recover_log},
-    delivery::{CommitLog, Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
+    delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
     epoch::EpochChange,
     ingest::Pool,
     museum::{self, Exhibit},
     tasks::Tasks,
-    types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, SubDag},
+    types::{CommitIndex, GlobalExecIndex},
 };
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -29,7 +29,6 @@ impl Node<'_> {
             record,
             is_new,
         } = entered;
-        let mut base = kept.start.base;
         let recovered = recover_log(&kept.store, config.consensus.gc_depth_rounds)?;
         let last_commit = recovered.intact.last();
         let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
@@ -37,20 +36,7 @@ impl Node<'_> {
             env.emit(NodeEvent::LogCut { index });
             kept.log.end_at(last_commit);
         }
-        if museum::shows(Exhibit::BaseTakenFromTip) {
-            base.base = watermark;
-        }
-        let is_later = base.epoch > Epoch(0) && last_commit > CommitIndex(0);
-        if museum::shows(Exhibit::BaseTakenAsZero) && is_later {
-            base.base = GlobalExecIndex(0);
-        }
-        if museum::shows(Exhibit::GeiAssertedAsCommitIndex) {
-            let known = u64::from(last_commit.0);
-            assert!(
-                !is_later || watermark.0 <= known,
-                "{watermark} of {known} commits"
-            );
-        }
+        let base = exhibits::base(kept.start.base, last_commit, watermark);
         let plan = replay_plan(
             StoreView { base, last_commit },
             ExecutorView {
@@ -72,7 +58,8 @@ impl Node<'_> {
                 log: kept.log.clone(),
                 base,
                 committee: kept.start.committee.clone(),
-                watermark: self.delivered(watermark, base, &kept.log),
+                // Delivery goes on above W, and nothing else has a say in it.
+                watermark: exhibits::delivered(watermark, base, &kept.log, &self.records),
             }))
         });
         let consensus = Consensus::recover(ConsensusSetup {
@@ -120,44 +107,6 @@ impl Node<'_> {
         }
         drop(leave);
         Ok(joined(consensus.await)?)
-    }
-
-    /// Delivery goes on above W, and nothing else has a say in it.
-    fn delivered(
-        &self,
-        watermark: GlobalExecIndex,
-        base: EpochBase,
-        log: &CommitLog,
-    ) -> GlobalExecIndex {
-        let last_commit = *log.tip().borrow();
-        let stored = base.gei(last_commit);
-        let is_later = base.epoch > Epoch(0);
-        let from_zero = museum::shows(Exhibit::BaseTakenAsZero) && is_later;
-        if museum::shows(Exhibit::ReplayAfterZero) || from_zero {
-            base.base
-        } else if museum::shows(Exhibit::StartsAtStoreTip) {
-            stored
-        } else if museum::shows(Exhibit::HigherOfTwoCursors) {
-            watermark.max(stored)
-        } else if museum::shows(Exhibit::GeiUsedAsCommitIndex) && is_later {
-            GlobalExecIndex(base.base.0 + watermark.0)
-        } else if museum::shows(Exhibit::WatermarkWithoutEpoch) && is_later {
-            let before = self.records.read(base.epoch.prev()).ok().flatten();
-            let handled = before.map_or(0, |before| base.base.0 - before.start.base.base.0);
-            GlobalExecIndex(watermark.0.max(base.base.0 + handled))
-        } else if museum::shows(Exhibit::UnitsMixed) {
-            let handled = usize::try_from(watermark.0 - base.base.0).unwrap_or(0);
-            let commits = log.read(CommitIndex(1), last_commit.0 as usize);
-            let commits = commits.unwrap_or_default();
-            let counts = |s: &&Arc<SubDag>| s.blocks.iter().any(|b| !b.transactions.is_empty());
-            let mut counted = commits.iter().filter(counts);
-            let last = counted.nth(handled.saturating_sub(1));
-            last.map_or(watermark, |last| base.gei(last.commit.index))
-        } else if museum::shows(Exhibit::AdvancedBeforeDrained) {
-            watermark.max(base.base)
-        } else {
-            watermark
-        }
     }
 }
 

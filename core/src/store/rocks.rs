@@ -31,7 +31,7 @@ pub struct RocksOptions {
     pub block_cache_bytes: usize,
     /// Threads for flushes and compactions, shared by all stores of the process.
     pub background_jobs: i32,
-    /// Ask the file system for the room of a file before it is written. Where files lie in memory that fills all of it.
+    /// Ask the file system for the room of a file before it is written. On a tmpfs that costs the memory at once.
     pub preallocate: bool,
 }
 

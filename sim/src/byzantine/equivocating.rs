@@ -9,7 +9,7 @@ use metanode_core::{
 };
 use std::collections::BTreeMap;
 
-/// Blocks of one round, the honest one included.
+/// Timestamps of the blocks of one round, the honest one's included.
 const VARIANTS: u32 = 3;
 
 #[derive(Default)]

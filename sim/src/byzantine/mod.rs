@@ -4,7 +4,7 @@
 //! the block of every round like a node, and then its [`Behaviour`] decides what each peer gets instead. Behaviours
 //! are one file each, and plain functions of what the puppet has heard and of a random stream.
 //!
-//! A puppet knows its keys and what others sent it, nothing more: it signs for nobody else. It reports no events; what
+//! A puppet knows its keys, the committees and what others sent it, nothing more: it signs for nobody else. It reports no events; what
 //! it does shows in what the honest report.
 
 mod craft;

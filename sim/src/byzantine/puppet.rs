@@ -52,10 +52,10 @@ pub(crate) struct Identity {
 }
 
 /// The puppet over all epochs.
-struct Strings {
+struct Career {
     setup: Setup,
-    /// The newest epoch that a peer has asked about, and the one before.
-    epochs: Mutex<BTreeMap<Epoch, Arc<Puppet>>>,
+    /// The newest epoch that a peer has asked about, and the one before if there was one; none where it is no member.
+    epochs: Mutex<BTreeMap<Epoch, Option<Arc<Puppet>>>>,
     tasks: Tasks,
 }
 
@@ -89,32 +89,35 @@ pub(crate) async fn run(setup: Setup) {
     let Ok(listener) = setup.env.network.listen(&setup.address).await else {
         return;
     };
-    let strings = Arc::new(Strings {
+    let career = Arc::new(Career {
         setup,
         epochs: Mutex::default(),
         tasks: Tasks::default(),
     });
     // Whoever is a member from the beginning need not be asked first.
-    let _ = strings.in_epoch(Epoch(0));
-    serve(strings, listener).await;
+    let _ = career.in_epoch(Epoch(0));
+    serve(career, listener).await;
 }
 
-impl Strings {
+impl Career {
     /// The puppet in this epoch, which begins if it is newer than all before. None where it is no member, or in an
     /// epoch that is long over.
     fn in_epoch(&self, epoch: Epoch) -> Option<Arc<Puppet>> {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_newest = epochs
+        if epochs
             .last_key_value()
-            .is_none_or(|(last, _)| epoch > *last);
-        if is_newest && let Some(identity) = (self.setup.identity)(epoch) {
-            epochs.insert(epoch, Puppet::begin(&self.setup, identity));
+            .is_none_or(|(last, _)| epoch > *last)
+        {
+            let identity = (self.setup.identity)(epoch);
+            let puppet = identity.map(|identity| Puppet::begin(&self.setup, identity));
+            epochs.insert(epoch, puppet);
             let kept = epochs.split_off(&Epoch(epoch.0.saturating_sub(1)));
-            for over in std::mem::replace(&mut *epochs, kept).into_values() {
-                over.tasks.abort();
+            let over = std::mem::replace(&mut *epochs, kept);
+            for puppet in over.into_values().flatten() {
+                puppet.tasks.abort();
             }
         }
-        epochs.get(&epoch).cloned()
+        epochs.get(&epoch)?.clone()
     }
 }
 
@@ -126,12 +129,12 @@ impl Puppet {
             keys,
             committee,
         } = identity;
-        let stream = format!("byzantine/{}", committee.epoch());
+        let label = format!("byzantine/{}", committee.epoch());
         let puppet = Arc::new(Self {
             state: Mutex::new(State {
                 memory: Memory::new(own, committee.clone()),
                 conduct: setup.behaviour.conduct(),
-                random: setup.env.entropy.stream(&stream),
+                random: setup.env.entropy.stream(&label),
                 recent: VecDeque::new(),
                 subscribers: vec![],
             }),
@@ -292,12 +295,12 @@ async fn make_blocks(puppet: Arc<Puppet>, min_round_delay: Duration) {
 }
 
 /// Accepts peers for ever.
-async fn serve(strings: Arc<Strings>, listener: BoxListener) {
+async fn serve(career: Arc<Career>, listener: BoxListener) {
     loop {
         match listener.accept().await {
             Ok(stream) => {
                 // However it ends, the peer comes again.
-                strings.tasks.spawn(greet(strings.clone(), stream));
+                career.tasks.spawn(greet(career.clone(), stream));
             }
             Err(_) => tokio::time::sleep(RETRY).await,
         }
@@ -305,10 +308,10 @@ async fn serve(strings: Arc<Strings>, listener: BoxListener) {
 }
 
 /// Finds out which epoch the peer is in, and serves it there.
-async fn greet(strings: Arc<Strings>, mut stream: BoxStream) -> Result<(), String> {
+async fn greet(career: Arc<Career>, mut stream: BoxStream) -> Result<(), String> {
     let mut decoder = Decoder::new(FRAMING);
     let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
-    let puppet = strings
+    let puppet = career
         .in_epoch(hello.epoch)
         .ok_or("it is nobody in that epoch")?;
     let served = puppet.clone();

@@ -1,4 +1,4 @@
-//! The real thread on which RocksDB is opened and closed. It compares its timer with the clock and refuses to open on a
+//! The real thread on which RocksDB is opened and closed. RocksDB compares its timer with the clock and refuses to open on a
 //! simulated thread; here it sees real time, and the simulated thread waits for each answer, so that nothing of the
 //! real world is visible to the simulation.
 

@@ -4,9 +4,9 @@
 //!
 //! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
 //! ended that life; a node recovers fewer commits of an epoch than it stored.
-//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back; losing
-//! the commits from one on in which the world flipped bits; commits of an epoch more than one before the node's, which nobody
-//! needs.
+//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back;
+//! losing the commits from one on in which the world flipped bits; commits of an epoch more than one before the node's,
+//! which nobody needs.
 //! Reports that no crash ever puts to the test cannot be judged.
 
 use super::{Invariant, Oracle, Violation};

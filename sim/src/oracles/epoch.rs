@@ -5,8 +5,8 @@
 //! A violation: an epoch with two bases, start timestamps, committees or boundaries, whoever says so and whenever; a
 //! step out of an epoch that the node is not in, or one that does not follow the step before it (contract §7), which
 //! every second change out of an epoch is; an executor that enters any epoch but the one after its last; a node that
-//! opens an epoch below the one that it opened last; an epoch that is over before it is due by the clocks of 2f+1 of its stake
-//! (as far as they are known: they do not jump, and nobody lies).
+//! opens an epoch below the one that it opened last; an epoch that is over before it is due by the clocks of 2f+1 of its
+//! stake (as far as they are known: they do not jump), where Byzantine ones say that it is due at once.
 //! None: going back because an older backup of the executor was put back: it enters its epochs again, its nodes open
 //! an older one and change out of it again. A change that is not finished, because the executor is in the next epoch
 //! already; one that begins anew because the node has removed what it knew of the epoch. A node that does not deliver
@@ -225,16 +225,19 @@ impl Epochs {
 fn clocks_are_known(plan: &Plan) -> bool {
     let jumps = |fault: &PlannedFault| matches!(fault.action, Action::JumpClock { .. });
     let ends = plan.epochs.duration_ms.is_some();
-    ends && plan.byzantine.is_empty() && !plan.faults.iter().any(jumps)
+    ends && !plan.faults.iter().any(jumps)
 }
 
-/// Whether so many may have marked the end of the epoch by now.
+/// Whether so many may have marked the end of the epoch by now: the Byzantine ones mark it when they like.
 fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
     let members = plan.epochs.members(epoch, plan.validators);
     let duration_ms = plan.epochs.duration_ms.unwrap_or(u64::MAX);
     let stake =
         |members: &mut dyn Iterator<Item = &Member>| -> u64 { members.map(|m| m.stake).sum() };
     let elapsed = |member: &&Member| {
+        if plan.behaviour_of(member.validator).is_some() {
+            return true;
+        }
         let host = usize::from(member.validator);
         let skew_ms = plan.clock_skew_ms.get(host).copied().unwrap_or(0);
         let drift_ppm = plan.clock_drift_ppm.get(host).copied().unwrap_or(0);

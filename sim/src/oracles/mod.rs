@@ -70,7 +70,7 @@ impl Invariant {
     /// Something has to happen before the run ends: with too little time left for it, every run breaks this.
     #[must_use]
     pub const fn has_deadline(self) -> bool {
-        matches!(self, Self::Live | Self::Noloss)
+        matches!(self, Self::Live | Self::Noloss | Self::Expect)
     }
 }
 

@@ -7,9 +7,10 @@
 //! that the same node took later, in the first half of that time; or although the node proposed blocks then, none of
 //! which brought anything to execution.
 //! None: what waits its turn because clients send faster than blocks carry, or because a slow executor keeps its node
-//! from proposing, or is still busy with what was committed by half of that time; what the memory of a process took with it that ended, since taking makes nothing durable yet; what a node has
-//! that is no member of the committee, for it cannot propose: it counts again when the node is one again; a transaction
-//! whose execution is undone because its executor loses its tail: other oracles see that it comes again.
+//! from proposing, or is still busy with what was committed by half of that time; what the memory of a process took with
+//! it that ended, since taking makes nothing durable yet; what a node has that is no member of the committee, for it
+//! cannot propose: it counts again when the node is one again; a transaction whose execution is undone because its
+//! executor loses its tail: other oracles see that it comes again.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{

@@ -5,8 +5,9 @@
 //! must have known is therefore what this life of the node had learned before the *previous* frame of the connection
 //! was out (before the connection stood, for its first frame).
 //!
-//! A violation: an executor that cannot read what came over its block stream; a frame at or below that watermark; a frame that is not above the one before it on the connection, or
-//! is below the connection's start; a step over a GEI that is not durable; a frame on a connection that never stood.
+//! A violation: an executor that cannot read what came over its block stream; a frame at or below that watermark; a frame
+//! that is not above the one before it on the connection, or is below the connection's start; a step over a GEI that is
+//! not durable; a frame on a connection that never stood.
 //! None: frames that lie above the watermark and were written on an earlier connection; a step over GEIs that have
 //! become durable meanwhile; starting again below after the watermark fell.
 

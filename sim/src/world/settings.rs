@@ -143,7 +143,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
     }
 }
 
-/// Who validator `index` is in the committee of an epoch, with the key that it signs with there. None if it is no member.
+/// Who validator `index` is in the committee of an epoch, with the key that it signs with. None if it is no member.
 #[must_use]
 pub fn identity(
     plan: &Plan,
