@@ -26,6 +26,8 @@ pub struct Pool {
     incoming: mpsc::Receiver<Transaction>,
     /// Taken from the channel, but too large for the block that was being filled.
     held_back: VecDeque<Transaction>,
+    /// What a block may carry, as far as what became of earlier ones tells. Goes from epoch to epoch, like what waits.
+    pub(crate) block_bytes: usize,
 }
 
 /// A pool of at most `capacity` transactions.
@@ -35,6 +37,7 @@ pub fn pool(capacity: usize) -> (Submitter, Pool) {
     let pool = Pool {
         incoming,
         held_back: VecDeque::new(),
+        block_bytes: usize::MAX,
     };
     (Submitter(sender), pool)
 }

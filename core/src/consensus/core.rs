@@ -100,7 +100,7 @@ impl Core {
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,
         );
-        let max_block_bytes = parameters.max_block_bytes;
+        let unsettled = Unsettled::new(parameters.max_block_bytes, &pool);
         let linearizer_tip = linearizer.last_commit().into_iter().collect();
         let manager = BlockManager::new(&committee, parameters.max_suspended_per_author);
         let mut core = Self {
@@ -117,7 +117,7 @@ impl Core {
             // Whether a vote for it was made before is not known, and to vote twice does no harm.
             unvoted: linearizer_tip,
             pool,
-            unsettled: Unsettled::new(max_block_bytes),
+            unsettled,
             is_over: false,
             own_round: Round(0),
             own_round_known: false,

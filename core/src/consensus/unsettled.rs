@@ -23,11 +23,12 @@ pub(super) struct Unsettled {
 }
 
 impl Unsettled {
-    pub const fn new(most_bytes: usize) -> Self {
+    /// At the beginning of an epoch, with the limit that the one before has left in the pool.
+    pub fn new(most_bytes: usize, pool: &Pool) -> Self {
         Self {
             blocks: BTreeMap::new(),
             most_bytes,
-            block_bytes: most_bytes,
+            block_bytes: pool.block_bytes.min(most_bytes),
         }
     }
 
@@ -69,8 +70,9 @@ impl Unsettled {
         put_back(&left_out, pool)
     }
 
-    /// No block will come into a commit any more.
+    /// No block will come into a commit any more. The limit goes with the pool: links do not change with the epoch.
     pub fn put_all_back(&mut self, pool: &mut Pool) -> u32 {
+        pool.block_bytes = self.block_bytes;
         put_back(&std::mem::take(&mut self.blocks), pool)
     }
 }
@@ -127,8 +129,9 @@ mod tests {
 
     /// What the limit becomes when blocks of such sizes are committed.
     fn after(limit: usize, committed_bytes: &[usize]) -> usize {
-        let mut unsettled = Unsettled::new(10_000);
-        unsettled.block_bytes = limit;
+        let (_, mut pool) = ingest::pool(1);
+        pool.block_bytes = limit;
+        let mut unsettled = Unsettled::new(10_000, &pool);
         for (round, bytes) in (1..).zip(committed_bytes) {
             let block = own(round, *bytes);
             unsettled.add(&block);
@@ -152,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_left_out_halves_the_limit_and_goes_back() {
         let (_, mut pool) = ingest::pool(8);
-        let mut unsettled = Unsettled::new(10_000);
+        let mut unsettled = Unsettled::new(10_000, &pool);
         for round in [3, 4, 9] {
             unsettled.add(&own(round, 100));
         }
@@ -162,5 +165,7 @@ mod tests {
         assert_eq!(unsettled.block_bytes(), 5_000);
         assert_eq!(pool.take(10_000).len(), 2);
         assert_eq!(unsettled.put_all_back(&mut pool), 1);
+        let next_epoch = Unsettled::new(10_000, &pool);
+        assert_eq!(next_epoch.block_bytes(), 5_000);
     }
 }
