@@ -53,6 +53,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "clock_skew_epochs"
     "many_short_epochs"
     "backlog_at_boundary"
+    "large_blocks_in_short_epochs"
     "backup_of_earlier_epoch"
     "swarm"
     "swarm_epochs"

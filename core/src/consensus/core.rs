@@ -220,7 +220,9 @@ impl Core {
     /// proposes them again (contract §7.1).
     #[must_use]
     pub fn leave(mut self) -> (Pool, u32) {
-        let put_back = self.unsettled.put_all_back(&mut self.pool);
+        let last_leader = self.linearizer.last_leader();
+        let last_leader = last_leader.map_or(Round(0), |leader| leader.round);
+        let put_back = self.unsettled.put_all_back(last_leader, &mut self.pool);
         (self.pool, put_back)
     }
 

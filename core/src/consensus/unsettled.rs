@@ -70,8 +70,13 @@ impl Unsettled {
         put_back(&left_out, pool)
     }
 
-    /// No block will come into a commit any more. The limit goes with the pool: links do not change with the epoch.
-    pub fn put_all_back(&mut self, pool: &mut Pool) -> u32 {
+    /// No block will come into a commit any more: the epoch is over with a leader of this round. One that is older came
+    /// too late for it. The limit goes with the pool: links do not change with the epoch.
+    pub fn put_all_back(&mut self, last_leader: Round, pool: &mut Pool) -> u32 {
+        let oldest = self.blocks.keys().next();
+        if oldest.is_some_and(|oldest| *oldest < last_leader) {
+            self.block_bytes /= 2;
+        }
         pool.block_bytes = self.block_bytes;
         put_back(&std::mem::take(&mut self.blocks), pool)
     }
@@ -164,8 +169,11 @@ mod tests {
         assert_eq!(unsettled.put_back(Round(4), &mut pool), 2);
         assert_eq!(unsettled.block_bytes(), 5_000);
         assert_eq!(pool.take(10_000).len(), 2);
-        assert_eq!(unsettled.put_all_back(&mut pool), 1);
-        let next_epoch = Unsettled::new(10_000, &pool);
-        assert_eq!(next_epoch.block_bytes(), 5_000);
+        assert_eq!(unsettled.put_all_back(Round(9), &mut pool), 1);
+        let mut next_epoch = Unsettled::new(10_000, &pool);
+        assert_eq!(next_epoch.block_bytes(), 5_000, "round 9 was not late");
+        next_epoch.add(&own(1, 100));
+        assert_eq!(next_epoch.put_all_back(Round(2), &mut pool), 1);
+        assert_eq!(Unsettled::new(10_000, &pool).block_bytes(), 2_500);
     }
 }
