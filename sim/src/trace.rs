@@ -1,11 +1,12 @@
 //! The trace: what happened, in order, as typed events, with a hash chain over all of it.
 //!
 //! Two runs of one build, scenario and seed have the same chain (invariant DET). Nothing enters the trace that could
-//! differ between them: no log lines, no ids of libraries, no wall-clock time.
+//! differ between them: no log lines, no ids of libraries, no wall-clock time. The hash covers what happened and leaves
+//! out the texts that explain it, so that a better wording is not another trace.
 
 use crate::plan::{Action, Behaviour};
 use metanode_core::{
-    env::Event,
+    env::{Event, for_people},
     types::{CommitIndex, GlobalExecIndex, SpentNonce},
 };
 use serde::{Deserialize, Serialize, Serializer};
@@ -137,6 +138,7 @@ pub enum WorldEvent {
     },
     /// The process panicked.
     Panicked {
+        #[serde(serialize_with = "for_people")]
         message: String,
     },
     Paused,
@@ -153,15 +155,24 @@ pub enum WorldEvent {
     },
     /// A fault began that is no event of its own above.
     FaultBegan {
+        /// Its position in the plan.
+        number: usize,
+        #[serde(serialize_with = "for_people")]
         action: Action,
     },
     /// It is over.
     FaultEnded {
+        /// Its position in the plan.
+        number: usize,
+        #[serde(serialize_with = "for_people")]
         action: Action,
     },
     /// A fault did not strike: more validators would have been down at once than the plan allows, or there is no
     /// backup to put back.
     FaultSkipped {
+        /// Its position in the plan.
+        number: usize,
+        #[serde(serialize_with = "for_people")]
         action: Action,
     },
     /// The process's disk is what it was at this time; everything written since is gone.

@@ -10,12 +10,25 @@ use crate::types::{
     AuthorityIndex, BlockRef, CommitIndex, CommitRef, CommitteeDigest, Epoch, EpochBase,
     GlobalExecIndex, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 
 /// Who is told what happens.
 pub trait EventSink: Send + Sync {
     fn emit(&self, event: Event);
+}
+
+/// Text that explains an event and decides nothing: written where people read the event, left out of the binary form
+/// that the simulator hashes, so that a better wording is not another trace.
+///
+/// # Errors
+/// The serializer's.
+pub fn for_people<T: Serialize, S: Serializer>(text: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() {
+        text.serialize(serializer)
+    } else {
+        serializer.serialize_unit()
+    }
 }
 
 /// Something that happened in a node or in an executor.
@@ -45,7 +58,11 @@ pub enum NodeEvent {
     /// The process began.
     Starting,
     /// The start cannot go on yet and says why. `attempt` counts from 1.
-    Waiting { attempt: u32, reason: String },
+    Waiting {
+        attempt: u32,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// W and the epoch came from the executor, before anything that replays exists (contract §6.1).
     ExecutorQueried {
         epoch: Epoch,
@@ -80,7 +97,10 @@ pub enum NodeEvent {
     /// The process ends by itself, in good order.
     Stopped,
     /// The process ends because it must not go on.
-    Failed { reason: String },
+    Failed {
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
 
     /// A new own block was stored and is offered to peers.
     Proposed {
@@ -91,7 +111,11 @@ pub enum NodeEvent {
         payload_bytes: u32,
     },
     /// Something received was not believed.
-    Rejected { from: u16, reason: String },
+    Rejected {
+        from: u16,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// Two blocks of one author for one round were seen.
     Equivocation { slot: Slot },
     /// Blocks wait for this many ancestors that nobody sent yet.
@@ -123,7 +147,11 @@ pub enum NodeEvent {
         start: GlobalExecIndex,
     },
     /// The block stream broke.
-    StreamLost { connection: u64, reason: String },
+    StreamLost {
+        connection: u64,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// Commits were loaded into the window.
     WindowLoaded {
         blocks: u32,
@@ -167,6 +195,7 @@ pub enum NodeEvent {
     RpcFailed {
         connection: u64,
         kind: RpcKind,
+        #[serde(serialize_with = "for_people")]
         reason: String,
     },
 }
@@ -209,7 +238,11 @@ pub enum ExecutorEvent {
     /// A metanode connected to the block stream; an older stream is served no more.
     StreamAccepted { connection: u64 },
     /// A block stream ended, or was ended because of what came over it.
-    StreamClosed { connection: u64, reason: String },
+    StreamClosed {
+        connection: u64,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// What came over a block stream is no block; the stream is closed.
     Malformed { connection: u64 },
     /// A whole frame was read.
@@ -252,5 +285,8 @@ pub enum ExecutorEvent {
     /// The process ends by itself, in good order.
     Stopped,
     /// The process ends because it must not go on.
-    Failed { reason: String },
+    Failed {
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
 }

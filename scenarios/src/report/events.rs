@@ -45,9 +45,9 @@ fn world(event: &WorldEvent) -> String {
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
         E::PartitionHealed { hosts } => format!("connects hosts {hosts:?} again"),
-        E::FaultBegan { action } => format!("begins: {}", words::action(action)),
-        E::FaultEnded { action } => format!("ends: {}", words::action(action)),
-        E::FaultSkipped { action } => format!("leaves out: {}", words::action(action)),
+        E::FaultBegan { action, .. } => format!("begins: {}", words::action(action)),
+        E::FaultEnded { action, .. } => format!("ends: {}", words::action(action)),
+        E::FaultSkipped { action, .. } => format!("leaves out: {}", words::action(action)),
         E::CommitsDamaged { commits } => {
             let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
             format!("has a flipped bit in commit {}", commits.join(", "))

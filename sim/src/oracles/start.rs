@@ -162,16 +162,17 @@ impl Oracle for Start {
             }
             What::Befell(WorldEvent::FaultBegan {
                 action: Action::DiskFails { processes, how, .. },
+                ..
             }) => {
                 let failing = processes.iter().map(|id| (*id, how.reason()));
                 self.failing_disks.extend(failing);
             }
-            What::Befell(WorldEvent::FaultBegan { action }) => {
+            What::Befell(WorldEvent::FaultBegan { action, .. }) => {
                 for executor in stolen_from(action) {
                     *self.stolen_from.entry(executor).or_default() += 1;
                 }
             }
-            What::Befell(WorldEvent::FaultEnded { action }) => {
+            What::Befell(WorldEvent::FaultEnded { action, .. }) => {
                 for executor in stolen_from(action) {
                     *self.stolen_from.entry(executor).or_default() -= 1;
                 }

@@ -215,7 +215,10 @@ impl World {
         let action = &self.plan.faults[fault].action;
         if self.is_too_much(action) {
             let action = action.clone();
-            return self.befall(ProcessId::World, WorldEvent::FaultSkipped { action });
+            return self.befall(ProcessId::World, WorldEvent::FaultSkipped {
+                number: fault,
+                action,
+            });
         }
         match action {
             Action::Kill { processes, down_ms } => self.bring_down(processes, End::Kill, *down_ms),
@@ -319,7 +322,10 @@ impl World {
         let snapshot = lock(&self.snapshots).remove(&(fault, executor));
         let (Some((taken, snapshot)), Some(disk)) = (snapshot, self.disk(id)) else {
             let action = self.plan.faults[fault].action.clone();
-            return self.befall(ProcessId::World, WorldEvent::FaultSkipped { action });
+            return self.befall(ProcessId::World, WorldEvent::FaultSkipped {
+                number: fault,
+                action,
+            });
         };
         // Backups of a past that did not happen any more are none.
         lock(&self.snapshots).retain(|(_, of), (later, _)| *of != executor || *later <= taken);
@@ -345,6 +351,7 @@ impl World {
                 hosts: hosts.clone(),
             }),
             _ => Some(WorldEvent::FaultBegan {
+                number: fault,
                 action: action.clone(),
             }),
         };
@@ -452,6 +459,7 @@ impl World {
         self.befall(
             ProcessId::World,
             WorldEvent::FaultEnded {
+                number: fault,
                 action: action.clone(),
             },
         );
