@@ -18,10 +18,11 @@
 //! | [`epoch`] | the change from one epoch to the next: boundary, steps (pure), what is recorded |
 //! | [`node`] | wires the rooms |
 //! | [`tasks`] | tasks that end together |
-//! | [`museum`] | switches for bugs that really happened, off unless the simulator opens them |
+//! | [`bugs`] | switches for bugs that really happened, off unless the simulator opens them |
 //!
 //! Decisions are plain functions over plain data; async code moves bytes and calls them.
 
+pub mod bugs;
 pub mod commit;
 pub mod config;
 pub mod consensus;
@@ -31,7 +32,6 @@ pub mod env;
 pub mod epoch;
 pub mod executor;
 pub mod ingest;
-pub mod museum;
 pub mod node;
 pub mod store;
 pub mod tasks;

@@ -10,9 +10,9 @@ use crate::{
 };
 use bytes::Bytes;
 use metanode_core::{
+    bugs::{self, KnownBug},
     env::{CrashPoint, Env, ExecutorEvent},
     executor::wire::CommittedEpochData,
-    museum::{self, Exhibit},
     store::StoreError,
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
@@ -112,7 +112,7 @@ impl Chain {
             skipped: effects.skipped,
         });
         self.unsaved.blocks.push((gei, received.body));
-        if museum::shows(Exhibit::ReportsWhatIsInMemory) {
+        if bugs::enabled(KnownBug::ReportsWhatIsInMemory) {
             self.durable.send_replace(self.ledger.height());
         }
         self.env.reach(CrashPoint::ExecutorExecuted).await;
@@ -127,11 +127,11 @@ impl Chain {
             return Ok(());
         }
         let watermark = self.ledger.height();
-        if museum::shows(Exhibit::WatermarkBeforeState) {
+        if bugs::enabled(KnownBug::WatermarkBeforeState) {
             self.disk.save_watermark(watermark)?;
             self.env.reach(CrashPoint::ExecutorWatermarkSaved).await;
         }
-        if museum::shows(Exhibit::BlocksBeforeState) {
+        if bugs::enabled(KnownBug::BlocksBeforeState) {
             self.disk.save_blocks(&self.unsaved.blocks)?;
             self.env.reach(CrashPoint::ExecutorBlockSaved).await;
         }

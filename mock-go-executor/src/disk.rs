@@ -9,7 +9,7 @@ use crate::epochs::EpochStart;
 use crate::ledger::{Accounts, ENTRY_BYTES, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
-    museum::{self, Exhibit},
+    bugs::{self, KnownBug},
     store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
     types::GlobalExecIndex,
 };
@@ -50,7 +50,7 @@ impl Disk {
             store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
         };
         let mut watermark = disk.watermark()?;
-        if museum::shows(Exhibit::BlocksBeforeState) {
+        if bugs::enabled(KnownBug::BlocksBeforeState) {
             watermark = disk.last_block()?.unwrap_or(watermark);
         }
         disk.drop_above(watermark)?;
@@ -170,7 +170,7 @@ impl Disk {
     fn drop_above(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         for column in [STATE, BLOCKS] {
-            if column == STATE && museum::shows(Exhibit::StateWithoutWatermark) {
+            if column == STATE && bugs::enabled(KnownBug::StateWithoutWatermark) {
                 continue;
             }
             for (key, _) in self.entries(column, &key_of(watermark.next()))? {

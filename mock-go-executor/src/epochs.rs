@@ -2,8 +2,8 @@
 //! down what they allow, synced, before anyone is told.
 
 use metanode_core::{
+    bugs::{self, KnownBug},
     executor::wire::AdvanceEpoch,
-    museum::{self, Exhibit},
     types::GlobalExecIndex,
 };
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Epochs {
                 asked,
             }),
             None if asked.boundary == watermark => Ok(Advance::Enter(asked)),
-            None if museum::shows(Exhibit::AdvancedBeforeDrained) => Ok(Advance::Enter(asked)),
+            None if bugs::enabled(KnownBug::AdvancedBeforeDrained) => Ok(Advance::Enter(asked)),
             None => Err(AdvanceRefused::NotAtBoundary {
                 boundary: asked.boundary,
                 watermark,

@@ -14,12 +14,12 @@ use crate::{
 };
 use bytes::Bytes;
 use metanode_core::{
+    bugs::{self, KnownBug},
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::{
         framing::{Decoder, FrameError, Framing, ReadError, read_frame},
         wire::CommittedEpochData,
     },
-    museum::{self, Exhibit},
     types::GlobalExecIndex,
 };
 use prost::Message;
@@ -294,7 +294,7 @@ impl<'a> Intake<'a> {
                 format!("block {gei} came as one of epoch {epoch}, it is one of {belongs_to}"),
             );
         }
-        if museum::shows(Exhibit::GuardWithoutEpoch)
+        if bugs::enabled(KnownBug::GuardWithoutEpoch)
             && epoch > 0
             && received.block.commit_index <= self.highest_commit
         {

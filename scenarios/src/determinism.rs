@@ -1,7 +1,7 @@
 //! Invariant DET, checked: the same run here, after other runs, and in a process of its own that did nothing before,
 //! must have the same trace hash.
 
-use crate::{batch::Job, report::words::store};
+use crate::{batch::Job, report::describe::store};
 use metanode_sim::run::RunOptions;
 use std::process::Command;
 

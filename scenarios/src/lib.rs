@@ -3,7 +3,7 @@
 //! | room | is |
 //! |---|---|
 //! | [`source`] | a TOML file whose errors name file, line and key |
-//! | [`dice`] | labelled random streams of one seed |
+//! | [`sampling`] | labelled random streams of one seed |
 //! | [`scenario`] | scenario files, and the plan that a seed draws from one |
 //! | [`suite`] | lists of scenarios with seed counts |
 //! | [`catalog`] | the scenarios and suites that are built in |
@@ -24,13 +24,13 @@ pub mod batch;
 pub mod catalog;
 pub mod cli;
 pub mod determinism;
-pub mod dice;
 pub mod failure;
 pub mod museum;
 pub mod report;
+pub mod run_reference;
+pub mod sampling;
 pub mod scenario;
 pub mod seed;
 pub mod shrinking;
 pub mod source;
-pub mod subject;
 pub mod suite;

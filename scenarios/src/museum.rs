@@ -1,5 +1,5 @@
-//! Does the harness find bugs that really happened? Each exhibit of [`metanode_core::museum`] is switched on in
-//! ordinary runs until an oracle fires that is quiet without it. No scenario is made for any of them: an exhibit that
+//! Does the harness find bugs that really happened? Each bug of [`metanode_core::bugs`] is switched on in
+//! ordinary runs until an oracle fires that is quiet without it. No scenario is made for any of them: a bug that
 //! stays hidden is a defect of the harness.
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     failure::Symptom,
     shrinking::{Limits, Unwatched, shrink},
 };
-use metanode_core::museum::Exhibit;
+use metanode_core::bugs::KnownBug;
 use metanode_sim::{
     oracles::Invariant,
     plan::{Backend, Plan},
@@ -17,10 +17,10 @@ use metanode_sim::{
 };
 use std::{ops::Range, sync::Arc, time::Duration};
 
-/// What a search for one exhibit came to.
+/// What a search for one bug came to.
 #[derive(Clone, Debug)]
 pub struct Search {
-    pub exhibit: Exhibit,
+    pub bug: KnownBug,
     /// Runs that were done: all but the last found nothing.
     pub runs: u64,
     pub wall: Duration,
@@ -55,11 +55,11 @@ pub fn scenario_of<T>(mixed: &[T], seed: u64) -> Option<&T> {
         .and_then(|position| mixed.get(position))
 }
 
-/// The run of this seed with these exhibits.
+/// The run of this seed with these bugs.
 #[must_use]
-pub fn job(mixed: &[Arc<Named>], seed: u64, exhibits: &[Exhibit]) -> Option<Job> {
+pub fn job(mixed: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
     let mut named = Named::clone(scenario_of(mixed, seed)?);
-    named.scenario.exhibits.extend_from_slice(exhibits);
+    named.scenario.bugs.extend_from_slice(bugs);
     Some(Job {
         scenario: Arc::new(named),
         seed,
@@ -67,11 +67,11 @@ pub fn job(mixed: &[Arc<Named>], seed: u64, exhibits: &[Exhibit]) -> Option<Job>
     })
 }
 
-/// Runs one seed after the other until the exhibit is found.
+/// Runs one seed after the other until the bug is found.
 #[must_use]
-pub fn search(mixed: &[Arc<Named>], exhibit: Exhibit, seeds: Range<u64>) -> Search {
+pub fn search(mixed: &[Arc<Named>], bug: KnownBug, seeds: Range<u64>) -> Search {
     let mut search = Search {
-        exhibit,
+        bug,
         runs: 0,
         wall: Duration::ZERO,
         found: None,
@@ -79,8 +79,8 @@ pub fn search(mixed: &[Arc<Named>], exhibit: Exhibit, seeds: Range<u64>) -> Sear
         failing_anyway: vec![],
     };
     for seed in seeds {
-        let run = |exhibits: &[Exhibit]| job(mixed, seed, exhibits).map(|job| job.run(&HASH_ONLY));
-        let Some(finished) = run(&[exhibit]) else {
+        let run = |bugs: &[KnownBug]| job(mixed, seed, bugs).map(|job| job.run(&HASH_ONLY));
+        let Some(finished) = run(&[bug]) else {
             break;
         };
         search.runs += 1;
@@ -101,7 +101,7 @@ pub fn search(mixed: &[Arc<Named>], exhibit: Exhibit, seeds: Range<u64>) -> Sear
     search
 }
 
-/// Shrinks the run that found the exhibit, on this thread.
+/// Shrinks the run that found the bug, on this thread.
 pub fn shrink_found(search: &mut Search, budget_runs: u64) {
     let Some(found) = &search.found else {
         return;

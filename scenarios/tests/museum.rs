@@ -4,7 +4,7 @@
 use std::{fs, process::Command};
 
 /// Ten that are found soon, all over the node and the executor.
-const EXHIBITS: [&str; 10] = [
+const KNOWN_BUGS: [&str; 10] = [
     "replay_after_zero",
     "starts_at_store_tip",
     "sent_is_remembered",
@@ -33,7 +33,7 @@ fn ten_bugs_shrink_to_few_faults_and_replay_alike_in_another_process() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (failures, json) = (path("failures"), path("museum.jsonl"));
     let options = ["--seeds", "100", "--failures", &failures, "--json", &json];
-    let table = metasim(&[&["museum"], &EXHIBITS[..], &options].concat());
+    let table = metasim(&[&["museum"], &KNOWN_BUGS[..], &options].concat());
     assert!(table.contains("10 of 10 found"), "{table}");
 
     for line in fs::read_to_string(&json).expect("the file").lines() {
@@ -41,7 +41,7 @@ fn ten_bugs_shrink_to_few_faults_and_replay_alike_in_another_process() {
         let faults = search["smallest"]["faults"].as_u64();
         assert!(faults.is_some_and(|faults| faults <= FEW_FAULTS), "{line}");
 
-        let name = search["exhibit"].as_str().expect("a name");
+        let name = search["bug"].as_str().expect("a name");
         let replayed = metasim(&["replay", &format!("{failures}/{name}.toml")]);
         assert!(replayed.contains("replay identical"), "{replayed}");
     }

@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-/// When every simulation begins, in milliseconds since the Unix epoch (2026-01-01).
+/// Trigger every simulation begins, in milliseconds since the Unix epoch (2026-01-01).
 pub const ORIGIN_MS: u64 = 1_767_225_600_000;
 
 /// One host's wall clock. Clones are the same clock.

@@ -10,8 +10,8 @@ pub use manner::{Channel, Cut, DiskFailure, Half, Replies, Theft};
 
 use crate::trace::ProcessId;
 use metanode_core::{
+    bugs::KnownBug,
     env::CrashPoint,
-    museum::Exhibit,
     types::{CommitIndex, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ pub struct Plan {
     pub expect: Vec<Expectation>,
     /// Historical bugs that are switched on; none unless the harness itself is under test.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exhibits: Vec<Exhibit>,
+    pub bugs: Vec<KnownBug>,
 }
 
 impl Plan {
@@ -150,7 +150,7 @@ impl Plan {
             byzantine: vec![],
             faults: vec![],
             expect: vec![],
-            exhibits: vec![],
+            bugs: vec![],
         }
     }
 
@@ -250,14 +250,14 @@ pub struct Expectation {
 /// A fault with the moment it happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedFault {
-    pub when: When,
+    pub when: Trigger,
     pub action: Action,
 }
 
 /// A moment. All conditions that are given must hold; none given means the start of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct When {
+pub struct Trigger {
     /// Not before this time.
     pub at_ms: u64,
     /// The node has stored this commit of the running epoch.

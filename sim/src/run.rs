@@ -184,7 +184,7 @@ fn simulate(
     recorder: Arc<Mutex<Recorder>>,
     now_ns: Arc<AtomicU64>,
 ) -> std::io::Result<()> {
-    metanode_core::museum::open(&plan.exhibits);
+    metanode_core::bugs::enable(&plan.bugs);
     // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
     let rocks = match plan.store {
         Backend::Rocksdb => Some(RocksServer::start()?),

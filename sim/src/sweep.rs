@@ -5,7 +5,7 @@
 //! crash that is asked for happens. The second of a pair may not: after the first, the other process may go another way.
 
 use crate::{
-    plan::{Action, Plan, PlannedFault, Reached, When},
+    plan::{Action, Plan, PlannedFault, Reached, Trigger},
     trace::ProcessId,
 };
 use metanode_core::env::CrashPoint;
@@ -42,13 +42,13 @@ impl Case {
         }
         plan.faults
             .extend(self.crashes.iter().map(|crash| PlannedFault {
-                when: When {
+                when: Trigger {
                     reached: Some(Reached {
                         process: crash.process,
                         point: crash.point,
                         times: crash.times,
                     }),
-                    ..When::default()
+                    ..Trigger::default()
                 },
                 action: Action::Kill {
                     processes: vec![crash.process],
@@ -139,7 +139,7 @@ mod tests {
     fn crashes_come_besides_the_faults_of_the_plan() {
         let mut undisturbed = Plan::example();
         undisturbed.faults.push(PlannedFault {
-            when: When::default(),
+            when: Trigger::default(),
             action: Action::PowerLoss {
                 torn: false,
                 hosts: vec![2],

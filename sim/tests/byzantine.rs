@@ -4,7 +4,7 @@
 
 use metanode_core::env::{Event, NodeEvent};
 use metanode_sim::{
-    plan::{Action, Behaviour, ByzantinePlan, Plan, PlannedFault, Topology, When},
+    plan::{Action, Behaviour, ByzantinePlan, Plan, PlannedFault, Topology, Trigger},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -156,9 +156,9 @@ fn without_a_silent_one_leaders_are_skipped() {
 #[test]
 fn to_be_killed_changes_nothing_for_the_others() {
     let kill = PlannedFault {
-        when: When {
+        when: Trigger {
             at_ms: 1_000,
-            ..When::default()
+            ..Trigger::default()
         },
         action: Action::Kill {
             processes: vec![ProcessId::Node(3)],

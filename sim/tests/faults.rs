@@ -5,7 +5,7 @@
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, Guard, Half, Plan, PlannedFault, Replies, Theft, When,
+        Action, Channel, Cut, DiskFailure, Guard, Half, Plan, PlannedFault, Replies, Theft, Trigger,
     },
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
@@ -23,9 +23,9 @@ fn plan_passes(mut plan: Plan, faults: Vec<(u64, Action)>) -> Outcome {
     plan.duration_ms = 6_000;
     plan.max_faulty = Some(1);
     let planned = faults.into_iter().map(|(at_ms, action)| PlannedFault {
-        when: When {
+        when: Trigger {
             at_ms,
-            ..When::default()
+            ..Trigger::default()
         },
         action,
     });

@@ -4,12 +4,12 @@
 
 use metanode_core::env::Event;
 use metanode_sim::{
-    plan::{Action, Plan, PlannedFault, When},
+    plan::{Action, Plan, PlannedFault, Trigger},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, SimTime, What, WorldEvent},
 };
 
-/// When which process did what, without the digests that timestamps are part of.
+/// Trigger which process did what, without the digests that timestamps are part of.
 fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
     assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.violations);
     let course = outcome.entries.iter().filter_map(|entry| {
@@ -33,9 +33,9 @@ fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
 fn skewed_clocks_change_timestamps_and_nothing_else() {
     for seed in 0..10 {
         let jump = |at_ms, host, by_ms| PlannedFault {
-            when: When {
+            when: Trigger {
                 at_ms,
-                ..When::default()
+                ..Trigger::default()
             },
             action: Action::JumpClock {
                 hosts: vec![host],
@@ -60,8 +60,8 @@ fn skewed_clocks_change_timestamps_and_nothing_else() {
         );
         assert_ne!(agreeing.trace_hash, skewed.trace_hash, "timestamps differ");
         let (agreeing, skewed) = (course(&agreeing), course(&skewed));
-        let parting = agreeing.iter().zip(&skewed).find(|(a, b)| a != b);
-        assert_eq!(parting, None, "seed {seed}");
+        let diff = agreeing.iter().zip(&skewed).find(|(a, b)| a != b);
+        assert_eq!(diff, None, "seed {seed}");
         assert_eq!(agreeing.len(), skewed.len());
     }
 }

@@ -103,7 +103,7 @@ async fn the_same_sorted(map: Map) -> Vec<u16> {
     sorted.into_keys().collect()
 }
 
-/// Which branch goes first comes from a counter of the process.
+/// Selector branch goes first comes from a counter of the process.
 async fn choices_of_an_unbiased_select(_: Map) -> Vec<u16> {
     // Renamed, for the repository is searched for exactly this.
     use tokio::select as choose;

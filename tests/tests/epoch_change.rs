@@ -9,7 +9,7 @@ use metanode_core::{
 };
 use metanode_sim::{
     plan::{
-        Action, Behaviour, ByzantinePlan, EpochPlan, Plan, PlannedFault, Reached, Topology, When,
+        Action, Behaviour, ByzantinePlan, EpochPlan, Plan, PlannedFault, Reached, Topology, Trigger,
     },
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
@@ -112,13 +112,13 @@ fn from_every_interruption_the_change_goes_on_at_the_right_step() {
                 ("both are killed", kill(&[NODE, EXECUTOR])),
                 ("the host loses power", power_loss.clone()),
             ] {
-                let when = When {
+                let when = Trigger {
                     reached: Some(Reached {
                         process,
                         point,
                         times,
                     }),
-                    ..When::default()
+                    ..Trigger::default()
                 };
                 let outcome = change(Some(PlannedFault { when, action }));
                 let _ = write!(table, "\n{point} ({times}): {who}\n{}", log(&outcome));

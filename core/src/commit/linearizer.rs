@@ -8,9 +8,9 @@
 //! block above `R − gc_depth` runs through rounds above `g`, where the DAG is complete.
 
 use crate::{
+    bugs::{self, KnownBug},
     dag::Dag,
     epoch::is_boundary,
-    museum::{self, Exhibit},
     types::{
         AuthorityIndex, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Committee, Epoch,
         Stake, SubDag, TimestampMs, VerifiedBlock,
@@ -291,7 +291,7 @@ impl Last {
 }
 
 fn goes_on_behind_the_boundary() -> bool {
-    museum::shows(Exhibit::TrailingCommits) || museum::shows(Exhibit::BoundaryReadBeforeStop)
+    bugs::enabled(KnownBug::TrailingCommits) || bugs::enabled(KnownBug::BoundaryReadBeforeStop)
 }
 
 /// The leader's causal history that no commit contains yet, above the leader's gc round, in delivery order. Marks it
@@ -305,7 +305,7 @@ fn take_history(dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
         for ancestor in &block.ancestors {
             if ancestor.round > gc_round && dag.mark_committed(ancestor) {
                 let Some(ancestor) = dag.get(ancestor) else {
-                    if museum::shows(Exhibit::ExecutedBeforeQuorum) {
+                    if bugs::enabled(KnownBug::ExecutedBeforeQuorum) {
                         continue;
                     }
                     unreachable!(

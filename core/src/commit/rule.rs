@@ -10,8 +10,8 @@
 
 use super::{LeaderSchedule, LeaderSlot};
 use crate::{
+    bugs::{self, KnownBug},
     dag::Dag,
-    museum::{self, Exhibit},
     types::{BlockRef, Committee, Round, Slot, Stake, VerifiedBlock},
 };
 use std::collections::BTreeSet;
@@ -250,7 +250,7 @@ fn history_at<'a>(dag: &'a Dag, from: &VerifiedBlock, round: Round) -> Vec<&'a V
     let mut open = BTreeSet::from([from.reference()]);
     while let Some(reference) = open.pop_last() {
         let Some(block) = dag.get(&reference) else {
-            if museum::shows(Exhibit::ExecutedBeforeQuorum) {
+            if bugs::enabled(KnownBug::ExecutedBeforeQuorum) {
                 continue;
             }
             unreachable!("{reference} is above the gc round: the DAG is causally complete there");

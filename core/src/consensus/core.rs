@@ -8,13 +8,13 @@ use super::{
     votes::CommitVotes,
 };
 use crate::{
+    bugs::{self, KnownBug},
     commit::{AdoptError, CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer},
     config::ConsensusParameters,
     dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
     env::{CommitOrigin, NodeEvent},
     epoch::{EpochStart, epoch_has_elapsed},
     ingest::Pool,
-    museum::{self, Exhibit},
     store::{CommitRun, ConsensusStore, StoreError},
     types::{
         AuthorityIndex, Block, CommitIndex, CommitRef, Epoch, KeyPair, MAX_COMMIT_VOTES, Round,
@@ -319,7 +319,7 @@ impl Core {
 
     /// From when the age of the epoch counts.
     fn marked_start(&self) -> TimestampMs {
-        if museum::shows(Exhibit::StaleEpochStart) && self.start.base.epoch > Epoch(0) {
+        if bugs::enabled(KnownBug::StaleEpochStart) && self.start.base.epoch > Epoch(0) {
             return TimestampMs(0);
         }
         self.start.timestamp_ms
@@ -409,7 +409,7 @@ impl Core {
         ProposalView {
             clock_round,
             own_round: self.own_round,
-            own_round_known: self.own_round_known || museum::shows(Exhibit::Amnesia),
+            own_round_known: self.own_round_known || bugs::enabled(KnownBug::Amnesia),
             paused,
             is_over: self.is_over || self.signer.is_none(),
             leaders_present: self.leaders_present(clock_round.prev()),

@@ -33,11 +33,11 @@ pub use shared::Ending;
 pub use votes::{CommitVotes, certified};
 
 use crate::{
+    bugs::{self, KnownBug},
     config::ConsensusParameters,
     env::{Address, AddressError, CrashPoint, Env, NodeEvent},
     epoch::{Boundary, is_boundary},
     ingest::Pool,
-    museum::{self, Exhibit},
     store::{Durability, StoreError},
     tasks::Tasks,
     types::{CommitIndex, EpochBase, Round, VerifiedBlock},
@@ -61,7 +61,7 @@ const COMMANDS_PER_STEP: usize = 64;
 pub struct ConsensusSetup {
     pub env: Env,
     pub kept: Arc<KeptEpoch>,
-    /// That of the epoch that is kept. By itself only so that an exhibit of the museum can have another one.
+    /// That of the epoch that is kept. By itself only so that a bug of the museum can have another one.
     pub base: EpochBase,
     /// None if this node only follows.
     pub signer: Option<Signer>,
@@ -310,8 +310,8 @@ impl Consensus {
     /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
     async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
         let timestamp_ms = self.shared.env.clock.now();
-        let paused =
-            *self.pressure.borrow_and_update() && !museum::shows(Exhibit::PressureStopsAtTheWindow);
+        let paused = *self.pressure.borrow_and_update()
+            && !bugs::enabled(KnownBug::PressureStopsAtTheWindow);
         let due = self
             .core
             .propose(self.started.elapsed(), timestamp_ms, paused);
@@ -334,7 +334,7 @@ impl Consensus {
         env.reach(CrashPoint::NodeBeforeStore).await;
         let (store, base) = (&self.shared.kept.store, self.base);
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
-        let durability = if step.own.is_some() && !museum::shows(Exhibit::Amnesia) {
+        let durability = if step.own.is_some() && !bugs::enabled(KnownBug::Amnesia) {
             Durability::Synced
         } else {
             Durability::Buffered
@@ -351,7 +351,7 @@ impl Consensus {
             self.shared.kept.own_blocks.publish(own);
         }
         // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
-        let durability = if museum::shows(Exhibit::HandedOnBeforeSynced) {
+        let durability = if bugs::enabled(KnownBug::HandedOnBeforeSynced) {
             Durability::Buffered
         } else {
             Durability::Synced
@@ -370,7 +370,7 @@ impl Consensus {
             });
             env.reach(CrashPoint::NodeAfterStore).await;
             let is_first = *self.ending.borrow() == Ending::No;
-            let is_missed = museum::shows(Exhibit::EndOfEpochMissed) && is_batch;
+            let is_missed = bugs::enabled(KnownBug::EndOfEpochMissed) && is_batch;
             if is_boundary(&sub_dag.commit, &self.shared.committee) && is_first && !is_missed {
                 let boundary = Boundary::of(&sub_dag.commit, base);
                 self.ending.send_replace(Ending::Boundary(boundary));

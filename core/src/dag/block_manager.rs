@@ -2,7 +2,7 @@
 
 use super::Dag;
 use crate::{
-    museum::{self, Exhibit},
+    bugs::{self, KnownBug},
     types::{AuthorityIndex, BlockRef, Committee, VerifiedBlock},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ impl BlockManager {
                 .filter(|ancestor| !dag.is_available(ancestor))
                 .copied()
                 .collect();
-            if unavailable.is_empty() || museum::shows(Exhibit::ExecutedBeforeQuorum) {
+            if unavailable.is_empty() || bugs::enabled(KnownBug::ExecutedBeforeQuorum) {
                 self.insert(dag, block, &mut result.accepted);
             } else {
                 self.suspend(block, &unavailable, &mut result.missing);

@@ -5,9 +5,9 @@
 
 use super::{Delivery, DeliveryError, Numbered, number, window::pauses_proposals};
 use crate::{
+    bugs::{self, KnownBug},
     env::{CrashPoint, NodeEvent},
     epoch::is_boundary,
-    museum::{self, Exhibit},
     types::CommitIndex,
 };
 use std::sync::atomic::Ordering;
@@ -52,10 +52,10 @@ impl Delivery {
             return Ok(false);
         };
         let mut limit = room.min(self.parameters.recovery_batch_commits as usize);
-        if museum::shows(Exhibit::RecoveryFloods) {
+        if bugs::enabled(KnownBug::RecoveryFloods) {
             limit = room;
         }
-        if museum::shows(Exhibit::BatchOfNothing) {
+        if bugs::enabled(KnownBug::BatchOfNothing) {
             limit = 0;
         }
         let batch = self.log.read(from, limit)?;
@@ -63,7 +63,7 @@ impl Delivery {
             self.update_pressure();
             return Ok(false);
         }
-        if museum::shows(Exhibit::ChangePausesDelivery)
+        if bugs::enabled(KnownBug::ChangePausesDelivery)
             && batch
                 .iter()
                 .any(|s| is_boundary(&s.commit, &self.committee))

@@ -4,9 +4,9 @@
 
 use super::{Delivery, Numbered};
 use crate::{
+    bugs::{self, KnownBug},
     env::{BoxStream, CrashPoint, NodeEvent},
     executor::{RpcError, framing, socket_advice},
-    museum::{self, Exhibit},
 };
 use std::{io, sync::atomic::Ordering, time::Duration};
 use thiserror::Error;
@@ -32,15 +32,15 @@ enum StreamEnd {
 }
 
 /// Exhibits of a start that knows a wrong place to begin: asking again would hide them.
-const START_IS_TRUSTED: [Exhibit; 8] = [
-    Exhibit::ReplayAfterZero,
-    Exhibit::StartsAtStoreTip,
-    Exhibit::HigherOfTwoCursors,
-    Exhibit::BaseTakenAsZero,
-    Exhibit::GeiUsedAsCommitIndex,
-    Exhibit::WatermarkWithoutEpoch,
-    Exhibit::UnitsMixed,
-    Exhibit::AdvancedBeforeDrained,
+const START_IS_TRUSTED: [KnownBug; 8] = [
+    KnownBug::ReplayAfterZero,
+    KnownBug::StartsAtStoreTip,
+    KnownBug::HigherOfTwoCursors,
+    KnownBug::BaseTakenAsZero,
+    KnownBug::GeiUsedAsCommitIndex,
+    KnownBug::WatermarkWithoutEpoch,
+    KnownBug::UnitsMixed,
+    KnownBug::AdvancedBeforeDrained,
 ];
 
 impl Delivery {
@@ -58,7 +58,7 @@ impl Delivery {
             is_first = false;
             let reason = end.to_string();
             self.env.emit(NodeEvent::StreamLost { connection, reason });
-            if museum::shows(Exhibit::FailureAwaitsNextCommit) {
+            if bugs::enabled(KnownBug::FailureAwaitsNextCommit) {
                 let loaded = self.window().next_to_load();
                 while self.window().next_to_load() == loaded {
                     self.frames_ready.notified().await;
@@ -84,7 +84,7 @@ impl Delivery {
     async fn stream(&self, connection: u64, is_first: bool, stream: BoxStream) -> StreamEnd {
         // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
         match self.client.last_block_number().await {
-            _ if is_first && START_IS_TRUSTED.iter().any(|e| museum::shows(*e)) => {}
+            _ if is_first && START_IS_TRUSTED.iter().any(|e| bugs::enabled(*e)) => {}
             Ok(watermark) => {
                 self.learn(watermark).await;
             }
@@ -97,7 +97,7 @@ impl Delivery {
         }
         let (start, resets) = {
             let mut window = self.window();
-            if !museum::shows(Exhibit::SentIsRemembered) {
+            if !bugs::enabled(KnownBug::SentIsRemembered) {
                 window.restart();
             }
             (window.watermark().next(), window.resets())
@@ -120,14 +120,14 @@ impl Delivery {
                 tokio::select! {
                     biased;
                     // The stream is one-way: whatever comes back, it is over.
-                    _ = &mut closed, if !museum::shows(Exhibit::DeadPeerGoesUnnoticed) => return StreamEnd::Closed,
+                    _ = &mut closed, if !bugs::enabled(KnownBug::DeadPeerGoesUnnoticed) => return StreamEnd::Closed,
                     () = self.frames_ready.notified() => continue,
                 }
             };
             match self.write(&mut writer, &block).await {
                 Ok(()) => {}
                 Err(StreamEnd::WriteTimeout(_))
-                    if museum::shows(Exhibit::ResendOnSameConnection) =>
+                    if bugs::enabled(KnownBug::ResendOnSameConnection) =>
                 {
                     continue;
                 }
@@ -176,7 +176,7 @@ impl Delivery {
         let write = framing::write_frame(writer, &block.frame);
         let write = tokio::time::timeout(Duration::from_millis(timeout_ms), write);
         let impatience = async {
-            if !museum::shows(Exhibit::TimeoutBelowBlockTime) {
+            if !bugs::enabled(KnownBug::TimeoutBelowBlockTime) {
                 std::future::pending().await
             }
         };

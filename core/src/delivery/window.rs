@@ -3,7 +3,7 @@
 //! Pure: the loader pushes, the sender takes in order, the watermark trims. It knows no socket and no store.
 
 use crate::{
-    museum::{self, Exhibit},
+    bugs::{self, KnownBug},
     types::GlobalExecIndex,
 };
 use std::collections::VecDeque;
@@ -63,8 +63,8 @@ impl<T> Window<T> {
     /// How many more entries fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        if museum::shows(Exhibit::UnboundedSendBuffer)
-            || museum::shows(Exhibit::RecoveryFloods) && self.is_empty()
+        if bugs::enabled(KnownBug::UnboundedSendBuffer)
+            || bugs::enabled(KnownBug::RecoveryFloods) && self.is_empty()
         {
             return usize::MAX;
         }
@@ -91,7 +91,7 @@ impl<T> Window<T> {
     /// Appends the entry of [`Self::next_to_load`]. Gives it back if the window is full or `gei` is another one,
     /// which happens when the window was reset while the entry was being read from the store.
     pub fn push(&mut self, gei: GlobalExecIndex, entry: T) -> Result<(), T> {
-        let full = self.room() == 0 && !museum::shows(Exhibit::RecoveryFloods);
+        let full = self.room() == 0 && !bugs::enabled(KnownBug::RecoveryFloods);
         if full || gei != self.next_to_load() {
             return Err(entry);
         }
@@ -116,7 +116,7 @@ impl<T> Window<T> {
     pub fn mark_sent(&mut self, gei: GlobalExecIndex) {
         if self.next_to_send().is_some_and(|(next, _)| next == gei) {
             self.sent += 1;
-            if museum::shows(Exhibit::WriteCountsAsDelivery) {
+            if bugs::enabled(KnownBug::WriteCountsAsDelivery) {
                 self.learn(gei);
             }
         }
@@ -130,8 +130,8 @@ impl<T> Window<T> {
     /// Takes in what the executor reports as durable.
     pub fn learn(&mut self, watermark: GlobalExecIndex) -> Learned {
         let from = self.watermark;
-        if museum::shows(Exhibit::HandledIndexStands)
-            || museum::shows(Exhibit::WriteCountsAsDelivery) && watermark < from
+        if bugs::enabled(KnownBug::HandledIndexStands)
+            || bugs::enabled(KnownBug::WriteCountsAsDelivery) && watermark < from
         {
             return Learned::Trimmed(0);
         }

@@ -18,9 +18,7 @@ pub use address::{Address, AddressError};
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;
-pub use event::{
-    CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, for_people,
-};
+pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, for_people};
 pub use hashes::{Computed, TransactionHashes};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 

@@ -3,11 +3,11 @@
 
 use super::{ChangeAction, ChangeStep, ChangeView, EpochRecord, EpochStore, next_action};
 use crate::{
+    bugs::{self, KnownBug},
     consensus::Ending,
     delivery::next_wait_ms,
     env::{CrashPoint, Env, NodeEvent},
     executor::{ExecutorClient, RpcError},
-    museum::{self, Exhibit},
     store::StoreError,
     types::{Epoch, GlobalExecIndex},
 };
@@ -50,7 +50,7 @@ impl EpochChange<'_> {
                 Ending::Boundary(boundary) => (Some(boundary), false),
                 Ending::Certified(boundary) => (Some(boundary), true),
             };
-            let watermark = if museum::shows(Exhibit::AdvancedBeforeDrained) {
+            let watermark = if bugs::enabled(KnownBug::AdvancedBeforeDrained) {
                 GlobalExecIndex(u64::MAX)
             } else {
                 self.watermark
@@ -102,7 +102,7 @@ impl EpochChange<'_> {
                     self.env.reach(CrashPoint::NodeChangeRecorded).await;
                 }
                 ChangeAction::AdvanceExecutor(boundary) => {
-                    if museum::shows(Exhibit::CommitteeBeforeAdvance) {
+                    if bugs::enabled(KnownBug::CommitteeBeforeAdvance) {
                         self.await_committee(epoch.next()).await;
                     }
                     match self.client.advance_epoch(epoch.next(), &boundary).await {
@@ -112,7 +112,7 @@ impl EpochChange<'_> {
                         }
                         Err(e) => {
                             warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
-                            if museum::shows(Exhibit::AdvanceFailureIgnored) {
+                            if bugs::enabled(KnownBug::AdvanceFailureIgnored) {
                                 self.await_committee(epoch.next()).await;
                             }
                             tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
@@ -132,20 +132,22 @@ impl EpochChange<'_> {
     async fn misread(&self, step: ChangeStep) -> ChangeStep {
         match step {
             ChangeStep::BoundaryCommitted(mut boundary) => {
-                if museum::shows(Exhibit::BoundaryFromLaggingExecutor)
+                if bugs::enabled(KnownBug::BoundaryFromLaggingExecutor)
                     && let Ok(watermark) = self.client.last_block_number().await
                 {
                     boundary.gei = watermark;
                 }
-                if museum::shows(Exhibit::BoundaryOneShort) {
+                if bugs::enabled(KnownBug::BoundaryOneShort) {
                     boundary.gei = boundary.gei.prev();
                 }
-                if museum::shows(Exhibit::ClockInTheChain) {
+                if bugs::enabled(KnownBug::ClockInTheChain) {
                     boundary.timestamp_ms = self.env.clock.now();
                 }
                 ChangeStep::BoundaryCommitted(boundary)
             }
-            ChangeStep::Drained(mut boundary) if museum::shows(Exhibit::BoundaryReadBeforeStop) => {
+            ChangeStep::Drained(mut boundary)
+                if bugs::enabled(KnownBug::BoundaryReadBeforeStop) =>
+            {
                 boundary.gei = self.watermark;
                 ChangeStep::Drained(boundary)
             }

@@ -3,8 +3,8 @@
 //! A Unix socket's file outlives the process that bound it. It is removed only if nobody answers on it.
 
 use crate::{
+    bugs::{self, KnownBug},
     env::{Address, BoxListener, Network},
-    museum::{self, Exhibit},
 };
 use std::io;
 use thiserror::Error;
@@ -56,7 +56,7 @@ pub async fn bind_replacing_stale(
     let (path, in_use) = match (network.listen(address).await, address) {
         (Err(error), Address::Unix(path))
             if error.kind() == io::ErrorKind::AddrInUse
-                && !museum::shows(Exhibit::StaleSocketRefusesBind) =>
+                && !bugs::enabled(KnownBug::StaleSocketRefusesBind) =>
         {
             (path, error)
         }

@@ -12,10 +12,10 @@ use super::{
     },
 };
 use crate::{
+    bugs::{self, KnownBug},
     config::RpcParameters,
     env::{Address, BoxStream, Env, NodeEvent, RpcKind},
     epoch::Boundary,
-    museum::{self, Exhibit},
     types::{Epoch, GlobalExecIndex},
 };
 use prost::Message;
@@ -177,7 +177,7 @@ impl ExecutorClient {
         }
         let reusable = match &result {
             Ok(_) => true,
-            Err(RpcError::Timeout { .. }) => museum::shows(Exhibit::LateReplyAnswersNextRequest),
+            Err(RpcError::Timeout { .. }) => bugs::enabled(KnownBug::LateReplyAnswersNextRequest),
             Err(_) => false,
         };
         if reusable && let Some(connection) = in_use {

@@ -2,12 +2,12 @@
 
 use super::{Node, NodeError};
 use crate::{
+    bugs::{self, KnownBug},
     config::StartPolicy,
     delivery::{ExecutorView, ReplayPlan, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
     epoch::{ChangeStep, EpochStart},
     executor::{RpcError, validators::committee},
-    museum::{self, Exhibit},
     types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, TimestampMs},
 };
 use std::{sync::Arc, time::Duration};
@@ -64,7 +64,7 @@ impl Node<'_> {
             (Err(e), StartPolicy::Wait) => return Err(e),
         };
         while watermark.0 < boundary.boundary_block
-            && !museum::shows(Exhibit::AdvancedBeforeDrained)
+            && !bugs::enabled(KnownBug::AdvancedBeforeDrained)
         {
             let previous = Epoch(boundary.epoch).prev();
             boundary = client.epoch_boundary_data(previous).await?;
@@ -120,7 +120,7 @@ impl Node<'_> {
 
 /// A question that failed says nothing about the executor: it is asked again.
 fn reads_as_genesis(failure: &RpcError) -> bool {
-    museum::shows(Exhibit::QueryFailureReadsAsGenesis)
-        || museum::shows(Exhibit::StaleSocketReadsAsGenesis)
+    bugs::enabled(KnownBug::QueryFailureReadsAsGenesis)
+        || bugs::enabled(KnownBug::StaleSocketReadsAsGenesis)
             && matches!(failure, RpcError::Connect { .. })
 }

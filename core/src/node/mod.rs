@@ -5,8 +5,8 @@
 //! more than its tail and the ordinary change are one way through the same steps.
 
 mod asking;
+mod bug_switches;
 mod epochs;
-mod exhibits;
 mod running;
 
 use crate::{

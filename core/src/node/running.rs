@@ -1,13 +1,13 @@
 //! One epoch from its recovery to its end: consensus, delivery and the change, each on its own.
 
-use super::{Node, NodeError, epochs::Entered, exhibits};
+use super::{Node, NodeError, bug_switches, epochs::Entered};
 use crate::{
+    bugs::{self, KnownBug},
     consensus::{Consensus, ConsensusSetup, recover_log},
     delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
     epoch::EpochChange,
     ingest::Pool,
-    museum::{self, Exhibit},
     tasks::Tasks,
     types::{CommitIndex, GlobalExecIndex},
 };
@@ -36,7 +36,7 @@ impl Node<'_> {
             env.emit(NodeEvent::LogCut { index });
             kept.log.end_at(last_commit);
         }
-        let base = exhibits::base(kept.start.base, last_commit, watermark);
+        let base = bug_switches::base(kept.start.base, last_commit, watermark);
         let plan = replay_plan(
             StoreView { base, last_commit },
             ExecutorView {
@@ -59,7 +59,7 @@ impl Node<'_> {
                 base,
                 committee: kept.start.committee.clone(),
                 // Delivery goes on above W, and nothing else has a say in it.
-                watermark: exhibits::delivered(watermark, base, &kept.log, &self.records),
+                watermark: bug_switches::delivered(watermark, base, &kept.log, &self.records),
             }))
         });
         let consensus = Consensus::recover(ConsensusSetup {
@@ -85,7 +85,7 @@ impl Node<'_> {
             ending: consensus.ending(),
         };
         let backlog = delivery.is_some() && watermark < base.gei(last_commit);
-        if museum::shows(Exhibit::RecoveryAwaitsItsConsumer) && backlog {
+        if bugs::enabled(KnownBug::RecoveryAwaitsItsConsumer) && backlog {
             return std::future::pending().await;
         }
         env.emit(NodeEvent::Ready);

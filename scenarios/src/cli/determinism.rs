@@ -9,7 +9,7 @@ use crate::{
     batch::{Job, in_order},
     catalog::{self, SCENARIOS},
     determinism::{HASH_ONLY, compare},
-    report::paint::Paint,
+    report::colour::Colour,
     seed::Seed,
 };
 use metanode_sim::plan::Backend;
@@ -49,10 +49,10 @@ pub(super) fn check(
         }
     });
     bar.finish_and_clear();
-    let paint = Paint::of_stdout();
+    let colour = Colour::of_stdout();
     if different.is_empty() {
         let text = format!("{} runs, each the same here and alone", runs.len());
-        print(&format!("{}\n", paint.good(text)))?;
+        print(&format!("{}\n", colour.good(text)))?;
         return Ok(0);
     }
     for compared in &different {
@@ -63,7 +63,7 @@ pub(super) fn check(
         };
         print(&format!(
             "{}\n  after other runs  {}\n  alone             {alone}\n",
-            paint.bad(format_args!("{head} is not deterministic")),
+            colour.bad(format_args!("{head} is not deterministic")),
             compared.here,
         ))?;
     }

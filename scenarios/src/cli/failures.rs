@@ -8,14 +8,15 @@ use crate::{
     determinism::HASH_ONLY,
     failure::{Failure, Symptom, build_id, write_whole},
     report::{
-        failure::{self as words, Replayed},
-        paint::Paint,
-        parting, plan, timeline, verdict,
+        colour::Colour,
+        diff,
+        failure::{self as failure_report, Replayed},
+        plan, timeline, verdict,
     },
+    run_reference::{self, RunReference},
     scenario::Scenario,
     shrinking::{Limits, Watcher, shrink},
     source::InputError,
-    subject::{self, Subject},
 };
 use indicatif::ProgressBar;
 use metanode_sim::{
@@ -38,22 +39,25 @@ pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, 
 }
 
 pub(super) fn replay(file: &str) -> Result<u8, CliError> {
-    let failure = subject::failure(file)?.ok_or_else(|| InputError::Unreadable {
+    let failure = run_reference::failure(file)?.ok_or_else(|| InputError::Unreadable {
         path: file.into(),
         reason: "expected a failure file, as a failing run leaves it behind".into(),
     })?;
-    let paint = Paint::of_stdout();
+    let colour = Colour::of_stdout();
     let Plan { scenario, seed, .. } = &failure.plan;
-    let head = paint.bold(format_args!("{scenario} · seed {seed}"));
+    let head = colour.bold(format_args!("{scenario} · seed {seed}"));
     if failure.build != build_id() {
         eprintln!("note: this is not the build that failed");
     }
-    print(&format!("{head}\n\n{}\n", plan::text(&failure.plan, paint)))?;
+    print(&format!(
+        "{head}\n\n{}\n",
+        plan::text(&failure.plan, colour)
+    ))?;
     let outcome = run(failure.plan.clone(), &RunOptions::KEEP_ALL);
-    let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
-    let ended = verdict::text(&outcome, paint);
+    let happened = timeline::text(&outcome.entries, &outcome.violations, colour);
+    let ended = verdict::text(&outcome, colour);
     let replayed = Replayed::compare(&failure, &outcome, build_id());
-    let compared = words::replayed(&failure, &outcome, replayed, paint);
+    let compared = failure_report::replayed(&failure, &outcome, replayed, colour);
     print(&format!("{happened}\n{ended}{compared}"))?;
     Ok(match replayed {
         Replayed::Different => super::NOT_DETERMINISTIC,
@@ -67,16 +71,16 @@ pub(super) fn shrink_to_file(
     out: Option<PathBuf>,
     limits: Limits,
 ) -> Result<u8, CliError> {
-    let Subject { plan, .. } = Subject::open(name)?;
+    let RunReference { plan, .. } = RunReference::open(name)?;
     let first = run(plan.clone(), &HASH_ONLY);
     let Some(symptom) = Symptom::of(&first) else {
         return Err(CliError::Passes { name: name.into() });
     };
     let file = out.unwrap_or_else(|| default_out(name));
-    let paint = Paint::of_stdout();
+    let colour = Colour::of_stdout();
     print(&format!(
         "{}\n",
-        paint.bold(format_args!("{name}: {symptom}"))
+        colour.bold(format_args!("{name}: {symptom}"))
     ))?;
     let mut writer = Writer {
         file: &file,
@@ -90,7 +94,7 @@ pub(super) fn shrink_to_file(
     if let Some(error) = writer.error {
         return Err(error);
     }
-    print(&words::shrunk(&plan, &shrunk, &file, paint))?;
+    print(&failure_report::shrunk(&plan, &shrunk, &file, colour))?;
     Ok(0)
 }
 
@@ -119,9 +123,9 @@ impl Watcher for Writer<'_> {
             "{} faults, {} validators, {}",
             plan.faults.len(),
             plan.validators,
-            crate::report::words::ms(plan.duration_ms)
+            crate::report::describe::ms(plan.duration_ms)
         ));
-        let text = Scenario::fixed(plan, words::story(outcome)).text();
+        let text = Scenario::explicit(plan, failure_report::story(outcome)).text();
         write_whole(self.file, &text).map_err(|error| {
             self.error = Some(CliError::Unwritable {
                 path: self.file.display().to_string(),
@@ -138,12 +142,15 @@ impl Watcher for Writer<'_> {
 }
 
 pub(super) fn diff(names: [&str; 2]) -> Result<u8, CliError> {
-    let plans = [Subject::open(names[0])?.plan, Subject::open(names[1])?.plan];
+    let plans = [
+        RunReference::open(names[0])?.plan,
+        RunReference::open(names[1])?.plan,
+    ];
     let same_plan = plans[0] == plans[1];
     let outcomes = plans.map(|plan| run(plan, &RunOptions::KEEP_ALL));
     let traces = [&outcomes[0].entries[..], &outcomes[1].entries[..]];
-    let differ = parting::first_difference(traces[0], traces[1]).is_some();
-    print(&parting::text(names, traces, Paint::of_stdout()))?;
+    let differ = diff::first_difference(traces[0], traces[1]).is_some();
+    print(&diff::text(names, traces, Colour::of_stdout()))?;
     Ok(if same_plan && differ {
         super::NOT_DETERMINISTIC
     } else {

@@ -11,7 +11,7 @@ use crate::{
     batch::{Job, in_order},
     catalog::{self, SCENARIOS, SUITES},
     determinism::{HASH_ONLY, SUBCOMMAND},
-    report::{failure, paint::Paint, plan, summary::Summary, timeline, verdict},
+    report::{colour::Colour, failure, plan, summary::Summary, timeline, verdict},
     seed::{Seed, Seeds},
     shrinking::Limits,
 };
@@ -58,7 +58,7 @@ enum Command {
         seeds: Option<Seeds>,
         /// Switch on a bug of the museum, by name or number
         #[arg(long, value_name = "NAME")]
-        exhibit: Vec<String>,
+        bug: Vec<String>,
         /// Write every event of the run to this file, one JSON object a line
         #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
         trace: Option<PathBuf>,
@@ -96,18 +96,18 @@ enum Command {
     },
     /// Switch on bugs that really happened, one at a time, and see which oracle notices
     Museum {
-        /// Names or numbers of exhibits; all if there is none
-        exhibits: Vec<String>,
+        /// Names or numbers of bugs; all if there is none
+        bugs: Vec<String>,
         /// A..B (without B), or N for 0..N: tried in this order until one finds it
         #[arg(long, default_value = "500")]
         seeds: Seeds,
         /// Whose scenarios are run in turn: a name from `metasim list`, or the path of a .toml file
         #[arg(long, default_value = "ci")]
         suite: String,
-        /// How many exhibits at once [default: one per core]
+        /// How many bugs at once [default: one per core]
         #[arg(long)]
         jobs: Option<usize>,
-        /// Write one JSON object per exhibit to this file
+        /// Write one JSON object per bug to this file
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
         /// Where the smallest run that shows each is kept
@@ -210,10 +210,10 @@ pub fn main() -> ExitCode {
             scenario,
             seed,
             seeds,
-            exhibit,
+            bug,
             trace,
             options,
-        } => run(&scenario, seed, seeds, &exhibit, trace.as_deref(), &options),
+        } => run(&scenario, seed, seeds, &bug, trace.as_deref(), &options),
         Command::Suite {
             suite,
             seed,
@@ -228,7 +228,7 @@ pub fn main() -> ExitCode {
             options,
         } => sweep_scenario(&scenario, seed, times, validator, &options),
         Command::Museum {
-            exhibits,
+            bugs,
             seeds,
             suite,
             jobs,
@@ -240,7 +240,7 @@ pub fn main() -> ExitCode {
                 threads: threads(jobs),
                 failures: &failures,
             };
-            museum::run(&exhibits, &suite, &limits, json.as_deref())
+            museum::run(&bugs, &suite, &limits, json.as_deref())
         }
         Command::Replay { file } => failures::replay(&file),
         Command::Shrink {
@@ -297,13 +297,13 @@ fn list() -> Result<u8, CliError> {
         let story = catalog::suite(built_in.name)?.story;
         stories[1].1.push((built_in.name, story));
     }
-    let paint = Paint::of_stdout();
+    let colour = Colour::of_stdout();
     let mut out = String::new();
     for (kind, entries) in stories {
         out.push_str(&format!("{kind}\n"));
         for (name, story) in entries {
             let story = story.trim_end().replace('\n', "\n      ");
-            out.push_str(&format!("  {}\n      {story}\n", paint.bold(name)));
+            out.push_str(&format!("  {}\n      {story}\n", colour.bold(name)));
         }
     }
     print(&out)?;
@@ -314,12 +314,12 @@ fn run(
     scenario: &str,
     seed: Option<Seed>,
     seeds: Option<Seeds>,
-    exhibits: &[String],
+    bugs: &[String],
     trace: Option<&Path>,
     options: &Options,
 ) -> Result<u8, CliError> {
     let mut scenario = catalog::scenario(scenario)?;
-    scenario.scenario.exhibits.extend(museum::named(exhibits)?);
+    scenario.scenario.bugs.extend(museum::named(bugs)?);
     let scenario = Arc::new(scenario);
     let store = options.store.map(Backend::from);
     let store = store.or(scenario.scenario.store).unwrap_or_default();
@@ -411,24 +411,24 @@ fn sweep_scenario(
 }
 
 fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<u8, CliError> {
-    let paint = Paint::of_stdout();
+    let colour = Colour::of_stdout();
     let mut trace = JsonLines::create(trace)?;
     let mut json = JsonLines::create(options.json.as_deref())?;
-    let head = paint.bold(format_args!("{} · seed {}", job.scenario.name, job.seed));
+    let head = colour.bold(format_args!("{} · seed {}", job.scenario.name, job.seed));
     let story = job.scenario.scenario.story.trim_end();
-    let drawn = plan::text(&job.plan(), paint);
+    let drawn = plan::text(&job.plan(), colour);
     print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
     let finished = job.run(&RunOptions::KEEP_ALL);
     let outcome = &finished.outcome;
     for entry in &outcome.entries {
         trace.append(entry)?;
     }
-    let happened = timeline::text(&outcome.entries, &outcome.violations, paint);
-    let ended = verdict::text(outcome, paint);
+    let happened = timeline::text(&outcome.entries, &outcome.violations, colour);
+    let ended = verdict::text(outcome, colour);
     let kept: Vec<_> = failures::keep(outcome, &options.failures)?
         .into_iter()
         .collect();
-    let kept = failure::kept(&kept, paint);
+    let kept = failure::kept(&kept, colour);
     print(&format!("{happened}\n{ended}{kept}"))?;
     json.write(&finished)?;
     Ok(exit_code(outcome.verdict))
@@ -462,9 +462,9 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     );
     bar.finish_and_clear();
     written?;
-    let paint = Paint::of_stdout();
-    let text = summary.text(paint);
-    print(&format!("{text}{}", failure::kept(&kept, paint)))?;
+    let colour = Colour::of_stdout();
+    let text = summary.text(colour);
+    print(&format!("{text}{}", failure::kept(&kept, colour)))?;
     Ok(exit_code(summary.verdict()))
 }
 

@@ -7,12 +7,12 @@ use crate::{
     catalog::{self, Named},
     failure::Failure,
     museum::{Search, search, shrink_found},
-    report::{museum as report, paint::Paint},
+    report::{colour::Colour, museum as report},
     source::InputError,
     suite::Suite,
 };
 use indicatif::ProgressBar;
-use metanode_core::museum::Exhibit;
+use metanode_core::bugs::KnownBug;
 use std::{ops::Range, path::Path, sync::Arc};
 
 pub(super) const NOT_FOUND: u8 = 3;
@@ -24,27 +24,27 @@ const SHRINK_BUDGET_RUNS: u64 = 500;
 pub(super) struct Limits<'a> {
     pub seeds: Range<u64>,
     pub threads: usize,
-    /// Where the smallest run that shows each exhibit is kept.
+    /// Where the smallest run that shows each bug is kept.
     pub failures: &'a Path,
 }
 
-/// The exhibits that these names and numbers mean, in the order of the museum.
-pub(super) fn named(asked: &[String]) -> Result<Vec<Exhibit>, InputError> {
-    let mut exhibits = vec![];
+/// The bugs that these names and numbers mean, in the order of the museum.
+pub(super) fn named(asked: &[String]) -> Result<Vec<KnownBug>, InputError> {
+    let mut bugs = vec![];
     for text in asked {
-        let meant = Exhibit::named(text);
+        let meant = KnownBug::named(text);
         if meant.is_empty() {
             return Err(InputError::Unknown {
-                kind: "exhibit",
+                kind: "bug",
                 name: text.clone(),
-                known: Exhibit::ALL.iter().map(|exhibit| exhibit.name()).collect(),
+                known: KnownBug::ALL.iter().map(|bug| bug.name()).collect(),
             });
         }
-        exhibits.extend(meant);
+        bugs.extend(meant);
     }
-    exhibits.sort_unstable();
-    exhibits.dedup();
-    Ok(exhibits)
+    bugs.sort_unstable();
+    bugs.dedup();
+    Ok(bugs)
 }
 
 pub(super) fn run(
@@ -53,51 +53,51 @@ pub(super) fn run(
     limits: &Limits<'_>,
     json: Option<&Path>,
 ) -> Result<u8, CliError> {
-    let exhibits = match asked {
-        [] => Exhibit::ALL.to_vec(),
+    let bugs = match asked {
+        [] => KnownBug::ALL.to_vec(),
         asked => named(asked)?,
     };
     let mixed = catalog::suite(suite)?.scenarios()?;
     let mut json = JsonLines::create(json)?;
-    let paint = Paint::of_stdout();
-    print(&report::head(paint))?;
-    let searches = search_all(&exhibits, &mixed, limits, |search, bar| {
-        let line = report::line(search, paint);
+    let colour = Colour::of_stdout();
+    print(&report::head(colour))?;
+    let searches = search_all(&bugs, &mixed, limits, |search, bar| {
+        let line = report::line(search, colour);
         bar.suspend(|| print(&line))
             .and_then(|()| json.append(&report::object(search)))
     })?;
-    print(&report::summary(&searches, paint))?;
+    print(&report::summary(&searches, colour))?;
     let folder = limits.failures.display();
     print(&format!(
-        "the smallest run of each: metasim replay {folder}/EXHIBIT.toml\n"
+        "the smallest run of each: metasim replay {folder}/BUG.toml\n"
     ))?;
     Ok(exit_code(&searches))
 }
 
-/// All exhibits in the scenarios of a suite; shows those that nobody noticed, and how soon the others were found.
+/// All bugs in the scenarios of a suite; shows those that nobody noticed, and how soon the others were found.
 pub(super) fn run_in_suite(suite: &Suite, limits: &Limits<'_>) -> Result<u8, CliError> {
     let mixed = suite.scenarios()?;
-    let searches = search_all(Exhibit::ALL, &mixed, limits, |_, _| Ok(()))?;
-    let summary = report::summary(&searches, Paint::of_stdout());
+    let searches = search_all(KnownBug::ALL, &mixed, limits, |_, _| Ok(()))?;
+    let summary = report::summary(&searches, Colour::of_stdout());
     print(&format!("\nmuseum{summary}"))?;
     Ok(exit_code(&searches))
 }
 
-/// Searches for each exhibit and keeps the smallest run that shows it.
+/// Searches for each bug and keeps the smallest run that shows it.
 pub(super) fn search_all(
-    exhibits: &[Exhibit],
+    bugs: &[KnownBug],
     mixed: &[Arc<Named>],
     limits: &Limits<'_>,
     mut each: impl FnMut(&Search, &ProgressBar) -> Result<(), CliError>,
 ) -> Result<Vec<Search>, CliError> {
-    let bar = progress_bar(exhibits.len());
+    let bar = progress_bar(bugs.len());
     let mut searches = vec![];
     let mut done = Ok(());
     in_order(
-        exhibits,
+        bugs,
         limits.threads,
-        |exhibit| {
-            let mut search = search(mixed, *exhibit, limits.seeds.clone());
+        |bug| {
+            let mut search = search(mixed, *bug, limits.seeds.clone());
             shrink_found(&mut search, SHRINK_BUDGET_RUNS);
             search
         },
@@ -124,7 +124,7 @@ fn keep(search: &Search, folder: &Path) -> Result<(), CliError> {
     let Some(smallest) = &search.smallest else {
         return Ok(());
     };
-    let name = format!("{}.toml", search.exhibit.name());
+    let name = format!("{}.toml", search.bug.name());
     let kept = Failure::of(smallest).keep_as(folder, &name);
     kept.map(drop).map_err(|error| CliError::Unwritable {
         path: folder.display().to_string(),

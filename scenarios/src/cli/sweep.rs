@@ -7,7 +7,7 @@ use super::{
 use crate::{
     batch::{Job, in_order},
     determinism::HASH_ONLY,
-    report::{paint::Paint, sweep as report, verdict},
+    report::{colour::Colour, sweep as report, verdict},
 };
 use metanode_sim::{
     run::{Verdict, run},
@@ -27,29 +27,29 @@ pub(super) struct Limits<'a> {
 
 /// Shows the whole matrix.
 pub(super) fn sweep(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
-    sweep_and_show(job, limits, |cases, results, paint| {
-        report::text(cases, results, limits.times, paint)
+    sweep_and_show(job, limits, |cases, results, colour| {
+        report::text(cases, results, limits.times, colour)
     })
 }
 
 /// Shows failures, and how many runs it were.
 pub(super) fn sweep_in_suite(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
-    sweep_and_show(job, limits, |cases, results, paint| {
+    sweep_and_show(job, limits, |cases, results, colour| {
         let head = format!("\nsweep {}", job.scenario.name);
-        format!("{head}{}", report::verdicts(cases, results, paint))
+        format!("{head}{}", report::verdicts(cases, results, colour))
     })
 }
 
 fn sweep_and_show(
     job: &Job,
     limits: &Limits<'_>,
-    show: impl FnOnce(&[Case], &[report::Swept], Paint) -> String,
+    show: impl FnOnce(&[Case], &[report::Swept], Colour) -> String,
 ) -> Result<u8, CliError> {
-    let paint = Paint::of_stdout();
+    let colour = Colour::of_stdout();
     let undisturbed = run(job.plan(), &HASH_ONLY);
     if undisturbed.verdict != Verdict::Passed {
         failures::keep(&undisturbed, limits.failures)?;
-        print(&verdict::text(&undisturbed, paint))?;
+        print(&verdict::text(&undisturbed, colour))?;
         return Ok(exit_code(undisturbed.verdict));
     }
     let cases = cases(&undisturbed.reached, limits.validator, limits.times);
@@ -72,7 +72,7 @@ fn sweep_and_show(
     );
     bar.finish_and_clear();
     kept?;
-    print(&show(&cases, &results, paint))?;
+    print(&show(&cases, &results, colour))?;
     Ok(gravest(
         results.iter().map(|swept| exit_code(swept.verdict)),
     ))

@@ -1,6 +1,6 @@
 //! Events of the trace in words: what each says about its process, without naming it.
 
-use super::words;
+use super::describe;
 use metanode_sim::trace::{Entry, What, WorldEvent};
 
 /// One entry of the trace on one line: time, process and what happened.
@@ -23,7 +23,7 @@ fn world(event: &WorldEvent) -> String {
     use WorldEvent as E;
     match event {
         E::TurnedByzantine { behaviour } => {
-            format!("is Byzantine: {}", words::behaviour(*behaviour))
+            format!("is Byzantine: {}", describe::behaviour(*behaviour))
         }
         E::Started { start: 1 } => "starts".into(),
         E::Started { start } => format!("starts again (start {start})"),
@@ -45,9 +45,9 @@ fn world(event: &WorldEvent) -> String {
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
         E::PartitionHealed { hosts } => format!("connects hosts {hosts:?} again"),
-        E::FaultBegan { action, .. } => format!("begins: {}", words::action(action)),
-        E::FaultEnded { action, .. } => format!("ends: {}", words::action(action)),
-        E::FaultSkipped { action, .. } => format!("leaves out: {}", words::action(action)),
+        E::FaultBegan { action, .. } => format!("begins: {}", describe::action(action)),
+        E::FaultEnded { action, .. } => format!("ends: {}", describe::action(action)),
+        E::FaultSkipped { action, .. } => format!("leaves out: {}", describe::action(action)),
         E::CommitsDamaged { commits } => {
             let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
             format!("has a flipped bit in commit {}", commits.join(", "))

@@ -1,6 +1,6 @@
 //! What a failing run leaves behind: where it was kept, and how to go on from there.
 
-use super::paint::Paint;
+use super::colour::Colour;
 use crate::{failure::Failure, shrinking::Shrunk};
 use metanode_sim::{plan::Plan, run::Outcome};
 use std::{
@@ -13,7 +13,7 @@ const NAMED: usize = 10;
 
 /// Where failures were kept, and the lines that replay and shrink them. Empty if there are none.
 #[must_use]
-pub fn kept(files: &[PathBuf], paint: Paint) -> String {
+pub fn kept(files: &[PathBuf], colour: Colour) -> String {
     let mut out = String::new();
     for file in files.iter().take(NAMED) {
         let file = file.display();
@@ -21,12 +21,12 @@ pub fn kept(files: &[PathBuf], paint: Paint) -> String {
         let _ = writeln!(
             out,
             "       {}",
-            paint.bold(format_args!("metasim replay {file}"))
+            colour.bold(format_args!("metasim replay {file}"))
         );
         let _ = writeln!(
             out,
             "       {}",
-            paint.bold(format_args!("metasim shrink {file}"))
+            colour.bold(format_args!("metasim shrink {file}"))
         );
     }
     if let Some(more @ 1..) = files.len().checked_sub(NAMED) {
@@ -61,17 +61,22 @@ impl Replayed {
 
 /// One line.
 #[must_use]
-pub fn replayed(failure: &Failure, outcome: &Outcome, replayed: Replayed, paint: Paint) -> String {
+pub fn replayed(
+    failure: &Failure,
+    outcome: &Outcome,
+    replayed: Replayed,
+    colour: Colour,
+) -> String {
     let (kept, here) = (&failure.trace_hash, outcome.trace_hash);
     let text = match replayed {
-        Replayed::Identical => paint.good("identical: the trace has the hash that was kept"),
+        Replayed::Identical => colour.good("identical: the trace has the hash that was kept"),
         Replayed::OtherBuild if failure.verdict == outcome.verdict => {
             format!("ends alike, but another build ran it: trace {kept} then, {here} now")
         }
         Replayed::OtherBuild => {
             format!("ends otherwise, and another build ran it: trace {kept} then, {here} now")
         }
-        Replayed::Different => paint.bad(format_args!(
+        Replayed::Different => colour.bad(format_args!(
             "not deterministic: the same build had trace {kept} then, {here} now"
         )),
     };
@@ -80,7 +85,7 @@ pub fn replayed(failure: &Failure, outcome: &Outcome, replayed: Replayed, paint:
 
 /// What shrinking came to. `from` is the plan it began with.
 #[must_use]
-pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, paint: Paint) -> String {
+pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, colour: Colour) -> String {
     let mut out = String::new();
     let mut line = |name: &str, before: String, after: String| {
         let change = if before == after {
@@ -88,7 +93,7 @@ pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, paint: Paint) -> String
         } else {
             format!("{before} → {after}")
         };
-        let _ = writeln!(out, "  {} {change}", paint.dim(format_args!("{name:<10}")));
+        let _ = writeln!(out, "  {} {change}", colour.dim(format_args!("{name:<10}")));
     };
     let to = &shrunk.plan;
     line(
@@ -108,8 +113,8 @@ pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, paint: Paint) -> String
     );
     line(
         "time",
-        super::words::ms(from.duration_ms),
-        super::words::ms(to.duration_ms),
+        super::describe::ms(from.duration_ms),
+        super::describe::ms(to.duration_ms),
     );
     let rate = |plan: &Plan| format!("{} transactions/s", plan.workload.transactions_per_second);
     line("clients", rate(from), rate(to));
@@ -120,7 +125,7 @@ pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, paint: Paint) -> String
         format!("stopped here; `metasim shrink {file}` goes on")
     };
     let _ = writeln!(out, "{} runs: {ended}", shrunk.runs);
-    let again = paint.bold(format_args!("metasim run {file} --seed {}", to.seed));
+    let again = colour.bold(format_args!("metasim run {file} --seed {}", to.seed));
     let _ = writeln!(out, "kept   {file}\nagain  {again}");
     out
 }
@@ -145,7 +150,7 @@ pub fn story(outcome: &Outcome) -> String {
         plan.scenario, plan.seed
     );
     for fault in &plan.faults {
-        let _ = writeln!(out, "- {}", super::words::fault(fault));
+        let _ = writeln!(out, "- {}", super::describe::fault(fault));
     }
     out
 }

@@ -1,8 +1,8 @@
 //! One JSON object per run, for programs (`--json`, JSON Lines).
 
 use super::{
+    describe,
     verdict::{self, hex},
-    words,
 };
 use crate::batch::Finished;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ pub fn object(finished: &Finished) -> Value {
     json!({
         "scenario": outcome.plan.scenario,
         "seed": outcome.plan.seed,
-        "store": words::store(outcome.plan.store),
+        "store": describe::store(outcome.plan.store),
         "verdict": verdict::name(outcome.verdict),
         "violations": outcome.violations,
         "trace_hash": outcome.trace_hash,

@@ -3,28 +3,28 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | [`paint`] | colours, if there is a terminal that shows them |
+//! | [`colour`] | colours, if there is a terminal that shows them |
 //! | [`plan`] | what a seed drew |
 //! | [`timeline`] | what happened, one line per event, one column per process |
 //! | [`events`] | events of the trace in words |
 //! | [`words`] | faults, moments and amounts in words |
 //! | [`verdict`] | how one run ended, what proves it, how to see it again |
 //! | [`failure`] | where failures are kept, what replaying and shrinking came to |
-//! | [`parting`] | where two runs part |
+//! | [`diff`] | where two runs part |
 //! | [`summary`] | many runs |
 //! | [`sweep`] | a crash at every crash point |
 //! | [`museum`] | which historical bugs were found |
 //! | [`json`] | one object per run |
 
+pub mod colour;
+pub mod describe;
+pub mod diff;
 pub mod events;
 pub mod failure;
 pub mod json;
 pub mod museum;
-pub mod paint;
-pub mod parting;
 pub mod plan;
 pub mod summary;
 pub mod sweep;
 pub mod timeline;
 pub mod verdict;
-pub mod words;

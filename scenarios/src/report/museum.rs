@@ -1,6 +1,6 @@
-//! The museum: one line per exhibit, then those that nobody noticed.
+//! The museum: one line per bug, then those that nobody noticed.
 
-use super::{paint::Paint, verdict, words};
+use super::{colour::Colour, describe, verdict};
 use crate::museum::Search;
 use metanode_sim::run::Outcome;
 use serde_json::{Value, json};
@@ -11,29 +11,29 @@ const SHOWN_FAILING: usize = 5;
 
 /// The heading of [`line`]s.
 #[must_use]
-pub fn head(paint: Paint) -> String {
-    paint.dim(format_args!(
+pub fn head(colour: Colour) -> String {
+    colour.dim(format_args!(
         "{:<4} {:<36} {:<8} {:>5} {:>7} {:>7}  found in",
-        "no.", "exhibit", "oracle", "seeds", "wall s", "faults"
+        "no.", "bug", "oracle", "seeds", "wall s", "faults"
     )) + "\n"
 }
 
-/// What the search for one exhibit came to.
+/// What the search for one bug came to.
 #[must_use]
-pub fn line(search: &Search, paint: Paint) -> String {
-    let exhibit = search.exhibit;
+pub fn line(search: &Search, colour: Colour) -> String {
+    let bug = search.bug;
     let (oracle, scene) = match &search.found {
         Some(finished) => {
             let plan = &finished.outcome.plan;
             let scene = format!("{} seed {}", plan.scenario, plan.seed);
-            (paint.good(format_args!("{:<8}", oracle(search))), scene)
+            (colour.good(format_args!("{:<8}", oracle(search))), scene)
         }
-        None => (paint.bad(format_args!("{:<8}", "nobody")), String::new()),
+        None => (colour.bad(format_args!("{:<8}", "nobody")), String::new()),
     };
     let line = format!(
         "{:<4} {:<36} {oracle} {:>5} {:>7.1} {:>7}  {scene}",
-        exhibit.number(),
-        exhibit.name(),
+        bug.number(),
+        bug.name(),
         search.runs,
         search.wall.as_secs_f64(),
         faults(search),
@@ -43,22 +43,22 @@ pub fn line(search: &Search, paint: Paint) -> String {
 
 /// How many were found and how soon; what each hidden one is, and how to see one that was found.
 #[must_use]
-pub fn summary(searches: &[Search], paint: Paint) -> String {
+pub fn summary(searches: &[Search], colour: Colour) -> String {
     let mut out = String::from("\n");
     let hidden: Vec<_> = searches.iter().filter(|s| s.found.is_none()).collect();
     for search in &hidden {
-        let exhibit = search.exhibit;
-        let name = paint.bold(exhibit.name());
-        let _ = writeln!(out, "{name} was not noticed: {}", exhibit.mechanism());
+        let bug = search.bug;
+        let name = colour.bold(bug.name());
+        let _ = writeln!(out, "{name} was not noticed: {}", bug.mechanism());
     }
     let failing: BTreeSet<String> = searches
         .iter()
         .flat_map(|search| search.failing_anyway.iter().map(verdict::reproduce))
         .collect();
     if !failing.is_empty() {
-        let what = words::count(failing.len() as u64, "run");
+        let what = describe::count(failing.len() as u64, "run");
         let head = format!("{what} failed with nothing switched on and prove nothing:");
-        let _ = writeln!(out, "{}", paint.bad(head));
+        let _ = writeln!(out, "{}", colour.bad(head));
         for line in failing.iter().take(SHOWN_FAILING) {
             let _ = writeln!(out, "  {line}");
         }
@@ -78,9 +78,9 @@ pub fn summary(searches: &[Search], paint: Paint) -> String {
     }
     let found = format!("{} of {} found", runs.len(), searches.len());
     let found = if hidden.is_empty() {
-        paint.good(found)
+        colour.good(found)
     } else {
-        paint.bad(found)
+        colour.bad(found)
     };
     let _ = match (runs.get(runs.len() / 2), runs.last()) {
         (Some(median), Some(most)) => writeln!(
@@ -109,9 +109,9 @@ pub fn object(search: &Search) -> Value {
     let plan = search.found.as_ref().map(|found| &found.outcome.plan);
     let smallest = search.smallest.as_ref().map(|outcome| &outcome.plan);
     json!({
-        "number": search.exhibit.number(),
-        "exhibit": search.exhibit.name(),
-        "mechanism": search.exhibit.mechanism(),
+        "number": search.bug.number(),
+        "bug": search.bug.name(),
+        "mechanism": search.bug.mechanism(),
         "found": plan.is_some(),
         "oracle": plan.map(|_| oracle(search)),
         "seeds": search.runs,

@@ -1,8 +1,8 @@
 //! What a seed drew, on a few lines.
 
 use super::{
-    paint::Paint,
-    words::{self, bytes, ms, span},
+    colour::Colour,
+    describe::{self, bytes, ms, span},
 };
 use metanode_core::types::SignatureScheme;
 use metanode_sim::plan::{Backend, Guard, PeerPlan, Plan, Span, Topology};
@@ -10,10 +10,10 @@ use std::fmt::Write;
 
 /// Everything that decides the run. Ends with a line break.
 #[must_use]
-pub fn text(plan: &Plan, paint: Paint) -> String {
+pub fn text(plan: &Plan, colour: Colour) -> String {
     let mut out = String::new();
     let mut line = |name: &str, text: String| {
-        let _ = writeln!(out, "  {} {text}", paint.dim(format_args!("{name:<10}")));
+        let _ = writeln!(out, "  {} {text}", colour.dim(format_args!("{name:<10}")));
     };
     line(
         "topology",
@@ -68,7 +68,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         format!(
             "rounds at least {} apart, {} per round, leader timeout {}, garbage after {} rounds",
             ms(node.min_round_delay_ms),
-            words::count(u64::from(node.leaders_per_round), "leader"),
+            describe::count(u64::from(node.leaders_per_round), "leader"),
             ms(node.leader_timeout_ms),
             node.gc_depth_rounds
         ),
@@ -95,9 +95,9 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             "",
             format!(
                 "behind from {} on, fetching {} at once; {} in the pool, {} a block",
-                words::count(u64::from(peers.commit_sync_threshold) + 1, "commit"),
+                describe::count(u64::from(peers.commit_sync_threshold) + 1, "commit"),
                 peers.commit_sync_batch,
-                words::count(u64::from(peers.pool_transactions), "transaction"),
+                describe::count(u64::from(peers.pool_transactions), "transaction"),
                 bytes(u64::from(peers.max_block_bytes))
             ),
         );
@@ -107,7 +107,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             if number == 0 { "executors" } else { "" },
             format!(
                 "{number}: {} a block, durable every {}{}",
-                span(executor.execute_us, words::us),
+                span(executor.execute_us, describe::us),
                 match executor.flush_every_blocks {
                     Span { low: 1, high: 1 } => "block".into(),
                     blocks => format!("{} blocks", span(blocks, |n| n.to_string())),
@@ -128,7 +128,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         );
     }
     for committee in &epochs.committees {
-        let members = committee.members.iter().map(words::member);
+        let members = committee.members.iter().map(describe::member);
         let members: Vec<_> = members.collect();
         let members = members.join(", ");
         line(
@@ -152,7 +152,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         format!(
             "{} transactions/s over {}",
             plan.workload.transactions_per_second,
-            words::count(u64::from(plan.workload.accounts), "account")
+            describe::count(u64::from(plan.workload.accounts), "account")
         ),
     );
     if let Some(most) = plan.max_faulty {
@@ -160,18 +160,18 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             "at most",
             format!(
                 "{} down at once",
-                words::count(u64::from(most), "validator")
+                describe::count(u64::from(most), "validator")
             ),
         );
     }
     for (position, byzantine) in plan.byzantine.iter().enumerate() {
         let name = if position == 0 { "Byzantine" } else { "" };
-        let does = words::behaviour(byzantine.behaviour);
+        let does = describe::behaviour(byzantine.behaviour);
         line(name, format!("node-{} {does}", byzantine.validator));
     }
     for (position, fault) in plan.faults.iter().enumerate() {
         let name = if position == 0 { "faults" } else { "" };
-        line(name, words::fault(fault));
+        line(name, describe::fault(fault));
     }
     out
 }

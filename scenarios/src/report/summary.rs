@@ -1,6 +1,6 @@
 //! Many runs: a table with one line per scenario, and the failures with the lines that show them again.
 
-use super::{paint::Paint, verdict};
+use super::{colour::Colour, verdict};
 use crate::batch::Finished;
 use metanode_sim::run::Verdict;
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
@@ -76,8 +76,8 @@ impl Summary {
 
     /// The whole report.
     #[must_use]
-    pub fn text(&self, paint: Paint) -> String {
-        let mut out = self.table(paint);
+    pub fn text(&self, colour: Colour) -> String {
+        let mut out = self.table(colour);
         let never: Vec<&str> = self
             .probes
             .iter()
@@ -91,9 +91,9 @@ impl Summary {
             let outcome = &failure.outcome;
             let head = format!("{} seed {}", outcome.plan.scenario, outcome.plan.seed);
             let verdict = verdict::name(outcome.verdict);
-            let _ = writeln!(out, "\n{}: {}", paint.bold(head), paint.bad(verdict));
+            let _ = writeln!(out, "\n{}: {}", colour.bold(head), colour.bad(verdict));
             for violation in &outcome.violations {
-                out.push_str(&verdict::violated(violation, paint));
+                out.push_str(&verdict::violated(violation, colour));
             }
         }
         if !self.failures.is_empty() {
@@ -104,24 +104,24 @@ impl Summary {
             }
         }
         let runs: u64 = self.rows.iter().map(|(_, row)| row.runs).sum();
-        out.push_str(&verdict::tally(self.failed() as u64, runs, paint));
+        out.push_str(&verdict::tally(self.failed() as u64, runs, colour));
         out
     }
 
-    fn table(&self, paint: Paint) -> String {
+    fn table(&self, colour: Colour) -> String {
         let width = self.rows.iter().map(|(name, _)| name.len()).max();
         let width = width.unwrap_or(0).max("scenario".len());
         let head = format!(
             "{:<width$}  {:>5}  {:>6}  {:>8}  {:>7}  slowest",
             "scenario", "runs", "passed", "sim s", "wall s"
         );
-        let mut out = format!("{}\n", paint.dim(head));
+        let mut out = format!("{}\n", colour.dim(head));
         for (name, row) in &self.rows {
             let passed = format!("{:>6}", row.passed);
             let passed = if row.passed == row.runs {
-                paint.good(passed)
+                colour.good(passed)
             } else {
-                paint.bad(passed)
+                colour.bad(passed)
             };
             let _ = writeln!(
                 out,
@@ -140,7 +140,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{catalog, dice::Draw};
+    use crate::{catalog, sampling::Sampled};
     use metanode_sim::{
         oracles::{Invariant, Violation},
         plan::Backend,
@@ -150,7 +150,7 @@ mod tests {
 
     fn finished(seed: u64, verdict: Verdict, store: Backend) -> Finished {
         let mut named = catalog::scenario("happy_path").expect("it is built in");
-        named.scenario.topology.validators = Draw::fixed(4);
+        named.scenario.topology.validators = Sampled::fixed(4);
         let violation = Violation {
             invariant: Invariant::Gap0,
             at: SimTime::from_ms(1_500),
@@ -183,7 +183,7 @@ mod tests {
         let mut summary = Summary::default();
         summary.add(finished(1, Verdict::Passed, Backend::Memory));
         summary.add(finished(2, Verdict::SafetyViolated, Backend::Rocksdb));
-        let text = summary.text(Paint::PLAIN);
+        let text = summary.text(Colour::PLAIN);
         for expected in [
             "happy_path      2       1         4      0.0  0.02 s (seed 2)\n",
             "never reached: rewound\n",

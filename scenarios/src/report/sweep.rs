@@ -1,7 +1,7 @@
 //! A sweep: a matrix of the crashes alone, by crash point and how often it had been reached; a matrix of the pairs; and
 //! the failures with the files that replay them.
 
-use super::{paint::Paint, verdict};
+use super::{colour::Colour, verdict};
 use metanode_core::env::CrashPoint;
 use metanode_sim::{
     run::{Outcome, Verdict},
@@ -51,7 +51,7 @@ impl Swept {
 
 /// The whole report.
 #[must_use]
-pub fn text(cases: &[Case], results: &[Swept], times: u32, paint: Paint) -> String {
+pub fn text(cases: &[Case], results: &[Swept], times: u32, colour: Colour) -> String {
     let mut out = String::new();
     let swept = || cases.iter().zip(results);
     let _ = write!(out, "{:<28}", "one crash, at the n-th time");
@@ -76,7 +76,11 @@ pub fn text(cases: &[Case], results: &[Swept], times: u32, paint: Paint) -> Stri
         for result in results {
             let _ = match result.verdict {
                 Verdict::Passed => write!(out, " {:>8}", "passed"),
-                _ => write!(out, " {}", paint.bad(format_args!("{:>8}", result.symptom))),
+                _ => write!(
+                    out,
+                    " {}",
+                    colour.bad(format_args!("{:>8}", result.symptom))
+                ),
             };
         }
         out.push('\n');
@@ -85,21 +89,21 @@ pub fn text(cases: &[Case], results: &[Swept], times: u32, paint: Paint) -> Stri
         .iter()
         .filter(|point| !alone.contains_key(point))
     {
-        let _ = writeln!(out, "{:<28} {:>8}", point.name(), paint.dim("never"));
+        let _ = writeln!(out, "{:<28} {:>8}", point.name(), colour.dim("never"));
     }
-    out.push_str(&pairs_text(&pairs, paint));
-    out.push_str(&verdicts(cases, results, paint));
+    out.push_str(&pairs_text(&pairs, colour));
+    out.push_str(&verdicts(cases, results, colour));
     out
 }
 
 /// Each failure, and how many there were.
 #[must_use]
-pub fn verdicts(cases: &[Case], results: &[Swept], paint: Paint) -> String {
+pub fn verdicts(cases: &[Case], results: &[Swept], colour: Colour) -> String {
     let mut out = String::new();
     let swept = || cases.iter().zip(results);
     for (case, result) in swept().filter(|(_, result)| result.verdict != Verdict::Passed) {
-        let _ = writeln!(out, "\n{}", paint.bold(words(case)));
-        let _ = writeln!(out, "{}: {}", paint.bad(&result.symptom), result.message);
+        let _ = writeln!(out, "\n{}", colour.bold(describe(case)));
+        let _ = writeln!(out, "{}: {}", colour.bad(&result.symptom), result.message);
         if let Some(file) = &result.file {
             let _ = writeln!(out, "metasim replay {}", file.display());
         }
@@ -108,14 +112,14 @@ pub fn verdicts(cases: &[Case], results: &[Swept], paint: Paint) -> String {
         .iter()
         .filter(|result| result.verdict != Verdict::Passed);
     let (failed, runs) = (failed.count() as u64, results.len() as u64);
-    out.push_str(&verdict::tally(failed, runs, paint));
+    out.push_str(&verdict::tally(failed, runs, colour));
     out
 }
 
 /// A row per point of the node, a column per point of the executor: passed of those that happened.
 fn pairs_text(
     pairs: &BTreeMap<(CrashPoint, CrashPoint), Vec<(&Case, &Swept)>>,
-    paint: Paint,
+    colour: Colour,
 ) -> String {
     let mut out = String::new();
     let mut columns: Vec<CrashPoint> = pairs.keys().map(|(_, executor)| *executor).collect();
@@ -144,15 +148,15 @@ fn pairs_text(
         let cell = format!("{cell:>15}");
         let _ = match failed {
             0 => write!(out, " {cell}"),
-            _ => write!(out, " {}", paint.bad(cell)),
+            _ => write!(out, " {}", colour.bad(cell)),
         };
     }
     out.push('\n');
     out
 }
 
-fn words(case: &Case) -> String {
-    let words = case.crashes.iter().map(|crash| {
+fn describe(case: &Case) -> String {
+    let crashes = case.crashes.iter().map(|crash| {
         let Crash {
             process,
             point,
@@ -160,5 +164,5 @@ fn words(case: &Case) -> String {
         } = crash;
         format!("{process} at {point} ({times}×)")
     });
-    words.collect::<Vec<_>>().join(" and ")
+    crashes.collect::<Vec<_>>().join(" and ")
 }

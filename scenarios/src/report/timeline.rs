@@ -3,7 +3,7 @@
 //! A column shows how far its process has come, with a mark for the state it is in ([`LEGEND`]). Progress is not an
 //! event: it is read off the columns of whatever line comes next, and a quiet stretch gets a line every two seconds.
 
-use super::{events, paint::Paint};
+use super::{colour::Colour, events};
 use metanode_core::{
     delivery::ReplayPlan,
     env::{Event, ExecutorEvent, NodeEvent},
@@ -28,7 +28,7 @@ const MOST_LINES: usize = 160;
 
 /// The timeline of a run. Ends with a line break.
 #[must_use]
-pub fn text(entries: &[Entry], violations: &[Violation], paint: Paint) -> String {
+pub fn text(entries: &[Entry], violations: &[Violation], colour: Colour) -> String {
     let mut timeline = Timeline::over(entries);
     for entry in entries {
         timeline.take_in(entry);
@@ -37,18 +37,18 @@ pub fn text(entries: &[Entry], violations: &[Violation], paint: Paint) -> String
         let text = format!("{} breaks {}", violation.process, violation.invariant);
         timeline.push(violation.at, text, true);
     }
-    let mut out = format!("{}\n", paint.dim(LEGEND));
-    let _ = writeln!(out, "{}", paint.bold(timeline.head()));
+    let mut out = format!("{}\n", colour.dim(LEGEND));
+    let _ = writeln!(out, "{}", colour.bold(timeline.head()));
     let lines = timeline.lines.len();
     let left_out = lines.saturating_sub(MOST_LINES);
     let middle = (MOST_LINES / 2)..(MOST_LINES / 2 + left_out);
     for (position, line) in timeline.lines.iter().enumerate() {
         if position == middle.start && left_out > 0 {
-            let _ = writeln!(out, "{}", paint.dim(format_args!("… {left_out} lines …")));
+            let _ = writeln!(out, "{}", colour.dim(format_args!("… {left_out} lines …")));
         }
         if !middle.contains(&position) {
             let text = if line.grave {
-                paint.bad(&line.text)
+                colour.bad(&line.text)
             } else {
                 line.text.clone()
             };
@@ -112,7 +112,7 @@ impl Column {
 struct Timeline {
     columns: BTreeMap<ProcessId, Column>,
     lines: Vec<Line>,
-    /// When a repeating event was told last, by process and kind.
+    /// Trigger a repeating event was told last, by process and kind.
     told: BTreeMap<(ProcessId, &'static str), SimTime>,
 }
 
@@ -350,7 +350,7 @@ mod tests {
 
     /// The lines below legend and head.
     fn lines(entries: &[Entry]) -> Vec<String> {
-        let text = text(entries, &[], Paint::PLAIN);
+        let text = text(entries, &[], Colour::PLAIN);
         text.lines().skip(3).map(str::to_owned).collect()
     }
 

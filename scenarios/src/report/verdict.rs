@@ -1,6 +1,6 @@
 //! How one run ended: the verdict, what proves it, and the line that shows it again.
 
-use super::{events, paint::Paint, words};
+use super::{colour::Colour, describe, events};
 use metanode_sim::{
     oracles::Violation,
     plan::{Backend, Plan},
@@ -24,47 +24,47 @@ pub const fn name(verdict: Verdict) -> &'static str {
 pub fn reproduce(plan: &Plan) -> String {
     let store = match plan.store {
         Backend::Memory => String::new(),
-        other => format!(" --store {}", words::store(other)),
+        other => format!(" --store {}", describe::store(other)),
     };
-    let exhibits: String = plan
-        .exhibits
+    let bugs: String = plan
+        .bugs
         .iter()
-        .map(|exhibit| format!(" --exhibit {}", exhibit.name()))
+        .map(|bug| format!(" --bug {}", bug.name()))
         .collect();
     format!(
-        "metasim run {} --seed {}{store}{exhibits}",
+        "metasim run {} --seed {}{store}{bugs}",
         plan.scenario, plan.seed
     )
 }
 
 /// The last line of a report about many runs.
 #[must_use]
-pub fn tally(failed: u64, runs: u64, paint: Paint) -> String {
+pub fn tally(failed: u64, runs: u64, colour: Colour) -> String {
     let text = match failed {
-        0 => paint.good(format_args!("all {runs} runs passed")),
-        failed => paint.bad(format_args!("{failed} of {runs} runs failed")),
+        0 => colour.good(format_args!("all {runs} runs passed")),
+        failed => colour.bad(format_args!("{failed} of {runs} runs failed")),
     };
     format!("\n{text}\n")
 }
 
 /// The last lines of a run's report.
 #[must_use]
-pub fn text(outcome: &Outcome, paint: Paint) -> String {
+pub fn text(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();
     for violation in &outcome.violations {
-        out.push_str(&violated(violation, paint));
+        out.push_str(&violated(violation, colour));
         out.push('\n');
     }
     let verdict = name(outcome.verdict);
     let verdict = match outcome.verdict {
-        Verdict::Passed => paint.good(verdict),
-        _ => paint.bad(verdict),
+        Verdict::Passed => colour.good(verdict),
+        _ => colour.bad(verdict),
     };
     let _ = writeln!(
         out,
         "{verdict}: {} events in {} of simulated time",
         outcome.events,
-        words::ms(outcome.simulated.as_ms())
+        describe::ms(outcome.simulated.as_ms())
     );
     for (number, node) in outcome.nodes.iter().enumerate() {
         let _ = writeln!(
@@ -74,8 +74,8 @@ pub fn text(outcome: &Outcome, paint: Paint) -> String {
             node.epoch,
             node.last_gei,
             node.window_max,
-            words::ms(node.proposals_paused_ms),
-            words::count(u64::from(node.starts), "start")
+            describe::ms(node.proposals_paused_ms),
+            describe::count(u64::from(node.starts), "start")
         );
     }
     for (number, executor) in outcome.executors.iter().enumerate() {
@@ -84,21 +84,21 @@ pub fn text(outcome: &Outcome, paint: Paint) -> String {
             "  executor-{number}  block {}, root {}, {}, {}",
             executor.last_block_number,
             hex(&executor.state_root[..8]),
-            words::count(executor.duplicates, "duplicate"),
-            words::count(u64::from(executor.restarts), "restart")
+            describe::count(executor.duplicates, "duplicate"),
+            describe::count(u64::from(executor.restarts), "restart")
         );
     }
     let _ = writeln!(out, "trace  {}", outcome.trace_hash);
-    let _ = writeln!(out, "again  {}", paint.bold(reproduce(&outcome.plan)));
+    let _ = writeln!(out, "again  {}", colour.bold(reproduce(&outcome.plan)));
     out
 }
 
 /// A broken invariant with the entries that prove it.
 #[must_use]
-pub fn violated(violation: &Violation, paint: Paint) -> String {
+pub fn violated(violation: &Violation, colour: Colour) -> String {
     let mut out = format!(
         "{} broken at {} by {}: {}\n",
-        paint.bad(violation.invariant),
+        colour.bad(violation.invariant),
         violation.at.to_string().trim(),
         violation.process,
         violation.message

@@ -1,9 +1,9 @@
 //! `[byzantine]`: validators that do what they want, drawn or named. At most f of 3f+1, and never the one that delivers
 //! alone.
 
-use super::target::Cast;
+use super::target::Roster;
 use crate::{
-    dice::{Dice, Draw},
+    sampling::{Sampled, Sampler},
     source::{InputError, Source},
 };
 use metanode_sim::{
@@ -19,7 +19,7 @@ pub struct Byzantine {
     /// One seed of this many has Byzantine validators.
     pub one_in: u32,
     /// How many it has then; f where that is fewer.
-    pub count: Draw<u16>,
+    pub count: Sampled<u16>,
     /// Each does one of these.
     pub behaviours: Vec<Behaviour>,
     /// Instead of all this, who does what.
@@ -31,7 +31,7 @@ impl Default for Byzantine {
     fn default() -> Self {
         Self {
             one_in: 1,
-            count: Draw::fixed(1),
+            count: Sampled::fixed(1),
             behaviours: Behaviour::ALL.to_vec(),
             each: vec![],
         }
@@ -40,30 +40,35 @@ impl Default for Byzantine {
 
 impl Byzantine {
     /// Those of a seed, in the order of their numbers.
-    pub(super) fn draw(&self, dice: &Dice, cast: Cast, tolerated: u16) -> Vec<ByzantinePlan> {
+    pub(super) fn draw(
+        &self,
+        sampler: &Sampler,
+        roster: Roster,
+        tolerated: u16,
+    ) -> Vec<ByzantinePlan> {
         if !self.each.is_empty() {
             return self.each.clone();
         }
-        let chance = Draw {
+        let chance = Sampled {
             low: 1,
             high: self.one_in,
         };
-        if dice.draw("byzantine.one_in", chance) > 1 {
+        if sampler.draw("byzantine.one_in", chance) > 1 {
             return vec![];
         }
-        let count = dice.draw("byzantine.count", self.count);
+        let count = sampler.draw("byzantine.count", self.count);
         let count = count.min(tolerated);
-        let first = cast.first_replaceable();
-        let others = cast.validators - first;
-        let numbers = dice.subset("byzantine.validators", Draw::fixed(count), others);
+        let first = roster.first_replaceable();
+        let others = roster.validators - first;
+        let numbers = sampler.subset("byzantine.validators", Sampled::fixed(count), others);
         let plan = |n: u16| {
             let validator = first + n;
             let last = self.behaviours.len().saturating_sub(1);
-            let which = Draw {
+            let which = Sampled {
                 low: 0,
                 high: last as u64,
             };
-            let which = dice.draw(&format!("byzantine.{validator}.behaviour"), which);
+            let which = sampler.draw(&format!("byzantine.{validator}.behaviour"), which);
             let behaviour = self.behaviours.get(which as usize).copied();
             behaviour.map(|behaviour| ByzantinePlan {
                 validator,
@@ -73,11 +78,11 @@ impl Byzantine {
         numbers.into_iter().filter_map(plan).collect()
     }
 
-    /// What is wrong with it, if the smallest cast is this one and there are never more than `most` validators.
+    /// What is wrong with it, if the smallest roster is this one and there are never more than `most` validators.
     pub(super) fn check(
         &self,
         source: &Source<'_>,
-        smallest: Cast,
+        smallest: Roster,
         most: u16,
         can_be_single: bool,
     ) -> Result<(), InputError> {
@@ -130,18 +135,18 @@ mod tests {
     use super::*;
 
     fn drawn(byzantine: &Byzantine, executors: u16, seed: u64) -> Vec<ByzantinePlan> {
-        let cast = Cast {
+        let roster = Roster {
             validators: 7,
             executors,
             changes: false,
         };
-        byzantine.draw(&Dice::of(seed), cast, 2)
+        byzantine.draw(&Sampler::of_seed(seed), roster, 2)
     }
 
     #[test]
     fn every_behaviour_and_every_validator_but_the_only_master_comes_up() {
         let byzantine = Byzantine {
-            count: Draw { low: 0, high: 2 },
+            count: Sampled { low: 0, high: 2 },
             ..Byzantine::default()
         };
         for executors in [1, 7] {

@@ -3,8 +3,8 @@
 
 use super::{
     Delivery, Scenario,
-    fault::{Deed, DurableMoment, Fault, Moment, StoredMoment, points_of},
-    target::{Cast, Kind, Target, Which},
+    fault::{DurableTrigger, Fault, FaultKind, StoredTrigger, TriggerSection, points_of},
+    target::{Kind, Roster, Selector, Target},
 };
 use crate::source::{InputError, Source};
 use metanode_sim::trace::ProcessId;
@@ -22,9 +22,9 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     if scenario.topology.validators.high > 100 {
         return Err(source.error("topology.validators", "is too high: expected at most 100"));
     }
-    let cast = scenario
+    let roster = scenario
         .topology
-        .smallest_cast(scenario.epochs.duration_ms.is_some());
+        .smallest_roster(scenario.epochs.duration_ms.is_some());
     let validators = scenario.topology.validators;
     for (key, entries, low, high) in [
         (
@@ -36,7 +36,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
         (
             "executor.each",
             scenario.executor.each.len(),
-            cast.executors,
+            roster.executors,
             scenario.topology.most_executors(),
         ),
     ] {
@@ -52,19 +52,19 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
             "executor.odd.which",
             odd.which,
             &[Kind::Executor],
-            cast,
+            roster,
         )?;
     }
     scenario.epochs.check(source, validators.low)?;
     if let Some(byzantine) = &scenario.byzantine {
         let can_be_single = scenario.topology.delivery != Delivery::MasterPerNode;
-        byzantine.check(source, cast, validators.high, can_be_single)?;
+        byzantine.check(source, roster, validators.high, can_be_single)?;
     }
     for (position, fault) in scenario.faults.iter().enumerate() {
         let at = At {
             source,
             path: format!("fault.{position}"),
-            cast,
+            roster,
         };
         at.targets(fault)?;
         at.particulars(fault)?;
@@ -74,7 +74,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     }
     for (position, expectation) in scenario.expect.iter().enumerate() {
         let path = |key: &str| format!("expect.{position}.{key}");
-        let nodes = cast.count(Kind::Node);
+        let nodes = roster.count(Kind::Node);
         if !matches!(expectation.node, ProcessId::Node(node) if node < nodes) {
             let last = nodes - 1;
             let message = format!("is {}: expected node-0 to node-{last}", expectation.node);
@@ -118,10 +118,10 @@ fn one_of(
     key: &str,
     target: Target,
     kinds: &[Kind],
-    cast: Cast,
+    roster: Roster,
 ) -> Result<(), InputError> {
     let fits = if kinds.contains(&target.kind) && target.is_single() {
-        target.check(cast)
+        target.check(roster)
     } else {
         let expected: Vec<_> = kinds.iter().map(|k| format!("{k}-N or any-{k}")).collect();
         let expected = expected.join(" or ");
@@ -130,7 +130,7 @@ fn one_of(
     fits.map_err(|message| source.error(key, message))
 }
 
-impl Deed {
+impl FaultKind {
     /// The kinds of target that it may have.
     const fn strikes(self) -> &'static [Kind] {
         match self {
@@ -209,7 +209,7 @@ impl Deed {
 struct At<'a> {
     source: &'a Source<'a>,
     path: String,
-    cast: Cast,
+    roster: Roster,
 }
 
 impl At<'_> {
@@ -227,17 +227,17 @@ impl At<'_> {
         }
         for (position, target) in fault.targets.iter().enumerate() {
             let key = format!("targets.{position}");
-            let kinds = fault.deed.strikes();
+            let kinds = fault.kind.strikes();
             if !kinds.contains(&target.kind) {
                 let kinds: Vec<_> = kinds.iter().map(Kind::to_string).collect();
                 let expected = kinds.join(" or ");
                 let message = format!("`{target}` cannot suffer this: expected {expected}");
                 return self.wrong(&key, message);
             }
-            if let Err(message) = target.check(self.cast) {
+            if let Err(message) = target.check(self.roster) {
                 return self.wrong(&key, message);
             }
-            if fault.deed == Deed::Partition && target.which == Which::All {
+            if fault.kind == FaultKind::Partition && target.which == Selector::All {
                 return self.wrong(&key, "cuts off everybody: expected some hosts, not all");
             }
         }
@@ -261,22 +261,22 @@ impl At<'_> {
             ("taken_ms", fault.taken_ms.is_some()),
         ];
         for (key, is_given) in given {
-            let needed = fault.deed.needs().contains(&key);
-            if is_given && !needed && !fault.deed.takes().contains(&key) {
+            let needed = fault.kind.needs().contains(&key);
+            if is_given && !needed && !fault.kind.takes().contains(&key) {
                 return self.wrong(key, "is not for this fault");
             }
             if needed && !is_given {
                 return self.wrong(key, "is missing: this fault needs it");
             }
         }
-        if fault.deed == Deed::FlipBits && fault.blocks.is_none() && fault.commits.is_none() {
+        if fault.kind == FaultKind::FlipBits && fault.blocks.is_none() && fault.commits.is_none() {
             return self.wrong("blocks", "is missing: this fault needs it, or `commits`");
         }
         Ok(())
     }
 
     fn lengths(&self, fault: &Fault) -> Result<(), InputError> {
-        if fault.deed.is_moment() {
+        if fault.kind.is_moment() {
             for (key, given) in [("for_ms", fault.for_ms), ("down_ms", fault.down_ms)] {
                 if given.is_some() {
                     return self.wrong(key, "is not for this fault, which is over at once");
@@ -284,14 +284,14 @@ impl At<'_> {
             }
             return Ok(());
         }
-        let takes_down_ms = fault.deed.takes_down_ms();
+        let takes_down_ms = fault.kind.takes_down_ms();
         if takes_down_ms && fault.for_ms.is_some() {
             return self.wrong("for_ms", "is not for this fault: expected `down_ms`");
         }
         if !takes_down_ms && fault.down_ms.is_some() {
             return self.wrong("down_ms", "is not for this fault: expected `for_ms`");
         }
-        if fault.deed != Deed::StartLate {
+        if fault.kind != FaultKind::StartLate {
             return Ok(());
         }
         if fault.for_ms.is_none() {
@@ -309,16 +309,16 @@ impl At<'_> {
         Ok(())
     }
 
-    fn moment(&self, when: &Moment) -> Result<(), InputError> {
+    fn moment(&self, when: &TriggerSection) -> Result<(), InputError> {
         let one = |key: &str, target, kinds: &[Kind]| {
-            one_of(self.source, &self.key(key), target, kinds, self.cast)
+            one_of(self.source, &self.key(key), target, kinds, self.roster)
         };
         let counts_from_1 = |key: &str, low| at_least(self.source, &self.key(key), low, 1);
-        if let Some(StoredMoment { node, commit }) = &when.stored {
+        if let Some(StoredTrigger { node, commit }) = &when.stored {
             one("when.stored.node", *node, &[Kind::Node])?;
             counts_from_1("when.stored.commit", commit.low.into())?;
         }
-        if let Some(DurableMoment { executor, gei }) = &when.durable {
+        if let Some(DurableTrigger { executor, gei }) = &when.durable {
             one("when.durable.executor", *executor, &[Kind::Executor])?;
             counts_from_1("when.durable.gei", gei.low)?;
         }
@@ -326,8 +326,8 @@ impl At<'_> {
             let processes = [Kind::Node, Kind::Executor];
             one("when.reached.process", reached.process, &processes)?;
             counts_from_1("when.reached.times", reached.times.low.into())?;
-            if reached.points(self.cast.changes).is_empty() {
-                let known = points_of(reached.process.kind, self.cast.changes);
+            if reached.points(self.roster.changes).is_empty() {
+                let known = points_of(reached.process.kind, self.roster.changes);
                 let known: Vec<_> = known.iter().map(|point| point.name()).collect();
                 let message = format!(
                     "`{}` is no crash point of {}: expected any or one of {}",

@@ -1,7 +1,7 @@
 //! `[epochs]`: how long epochs last, and who is in which committee.
 
 use crate::{
-    dice::{Dice, Draw},
+    sampling::{Sampled, Sampler},
     source::{InputError, Source},
 };
 use metanode_core::types::Epoch;
@@ -19,9 +19,9 @@ const DRAWN_COMMITTEES: u64 = 30;
 pub struct Epochs {
     /// How old an epoch becomes before it ends. Left out: there is one epoch only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration_ms: Option<Draw<u64>>,
+    pub duration_ms: Option<Sampled<u64>>,
     /// Epochs before the running one whose stores nodes keep.
-    pub retained: Draw<u64>,
+    pub retained: Sampled<u64>,
     /// Each seed draws who is in which committee, with what stake and which key.
     #[serde(skip_serializing_if = "is_false")]
     pub drawn_committees: bool,
@@ -39,7 +39,7 @@ impl Default for Epochs {
     fn default() -> Self {
         Self {
             duration_ms: None,
-            retained: Draw::fixed(EpochPlan::default().retained),
+            retained: Sampled::fixed(EpochPlan::default().retained),
             drawn_committees: false,
             committees: vec![],
         }
@@ -47,13 +47,13 @@ impl Default for Epochs {
 }
 
 impl Epochs {
-    pub(super) fn draw(&self, dice: &Dice, validators: u16) -> EpochPlan {
+    pub(super) fn draw(&self, sampler: &Sampler, validators: u16) -> EpochPlan {
         let duration_ms = self.duration_ms;
         EpochPlan {
-            duration_ms: duration_ms.map(|duration| dice.draw("epochs.duration_ms", duration)),
-            retained: dice.draw("epochs.retained", self.retained),
+            duration_ms: duration_ms.map(|duration| sampler.draw("epochs.duration_ms", duration)),
+            retained: sampler.draw("epochs.retained", self.retained),
             committees: if self.drawn_committees {
-                drawn_committees(dice, validators)
+                drawn_committees(sampler, validators)
             } else {
                 self.committees.clone()
             },
@@ -68,8 +68,8 @@ impl Epochs {
             committees,
         } = plan;
         Self {
-            duration_ms: duration_ms.map(Draw::fixed),
-            retained: Draw::fixed(*retained),
+            duration_ms: duration_ms.map(Sampled::fixed),
+            retained: Sampled::fixed(*retained),
             drawn_committees: false,
             committees: committees.clone(),
         }
@@ -132,8 +132,8 @@ impl Epochs {
 }
 
 /// Committees in which now and then somebody joins or leaves, or has another stake or another key.
-fn drawn_committees(dice: &Dice, validators: u16) -> Vec<CommitteePlan> {
-    let mut stream = dice.stream("epochs.committees");
+fn drawn_committees(sampler: &Sampler, validators: u16) -> Vec<CommitteePlan> {
+    let mut stream = sampler.stream("epochs.committees");
     let mut keys = vec![0; usize::from(validators)];
     let mut committees = vec![];
     for from_epoch in 0..=DRAWN_COMMITTEES {
@@ -175,7 +175,7 @@ mod tests {
     fn drawn_committees_change_and_each_tolerates_a_fault() {
         let (mut sizes, mut keys) = (std::collections::BTreeSet::new(), 0);
         for seed in 0..100 {
-            let committees = drawn_committees(&Dice::of(seed), 7);
+            let committees = drawn_committees(&Sampler::of_seed(seed), 7);
             for CommitteePlan { members, .. } in &committees {
                 assert!(tolerated(members) > 0, "{members:?}");
                 sizes.insert(members.len());

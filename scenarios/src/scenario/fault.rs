@@ -1,7 +1,7 @@
 //! `[[fault]]` of a scenario file: when, what, whom, and the planned faults that a seed makes of it.
 
-use super::target::{Cast, Kind, Target, Which};
-use crate::dice::{Dice, Draw};
+use super::target::{Kind, Roster, Selector, Target};
+use crate::sampling::{Sampled, Sampler};
 use metanode_core::{
     env::CrashPoint,
     types::{CommitIndex, GlobalExecIndex},
@@ -9,7 +9,7 @@ use metanode_core::{
 use metanode_sim::{
     plan::{
         Action, Channel, Cut, DiskFailure, DurableAt, Half, PlannedFault, Reached, Replies,
-        StoredAt, Theft, When,
+        StoredAt, Theft, Trigger,
     },
     trace::ProcessId,
 };
@@ -20,18 +20,18 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    #[serde(default, skip_serializing_if = "Moment::is_empty")]
-    pub when: Moment,
+    #[serde(default, skip_serializing_if = "TriggerSection::is_empty")]
+    pub when: TriggerSection,
     #[serde(rename = "do")]
-    pub deed: Deed,
+    pub kind: FaultKind,
     pub targets: Vec<Target>,
     /// How long a killed process or a dark host stays down; until the world heals if it is left out.
-    pub down_ms: Option<Draw<u64>>,
+    pub down_ms: Option<Sampled<u64>>,
     /// How long the others last; until the world heals if it is left out.
-    pub for_ms: Option<Draw<u64>>,
-    /// Which way a partition cuts; both if it is left out.
+    pub for_ms: Option<Sampled<u64>>,
+    /// Selector way a partition cuts; both if it is left out.
     pub cut: Option<Cut>,
-    /// Which connections; any if it is left out.
+    /// Selector connections; any if it is left out.
     pub channel: Option<Channel>,
     /// What is at a stolen path.
     pub how: Option<Theft>,
@@ -39,13 +39,13 @@ pub struct Fault {
     pub side: Option<Half>,
     /// Whether a power loss leaves a part of a write; not if it is left out.
     pub torn: Option<bool>,
-    pub extra_ms: Option<Draw<u64>>,
-    pub max_bytes: Option<Draw<u64>>,
-    pub after_bytes: Option<Draw<u64>>,
-    pub blocks: Option<Draw<u32>>,
-    pub commits: Option<Draw<u32>>,
-    pub by_ms: Option<Draw<i64>>,
-    pub taken_ms: Option<Draw<u64>>,
+    pub extra_ms: Option<Sampled<u64>>,
+    pub max_bytes: Option<Sampled<u64>>,
+    pub after_bytes: Option<Sampled<u64>>,
+    pub blocks: Option<Sampled<u32>>,
+    pub commits: Option<Sampled<u32>>,
+    pub by_ms: Option<Sampled<i64>>,
+    pub taken_ms: Option<Sampled<u64>>,
     /// The same again: crash loops.
     pub repeat: Option<Repeat>,
 }
@@ -53,7 +53,7 @@ pub struct Fault {
 /// `do`, see [`Action`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deed {
+pub enum FaultKind {
     Kill,
     PowerLoss,
     Pause,
@@ -79,38 +79,38 @@ pub enum Deed {
     JumpClock,
 }
 
-/// `when`, see [`When`].
+/// `when`, see [`Trigger`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Moment {
-    pub at_ms: Option<Draw<u64>>,
-    pub stored: Option<StoredMoment>,
-    pub durable: Option<DurableMoment>,
-    pub reached: Option<ReachedMoment>,
+pub struct TriggerSection {
+    pub at_ms: Option<Sampled<u64>>,
+    pub stored: Option<StoredTrigger>,
+    pub durable: Option<DurableTrigger>,
+    pub reached: Option<ReachedTrigger>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StoredMoment {
+pub struct StoredTrigger {
     pub node: Target,
-    pub commit: Draw<u32>,
+    pub commit: Sampled<u32>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DurableMoment {
+pub struct DurableTrigger {
     pub executor: Target,
-    pub gei: Draw<u64>,
+    pub gei: Sampled<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReachedMoment {
+pub struct ReachedTrigger {
     pub process: Target,
     /// The name of a crash point, or `any`: one of the process, drawn.
     pub point: String,
     /// For the how-manieth time, from 1.
-    pub times: Draw<u32>,
+    pub times: Sampled<u32>,
 }
 
 /// The fault happens `times` times. Repetitions of a fault with a time follow `every_ms` after each other; those of
@@ -118,13 +118,13 @@ pub struct ReachedMoment {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
-    pub times: Draw<u32>,
+    pub times: Sampled<u32>,
     #[serde(default = "no_pause")]
-    pub every_ms: Draw<u64>,
+    pub every_ms: Sampled<u64>,
 }
 
-const fn no_pause() -> Draw<u64> {
-    Draw::fixed(0)
+const fn no_pause() -> Sampled<u64> {
+    Sampled::fixed(0)
 }
 
 /// Crash points of nodes begin with `node.`, those of executors with `executor.`. Without a second epoch some are never
@@ -136,7 +136,7 @@ pub(super) fn points_of(kind: Kind, changes: bool) -> Vec<CrashPoint> {
     points.filter(|p| p.name().starts_with(&prefix)).collect()
 }
 
-impl ReachedMoment {
+impl ReachedTrigger {
     /// The points that may be meant: one if it is named, all of the process that it comes to if it is `any`.
     pub(super) fn points(&self, changes: bool) -> Vec<CrashPoint> {
         if self.point == "any" {
@@ -150,10 +150,10 @@ impl ReachedMoment {
 
 impl Fault {
     /// One that has nothing but these.
-    pub(super) const fn new(when: Moment, deed: Deed, targets: Vec<Target>) -> Self {
+    pub(super) const fn new(when: TriggerSection, kind: FaultKind, targets: Vec<Target>) -> Self {
         Self {
             when,
-            deed,
+            kind,
             targets,
             down_ms: None,
             for_ms: None,
@@ -175,70 +175,70 @@ impl Fault {
 
     /// What a seed makes of it; `label` names its streams.
     #[must_use]
-    pub fn plan(&self, dice: &Dice, label: &str, cast: Cast) -> Vec<PlannedFault> {
-        let any = self.any(dice, label, cast);
+    pub fn plan(&self, sampler: &Sampler, label: &str, roster: Roster) -> Vec<PlannedFault> {
+        let any = self.any(sampler, label, roster);
         let repetitions = self.repeat.as_ref().map_or(1, |repeat| {
-            dice.draw(&format!("{label}.repeat.times"), repeat.times)
+            sampler.draw(&format!("{label}.repeat.times"), repeat.times)
         });
         let (mut later_ms, mut times_before) = (0, 0);
         (0..repetitions)
             .map(|repetition| {
                 let label = format!("{label}.{repetition}");
                 if let (1.., Some(repeat)) = (repetition, &self.repeat) {
-                    later_ms += dice.draw(&format!("{label}.every_ms"), repeat.every_ms);
+                    later_ms += sampler.draw(&format!("{label}.every_ms"), repeat.every_ms);
                 }
-                let mut when = self.when.plan(dice, &label, any, cast.changes);
+                let mut when = self.when.plan(sampler, &label, any, roster.changes);
                 when.at_ms += later_ms;
                 if let Some(reached) = &mut when.reached {
                     reached.times = reached.times.saturating_add(times_before);
                     times_before = reached.times;
                 }
-                let action = self.action(dice, &label, cast, any);
+                let action = self.action(sampler, &label, roster, any);
                 PlannedFault { when, action }
             })
             .collect()
     }
 
     /// Whom `any-…` means in this fault: an executor's validator where executors are spoken of.
-    fn any(&self, dice: &Dice, label: &str, cast: Cast) -> u16 {
-        let Moment {
+    fn any(&self, sampler: &Sampler, label: &str, roster: Roster) -> u16 {
+        let TriggerSection {
             durable, reached, ..
         } = &self.when;
         let spoken_of = self.targets.iter().copied();
         let spoken_of = spoken_of.chain(durable.iter().map(|d| d.executor));
         let mut spoken_of = spoken_of.chain(reached.iter().map(|r| r.process));
-        let executors = spoken_of.any(|t| t.kind == Kind::Executor && t.which == Which::Any);
+        let executors = spoken_of.any(|t| t.kind == Kind::Executor && t.which == Selector::Any);
         let count = if executors {
-            cast.executors
+            roster.executors
         } else {
-            cast.validators
+            roster.validators
         };
-        let range = Draw {
+        let range = Sampled {
             low: 0,
             high: count - 1,
         };
-        dice.draw(&format!("{label}.any"), range)
+        sampler.draw(&format!("{label}.any"), range)
     }
 
-    fn action(&self, dice: &Dice, label: &str, cast: Cast, any: u16) -> Action {
+    fn action(&self, sampler: &Sampler, label: &str, roster: Roster, any: u16) -> Action {
         let mut numbers = BTreeSet::new();
         let mut processes = BTreeSet::new();
         for (position, target) in self.targets.iter().enumerate() {
             let label = format!("{label}.targets.{position}");
-            for number in cast.numbers(*target, any, dice, &label) {
+            for number in roster.numbers(*target, any, sampler, &label) {
                 numbers.insert(number);
                 if target.kind != Kind::Executor {
                     processes.insert(ProcessId::Node(number));
                 }
-                if target.kind != Kind::Node && number < cast.executors {
+                if target.kind != Kind::Node && number < roster.executors {
                     processes.insert(ProcessId::Executor(number));
                 }
             }
         }
         let numbers: Vec<u16> = numbers.into_iter().collect();
         let processes: Vec<ProcessId> = processes.into_iter().collect();
-        let drawn = |key: &str, range: Option<Draw<u64>>| {
-            range.map(|range| dice.draw(&format!("{label}.{key}"), range))
+        let drawn = |key: &str, range: Option<Sampled<u64>>| {
+            range.map(|range| sampler.draw(&format!("{label}.{key}"), range))
         };
         let needed = |key: &str, range| drawn(key, range).unwrap_or_default();
         let down_ms = drawn("down_ms", self.down_ms);
@@ -256,93 +256,94 @@ impl Fault {
             for_ms,
         };
         let hosts: Vec<u16> = numbers;
-        match self.deed {
-            Deed::Kill => Action::Kill { processes, down_ms },
-            Deed::PowerLoss => Action::PowerLoss {
+        match self.kind {
+            FaultKind::Kill => Action::Kill { processes, down_ms },
+            FaultKind::PowerLoss => Action::PowerLoss {
                 hosts,
                 torn: self.torn.unwrap_or_default(),
                 down_ms,
             },
-            Deed::Pause => Action::Pause { processes, for_ms },
-            Deed::StartLate => Action::StartLate {
+            FaultKind::Pause => Action::Pause { processes, for_ms },
+            FaultKind::StartLate => Action::StartLate {
                 processes,
                 for_ms: for_ms.unwrap_or_default(),
             },
-            Deed::Stall => Action::Stall {
+            FaultKind::Stall => Action::Stall {
                 executors: hosts,
                 for_ms,
             },
-            Deed::Deaf => Action::Deaf {
+            FaultKind::Deaf => Action::Deaf {
                 executors: hosts,
                 for_ms,
             },
-            Deed::ServeBoth => Action::ServeBoth {
+            FaultKind::ServeBoth => Action::ServeBoth {
                 executors: hosts,
                 for_ms,
             },
-            Deed::StealSocket => Action::StealSocket {
+            FaultKind::StealSocket => Action::StealSocket {
                 executors: hosts,
                 channel,
                 how: self.how.unwrap_or(Theft::Silent),
                 for_ms,
             },
-            Deed::SlowReplies => replies(hosts, Replies::Late { ms: extra_ms() }),
-            Deed::SilentReplies => replies(hosts, Replies::Silent),
-            Deed::ErrorReplies => replies(hosts, Replies::Refused),
-            Deed::Restore => Action::Restore {
+            FaultKind::SlowReplies => replies(hosts, Replies::Late { ms: extra_ms() }),
+            FaultKind::SilentReplies => replies(hosts, Replies::Silent),
+            FaultKind::ErrorReplies => replies(hosts, Replies::Refused),
+            FaultKind::Restore => Action::Restore {
                 executors: hosts,
                 taken_ms: needed("taken_ms", self.taken_ms),
                 down_ms,
             },
-            Deed::Partition => Action::Partition {
+            FaultKind::Partition => Action::Partition {
                 hosts,
                 cut: self.cut.unwrap_or_default(),
                 for_ms,
             },
-            Deed::SlowLinks => Action::SlowLinks {
+            FaultKind::SlowLinks => Action::SlowLinks {
                 hosts,
                 extra_ms: extra_ms(),
                 for_ms,
             },
-            Deed::ShortWrites => Action::ShortWrites {
+            FaultKind::ShortWrites => Action::ShortWrites {
                 hosts,
                 max_bytes: needed("max_bytes", self.max_bytes),
                 for_ms,
             },
-            Deed::Reset => Action::Reset { hosts, channel },
-            Deed::HalfClose => Action::HalfClose {
+            FaultKind::Reset => Action::Reset { hosts, channel },
+            FaultKind::HalfClose => Action::HalfClose {
                 hosts,
                 channel,
                 side: self.side.unwrap_or(Half::Server),
             },
-            Deed::Truncate => Action::Truncate {
+            FaultKind::Truncate => Action::Truncate {
                 hosts,
                 channel,
                 after_bytes: needed("after_bytes", self.after_bytes),
             },
-            Deed::DelayReply => Action::DelayReply {
+            FaultKind::DelayReply => Action::DelayReply {
                 hosts,
                 channel,
                 extra_ms: extra_ms(),
             },
-            Deed::FailSync => disk(DiskFailure::Sync),
-            Deed::DiskFull => disk(DiskFailure::Full),
-            Deed::FlipBits => Action::FlipBits {
+            FaultKind::FailSync => disk(DiskFailure::Sync),
+            FaultKind::DiskFull => disk(DiskFailure::Full),
+            FaultKind::FlipBits => Action::FlipBits {
                 nodes: hosts,
                 blocks: (self.blocks)
-                    .map_or(0, |range| dice.draw(&format!("{label}.blocks"), range)),
+                    .map_or(0, |range| sampler.draw(&format!("{label}.blocks"), range)),
                 commits: (self.commits)
-                    .map_or(0, |range| dice.draw(&format!("{label}.commits"), range)),
+                    .map_or(0, |range| sampler.draw(&format!("{label}.commits"), range)),
             },
-            Deed::JumpClock => Action::JumpClock {
+            FaultKind::JumpClock => Action::JumpClock {
                 hosts,
-                by_ms: (self.by_ms).map_or(0, |range| dice.draw(&format!("{label}.by_ms"), range)),
+                by_ms: (self.by_ms)
+                    .map_or(0, |range| sampler.draw(&format!("{label}.by_ms"), range)),
             },
         }
     }
 }
 
-impl Moment {
+impl TriggerSection {
     pub(super) const fn is_empty(&self) -> bool {
         self.at_ms.is_none()
             && self.stored.is_none()
@@ -350,23 +351,23 @@ impl Moment {
             && self.reached.is_none()
     }
 
-    fn plan(&self, dice: &Dice, label: &str, any: u16, changes: bool) -> When {
+    fn plan(&self, sampler: &Sampler, label: &str, any: u16, changes: bool) -> Trigger {
         let label = |key: &str| format!("{label}.when.{key}");
         let who = |target: Target| match target.which {
-            Which::Number(number) => number,
+            Selector::Number(number) => number,
             _ => any,
         };
-        When {
+        Trigger {
             at_ms: self
                 .at_ms
-                .map_or(0, |range| dice.draw(&label("at_ms"), range)),
+                .map_or(0, |range| sampler.draw(&label("at_ms"), range)),
             stored: self.stored.as_ref().map(|stored| StoredAt {
                 node: who(stored.node),
-                commit: CommitIndex(dice.draw(&label("stored.commit"), stored.commit)),
+                commit: CommitIndex(sampler.draw(&label("stored.commit"), stored.commit)),
             }),
             durable: self.durable.as_ref().map(|durable| DurableAt {
                 executor: who(durable.executor),
-                gei: GlobalExecIndex(dice.draw(&label("durable.gei"), durable.gei)),
+                gei: GlobalExecIndex(sampler.draw(&label("durable.gei"), durable.gei)),
             }),
             reached: self.reached.as_ref().and_then(|reached| {
                 let number = who(reached.process);
@@ -376,11 +377,11 @@ impl Moment {
                 };
                 let points = reached.points(changes);
                 let last = u32::try_from(points.len()).ok()?.checked_sub(1)?;
-                let chosen = dice.draw(&label("reached.point"), Draw { low: 0, high: last });
+                let chosen = sampler.draw(&label("reached.point"), Sampled { low: 0, high: last });
                 Some(Reached {
                     process,
                     point: points[chosen as usize],
-                    times: dice.draw(&label("reached.times"), reached.times),
+                    times: sampler.draw(&label("reached.times"), reached.times),
                 })
             }),
         }

@@ -6,8 +6,8 @@
 mod byzantine;
 mod check;
 mod epochs;
+mod explicit_plan;
 mod fault;
-mod fixed;
 mod peers;
 mod sections;
 mod swarm;
@@ -17,20 +17,22 @@ mod tests;
 
 pub use byzantine::Byzantine;
 pub use epochs::Epochs;
-pub use fault::{Deed, DurableMoment, Fault, Moment, ReachedMoment, Repeat, StoredMoment};
+pub use fault::{
+    DurableTrigger, Fault, FaultKind, ReachedTrigger, Repeat, StoredTrigger, TriggerSection,
+};
 pub use peers::Peers;
 pub use sections::{
     Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
 };
 pub use swarm::Swarm;
-pub use target::{Cast, Kind, Target, Which};
+pub use target::{Kind, Roster, Selector, Target};
 
 use crate::{
-    dice::{Dice, Draw},
+    sampling::{Sampled, Sampler},
     seed::Seed,
     source::{InputError, Source},
 };
-use metanode_core::{museum::Exhibit, types::SignatureScheme};
+use metanode_core::{bugs::KnownBug, types::SignatureScheme};
 use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -45,14 +47,14 @@ pub struct Scenario {
     /// What stores are made of, unless the command line says; else that is memory, or what the suite says.
     pub store: Option<Backend>,
     /// Faults happen in this time.
-    pub duration_ms: Draw<u64>,
+    pub duration_ms: Sampled<u64>,
     /// Once faults are over, every live executor reaches the tip within this time.
-    pub settle_ms: Draw<u64>,
+    pub settle_ms: Sampled<u64>,
     pub signatures: SignatureScheme,
     /// Offset of each host's wall clock.
-    pub clock_skew_ms: Draw<i64>,
+    pub clock_skew_ms: Sampled<i64>,
     /// How much faster than time each host's wall clock runs.
-    pub clock_drift_ppm: Draw<i32>,
+    pub clock_drift_ppm: Sampled<i32>,
     /// Instead, one for each host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub clock_drift_ppm_by_host: Vec<i32>,
@@ -80,7 +82,7 @@ pub struct Scenario {
     pub expect: Vec<Expectation>,
     /// Historical bugs that are switched on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exhibits: Vec<Exhibit>,
+    pub bugs: Vec<KnownBug>,
 }
 
 /// How many validators may be down at once: `"f"`, `"all"` or a number.
@@ -123,10 +125,10 @@ impl Default for Scenario {
             seed: None,
             store: None,
             duration_ms: (10_000, 20_000).into(),
-            settle_ms: Draw::fixed(20_000),
+            settle_ms: Sampled::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
             clock_skew_ms: (-500, 500).into(),
-            clock_drift_ppm: Draw::fixed(0),
+            clock_drift_ppm: Sampled::fixed(0),
             clock_drift_ppm_by_host: vec![],
             max_faulty: MaxFaulty::Share(Share::F),
             clock_skew_ms_by_host: vec![],
@@ -140,7 +142,7 @@ impl Default for Scenario {
             swarm: None,
             faults: vec![],
             expect: vec![],
-            exhibits: vec![],
+            bugs: vec![],
         }
     }
 }
@@ -166,14 +168,14 @@ impl Scenario {
     /// The run that a seed makes of this scenario.
     #[must_use]
     pub fn draw(&self, name: &str, seed: u64, store: Backend) -> Plan {
-        let dice = Dice::of(seed);
+        let sampler = Sampler::of_seed(seed);
         let limits = match self.swarm {
-            Some(_) => dice.leaning_low(),
-            None => dice.clone(),
+            Some(_) => sampler.leaning_low(),
+            None => sampler.clone(),
         };
-        let validators = dice.draw("topology.validators", self.topology.validators);
+        let validators = sampler.draw("topology.validators", self.topology.validators);
         let topology = self.topology.delivery.of_seed(seed);
-        let cast = Cast {
+        let roster = Roster {
             validators,
             executors: match topology {
                 plan::Topology::SingleMaster => 1,
@@ -181,24 +183,27 @@ impl Scenario {
             },
             changes: self.epochs.duration_ms.is_some(),
         };
-        let duration_ms = dice.draw("duration_ms", self.duration_ms);
-        let epochs = self.epochs.draw(&dice, validators);
+        let duration_ms = sampler.draw("duration_ms", self.duration_ms);
+        let epochs = self.epochs.draw(&sampler, validators);
         let tolerated = epochs.tolerated(validators);
         let byzantine = self.byzantine.as_ref();
-        let byzantine =
-            byzantine.map_or_else(Vec::new, |byzantine| byzantine.draw(&dice, cast, tolerated));
+        let byzantine = byzantine.map_or_else(Vec::new, |byzantine| {
+            byzantine.draw(&sampler, roster, tolerated)
+        });
         let max_faulty = self.max_faulty.of(tolerated, byzantine.len());
         let planned = self.faults.iter().enumerate();
         let mut faults: Vec<_> = planned
-            .flat_map(|(position, fault)| fault.plan(&dice, &format!("fault.{position}"), cast))
+            .flat_map(|(position, fault)| {
+                fault.plan(&sampler, &format!("fault.{position}"), roster)
+            })
             .collect();
         let network = self.network.draw(&limits);
         let node = self.node.draw(&limits);
-        let mut workload = self.workload.draw(&dice);
+        let mut workload = self.workload.draw(&sampler);
         if let Some(swarm) = &self.swarm {
             let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
             let byzantine = byzantine.collect();
-            faults.extend(swarm.draw(&dice, cast, duration_ms, max_faulty, &byzantine));
+            faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
             let rate = &mut workload.transactions_per_second;
             *rate = (*rate).min(swarm::bearable_per_second(&node, &network, validators));
         }
@@ -210,29 +215,29 @@ impl Scenario {
             store,
             signatures: self.signatures,
             duration_ms,
-            settle_ms: dice.draw("settle_ms", self.settle_ms),
+            settle_ms: sampler.draw("settle_ms", self.settle_ms),
             network,
             node,
-            executors: self.executor.draw(&limits, cast),
+            executors: self.executor.draw(&limits, roster),
             clock_skew_ms: (0..validators)
-                .map(|host| self.skew_ms(&dice, host))
+                .map(|host| self.skew_ms(&sampler, host))
                 .collect(),
-            clock_drift_ppm: self.drifts_ppm(&dice, validators),
+            clock_drift_ppm: self.drifts_ppm(&sampler, validators),
             max_faulty,
             workload,
             epochs,
             byzantine,
             faults,
             expect: self.expect.clone(),
-            exhibits: self.exhibits.clone(),
+            bugs: self.bugs.clone(),
         }
     }
 
     /// None at all if no clock drifts.
-    fn drifts_ppm(&self, dice: &Dice, validators: u16) -> Vec<i32> {
+    fn drifts_ppm(&self, sampler: &Sampler, validators: u16) -> Vec<i32> {
         let drift = |host: u16| match self.clock_drift_ppm_by_host.get(usize::from(host)) {
             Some(ppm) => *ppm,
-            None => dice.draw(&format!("clock_drift_ppm.{host}"), self.clock_drift_ppm),
+            None => sampler.draw(&format!("clock_drift_ppm.{host}"), self.clock_drift_ppm),
         };
         let mut drifts: Vec<i32> = (0..validators).map(drift).collect();
         if drifts.iter().all(|ppm| *ppm == 0) {
@@ -241,10 +246,10 @@ impl Scenario {
         drifts
     }
 
-    fn skew_ms(&self, dice: &Dice, host: u16) -> i64 {
+    fn skew_ms(&self, sampler: &Sampler, host: u16) -> i64 {
         match self.clock_skew_ms_by_host.get(usize::from(host)) {
             Some(skew_ms) => *skew_ms,
-            None => dice.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms),
+            None => sampler.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `[node.peers]`: limits of every node that have to do with its peers and with the size of its blocks.
 
-use crate::dice::{Dice, Draw};
+use crate::sampling::{Sampled, Sampler};
 use metanode_sim::plan::PeerPlan;
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Peers {
-    pub commit_sync_threshold: Draw<u32>,
-    pub commit_sync_batch: Draw<u32>,
-    pub pool_transactions: Draw<u32>,
-    pub max_block_bytes: Draw<u32>,
-    pub peer_timeout_ms: Draw<u64>,
-    pub peer_silence_ms: Draw<u64>,
+    pub commit_sync_threshold: Sampled<u32>,
+    pub commit_sync_batch: Sampled<u32>,
+    pub pool_transactions: Sampled<u32>,
+    pub max_block_bytes: Sampled<u32>,
+    pub peer_timeout_ms: Sampled<u64>,
+    pub peer_silence_ms: Sampled<u64>,
 }
 
 impl Default for Peers {
@@ -34,26 +34,26 @@ impl Peers {
             peer_silence_ms,
         } = plan;
         Self {
-            commit_sync_threshold: Draw::fixed(*commit_sync_threshold),
-            commit_sync_batch: Draw::fixed(*commit_sync_batch),
-            pool_transactions: Draw::fixed(*pool_transactions),
-            max_block_bytes: Draw::fixed(*max_block_bytes),
-            peer_timeout_ms: Draw::fixed(*peer_timeout_ms),
-            peer_silence_ms: Draw::fixed(*peer_silence_ms),
+            commit_sync_threshold: Sampled::fixed(*commit_sync_threshold),
+            commit_sync_batch: Sampled::fixed(*commit_sync_batch),
+            pool_transactions: Sampled::fixed(*pool_transactions),
+            max_block_bytes: Sampled::fixed(*max_block_bytes),
+            peer_timeout_ms: Sampled::fixed(*peer_timeout_ms),
+            peer_silence_ms: Sampled::fixed(*peer_silence_ms),
         }
     }
 
-    pub(super) fn draw(&self, dice: &Dice) -> PeerPlan {
+    pub(super) fn draw(&self, sampler: &Sampler) -> PeerPlan {
         PeerPlan {
-            commit_sync_threshold: dice.draw(
+            commit_sync_threshold: sampler.draw(
                 "node.peers.commit_sync_threshold",
                 self.commit_sync_threshold,
             ),
-            commit_sync_batch: dice.draw("node.peers.commit_sync_batch", self.commit_sync_batch),
-            pool_transactions: dice.draw("node.peers.pool_transactions", self.pool_transactions),
-            max_block_bytes: dice.draw("node.peers.max_block_bytes", self.max_block_bytes),
-            peer_timeout_ms: dice.draw("node.peers.peer_timeout_ms", self.peer_timeout_ms),
-            peer_silence_ms: dice.draw("node.peers.peer_silence_ms", self.peer_silence_ms),
+            commit_sync_batch: sampler.draw("node.peers.commit_sync_batch", self.commit_sync_batch),
+            pool_transactions: sampler.draw("node.peers.pool_transactions", self.pool_transactions),
+            max_block_bytes: sampler.draw("node.peers.max_block_bytes", self.max_block_bytes),
+            peer_timeout_ms: sampler.draw("node.peers.peer_timeout_ms", self.peer_timeout_ms),
+            peer_silence_ms: sampler.draw("node.peers.peer_silence_ms", self.peer_silence_ms),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::{
     peers::Peers,
-    target::{Cast, Target, Which},
+    target::{Roster, Selector, Target},
 };
-use crate::dice::{Dice, Draw, Range};
+use crate::sampling::{Range, Sampled, Sampler};
 use metanode_sim::plan::{self, ExecutorPlan, Guard, NetworkPlan, NodePlan, WorkloadPlan};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Topology {
     pub delivery: Delivery,
-    pub validators: Draw<u16>,
+    pub validators: Sampled<u16>,
 }
 
 /// Who delivers; `either` alternates from seed to seed.
@@ -29,7 +29,7 @@ impl Default for Topology {
     fn default() -> Self {
         Self {
             delivery: Delivery::Either,
-            validators: Draw::fixed(4),
+            validators: Sampled::fixed(4),
         }
     }
 }
@@ -45,9 +45,9 @@ impl Delivery {
 
 impl Topology {
     /// Those who are there whatever the seed.
-    pub(super) const fn smallest_cast(&self, changes: bool) -> Cast {
+    pub(super) const fn smallest_roster(&self, changes: bool) -> Roster {
         let validators = self.validators.low;
-        Cast {
+        Roster {
             validators,
             executors: match self.delivery {
                 Delivery::MasterPerNode => validators,
@@ -77,10 +77,10 @@ impl Topology {
 pub struct Network {
     /// One-way, drawn by each chunk.
     pub latency_ms: Range,
-    pub unix_buffer_bytes: Draw<u64>,
-    pub tcp_buffer_bytes: Draw<u64>,
+    pub unix_buffer_bytes: Sampled<u64>,
+    pub tcp_buffer_bytes: Sampled<u64>,
     /// Connections that may wait for one listener's `accept`.
-    pub backlog: Draw<u32>,
+    pub backlog: Sampled<u32>,
 }
 
 impl Default for Network {
@@ -89,18 +89,18 @@ impl Default for Network {
             latency_ms: (5, 40).into(),
             unix_buffer_bytes: (1_024, 32_768).into(),
             tcp_buffer_bytes: (8_192, 131_072).into(),
-            backlog: Draw::fixed(128),
+            backlog: Sampled::fixed(128),
         }
     }
 }
 
 impl Network {
-    pub(super) fn draw(&self, dice: &Dice) -> NetworkPlan {
+    pub(super) fn draw(&self, sampler: &Sampler) -> NetworkPlan {
         NetworkPlan {
-            latency_ms: dice.span("network.latency_ms", self.latency_ms),
-            unix_buffer_bytes: dice.draw("network.unix_buffer_bytes", self.unix_buffer_bytes),
-            tcp_buffer_bytes: dice.draw("network.tcp_buffer_bytes", self.tcp_buffer_bytes),
-            backlog: dice.draw("network.backlog", self.backlog),
+            latency_ms: sampler.span("network.latency_ms", self.latency_ms),
+            unix_buffer_bytes: sampler.draw("network.unix_buffer_bytes", self.unix_buffer_bytes),
+            tcp_buffer_bytes: sampler.draw("network.tcp_buffer_bytes", self.tcp_buffer_bytes),
+            backlog: sampler.draw("network.backlog", self.backlog),
         }
     }
 
@@ -117,15 +117,15 @@ impl Network {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
-    pub window_blocks: Draw<u32>,
-    pub recovery_batch_commits: Draw<u32>,
-    pub min_round_delay_ms: Draw<u64>,
-    pub leader_timeout_ms: Draw<u64>,
-    pub leaders_per_round: Draw<u32>,
-    pub gc_depth_rounds: Draw<u32>,
-    pub watermark_poll_ms: Draw<u64>,
-    pub rpc_timeout_ms: Draw<u64>,
-    pub write_timeout_ms: Draw<u64>,
+    pub window_blocks: Sampled<u32>,
+    pub recovery_batch_commits: Sampled<u32>,
+    pub min_round_delay_ms: Sampled<u64>,
+    pub leader_timeout_ms: Sampled<u64>,
+    pub leaders_per_round: Sampled<u32>,
+    pub gc_depth_rounds: Sampled<u32>,
+    pub watermark_poll_ms: Sampled<u64>,
+    pub rpc_timeout_ms: Sampled<u64>,
+    pub write_timeout_ms: Sampled<u64>,
     pub peers: Peers,
 }
 
@@ -147,19 +147,19 @@ impl Default for Node {
 }
 
 impl Node {
-    pub(super) fn draw(&self, dice: &Dice) -> NodePlan {
+    pub(super) fn draw(&self, sampler: &Sampler) -> NodePlan {
         NodePlan {
-            window_blocks: dice.draw("node.window_blocks", self.window_blocks),
-            recovery_batch_commits: dice
+            window_blocks: sampler.draw("node.window_blocks", self.window_blocks),
+            recovery_batch_commits: sampler
                 .draw("node.recovery_batch_commits", self.recovery_batch_commits),
-            min_round_delay_ms: dice.draw("node.min_round_delay_ms", self.min_round_delay_ms),
-            leader_timeout_ms: dice.draw("node.leader_timeout_ms", self.leader_timeout_ms),
-            leaders_per_round: dice.draw("node.leaders_per_round", self.leaders_per_round),
-            gc_depth_rounds: dice.draw("node.gc_depth_rounds", self.gc_depth_rounds),
-            watermark_poll_ms: dice.draw("node.watermark_poll_ms", self.watermark_poll_ms),
-            rpc_timeout_ms: dice.draw("node.rpc_timeout_ms", self.rpc_timeout_ms),
-            write_timeout_ms: dice.draw("node.write_timeout_ms", self.write_timeout_ms),
-            peers: self.peers.draw(dice),
+            min_round_delay_ms: sampler.draw("node.min_round_delay_ms", self.min_round_delay_ms),
+            leader_timeout_ms: sampler.draw("node.leader_timeout_ms", self.leader_timeout_ms),
+            leaders_per_round: sampler.draw("node.leaders_per_round", self.leaders_per_round),
+            gc_depth_rounds: sampler.draw("node.gc_depth_rounds", self.gc_depth_rounds),
+            watermark_poll_ms: sampler.draw("node.watermark_poll_ms", self.watermark_poll_ms),
+            rpc_timeout_ms: sampler.draw("node.rpc_timeout_ms", self.rpc_timeout_ms),
+            write_timeout_ms: sampler.draw("node.write_timeout_ms", self.write_timeout_ms),
+            peers: self.peers.draw(sampler),
         }
     }
 
@@ -234,15 +234,15 @@ impl Default for Executor {
 }
 
 impl Executor {
-    pub(super) fn draw(&self, dice: &Dice, cast: Cast) -> Vec<ExecutorPlan> {
+    pub(super) fn draw(&self, sampler: &Sampler, roster: Roster) -> Vec<ExecutorPlan> {
         let odd = self.odd.as_ref().map(|odd| match odd.which.which {
-            Which::Number(number) => (number, odd),
+            Selector::Number(number) => (number, odd),
             _ => {
-                let all = Draw {
+                let all = Sampled {
                     low: 0,
-                    high: cast.executors - 1,
+                    high: roster.executors - 1,
                 };
-                (dice.draw("executor.odd.which", all), odd)
+                (sampler.draw("executor.odd.which", all), odd)
             }
         });
         let plan = |number| {
@@ -250,7 +250,7 @@ impl Executor {
                 .filter(|(which, _)| *which == number)
                 .map(|(_, odd)| odd);
             if let Some(one) = self.each.get(usize::from(number)) {
-                return one.draw(dice, number);
+                return one.draw(sampler, number);
             }
             let execute_us = odd.and_then(|o| o.execute_us).unwrap_or(self.execute_us);
             let flush = odd
@@ -261,9 +261,9 @@ impl Executor {
                 execute_us,
                 flush_every_blocks: flush,
             };
-            one.draw(dice, number)
+            one.draw(sampler, number)
         };
-        (0..cast.executors).map(plan).collect()
+        (0..roster.executors).map(plan).collect()
     }
 
     pub(super) fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
@@ -282,8 +282,8 @@ impl Executor {
 }
 
 impl OneExecutor {
-    fn draw(&self, dice: &Dice, number: u16) -> ExecutorPlan {
-        let span = |key, range| dice.span(&format!("executor.{number}.{key}"), range);
+    fn draw(&self, sampler: &Sampler, number: u16) -> ExecutorPlan {
+        let span = |key, range| sampler.span(&format!("executor.{number}.{key}"), range);
         ExecutorPlan {
             guard: self.guard,
             execute_us: span("execute_us", self.execute_us),
@@ -297,8 +297,8 @@ impl OneExecutor {
 #[serde(default, deny_unknown_fields)]
 pub struct Workload {
     /// Over all nodes; 0 leaves every commit empty.
-    pub transactions_per_second: Draw<u64>,
-    pub accounts: Draw<u32>,
+    pub transactions_per_second: Sampled<u64>,
+    pub accounts: Sampled<u32>,
 }
 
 impl Default for Workload {
@@ -311,13 +311,13 @@ impl Default for Workload {
 }
 
 impl Workload {
-    pub(super) fn draw(&self, dice: &Dice) -> WorkloadPlan {
+    pub(super) fn draw(&self, sampler: &Sampler) -> WorkloadPlan {
         WorkloadPlan {
-            transactions_per_second: dice.draw(
+            transactions_per_second: sampler.draw(
                 "workload.transactions_per_second",
                 self.transactions_per_second,
             ),
-            accounts: dice.draw("workload.accounts", self.accounts),
+            accounts: sampler.draw("workload.accounts", self.accounts),
         }
     }
 

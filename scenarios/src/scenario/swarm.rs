@@ -1,20 +1,20 @@
 //! `[swarm]`: faults that nobody chose. Each seed draws which kinds are on, how often each comes, and every fault in
 //! full, so that its plan can be replayed and shrunk like any other.
 //!
-//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Dice::leaning_low`]). Clients send
+//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Sampler::leaning_low`]). Clients send
 //! no more than the links and blocks that were drawn can carry ([`bearable_per_second`]): what comes too fast for ever is
 //! no fault.
 
-mod deeds;
+mod fault_kinds;
 
 use super::{
-    fault::{Deed, points_of},
-    target::{Cast, Kind},
+    fault::{FaultKind, points_of},
+    target::{Kind, Roster},
 };
-use crate::dice::{Dice, Draw, Stream};
+use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    plan::{Action, DurableAt, NetworkPlan, NodePlan, PlannedFault, Reached, StoredAt, When},
+    plan::{Action, DurableAt, NetworkPlan, NodePlan, PlannedFault, Reached, StoredAt, Trigger},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -25,40 +25,40 @@ use std::collections::BTreeSet;
 #[serde(default, deny_unknown_fields)]
 pub struct Swarm {
     /// Faults in one run.
-    pub faults: Draw<u32>,
+    pub faults: Sampled<u32>,
     /// Of these, each seed draws some.
-    pub kinds: Vec<Deed>,
+    pub kinds: Vec<FaultKind>,
 }
 
 impl Default for Swarm {
     fn default() -> Self {
-        use Deed as D;
+        use FaultKind as K;
         Self {
             faults: (1, 16).into(),
             kinds: vec![
-                D::Kill,
-                D::PowerLoss,
-                D::Pause,
-                D::StartLate,
-                D::Stall,
-                D::Deaf,
-                D::ServeBoth,
-                D::StealSocket,
-                D::SlowReplies,
-                D::SilentReplies,
-                D::ErrorReplies,
-                D::Restore,
-                D::Partition,
-                D::SlowLinks,
-                D::ShortWrites,
-                D::Reset,
-                D::HalfClose,
-                D::Truncate,
-                D::DelayReply,
-                D::FailSync,
-                D::DiskFull,
-                D::FlipBits,
-                D::JumpClock,
+                K::Kill,
+                K::PowerLoss,
+                K::Pause,
+                K::StartLate,
+                K::Stall,
+                K::Deaf,
+                K::ServeBoth,
+                K::StealSocket,
+                K::SlowReplies,
+                K::SilentReplies,
+                K::ErrorReplies,
+                K::Restore,
+                K::Partition,
+                K::SlowLinks,
+                K::ShortWrites,
+                K::Reset,
+                K::HalfClose,
+                K::Truncate,
+                K::DelayReply,
+                K::FailSync,
+                K::DiskFull,
+                K::FlipBits,
+                K::JumpClock,
             ],
         }
     }
@@ -100,15 +100,15 @@ impl Swarm {
     #[must_use]
     pub fn draw(
         &self,
-        dice: &Dice,
-        cast: Cast,
+        sampler: &Sampler,
+        roster: Roster,
         duration_ms: u64,
         max_faulty: Option<u16>,
         byzantine: &BTreeSet<u16>,
     ) -> Vec<PlannedFault> {
         let mut drawing = Drawing {
-            stream: dice.stream("swarm"),
-            cast,
+            stream: sampler.stream("swarm"),
+            roster,
             duration_ms,
             max_faulty,
             byzantine,
@@ -128,7 +128,7 @@ impl Swarm {
 /// One drawing of faults.
 struct Drawing<'a> {
     stream: Stream,
-    cast: Cast,
+    roster: Roster,
     duration_ms: u64,
     max_faulty: Option<u16>,
     /// Up or down, they do not count.
@@ -140,12 +140,12 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     /// The kinds that are on, each as often as it weighs.
-    fn bag(&mut self, kinds: &[Deed]) -> Vec<Deed> {
+    fn bag(&mut self, kinds: &[FaultKind]) -> Vec<FaultKind> {
         let mut bag = vec![];
         for kind in kinds {
             // A block that a Byzantine validator gave to one peer only is gone with that peer's copy: whoever loses
             // what it built on is faulty, too, and with the Byzantine ones more may be than the committee tolerates.
-            if *kind == Deed::FlipBits && !self.byzantine.is_empty() {
+            if *kind == FaultKind::FlipBits && !self.byzantine.is_empty() {
                 continue;
             }
             let weight = match self.stream.below(2) {
@@ -155,25 +155,25 @@ impl Drawing<'_> {
             bag.extend((0..weight).map(|_| *kind));
         }
         if bag.is_empty() {
-            bag.push(kinds.first().copied().unwrap_or(Deed::Kill));
+            bag.push(kinds.first().copied().unwrap_or(FaultKind::Kill));
         }
         bag
     }
 
-    fn add(&mut self, kind: Deed) {
+    fn add(&mut self, kind: FaultKind) {
         for _ in 0..ATTEMPTS {
             let at_ms = self.stream.below(self.duration_ms.max(1));
             let action = self.action(kind, at_ms);
             let when = match (kind, self.stream.below(8)) {
                 // Late from the start of the run, whenever that is.
-                (Deed::StartLate, _) => When::default(),
-                (_, 0..3) if kind != Deed::Restore => self.condition(&action),
-                _ => When {
+                (FaultKind::StartLate, _) => Trigger::default(),
+                (_, 0..3) if kind != FaultKind::Restore => self.condition(&action),
+                _ => Trigger {
                     at_ms,
-                    ..When::default()
+                    ..Trigger::default()
                 },
             };
-            let repeats = kind == Deed::Kill && self.stream.below(4) == 0;
+            let repeats = kind == FaultKind::Kill && self.stream.below(4) == 0;
             if !self.fits(&when, &action) {
                 continue;
             }
@@ -189,7 +189,7 @@ impl Drawing<'_> {
     }
 
     /// Whether enough validators are up during the fault, as far as times tell; the world checks it once more.
-    fn fits(&mut self, when: &When, action: &Action) -> bool {
+    fn fits(&mut self, when: &Trigger, action: &Action) -> bool {
         let more = action.takes_down();
         let more: BTreeSet<u16> = more.difference(self.byzantine).copied().collect();
         let (Some(most), false) = (self.max_faulty, more.is_empty()) else {
@@ -214,7 +214,7 @@ impl Drawing<'_> {
     }
 
     /// A crash loop: the same again, hardly that it is up.
-    fn repeat(&mut self, when: &When, action: &Action) {
+    fn repeat(&mut self, when: &Trigger, action: &Action) {
         let mut when = when.clone();
         for _ in 0..1 + self.stream.below(LOOP) {
             match &mut when.reached {
@@ -232,12 +232,12 @@ impl Drawing<'_> {
     }
 
     /// A condition that has to do with whom the fault strikes.
-    fn condition(&mut self, action: &Action) -> When {
+    fn condition(&mut self, action: &Action) -> Trigger {
         let number = action.takes_down().first().copied();
         let number =
-            number.unwrap_or_else(|| self.stream.below(self.cast.validators.into()) as u16);
-        let executor = number.min(self.cast.executors - 1);
-        let mut when = When::default();
+            number.unwrap_or_else(|| self.stream.below(self.roster.validators.into()) as u16);
+        let executor = number.min(self.roster.executors - 1);
+        let mut when = Trigger::default();
         match self.stream.below(4) {
             0 => {
                 when.stored = Some(StoredAt {
@@ -256,7 +256,7 @@ impl Drawing<'_> {
                     0 => (ProcessId::Node(number), Kind::Node),
                     _ => (ProcessId::Executor(executor), Kind::Executor),
                 };
-                let points = points_of(kind, self.cast.changes);
+                let points = points_of(kind, self.roster.changes);
                 when.reached = Some(Reached {
                     process,
                     point: points[self.stream.below(points.len() as u64) as usize],
@@ -272,7 +272,7 @@ impl Drawing<'_> {
 mod tests {
     use super::*;
 
-    const CAST: Cast = Cast {
+    const ROSTER: Roster = Roster {
         validators: 7,
         executors: 7,
         changes: false,
@@ -281,7 +281,7 @@ mod tests {
     fn plans() -> Vec<Vec<PlannedFault>> {
         let draw = |seed| {
             let honest = BTreeSet::new();
-            Swarm::default().draw(&Dice::of(seed), CAST, 10_000, Some(2), &honest)
+            Swarm::default().draw(&Sampler::of_seed(seed), ROSTER, 10_000, Some(2), &honest)
         };
         (0..300).map(draw).collect()
     }
@@ -309,8 +309,8 @@ mod tests {
         let byzantine = BTreeSet::from([3]);
         let mut struck = 0;
         for seed in 0..300 {
-            let dice = Dice::of(seed);
-            for fault in Swarm::default().draw(&dice, CAST, 10_000, Some(0), &byzantine) {
+            let sampler = Sampler::of_seed(seed);
+            for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine) {
                 assert!(!matches!(fault.action, Action::FlipBits { .. }));
                 let down = fault.action.takes_down();
                 assert!(down.is_subset(&byzantine), "{fault:?}");

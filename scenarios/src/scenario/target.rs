@@ -1,12 +1,12 @@
 //! Whom a fault strikes: names in a scenario file, and the processes and hosts that a seed makes of them.
 
-use crate::dice::{Dice, Draw};
+use crate::sampling::{Sampled, Sampler};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// Who exists in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cast {
+pub struct Roster {
     pub validators: u16,
     /// 1 in `single-master`, else one per validator.
     pub executors: u16,
@@ -19,7 +19,7 @@ pub struct Cast {
 #[serde(into = "String", try_from = "String")]
 pub struct Target {
     pub kind: Kind,
-    pub which: Which,
+    pub which: Selector,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum Selector {
     Number(u16),
     /// One, drawn once per fault: all `any-…` of one fault mean the same validator.
     Any,
@@ -57,20 +57,20 @@ impl FromStr for Target {
         };
         let kinds = |name: &str| name.strip_suffix('s').and_then(kind);
         let (kind, which) = if let Some(name) = text.strip_prefix("any-") {
-            (kind(name), Which::Any)
+            (kind(name), Selector::Any)
         } else if let Some(name) = text.strip_prefix("all-") {
-            (kinds(name), Which::All)
+            (kinds(name), Selector::All)
         } else if let Some(name) = text.strip_prefix("minority-of-") {
-            (kinds(name), Which::Minority)
+            (kinds(name), Selector::Minority)
         } else if let Some(name) = text.strip_prefix("half-of-") {
-            (kinds(name), Which::Half)
+            (kinds(name), Selector::Half)
         } else {
             let numbered = text
                 .split_once('-')
                 .and_then(|(name, number)| Some((kind(name)?, number.parse().ok()?)));
             match numbered {
-                Some((kind, number)) => (Some(kind), Which::Number(number)),
-                None => (None, Which::Any),
+                Some((kind, number)) => (Some(kind), Selector::Number(number)),
+                None => (None, Selector::Any),
             }
         };
         kind.map(|kind| Self { kind, which })
@@ -96,11 +96,11 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind;
         match self.which {
-            Which::Number(number) => write!(f, "{kind}-{number}"),
-            Which::Any => write!(f, "any-{kind}"),
-            Which::All => write!(f, "all-{kind}s"),
-            Which::Minority => write!(f, "minority-of-{kind}s"),
-            Which::Half => write!(f, "half-of-{kind}s"),
+            Selector::Number(number) => write!(f, "{kind}-{number}"),
+            Selector::Any => write!(f, "any-{kind}"),
+            Selector::All => write!(f, "all-{kind}s"),
+            Selector::Minority => write!(f, "minority-of-{kind}s"),
+            Selector::Half => write!(f, "half-of-{kind}s"),
         }
     }
 }
@@ -116,15 +116,15 @@ impl fmt::Display for Kind {
 }
 
 impl Target {
-    /// Says what is wrong if this target is not in every run with at least this cast.
+    /// Says what is wrong if this target is not in every run with at least this roster.
     ///
     /// # Errors
     /// Who exists.
-    pub fn check(&self, cast: Cast) -> Result<(), String> {
+    pub fn check(&self, roster: Roster) -> Result<(), String> {
         match self.which {
-            Which::Number(number) if number >= cast.count(self.kind) => Err(format!(
+            Selector::Number(number) if number >= roster.count(self.kind) => Err(format!(
                 "`{self}` does not exist in every run of this scenario: expected {}",
-                match (self.kind, cast.count(self.kind)) {
+                match (self.kind, roster.count(self.kind)) {
                     (kind, 1) => format!("{kind}-0, the only one (in single-master)"),
                     (kind, count) => format!("{kind}-0 to {kind}-{}", count - 1),
                 }
@@ -136,11 +136,11 @@ impl Target {
     /// Whether the target is always exactly one.
     #[must_use]
     pub const fn is_single(&self) -> bool {
-        matches!(self.which, Which::Number(_) | Which::Any)
+        matches!(self.which, Selector::Number(_) | Selector::Any)
     }
 }
 
-impl Cast {
+impl Roster {
     /// The first validator that others can do without: in `single-master` the first of all alone delivers.
     #[must_use]
     pub const fn first_replaceable(self) -> u16 {
@@ -158,21 +158,21 @@ impl Cast {
 
     /// The validators that a target means, ascending. `any` is whom `any-…` means in this fault.
     #[must_use]
-    pub fn numbers(self, target: Target, any: u16, dice: &Dice, label: &str) -> Vec<u16> {
+    pub fn numbers(self, target: Target, any: u16, sampler: &Sampler, label: &str) -> Vec<u16> {
         let count = self.count(target.kind);
         match target.which {
-            Which::Number(number) => vec![number],
-            Which::Any => vec![any],
-            Which::All => (0..count).collect(),
-            Which::Minority => {
+            Selector::Number(number) => vec![number],
+            Selector::Any => vec![any],
+            Selector::All => (0..count).collect(),
+            Selector::Minority => {
                 let faulty = (count.saturating_sub(1) / 3).max(1);
-                let size = Draw {
+                let size = Sampled {
                     low: 1,
                     high: faulty,
                 };
-                dice.subset(label, size, count)
+                sampler.subset(label, size, count)
             }
-            Which::Half => dice.subset(label, Draw::fixed((count / 2).max(1)), count),
+            Selector::Half => sampler.subset(label, Sampled::fixed((count / 2).max(1)), count),
         }
     }
 }
@@ -211,14 +211,14 @@ mod tests {
 
     #[test]
     fn a_minority_can_fail_and_a_half_has_no_quorum() {
-        let cast = Cast {
+        let roster = Roster {
             validators: 7,
             executors: 1,
             changes: false,
         };
         let numbers = |text: &str, seed| {
             let target = text.parse().expect("a target");
-            cast.numbers(target, 0, &Dice::of(seed), "t")
+            roster.numbers(target, 0, &Sampler::of_seed(seed), "t")
         };
         for seed in 0..50 {
             assert!((1..=2).contains(&numbers("minority-of-nodes", seed).len()));

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-/// When something in flight arrives, unless what was sent before it arrives later.
+/// Trigger something in flight arrives, unless what was sent before it arrives later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     At(Instant),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::ORIGIN_MS,
-    plan::{Action, Plan, PlannedFault, Topology, When},
+    plan::{Action, Plan, PlannedFault, Topology, Trigger},
     trace::{Entry, ProcessId, SimTime, WorldEvent},
 };
 use metanode_core::{env::NodeEvent, epoch::ChangeStep};
@@ -241,7 +241,7 @@ fn an_epoch_lasts_until_two_thirds_of_the_clocks_say_so() {
     plan.clock_skew_ms[1] = 98;
     let violation = judge(Epochs::new(&plan), &change()).unwrap();
     assert!(violation.message.contains("until it is due"));
-    let when = When::default();
+    let when = Trigger::default();
     let action = Action::JumpClock {
         hosts: vec![1],
         by_ms: 5,

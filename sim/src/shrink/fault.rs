@@ -3,7 +3,7 @@
 
 use super::nearer::nearer;
 use crate::{
-    plan::{Action, PlannedFault, Replies, When},
+    plan::{Action, PlannedFault, Replies, Trigger},
     trace::ProcessId,
 };
 
@@ -205,7 +205,7 @@ pub(super) fn renumbered(
     if parts.targets() == 0 {
         return None;
     }
-    let When {
+    let Trigger {
         at_ms: _,
         stored,
         durable,
@@ -237,7 +237,7 @@ pub(super) fn simpler(fault: &PlannedFault) -> Vec<PlannedFault> {
         change(&mut simpler);
         found.push(simpler);
     };
-    let When {
+    let Trigger {
         at_ms,
         stored,
         durable,

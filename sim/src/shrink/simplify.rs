@@ -55,7 +55,7 @@ pub fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("validators", validators),
         step("topology", single_master),
         step("stores and signatures", stores_and_signatures),
-        step("exhibits", exhibits),
+        step("bugs", bugs),
         step("Byzantine validators", byzantine),
         step("epochs", epochs),
         step("committees", committees),
@@ -204,12 +204,12 @@ fn stores_and_signatures(plan: &Plan, _: usize) -> Vec<Plan> {
 }
 
 /// Without one of the planted bugs: of several, those that matter stay.
-fn exhibits(plan: &Plan, _: usize) -> Vec<Plan> {
-    let positions = 0..plan.exhibits.len();
+fn bugs(plan: &Plan, _: usize) -> Vec<Plan> {
+    let positions = 0..plan.bugs.len();
     positions
         .map(|position| {
             with(plan, |plan| {
-                plan.exhibits.remove(position);
+                plan.bugs.remove(position);
             })
         })
         .collect()

@@ -5,7 +5,7 @@ use crate::{
     byzantine::most_byzantine,
     plan::{
         Action, Backend, Behaviour, ByzantinePlan, DurableAt, ExecutorPlan, Guard, Reached, Span,
-        StoredAt, Topology, When,
+        StoredAt, Topology, Trigger,
     },
     trace::ProcessId,
 };
@@ -74,7 +74,7 @@ fn process() -> impl Strategy<Value = ProcessId> {
     ]
 }
 
-fn when() -> impl Strategy<Value = When> {
+fn when() -> impl Strategy<Value = Trigger> {
     let stored = (0_u16..4, 0_u32..99).prop_map(|(node, commit)| StoredAt {
         node,
         commit: CommitIndex(commit),
@@ -90,7 +90,7 @@ fn when() -> impl Strategy<Value = When> {
         times,
     });
     let conditions = (option::of(stored), option::of(durable), option::of(reached));
-    (0_u64..20_000, conditions).prop_map(|(at_ms, (stored, durable, reached))| When {
+    (0_u64..20_000, conditions).prop_map(|(at_ms, (stored, durable, reached))| Trigger {
         at_ms,
         stored,
         durable,
@@ -208,7 +208,7 @@ fn size(plan: &Plan) -> u64 {
     size += u64::from(plan.topology == Topology::MasterPerNode);
     size += u64::from(plan.store != Backend::Memory);
     size += u64::from(plan.signatures != SignatureScheme::KeyedHash);
-    size += plan.exhibits.len() as u64;
+    size += plan.bugs.len() as u64;
     let loud = |b: &&ByzantinePlan| b.behaviour != Behaviour::Silent;
     size += (plan.byzantine.len() + plan.byzantine.iter().filter(loud).count()) as u64;
     size += span(plan.network.latency_ms, 1);
@@ -255,7 +255,7 @@ fn size(plan: &Plan) -> u64 {
 }
 
 fn size_of_fault(fault: &PlannedFault) -> u64 {
-    let When {
+    let Trigger {
         at_ms,
         stored,
         durable,
@@ -377,7 +377,7 @@ fn whoever_matters_keeps_what_belongs_to_him() {
     plan.executors[5].guard = Guard::Naive;
     plan.clock_skew_ms = vec![0, 0, 0, 0, 0, 77, 0];
     plan.faults = vec![PlannedFault {
-        when: When::default(),
+        when: Trigger::default(),
         action: Action::Kill {
             processes: vec![
                 ProcessId::Node(2),

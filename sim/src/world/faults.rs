@@ -5,7 +5,7 @@ use super::{Job, World, lock, process::End};
 use crate::{
     entropy::SeedEntropy,
     net::Settings,
-    plan::{Action, Plan, PlannedFault, Replies, When},
+    plan::{Action, Plan, PlannedFault, Replies, Trigger},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent};
@@ -24,7 +24,7 @@ pub(super) struct Schedule {
 }
 
 struct Waiting {
-    when: When,
+    when: Trigger,
     stored: bool,
     durable: bool,
     struck: bool,
@@ -93,7 +93,7 @@ impl Schedule {
         let count = self.reached.entry((process, point)).or_default();
         *count += 1;
         let count = *count;
-        let here = |when: &When| {
+        let here = |when: &Trigger| {
             when.reached
                 .as_ref()
                 .is_some_and(|at| at.process == process && at.point == point && at.times == count)
@@ -215,10 +215,13 @@ impl World {
         let action = &self.plan.faults[fault].action;
         if self.is_too_much(action) {
             let action = action.clone();
-            return self.befall(ProcessId::World, WorldEvent::FaultSkipped {
-                number: fault,
-                action,
-            });
+            return self.befall(
+                ProcessId::World,
+                WorldEvent::FaultSkipped {
+                    number: fault,
+                    action,
+                },
+            );
         }
         match action {
             Action::Kill { processes, down_ms } => self.bring_down(processes, End::Kill, *down_ms),
@@ -322,10 +325,13 @@ impl World {
         let snapshot = lock(&self.snapshots).remove(&(fault, executor));
         let (Some((taken, snapshot)), Some(disk)) = (snapshot, self.disk(id)) else {
             let action = self.plan.faults[fault].action.clone();
-            return self.befall(ProcessId::World, WorldEvent::FaultSkipped {
-                number: fault,
-                action,
-            });
+            return self.befall(
+                ProcessId::World,
+                WorldEvent::FaultSkipped {
+                    number: fault,
+                    action,
+                },
+            );
         };
         // Backups of a past that did not happen any more are none.
         lock(&self.snapshots).retain(|(_, of), (later, _)| *of != executor || *later <= taken);

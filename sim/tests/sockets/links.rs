@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// When each of ten bytes, sent 1 ms apart, is sent and read.
+/// Trigger each of ten bytes, sent 1 ms apart, is sent and read.
 async fn journeys(kernel: Kernel) -> Vec<(Duration, Duration)> {
     let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
     let sends = async {

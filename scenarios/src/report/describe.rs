@@ -2,7 +2,7 @@
 
 use metanode_sim::plan::{
     Action, Backend, Behaviour, Channel, Cut, DiskFailure, Half, Member, PlannedFault, Replies,
-    Span, Theft, When,
+    Span, Theft, Trigger,
 };
 use std::fmt::Display;
 
@@ -71,7 +71,7 @@ pub fn fault(fault: &PlannedFault) -> String {
     format!("{}: {}", when(&fault.when), action(&fault.action))
 }
 
-fn when(when: &When) -> String {
+fn when(when: &Trigger) -> String {
     let mut conditions = vec![];
     if let Some(stored) = &when.stored {
         conditions.push(format!(

@@ -1,17 +1,17 @@
 //! The museum: bugs that such systems really had, each behind a switch at the line where it would live.
 //!
-//! A harness is worth what it finds, so its simulator opens one exhibit at a time and watches which oracle notices.
-//! Without the feature `museum`, [`shows`] is `false` at compile time and nothing of an exhibit is left in the binary.
-//! With it, the exhibits of a run belong to the thread that simulates it: they need no way through the code, and two
+//! A harness is worth what it finds, so its simulator opens one bug at a time and watches which oracle notices.
+//! Without the feature `museum`, [`enabled`] is `false` at compile time and nothing of a bug is left in the binary.
+//! With it, the bugs of a run belong to the thread that simulates it: they need no way through the code, and two
 //! simulations side by side have each their own.
 //!
-//! Bugs whose home is not built (transaction sockets, workers, the executor's own catch-up) have no exhibit.
+//! Bugs whose home is not built (transaction sockets, workers, the executor's own catch-up) have no bug.
 //! Neither have those that the structure leaves no line for:
 //!
 //! | bug | why there is no switch |
 //! |---|---|
 //! | a sender that starts from its stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
-//! | consumer, sender and loader that start from different queries (5a, 5b) | there is one window with one watermark; [`Exhibit::StartsAtStoreTip`] (5d) moves its start as a whole |
+//! | consumer, sender and loader that start from different queries (5a, 5b) | there is one window with one watermark; [`KnownBug::StartsAtStoreTip`] (5d) moves its start as a whole |
 //! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
 //! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own; taking the path back from whoever stole it breaks no promise |
 //! | a commit index that wraps above 2^32 (3c) | the two indexes are types, and only a base turns one into the other |
@@ -22,40 +22,40 @@
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! exhibits {
-    ($($(#[$doc:meta])* $exhibit:ident = $number:literal $name:literal: $mechanism:literal,)*) => {
+macro_rules! known_bugs {
+    ($($(#[$doc:meta])* $bug:ident = $number:literal $name:literal: $mechanism:literal,)*) => {
         /// One bug. Numbers with letters are those of the collection; `+` marks neighbours of its entries.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum Exhibit {
-            $(#[doc = $mechanism] #[serde(rename = $name)] $exhibit,)*
+        pub enum KnownBug {
+            $(#[doc = $mechanism] #[serde(rename = $name)] $bug,)*
         }
 
-        impl Exhibit {
+        impl KnownBug {
             /// All of them, in the order of their numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$exhibit),*];
+            pub const ALL: &'static [Self] = &[$(Self::$bug),*];
 
             /// Entry and variant in the collection.
             #[must_use]
             pub const fn number(self) -> &'static str {
-                match self { $(Self::$exhibit => $number,)* }
+                match self { $(Self::$bug => $number,)* }
             }
 
             /// What people type.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$exhibit => $name,)* }
+                match self { $(Self::$bug => $name,)* }
             }
 
             /// What goes wrong.
             #[must_use]
             pub const fn mechanism(self) -> &'static str {
-                match self { $(Self::$exhibit => $mechanism,)* }
+                match self { $(Self::$bug => $mechanism,)* }
             }
         }
     };
 }
 
-exhibits! {
+known_bugs! {
     ReplayAfterZero = "1a" "replay_after_zero":
         "after a restart delivery begins at commit 1, wherever the executor is",
     BaseTakenAsZero = "1b" "base_taken_as_zero":
@@ -146,17 +146,17 @@ exhibits! {
         "commits are delivered before they are synced",
 }
 
-impl Exhibit {
+impl KnownBug {
     /// Those that a name or a number means: `18`, `late_reply_answers_next_request`, or `20` for 20a, 20d and 20e.
     #[must_use]
     pub fn named(text: &str) -> Vec<Self> {
-        let of_entry = |exhibit: &&Self| {
-            let number = exhibit.number();
+        let of_entry = |bug: &&Self| {
+            let number = bug.number();
             number == text || number.trim_end_matches(|c: char| c.is_ascii_lowercase()) == text
         };
         let all = Self::ALL.iter();
-        match all.clone().find(|exhibit| exhibit.name() == text) {
-            Some(exhibit) => vec![*exhibit],
+        match all.clone().find(|bug| bug.name() == text) {
+            Some(bug) => vec![*bug],
             None => all.filter(of_entry).copied().collect(),
         }
     }
@@ -164,36 +164,34 @@ impl Exhibit {
 
 #[cfg(feature = "museum")]
 thread_local! {
-    /// One bit per exhibit.
-    static OPEN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// By the position of the bug in [`KnownBug::ALL`].
+    static ENABLED: [std::cell::Cell<bool>; KnownBug::ALL.len()] =
+        const { [const { std::cell::Cell::new(false) }; KnownBug::ALL.len()] };
 }
-
-#[cfg(feature = "museum")]
-const _: () = assert!(Exhibit::ALL.len() <= 64);
 
 /// Whether this bug is switched on.
 #[cfg(not(feature = "museum"))]
 #[must_use]
 #[inline(always)]
-pub const fn shows(_exhibit: Exhibit) -> bool {
+pub const fn enabled(_bug: KnownBug) -> bool {
     false
 }
 
 /// Whether this bug is switched on in the simulation that runs on this thread.
 #[cfg(feature = "museum")]
 #[must_use]
-pub fn shows(exhibit: Exhibit) -> bool {
-    OPEN.get() & (1 << exhibit as u64) != 0
+pub fn enabled(bug: KnownBug) -> bool {
+    ENABLED.with(|enabled| enabled[bug as usize].get())
 }
 
 /// Switches exactly these bugs on for everything that runs on this thread from now on.
 #[cfg(feature = "museum")]
-pub fn open(exhibits: &[Exhibit]) {
-    OPEN.set(
-        exhibits
-            .iter()
-            .fold(0, |open, exhibit| open | 1 << *exhibit as u64),
-    );
+pub fn enable(bugs: &[KnownBug]) {
+    ENABLED.with(|enabled| {
+        for (bug, enabled) in KnownBug::ALL.iter().zip(enabled) {
+            enabled.set(bugs.contains(bug));
+        }
+    });
 }
 
 #[cfg(test)]
@@ -202,45 +200,48 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn an_exhibit_is_found_by_name_number_and_entry() {
-        for exhibit in Exhibit::ALL {
-            assert_eq!(Exhibit::named(exhibit.name()), [*exhibit]);
-            assert!(Exhibit::named(exhibit.number()).contains(exhibit));
+    fn a_bug_is_found_by_name_number_and_entry() {
+        for bug in KnownBug::ALL {
+            assert_eq!(KnownBug::named(bug.name()), [*bug]);
+            assert!(KnownBug::named(bug.number()).contains(bug));
         }
         let pressure = [
-            Exhibit::UnboundedSendBuffer,
-            Exhibit::PressureStopsAtTheWindow,
-            Exhibit::FailureAwaitsNextCommit,
+            KnownBug::UnboundedSendBuffer,
+            KnownBug::PressureStopsAtTheWindow,
+            KnownBug::FailureAwaitsNextCommit,
         ];
-        assert_eq!(Exhibit::named("20"), pressure);
-        assert_eq!(Exhibit::named("2"), [Exhibit::QueryFailureReadsAsGenesis]);
-        assert_eq!(Exhibit::named("dodo"), []);
-        let names: BTreeSet<_> = Exhibit::ALL.iter().map(|e| e.name()).collect();
-        assert_eq!(names.len(), Exhibit::ALL.len());
+        assert_eq!(KnownBug::named("20"), pressure);
+        assert_eq!(KnownBug::named("2"), [KnownBug::QueryFailureReadsAsGenesis]);
+        assert_eq!(KnownBug::named("dodo"), []);
+        let names: BTreeSet<_> = KnownBug::ALL.iter().map(|e| e.name()).collect();
+        assert_eq!(names.len(), KnownBug::ALL.len());
     }
 
     #[cfg(feature = "museum")]
     #[test]
-    fn only_what_is_open_shows_and_only_on_this_thread() {
-        open(&[Exhibit::Amnesia, Exhibit::BaseTakenFromTip]);
-        let shown = || {
-            Exhibit::ALL
+    fn only_what_is_switched_on_is_enabled_and_only_on_this_thread() {
+        enable(&[KnownBug::Amnesia, KnownBug::BaseTakenFromTip]);
+        let enabled_bugs = || {
+            KnownBug::ALL
                 .iter()
                 .copied()
-                .filter(|e| shows(*e))
+                .filter(|e| enabled(*e))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(shown(), [Exhibit::BaseTakenFromTip, Exhibit::Amnesia]);
+        assert_eq!(
+            enabled_bugs(),
+            [KnownBug::BaseTakenFromTip, KnownBug::Amnesia]
+        );
         #[allow(clippy::disallowed_methods)] // that it is another thread is what is tested
-        let elsewhere = std::thread::scope(|scope| scope.spawn(shown).join());
+        let elsewhere = std::thread::scope(|scope| scope.spawn(enabled_bugs).join());
         assert_eq!(elsewhere.expect("no panic"), []);
-        open(&[]);
-        assert_eq!(shown(), []);
+        enable(&[]);
+        assert_eq!(enabled_bugs(), []);
     }
 
     #[cfg(not(feature = "museum"))]
     #[test]
-    fn without_the_feature_nothing_shows() {
-        assert!(Exhibit::ALL.iter().all(|exhibit| !shows(*exhibit)));
+    fn without_the_feature_no_bug_is_enabled() {
+        assert!(KnownBug::ALL.iter().all(|bug| !enabled(*bug)));
     }
 }

@@ -1,6 +1,6 @@
 //! One fault of a swarm, in full: whom it strikes, how and how long.
 
-use super::{super::fault::Deed, Drawing};
+use super::{super::fault::FaultKind, Drawing};
 use metanode_sim::{
     plan::{Action, Channel, Cut, DiskFailure, Half, Replies, Theft},
     trace::ProcessId,
@@ -23,24 +23,24 @@ impl Drawing<'_> {
 
     /// Validators that may be down.
     fn few(&mut self) -> Vec<u16> {
-        let count = self.cast.validators;
+        let count = self.roster.validators;
         self.some(count, self.max_faulty.unwrap_or(count))
     }
 
     fn hosts(&mut self) -> Vec<u16> {
-        let count = self.cast.validators;
+        let count = self.roster.validators;
         self.some(count, count - 1)
     }
 
     fn executors(&mut self) -> Vec<u16> {
-        let count = self.cast.executors;
+        let count = self.roster.executors;
         self.some(count, count)
     }
 
     /// Node, executor or both of these validators.
     fn processes(&mut self) -> Vec<ProcessId> {
         let (numbers, parts) = (self.few(), 1 + self.stream.below(3));
-        let executors = self.cast.executors;
+        let executors = self.roster.executors;
         let mut processes = vec![];
         for n in numbers {
             let has_executor = n < executors;
@@ -64,7 +64,7 @@ impl Drawing<'_> {
         }
     }
 
-    pub(super) fn action(&mut self, kind: Deed, at_ms: u64) -> Action {
+    pub(super) fn action(&mut self, kind: FaultKind, at_ms: u64) -> Action {
         let lasts = match self.stream.below(2) {
             0 => 10 + self.stream.low(6_000),
             _ => 10 + self.stream.below(6_000),
@@ -76,36 +76,36 @@ impl Drawing<'_> {
             for_ms,
         };
         match kind {
-            Deed::Kill => Action::Kill {
+            FaultKind::Kill => Action::Kill {
                 processes: self.processes(),
                 down_ms,
             },
-            Deed::PowerLoss => Action::PowerLoss {
+            FaultKind::PowerLoss => Action::PowerLoss {
                 hosts: self.few(),
                 torn: self.stream.below(2) == 0,
                 down_ms,
             },
-            Deed::Pause => Action::Pause {
+            FaultKind::Pause => Action::Pause {
                 processes: self.processes(),
                 for_ms,
             },
-            Deed::StartLate => Action::StartLate {
+            FaultKind::StartLate => Action::StartLate {
                 processes: self.processes(),
                 for_ms: lasts,
             },
-            Deed::Stall => Action::Stall {
+            FaultKind::Stall => Action::Stall {
                 executors: self.executors(),
                 for_ms,
             },
-            Deed::Deaf => Action::Deaf {
+            FaultKind::Deaf => Action::Deaf {
                 executors: self.executors(),
                 for_ms,
             },
-            Deed::ServeBoth => Action::ServeBoth {
+            FaultKind::ServeBoth => Action::ServeBoth {
                 executors: self.executors(),
                 for_ms,
             },
-            Deed::StealSocket => Action::StealSocket {
+            FaultKind::StealSocket => Action::StealSocket {
                 executors: self.executors(),
                 channel: match self.stream.below(3) {
                     0 => Channel::Any,
@@ -119,18 +119,18 @@ impl Drawing<'_> {
                 },
                 for_ms,
             },
-            Deed::SlowReplies => {
+            FaultKind::SlowReplies => {
                 let ms = 1 + self.stream.low(4_000);
                 replies(self.executors(), Replies::Late { ms })
             }
-            Deed::SilentReplies => replies(self.executors(), Replies::Silent),
-            Deed::ErrorReplies => replies(self.executors(), Replies::Refused),
-            Deed::Restore => Action::Restore {
-                executors: vec![self.stream.below(self.cast.executors.into()) as u16],
+            FaultKind::SilentReplies => replies(self.executors(), Replies::Silent),
+            FaultKind::ErrorReplies => replies(self.executors(), Replies::Refused),
+            FaultKind::Restore => Action::Restore {
+                executors: vec![self.stream.below(self.roster.executors.into()) as u16],
                 taken_ms: self.stream.below(at_ms.max(1)),
                 down_ms,
             },
-            Deed::Partition => Action::Partition {
+            FaultKind::Partition => Action::Partition {
                 hosts: self.hosts(),
                 cut: match self.stream.below(4) {
                     0 => Cut::Outgoing,
@@ -139,21 +139,21 @@ impl Drawing<'_> {
                 },
                 for_ms,
             },
-            Deed::SlowLinks => Action::SlowLinks {
+            FaultKind::SlowLinks => Action::SlowLinks {
                 hosts: self.hosts(),
                 extra_ms: 1 + self.stream.low(2_000),
                 for_ms,
             },
-            Deed::ShortWrites => Action::ShortWrites {
+            FaultKind::ShortWrites => Action::ShortWrites {
                 hosts: self.hosts(),
                 max_bytes: 1 + self.stream.low(200),
                 for_ms,
             },
-            Deed::Reset => Action::Reset {
+            FaultKind::Reset => Action::Reset {
                 hosts: self.hosts(),
                 channel: self.channel(),
             },
-            Deed::HalfClose => Action::HalfClose {
+            FaultKind::HalfClose => Action::HalfClose {
                 hosts: self.hosts(),
                 channel: self.channel(),
                 side: match self.stream.below(2) {
@@ -161,30 +161,30 @@ impl Drawing<'_> {
                     _ => Half::Server,
                 },
             },
-            Deed::Truncate => Action::Truncate {
+            FaultKind::Truncate => Action::Truncate {
                 hosts: self.hosts(),
                 channel: self.channel(),
                 after_bytes: self.stream.low(100_000),
             },
-            Deed::DelayReply => Action::DelayReply {
+            FaultKind::DelayReply => Action::DelayReply {
                 hosts: self.hosts(),
                 channel: Channel::Rpc,
                 extra_ms: 1 + self.stream.low(5_000),
             },
-            Deed::FailSync | Deed::DiskFull => Action::DiskFails {
+            FaultKind::FailSync | FaultKind::DiskFull => Action::DiskFails {
                 processes: self.processes(),
                 how: match kind {
-                    Deed::FailSync => DiskFailure::Sync,
+                    FaultKind::FailSync => DiskFailure::Sync,
                     _ => DiskFailure::Full,
                 },
                 for_ms,
             },
-            Deed::FlipBits => Action::FlipBits {
+            FaultKind::FlipBits => Action::FlipBits {
                 nodes: self.hosts(),
                 blocks: self.stream.low(20) as u32,
                 commits: self.stream.low(8) as u32,
             },
-            Deed::JumpClock => {
+            FaultKind::JumpClock => {
                 let by_ms = self.stream.low(300_000).cast_signed();
                 Action::JumpClock {
                     hosts: self.hosts(),

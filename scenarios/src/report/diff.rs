@@ -1,6 +1,6 @@
 //! Where two runs part: the last events that they share, then both side by side.
 
-use super::{events, paint::Paint, words};
+use super::{colour::Colour, describe, events};
 use metanode_sim::trace::Entry;
 use std::fmt::Write;
 
@@ -20,17 +20,17 @@ pub fn first_difference(a: &[Entry], b: &[Entry]) -> Option<usize> {
 
 /// Both runs around their first difference. Ends with a line break.
 #[must_use]
-pub fn text(names: [&str; 2], traces: [&[Entry]; 2], paint: Paint) -> String {
+pub fn text(names: [&str; 2], traces: [&[Entry]; 2], colour: Colour) -> String {
     let [a, b] = traces;
     let Some(at) = first_difference(a, b) else {
-        return format!("the same: {}\n", words::count(a.len() as u64, "event"));
+        return format!("the same: {}\n", describe::count(a.len() as u64, "event"));
     };
-    let mut out = format!("{} in common\n", words::count(at as u64, "event"));
+    let mut out = format!("{} in common\n", describe::count(at as u64, "event"));
     for entry in &a[at.saturating_sub(BEFORE)..at] {
-        let _ = writeln!(out, "  {}", paint.dim(events::line(entry)));
+        let _ = writeln!(out, "  {}", colour.dim(events::line(entry)));
     }
     let head = format!("{} │ {}", column(names[0]), names[1]);
-    let _ = writeln!(out, "{}", paint.bold(head.trim_end()));
+    let _ = writeln!(out, "{}", colour.bold(head.trim_end()));
     let line = |trace: &[Entry], position| trace.get(position).map(events::line);
     for position in at..at + AFTER {
         let lines = [line(a, position), line(b, position)];
@@ -43,7 +43,7 @@ pub fn text(names: [&str; 2], traces: [&[Entry]; 2], paint: Paint) -> String {
             out,
             "{}",
             if position == at {
-                paint.bad(row.trim_end())
+                colour.bad(row.trim_end())
             } else {
                 row.trim_end().to_owned()
             }
@@ -79,7 +79,7 @@ mod tests {
     fn the_first_difference_is_found_and_shown_in_columns() {
         let (a, b) = (trace(&[2, 3, 4, 5]), trace(&[2, 3, 9]));
         assert_eq!(first_difference(&a, &b), Some(2));
-        let text = text(["one", "other"], [&a, &b], Paint::PLAIN);
+        let text = text(["one", "other"], [&a, &b], Colour::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "2 events in common");
         assert_eq!(lines[2], "     0.001s  node-0 starts again (start 3)");
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(first_difference(&a, &b), Some(2));
         assert_eq!(first_difference(&a, &a), None);
         assert_eq!(
-            text(["", ""], [&a, &a], Paint::PLAIN),
+            text(["", ""], [&a, &a], Colour::PLAIN),
             "the same: 2 events\n"
         );
     }

@@ -3,11 +3,12 @@
 mod executors;
 
 use super::{
-    Byzantine, Deed, Delivery, DurableMoment, Epochs, Fault, Kind, MaxFaulty, Moment, Network,
-    Node, Peers, ReachedMoment, Scenario, Share, StoredMoment, Target, Topology, Which, Workload,
+    Byzantine, Delivery, DurableTrigger, Epochs, Fault, FaultKind, Kind, MaxFaulty, Network, Node,
+    Peers, ReachedTrigger, Scenario, Selector, Share, StoredTrigger, Target, Topology,
+    TriggerSection, Workload,
 };
 use crate::{
-    dice::{Draw, Number},
+    sampling::{Number, Sampled},
     seed::Seed,
 };
 use metanode_sim::{
@@ -23,7 +24,7 @@ impl Scenario {
     /// The scenario that leaves nothing open. Whatever the seed, it draws this plan again, but for the names of seed
     /// and scenario.
     #[must_use]
-    pub fn fixed(plan: &Plan, story: String) -> Self {
+    pub fn explicit(plan: &Plan, story: String) -> Self {
         // Nothing of a plan may be forgotten here.
         let Plan {
             scenario: _,
@@ -45,7 +46,7 @@ impl Scenario {
             byzantine,
             faults,
             expect,
-            exhibits,
+            bugs,
         } = plan;
         let (clock_skew_ms, clock_skew_ms_by_host) = match &clock_skew_ms[..] {
             [first, others @ ..] if others.iter().all(|skew| skew == first) => (*first, vec![]),
@@ -55,12 +56,12 @@ impl Scenario {
             story,
             seed: Some(Seed(*seed)),
             store: Some(*store),
-            duration_ms: Draw::fixed(*duration_ms),
-            settle_ms: Draw::fixed(*settle_ms),
+            duration_ms: Sampled::fixed(*duration_ms),
+            settle_ms: Sampled::fixed(*settle_ms),
             signatures: *signatures,
-            clock_skew_ms: Draw::fixed(clock_skew_ms),
+            clock_skew_ms: Sampled::fixed(clock_skew_ms),
             clock_skew_ms_by_host,
-            clock_drift_ppm: Draw::fixed(0),
+            clock_drift_ppm: Sampled::fixed(0),
             clock_drift_ppm_by_host: clock_drift_ppm.clone(),
             max_faulty: match max_faulty {
                 Some(most) => MaxFaulty::Number(*most),
@@ -71,21 +72,21 @@ impl Scenario {
                     plan::Topology::SingleMaster => Delivery::SingleMaster,
                     plan::Topology::MasterPerNode => Delivery::MasterPerNode,
                 },
-                validators: Draw::fixed(*validators),
+                validators: Sampled::fixed(*validators),
             },
-            network: fixed_network(network),
-            node: fixed_node(node),
+            network: explicit_network(network),
+            node: explicit_node(node),
             executor: executors::fixed(executors),
-            workload: fixed_workload(workload),
+            workload: explicit_workload(workload),
             epochs: Epochs::fixed(epochs),
             byzantine: (!byzantine.is_empty()).then(|| Byzantine {
                 each: byzantine.clone(),
                 ..Byzantine::default()
             }),
             swarm: None,
-            faults: faults.iter().map(fixed_fault).collect(),
+            faults: faults.iter().map(explicit_fault).collect(),
             expect: expect.clone(),
-            exhibits: exhibits.clone(),
+            bugs: bugs.clone(),
         }
     }
 
@@ -127,7 +128,7 @@ fn write_section(out: &mut String, head: &str, section: &Table) {
     }
 }
 
-fn fixed_network(network: &NetworkPlan) -> Network {
+fn explicit_network(network: &NetworkPlan) -> Network {
     let NetworkPlan {
         latency_ms,
         unix_buffer_bytes,
@@ -136,13 +137,13 @@ fn fixed_network(network: &NetworkPlan) -> Network {
     } = network;
     Network {
         latency_ms: (*latency_ms).into(),
-        unix_buffer_bytes: Draw::fixed(*unix_buffer_bytes),
-        tcp_buffer_bytes: Draw::fixed(*tcp_buffer_bytes),
-        backlog: Draw::fixed(*backlog),
+        unix_buffer_bytes: Sampled::fixed(*unix_buffer_bytes),
+        tcp_buffer_bytes: Sampled::fixed(*tcp_buffer_bytes),
+        backlog: Sampled::fixed(*backlog),
     }
 }
 
-fn fixed_node(node: &NodePlan) -> Node {
+fn explicit_node(node: &NodePlan) -> Node {
     let NodePlan {
         window_blocks,
         recovery_batch_commits,
@@ -156,34 +157,34 @@ fn fixed_node(node: &NodePlan) -> Node {
         peers,
     } = node;
     Node {
-        window_blocks: Draw::fixed(*window_blocks),
-        recovery_batch_commits: Draw::fixed(*recovery_batch_commits),
-        min_round_delay_ms: Draw::fixed(*min_round_delay_ms),
-        leader_timeout_ms: Draw::fixed(*leader_timeout_ms),
-        leaders_per_round: Draw::fixed(*leaders_per_round),
-        gc_depth_rounds: Draw::fixed(*gc_depth_rounds),
-        watermark_poll_ms: Draw::fixed(*watermark_poll_ms),
-        rpc_timeout_ms: Draw::fixed(*rpc_timeout_ms),
-        write_timeout_ms: Draw::fixed(*write_timeout_ms),
+        window_blocks: Sampled::fixed(*window_blocks),
+        recovery_batch_commits: Sampled::fixed(*recovery_batch_commits),
+        min_round_delay_ms: Sampled::fixed(*min_round_delay_ms),
+        leader_timeout_ms: Sampled::fixed(*leader_timeout_ms),
+        leaders_per_round: Sampled::fixed(*leaders_per_round),
+        gc_depth_rounds: Sampled::fixed(*gc_depth_rounds),
+        watermark_poll_ms: Sampled::fixed(*watermark_poll_ms),
+        rpc_timeout_ms: Sampled::fixed(*rpc_timeout_ms),
+        write_timeout_ms: Sampled::fixed(*write_timeout_ms),
         peers: Peers::fixed(peers),
     }
 }
 
-fn fixed_workload(workload: &WorkloadPlan) -> Workload {
+fn explicit_workload(workload: &WorkloadPlan) -> Workload {
     let WorkloadPlan {
         transactions_per_second,
         accounts,
     } = workload;
     Workload {
-        transactions_per_second: Draw::fixed(*transactions_per_second),
-        accounts: Draw::fixed(*accounts),
+        transactions_per_second: Sampled::fixed(*transactions_per_second),
+        accounts: Sampled::fixed(*accounts),
     }
 }
 
 const fn numbered(kind: Kind, number: u16) -> Target {
     Target {
         kind,
-        which: Which::Number(number),
+        which: Selector::Number(number),
     }
 }
 
@@ -196,56 +197,56 @@ const fn process(id: ProcessId) -> Target {
     }
 }
 
-fn lasting<T: Number>(ms: Option<T>) -> Option<Draw<T>> {
-    ms.map(Draw::fixed)
+fn lasting<T: Number>(ms: Option<T>) -> Option<Sampled<T>> {
+    ms.map(Sampled::fixed)
 }
 
-fn fixed_fault(fault: &PlannedFault) -> Fault {
+fn explicit_fault(fault: &PlannedFault) -> Fault {
     let processes = |list: &[ProcessId]| list.iter().map(|id| process(*id)).collect::<Vec<_>>();
     let all = |kind, list: &[u16]| list.iter().map(|n| numbered(kind, *n)).collect::<Vec<_>>();
     let hosts = |list: &[u16]| all(Kind::Host, list);
     let executors = |list: &[u16]| all(Kind::Executor, list);
-    let of = |deed, targets, for_ms: Option<u64>| Fault {
+    let of = |kind, targets, for_ms: Option<u64>| Fault {
         for_ms: lasting(for_ms),
-        ..Fault::new(fixed_moment(&fault.when), deed, targets)
+        ..Fault::new(explicit_trigger(&fault.when), kind, targets)
     };
-    let down = |deed, targets, down_ms: Option<u64>| Fault {
+    let down = |kind, targets, down_ms: Option<u64>| Fault {
         down_ms: lasting(down_ms),
-        ..of(deed, targets, None)
+        ..of(kind, targets, None)
     };
     match &fault.action {
         Action::Kill {
             processes: list,
             down_ms,
-        } => down(Deed::Kill, processes(list), *down_ms),
+        } => down(FaultKind::Kill, processes(list), *down_ms),
         Action::PowerLoss {
             hosts: list,
             torn,
             down_ms,
         } => Fault {
             torn: torn.then_some(true),
-            ..down(Deed::PowerLoss, hosts(list), *down_ms)
+            ..down(FaultKind::PowerLoss, hosts(list), *down_ms)
         },
         Action::Pause {
             processes: list,
             for_ms,
-        } => of(Deed::Pause, processes(list), *for_ms),
+        } => of(FaultKind::Pause, processes(list), *for_ms),
         Action::StartLate {
             processes: list,
             for_ms,
-        } => of(Deed::StartLate, processes(list), Some(*for_ms)),
+        } => of(FaultKind::StartLate, processes(list), Some(*for_ms)),
         Action::Stall {
             executors: list,
             for_ms,
-        } => of(Deed::Stall, executors(list), *for_ms),
+        } => of(FaultKind::Stall, executors(list), *for_ms),
         Action::Deaf {
             executors: list,
             for_ms,
-        } => of(Deed::Deaf, executors(list), *for_ms),
+        } => of(FaultKind::Deaf, executors(list), *for_ms),
         Action::ServeBoth {
             executors: list,
             for_ms,
-        } => of(Deed::ServeBoth, executors(list), *for_ms),
+        } => of(FaultKind::ServeBoth, executors(list), *for_ms),
         Action::StealSocket {
             executors: list,
             channel,
@@ -254,7 +255,7 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
         } => Fault {
             channel: Some(*channel),
             how: Some(*how),
-            ..of(Deed::StealSocket, executors(list), *for_ms)
+            ..of(FaultKind::StealSocket, executors(list), *for_ms)
         },
         Action::HalfClose {
             hosts: list,
@@ -263,7 +264,7 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
         } => Fault {
             channel: Some(*channel),
             side: Some(*side),
-            ..of(Deed::HalfClose, hosts(list), None)
+            ..of(FaultKind::HalfClose, hosts(list), None)
         },
         Action::Replies {
             executors: list,
@@ -271,19 +272,19 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
             for_ms,
         } => match how {
             Replies::Late { ms } => Fault {
-                extra_ms: Some(Draw::fixed(*ms)),
-                ..of(Deed::SlowReplies, executors(list), *for_ms)
+                extra_ms: Some(Sampled::fixed(*ms)),
+                ..of(FaultKind::SlowReplies, executors(list), *for_ms)
             },
-            Replies::Silent => of(Deed::SilentReplies, executors(list), *for_ms),
-            Replies::Refused => of(Deed::ErrorReplies, executors(list), *for_ms),
+            Replies::Silent => of(FaultKind::SilentReplies, executors(list), *for_ms),
+            Replies::Refused => of(FaultKind::ErrorReplies, executors(list), *for_ms),
         },
         Action::Restore {
             executors: list,
             taken_ms,
             down_ms,
         } => Fault {
-            taken_ms: Some(Draw::fixed(*taken_ms)),
-            ..down(Deed::Restore, executors(list), *down_ms)
+            taken_ms: Some(Sampled::fixed(*taken_ms)),
+            ..down(FaultKind::Restore, executors(list), *down_ms)
         },
         Action::Partition {
             hosts: list,
@@ -291,30 +292,30 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
             for_ms,
         } => Fault {
             cut: Some(*cut),
-            ..of(Deed::Partition, hosts(list), *for_ms)
+            ..of(FaultKind::Partition, hosts(list), *for_ms)
         },
         Action::SlowLinks {
             hosts: list,
             extra_ms,
             for_ms,
         } => Fault {
-            extra_ms: Some(Draw::fixed(*extra_ms)),
-            ..of(Deed::SlowLinks, hosts(list), *for_ms)
+            extra_ms: Some(Sampled::fixed(*extra_ms)),
+            ..of(FaultKind::SlowLinks, hosts(list), *for_ms)
         },
         Action::ShortWrites {
             hosts: list,
             max_bytes,
             for_ms,
         } => Fault {
-            max_bytes: Some(Draw::fixed(*max_bytes)),
-            ..of(Deed::ShortWrites, hosts(list), *for_ms)
+            max_bytes: Some(Sampled::fixed(*max_bytes)),
+            ..of(FaultKind::ShortWrites, hosts(list), *for_ms)
         },
         Action::Reset {
             hosts: list,
             channel,
         } => Fault {
             channel: Some(*channel),
-            ..of(Deed::Reset, hosts(list), None)
+            ..of(FaultKind::Reset, hosts(list), None)
         },
         Action::Truncate {
             hosts: list,
@@ -322,8 +323,8 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
             after_bytes,
         } => Fault {
             channel: Some(*channel),
-            after_bytes: Some(Draw::fixed(*after_bytes)),
-            ..of(Deed::Truncate, hosts(list), None)
+            after_bytes: Some(Sampled::fixed(*after_bytes)),
+            ..of(FaultKind::Truncate, hosts(list), None)
         },
         Action::DelayReply {
             hosts: list,
@@ -331,57 +332,57 @@ fn fixed_fault(fault: &PlannedFault) -> Fault {
             extra_ms,
         } => Fault {
             channel: Some(*channel),
-            extra_ms: Some(Draw::fixed(*extra_ms)),
-            ..of(Deed::DelayReply, hosts(list), None)
+            extra_ms: Some(Sampled::fixed(*extra_ms)),
+            ..of(FaultKind::DelayReply, hosts(list), None)
         },
         Action::DiskFails {
             processes: list,
             how,
             for_ms,
         } => {
-            let deed = match how {
-                DiskFailure::Sync => Deed::FailSync,
-                DiskFailure::Full => Deed::DiskFull,
+            let kind = match how {
+                DiskFailure::Sync => FaultKind::FailSync,
+                DiskFailure::Full => FaultKind::DiskFull,
             };
-            of(deed, processes(list), *for_ms)
+            of(kind, processes(list), *for_ms)
         }
         Action::FlipBits {
             nodes: list,
             blocks,
             commits,
         } => Fault {
-            blocks: Some(Draw::fixed(*blocks)),
-            commits: (*commits > 0).then_some(Draw::fixed(*commits)),
-            ..of(Deed::FlipBits, all(Kind::Node, list), None)
+            blocks: Some(Sampled::fixed(*blocks)),
+            commits: (*commits > 0).then_some(Sampled::fixed(*commits)),
+            ..of(FaultKind::FlipBits, all(Kind::Node, list), None)
         },
         Action::JumpClock { hosts: list, by_ms } => Fault {
-            by_ms: Some(Draw::fixed(*by_ms)),
-            ..of(Deed::JumpClock, hosts(list), None)
+            by_ms: Some(Sampled::fixed(*by_ms)),
+            ..of(FaultKind::JumpClock, hosts(list), None)
         },
     }
 }
 
-fn fixed_moment(when: &plan::When) -> Moment {
-    let plan::When {
+fn explicit_trigger(when: &plan::Trigger) -> TriggerSection {
+    let plan::Trigger {
         at_ms,
         stored,
         durable,
         reached,
     } = when;
-    Moment {
-        at_ms: (*at_ms > 0).then_some(Draw::fixed(*at_ms)),
-        stored: stored.as_ref().map(|at| StoredMoment {
+    TriggerSection {
+        at_ms: (*at_ms > 0).then_some(Sampled::fixed(*at_ms)),
+        stored: stored.as_ref().map(|at| StoredTrigger {
             node: numbered(Kind::Node, at.node),
-            commit: Draw::fixed(at.commit.0),
+            commit: Sampled::fixed(at.commit.0),
         }),
-        durable: durable.as_ref().map(|at| DurableMoment {
+        durable: durable.as_ref().map(|at| DurableTrigger {
             executor: numbered(Kind::Executor, at.executor),
-            gei: Draw::fixed(at.gei.0),
+            gei: Sampled::fixed(at.gei.0),
         }),
-        reached: reached.as_ref().map(|at| ReachedMoment {
+        reached: reached.as_ref().map(|at| ReachedTrigger {
             process: process(at.process),
             point: at.point.name().to_owned(),
-            times: Draw::fixed(at.times),
+            times: Sampled::fixed(at.times),
         }),
     }
 }
@@ -394,7 +395,7 @@ mod tests {
 
     /// Drawn from the text of the fixed scenario by a seed of its own choice, the same plan.
     fn assert_drawn_again(plan: &Plan) -> String {
-        let text = Scenario::fixed(plan, "A story.".into()).text();
+        let text = Scenario::explicit(plan, "A story.".into()).text();
         let scenario =
             Scenario::parse("fixed.toml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let drawn = scenario.draw(&plan.scenario, plan.seed, scenario.store.expect("fixed"));
@@ -444,13 +445,13 @@ mod tests {
         plan.clock_skew_ms[1] = -40;
         plan.network.latency_ms = Span { low: 7, high: 7 };
         plan.faults.push(PlannedFault {
-            when: plan::When {
+            when: plan::Trigger {
                 at_ms: 900,
                 stored: Some(plan::StoredAt {
                     node: 3,
                     commit: metanode_core::types::CommitIndex(10),
                 }),
-                ..plan::When::default()
+                ..plan::Trigger::default()
             },
             action: Action::Kill {
                 processes: vec![ProcessId::Node(3), ProcessId::Executor(3)],

@@ -16,7 +16,7 @@ pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
         guard,
         execute_us,
         flush_every_blocks,
-    } = fixed_executor(common);
+    } = explicit_executor(common);
     let others: Vec<(usize, &ExecutorPlan)> = executors
         .iter()
         .enumerate()
@@ -24,8 +24,8 @@ pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
         .collect();
     let (odd, each) = match others[..] {
         [] => (None, vec![]),
-        [(number, plan)] => (Some(fixed_odd(number, plan, common)), vec![]),
-        _ => (None, executors.iter().map(fixed_executor).collect()),
+        [(number, plan)] => (Some(explicit_odd(number, plan, common)), vec![]),
+        _ => (None, executors.iter().map(explicit_executor).collect()),
     };
     Executor {
         guard,
@@ -36,7 +36,7 @@ pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
     }
 }
 
-fn fixed_executor(plan: &ExecutorPlan) -> OneExecutor {
+fn explicit_executor(plan: &ExecutorPlan) -> OneExecutor {
     let ExecutorPlan {
         guard,
         execute_us,
@@ -49,8 +49,8 @@ fn fixed_executor(plan: &ExecutorPlan) -> OneExecutor {
     }
 }
 
-fn fixed_odd(number: usize, plan: &ExecutorPlan, common: &ExecutorPlan) -> OddExecutor {
-    let (plan, common) = (fixed_executor(plan), fixed_executor(common));
+fn explicit_odd(number: usize, plan: &ExecutorPlan, common: &ExecutorPlan) -> OddExecutor {
+    let (plan, common) = (explicit_executor(plan), explicit_executor(common));
     OddExecutor {
         which: numbered(Kind::Executor, u16::try_from(number).unwrap_or(u16::MAX)),
         guard: (plan.guard != common.guard).then_some(plan.guard),

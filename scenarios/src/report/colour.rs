@@ -4,11 +4,11 @@ use std::{fmt::Display, io::IsTerminal};
 
 /// Colours text, or leaves it as it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Paint {
+pub struct Colour {
     on: bool,
 }
 
-impl Paint {
+impl Colour {
     /// No colours.
     pub const PLAIN: Self = Self { on: false };
 

@@ -9,13 +9,13 @@ use metanode_sim::plan::Plan;
 
 /// One run.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct RunReference {
     pub plan: Plan,
     /// If it was named by a failure file.
     pub failure: Option<Failure>,
 }
 
-impl Subject {
+impl RunReference {
     /// The failure file at this path; or `SCENARIO:SEED`, a name from `metasim list` or the path of a scenario file.
     /// Without a seed it is the one that the file names, or 0.
     ///

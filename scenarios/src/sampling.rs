@@ -12,7 +12,7 @@ use std::{fmt, marker::PhantomData};
 
 /// A number of a scenario file: fixed, or somewhere in `[low, high]`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draw<T> {
+pub struct Sampled<T> {
     pub low: T,
     pub high: T,
 }
@@ -24,13 +24,13 @@ const LARGEST: u64 = 1_000_000_000;
 pub trait Number: Copy + Ord + fmt::Display + Into<i128> + TryFrom<i128> {}
 impl<T: Copy + Ord + fmt::Display + Into<i128> + TryFrom<i128>> Number for T {}
 
-impl<T> From<(T, T)> for Draw<T> {
+impl<T> From<(T, T)> for Sampled<T> {
     fn from((low, high): (T, T)) -> Self {
         Self { low, high }
     }
 }
 
-impl<T: Number> Draw<T> {
+impl<T: Number> Sampled<T> {
     pub const fn fixed(value: T) -> Self {
         Self {
             low: value,
@@ -39,13 +39,13 @@ impl<T: Number> Draw<T> {
     }
 }
 
-impl<'de, T: Number> Deserialize<'de> for Draw<T> {
+impl<'de, T: Number> Deserialize<'de> for Sampled<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DrawVisitor(PhantomData))
+        deserializer.deserialize_any(SampledVisitor(PhantomData))
     }
 }
 
-impl<T: Number + Serialize> Serialize for Draw<T> {
+impl<T: Number + Serialize> Serialize for Sampled<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.low == self.high {
             self.low.serialize(serializer)
@@ -55,9 +55,9 @@ impl<T: Number + Serialize> Serialize for Draw<T> {
     }
 }
 
-struct DrawVisitor<T>(PhantomData<T>);
+struct SampledVisitor<T>(PhantomData<T>);
 
-impl<T: Number> DrawVisitor<T> {
+impl<T: Number> SampledVisitor<T> {
     fn number<E: Error>(value: i64) -> Result<T, E> {
         (value.unsigned_abs() <= LARGEST)
             .then(|| T::try_from(i128::from(value)).ok())
@@ -66,15 +66,15 @@ impl<T: Number> DrawVisitor<T> {
     }
 }
 
-impl<'de, T: Number> Visitor<'de> for DrawVisitor<T> {
-    type Value = Draw<T>;
+impl<'de, T: Number> Visitor<'de> for SampledVisitor<T> {
+    type Value = Sampled<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a whole number, or a range of two: [low, high]")
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        Self::number(value).map(Draw::fixed)
+        Self::number(value).map(Sampled::fixed)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -90,7 +90,7 @@ impl<'de, T: Number> Visitor<'de> for DrawVisitor<T> {
                 "the range [{low}, {high}] is empty: expected the lower end first"
             )));
         }
-        Ok(Draw {
+        Ok(Sampled {
             low: Self::number(low)?,
             high: Self::number(high)?,
         })
@@ -101,7 +101,7 @@ impl<'de, T: Number> Visitor<'de> for DrawVisitor<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// Each seed has a range of its own in here.
-    Within(Draw<u64>),
+    Within(Sampled<u64>),
     /// Every seed has this one: `{ low, high }`.
     Exactly(Span),
 }
@@ -126,7 +126,7 @@ impl From<(u64, u64)> for Range {
 impl From<Span> for Range {
     fn from(span: Span) -> Self {
         if span.low == span.high {
-            Self::Within(Draw::fixed(span.low))
+            Self::Within(Sampled::fixed(span.low))
         } else {
             Self::Exactly(span)
         }
@@ -160,11 +160,15 @@ impl<'de> Visitor<'de> for RangeVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        DrawVisitor(PhantomData).visit_i64(value).map(Range::Within)
+        SampledVisitor(PhantomData)
+            .visit_i64(value)
+            .map(Range::Within)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
-        DrawVisitor(PhantomData).visit_seq(items).map(Range::Within)
+        SampledVisitor(PhantomData)
+            .visit_seq(items)
+            .map(Range::Within)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
@@ -181,7 +185,7 @@ impl<'de> Visitor<'de> for RangeVisitor {
 
 /// The random streams of one seed.
 #[derive(Clone)]
-pub struct Dice {
+pub struct Sampler {
     key: [u8; 32],
     leans_low: bool,
 }
@@ -192,26 +196,26 @@ pub struct Stream(ChaCha8Rng);
 impl Stream {
     /// A number below `bound`, or 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.within(Draw {
+        self.within(Sampled {
             low: 0,
             high: bound.saturating_sub(1),
         })
     }
 
     /// A number of the range.
-    pub fn within<T: Number>(&mut self, range: Draw<T>) -> T {
+    pub fn within<T: Number>(&mut self, range: Sampled<T>) -> T {
         within(&mut self.0, range)
     }
 
     /// A number up to `high`, mostly small: every number of digits is as likely as any other.
     pub fn low(&mut self, high: u64) -> u64 {
-        within_low(&mut self.0, Draw { low: 0, high })
+        within_low(&mut self.0, Sampled { low: 0, high })
     }
 }
 
-impl Dice {
+impl Sampler {
     #[must_use]
-    pub fn of(seed: u64) -> Self {
+    pub fn of_seed(seed: u64) -> Self {
         Self {
             key: blake3::derive_key("metasim: what a scenario leaves open", &seed.to_le_bytes()),
             leans_low: false,
@@ -238,7 +242,7 @@ impl Dice {
     }
 
     /// A number of the range.
-    pub fn draw<T: Number>(&self, label: &str, range: Draw<T>) -> T {
+    pub fn draw<T: Number>(&self, label: &str, range: Sampled<T>) -> T {
         self.pick(&mut self.random(label), range)
     }
 
@@ -256,7 +260,7 @@ impl Dice {
         }
     }
 
-    fn pick<T: Number>(&self, stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
+    fn pick<T: Number>(&self, stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
         match self.leans_low {
             true => within_low(stream, range),
             false => within(stream, range),
@@ -264,13 +268,13 @@ impl Dice {
     }
 
     /// `size` different numbers below `population`, ascending.
-    pub fn subset(&self, label: &str, size: Draw<u16>, population: u16) -> Vec<u16> {
+    pub fn subset(&self, label: &str, size: Sampled<u16>, population: u16) -> Vec<u16> {
         let mut stream = self.random(label);
         let size = within(&mut stream, size).min(population);
         let mut left: Vec<u16> = (0..population).collect();
         let mut chosen: Vec<u16> = (0..size)
             .map(|taken| {
-                let last = Draw {
+                let last = Sampled {
                     low: 0,
                     high: population - taken - 1,
                 };
@@ -283,7 +287,7 @@ impl Dice {
 }
 
 /// Uniform up to a bias of 2^-64 per value of the range.
-fn within<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
+fn within<T: Number>(stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
     let (low, high): (i128, i128) = (range.low.into(), range.high.into());
     let count = (high - low + 1).unsigned_abs();
     let offset = (u128::from(stream.next_u64()) * count) >> 64;
@@ -291,18 +295,18 @@ fn within<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
 }
 
 /// First a power of two up to the size of the range, then a number below it.
-fn within_low<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
+fn within_low<T: Number>(stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
     let (low, high): (i128, i128) = (range.low.into(), range.high.into());
     let powers = u128::BITS - (high - low).unsigned_abs().leading_zeros();
     let power: u32 = within(
         stream,
-        Draw {
+        Sampled {
             low: 0,
             high: powers,
         },
     );
     let nearer = (low + (1_i128 << power) - 1).min(high);
-    let offset = within(stream, Draw { low, high: nearer });
+    let offset = within(stream, Sampled { low, high: nearer });
     T::try_from(offset).unwrap_or(range.high)
 }
 
@@ -310,13 +314,13 @@ fn within_low<T: Number>(stream: &mut ChaCha8Rng, range: Draw<T>) -> T {
 mod tests {
     use super::*;
 
-    const DIGITS: Draw<u64> = Draw { low: 0, high: 9 };
+    const DIGITS: Sampled<u64> = Sampled { low: 0, high: 9 };
 
     #[test]
     fn every_number_of_a_range_comes_up_and_no_other() {
         let mut seen = [0; 10];
         for seed in 0..1000 {
-            seen[usize::try_from(Dice::of(seed).draw("x", DIGITS)).expect("small")] += 1;
+            seen[usize::try_from(Sampler::of_seed(seed).draw("x", DIGITS)).expect("small")] += 1;
         }
         assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
     }
@@ -324,29 +328,32 @@ mod tests {
     #[test]
     fn negative_ranges_and_the_whole_of_u64_can_be_drawn() {
         let skews: Vec<i64> = (0..100)
-            .map(|seed| Dice::of(seed).draw("skew", Draw { low: -5, high: 5 }))
+            .map(|seed| Sampler::of_seed(seed).draw("skew", Sampled { low: -5, high: 5 }))
             .collect();
         assert!(skews.iter().any(|skew| *skew < 0) && skews.iter().any(|skew| *skew > 0));
-        let all = Draw {
+        let all = Sampled {
             low: 0,
             high: u64::MAX,
         };
-        assert_ne!(Dice::of(1).draw("a", all), Dice::of(1).draw("b", all));
+        assert_ne!(
+            Sampler::of_seed(1).draw("a", all),
+            Sampler::of_seed(1).draw("b", all)
+        );
     }
 
     #[test]
     fn what_one_label_draws_does_not_depend_on_other_labels() {
-        let dice = Dice::of(7);
-        let alone = dice.draw("b", DIGITS);
-        let _ = dice.draw("a", DIGITS);
-        let _ = dice.subset("c", Draw::fixed(3), 7);
-        assert_eq!(dice.draw("b", DIGITS), alone);
+        let sampler = Sampler::of_seed(7);
+        let alone = sampler.draw("b", DIGITS);
+        let _ = sampler.draw("a", DIGITS);
+        let _ = sampler.subset("c", Sampled::fixed(3), 7);
+        assert_eq!(sampler.draw("b", DIGITS), alone);
     }
 
     #[test]
     fn a_subset_has_the_size_asked_for_and_no_repetition() {
         for seed in 0..100 {
-            let chosen = Dice::of(seed).subset("s", Draw { low: 1, high: 3 }, 4);
+            let chosen = Sampler::of_seed(seed).subset("s", Sampled { low: 1, high: 3 }, 4);
             assert!((1..=3).contains(&chosen.len()), "{chosen:?}");
             assert!(
                 chosen.windows(2).all(|pair| pair[0] < pair[1]),
