@@ -57,7 +57,7 @@ impl Submitter {
 
 impl Pool {
     /// These were taken and came to nothing: they are the next ones again.
-    pub fn put_back(&mut self, transactions: &[Transaction]) {
+    pub fn requeue(&mut self, transactions: &[Transaction]) {
         for transaction in transactions.iter().rev() {
             self.held_back.push_front(transaction.clone());
         }
@@ -114,8 +114,8 @@ mod tests {
         }
         let first = pool.take(3);
         let second = pool.take(3);
-        pool.put_back(&second);
-        pool.put_back(&first);
+        pool.requeue(&second);
+        pool.requeue(&first);
         assert_eq!(pool.take(100), (1..=5).map(transaction).collect::<Vec<_>>());
     }
 

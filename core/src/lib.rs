@@ -12,7 +12,7 @@
 //! | [`dag`] | the blocks of one epoch, those that wait for others, what a new one is built on (pure) |
 //! | [`commit`] | leaders, the commit rule, the linearizer: from the DAG to the commit log (pure) |
 //! | [`store`] | durable storage, the commit log |
-//! | [`consensus`] | the async shell around the pure rooms: proposing, subscriptions, fetching, catching up |
+//! | [`consensus`] | the async shell around the pure rooms: proposing, subscriptions, scheduler, catching up |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`executor`] | messages and framing between node and executor, the RPC client |
 //! | [`epoch`] | the change from one epoch to the next: boundary, steps (pure), what is recorded |

@@ -69,12 +69,12 @@ pub enum Replies {
 }
 
 /// What the executor is told, as its parts follow it. A `watch` would wake them in an order that no seed decides.
-struct Told {
+struct SharedControls {
     controls: watch::Receiver<Controls>,
     changed: Notify,
 }
 
-impl Told {
+impl SharedControls {
     fn now(&self) -> Controls {
         *self.controls.borrow()
     }
@@ -141,7 +141,7 @@ async fn run_until<'a>(
     };
 
     let begun = chain.disk().epochs()?;
-    let controls = Told {
+    let controls = SharedControls {
         controls,
         changed: Notify::new(),
     };

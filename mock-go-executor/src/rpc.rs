@@ -3,7 +3,7 @@
 //! Whatever is said about the chain is durable (invariant DURABLE), the beginning of an epoch, too.
 
 use crate::{
-    Replies, Told,
+    Replies, SharedControls,
     config::Genesis,
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
@@ -48,7 +48,7 @@ pub struct Rpc<'a> {
     pub watermark: watch::Receiver<GlobalExecIndex>,
     /// The highest watermark that anyone was told.
     pub told: &'a AtomicU64,
-    pub controls: &'a Told,
+    pub controls: &'a SharedControls,
 }
 
 /// Why a request is answered with `error`.

@@ -5,7 +5,7 @@
 //! wait for execution, the rest stays in the socket and holds the sender back.
 
 use crate::{
-    Controls, ExecutorError, Told,
+    Controls, ExecutorError, SharedControls,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
     epochs::Epochs,
@@ -52,7 +52,7 @@ pub async fn serve_blocks(
     chain: &mut Chain,
     epochs: watch::Receiver<Epochs>,
     told: &AtomicU64,
-    controls: &Told,
+    controls: &SharedControls,
 ) -> Result<Infallible, ExecutorError> {
     let mut intake = Intake::new(env, config, chain, epochs, told);
     let mut accepting = Box::pin(accept(listener));

@@ -6,7 +6,7 @@
 //! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
 //! | [`run`] | seed in, outcome out |
 //! | [`world`] | hosts, processes and what befalls them |
-//! | [`byzantine`] | validators that do what they want, one file per behaviour |
+//! | [`byzantine`] | validators that do what they want, one file per strategy |
 //! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
 //! | [`disk`] | what is durable and what is not yet |
 //! | [`clock`], [`entropy`] | wall clocks with their skew, labelled randomness |

@@ -4,9 +4,9 @@
 mod epochs;
 mod manner;
 
-pub use crate::byzantine::{Behaviour, ByzantinePlan};
+pub use crate::byzantine::{ByzantinePlan, ByzantineStrategy};
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
-pub use manner::{Channel, Cut, DiskFailure, Half, Replies, Theft};
+pub use manner::{Channel, Cut, DiskFailure, Half, Hijack, Replies};
 
 use crate::trace::ProcessId;
 use metanode_core::{
@@ -156,9 +156,9 @@ impl Plan {
 
     /// What this validator does instead of running a node, if it is Byzantine.
     #[must_use]
-    pub fn behaviour_of(&self, validator: u16) -> Option<Behaviour> {
+    pub fn strategy_of(&self, validator: u16) -> Option<ByzantineStrategy> {
         let of = |byzantine: &&ByzantinePlan| byzantine.validator == validator;
-        self.byzantine.iter().find(of).map(|b| b.behaviour)
+        self.byzantine.iter().find(of).map(|b| b.strategy)
     }
 }
 
@@ -331,10 +331,10 @@ pub enum Action {
         for_ms: Option<u64>,
     },
     /// The paths of these executors' Unix sockets lead elsewhere, while their listeners and connections live on.
-    StealSocket {
+    HijackSocket {
         executors: Vec<u16>,
         channel: Channel,
-        how: Theft,
+        how: Hijack,
         for_ms: Option<u64>,
     },
     /// Executors answer requests in another way than they should.
@@ -439,7 +439,7 @@ impl Action {
             | Self::Stall { for_ms, .. }
             | Self::Deaf { for_ms, .. }
             | Self::ServeBoth { for_ms, .. }
-            | Self::StealSocket { for_ms, .. }
+            | Self::HijackSocket { for_ms, .. }
             | Self::Replies { for_ms, .. }
             | Self::Partition { for_ms, .. }
             | Self::SlowLinks { for_ms, .. }

@@ -59,7 +59,7 @@ probes! {
     EpochChanged = "epoch changed",
     ChangeAfterRestart = "change recorded after a restart",
     FollowsWithoutVote = "node follows without a vote",
-    PutBack = "own block left out, transactions proposed again",
+    Requeued = "own block left out, transactions proposed again",
     EpochRemoved = "store of an old epoch removed",
 }
 
@@ -71,7 +71,7 @@ pub struct Probes {
     torn: BTreeSet<ProcessId>,
     /// The last block that each executor has executed.
     executed: BTreeMap<ProcessId, GlobalExecIndex>,
-    /// The epoch that each node's life has begun to change out of.
+    /// The epoch that each node's incarnation has begun to change out of.
     changing: BTreeMap<ProcessId, Epoch>,
 }
 
@@ -101,20 +101,20 @@ impl Probes {
             self.counts[probe as usize] += 1;
         }
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. }) => {
+            What::World(WorldEvent::Started { .. }) => {
                 self.changing.remove(&entry.process);
             }
-            What::Did(Event::Node(NodeEvent::ChangeRecorded { epoch, step })) => {
+            What::Process(Event::Node(NodeEvent::ChangeRecorded { epoch, step })) => {
                 let begun = self.changing.insert(entry.process, *epoch);
                 let begins = matches!(step, ChangeStep::BoundaryCommitted(_));
                 if begun != Some(*epoch) && !begins {
                     self.counts[Probe::ChangeAfterRestart as usize] += 1;
                 }
             }
-            What::Befell(WorldEvent::PowerLost { torn_writes, .. }) if *torn_writes > 0 => {
+            What::World(WorldEvent::PowerLost { torn_writes, .. }) if *torn_writes > 0 => {
                 self.torn.insert(entry.process);
             }
-            What::Did(
+            What::Process(
                 Event::Node(NodeEvent::Recovered { .. })
                 | Event::Executor(ExecutorEvent::Started { .. }),
             ) if self.torn.remove(&entry.process) => {
@@ -122,7 +122,7 @@ impl Probes {
             }
             _ => {}
         }
-        if let What::Did(Event::Executor(event)) = &entry.what {
+        if let What::Process(Event::Executor(event)) = &entry.what {
             self.follow(entry.process, event);
         }
     }
@@ -142,12 +142,12 @@ impl Probes {
 
 fn reached(what: &What) -> Option<Probe> {
     Some(match what {
-        What::Befell(WorldEvent::PowerLost { lost_writes, .. }) if *lost_writes > 0 => {
+        What::World(WorldEvent::PowerLost { lost_writes, .. }) if *lost_writes > 0 => {
             Probe::WritesLost
         }
-        What::Befell(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
-        What::Befell(WorldEvent::FaultSkipped { .. }) => Probe::TooManyDown,
-        What::Did(Event::Node(event)) => match event {
+        What::World(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
+        What::World(WorldEvent::FaultSkipped { .. }) => Probe::TooManyDown,
+        What::Process(Event::Node(event)) => match event {
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
                 Probe::ReplayNothing
             }
@@ -163,7 +163,7 @@ fn reached(what: &What) -> Option<Probe> {
                 ..
             } => Probe::EpochChanged,
             NodeEvent::EpochOpened { own: None, .. } => Probe::FollowsWithoutVote,
-            NodeEvent::PutBack { .. } => Probe::PutBack,
+            NodeEvent::Requeued { .. } => Probe::Requeued,
             NodeEvent::EpochRemoved { .. } => Probe::EpochRemoved,
             NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
             NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
@@ -180,7 +180,9 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::LeaderSkipped { .. } => Probe::LeaderSkipped,
             NodeEvent::AncestorsMissing { .. } => Probe::AncestorsMissing,
             NodeEvent::AncestorsFetched { .. } => Probe::AncestorsFetched,
-            NodeEvent::OwnRoundLearned { round } if round.0 > 0 => Probe::OwnBlockRecovered,
+            NodeEvent::LastProposedRoundLearned { round } if round.0 > 0 => {
+                Probe::OwnBlockRecovered
+            }
             NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
             NodeEvent::BlocksRepaired { .. } => Probe::BlocksRepaired,
             NodeEvent::CommitRepaired { .. } => Probe::CommitRepaired,
@@ -198,7 +200,7 @@ fn reached(what: &What) -> Option<Probe> {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        advanced, befell, boundary_committed, drained, follows, node, opened,
+        advanced, boundary_committed, drained, follows, node, opened, world_event,
     };
 
     fn count(entries: &[Entry], probe: Probe) -> u64 {
@@ -210,9 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_another_life_began_is_seen_once() {
+    fn a_change_that_another_incarnation_began_is_seen_once() {
         let process = ProcessId::Node(0);
-        let restarted = befell(2, process, WorldEvent::Started { start: 2 });
+        let restarted = world_event(2, process, WorldEvent::Started { start: 2 });
         let mut trace = vec![
             node(0, 0, opened(0, 0)),
             node(1, 0, boundary_committed(0, 5)),

@@ -163,13 +163,13 @@ impl Recorder {
 
     fn count(&mut self, entry: &Entry) {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(n), What::Did(Event::Node(event))) => {
+            (ProcessId::Node(n), What::Process(Event::Node(event))) => {
                 self.nodes[usize::from(n)].observe(entry.at, event);
             }
-            (ProcessId::Executor(n), What::Did(Event::Executor(event))) => {
+            (ProcessId::Executor(n), What::Process(Event::Executor(event))) => {
                 self.executors[usize::from(n)].observe(event);
             }
-            (ProcessId::Node(n), What::Befell(event)) => {
+            (ProcessId::Node(n), What::World(event)) => {
                 let node = &mut self.nodes[usize::from(n)];
                 match event {
                     WorldEvent::Started { start } => node.starts = *start,
@@ -177,7 +177,7 @@ impl Recorder {
                     _ => {}
                 }
             }
-            (ProcessId::Executor(n), What::Befell(WorldEvent::Started { start })) => {
+            (ProcessId::Executor(n), What::World(WorldEvent::Started { start })) => {
                 self.executors[usize::from(n)].restarts = start - 1;
             }
             _ => {}
@@ -232,13 +232,13 @@ impl ExecutorReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, executed, executor, submitted};
+    use crate::oracles::testing::{executed, executor, submitted, world_event};
 
     #[test]
     fn what_one_oracle_waits_for_is_outstanding() {
         let mut recorder = Recorder::new(&Plan::example(), 0);
         assert!(recorder.is_satisfied());
-        recorder.record(befell(0, ProcessId::Node(0), submitted(1)));
+        recorder.record(world_event(0, ProcessId::Node(0), submitted(1)));
         assert!(!recorder.is_satisfied());
         recorder.record(executor(1, 0, executed(1)));
         assert!(recorder.is_satisfied());

@@ -171,10 +171,10 @@ fn last_words(recorder: &Recorder) -> String {
         return "nobody has reported anything".to_owned();
     };
     let said = match &last.what {
-        What::Did(Event::Node(event)) => event.to_string(),
-        What::Did(Event::Executor(event)) => event.to_string(),
-        What::Did(Event::Crashed(point)) => format!("reached {point}"),
-        What::Befell(event) => format!("{event:?}"),
+        What::Process(Event::Node(event)) => event.to_string(),
+        What::Process(Event::Executor(event)) => event.to_string(),
+        What::Process(Event::Crashed(point)) => format!("reached {point}"),
+        What::World(event) => format!("{event:?}"),
     };
     format!("the last report came from {}: {said}", last.process)
 }
@@ -245,7 +245,7 @@ impl Supervisor {
             return;
         }
         self.world.heal();
-        self.world.befall(ProcessId::World, WorldEvent::FaultsEnded);
+        self.world.emit(ProcessId::World, WorldEvent::FaultsEnded);
         self.world.set_goal(NEW_COMMITS);
         self.pass_until(end).await;
     }

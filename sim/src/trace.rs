@@ -4,7 +4,7 @@
 //! differ between them: no log lines, no ids of libraries, no wall-clock time. The hash covers what happened and leaves
 //! out the texts that explain it, so that a better wording is not another trace.
 
-use crate::plan::{Action, Behaviour};
+use crate::plan::{Action, ByzantineStrategy};
 use metanode_core::{
     env::{Event, for_people},
     types::{CommitIndex, GlobalExecIndex, SpentNonce},
@@ -113,9 +113,9 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A process reported it.
-    Did(Event),
-    /// The world did it to the process.
-    Befell(WorldEvent),
+    Process(Event),
+    /// The world did it to the process, or to itself.
+    World(WorldEvent),
 }
 
 /// What the world does to processes, and to itself.
@@ -123,7 +123,7 @@ pub enum What {
 pub enum WorldEvent {
     /// The node is none: its validator is Byzantine, for the whole run.
     TurnedByzantine {
-        behaviour: Behaviour,
+        strategy: ByzantineStrategy,
     },
     /// The process was started, for the n-th time (from 1).
     Started {

@@ -1,16 +1,16 @@
-//! Each behaviour of a Byzantine validator: it really happens, and the honest agree and go on.
+//! Each strategy of a Byzantine validator: it really happens, and the honest agree and go on.
 
 #![cfg(madsim)]
 
 use metanode_core::env::{Event, NodeEvent};
 use metanode_sim::{
-    plan::{Action, Behaviour, ByzantinePlan, Plan, PlannedFault, Topology, Trigger},
+    plan::{Action, ByzantinePlan, ByzantineStrategy, Plan, PlannedFault, Topology, Trigger},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
 
 /// The last of four validators is Byzantine; the run passes.
-fn passes(behaviour: Behaviour, topology: Topology, faults: Vec<PlannedFault>) -> Outcome {
+fn passes(strategy: ByzantineStrategy, topology: Topology, faults: Vec<PlannedFault>) -> Outcome {
     let mut plan = Plan::example();
     plan.duration_ms = 8_000;
     plan.topology = topology;
@@ -21,27 +21,27 @@ fn passes(behaviour: Behaviour, topology: Topology, faults: Vec<PlannedFault>) -
     plan.max_faulty = Some(0);
     plan.byzantine = vec![ByzantinePlan {
         validator: 3,
-        behaviour,
+        strategy,
     }];
     plan.faults = faults;
     let outcome = run(plan, &RunOptions::KEEP_ALL);
     assert_eq!(
         (outcome.verdict, &outcome.violations[..], &outcome.panic),
         (Verdict::Passed, &[][..], &None),
-        "{behaviour:?}"
+        "{strategy:?}"
     );
     outcome
 }
 
 /// In both topologies; what is counted must be there in each.
-fn does(behaviour: Behaviour, least: usize, shows: impl Fn(&NodeEvent) -> bool) {
+fn does(strategy: ByzantineStrategy, least: usize, shows: impl Fn(&NodeEvent) -> bool) {
     for topology in [Topology::MasterPerNode, Topology::SingleMaster] {
-        let outcome = passes(behaviour, topology, vec![]);
+        let outcome = passes(strategy, topology, vec![]);
         let seen = events(&outcome).filter(|event| shows(event)).count();
-        assert!(seen >= least, "{behaviour:?} in {topology:?}: {seen}");
+        assert!(seen >= least, "{strategy:?} in {topology:?}: {seen}");
         let least = outcome.nodes[..3].iter().map(|node| node.last_commit.0);
         // Slow as it may be with a quarter of the leaders away, it is no standstill.
-        assert!(least.clone().all(|commits| commits >= 20), "{behaviour:?}");
+        assert!(least.clone().all(|commits| commits >= 20), "{strategy:?}");
     }
 }
 
@@ -50,7 +50,7 @@ fn events(outcome: &Outcome) -> impl Iterator<Item = &NodeEvent> {
         .entries
         .iter()
         .filter_map(|entry| match &entry.what {
-            What::Did(Event::Node(event)) => Some(event),
+            What::Process(Event::Node(event)) => Some(event),
             _ => None,
         })
 }
@@ -61,19 +61,19 @@ fn rejected(event: &NodeEvent, because: &str) -> bool {
 
 #[test]
 fn equivocating_is_seen_by_those_who_compare() {
-    does(Behaviour::Equivocating, 10, |event| {
+    does(ByzantineStrategy::Equivocating, 10, |event| {
         matches!(event, NodeEvent::Equivocation { .. })
     });
 }
 
 #[test]
 fn a_silent_validator_holds_up_no_start() {
-    let outcome = passes(Behaviour::Silent, Topology::MasterPerNode, vec![]);
+    let outcome = passes(ByzantineStrategy::Silent, Topology::MasterPerNode, vec![]);
     for n in 0..3 {
         let when = |happens: fn(&NodeEvent) -> bool| {
             let mut entries = outcome.entries.iter();
             let first = entries.find(|entry| match &entry.what {
-                What::Did(Event::Node(event)) => {
+                What::Process(Event::Node(event)) => {
                     entry.process == ProcessId::Node(n) && happens(event)
                 }
                 _ => false,
@@ -89,7 +89,7 @@ fn a_silent_validator_holds_up_no_start() {
 
 #[test]
 fn withheld_blocks_come_from_others() {
-    does(Behaviour::Withholding, 10, |event| {
+    does(ByzantineStrategy::Withholding, 10, |event| {
         matches!(event, NodeEvent::AncestorsFetched { .. })
     });
 }
@@ -107,47 +107,49 @@ fn invalid_blocks_are_refused_for_many_reasons() {
         "votes for",
         "which is not its own",
     ] {
-        does(Behaviour::Invalid, 1, |event| rejected(event, because));
+        does(ByzantineStrategy::Invalid, 1, |event| {
+            rejected(event, because)
+        });
     }
 }
 
 #[test]
 fn forged_signatures_are_refused() {
-    does(Behaviour::Forging, 10, |event| {
+    does(ByzantineStrategy::Forging, 10, |event| {
         rejected(event, "does not verify")
     });
 }
 
 #[test]
 fn ancestors_that_do_not_exist_are_looked_for_in_vain() {
-    does(Behaviour::Lying, 10, |event| {
+    does(ByzantineStrategy::Lying, 10, |event| {
         matches!(event, NodeEvent::AncestorsMissing { .. })
     });
-    does(Behaviour::Lying, 1, |event| {
+    does(ByzantineStrategy::Lying, 1, |event| {
         rejected(event, "stake of the round before")
     });
 }
 
 #[test]
 fn a_flood_of_twins_and_of_blocks_from_the_future_is_let_pass() {
-    does(Behaviour::Flooding, 100, |event| {
+    does(ByzantineStrategy::Flooding, 100, |event| {
         matches!(event, NodeEvent::Equivocation { .. })
     });
 }
 
 #[test]
 fn without_a_silent_one_leaders_are_skipped() {
-    does(Behaviour::Silent, 5, |event| {
+    does(ByzantineStrategy::Silent, 5, |event| {
         matches!(event, NodeEvent::LeaderSkipped { .. })
     });
-    let outcome = passes(Behaviour::Silent, Topology::MasterPerNode, vec![]);
+    let outcome = passes(ByzantineStrategy::Silent, Topology::MasterPerNode, vec![]);
     let of_it = outcome.entries.iter().filter(|entry| {
-        let did = matches!(entry.what, What::Did(_));
+        let did = matches!(entry.what, What::Process(_));
         did && entry.process == ProcessId::Node(3)
     });
     assert_eq!(of_it.count(), 0, "there is no node");
-    let turned = What::Befell(WorldEvent::TurnedByzantine {
-        behaviour: Behaviour::Silent,
+    let turned = What::World(WorldEvent::TurnedByzantine {
+        strategy: ByzantineStrategy::Silent,
     });
     assert!(outcome.entries.iter().any(|entry| entry.what == turned));
     assert_eq!(outcome.executors[3].last_block_number.0, 0);
@@ -165,12 +167,16 @@ fn to_be_killed_changes_nothing_for_the_others() {
             down_ms: Some(500),
         },
     };
-    let outcome = passes(Behaviour::Equivocating, Topology::MasterPerNode, vec![kill]);
+    let outcome = passes(
+        ByzantineStrategy::Equivocating,
+        Topology::MasterPerNode,
+        vec![kill],
+    );
     assert_eq!(outcome.nodes[3].starts, 2);
     let twins = outcome.entries.iter().filter(|entry| {
         let seen = matches!(
             entry.what,
-            What::Did(Event::Node(NodeEvent::Equivocation { .. }))
+            What::Process(Event::Node(NodeEvent::Equivocation { .. }))
         );
         seen && entry.at.as_ms() > 2_000
     });

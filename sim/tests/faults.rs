@@ -5,7 +5,8 @@
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, Guard, Half, Plan, PlannedFault, Replies, Theft, Trigger,
+        Action, Channel, Cut, DiskFailure, Guard, Half, Hijack, Plan, PlannedFault, Replies,
+        Trigger,
     },
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
@@ -47,7 +48,11 @@ fn count(outcome: &Outcome, is: impl Fn(ProcessId, &What) -> bool) -> usize {
 
 fn rpc_failures(outcome: &Outcome) -> usize {
     count(outcome, |process, what| {
-        process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::RpcFailed { .. })))
+        process == NODE
+            && matches!(
+                what,
+                What::Process(Event::Node(NodeEvent::RpcFailed { .. }))
+            )
     })
 }
 
@@ -84,7 +89,7 @@ fn a_deaf_executor_takes_nothing() {
     let received = outcome.entries.iter().filter(|entry| {
         let received = matches!(
             entry.what,
-            What::Did(Event::Executor(ExecutorEvent::Received { .. }))
+            What::Process(Event::Executor(ExecutorEvent::Received { .. }))
         );
         entry.process == EXECUTOR && received && (1_001..3_000).contains(&entry.at.as_ms())
     });
@@ -108,7 +113,7 @@ fn a_process_whose_disk_fails_ends_and_comes_back() {
         let gave_up = count(&outcome, |of, what| {
             let failed = matches!(
                 what,
-                What::Did(
+                What::Process(
                     Event::Node(NodeEvent::Failed { .. })
                         | Event::Executor(ExecutorEvent::Failed { .. })
                 )
@@ -128,7 +133,7 @@ fn an_older_backup_takes_the_watermark_back() {
     };
     let outcome = passes(vec![(3_000, restore)]);
     let mut found = outcome.entries.iter().filter_map(|entry| match entry.what {
-        What::Did(Event::Executor(ExecutorEvent::Started { watermark, .. }))
+        What::Process(Event::Executor(ExecutorEvent::Started { watermark, .. }))
             if entry.process == EXECUTOR =>
         {
             Some(watermark)
@@ -136,7 +141,7 @@ fn an_older_backup_takes_the_watermark_back() {
         _ => None,
     });
     let before = outcome.entries.iter().filter_map(|entry| match entry.what {
-        What::Did(Event::Executor(ExecutorEvent::Durable { watermark }))
+        What::Process(Event::Executor(ExecutorEvent::Durable { watermark }))
             if entry.process == EXECUTOR && entry.at.as_ms() < 3_000 =>
         {
             Some(watermark)
@@ -160,12 +165,12 @@ fn more_than_may_be_down_are_not_taken_down() {
     let outcome = passes(vec![(1_000, kill(0)), (1_200, kill(1)), (2_000, kill(2))]);
     let killed = |n| {
         count(&outcome, |process, what| {
-            process == ProcessId::Node(n) && *what == What::Befell(WorldEvent::Killed)
+            process == ProcessId::Node(n) && *what == What::World(WorldEvent::Killed)
         })
     };
     assert_eq!([killed(0), killed(1), killed(2)], [1, 0, 1]);
     let skipped = count(&outcome, |_, what| {
-        matches!(what, What::Befell(WorldEvent::FaultSkipped { .. }))
+        matches!(what, What::World(WorldEvent::FaultSkipped { .. }))
     });
     assert_eq!(skipped, 1);
 }
@@ -223,7 +228,11 @@ fn wires_and_clocks_may_do_what_they_want() {
         ),
     ]);
     let lost = count(&outcome, |process, what| {
-        process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::StreamLost { .. })))
+        process == NODE
+            && matches!(
+                what,
+                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
+            )
     });
     assert!(lost > 0, "the reset at least ends a stream");
 }
@@ -231,13 +240,17 @@ fn wires_and_clocks_may_do_what_they_want() {
 /// How often node 0 lost its block stream.
 fn streams_lost(outcome: &Outcome) -> usize {
     count(outcome, |process, what| {
-        process == NODE && matches!(what, What::Did(Event::Node(NodeEvent::StreamLost { .. })))
+        process == NODE
+            && matches!(
+                what,
+                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
+            )
     })
 }
 
 #[test]
-fn a_stolen_path_leads_elsewhere_until_it_is_given_back() {
-    let steal = |channel, how| Action::StealSocket {
+fn a_hijacked_path_leads_elsewhere_until_it_is_given_back() {
+    let hijack = |channel, how| Action::HijackSocket {
         executors: vec![0],
         channel,
         how,
@@ -247,41 +260,44 @@ fn a_stolen_path_leads_elsewhere_until_it_is_given_back() {
         hosts: vec![0],
         channel,
     };
-    for how in [Theft::Removed, Theft::Refuses, Theft::Silent] {
-        let stolen = steal(Channel::Rpc, how);
-        let outcome = passes(vec![(1_000, stolen), (1_001, reset(Channel::Rpc))]);
+    for how in [Hijack::Removed, Hijack::Refuses, Hijack::Silent] {
+        let hijacked = hijack(Channel::Rpc, how);
+        let outcome = passes(vec![(1_000, hijacked), (1_001, reset(Channel::Rpc))]);
         let answered = outcome.entries.iter().filter(|entry| {
             let answered = matches!(
                 entry.what,
-                What::Did(Event::Node(NodeEvent::RpcAnswered { .. }))
+                What::Process(Event::Node(NodeEvent::RpcAnswered { .. }))
             );
             entry.process == NODE && answered && (1_010..3_500).contains(&entry.at.as_ms())
         });
         assert_eq!(answered.count(), 0, "{how:?}");
-        let stolen = steal(Channel::BlockStream, how);
-        let outcome = passes(vec![(1_000, stolen), (1_001, reset(Channel::BlockStream))]);
+        let hijacked = hijack(Channel::BlockStream, how);
+        let outcome = passes(vec![
+            (1_000, hijacked),
+            (1_001, reset(Channel::BlockStream)),
+        ]);
         assert!(streams_lost(&outcome) > 1, "{how:?}");
     }
     // Who has his connections already notices nothing.
-    let outcome = passes(vec![(1_000, steal(Channel::BlockStream, Theft::Silent))]);
+    let outcome = passes(vec![(1_000, hijack(Channel::BlockStream, Hijack::Silent))]);
     assert_eq!(streams_lost(&outcome), 0);
 }
 
 #[test]
 fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
-    let steal = Action::StealSocket {
+    let hijack = Action::HijackSocket {
         executors: vec![0],
         channel: Channel::Any,
-        how: Theft::Silent,
+        how: Hijack::Silent,
         for_ms: Some(2_000),
     };
     let kill = Action::Kill {
         processes: vec![EXECUTOR],
         down_ms: Some(100),
     };
-    let outcome = passes(vec![(1_000, steal), (1_200, kill)]);
+    let outcome = passes(vec![(1_000, hijack), (1_200, kill)]);
     let refused = count(&outcome, |process, what| {
-        let What::Did(Event::Executor(ExecutorEvent::Failed { reason })) = what else {
+        let What::Process(Event::Executor(ExecutorEvent::Failed { reason })) = what else {
             return false;
         };
         process == EXECUTOR && reason.contains("a live process answers on it")
@@ -312,7 +328,7 @@ fn received(outcome: &Outcome) -> Vec<u64> {
     let entries = outcome.entries.iter();
     entries
         .filter_map(|entry| match entry.what {
-            What::Did(Event::Executor(ExecutorEvent::Received { connection, .. }))
+            What::Process(Event::Executor(ExecutorEvent::Received { connection, .. }))
                 if entry.process == EXECUTOR =>
             {
                 Some(connection)

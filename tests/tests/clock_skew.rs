@@ -14,14 +14,14 @@ fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
     assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.violations);
     let course = outcome.entries.iter().filter_map(|entry| {
         let what = match &entry.what {
-            What::Did(Event::Node(event)) => format!("{event:?}"),
-            What::Did(Event::Executor(event)) => format!("{event:?}"),
-            What::Did(Event::Crashed(point)) => point.to_string(),
+            What::Process(Event::Node(event)) => format!("{event:?}"),
+            What::Process(Event::Executor(event)) => format!("{event:?}"),
+            What::Process(Event::Crashed(point)) => point.to_string(),
             // The jump of a clock itself.
-            What::Befell(WorldEvent::FaultBegan { .. } | WorldEvent::FaultEnded { .. }) => {
+            What::World(WorldEvent::FaultBegan { .. } | WorldEvent::FaultEnded { .. }) => {
                 return None;
             }
-            What::Befell(event) => format!("{event:?}"),
+            What::World(event) => format!("{event:?}"),
         };
         let kind = what.split([' ', '{', '(']).next().unwrap_or_default();
         Some((entry.at, entry.process, kind.to_owned()))

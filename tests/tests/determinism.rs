@@ -79,7 +79,7 @@ fn traced<F: Future<Output = Vec<u16>> + 'static>(culprit: fn(Map) -> F) -> Trac
         trace.push(Entry {
             at: SimTime::default(),
             process: ProcessId::World,
-            what: What::Befell(WorldEvent::Partitioned { hosts }),
+            what: What::World(WorldEvent::Partitioned { hosts }),
         });
         trace.hash()
     };

@@ -9,7 +9,8 @@ use metanode_core::{
 };
 use metanode_sim::{
     plan::{
-        Action, Behaviour, ByzantinePlan, EpochPlan, Plan, PlannedFault, Reached, Topology, Trigger,
+        Action, ByzantinePlan, ByzantineStrategy, EpochPlan, Plan, PlannedFault, Reached, Topology,
+        Trigger,
     },
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
@@ -50,10 +51,10 @@ fn log(outcome: &Outcome) -> String {
     let mut lines = String::new();
     for entry in &outcome.entries {
         let text = match &entry.what {
-            What::Befell(WorldEvent::Started { start: 2.. }) => "starts again",
-            What::Befell(WorldEvent::Killed) => "is killed",
-            What::Befell(WorldEvent::PowerLost { .. }) => "loses power",
-            What::Did(Event::Node(NodeEvent::ChangeRecorded { epoch, step }))
+            What::World(WorldEvent::Started { start: 2.. }) => "starts again",
+            What::World(WorldEvent::Killed) => "is killed",
+            What::World(WorldEvent::PowerLost { .. }) => "loses power",
+            What::Process(Event::Node(NodeEvent::ChangeRecorded { epoch, step }))
                 if *epoch == Epoch(0) =>
             {
                 match step {
@@ -63,12 +64,12 @@ fn log(outcome: &Outcome) -> String {
                     ChangeStep::Advanced(_) => "records: executor advanced",
                 }
             }
-            What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => match base.epoch.0 {
+            What::Process(Event::Node(NodeEvent::EpochOpened { base, .. })) => match base.epoch.0 {
                 0 => "opens epoch 0",
                 1 => "opens epoch 1",
                 _ => continue,
             },
-            What::Did(Event::Executor(ExecutorEvent::EpochEntered { epoch, .. }))
+            What::Process(Event::Executor(ExecutorEvent::EpochEntered { epoch, .. }))
                 if *epoch == Epoch(1) =>
             {
                 "enters epoch 1"
@@ -145,7 +146,7 @@ fn thirty_epochs_are_one_chain_and_old_stores_go() {
     let mut starts = BTreeSet::new();
     for entry in &outcome.entries {
         match &entry.what {
-            What::Did(Event::Node(NodeEvent::EpochOpened {
+            What::Process(Event::Node(NodeEvent::EpochOpened {
                 base,
                 start_timestamp_ms,
                 committee,
@@ -160,10 +161,10 @@ fn thirty_epochs_are_one_chain_and_old_stores_go() {
                     entry.process
                 );
             }
-            What::Did(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
+            What::Process(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
                 kept.entry(entry.process).or_default().remove(epoch);
             }
-            What::Did(Event::Executor(ExecutorEvent::Executed { gei, epoch, .. })) => {
+            What::Process(Event::Executor(ExecutorEvent::Executed { gei, epoch, .. })) => {
                 let last = executed.insert(entry.process, (*epoch, *gei));
                 let (last_epoch, last) = last.unwrap_or_default();
                 assert_eq!(*gei, last.next());
@@ -186,15 +187,15 @@ fn a_byzantine_validator_goes_with_the_others_from_epoch_to_epoch() {
     plan.epochs.duration_ms = Some(1_500);
     plan.byzantine = vec![ByzantinePlan {
         validator: 3,
-        behaviour: Behaviour::Equivocating,
+        strategy: ByzantineStrategy::Equivocating,
     }];
     let outcome = passed(plan);
     let mut epoch = Epoch(0);
     let mut lied_in = BTreeSet::new();
     for entry in outcome.entries.iter().filter(|entry| entry.process == NODE) {
         match &entry.what {
-            What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => epoch = base.epoch,
-            What::Did(Event::Node(NodeEvent::Equivocation { .. })) => {
+            What::Process(Event::Node(NodeEvent::EpochOpened { base, .. })) => epoch = base.epoch,
+            What::Process(Event::Node(NodeEvent::Equivocation { .. })) => {
                 lied_in.insert(epoch);
             }
             _ => {}

@@ -31,7 +31,7 @@ fn play(seed: u64, store: Backend) -> Outcome {
 fn lives(process: ProcessId, entries: &[Entry]) -> Vec<Vec<&Entry>> {
     let mut lives = vec![];
     for entry in entries.iter().filter(|entry| entry.process == process) {
-        if matches!(entry.what, What::Befell(WorldEvent::Started { .. })) {
+        if matches!(entry.what, What::World(WorldEvent::Started { .. })) {
             lives.push(vec![]);
         }
         lives.last_mut().expect("a start comes first").push(entry);
@@ -40,10 +40,11 @@ fn lives(process: ProcessId, entries: &[Entry]) -> Vec<Vec<&Entry>> {
 }
 
 /// GEIs of the frames, in the order in which they went to the socket.
-fn frames(life: &[&Entry]) -> Vec<u64> {
-    life.iter()
+fn frames(incarnation: &[&Entry]) -> Vec<u64> {
+    incarnation
+        .iter()
         .filter_map(|entry| match &entry.what {
-            What::Did(Event::Node(NodeEvent::FrameWritten { gei, .. })) => Some(gei.0),
+            What::Process(Event::Node(NodeEvent::FrameWritten { gei, .. })) => Some(gei.0),
             _ => None,
         })
         .collect()
@@ -52,21 +53,21 @@ fn frames(life: &[&Entry]) -> Vec<u64> {
 /// Without digests and roots, which change with every encoding.
 fn text(what: &What) -> String {
     match what {
-        What::Did(Event::Node(NodeEvent::FrameWritten {
+        What::Process(Event::Node(NodeEvent::FrameWritten {
             connection, gei, ..
         })) => format!("writes GEI {gei} to stream {connection}"),
-        What::Did(Event::Executor(ExecutorEvent::Started { watermark, .. })) => {
+        What::Process(Event::Executor(ExecutorEvent::Started { watermark, .. })) => {
             format!("finds block {watermark} on its disk")
         }
         what => metasim::report::events::text(what),
     }
 }
 
-/// The start-up and the wire, life by life, as far as the story decides them: without times, and without what depends
-/// on them (how far beyond 7 the first life had written, what the others have committed meanwhile).
+/// The start-up and the wire, incarnation by incarnation, as far as the story decides them: without times, and without what depends
+/// on them (how far beyond 7 the first incarnation had written, what the others have committed meanwhile).
 fn log(outcome: &Outcome) -> String {
     let told = |entry: &&&Entry, last_frame: u64| match &entry.what {
-        What::Did(Event::Node(event)) => match event {
+        What::Process(Event::Node(event)) => match event {
             NodeEvent::Starting
             | NodeEvent::Waiting { .. }
             | NodeEvent::ExecutorQueried { .. }
@@ -78,14 +79,14 @@ fn log(outcome: &Outcome) -> String {
             NodeEvent::FrameWritten { gei, .. } => gei.0 <= last_frame,
             _ => false,
         },
-        What::Did(Event::Executor(event)) => matches!(event, ExecutorEvent::Started { .. }),
-        What::Did(Event::Crashed(_)) => true,
-        What::Befell(event) => !matches!(event, WorldEvent::Submitted { .. }),
+        What::Process(Event::Executor(event)) => matches!(event, ExecutorEvent::Started { .. }),
+        What::Process(Event::Crashed(_)) => true,
+        What::World(event) => !matches!(event, WorldEvent::Submitted { .. }),
     };
     let mut lines = vec![];
     for process in [NODE, EXECUTOR] {
-        for (life, last_frame) in lives(process, &outcome.entries).iter().zip([7, 10]) {
-            let of_life = life.iter().filter(|entry| told(entry, last_frame));
+        for (incarnation, last_frame) in lives(process, &outcome.entries).iter().zip([7, 10]) {
+            let of_life = incarnation.iter().filter(|entry| told(entry, last_frame));
             lines.extend(of_life.map(|entry| format!("{process} {}", text(&entry.what))));
             lines.push(String::new());
         }
@@ -115,14 +116,16 @@ fn assert_resumed(outcome: &Outcome) {
     let stored: Vec<_> = nodes[0]
         .iter()
         .filter_map(|entry| match &entry.what {
-            What::Did(Event::Node(NodeEvent::CommitStored { gei, .. })) => Some(gei.0),
+            What::Process(Event::Node(NodeEvent::CommitStored { gei, .. })) => Some(gei.0),
             _ => None,
         })
         .collect();
     assert_eq!(stored, (1..=10).collect::<Vec<_>>(), "seed {seed}");
     let executors = lives(EXECUTOR, &outcome.entries);
     let found = executors[1].iter().find_map(|entry| match &entry.what {
-        What::Did(Event::Executor(ExecutorEvent::Started { watermark, .. })) => Some(watermark.0),
+        What::Process(Event::Executor(ExecutorEvent::Started { watermark, .. })) => {
+            Some(watermark.0)
+        }
         _ => None,
     });
     assert_eq!(found, Some(7), "seed {seed}");

@@ -2,13 +2,13 @@
 
 use super::{AdoptError, Linearizer};
 use crate::{
-    dag::{Dag, draw::Drawing},
+    dag::{Dag, test_dag::TestDag},
     types::{AuthorityIndex, CommitIndex, Epoch, Round, SubDag, TimestampMs, VerifiedBlock},
 };
 
-fn linearize(drawing: &Drawing, dag: &mut Dag, leaders: &[&str]) -> Vec<SubDag> {
-    let leaders = leaders.iter().map(|name| drawing.get(name)).collect();
-    Linearizer::new(drawing.committee.clone(), TimestampMs(0)).linearize(dag, leaders)
+fn linearize(test_dag: &TestDag, dag: &mut Dag, leaders: &[&str]) -> Vec<SubDag> {
+    let leaders = leaders.iter().map(|name| test_dag.get(name)).collect();
+    Linearizer::new(test_dag.committee.clone(), TimestampMs(0)).linearize(dag, leaders)
 }
 
 fn names(sub_dag: &SubDag) -> String {
@@ -25,9 +25,9 @@ fn names(sub_dag: &SubDag) -> String {
 
 #[test]
 fn a_leader_brings_in_its_history_in_order_and_comes_last() {
-    let mut drawing = Drawing::of(4);
-    drawing.full_rounds(1).round("C:-D B:-A A").full_rounds(1);
-    let commits = linearize(&drawing, &mut drawing.dag(), &["B2", "A3"]);
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(1).round("C:-D B:-A A").full_rounds(1);
+    let commits = linearize(&test_dag, &mut test_dag.dag(), &["B2", "A3"]);
     assert_eq!(names(&commits[0]), "B1 C1 D1 B2");
     assert_eq!(names(&commits[1]), "A1 A2 C2 A3");
     assert_eq!(commits[1].commit.previous, commits[0].reference.digest);
@@ -35,24 +35,24 @@ fn a_leader_brings_in_its_history_in_order_and_comes_last() {
 
 #[test]
 fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_good() {
-    let mut drawing = Drawing::of(4);
-    drawing
+    let mut test_dag = TestDag::of(4);
+    test_dag
         .full_rounds(1)
         .round("A:-D B:-D C:-D")
         .round("A B C");
     // D speaks again, and with it its first block becomes part of the history.
-    let d1 = drawing.get("D1").reference();
+    let d1 = test_dag.get("D1").reference();
     let mut ancestors: Vec<_> = ["A3", "B3", "C3"]
-        .map(|name| drawing.get(name).reference())
+        .map(|name| test_dag.get(name).reference())
         .into();
     ancestors.push(d1);
-    drawing.block(Round(4), AuthorityIndex(3), ancestors, TimestampMs(4000));
+    test_dag.block(Round(4), AuthorityIndex(3), ancestors, TimestampMs(4000));
     for (gc_depth, expected) in [(3, "C3 D4"), (4, "D1 C3 D4")] {
-        let mut dag = Dag::new(drawing.committee.clone(), gc_depth);
-        for block in &drawing.blocks {
+        let mut dag = Dag::new(test_dag.committee.clone(), gc_depth);
+        for block in &test_dag.blocks {
             dag.insert(block.clone());
         }
-        let commits = linearize(&drawing, &mut dag, &["A2", "B3", "A3", "D4"]);
+        let commits = linearize(&test_dag, &mut dag, &["A2", "B3", "A3", "D4"]);
         assert_eq!(names(&commits[3]), expected, "depth {gc_depth}");
         assert_eq!(dag.gc_round(), Round(4 - gc_depth));
     }
@@ -60,19 +60,19 @@ fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_good() {
 
 #[test]
 fn time_is_the_lower_median_of_the_parents_by_stake_and_never_goes_back() {
-    let mut drawing = Drawing::with_stakes(Epoch(0), &[1, 1, 1, 4]);
+    let mut test_dag = TestDag::with_stakes(Epoch(0), &[1, 1, 1, 4]);
     for (round, timestamps_ms) in [(1, [10, 11, 12, 50]), (2, [60, 61, 62, 40]), (3, [0; 4])] {
         let round = Round(round);
-        let parents: Vec<_> = drawing
+        let parents: Vec<_> = test_dag
             .dag()
             .blocks_at_round(round.prev())
             .map(VerifiedBlock::reference)
             .collect();
         for (author, timestamp_ms) in (0..).map(AuthorityIndex).zip(timestamps_ms) {
-            drawing.block(round, author, parents.clone(), TimestampMs(timestamp_ms));
+            test_dag.block(round, author, parents.clone(), TimestampMs(timestamp_ms));
         }
     }
-    let commits = linearize(&drawing, &mut drawing.dag(), &["A1", "A2", "A3"]);
+    let commits = linearize(&test_dag, &mut test_dag.dag(), &["A1", "A2", "A3"]);
     let times: Vec<_> = commits.iter().map(|c| c.commit.timestamp_ms.0).collect();
     assert_eq!(
         times,
@@ -83,13 +83,13 @@ fn time_is_the_lower_median_of_the_parents_by_stake_and_never_goes_back() {
 
 #[test]
 fn only_the_next_commit_of_the_same_sequence_is_adopted() {
-    let mut drawing = Drawing::of(4);
-    drawing.full_rounds(3);
-    let commits = linearize(&drawing, &mut drawing.dag(), &["A1", "B2", "C3"]);
-    let other = linearize(&drawing, &mut drawing.dag(), &["B1", "B2"]);
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(3);
+    let commits = linearize(&test_dag, &mut test_dag.dag(), &["A1", "B2", "C3"]);
+    let other = linearize(&test_dag, &mut test_dag.dag(), &["B1", "B2"]);
 
-    let mut dag = Dag::new(drawing.committee.clone(), 2);
-    let mut linearizer = Linearizer::new(drawing.committee.clone(), TimestampMs(0));
+    let mut dag = Dag::new(test_dag.committee.clone(), 2);
+    let mut linearizer = Linearizer::new(test_dag.committee.clone(), TimestampMs(0));
     let early = linearizer.adopt(&mut dag, &commits[1]);
     assert!(matches!(
         early,
@@ -120,29 +120,29 @@ fn only_the_next_commit_of_the_same_sequence_is_adopted() {
     ));
 
     assert_eq!(linearizer.last_commit(), Some(commits[0].reference));
-    dag.insert(drawing.get("B1"));
+    dag.insert(test_dag.get("B1"));
     let added = linearizer.adopt(&mut dag, &commits[1]).unwrap();
-    assert!(!added.contains(&drawing.get("B1")), "it was there already");
+    assert!(!added.contains(&test_dag.get("B1")), "it was there already");
     assert_eq!(added.len() + 1, commits[1].blocks.len());
-    assert!(dag.is_committed(&drawing.get("B1").reference()));
+    assert!(dag.is_committed(&test_dag.get("B1").reference()));
 }
 
 /// Six rounds; from the third on these authors mark their blocks with the end of the epoch.
-fn ending_epoch(markers: &[u16]) -> Drawing {
-    let mut drawing = Drawing::of(4);
-    drawing
+fn ending_epoch(markers: &[u16]) -> TestDag {
+    let mut test_dag = TestDag::of(4);
+    test_dag
         .full_rounds(2)
         .epoch_ends_for(markers)
         .full_rounds(4);
-    drawing
+    test_dag
 }
 
 const LEADERS: [&str; 6] = ["A1", "A2", "A3", "A4", "A5", "A6"];
 
 #[test]
 fn the_first_commit_with_marks_of_a_quorum_is_the_last_of_the_epoch() {
-    let drawing = ending_epoch(&[0, 2, 3]);
-    let commits = linearize(&drawing, &mut drawing.dag(), &LEADERS);
+    let test_dag = ending_epoch(&[0, 2, 3]);
+    let commits = linearize(&test_dag, &mut test_dag.dag(), &LEADERS);
     let ending = |i: usize| {
         commits[i]
             .commit
@@ -158,24 +158,28 @@ fn the_first_commit_with_marks_of_a_quorum_is_the_last_of_the_epoch() {
         [vec![], vec![0], vec![0, 2, 3]]
     );
 
-    let drawing = ending_epoch(&[0, 2]);
-    let commits = linearize(&drawing, &mut drawing.dag(), &LEADERS);
+    let test_dag = ending_epoch(&[0, 2]);
+    let commits = linearize(&test_dag, &mut test_dag.dag(), &LEADERS);
     assert_eq!(commits.len(), 6, "two of four end nothing");
 }
 
 #[test]
 fn nothing_is_adopted_after_the_boundary_and_a_restart_knows_it() {
-    let drawing = ending_epoch(&[0, 2, 3]);
-    let commits = linearize(&drawing, &mut drawing.dag(), &LEADERS);
+    let test_dag = ending_epoch(&[0, 2, 3]);
+    let commits = linearize(&test_dag, &mut test_dag.dag(), &LEADERS);
     let stored: Vec<_> = commits.iter().map(|c| c.commit.clone()).collect();
-    let mut dag = Dag::new(drawing.committee.clone(), 2);
-    let mut linearizer =
-        Linearizer::recover(drawing.committee.clone(), TimestampMs(0), &mut dag, &stored);
+    let mut dag = Dag::new(test_dag.committee.clone(), 2);
+    let mut linearizer = Linearizer::recover(
+        test_dag.committee.clone(),
+        TimestampMs(0),
+        &mut dag,
+        &stored,
+    );
     let boundary = commits[3].reference;
     assert_eq!(linearizer.boundary(), Some(boundary));
     assert_eq!(
         linearizer
-            .linearize(&mut dag, vec![drawing.get("A5")])
+            .linearize(&mut dag, vec![test_dag.get("A5")])
             .len(),
         0
     );
@@ -189,10 +193,10 @@ fn nothing_is_adopted_after_the_boundary_and_a_restart_knows_it() {
 
 #[test]
 fn no_commit_is_earlier_than_the_epoch() {
-    let mut drawing = Drawing::of(4);
-    drawing.full_rounds(2);
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(2);
     let start = TimestampMs(1_000_000);
-    let mut linearizer = Linearizer::new(drawing.committee.clone(), start);
-    let commits = linearizer.linearize(&mut drawing.dag(), vec![drawing.get("A1")]);
+    let mut linearizer = Linearizer::new(test_dag.committee.clone(), start);
+    let commits = linearizer.linearize(&mut test_dag.dag(), vec![test_dag.get("A1")]);
     assert_eq!(commits[0].commit.timestamp_ms, start);
 }

@@ -4,7 +4,7 @@ use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer};
 use crate::{
     dag::{
         BlockManager, Dag,
-        draw::{Dice, Drawing, Shape},
+        test_dag::{Dice, Shape, TestDag},
     },
     types::{BlockRef, Commit, CommitIndex, CommitRef, Round, SubDag, VerifiedBlock},
 };
@@ -48,13 +48,13 @@ struct Node {
 }
 
 impl Node {
-    fn new(network: &Network, drawing: &Drawing) -> Self {
-        Self::recovered(network, drawing, vec![])
+    fn new(network: &Network, test_dag: &TestDag) -> Self {
+        Self::recovered(network, test_dag, vec![])
     }
 
     /// A node that finds these commits in its store.
-    fn recovered(network: &Network, drawing: &Drawing, commits: Vec<SubDag>) -> Self {
-        let committee = &drawing.committee;
+    fn recovered(network: &Network, test_dag: &TestDag, commits: Vec<SubDag>) -> Self {
+        let committee = &test_dag.committee;
         let mut dag = Dag::new(committee.clone(), network.gc_depth);
         let last_round = commits
             .last()
@@ -139,9 +139,9 @@ fn leader(decision: &Decision) -> Option<&VerifiedBlock> {
 }
 
 /// A node that saw the blocks in the order in which they were made.
-fn reference_node(network: &Network, drawing: &Drawing) -> Node {
-    let mut node = Node::new(network, drawing);
-    for block in &drawing.blocks {
+fn reference_node(network: &Network, test_dag: &TestDag) -> Node {
+    let mut node = Node::new(network, test_dag);
+    for block in &test_dag.blocks {
         node.deliver(vec![block.clone()]);
     }
     node
@@ -152,13 +152,13 @@ fn one_is_prefix_of_the_other<T: PartialEq>(a: &[T], b: &[T]) -> bool {
 }
 
 /// The causal history of some random blocks, in which the latest rounds are thin.
-fn closed_part(drawing: &Drawing, dice: &mut Dice) -> Vec<VerifiedBlock> {
-    let last = drawing.blocks.last().map_or(0, |block| block.round.0);
+fn closed_part(test_dag: &TestDag, dice: &mut Dice) -> Vec<VerifiedBlock> {
+    let last = test_dag.blocks.last().map_or(0, |block| block.round.0);
     let cut = dice.below(u64::from(last) + 2);
     let percent = 5 + dice.below(60);
     let mut wanted = BTreeSet::new();
     let mut part = vec![];
-    for block in drawing.blocks.iter().rev() {
+    for block in test_dag.blocks.iter().rev() {
         let tip = u64::from(block.round.0) <= cut && dice.chance(percent);
         if tip || wanted.contains(&block.reference()) {
             wanted.extend(block.ancestors.iter().copied());
@@ -173,10 +173,10 @@ proptest! {
 
     #[test]
     fn any_order_of_delivery_gives_one_sequence(network in networks(), order: u64) {
-        let drawing = Drawing::random(&network.shape);
-        let reference = reference_node(&network, &drawing);
-        let mut node = Node::new(&network, &drawing);
-        for batch in Dice::new(order).deliveries(&drawing.blocks) {
+        let test_dag = TestDag::random(&network.shape);
+        let reference = reference_node(&network, &test_dag);
+        let mut node = Node::new(&network, &test_dag);
+        for batch in Dice::new(order).deliveries(&test_dag.blocks) {
             node.deliver(batch);
             prop_assert!(reference.sequence().starts_with(&node.sequence()));
         }
@@ -186,8 +186,8 @@ proptest! {
 
     #[test]
     fn commits_are_contiguous_and_take_each_block_once(network in networks()) {
-        let drawing = Drawing::random(&network.shape);
-        let node = reference_node(&network, &drawing);
+        let test_dag = TestDag::random(&network.shape);
+        let node = reference_node(&network, &test_dag);
         let mut committed = BTreeSet::new();
         let mut previous: Option<&SubDag> = None;
         for sub_dag in &node.commits {
@@ -209,33 +209,33 @@ proptest! {
 
     #[test]
     fn a_restart_continues_the_sequence(network in networks(), order: u64) {
-        let drawing = Drawing::random(&network.shape);
-        let expected = reference_node(&network, &drawing).sequence();
+        let test_dag = TestDag::random(&network.shape);
+        let expected = reference_node(&network, &test_dag).sequence();
         let mut dice = Dice::new(order);
-        let mut batches = dice.deliveries(&drawing.blocks);
+        let mut batches = dice.deliveries(&test_dag.blocks);
         batches.truncate(dice.index(batches.len() + 1));
 
-        let mut node = Node::new(&network, &drawing);
+        let mut node = Node::new(&network, &test_dag);
         node.deliver_all(batches);
-        let stored = drawing.blocks.iter().filter(|b| node.dag.contains(&b.reference())).cloned().collect();
-        let mut restarted = Node::recovered(&network, &drawing, node.commits);
+        let stored = test_dag.blocks.iter().filter(|b| node.dag.contains(&b.reference())).cloned().collect();
+        let mut restarted = Node::recovered(&network, &test_dag, node.commits);
         restarted.deliver(stored);
         // What it did not have in the DAG comes from its peers, who keep nothing that is collected.
         let gc_round = node.dag.gc_round();
-        let kept: Vec<_> = drawing.blocks.iter().filter(|b| b.round > gc_round).cloned().collect();
+        let kept: Vec<_> = test_dag.blocks.iter().filter(|b| b.round > gc_round).cloned().collect();
         restarted.deliver_all(dice.deliveries(&kept));
         prop_assert_eq!(restarted.sequence(), expected);
     }
 
     #[test]
     fn a_node_that_adopts_commits_continues_their_sequence(network in networks(), order: u64) {
-        let drawing = Drawing::random(&network.shape);
-        let ahead = reference_node(&network, &drawing);
+        let test_dag = TestDag::random(&network.shape);
+        let ahead = reference_node(&network, &test_dag);
         let mut dice = Dice::new(order);
-        let mut batches = dice.deliveries(&drawing.blocks);
+        let mut batches = dice.deliveries(&test_dag.blocks);
         let after = batches.split_off(dice.index(batches.len() + 1));
 
-        let mut node = Node::new(&network, &drawing);
+        let mut node = Node::new(&network, &test_dag);
         node.deliver_all(batches);
         let own = node.commits.len();
         let until = own + dice.index(ahead.commits.len() - own + 1);
@@ -258,11 +258,11 @@ proptest! {
 
     #[test]
     fn nodes_that_see_different_parts_never_disagree(network in networks(), parts: u64) {
-        let drawing = Drawing::random(&network.shape);
+        let test_dag = TestDag::random(&network.shape);
         let mut dice = Dice::new(parts);
         let mut see_part = |in_disorder| {
-            let part = closed_part(&drawing, &mut dice);
-            let mut node = Node::new(&network, &drawing);
+            let part = closed_part(&test_dag, &mut dice);
+            let mut node = Node::new(&network, &test_dag);
             node.deliver_all(if in_disorder {
                 dice.deliveries(&part)
             } else {
@@ -293,8 +293,8 @@ fn random_drawings_reach_every_kind_of_decision() {
     let mut left_out = 0;
     for seed in 0..50 {
         let network = network(seed);
-        let drawing = Drawing::random(&network.shape);
-        let node = reference_node(&network, &drawing);
+        let test_dag = TestDag::random(&network.shape);
+        let node = reference_node(&network, &test_dag);
         for decision in &node.decisions {
             reached[match decision {
                 Decision::Commit { direct: true, .. } => 0,

@@ -1,7 +1,7 @@
-//! The decision rules, one drawing each: four authorities A to D, so that a quorum is three of them.
+//! The decision rules, one test_dag each: four authorities A to D, so that a quorum is three of them.
 
 use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot};
-use crate::{dag::draw::Drawing, types::Round};
+use crate::{dag::test_dag::TestDag, types::Round};
 
 const fn slot(round: u32, offset: u32) -> LeaderSlot {
     LeaderSlot {
@@ -10,97 +10,103 @@ const fn slot(round: u32, offset: u32) -> LeaderSlot {
     }
 }
 
-fn decide_after(drawing: &Drawing, leaders: u32, last_decided: LeaderSlot) -> Vec<Decision> {
-    let schedule = LeaderSchedule::new(drawing.committee.clone());
-    CommitRule::new(schedule, leaders).decide(&drawing.dag(), last_decided)
+fn decide_after(test_dag: &TestDag, leaders: u32, last_decided: LeaderSlot) -> Vec<Decision> {
+    let schedule = LeaderSchedule::new(test_dag.committee.clone());
+    CommitRule::new(schedule, leaders).decide(&test_dag.dag(), last_decided)
 }
 
-fn decide(drawing: &Drawing) -> Vec<Decision> {
-    decide_after(drawing, 1, LeaderSlot::GENESIS)
+fn decide(test_dag: &TestDag) -> Vec<Decision> {
+    decide_after(test_dag, 1, LeaderSlot::GENESIS)
 }
 
-fn commit(drawing: &Drawing, slot: LeaderSlot, leader: &str, direct: bool) -> Decision {
+fn commit(test_dag: &TestDag, slot: LeaderSlot, leader: &str, direct: bool) -> Decision {
     Decision::Commit {
         slot,
-        leader: drawing.get(leader),
+        leader: test_dag.get(leader),
         direct,
     }
 }
 
 #[test]
 fn a_leader_is_committed_by_certificates_of_a_quorum() {
-    let mut drawing = Drawing::led_by(4, "A B C");
-    drawing.full_rounds(2).round("A B C");
-    assert_eq!(decide(&drawing), [commit(&drawing, slot(1, 0), "A1", true)]);
-    drawing.round("A B C");
+    let mut test_dag = TestDag::led_by(4, "A B C");
+    test_dag.full_rounds(2).round("A B C");
     assert_eq!(
-        decide(&drawing),
+        decide(&test_dag),
+        [commit(&test_dag, slot(1, 0), "A1", true)]
+    );
+    test_dag.round("A B C");
+    assert_eq!(
+        decide(&test_dag),
         [
-            commit(&drawing, slot(1, 0), "A1", true),
-            commit(&drawing, slot(2, 0), "B2", true)
+            commit(&test_dag, slot(1, 0), "A1", true),
+            commit(&test_dag, slot(2, 0), "B2", true)
         ]
     );
 }
 
 #[test]
 fn fewer_certificates_than_a_quorum_leave_a_leader_undecided() {
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.full_rounds(2).round("A B");
-    assert_eq!(decide(&drawing), []);
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag.full_rounds(2).round("A B");
+    assert_eq!(decide(&test_dag), []);
 
     // Three blocks, but D3 has only two of the three votes among its ancestors.
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.full_rounds(1).round("A B C D:-A").round("A B D:-C");
-    assert_eq!(decide(&drawing), []);
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag
+        .full_rounds(1)
+        .round("A B C D:-A")
+        .round("A B D:-C");
+    assert_eq!(decide(&test_dag), []);
 }
 
 #[test]
 fn a_leader_is_skipped_when_a_quorum_does_not_vote_for_it() {
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.full_rounds(1).round("A B:-A C:-A D:-A");
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag.full_rounds(1).round("A B:-A C:-A D:-A");
     let skip = Decision::Skip {
         slot: slot(1, 0),
         direct: true,
     };
-    assert_eq!(decide(&drawing), std::slice::from_ref(&skip));
+    assert_eq!(decide(&test_dag), std::slice::from_ref(&skip));
 
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.round("B C D").round("B C D");
-    assert_eq!(decide(&drawing), [skip]);
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag.round("B C D").round("B C D");
+    assert_eq!(decide(&test_dag), [skip]);
 
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.full_rounds(1).round("A B C:-A D:-A");
-    assert_eq!(decide(&drawing), []);
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag.full_rounds(1).round("A B C:-A D:-A");
+    assert_eq!(decide(&test_dag), []);
 }
 
 /// A1 has three votes and a single certificate, A3.
-fn one_certificate(leaders: &str) -> Drawing {
-    let mut drawing = Drawing::led_by(4, leaders);
-    drawing
+fn one_certificate(leaders: &str) -> TestDag {
+    let mut test_dag = TestDag::led_by(4, leaders);
+    test_dag
         .full_rounds(1)
         .round("A B C D:-A")
         .round("A:ABC B:BCD C:ACD D:ABD");
-    drawing
+    test_dag
 }
 
 #[test]
 fn one_certificate_in_the_history_of_the_anchor_commits() {
-    let mut drawing = one_certificate("A B C D");
-    drawing.full_rounds(2);
-    assert_eq!(decide(&drawing), [], "the anchor D4 is not decided");
-    drawing.full_rounds(1);
+    let mut test_dag = one_certificate("A B C D");
+    test_dag.full_rounds(2);
+    assert_eq!(decide(&test_dag), [], "the anchor D4 is not decided");
+    test_dag.full_rounds(1);
     assert_eq!(
-        decide(&drawing)[0],
-        commit(&drawing, slot(1, 0), "A1", false)
+        decide(&test_dag)[0],
+        commit(&test_dag, slot(1, 0), "A1", false)
     );
 }
 
 #[test]
 fn a_certificate_outside_the_history_of_the_anchor_does_not_count() {
-    let mut drawing = one_certificate("A B C D");
-    drawing.round("A B C D:-A").full_rounds(2);
+    let mut test_dag = one_certificate("A B C D");
+    test_dag.round("A B C D:-A").full_rounds(2);
     assert_eq!(
-        decide(&drawing)[0],
+        decide(&test_dag)[0],
         Decision::Skip {
             slot: slot(1, 0),
             direct: false
@@ -110,12 +116,12 @@ fn a_certificate_outside_the_history_of_the_anchor_does_not_count() {
 
 #[test]
 fn a_skipped_leader_is_no_anchor() {
-    let mut drawing = one_certificate("A B C D B");
-    drawing.round("A B C").full_rounds(2);
-    assert_eq!(decide(&drawing), [], "the anchor B5 is not decided");
-    drawing.full_rounds(1);
-    let decisions = decide(&drawing);
-    assert_eq!(decisions[0], commit(&drawing, slot(1, 0), "A1", false));
+    let mut test_dag = one_certificate("A B C D B");
+    test_dag.round("A B C").full_rounds(2);
+    assert_eq!(decide(&test_dag), [], "the anchor B5 is not decided");
+    test_dag.full_rounds(1);
+    let decisions = decide(&test_dag);
+    assert_eq!(decisions[0], commit(&test_dag, slot(1, 0), "A1", false));
     assert_eq!(
         decisions[3],
         Decision::Skip {
@@ -123,16 +129,16 @@ fn a_skipped_leader_is_no_anchor() {
             direct: true
         }
     );
-    assert_eq!(decisions[4], commit(&drawing, slot(5, 0), "B5", true));
+    assert_eq!(decisions[4], commit(&test_dag, slot(5, 0), "B5", true));
 }
 
 #[test]
 fn leaders_inside_the_wave_are_no_anchors() {
     // B2 and C3 are committed, but lie in the wave of A1.
-    let mut drawing = one_certificate("A B C D");
-    drawing.full_rounds(2);
-    assert_eq!(decide(&drawing), []);
-    let after = decide_after(&drawing, 1, slot(1, 0));
+    let mut test_dag = one_certificate("A B C D");
+    test_dag.full_rounds(2);
+    assert_eq!(decide(&test_dag), []);
+    let after = decide_after(&test_dag, 1, slot(1, 0));
     assert!(
         matches!(after.last(), Some(Decision::Commit { slot: s, direct: true, .. }) if *s == slot(3, 0)),
         "{after:?}"
@@ -141,25 +147,25 @@ fn leaders_inside_the_wave_are_no_anchors() {
 
 #[test]
 fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag
         .round("A A B C D")
         .round("B:A'BCD C:A'BCD D:A'BCD")
         .round("B C D");
     assert_eq!(
-        decide(&drawing),
-        [commit(&drawing, slot(1, 0), "A1'", true)]
+        decide(&test_dag),
+        [commit(&test_dag, slot(1, 0), "A1'", true)]
     );
 
-    let mut drawing = Drawing::led_by(4, "A B C D");
-    drawing
+    let mut test_dag = TestDag::led_by(4, "A B C D");
+    test_dag
         .round("A A B C D")
         .round("A:ABCD B:ABCD C:A'BCD D:A'BCD")
         .full_rounds(3);
-    assert_eq!(decide(&drawing), [], "two votes each");
-    drawing.full_rounds(1);
+    assert_eq!(decide(&test_dag), [], "two votes each");
+    test_dag.full_rounds(1);
     assert_eq!(
-        decide(&drawing)[0],
+        decide(&test_dag)[0],
         Decision::Skip {
             slot: slot(1, 0),
             direct: false
@@ -170,28 +176,28 @@ fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
 #[test]
 fn an_authority_counts_once_however_many_blocks_it_makes() {
     // Votes of A2, A2' and B2 are those of two authorities.
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag
         .full_rounds(1)
         .round("A A B C:-A D:-A")
         .full_rounds(1);
-    assert_eq!(decide(&drawing), []);
+    assert_eq!(decide(&test_dag), []);
 
     // So are the certificates A3, A3' and B3.
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.full_rounds(2).round("A A B");
-    assert_eq!(decide(&drawing), []);
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag.full_rounds(2).round("A A B");
+    assert_eq!(decide(&test_dag), []);
 
     // And so is the blame of D2, D2' and C2.
-    let mut drawing = Drawing::led_by(4, "A");
-    drawing.full_rounds(1).round("A B C:-A D:-A D:-A");
-    assert_eq!(decide(&drawing), []);
+    let mut test_dag = TestDag::led_by(4, "A");
+    test_dag.full_rounds(1).round("A B C:-A D:-A D:-A");
+    assert_eq!(decide(&test_dag), []);
 }
 
 #[test]
 fn the_leaders_of_a_round_are_decided_in_the_order_of_their_offsets() {
-    let mut drawing = Drawing::led_by(4, "AB CD");
-    drawing
+    let mut test_dag = TestDag::led_by(4, "AB CD");
+    test_dag
         .full_rounds(1)
         .round("A B:-A C:-A D:-A")
         .round("A B C D");
@@ -200,35 +206,35 @@ fn the_leaders_of_a_round_are_decided_in_the_order_of_their_offsets() {
             slot: slot(1, 0),
             direct: true,
         },
-        commit(&drawing, slot(1, 1), "B1", true),
+        commit(&test_dag, slot(1, 1), "B1", true),
     ];
-    assert_eq!(decide_after(&drawing, 2, LeaderSlot::GENESIS), both);
-    assert_eq!(decide_after(&drawing, 2, slot(1, 0)), both[1..]);
-    assert_eq!(decide_after(&drawing, 2, slot(1, 1)), []);
+    assert_eq!(decide_after(&test_dag, 2, LeaderSlot::GENESIS), both);
+    assert_eq!(decide_after(&test_dag, 2, slot(1, 0)), both[1..]);
+    assert_eq!(decide_after(&test_dag, 2, slot(1, 1)), []);
 
     // B1 would be committed, but the slot before it is open.
-    let mut drawing = Drawing::led_by(4, "AB CD");
-    drawing
+    let mut test_dag = TestDag::led_by(4, "AB CD");
+    test_dag
         .full_rounds(1)
         .round("A B C:-A D:-A")
         .round("A B C D");
-    assert_eq!(decide_after(&drawing, 2, LeaderSlot::GENESIS), []);
+    assert_eq!(decide_after(&test_dag, 2, LeaderSlot::GENESIS), []);
     assert_eq!(
-        decide_after(&drawing, 2, slot(1, 0)),
-        [commit(&drawing, slot(1, 1), "B1", true)]
+        decide_after(&test_dag, 2, slot(1, 0)),
+        [commit(&test_dag, slot(1, 1), "B1", true)]
     );
 }
 
 #[test]
 fn more_leaders_than_authorities_are_all_of_them() {
-    let mut drawing = Drawing::of(1);
-    drawing.full_rounds(4);
-    let decisions = decide_after(&drawing, 3, LeaderSlot::GENESIS);
+    let mut test_dag = TestDag::of(1);
+    test_dag.full_rounds(4);
+    let decisions = decide_after(&test_dag, 3, LeaderSlot::GENESIS);
     assert_eq!(
         decisions,
         [
-            commit(&drawing, slot(1, 0), "A1", true),
-            commit(&drawing, slot(2, 0), "A2", true)
+            commit(&test_dag, slot(1, 0), "A1", true),
+            commit(&test_dag, slot(2, 0), "A2", true)
         ]
     );
 }

@@ -84,11 +84,11 @@ impl LeaderSchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dag::draw::Drawing, types::Epoch};
+    use crate::{dag::test_dag::TestDag, types::Epoch};
     use std::collections::BTreeSet;
 
     fn schedule(epoch: u64, stakes: &[u64]) -> LeaderSchedule {
-        LeaderSchedule::new(Drawing::with_stakes(Epoch(epoch), stakes).committee)
+        LeaderSchedule::new(TestDag::with_stakes(Epoch(epoch), stakes).committee)
     }
 
     #[test]

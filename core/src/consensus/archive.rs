@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// One epoch with its store, running or over.
-pub struct KeptEpoch {
+pub struct RetainedEpoch {
     pub start: EpochStart,
     /// This node's place in the committee, if it has one.
     pub own: Option<AuthorityIndex>,
@@ -27,7 +27,7 @@ pub struct KeptEpoch {
     pub(super) serving: Tasks,
 }
 
-impl KeptEpoch {
+impl RetainedEpoch {
     /// # Errors
     /// If the store fails.
     pub fn new(
@@ -50,41 +50,41 @@ impl KeptEpoch {
 /// All epochs that this node keeps.
 #[derive(Default)]
 pub struct Archive {
-    epochs: Mutex<BTreeMap<Epoch, Arc<KeptEpoch>>>,
+    epochs: Mutex<BTreeMap<Epoch, Arc<RetainedEpoch>>>,
     added: Notify,
 }
 
 impl Archive {
     #[must_use]
-    pub fn get(&self, epoch: Epoch) -> Option<Arc<KeptEpoch>> {
+    pub fn get(&self, epoch: Epoch) -> Option<Arc<RetainedEpoch>> {
         self.epochs().get(&epoch).cloned()
     }
 
     /// Peers are served out of this from now on.
-    pub fn add(&self, kept: Arc<KeptEpoch>) {
-        self.epochs().insert(kept.start.base.epoch, kept);
+    pub fn add(&self, retained: Arc<RetainedEpoch>) {
+        self.epochs().insert(retained.start.base.epoch, retained);
         self.added.notify_waiters();
     }
 
     /// Ends everybody who is served out of this epoch. Its store is closed once the last of them is gone. Says whether
     /// it was here.
     pub fn withdraw(&self, epoch: Epoch) -> bool {
-        let kept = self.epochs().remove(&epoch);
-        if let Some(kept) = &kept {
-            kept.serving.abort();
+        let retained = self.epochs().remove(&epoch);
+        if let Some(retained) = &retained {
+            retained.serving.abort();
         }
-        kept.is_some()
+        retained.is_some()
     }
 
-    /// The epoch as soon as it is kept; none if this node will not come to it next.
-    pub(super) async fn find(&self, epoch: Epoch) -> Option<Arc<KeptEpoch>> {
+    /// The epoch as soon as it is retained; none if this node will not come to it next.
+    pub(super) async fn find(&self, epoch: Epoch) -> Option<Arc<RetainedEpoch>> {
         loop {
             // Made before the look: what is added from here on wakes it.
             let added = self.added.notified();
             {
                 let epochs = self.epochs();
-                if let Some(kept) = epochs.get(&epoch) {
-                    return Some(kept.clone());
+                if let Some(retained) = epochs.get(&epoch) {
+                    return Some(retained.clone());
                 }
                 let newest = epochs.last_key_value();
                 if newest.is_some_and(|(newest, _)| newest.next() != epoch) {
@@ -95,7 +95,7 @@ impl Archive {
         }
     }
 
-    fn epochs(&self) -> MutexGuard<'_, BTreeMap<Epoch, Arc<KeptEpoch>>> {
+    fn epochs(&self) -> MutexGuard<'_, BTreeMap<Epoch, Arc<RetainedEpoch>>> {
         self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,8 +103,8 @@ impl Archive {
 impl Drop for Archive {
     fn drop(&mut self) {
         // They hold what they serve from, which holds them.
-        for kept in self.epochs().values() {
-            kept.serving.abort();
+        for retained in self.epochs().values() {
+            retained.serving.abort();
         }
     }
 }
@@ -113,7 +113,7 @@ impl Drop for Archive {
 mod tests {
     use super::*;
     use crate::{
-        dag::draw::Drawing,
+        dag::test_dag::TestDag,
         store::{MemoryDisk, MemoryStores},
         types::{EpochBase, GlobalExecIndex, TimestampMs},
     };
@@ -123,7 +123,7 @@ mod tests {
         task::Poll,
     };
 
-    fn kept(epoch: u64) -> Arc<KeptEpoch> {
+    fn retained(epoch: u64) -> Arc<RetainedEpoch> {
         let epoch = Epoch(epoch);
         let stores = MemoryStores::new(&MemoryDisk::default());
         let store = ConsensusStore::open(&stores, epoch).unwrap();
@@ -133,15 +133,15 @@ mod tests {
                 base: GlobalExecIndex(0),
             },
             timestamp_ms: TimestampMs(0),
-            committee: Drawing::with_stakes(epoch, &[1]).committee,
+            committee: TestDag::with_stakes(epoch, &[1]).committee,
         };
-        Arc::new(KeptEpoch::new(start, None, store).unwrap())
+        Arc::new(RetainedEpoch::new(start, None, store).unwrap())
     }
 
     #[tokio::test]
     async fn who_asks_about_the_next_epoch_waits_for_it_and_who_asks_further_off_does_not() {
         let archive = Archive::default();
-        archive.add(kept(3));
+        archive.add(retained(3));
         assert!(archive.find(Epoch(3)).await.is_some());
         for unknown in [2, 5, u64::MAX] {
             assert!(archive.find(Epoch(unknown)).await.is_none(), "{unknown}");
@@ -149,7 +149,7 @@ mod tests {
         let mut next = pin!(archive.find(Epoch(4)));
         let waits = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await;
         assert!(waits);
-        archive.add(kept(4));
+        archive.add(retained(4));
         let found = next.await.unwrap();
         assert_eq!(found.start.base.epoch, Epoch(4));
         assert!(archive.withdraw(Epoch(3)));

@@ -73,7 +73,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
                 let _ = on_stored.await;
             }
             Err(reason) => {
-                debug!(peer = %peer.index, %reason, "fetching commits");
+                debug!(peer = %peer.index, %reason, "scheduler commits");
                 let wait_ms = shared.parameters.peer_retry_min_ms;
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
@@ -140,7 +140,7 @@ pub(super) async fn fetch_certified(
     };
     let voters = shared.verify(peer.index, voters);
     let before = shared
-        .kept
+        .retained
         .store
         .commit(from.prev())
         .map_err(|e| e.to_string())?;
@@ -194,7 +194,7 @@ async fn fetch_blocks(
 ) -> Result<BTreeMap<BlockRef, VerifiedBlock>, String> {
     let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
     let stored = shared
-        .kept
+        .retained
         .store
         .blocks(&named)
         .map_err(|e| e.to_string())?;

@@ -2,9 +2,9 @@
 //! I/O; time comes in as a parameter, and what has to be stored comes out as a [`Step`].
 
 use super::{
-    fetching::Missing,
+    fetch_scheduler::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
-    unsettled::Unsettled,
+    uncommitted::Uncommitted,
     votes::CommitVotes,
 };
 use crate::{
@@ -69,11 +69,11 @@ pub struct Core {
     /// Commits since the last own block.
     unvoted: Vec<CommitRef>,
     pool: Pool,
-    unsettled: Unsettled,
+    uncommitted: Uncommitted,
     /// 2f+1 votes for the boundary are stored: there is nothing more to say in this epoch.
     is_over: bool,
-    own_round: Round,
-    own_round_known: bool,
+    last_proposed_round: Round,
+    last_proposed_round_known: bool,
     round_entered: Duration,
     last_proposed: Option<Duration>,
     step: Step,
@@ -100,7 +100,7 @@ impl Core {
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,
         );
-        let unsettled = Unsettled::new(parameters.max_block_bytes, &pool);
+        let uncommitted = Uncommitted::new(parameters.max_block_bytes, &pool);
         let linearizer_tip = linearizer.last_commit().into_iter().collect();
         let manager = BlockManager::new(&committee, parameters.max_suspended_per_author);
         let mut core = Self {
@@ -117,10 +117,10 @@ impl Core {
             // Whether a vote for it was made before is not known, and to vote twice does no harm.
             unvoted: linearizer_tip,
             pool,
-            unsettled,
+            uncommitted,
             is_over: false,
-            own_round: Round(0),
-            own_round_known: false,
+            last_proposed_round: Round(0),
+            last_proposed_round_known: false,
             round_entered: Duration::ZERO,
             last_proposed: None,
             step: Step::default(),
@@ -133,10 +133,10 @@ impl Core {
             core.votes.observe(block);
         }
         if let Some(own) = core.own() {
-            core.own_round = store.newest_round_of(own)?.unwrap_or_default();
+            core.last_proposed_round = store.newest_round_of(own)?.unwrap_or_default();
             for block in recovered.accepted {
                 if block.author == own && !core.dag.is_committed(&block.reference()) {
-                    core.unsettled.add(&block);
+                    core.uncommitted.add(&block);
                 }
             }
         }
@@ -150,7 +150,7 @@ impl Core {
             self.votes.observe(&block);
             if Some(block.author) == self.own() {
                 // Signed once, forgotten or not.
-                self.own_round = self.own_round.max(block.round);
+                self.last_proposed_round = self.last_proposed_round.max(block.round);
             }
             let (gc_round, clock_round) = (self.dag.gc_round(), self.clock.round());
             let ahead = self.parameters.max_rounds_ahead;
@@ -189,7 +189,7 @@ impl Core {
                 Ok(added) => {
                     self.take_accepted(added, now);
                     self.unvoted.push(sub_dag.reference);
-                    self.unsettled.settle(&sub_dag);
+                    self.uncommitted.on_committed(&sub_dag);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
                 }
                 Err(e) => {
@@ -206,9 +206,9 @@ impl Core {
     }
 
     /// Peers have said what the highest round is that this authority signed.
-    pub fn learn_own_round(&mut self, round: Round) {
-        self.own_round = self.own_round.max(round);
-        self.own_round_known = true;
+    pub fn set_last_proposed_round(&mut self, round: Round) {
+        self.last_proposed_round = self.last_proposed_round.max(round);
+        self.last_proposed_round_known = true;
     }
 
     /// 2f+1 votes for the boundary are stored: nothing more is proposed.
@@ -222,8 +222,8 @@ impl Core {
     pub fn leave(mut self) -> (Pool, u32) {
         let last_leader = self.linearizer.last_leader();
         let last_leader = last_leader.map_or(Round(0), |leader| leader.round);
-        let put_back = self.unsettled.put_all_back(last_leader, &mut self.pool);
-        (self.pool, put_back)
+        let requeue = self.uncommitted.requeue_all(last_leader, &mut self.pool);
+        (self.pool, requeue)
     }
 
     /// Makes own blocks as long as one is due. Returns when to ask again if only time is missing.
@@ -251,7 +251,7 @@ impl Core {
                 ancestors,
                 // After the boundary there are only votes to give.
                 transactions: if self.linearizer.boundary().is_none() {
-                    self.pool.take(self.unsettled.block_bytes())
+                    self.pool.take(self.uncommitted.block_bytes())
                 } else {
                     vec![]
                 },
@@ -263,8 +263,8 @@ impl Core {
                 ),
             }
             .sign(&signer.keys);
-            self.unsettled.add(&block);
-            self.own_round = round;
+            self.uncommitted.add(&block);
+            self.last_proposed_round = round;
             self.last_proposed = Some(now);
             self.step.own = Some(block.clone());
             let accepted = self.manager.accept(&mut self.dag, vec![block]).accepted;
@@ -302,8 +302,8 @@ impl Core {
     }
 
     #[must_use]
-    pub const fn own_round(&self) -> Round {
-        self.own_round
+    pub const fn last_proposed_round(&self) -> Round {
+        self.last_proposed_round
     }
 
     #[must_use]
@@ -346,14 +346,14 @@ impl Core {
     fn commit(&mut self, now: Duration) {
         self.decide_all(now);
         let collected = self.dag.gc_round();
-        let transactions = self.unsettled.put_back(collected, &mut self.pool);
+        let transactions = self.uncommitted.requeue(collected, &mut self.pool);
         if transactions > 0 {
             let epoch = self.start.base.epoch;
-            let put_back = NodeEvent::PutBack {
+            let requeue = NodeEvent::Requeued {
                 epoch,
                 transactions,
             };
-            self.step.events.push(put_back);
+            self.step.events.push(requeue);
         }
     }
 
@@ -384,7 +384,7 @@ impl Core {
             self.unvoted
                 .extend(sub_dags.iter().map(|sub_dag| sub_dag.reference));
             for sub_dag in &sub_dags {
-                self.unsettled.settle(sub_dag);
+                self.uncommitted.on_committed(sub_dag);
             }
             self.step.commits.extend(sub_dags.into_iter().zip(origins));
             // Garbage collection moved on: blocks may have stopped waiting, and a new decision may follow from them.
@@ -408,8 +408,9 @@ impl Core {
         let clock_round = self.clock.round();
         ProposalView {
             clock_round,
-            own_round: self.own_round,
-            own_round_known: self.own_round_known || bugs::enabled(KnownBug::Amnesia),
+            last_proposed_round: self.last_proposed_round,
+            last_proposed_round_known: self.last_proposed_round_known
+                || bugs::enabled(KnownBug::Amnesia),
             paused,
             is_over: self.is_over || self.signer.is_none(),
             leaders_present: self.leaders_present(clock_round.prev()),

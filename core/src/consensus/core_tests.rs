@@ -3,7 +3,7 @@
 use super::{Core, Signer};
 use crate::{
     config::ConsensusParameters,
-    dag::draw::Drawing,
+    dag::test_dag::TestDag,
     env::NodeEvent,
     epoch::EpochStart,
     ingest::{self, Pool},
@@ -19,19 +19,19 @@ const B: AuthorityIndex = AuthorityIndex(1);
 const NOW: Duration = Duration::ZERO;
 
 /// Authority A with an empty store.
-fn core(drawing: &Drawing) -> Core {
-    core_with(drawing, ConsensusParameters::default(), ingest::pool(1).1)
+fn core(test_dag: &TestDag) -> Core {
+    core_with(test_dag, ConsensusParameters::default(), ingest::pool(1).1)
 }
 
-fn core_with(drawing: &Drawing, parameters: ConsensusParameters, pool: Pool) -> Core {
+fn core_with(test_dag: &TestDag, parameters: ConsensusParameters, pool: Pool) -> Core {
     let stores = MemoryStores::new(&MemoryDisk::default());
-    let store = ConsensusStore::open(&stores, drawing.committee.epoch()).unwrap();
+    let store = ConsensusStore::open(&stores, test_dag.committee.epoch()).unwrap();
     let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]);
     let index = AuthorityIndex(0);
     let start = EpochStart {
         base: EpochBase::GENESIS,
         timestamp_ms: TimestampMs(0),
-        committee: drawing.committee.clone(),
+        committee: test_dag.committee.clone(),
     };
     Core::recover(
         Some(Signer { index, keys }),
@@ -49,14 +49,14 @@ fn refs(blocks: &[VerifiedBlock]) -> Vec<BlockRef> {
 
 #[test]
 fn of_many_blocks_for_one_slot_the_first_is_taken_and_those_that_others_build_on() {
-    let mut drawing = Drawing::of(4);
-    drawing.round(&format!("A {} C D", ["B"; 100].join(" ")));
-    drawing.round("C:AB'CD");
-    let twins: Vec<_> = (drawing.blocks.iter())
+    let mut test_dag = TestDag::of(4);
+    test_dag.round(&format!("A {} C D", ["B"; 100].join(" ")));
+    test_dag.round("C:AB'CD");
+    let twins: Vec<_> = (test_dag.blocks.iter())
         .filter(|block| block.author == B)
         .cloned()
         .collect();
-    let mut core = core(&drawing);
+    let mut core = core(&test_dag);
     for twin in &twins {
         core.receive(vec![twin.clone()], NOW);
     }
@@ -65,7 +65,7 @@ fn of_many_blocks_for_one_slot_the_first_is_taken_and_those_that_others_build_on
     let slot = twins[0].slot();
     assert_eq!(step.events, vec![NodeEvent::Equivocation { slot }; 99]);
 
-    let others = ["A1", "C1", "D1", "C2"].map(|name| drawing.get(name));
+    let others = ["A1", "C1", "D1", "C2"].map(|name| test_dag.get(name));
     core.receive(others.to_vec(), NOW);
     let wanted = twins[1].reference();
     let missing = core.missing();
@@ -74,15 +74,15 @@ fn of_many_blocks_for_one_slot_the_first_is_taken_and_those_that_others_build_on
     let _ = core.take_step();
     core.receive(vec![twins[1].clone()], NOW);
     let accepted = refs(&core.take_step().blocks);
-    assert_eq!(accepted, [wanted, drawing.get("C2").reference()]);
+    assert_eq!(accepted, [wanted, test_dag.get("C2").reference()]);
 }
 
 #[test]
 fn blocks_that_nobody_can_have_yet_are_not_kept() {
-    let mut drawing = Drawing::of(4);
-    drawing.full_rounds(1);
-    let parents = refs(&drawing.blocks);
-    let mut block = crate::types::Block::clone(&drawing.get("B1"));
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(1);
+    let parents = refs(&test_dag.blocks);
+    let mut block = crate::types::Block::clone(&test_dag.get("B1"));
     let far = ConsensusParameters::default().max_rounds_ahead + 2;
     block.round = Round(far);
     block.timestamp_ms = TimestampMs(1);
@@ -93,7 +93,7 @@ fn blocks_that_nobody_can_have_yet_are_not_kept() {
         })
         .collect();
     let block = block.sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[2; 32]));
-    let mut core = core(&drawing);
+    let mut core = core(&test_dag);
     core.receive(vec![block], NOW);
     assert!(core.missing().is_empty());
     assert!(core.take_step().is_empty());
@@ -111,18 +111,18 @@ fn left_out() -> (Core, Vec<NodeEvent>) {
     for n in 0..3 {
         submitter.submit(Transaction(vec![n; 10].into())).unwrap();
     }
-    let mut drawing = Drawing::of(4);
-    drawing.full_rounds(1);
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(1);
     for _ in 0..12 {
-        drawing.round("B:BCD C:BCD D:BCD");
+        test_dag.round("B:BCD C:BCD D:BCD");
     }
-    let mut core = core_with(&drawing, parameters, pool);
-    core.learn_own_round(Round(0));
+    let mut core = core_with(&test_dag, parameters, pool);
+    core.set_last_proposed_round(Round(0));
     core.propose(NOW, TimestampMs(1), false);
     let own = core.take_step().own.unwrap();
     assert_eq!(own.transactions.len(), 3);
     let of_others = |block: &VerifiedBlock| block.author != own.author;
-    let others = drawing.blocks.iter().filter(|block| of_others(block));
+    let others = test_dag.blocks.iter().filter(|block| of_others(block));
     core.receive(others.cloned().collect(), NOW);
     let events = core.take_step().events;
     (core, events)
@@ -131,11 +131,11 @@ fn left_out() -> (Core, Vec<NodeEvent>) {
 #[test]
 fn what_an_own_block_carried_that_no_commit_will_contain_is_proposed_again_in_smaller_ones() {
     let (mut core, events) = left_out();
-    let put_back = NodeEvent::PutBack {
+    let requeue = NodeEvent::Requeued {
         epoch: Epoch(0),
         transactions: 3,
     };
-    assert!(events.contains(&put_back), "{events:?}");
+    assert!(events.contains(&requeue), "{events:?}");
     let later = Duration::from_secs(9);
     core.propose(later, TimestampMs(1), false);
     let again = core.take_step().own.unwrap();
@@ -147,8 +147,8 @@ fn what_an_own_block_carried_that_no_commit_will_contain_is_proposed_again_in_sm
 fn whoever_leaves_the_epoch_takes_along_what_no_commit_contains() {
     let (mut core, _) = left_out();
     core.propose(Duration::from_secs(9), TimestampMs(1), false);
-    let (mut pool, put_back) = core.leave();
-    assert_eq!(put_back, 2, "those of the last own block");
+    let (mut pool, requeue) = core.leave();
+    assert_eq!(requeue, 2, "those of the last own block");
     let rest: Vec<_> = pool.take(100).iter().map(|t| t.0[0]).collect();
     assert_eq!(rest, [0, 1, 2], "in their order");
 }

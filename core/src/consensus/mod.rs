@@ -1,32 +1,32 @@
 //! Consensus: the async shell around the pure rooms [`dag`](crate::dag) and [`commit`](crate::commit).
 //!
-//! One task owns the [`Core`]; everything else (peers' subscriptions, fetching, catching up) sends it commands over a
+//! One task owns the [`Core`]; everything else (peers' subscriptions, scheduler, catching up) sends it commands over a
 //! bounded channel. What the core decides is stored and synced **before** anyone hears of it: own blocks before peers,
 //! commits before delivery.
 
+mod amnesia_recovery;
 mod archive;
 mod commit_sync;
 mod core;
 #[cfg(test)]
 mod core_tests;
-mod fetching;
+mod fetch_scheduler;
+mod idle_timeout;
 mod own_blocks;
-mod own_round;
 mod peer;
 mod proposer;
 pub mod protocol;
-mod pulse;
 mod repair;
 mod server;
 mod shared;
 mod subscriber;
 mod synchronizer;
-mod unsettled;
+mod uncommitted;
 mod votes;
 
 pub use self::core::{Core, Signer, Step, recover_log};
-pub use archive::{Archive, KeptEpoch};
-pub use fetching::{Fetching, Missing, Pace, Question};
+pub use archive::{Archive, RetainedEpoch};
+pub use fetch_scheduler::{FetchRequest, FetchScheduler, FetchTiming, Missing};
 pub use proposer::{ProposalDecision, ProposalView, decide};
 pub use server::serve;
 pub use shared::Ending;
@@ -60,8 +60,8 @@ const COMMANDS_PER_STEP: usize = 64;
 /// What consensus is built from.
 pub struct ConsensusSetup {
     pub env: Env,
-    pub kept: Arc<KeptEpoch>,
-    /// That of the epoch that is kept. By itself only so that a bug of the museum can have another one.
+    pub retained: Arc<RetainedEpoch>,
+    /// That of the epoch that is retained. By itself only so that a bug of the museum can have another one.
     pub base: EpochBase,
     /// None if this node only follows.
     pub signer: Option<Signer>,
@@ -127,29 +127,29 @@ impl Consensus {
     pub fn recover(setup: ConsensusSetup) -> Result<Self, ConsensusError> {
         let ConsensusSetup {
             env,
-            kept,
+            retained,
             parameters,
             ..
         } = setup;
         let mut core = Core::recover(
             setup.signer,
-            kept.start.clone(),
+            retained.start.clone(),
             parameters.clone(),
             setup.pool,
-            &kept.store,
+            &retained.store,
         )?;
         env.emit(NodeEvent::Recovered {
             last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
             highest_round: core.highest_round(),
-            own_round: core.own_round(),
+            last_proposed_round: core.last_proposed_round(),
         });
         if setup.is_new {
-            core.learn_own_round(Round(0));
+            core.set_last_proposed_round(Round(0));
         }
-        let committee = kept.start.committee.clone();
+        let committee = retained.start.committee.clone();
         let peers = committee
             .authorities()
-            .filter(|(index, _)| Some(*index) != kept.own)
+            .filter(|(index, _)| Some(*index) != retained.own)
             .map(|(index, authority)| {
                 let address: Address = authority.p2p_address.parse().map_err(|source| {
                     ConsensusError::PeerAddress {
@@ -161,7 +161,7 @@ impl Consensus {
             })
             .collect::<Result<Vec<_>, ConsensusError>>()?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
-        let ending = recovered_ending(&kept)?;
+        let ending = recovered_ending(&retained)?;
         if matches!(ending, Ending::Certified(_)) {
             core.end();
         }
@@ -172,7 +172,7 @@ impl Consensus {
             env,
             committee,
             parameters,
-            kept,
+            retained,
             peers,
             commands: command_sender,
             progress: progress.subscribe(),
@@ -215,7 +215,7 @@ impl Consensus {
         let (pool, transactions) = core.leave();
         if transactions > 0 {
             let epoch = shared.committee.epoch();
-            shared.env.emit(NodeEvent::PutBack {
+            shared.env.emit(NodeEvent::Requeued {
                 epoch,
                 transactions,
             });
@@ -229,12 +229,12 @@ impl Consensus {
             shared.spawn(subscriber::subscribe(shared.clone(), position));
         }
         shared.spawn(synchronizer::synchronize(shared.clone()));
-        shared.spawn(repair::repair(shared.clone(), shared.kept.log.clone()));
+        shared.spawn(repair::repair(shared.clone(), shared.retained.log.clone()));
         shared.spawn(commit_sync::catch_up(shared.clone()));
-        if let Some(own) = shared.kept.own
+        if let Some(own) = shared.retained.own
             && !self.is_new
         {
-            shared.spawn(own_round::learn_own_round(shared.clone(), own));
+            shared.spawn(amnesia_recovery::recover(shared.clone(), own));
         }
         loop {
             let due = self.advance().await?;
@@ -279,10 +279,12 @@ impl Consensus {
         let now = self.started.elapsed();
         match command {
             Command::Blocks(blocks) => self.core.receive(blocks, now),
-            Command::OwnRound(round) => {
-                self.core.learn_own_round(round);
-                let round = self.core.own_round();
-                self.shared.env.emit(NodeEvent::OwnRoundLearned { round });
+            Command::LastProposedRound(round) => {
+                self.core.set_last_proposed_round(round);
+                let round = self.core.last_proposed_round();
+                self.shared
+                    .env
+                    .emit(NodeEvent::LastProposedRoundLearned { round });
             }
             Command::Commits {
                 sub_dags,
@@ -332,7 +334,7 @@ impl Consensus {
             return Ok(());
         }
         env.reach(CrashPoint::NodeBeforeStore).await;
-        let (store, base) = (&self.shared.kept.store, self.base);
+        let (store, base) = (&self.shared.retained.store, self.base);
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
         let durability = if step.own.is_some() && !bugs::enabled(KnownBug::Amnesia) {
             Durability::Synced
@@ -348,7 +350,7 @@ impl Consensus {
                 transactions: u32::try_from(own.transactions.len()).unwrap_or(u32::MAX),
                 payload_bytes: u32::try_from(own.bytes().len()).unwrap_or(u32::MAX),
             });
-            self.shared.kept.own_blocks.publish(own);
+            self.shared.retained.own_blocks.publish(own);
         }
         // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
         let durability = if bugs::enabled(KnownBug::HandedOnBeforeSynced) {
@@ -375,11 +377,11 @@ impl Consensus {
                 let boundary = Boundary::of(&sub_dag.commit, base);
                 self.ending.send_replace(Ending::Boundary(boundary));
             }
-            self.shared.kept.log.publish(sub_dag);
+            self.shared.retained.log.publish(sub_dag);
         }
         let ending = *self.ending.borrow();
         if let Ending::Boundary(boundary) = ending
-            && is_certified(&self.shared.kept, boundary)?
+            && is_certified(&self.shared.retained, boundary)?
         {
             self.ending.send_replace(Ending::Certified(boundary));
             self.core.end();
@@ -419,17 +421,17 @@ impl Consensus {
 }
 
 /// How far the end of the epoch had come when its store was last written.
-fn recovered_ending(kept: &KeptEpoch) -> Result<Ending, StoreError> {
-    let last = kept.store.last_commit()?;
-    let last = last.map(|index| kept.store.commit(index)).transpose()?;
+fn recovered_ending(retained: &RetainedEpoch) -> Result<Ending, StoreError> {
+    let last = retained.store.last_commit()?;
+    let last = last.map(|index| retained.store.commit(index)).transpose()?;
     let Some(last) = last.flatten() else {
         return Ok(Ending::No);
     };
-    if !is_boundary(&last, &kept.start.committee) {
+    if !is_boundary(&last, &retained.start.committee) {
         return Ok(Ending::No);
     }
-    let boundary = Boundary::of(&last, kept.start.base);
-    Ok(if is_certified(kept, boundary)? {
+    let boundary = Boundary::of(&last, retained.start.base);
+    Ok(if is_certified(retained, boundary)? {
         Ending::Certified(boundary)
     } else {
         Ending::Boundary(boundary)
@@ -437,9 +439,13 @@ fn recovered_ending(kept: &KeptEpoch) -> Result<Ending, StoreError> {
 }
 
 /// Whether 2f+1 votes for the boundary are stored here.
-fn is_certified(kept: &KeptEpoch, boundary: Boundary) -> Result<bool, StoreError> {
-    let voters = kept.store.votes_for(boundary.commit)?;
-    Ok(certified(boundary.commit, &voters, &kept.start.committee))
+fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, StoreError> {
+    let voters = retained.store.votes_for(boundary.commit)?;
+    Ok(certified(
+        boundary.commit,
+        &voters,
+        &retained.start.committee,
+    ))
 }
 
 fn progress_of(core: &Core, ending: Ending) -> Progress {

@@ -1,8 +1,8 @@
 //! Asking one peer: a query connection that is made when needed and dropped when anything goes wrong.
 
 use super::{
+    idle_timeout::{IdleTimeout, MonitoredStream},
     protocol::{self, Hello, PeerRequest, PeerResponse, Purpose},
-    pulse::{Felt, Pulse},
     shared::Shared,
 };
 use crate::{
@@ -27,8 +27,8 @@ pub struct Peer {
     pub index: AuthorityIndex,
     address: Address,
     /// Everything that passes over the query connections to this peer, one after the other.
-    pulse: Pulse,
-    connection: Mutex<Option<(Felt, Decoder)>>,
+    idle: IdleTimeout,
+    connection: Mutex<Option<(MonitoredStream, Decoder)>>,
 }
 
 impl Peer {
@@ -36,7 +36,7 @@ impl Peer {
         Self {
             index,
             address,
-            pulse: Pulse::default(),
+            idle: IdleTimeout::default(),
             connection: Mutex::new(None),
         }
     }
@@ -57,7 +57,7 @@ impl Peer {
         let exchange = async {
             let (mut stream, mut decoder) = match taken {
                 Some(open) => open,
-                None => self.connect(shared, Purpose::Query, &self.pulse).await?,
+                None => self.connect(shared, Purpose::Query, &self.idle).await?,
             };
             let frame = protocol::frame(request)?;
             write_frame(&mut stream, &frame)
@@ -73,25 +73,25 @@ impl Peer {
         let end = tokio::select! {
             biased;
             end = exchange => end,
-            () = self.pulse.stops(timeout_ms) => Err(format!("silent for {timeout_ms} ms")),
+            () = self.idle.elapsed(timeout_ms) => Err(format!("silent for {timeout_ms} ms")),
         };
         let (response, open) = end.map_err(|reason| self.error(reason))?;
         *connection = Some(open);
         Ok(response)
     }
 
-    /// A new connection for `purpose`, whose bytes `pulse` counts.
+    /// A new connection for `purpose`, whose bytes `idle` counts.
     pub(super) async fn connect(
         &self,
         shared: &Shared,
         purpose: Purpose,
-        pulse: &Pulse,
-    ) -> Result<(Felt, Decoder), String> {
+        idle: &IdleTimeout,
+    ) -> Result<(MonitoredStream, Decoder), String> {
         let connected = shared.env.network.connect(&self.address).await;
-        let mut stream = pulse.of(connected.map_err(|e| e.to_string())?);
+        let mut stream = idle.monitor(connected.map_err(|e| e.to_string())?);
         let hello = Hello {
             epoch: shared.committee.epoch(),
-            from: shared.kept.own,
+            from: shared.retained.own,
             purpose,
         };
         write_frame(&mut stream, &protocol::frame(&hello)?)

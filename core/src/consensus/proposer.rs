@@ -9,9 +9,9 @@ pub struct ProposalView {
     /// The round that the threshold clock allows.
     pub clock_round: Round,
     /// The highest round this authority is known to have signed.
-    pub own_round: Round,
+    pub last_proposed_round: Round,
     /// Peers have said what they know of this authority's blocks (contract §6.5).
-    pub own_round_known: bool,
+    pub last_proposed_round_known: bool,
     /// The executor is too far behind (contract §5).
     pub paused: bool,
     /// Nothing more is to be said in this epoch, or nothing by this node.
@@ -41,8 +41,8 @@ pub enum ProposalDecision {
 /// Decides whether to propose.
 #[must_use]
 pub fn decide(view: &ProposalView) -> ProposalDecision {
-    let forbidden = !view.own_round_known || view.paused || view.is_over;
-    if view.clock_round <= view.own_round || forbidden {
+    let forbidden = !view.last_proposed_round_known || view.paused || view.is_over;
+    if view.clock_round <= view.last_proposed_round || forbidden {
         return ProposalDecision::Wait;
     }
     let paced = view
@@ -71,8 +71,8 @@ mod tests {
 
     const READY: ProposalView = ProposalView {
         clock_round: Round(5),
-        own_round: Round(4),
-        own_round_known: true,
+        last_proposed_round: Round(4),
+        last_proposed_round_known: true,
         paused: false,
         is_over: false,
         leaders_present: true,
@@ -93,15 +93,15 @@ mod tests {
      {
         for view in [
             ProposalView {
-                own_round: Round(5),
+                last_proposed_round: Round(5),
                 ..READY
             },
             ProposalView {
-                own_round: Round(9),
+                last_proposed_round: Round(9),
                 ..READY
             },
             ProposalView {
-                own_round_known: false,
+                last_proposed_round_known: false,
                 ..READY
             },
             ProposalView {

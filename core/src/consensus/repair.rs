@@ -1,4 +1,4 @@
-//! Fetching again what the disk has damaged of the commit log, so that delivery can go on. Blocks are named by their
+//! FetchScheduler again what the disk has damaged of the commit log, so that delivery can go on. Blocks are named by their
 //! digests; a commit comes with a quorum's votes, for itself or for one after it.
 
 use super::{
@@ -51,7 +51,7 @@ async fn repair_commit(
     start: usize,
     patience: Duration,
 ) {
-    warn!(%index, "a stored commit is damaged: fetching it again");
+    warn!(%index, "a stored commit is damaged: scheduler it again");
     // As far as it takes to find a quorum's votes.
     let to = CommitIndex(u32::MAX);
     let count = shared.peers.len();
@@ -61,11 +61,15 @@ async fn repair_commit(
         let commit = match fetched {
             Ok((commits, _)) => commits.into_iter().take(1).collect::<Vec<_>>(),
             Err(reason) => {
-                debug!(peer = %peer.index, %reason, "fetching a damaged commit");
+                debug!(peer = %peer.index, %reason, "scheduler a damaged commit");
                 continue;
             }
         };
-        match shared.kept.store.write(&[], &commit, Durability::Synced) {
+        match shared
+            .retained
+            .store
+            .write(&[], &commit, Durability::Synced)
+        {
             Ok(()) => {
                 shared.env.emit(NodeEvent::CommitRepaired { index });
                 log.repaired_commit(index);
@@ -88,11 +92,15 @@ async fn repair_blocks(
     }
     warn!(
         blocks = wanted.len(),
-        "stored blocks are damaged: fetching them again"
+        "stored blocks are damaged: scheduler them again"
     );
     let mut peers = in_turn(shared, &wanted, start);
     while let Some(found) = next_found(shared, &mut peers, &mut wanted, patience).await {
-        if let Err(error) = shared.kept.store.write(&found, &[], Durability::Buffered) {
+        if let Err(error) = shared
+            .retained
+            .store
+            .write(&found, &[], Durability::Buffered)
+        {
             warn!(%error, "repaired blocks cannot be stored");
             return;
         }

@@ -2,7 +2,7 @@
 //! peer names, out of the archive.
 
 use super::{
-    archive::{Archive, KeptEpoch},
+    archive::{Archive, RetainedEpoch},
     protocol::{
         self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER, PeerRequest,
         PeerResponse, Purpose,
@@ -37,7 +37,7 @@ enum PeerGone {
     Malformed(String),
     #[error("the answer to it cannot be sent: {0}")]
     Unsendable(String),
-    #[error("it asks about epoch {0}, which is not kept here")]
+    #[error("it asks about epoch {0}, which is not retained here")]
     OtherEpoch(Epoch),
     #[error("it closed the connection")]
     Closed,
@@ -72,46 +72,46 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
         let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream, &mut decoder));
         let hello = hello.await.unwrap_or(Err(PeerGone::Closed))?;
         let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
-        let kept = found.ok().flatten();
+        let retained = found.ok().flatten();
         Ok((
             decoder,
             hello,
-            kept.ok_or(PeerGone::OtherEpoch(hello.epoch))?,
+            retained.ok_or(PeerGone::OtherEpoch(hello.epoch))?,
         ))
     };
     match greeted.await {
-        Ok((decoder, hello, kept)) => {
+        Ok((decoder, hello, retained)) => {
             let batch = parameters.commit_sync_batch;
-            let served = serve_peer(kept.clone(), batch, hello.purpose, stream, decoder);
-            kept.serving.spawn(served);
+            let served = serve_peer(retained.clone(), batch, hello.purpose, stream, decoder);
+            retained.serving.spawn(served);
         }
         Err::<_, PeerGone>(end) => debug!(%end, "peer connection"),
     }
 }
 
 async fn serve_peer(
-    kept: Arc<KeptEpoch>,
+    retained: Arc<RetainedEpoch>,
     batch: u32,
     purpose: Purpose,
     stream: BoxStream,
     decoder: Decoder,
 ) {
     let Err(end) = match purpose {
-        Purpose::Subscribe { after } => stream_own_blocks(&kept, stream, after).await,
-        Purpose::Query => answer_queries(&kept, batch, stream, decoder).await,
+        Purpose::Subscribe { after } => stream_own_blocks(&retained, stream, after).await,
+        Purpose::Query => answer_queries(&retained, batch, stream, decoder).await,
     };
     debug!(%end, "peer connection");
 }
 
 async fn answer_queries(
-    kept: &KeptEpoch,
+    retained: &RetainedEpoch,
     batch: u32,
     mut stream: BoxStream,
     mut decoder: Decoder,
 ) -> Result<Infallible, PeerGone> {
     loop {
         let request = next(&mut stream, &mut decoder).await?;
-        let response = answer(kept, batch, request)?;
+        let response = answer(retained, batch, request)?;
         let frame = protocol::frame(&response).map_err(PeerGone::Unsendable)?;
         write_frame(&mut stream, &frame).await?;
     }
@@ -126,13 +126,13 @@ async fn next<T: serde::de::DeserializeOwned>(
 }
 
 async fn stream_own_blocks(
-    kept: &KeptEpoch,
+    retained: &RetainedEpoch,
     mut stream: BoxStream,
     mut after: Round,
 ) -> Result<Infallible, PeerGone> {
     loop {
-        let seen = kept.own_blocks.newest();
-        let blocks = kept.own_blocks.after(after)?;
+        let seen = retained.own_blocks.newest();
+        let blocks = retained.own_blocks.after(after)?;
         for block in &blocks {
             let frame = protocol::FRAMING
                 .encode_body(block.bytes())
@@ -144,7 +144,7 @@ async fn stream_own_blocks(
             let mut probe = [0; 1];
             tokio::select! {
                 biased;
-                () = kept.own_blocks.newer_than(seen) => {}
+                () = retained.own_blocks.newer_than(seen) => {}
                 // A subscriber says nothing more: whatever comes, it is over.
                 _ = stream.read(&mut probe) => return Err(PeerGone::Closed),
             }
@@ -152,29 +152,38 @@ async fn stream_own_blocks(
     }
 }
 
-fn answer(kept: &KeptEpoch, batch: u32, request: PeerRequest) -> Result<PeerResponse, PeerGone> {
-    let store = &kept.store;
+fn answer(
+    retained: &RetainedEpoch,
+    batch: u32,
+    request: PeerRequest,
+) -> Result<PeerResponse, PeerGone> {
+    let store = &retained.store;
     Ok(match request {
         PeerRequest::Blocks(mut wanted) => {
             wanted.truncate(MAX_BLOCKS_PER_REQUEST);
             let found = store.blocks(&wanted)?.into_iter().flatten();
             PeerResponse::Blocks(within_answer(found).map(|b| b.bytes().clone()).collect())
         }
-        PeerRequest::Commits { from, to } => certified_commits(kept, batch, from, to)?,
-        PeerRequest::NewestBlockOf(author) => PeerResponse::NewestBlock(newest_of(kept, author)?),
+        PeerRequest::Commits { from, to } => certified_commits(retained, batch, from, to)?,
+        PeerRequest::NewestBlockOf(author) => {
+            PeerResponse::NewestBlock(newest_of(retained, author)?)
+        }
     })
 }
 
 /// An older block in its place would tell its author that it may sign the round again: better no answer until the
 /// newest one is here again.
-fn newest_of(kept: &KeptEpoch, author: AuthorityIndex) -> Result<Option<bytes::Bytes>, PeerGone> {
-    if author.as_usize() >= kept.start.committee.size() {
+fn newest_of(
+    retained: &RetainedEpoch,
+    author: AuthorityIndex,
+) -> Result<Option<bytes::Bytes>, PeerGone> {
+    if author.as_usize() >= retained.start.committee.size() {
         return Ok(None);
     }
-    match kept.store.newest_block_of(author)? {
+    match retained.store.newest_block_of(author)? {
         Some(Ok(block)) => Ok(Some(block.bytes().clone())),
         Some(Err(reference)) => {
-            kept.log.miss_block(reference);
+            retained.log.miss_block(reference);
             Err(PeerGone::Damaged(reference))
         }
         None => Ok(None),
@@ -184,12 +193,12 @@ fn newest_of(kept: &KeptEpoch, author: AuthorityIndex) -> Result<Option<bytes::B
 /// Commits of the range up to the last one of the batch that a quorum certified, with the blocks that certify it. Not
 /// every commit has all its votes here for good, so if none of the batch has them the next one that has them counts.
 fn certified_commits(
-    kept: &KeptEpoch,
+    retained: &RetainedEpoch,
     batch: u32,
     from: CommitIndex,
     to: CommitIndex,
 ) -> Result<PeerResponse, StoreError> {
-    let store = &kept.store;
+    let store = &retained.store;
     let to = to.min(store.last_commit()?.unwrap_or_default());
     let batch = batch.max(1);
     let (mut next, mut commits) = (from.max(CommitIndex(1)), vec![]);
@@ -201,7 +210,7 @@ fn certified_commits(
         for last in (known..commits.len()).rev() {
             let reference = commits[last].reference();
             let voters = store.votes_for(reference)?;
-            if certified(reference, &voters, &kept.start.committee) {
+            if certified(reference, &voters, &retained.start.committee) {
                 return Ok(PeerResponse::Commits {
                     commits: commits[..=last].iter().map(|c| c.encode().into()).collect(),
                     voters: voters.iter().map(|b| b.bytes().clone()).collect(),
@@ -209,7 +218,7 @@ fn certified_commits(
             }
         }
         if let Some(index) = page.damaged {
-            kept.log.miss_commit(index);
+            retained.log.miss_commit(index);
             break;
         }
         next = end.next();
@@ -235,7 +244,7 @@ fn within_answer(
 mod tests {
     use super::*;
     use crate::{
-        dag::draw::Drawing,
+        dag::test_dag::TestDag,
         epoch::EpochStart,
         store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
         types::{
@@ -287,11 +296,11 @@ mod tests {
         let start = EpochStart {
             base: EpochBase::GENESIS,
             timestamp_ms: TimestampMs(0),
-            committee: Drawing::of(4).committee,
+            committee: TestDag::of(4).committee,
         };
-        let kept = KeptEpoch::new(start, None, store).unwrap();
+        let retained = RetainedEpoch::new(start, None, store).unwrap();
         let all = CommitIndex(u32::MAX);
-        match certified_commits(&kept, 1, CommitIndex(1), all).unwrap() {
+        match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
             PeerResponse::Commits { commits, voters } => {
                 assert!(commits.is_empty() || voters.len() == 3, "a quorum's votes");
                 commits.len()

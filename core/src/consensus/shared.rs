@@ -1,6 +1,6 @@
 //! What the tasks of consensus share: the environment, the store, the peers, and the way to the core.
 
-use super::{archive::KeptEpoch, fetching::Missing, peer::Peer};
+use super::{archive::RetainedEpoch, fetch_scheduler::Missing, peer::Peer};
 use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
@@ -26,7 +26,7 @@ pub(super) enum Command {
         stored: oneshot::Sender<()>,
     },
     /// What peers know of the own blocks.
-    OwnRound(Round),
+    LastProposedRound(Round),
 }
 
 /// What the core lets others see.
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     pub env: Env,
     pub committee: Arc<Committee>,
     pub parameters: ConsensusParameters,
-    pub kept: Arc<KeptEpoch>,
+    pub retained: Arc<RetainedEpoch>,
     /// All other authorities, in order.
     pub peers: Vec<Peer>,
     pub commands: mpsc::Sender<Command>,

@@ -1,8 +1,8 @@
 //! Receiving one peer's blocks: a subscription that resumes where it broke, for ever.
 
 use super::{
+    idle_timeout::IdleTimeout,
     protocol::Purpose,
-    pulse::Pulse,
     shared::{Command, Shared},
 };
 use crate::{consensus::peer::Peer, env::NodeEvent, executor::framing::read_frame};
@@ -20,16 +20,16 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let parameters = &shared.parameters;
     let mut backoff_ms = parameters.peer_retry_min_ms;
     loop {
-        let pulse = Pulse::default();
+        let idle = IdleTimeout::default();
         // A task of its own: what arrives wakes only the reader, not the watch over its silence.
-        let reading = read_blocks(shared.clone(), position, pulse.clone());
+        let reading = read_blocks(shared.clone(), position, idle.clone());
         let mut reading = shared.tasks.spawn(reading);
         tokio::select! {
             biased;
             _ = &mut reading => {}
-            () = pulse.stops(parameters.peer_silence_ms) => reading.abort(),
+            () = idle.elapsed(parameters.peer_silence_ms) => reading.abort(),
         }
-        if pulse.arrived() > 0 {
+        if idle.arrived() > 0 {
             backoff_ms = parameters.peer_retry_min_ms;
         }
         let wait_ms = backoff_ms + u64::from(jitter.next_u32()) % backoff_ms.max(1);
@@ -38,17 +38,17 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     }
 }
 
-async fn read_blocks(shared: Arc<Shared>, position: usize, pulse: Pulse) {
+async fn read_blocks(shared: Arc<Shared>, position: usize, idle: IdleTimeout) {
     let peer = &shared.peers[position];
-    if let Err(reason) = try_read_blocks(&shared, peer, &pulse).await {
+    if let Err(reason) = try_read_blocks(&shared, peer, &idle).await {
         debug!(peer = %peer.index, %reason, "subscription");
     }
 }
 
-async fn try_read_blocks(shared: &Shared, peer: &Peer, pulse: &Pulse) -> Result<(), String> {
+async fn try_read_blocks(shared: &Shared, peer: &Peer, idle: &IdleTimeout) -> Result<(), String> {
     let after = shared.wanted_after(peer.index);
     let subscription = Purpose::Subscribe { after };
-    let (mut stream, mut decoder) = peer.connect(shared, subscription, pulse).await?;
+    let (mut stream, mut decoder) = peer.connect(shared, subscription, idle).await?;
     loop {
         let Some(body) = read_frame(&mut stream, &mut decoder)
             .await

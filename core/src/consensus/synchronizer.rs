@@ -1,8 +1,8 @@
-//! Fetching ancestors that nobody sent, and stored blocks that the disk has damaged. Whom to ask for the former is
-//! decided in [`fetching`](super::fetching).
+//! FetchScheduler ancestors that nobody sent, and stored blocks that the disk has damaged. Whom to ask for the former is
+//! decided in [`fetching`](super::scheduler).
 
 use super::{
-    fetching::{Fetching, Pace, Question},
+    fetch_scheduler::{FetchRequest, FetchScheduler, FetchTiming},
     peer::Peer,
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
     shared::{Command, Shared},
@@ -18,8 +18,8 @@ use tracing::debug;
 /// An answer may take this many times as long as a block is given to come by itself, before another peer is asked, too.
 const PATIENCE: u32 = 4;
 
-/// A question that has come to its end, with what of it was found; None if it was not answered.
-type Answered = (Question, Option<BTreeSet<BlockRef>>);
+/// A request that has come to its end, with what of it was found; None if it was not answered.
+type Answered = (FetchRequest, Option<BTreeSet<BlockRef>>);
 
 /// Fetches for ever.
 pub(super) async fn synchronize(shared: Arc<Shared>) {
@@ -29,26 +29,26 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     let parameters = &shared.parameters;
     let delay = Duration::from_millis(parameters.fetch_delay_ms);
     let timeout = Duration::from_millis(parameters.peer_timeout_ms);
-    let pace = Pace {
+    let timing = FetchTiming {
         delay,
         settling: timeout,
         patience: (delay * PATIENCE).min(timeout),
         most_patience: timeout,
         longest: Duration::from_millis(parameters.peer_retry_max_ms),
     };
-    let mut fetching = Fetching::new(shared.peers.iter().map(|peer| peer.index), pace);
+    let mut scheduler = FetchScheduler::new(shared.peers.iter().map(|peer| peer.index), timing);
     let mut missing = shared.missing.clone();
-    // Every peer is asked one question at a time.
+    // Every peer is asked one request at a time.
     let (answer, mut answers) = mpsc::channel(shared.peers.len());
     #[allow(clippy::disallowed_methods)]
     // tokio's clock, which the lint takes for std's when simulated
     let started = Instant::now();
     loop {
-        fetching.update(&missing.borrow_and_update(), started.elapsed());
-        for question in fetching.due(started.elapsed()) {
-            shared.spawn(ask(shared.clone(), question, answer.clone()));
+        scheduler.update(&missing.borrow_and_update(), started.elapsed());
+        for request in scheduler.due(started.elapsed()) {
+            shared.spawn(ask(shared.clone(), request, answer.clone()));
         }
-        let due = fetching.next_due(started.elapsed());
+        let due = scheduler.next_due(started.elapsed());
         let timer = async {
             match due {
                 Some(due) => tokio::time::sleep_until(started + due).await,
@@ -57,8 +57,8 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
         };
         tokio::select! {
             biased;
-            Some((question, found)) = answers.recv() => {
-                fetching.answered(&question, found.as_ref(), started.elapsed());
+            Some((request, found)) = answers.recv() => {
+                scheduler.answered(&request, found.as_ref(), started.elapsed());
             }
             changed = missing.changed() => if changed.is_err() {
                 return;
@@ -68,13 +68,13 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     }
 }
 
-/// Asks one question and hands on what is found, to the core first.
-async fn ask(shared: Arc<Shared>, question: Question, answer: mpsc::Sender<Answered>) {
+/// Asks one request and hands on what is found, to the core first.
+async fn ask(shared: Arc<Shared>, request: FetchRequest, answer: mpsc::Sender<Answered>) {
     let mut peers = shared.peers.iter();
-    let Some(peer) = peers.find(|peer| peer.index == question.peer) else {
+    let Some(peer) = peers.find(|peer| peer.index == request.peer) else {
         return;
     };
-    let mut wanted = question.blocks.iter().copied().collect();
+    let mut wanted = request.blocks.iter().copied().collect();
     let found = blocks_of(&shared, peer, &mut wanted).await;
     let names = (found.as_ref()).map(|found| found.iter().map(VerifiedBlock::reference).collect());
     if let Some(found) = found
@@ -82,10 +82,10 @@ async fn ask(shared: Arc<Shared>, question: Question, answer: mpsc::Sender<Answe
     {
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
         shared.env.emit(NodeEvent::AncestorsFetched { count });
-        // Nobody takes them any more: it is over for the question, too.
+        // Nobody takes them any more: it is over for the request, too.
         let _ = shared.commands.send(Command::Blocks(found)).await;
     }
-    let _ = answer.send((question, names)).await;
+    let _ = answer.send((request, names)).await;
 }
 
 /// First the author of the oldest missing block, who has it if anyone does, then the others from a random one on.
@@ -138,11 +138,11 @@ async fn blocks_of(
     let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
         Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
         Ok(other) => {
-            debug!(peer = %peer.index, ?other, "answer to another question");
+            debug!(peer = %peer.index, ?other, "answer to another request");
             return None;
         }
         Err(e) => {
-            debug!(error = %e, "fetching blocks");
+            debug!(error = %e, "scheduler blocks");
             return None;
         }
     };

@@ -42,18 +42,18 @@ fn newest_before(dag: &Dag, author: AuthorityIndex, round: Round) -> Option<&Ver
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dag::draw::Drawing;
+    use crate::dag::test_dag::TestDag;
 
     const A: AuthorityIndex = AuthorityIndex(0);
     const D: AuthorityIndex = AuthorityIndex(3);
 
-    fn refs<const N: usize>(drawing: &Drawing, names: [&str; N]) -> Option<Vec<BlockRef>> {
-        Some(names.map(|name| drawing.get(name).reference()).to_vec())
+    fn refs<const N: usize>(test_dag: &TestDag, names: [&str; N]) -> Option<Vec<BlockRef>> {
+        Some(names.map(|name| test_dag.get(name).reference()).to_vec())
     }
 
     #[test]
     fn the_first_block_is_built_on_genesis() {
-        let dag = Drawing::of(4).dag();
+        let dag = TestDag::of(4).dag();
         let ancestors = ancestors_for(&dag, D, Round(1)).unwrap();
         assert_eq!(ancestors.len(), 4);
         assert_eq!(ancestors[0].author, D);
@@ -62,28 +62,28 @@ mod tests {
 
     #[test]
     fn the_newest_blocks_below_the_round_are_named_own_first() {
-        let mut drawing = Drawing::of(4);
-        drawing
+        let mut test_dag = TestDag::of(4);
+        test_dag
             .full_rounds(1)
             .round("B C D")
             .round("B:-A C:-A D:-A");
-        let dag = drawing.dag();
+        let dag = test_dag.dag();
         assert_eq!(
             ancestors_for(&dag, A, Round(3)),
-            refs(&drawing, ["A1", "B2", "C2", "D2"]),
+            refs(&test_dag, ["A1", "B2", "C2", "D2"]),
             "B3 is too new for round 3"
         );
         assert_eq!(
             ancestors_for(&dag, D, Round(4)),
-            refs(&drawing, ["D3", "A1", "B3", "C3"])
+            refs(&test_dag, ["D3", "A1", "B3", "C3"])
         );
     }
 
     #[test]
     fn without_a_quorum_of_parents_or_after_an_own_block_there_is_nothing_to_propose() {
-        let mut drawing = Drawing::of(4);
-        drawing.full_rounds(1).round("A B");
-        let dag = drawing.dag();
+        let mut test_dag = TestDag::of(4);
+        test_dag.full_rounds(1).round("A B");
+        let dag = test_dag.dag();
         assert_eq!(ancestors_for(&dag, A, Round(3)), None, "two parents");
         assert_eq!(ancestors_for(&dag, D, Round(3)), None, "two parents");
         assert_eq!(ancestors_for(&dag, A, Round(2)), None, "A2 exists");
@@ -92,25 +92,25 @@ mod tests {
 
     #[test]
     fn of_collected_blocks_only_the_own_one_is_named() {
-        let mut drawing = Drawing::of(5);
-        drawing.full_rounds(1);
+        let mut test_dag = TestDag::of(5);
+        test_dag.full_rounds(1);
         for _ in 2..=4 {
-            drawing.round("A B C D");
+            test_dag.round("A B C D");
         }
-        drawing.round("A B C");
-        let mut dag = Dag::new(drawing.committee.clone(), 2);
-        for block in &drawing.blocks {
+        test_dag.round("A B C");
+        let mut dag = Dag::new(test_dag.committee.clone(), 2);
+        for block in &test_dag.blocks {
             dag.insert(block.clone());
         }
         dag.advance_gc(Round(3));
         let e = AuthorityIndex(4);
         assert_eq!(
             ancestors_for(&dag, e, Round(5)),
-            refs(&drawing, ["E1", "A4", "B4", "C4", "D4"])
+            refs(&test_dag, ["E1", "A4", "B4", "C4", "D4"])
         );
         assert_eq!(
             ancestors_for(&dag, D, Round(5)),
-            refs(&drawing, ["D4", "A4", "B4", "C4"])
+            refs(&test_dag, ["D4", "A4", "B4", "C4"])
         );
     }
 }

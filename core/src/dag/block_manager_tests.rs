@@ -2,29 +2,29 @@
 
 use super::{
     Accepted, BlockManager, Dag,
-    draw::{Dice, Drawing, Shape},
+    test_dag::{Dice, Shape, TestDag},
 };
 use crate::types::{AuthorityIndex, BlockRef, Round, VerifiedBlock};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 struct Harness {
-    drawing: Drawing,
+    test_dag: TestDag,
     dag: Dag,
     manager: BlockManager,
 }
 
 impl Harness {
-    fn new(drawing: Drawing, gc_depth: u32, max_suspended_per_author: usize) -> Self {
+    fn new(test_dag: TestDag, gc_depth: u32, max_suspended_per_author: usize) -> Self {
         Self {
-            dag: Dag::new(drawing.committee.clone(), gc_depth),
-            manager: BlockManager::new(&drawing.committee, max_suspended_per_author),
-            drawing,
+            dag: Dag::new(test_dag.committee.clone(), gc_depth),
+            manager: BlockManager::new(&test_dag.committee, max_suspended_per_author),
+            test_dag,
         }
     }
 
     fn accept(&mut self, names: &[&str]) -> (Vec<BlockRef>, BTreeSet<BlockRef>) {
-        let blocks = names.iter().map(|name| self.drawing.get(name)).collect();
+        let blocks = names.iter().map(|name| self.test_dag.get(name)).collect();
         let Accepted { accepted, missing } = self.manager.accept(&mut self.dag, blocks);
         (refs(&accepted), missing)
     }
@@ -32,7 +32,7 @@ impl Harness {
     fn named<T: FromIterator<BlockRef>>(&self, names: &[&str]) -> T {
         names
             .iter()
-            .map(|name| self.drawing.get(name).reference())
+            .map(|name| self.test_dag.get(name).reference())
             .collect()
     }
 
@@ -45,10 +45,10 @@ fn refs(blocks: &[VerifiedBlock]) -> Vec<BlockRef> {
     blocks.iter().map(VerifiedBlock::reference).collect()
 }
 
-fn three_rounds() -> Drawing {
-    let mut drawing = Drawing::of(4);
-    drawing.round("A B C").round("A B C").round("A B C");
-    drawing
+fn three_rounds() -> TestDag {
+    let mut test_dag = TestDag::of(4);
+    test_dag.round("A B C").round("A B C").round("A B C");
+    test_dag
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn blocks_that_came_another_way_release_those_that_waited() {
     let mut h = Harness::new(three_rounds(), 10, 10);
     h.accept(&["A2", "A3"]);
     for name in ["A1", "B1", "C1", "A2", "B2", "C2"] {
-        h.dag.insert(h.drawing.get(name));
+        h.dag.insert(h.test_dag.get(name));
     }
     assert_eq!(
         refs(&h.manager.release(&mut h.dag)),
@@ -131,7 +131,7 @@ fn what_is_missing_first_is_what_the_lowest_blocks_of_each_author_wait_for() {
     let missing = |h: &Harness, list: &[(&str, &[u16])]| -> BTreeMap<_, BTreeSet<_>> {
         let of = list.iter().map(|(block, authors)| {
             let authors = authors.iter().copied().map(AuthorityIndex).collect();
-            (h.drawing.get(block).reference(), authors)
+            (h.test_dag.get(block).reference(), authors)
         });
         of.collect()
     };
@@ -148,26 +148,26 @@ fn what_is_missing_first_is_what_the_lowest_blocks_of_each_author_wait_for() {
 
 #[test]
 fn beyond_the_cap_the_highest_rounds_of_an_author_are_dropped_and_wanted_again() {
-    let mut drawing = Drawing::of(4);
-    drawing.full_rounds(5);
-    let mut h = Harness::new(drawing, 10, 2);
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(5);
+    let mut h = Harness::new(test_dag, 10, 2);
     h.accept(&["A3", "A4", "B5"]);
     assert_eq!(h.manager.suspended(), 3);
     h.accept(&["A2"]);
     assert_eq!(h.manager.suspended(), 3, "A4 made room for A2");
     assert!(
-        h.missing().contains(&h.drawing.get("A4").reference()),
+        h.missing().contains(&h.test_dag.get("A4").reference()),
         "B5 needs it"
     );
-    let missing_of_a4_only = h.drawing.get("B3").reference();
+    let missing_of_a4_only = h.test_dag.get("B3").reference();
     assert!(!h.missing().contains(&missing_of_a4_only));
 
-    // Every round of fetching what is missing accepts something, whatever was dropped.
+    // Every round of scheduler what is missing accepts something, whatever was dropped.
     while h.dag.highest_round() < Round(5) {
         let before = h.dag.highest_round();
         let fetched = h.missing();
         let blocks = h
-            .drawing
+            .test_dag
             .blocks
             .iter()
             .filter(|b| fetched.contains(&b.reference()));
@@ -178,7 +178,7 @@ fn beyond_the_cap_the_highest_rounds_of_an_author_are_dropped_and_wanted_again()
             "{fetched:?}"
         );
     }
-    assert!(h.dag.contains(&h.drawing.get("B5").reference()));
+    assert!(h.dag.contains(&h.test_dag.get("B5").reference()));
 }
 
 proptest! {
@@ -188,12 +188,12 @@ proptest! {
     fn any_order_is_accepted_once_and_causally(
         seed: u64, size in 1..=8usize, rounds in 1..=20u32, order: u64,
     ) {
-        let drawing = Drawing::random(&Shape { seed, size, rounds });
-        let mut dag = Dag::new(drawing.committee.clone(), 1000);
-        let mut manager = BlockManager::new(&drawing.committee, usize::MAX);
+        let test_dag = TestDag::random(&Shape { seed, size, rounds });
+        let mut dag = Dag::new(test_dag.committee.clone(), 1000);
+        let mut manager = BlockManager::new(&test_dag.committee, usize::MAX);
         let mut accepted = BTreeSet::new();
         let mut arrived = BTreeSet::new();
-        for batch in Dice::new(order).deliveries(&drawing.blocks) {
+        for batch in Dice::new(order).deliveries(&test_dag.blocks) {
             arrived.extend(refs(&batch));
             for block in manager.accept(&mut dag, batch).accepted {
                 let complete = block.ancestors.iter().all(|a| a.round == Round(0) || accepted.contains(a));
@@ -203,7 +203,7 @@ proptest! {
             prop_assert_eq!(accepted.len() + manager.suspended(), arrived.len());
             prop_assert!(manager.missing().all(|missing| !arrived.contains(&missing)));
         }
-        prop_assert_eq!(accepted.len(), drawing.blocks.len());
+        prop_assert_eq!(accepted.len(), test_dag.blocks.len());
         prop_assert_eq!(manager.missing().count(), 0);
     }
 
@@ -211,18 +211,18 @@ proptest! {
     fn a_small_cap_bounds_memory_and_loses_nothing(
         seed: u64, size in 4..=8usize, order: u64, cap in 0..3usize,
     ) {
-        let drawing = Drawing::random(&Shape { seed, size, rounds: 12 });
-        let mut dag = Dag::new(drawing.committee.clone(), 1000);
-        let mut manager = BlockManager::new(&drawing.committee, cap);
+        let test_dag = TestDag::random(&Shape { seed, size, rounds: 12 });
+        let mut dag = Dag::new(test_dag.committee.clone(), 1000);
+        let mut manager = BlockManager::new(&test_dag.committee, cap);
         let mut dice = Dice::new(order);
         // Blocks keep coming until all are there; each pass gets at least the lowest missing round in.
         for _ in 0..12 {
-            for batch in dice.deliveries(&drawing.blocks) {
+            for batch in dice.deliveries(&test_dag.blocks) {
                 manager.accept(&mut dag, batch);
                 prop_assert!(manager.suspended() <= cap * size);
             }
         }
-        prop_assert!(drawing.blocks.iter().all(|block| dag.contains(&block.reference())));
+        prop_assert!(test_dag.blocks.iter().all(|block| dag.contains(&block.reference())));
         prop_assert_eq!(manager.missing().count(), 0);
     }
 }

@@ -217,7 +217,7 @@ impl Dag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dag::draw::Drawing;
+    use crate::dag::test_dag::TestDag;
 
     fn refs<'a>(blocks: impl Iterator<Item = &'a VerifiedBlock>) -> Vec<BlockRef> {
         blocks.map(VerifiedBlock::reference).collect()
@@ -225,27 +225,27 @@ mod tests {
 
     #[test]
     fn a_round_lists_its_blocks_by_author_and_twins_as_they_came() {
-        let mut drawing = Drawing::of(4);
-        drawing.round("D B B A");
-        let dag = drawing.dag();
-        let expected = ["A1", "B1", "B1'", "D1"].map(|name| drawing.get(name).reference());
+        let mut test_dag = TestDag::of(4);
+        test_dag.round("D B B A");
+        let dag = test_dag.dag();
+        let expected = ["A1", "B1", "B1'", "D1"].map(|name| test_dag.get(name).reference());
         assert_eq!(refs(dag.blocks_at_round(Round(1))), expected);
         assert_eq!(refs(dag.blocks_at_slot(expected[1].slot())), expected[1..3]);
-        assert_eq!(dag.newest_of(AuthorityIndex(1)), &drawing.get("B1"));
+        assert_eq!(dag.newest_of(AuthorityIndex(1)), &test_dag.get("B1"));
         assert_eq!(dag.newest_of(AuthorityIndex(2)).round, Round(0));
         assert_eq!(dag.highest_round(), Round(1));
     }
 
     #[test]
     fn collected_rounds_are_forgotten_but_not_the_newest_block_of_an_author() {
-        let mut drawing = Drawing::of(4);
-        drawing
+        let mut test_dag = TestDag::of(4);
+        test_dag
             .full_rounds(1)
             .round("A B C")
             .round("A B C")
             .round("A B C");
-        let mut dag = Dag::new(drawing.committee.clone(), 2);
-        for block in &drawing.blocks {
+        let mut dag = Dag::new(test_dag.committee.clone(), 2);
+        for block in &test_dag.blocks {
             dag.insert(block.clone());
         }
         dag.advance_gc(Round(2));
@@ -259,23 +259,23 @@ mod tests {
         dag.advance_gc(Round(3));
         dag.advance_gc(Round(2));
         assert_eq!(dag.gc_round(), Round(1), "never back");
-        let collected = drawing.get("D1").reference();
+        let collected = test_dag.get("D1").reference();
         assert!(!dag.contains(&collected) && dag.is_available(&collected));
-        assert_eq!(dag.newest_of(AuthorityIndex(3)), &drawing.get("D1"));
-        assert!(dag.contains(&drawing.get("A2").reference()));
+        assert_eq!(dag.newest_of(AuthorityIndex(3)), &test_dag.get("D1"));
+        assert!(dag.contains(&test_dag.get("A2").reference()));
     }
 
     #[test]
     fn a_mark_may_come_before_its_block() {
-        let mut drawing = Drawing::of(4);
-        drawing.full_rounds(1);
-        let mut dag = Dag::new(drawing.committee.clone(), 2);
-        let block = drawing.get("A1");
+        let mut test_dag = TestDag::of(4);
+        test_dag.full_rounds(1);
+        let mut dag = Dag::new(test_dag.committee.clone(), 2);
+        let block = test_dag.get("A1");
         assert!(dag.mark_committed(&block.reference()));
         assert!(!dag.mark_committed(&block.reference()), "not new");
         assert!(!dag.contains(&block.reference()));
         dag.insert(block.clone());
         assert!(dag.contains(&block.reference()) && dag.is_committed(&block.reference()));
-        assert!(!dag.is_committed(&drawing.get("B1").reference()));
+        assert!(!dag.is_committed(&test_dag.get("B1").reference()));
     }
 }

@@ -11,9 +11,9 @@ mod ancestors;
 mod block_manager;
 #[cfg(test)]
 mod block_manager_tests;
-#[cfg(test)]
-pub(crate) mod draw;
 mod graph;
+#[cfg(test)]
+pub(crate) mod test_dag;
 mod threshold_clock;
 
 pub use admission::{NotAdmitted, admission};

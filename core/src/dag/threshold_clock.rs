@@ -56,14 +56,14 @@ impl ThresholdClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dag::draw::Drawing;
+    use crate::dag::test_dag::TestDag;
 
     #[test]
     fn the_clock_ticks_when_a_quorum_of_authorities_spoke_in_its_round() {
-        let mut drawing = Drawing::of(4);
-        drawing.round("A A B C D").full_rounds(1);
-        let mut clock = ThresholdClock::new(drawing.committee.clone());
-        let mut observe = |name| clock.observe(&drawing.get(name).reference());
+        let mut test_dag = TestDag::of(4);
+        test_dag.round("A A B C D").full_rounds(1);
+        let mut clock = ThresholdClock::new(test_dag.committee.clone());
+        let mut observe = |name| clock.observe(&test_dag.get(name).reference());
         assert_eq!(observe("A1"), None);
         assert_eq!(observe("A1'"), None, "a twin adds nothing");
         assert_eq!(observe("B1"), None);
@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn a_block_beyond_the_clock_takes_it_along() {
-        let mut drawing = Drawing::of(4);
-        drawing.full_rounds(5);
-        let mut clock = ThresholdClock::new(drawing.committee.clone());
-        let mut observe = |name| clock.observe(&drawing.get(name).reference());
+        let mut test_dag = TestDag::of(4);
+        test_dag.full_rounds(5);
+        let mut clock = ThresholdClock::new(test_dag.committee.clone());
+        let mut observe = |name| clock.observe(&test_dag.get(name).reference());
         assert_eq!(observe("A1"), None);
         assert_eq!(observe("A5"), Some(Round(5)));
         assert_eq!(observe("B1"), None);

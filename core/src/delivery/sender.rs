@@ -50,7 +50,7 @@ impl Delivery {
         let mut is_first = true;
         loop {
             let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-            let connected_before = self.sent_on_connection();
+            let connected_before = self.frames_written();
             let end = match self.connect().await {
                 Ok(stream) => self.stream(connection, is_first, stream).await,
                 Err(end) => end,
@@ -64,7 +64,7 @@ impl Delivery {
                     self.frames_ready.notified().await;
                 }
             }
-            if self.sent_on_connection() > connected_before {
+            if self.frames_written() > connected_before {
                 backoff_ms = self.parameters.reconnect_min_ms;
             }
             tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
@@ -191,7 +191,7 @@ impl Delivery {
         }
     }
 
-    fn sent_on_connection(&self) -> u64 {
+    fn frames_written(&self) -> u64 {
         self.frames_written.load(Ordering::Relaxed)
     }
 }

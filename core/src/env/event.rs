@@ -72,12 +72,12 @@ pub enum NodeEvent {
     Recovered {
         last_commit: CommitIndex,
         highest_round: Round,
-        own_round: Round,
+        last_proposed_round: Round,
     },
     /// What will be replayed, from which situation (contract §6.3).
     ReplayPlanned(ReplayPlan),
     /// Own blocks known to peers were counted in; proposing may begin above this round (contract §6.5).
-    OwnRoundLearned { round: Round },
+    LastProposedRoundLearned { round: Round },
     /// Everything runs.
     Ready,
     /// This node takes part in an epoch from here on, recorded and with a store.
@@ -91,7 +91,7 @@ pub enum NodeEvent {
     /// A step of the change out of an epoch was recorded (contract §7).
     ChangeRecorded { epoch: Epoch, step: ChangeStep },
     /// Transactions of own blocks that no commit of the epoch contains are to be proposed again.
-    PutBack { epoch: Epoch, transactions: u32 },
+    Requeued { epoch: Epoch, transactions: u32 },
     /// The store of an epoch was removed: nobody needs it any more.
     EpochRemoved { epoch: Epoch },
     /// The process ends by itself, in good order.

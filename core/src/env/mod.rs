@@ -7,12 +7,12 @@
 mod address;
 mod clock;
 mod crash_point;
+mod display;
 mod entropy;
 mod event;
 mod hashes;
 mod network;
 pub mod real;
-mod words;
 
 pub use address::{Address, AddressError};
 pub use clock::WallClock;

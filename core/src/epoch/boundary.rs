@@ -56,7 +56,7 @@ pub const fn epoch_has_elapsed(start: TimestampMs, now: TimestampMs, duration_ms
 mod tests {
     use super::*;
     use crate::{
-        dag::draw::Drawing,
+        dag::test_dag::TestDag,
         types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round},
     };
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn marks_of_a_quorum_by_stake_end_the_epoch() {
-        let committee = Drawing::with_stakes(Epoch(3), &[1, 1, 1, 4]).committee;
+        let committee = TestDag::with_stakes(Epoch(3), &[1, 1, 1, 4]).committee;
         for (ending, expected) in [
             (&[][..], false),
             (&[0, 1, 2], false),

@@ -127,13 +127,13 @@ fn parse(key: &[u8], value: &[u8]) -> Result<EpochRecord, StoreError> {
 mod tests {
     use super::*;
     use crate::{
-        dag::draw::Drawing,
+        dag::test_dag::TestDag,
         store::{MemoryDisk, MemoryStores},
         types::GlobalExecIndex,
     };
 
     fn record(epoch: u64, base: u64) -> EpochRecord {
-        let committee = Drawing::with_stakes(Epoch(epoch), &[1, 2]).committee;
+        let committee = TestDag::with_stakes(Epoch(epoch), &[1, 2]).committee;
         EpochRecord {
             start: EpochStart {
                 base: EpochBase {

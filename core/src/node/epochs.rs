@@ -1,8 +1,8 @@
-//! The epochs of this node: entered with a record and a store, kept for peers, removed when nobody needs them.
+//! The epochs of this node: entered with a record and a store, retained for peers, removed when nobody needs them.
 
 use super::{Node, NodeError};
 use crate::{
-    consensus::{KeptEpoch, Signer},
+    consensus::{RetainedEpoch, Signer},
     env::{CrashPoint, NodeEvent},
     epoch::{Boundary, ChangeStep, EpochRecord, EpochStart},
     store::ConsensusStore,
@@ -13,7 +13,7 @@ use tracing::warn;
 
 /// An epoch that this node is in.
 pub(super) struct Entered {
-    pub kept: Arc<KeptEpoch>,
+    pub retained: Arc<RetainedEpoch>,
     pub record: EpochRecord,
     /// As far as its own disk tells, this node has signed nothing in it, and this process saw it begin.
     pub is_new: bool,
@@ -21,18 +21,18 @@ pub(super) struct Entered {
 
 impl Node<'_> {
     /// Opens what is stored of the last epochs.
-    pub(super) fn open_kept_epochs(&self) -> Result<(), NodeError> {
+    pub(super) fn open_retained_epochs(&self) -> Result<(), NodeError> {
         let records = self.records.all()?;
         let newest = records.last().map_or(Epoch(0), |r| r.start.base.epoch);
         for EpochRecord { start, .. } in records {
-            if start.base.epoch >= self.oldest_kept(newest) {
-                self.keep(start)?;
+            if start.base.epoch >= self.oldest_retained(newest) {
+                self.retain(start)?;
             }
         }
         Ok(())
     }
 
-    fn oldest_kept(&self, running: Epoch) -> Epoch {
+    fn oldest_retained(&self, running: Epoch) -> Epoch {
         let retained = self.config.consensus.retained_epochs;
         Epoch(running.0.saturating_sub(retained))
     }
@@ -62,32 +62,32 @@ impl Node<'_> {
                 record
             }
         };
-        let kept = match self.archive.get(epoch) {
-            Some(kept) => kept,
-            None => self.keep(start)?,
+        let retained = match self.archive.get(epoch) {
+            Some(retained) => retained,
+            None => self.retain(start)?,
         };
         let start = &record.start;
         self.env.emit(NodeEvent::EpochOpened {
             base: start.base,
             start_timestamp_ms: start.timestamp_ms,
             committee: start.committee.digest(),
-            own: kept.own,
+            own: retained.own,
         });
         self.env.reach(CrashPoint::NodeEpochOpened).await;
         Ok(Entered {
-            kept,
+            retained,
             record,
             is_new: is_new && by_itself,
         })
     }
 
     /// Opens the store of an epoch and serves peers out of it.
-    fn keep(&self, start: EpochStart) -> Result<Arc<KeptEpoch>, NodeError> {
+    fn retain(&self, start: EpochStart) -> Result<Arc<RetainedEpoch>, NodeError> {
         let store = ConsensusStore::open(self.env.stores.as_ref(), start.base.epoch)?;
         let (start, own) = self.place(start);
-        let kept = Arc::new(KeptEpoch::new(start, own, store)?);
-        self.archive.add(kept.clone());
-        Ok(kept)
+        let retained = Arc::new(RetainedEpoch::new(start, own, store)?);
+        self.archive.add(retained.clone());
+        Ok(retained)
     }
 
     /// As whom this node takes part, and with whom.
@@ -104,9 +104,9 @@ impl Node<'_> {
     }
 
     /// With what this node signs in an epoch, if it does.
-    pub(super) fn signer(&self, kept: &KeptEpoch) -> Option<Signer> {
-        let index = kept.own?;
-        let named = kept.start.committee.authority(index).protocol_key;
+    pub(super) fn signer(&self, retained: &RetainedEpoch) -> Option<Signer> {
+        let index = retained.own?;
+        let named = retained.start.committee.authority(index).protocol_key;
         let keys = self.keys.iter().find(|keys| keys.public() == named)?;
         let keys = keys.clone();
         Some(Signer { index, keys })
@@ -142,7 +142,7 @@ impl Node<'_> {
     /// Removes what peers and executors may not come back to. Whoever is still served out of it has until the next
     /// change to end.
     async fn remove_epochs_before(&self, running: Epoch) -> Result<(), NodeError> {
-        let oldest = self.oldest_kept(running);
+        let oldest = self.oldest_retained(running);
         for record in self.records.all()? {
             let epoch = record.start.base.epoch;
             if epoch >= oldest {

@@ -4,10 +4,10 @@
 //! one before if that is not wholly delivered. So a start, a restart in the middle of a change, an executor that lost
 //! more than its tail and the ordinary change are one way through the same steps.
 
-mod asking;
 mod bug_switches;
 mod epochs;
-mod running;
+mod run_epoch;
+mod startup_query;
 
 use crate::{
     config::NodeConfig,
@@ -104,7 +104,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
         config,
     };
     // Peers may need what is stored here, whatever the executor does.
-    node.open_kept_epochs()?;
+    node.open_retained_epochs()?;
     let address = Address::Tcp(config.p2p_listen_address);
     let listener = env.network.listen(&address).await;
     let listener = listener.map_err(|source| NodeError::Listen { address, source })?;

@@ -1,8 +1,8 @@
 //! Faults, moments and amounts in words.
 
 use metanode_sim::plan::{
-    Action, Backend, Behaviour, Channel, Cut, DiskFailure, Half, Member, PlannedFault, Replies,
-    Span, Theft, Trigger,
+    Action, Backend, ByzantineStrategy, Channel, Cut, DiskFailure, Half, Hijack, Member,
+    PlannedFault, Replies, Span, Trigger,
 };
 use std::fmt::Display;
 
@@ -155,7 +155,7 @@ pub fn action(action: &Action) -> String {
             numbered("executor", executors),
             lasting(for_ms)
         ),
-        Action::StealSocket {
+        Action::HijackSocket {
             executors,
             channel,
             how,
@@ -169,9 +169,9 @@ pub fn action(action: &Action) -> String {
             },
             numbered("executor", executors),
             match how {
-                Theft::Removed => "lead nowhere",
-                Theft::Refuses => "lead to a dead process",
-                Theft::Silent => "lead to somebody who says nothing",
+                Hijack::Removed => "lead nowhere",
+                Hijack::Refuses => "lead to a dead process",
+                Hijack::Silent => "lead to somebody who says nothing",
             },
             lasting(for_ms)
         ),
@@ -325,15 +325,15 @@ pub fn member(member: &Member) -> String {
 
 /// What a Byzantine validator does.
 #[must_use]
-pub const fn behaviour(behaviour: Behaviour) -> &'static str {
-    match behaviour {
-        Behaviour::Equivocating => "gives different blocks to different peers",
-        Behaviour::Withholding => "gives its blocks to some peers only",
-        Behaviour::Invalid => "sends invalid blocks",
-        Behaviour::Forging => "sends blocks that their authors did not sign",
-        Behaviour::Lying => "builds on blocks that do not exist",
-        Behaviour::Flooding => "floods its peers with blocks",
-        Behaviour::Silent => "says nothing",
+pub const fn strategy(strategy: ByzantineStrategy) -> &'static str {
+    match strategy {
+        ByzantineStrategy::Equivocating => "gives different blocks to different peers",
+        ByzantineStrategy::Withholding => "gives its blocks to some peers only",
+        ByzantineStrategy::Invalid => "sends invalid blocks",
+        ByzantineStrategy::Forging => "sends blocks that their authors did not sign",
+        ByzantineStrategy::Lying => "builds on blocks that do not exist",
+        ByzantineStrategy::Flooding => "floods its peers with blocks",
+        ByzantineStrategy::Silent => "says nothing",
     }
 }
 

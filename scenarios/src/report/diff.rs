@@ -70,7 +70,7 @@ mod tests {
         let entry = |(position, start): (usize, &u32)| Entry {
             at: SimTime::from_ms(position as u64),
             process: ProcessId::Node(0),
-            what: What::Befell(WorldEvent::Started { start: *start }),
+            what: What::World(WorldEvent::Started { start: *start }),
         };
         starts.iter().enumerate().map(entry).collect()
     }

@@ -14,16 +14,16 @@ pub fn line(entry: &Entry) -> String {
 #[must_use]
 pub fn text(what: &What) -> String {
     match what {
-        What::Did(event) => event.to_string(),
-        What::Befell(event) => world(event),
+        What::Process(event) => event.to_string(),
+        What::World(event) => world(event),
     }
 }
 
 fn world(event: &WorldEvent) -> String {
     use WorldEvent as E;
     match event {
-        E::TurnedByzantine { behaviour } => {
-            format!("is Byzantine: {}", describe::behaviour(*behaviour))
+        E::TurnedByzantine { strategy } => {
+            format!("is Byzantine: {}", describe::strategy(*strategy))
         }
         E::Started { start: 1 } => "starts".into(),
         E::Started { start } => format!("starts again (start {start})"),

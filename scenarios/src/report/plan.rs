@@ -166,7 +166,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
     }
     for (position, byzantine) in plan.byzantine.iter().enumerate() {
         let name = if position == 0 { "Byzantine" } else { "" };
-        let does = describe::behaviour(byzantine.behaviour);
+        let does = describe::strategy(byzantine.strategy);
         line(name, format!("node-{} {does}", byzantine.validator));
     }
     for (position, fault) in plan.faults.iter().enumerate() {

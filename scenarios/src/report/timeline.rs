@@ -142,10 +142,10 @@ impl Timeline {
 
     fn take_in(&mut self, entry: &Entry) {
         let telling = match &entry.what {
-            What::Befell(event) => self.befell(entry, event),
-            What::Did(Event::Node(event)) => self.node_did(entry.process, event),
-            What::Did(Event::Executor(event)) => self.executor_did(entry.process, event),
-            What::Did(Event::Crashed(_)) => Telling::Always,
+            What::World(event) => self.world(entry, event),
+            What::Process(Event::Node(event)) => self.node_did(entry.process, event),
+            What::Process(Event::Executor(event)) => self.executor_did(entry.process, event),
+            What::Process(Event::Crashed(_)) => Telling::Always,
         };
         let told = match telling {
             Telling::Silent => false,
@@ -170,7 +170,7 @@ impl Timeline {
         }
     }
 
-    fn befell(&mut self, entry: &Entry, event: &WorldEvent) -> Telling {
+    fn world(&mut self, entry: &Entry, event: &WorldEvent) -> Telling {
         // The world itself has no column.
         let mut none = Column::default();
         let column = self.columns.get_mut(&entry.process).unwrap_or(&mut none);
@@ -334,18 +334,18 @@ mod tests {
         }
     }
 
-    fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
-        entry(at_ms, process, What::Befell(event))
+    fn world(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
+        entry(at_ms, process, What::World(event))
     }
 
     fn durable(at_ms: u64, watermark: u64) -> Entry {
         let watermark = GlobalExecIndex(watermark);
         let event = ExecutorEvent::Durable { watermark };
-        entry(at_ms, EXECUTOR, What::Did(event.into()))
+        entry(at_ms, EXECUTOR, What::Process(event.into()))
     }
 
     fn node(at_ms: u64, event: NodeEvent) -> Entry {
-        entry(at_ms, NODE, What::Did(event.into()))
+        entry(at_ms, NODE, What::Process(event.into()))
     }
 
     /// The lines below legend and head.
@@ -362,16 +362,16 @@ mod tests {
             to: CommitIndex(10),
         };
         let told = lines(&[
-            befell(0, NODE, WorldEvent::Started { start: 1 }),
-            befell(0, EXECUTOR, WorldEvent::Started { start: 1 }),
+            world(0, NODE, WorldEvent::Started { start: 1 }),
+            world(0, EXECUTOR, WorldEvent::Started { start: 1 }),
             durable(100, 6),
             durable(200, 7),
-            befell(300, EXECUTOR, WorldEvent::Stalled),
-            befell(900, NODE, WorldEvent::Killed),
-            befell(1_000, NODE, WorldEvent::Started { start: 2 }),
+            world(300, EXECUTOR, WorldEvent::Stalled),
+            world(900, NODE, WorldEvent::Killed),
+            world(1_000, NODE, WorldEvent::Started { start: 2 }),
             node(1_100, NodeEvent::ReplayPlanned(plan)),
             node(1_200, NodeEvent::Ready),
-            befell(1_300, EXECUTOR, WorldEvent::Unstalled),
+            world(1_300, EXECUTOR, WorldEvent::Unstalled),
         ]);
         assert_eq!(
             told,
@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn a_long_timeline_loses_its_middle() {
         let entries: Vec<Entry> = (0..500)
-            .map(|n| befell(n, NODE, WorldEvent::Paused))
+            .map(|n| world(n, NODE, WorldEvent::Paused))
             .collect();
         let told = lines(&entries);
         assert_eq!(told.len(), MOST_LINES + 1);

@@ -8,7 +8,7 @@ use crate::{
 };
 use metanode_sim::{
     byzantine::most_byzantine,
-    plan::{Behaviour, ByzantinePlan},
+    plan::{ByzantinePlan, ByzantineStrategy},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub struct Byzantine {
     /// How many it has then; f where that is fewer.
     pub count: Sampled<u16>,
     /// Each does one of these.
-    pub behaviours: Vec<Behaviour>,
+    pub strategies: Vec<ByzantineStrategy>,
     /// Instead of all this, who does what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<ByzantinePlan>,
@@ -32,7 +32,7 @@ impl Default for Byzantine {
         Self {
             one_in: 1,
             count: Sampled::fixed(1),
-            behaviours: Behaviour::ALL.to_vec(),
+            strategies: ByzantineStrategy::ALL.to_vec(),
             each: vec![],
         }
     }
@@ -63,16 +63,16 @@ impl Byzantine {
         let numbers = sampler.subset("byzantine.validators", Sampled::fixed(count), others);
         let plan = |n: u16| {
             let validator = first + n;
-            let last = self.behaviours.len().saturating_sub(1);
+            let last = self.strategies.len().saturating_sub(1);
             let which = Sampled {
                 low: 0,
                 high: last as u64,
             };
             let which = sampler.draw(&format!("byzantine.{validator}.behaviour"), which);
-            let behaviour = self.behaviours.get(which as usize).copied();
-            behaviour.map(|behaviour| ByzantinePlan {
+            let strategy = self.strategies.get(which as usize).copied();
+            strategy.map(|strategy| ByzantinePlan {
                 validator,
-                behaviour,
+                strategy,
             })
         };
         numbers.into_iter().filter_map(plan).collect()
@@ -93,9 +93,9 @@ impl Byzantine {
                 "0 is too low: expected at least 1".into(),
             );
         }
-        if self.behaviours.is_empty() {
+        if self.strategies.is_empty() {
             return wrong(
-                "byzantine.behaviours",
+                "byzantine.strategies",
                 "names none: expected one or more".into(),
             );
         }
@@ -157,7 +157,7 @@ mod tests {
                 counts[plans.len()] += 1;
                 assert!(plans.is_sorted_by(|a, b| a.validator < b.validator));
                 for plan in plans {
-                    seen[0].push(plan.behaviour as u16);
+                    seen[0].push(plan.strategy as u16);
                     seen[1].push(plan.validator);
                 }
             }
@@ -166,7 +166,7 @@ mod tests {
                 seen.dedup();
             }
             let first = u16::from(executors == 1);
-            assert_eq!(seen[0].len(), Behaviour::ALL.len());
+            assert_eq!(seen[0].len(), ByzantineStrategy::ALL.len());
             assert_eq!(seen[1], (first..7).collect::<Vec<_>>());
             assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
         }

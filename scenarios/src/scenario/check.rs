@@ -149,7 +149,7 @@ impl FaultKind {
             Self::Stall
             | Self::Deaf
             | Self::ServeBoth
-            | Self::StealSocket
+            | Self::HijackSocket
             | Self::SlowReplies
             | Self::SilentReplies
             | Self::ErrorReplies
@@ -183,7 +183,7 @@ impl FaultKind {
             Self::Truncate => &["after_bytes"],
             Self::JumpClock => &["by_ms"],
             Self::Restore => &["taken_ms"],
-            Self::StealSocket => &["how"],
+            Self::HijackSocket => &["how"],
             Self::HalfClose => &["side"],
             _ => &[],
         }
@@ -199,7 +199,7 @@ impl FaultKind {
             | Self::HalfClose
             | Self::Truncate
             | Self::DelayReply
-            | Self::StealSocket => &["channel"],
+            | Self::HijackSocket => &["channel"],
             _ => &[],
         }
     }

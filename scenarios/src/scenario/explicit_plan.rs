@@ -247,7 +247,7 @@ fn explicit_fault(fault: &PlannedFault) -> Fault {
             executors: list,
             for_ms,
         } => of(FaultKind::ServeBoth, executors(list), *for_ms),
-        Action::StealSocket {
+        Action::HijackSocket {
             executors: list,
             channel,
             how,
@@ -255,7 +255,7 @@ fn explicit_fault(fault: &PlannedFault) -> Fault {
         } => Fault {
             channel: Some(*channel),
             how: Some(*how),
-            ..of(FaultKind::StealSocket, executors(list), *for_ms)
+            ..of(FaultKind::HijackSocket, executors(list), *for_ms)
         },
         Action::HalfClose {
             hosts: list,

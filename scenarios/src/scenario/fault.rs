@@ -8,8 +8,8 @@ use metanode_core::{
 };
 use metanode_sim::{
     plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, Half, PlannedFault, Reached, Replies,
-        StoredAt, Theft, Trigger,
+        Action, Channel, Cut, DiskFailure, DurableAt, Half, Hijack, PlannedFault, Reached, Replies,
+        StoredAt, Trigger,
     },
     trace::ProcessId,
 };
@@ -33,8 +33,8 @@ pub struct Fault {
     pub cut: Option<Cut>,
     /// Selector connections; any if it is left out.
     pub channel: Option<Channel>,
-    /// What is at a stolen path.
-    pub how: Option<Theft>,
+    /// What is at a hijacked path.
+    pub how: Option<Hijack>,
     /// Whose direction of a connection ends.
     pub side: Option<Half>,
     /// Whether a power loss leaves a part of a write; not if it is left out.
@@ -61,7 +61,7 @@ pub enum FaultKind {
     Stall,
     Deaf,
     ServeBoth,
-    StealSocket,
+    HijackSocket,
     SlowReplies,
     SilentReplies,
     ErrorReplies,
@@ -280,10 +280,10 @@ impl Fault {
                 executors: hosts,
                 for_ms,
             },
-            FaultKind::StealSocket => Action::StealSocket {
+            FaultKind::HijackSocket => Action::HijackSocket {
                 executors: hosts,
                 channel,
-                how: self.how.unwrap_or(Theft::Silent),
+                how: self.how.unwrap_or(Hijack::Silent),
                 for_ms,
             },
             FaultKind::SlowReplies => replies(hosts, Replies::Late { ms: extra_ms() }),

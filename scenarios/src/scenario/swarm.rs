@@ -43,7 +43,7 @@ impl Default for Swarm {
                 K::Stall,
                 K::Deaf,
                 K::ServeBoth,
-                K::StealSocket,
+                K::HijackSocket,
                 K::SlowReplies,
                 K::SilentReplies,
                 K::ErrorReplies,
@@ -307,17 +307,17 @@ mod tests {
     #[test]
     fn with_byzantine_validators_no_disk_is_damaged_and_nobody_else_is_taken_down_beyond_f() {
         let byzantine = BTreeSet::from([3]);
-        let mut struck = 0;
+        let mut injected = 0;
         for seed in 0..300 {
             let sampler = Sampler::of_seed(seed);
             for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine) {
                 assert!(!matches!(fault.action, Action::FlipBits { .. }));
                 let down = fault.action.takes_down();
                 assert!(down.is_subset(&byzantine), "{fault:?}");
-                struck += down.len();
+                injected += down.len();
             }
         }
-        assert!(struck > 0, "those who do not count may be down");
+        assert!(injected > 0, "those who do not count may be down");
     }
 
     #[test]

@@ -181,11 +181,11 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[byzantine]\nbehaviours = [\"rude\"]",
-        "s.toml:3: `byzantine.behaviours.0`: unknown variant `rude`, expected one of `equivocating`",
+        "s.toml:3: `byzantine.strategies.0`: unknown variant `rude`, expected one of `equivocating`",
     ),
     (
         "[byzantine]\nbehaviours = []",
-        "s.toml:3: `byzantine.behaviours`: names none",
+        "s.toml:3: `byzantine.strategies`: names none",
     ),
     (
         "[byzantine]\none_in = 0",
@@ -196,11 +196,11 @@ const REFUSED: &[(&str, &str)] = &[
         "s.toml:4: `byzantine.each.0.validator`: is 0: expected 1 to 3",
     ),
     (
-        "[topology]\nvalidators = 7\n[byzantine]\neach = [\n{ validator = 5, behaviour = \"silent\" },\n{ validator = 5, behaviour = \"lying\" }]",
+        "[topology]\nvalidators = 7\n[byzantine]\neach = [\n{ validator = 5, strategy = \"silent\" },\n{ validator = 5, strategy = \"lying\" }]",
         "s.toml:7: `byzantine.each.1.validator`: is 5, as before",
     ),
     (
-        "[topology]\nvalidators = [4, 7]\n[byzantine]\neach = [{ validator = 1, behaviour = \"silent\" }, { validator = 2, behaviour = \"silent\" }]",
+        "[topology]\nvalidators = [4, 7]\n[byzantine]\neach = [{ validator = 1, strategy = \"silent\" }, { validator = 2, strategy = \"silent\" }]",
         "s.toml:5: `byzantine.each`: has 2 entries: 4 validators tolerate at most 1",
     ),
     ("duration_ms = = 1", "s.toml:2: "),
@@ -286,7 +286,7 @@ fn all_any_of_one_fault_mean_one_validator() {
     let text = "[[fault]]\n\
         when = { reached = { process = \"any-executor\", point = \"any\", times = [1, 9] } }\n\
         do = \"kill\"\ntargets = [\"any-node\", \"any-executor\"]\n";
-    let mut struck = std::collections::BTreeSet::new();
+    let mut injected = std::collections::BTreeSet::new();
     for seed in 0..40 {
         let plan = draw(text, seed);
         let [fault] = &plan.faults[..] else {
@@ -305,9 +305,13 @@ fn all_any_of_one_fault_mean_one_validator() {
             }
         );
         assert!(usize::from(number) < plan.executors.len());
-        struck.insert(number);
+        injected.insert(number);
     }
-    assert_eq!(struck.len(), 4, "each is struck by some seed: {struck:?}");
+    assert_eq!(
+        injected.len(),
+        4,
+        "each is injected by some seed: {injected:?}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Signs several blocks for a round and gives different ones to different peers: now one chain for everybody that
 //! forks in each round, now a chain of its own for each peer. Some of them say that the epoch should end.
 
-use super::{Conduct, Craft};
+use super::{Context, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -18,27 +18,27 @@ pub(super) struct Equivocating {
     last: BTreeMap<AuthorityIndex, BlockRef>,
 }
 
-impl Conduct for Equivocating {
+impl Strategy for Equivocating {
     fn stream(
         &mut self,
         to: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes> {
-        let variant = craft.below(VARIANTS);
+        let variant = context.below(VARIANTS);
         let block = if variant == 0 {
             honest.clone()
         } else {
             let mut block = Block::clone(honest);
             block.timestamp_ms = TimestampMs(honest.timestamp_ms.0 + u64::from(variant));
-            block.end_of_epoch = craft.one_in(2);
+            block.end_of_epoch = context.one_in(2);
             if let Some(last) = self.last.get(&to)
                 && last.round == block.ancestors[0].round
-                && craft.one_in(2)
+                && context.one_in(2)
             {
                 block.ancestors[0] = *last;
             }
-            craft.sign_and_keep(block)
+            context.sign_and_keep(block)
         };
         self.last.insert(to, block.reference());
         vec![block.bytes().clone()]
@@ -49,9 +49,9 @@ impl Conduct for Equivocating {
         &mut self,
         _: &PeerRequest,
         honest: PeerResponse,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
-        craft.one_in(2).then_some(honest)
+        context.one_in(2).then_some(honest)
     }
 }
 
@@ -65,10 +65,10 @@ mod tests {
     fn peers_get_valid_blocks_of_one_slot_that_differ() {
         let mut bench = Bench::new();
         let honest = bench.make().expect("a block");
-        let mut conduct = Equivocating::default();
+        let mut strategy = Equivocating::default();
         let (mut seen, mut marks) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..40 {
-            for bytes in bench.stream(&mut conduct, &honest) {
+            for bytes in bench.stream(&mut strategy, &honest) {
                 let block = bench.verifies(&bytes).expect("a valid block");
                 assert_eq!(block.slot(), honest.slot());
                 seen.insert(block.reference());

@@ -1,7 +1,7 @@
 //! Sends many blocks besides its honest one, all validly signed: more blocks for the same round, for old ones, and for
 //! rounds far ahead. Whoever keeps them all runs out of memory; whoever fetches what they name has no time for more.
 
-use super::{Conduct, Craft};
+use super::{Context, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -17,32 +17,32 @@ const AHEAD: u32 = 1_000;
 
 pub(super) struct Flooding;
 
-impl Conduct for Flooding {
+impl Strategy for Flooding {
     fn stream(
         &mut self,
         _: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes> {
         let mut blocks = vec![honest.bytes().clone()];
-        for _ in 0..craft.below(BURST) {
-            let more = match craft.below(4) {
-                0 => twin(honest, craft),
+        for _ in 0..context.below(BURST) {
+            let more = match context.below(4) {
+                0 => twin(honest, context),
                 1 => {
-                    let own = craft.memory.own();
-                    let count = craft.memory.blocks_of(own).count();
-                    let position = craft.below(u32::try_from(count).unwrap_or(1)) as usize;
-                    let old = craft.memory.blocks_of(own).nth(position).cloned();
-                    twin(&old.unwrap_or_else(|| honest.clone()), craft)
+                    let own = context.memory.own();
+                    let count = context.memory.blocks_of(own).count();
+                    let position = context.below(u32::try_from(count).unwrap_or(1)) as usize;
+                    let old = context.memory.blocks_of(own).nth(position).cloned();
+                    twin(&old.unwrap_or_else(|| honest.clone()), context)
                 }
                 2 => ahead(
                     honest,
-                    Round(honest.round.0 + 1 + craft.below(AHEAD)),
-                    craft,
+                    Round(honest.round.0 + 1 + context.below(AHEAD)),
+                    context,
                 ),
-                _ => ahead(honest, Round(u32::MAX - craft.below(2)), craft),
+                _ => ahead(honest, Round(u32::MAX - context.below(2)), context),
             };
-            blocks.push(craft.sign(more).bytes().clone());
+            blocks.push(context.sign(more).bytes().clone());
         }
         blocks
     }
@@ -52,31 +52,31 @@ impl Conduct for Flooding {
         &mut self,
         _: &PeerRequest,
         honest: PeerResponse,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
         let PeerResponse::Blocks(mut blocks) = honest else {
             return Some(honest);
         };
-        let own = craft.memory.own();
-        let more = craft.memory.blocks_of(own).rev().take(100);
+        let own = context.memory.own();
+        let more = context.memory.blocks_of(own).rev().take(100);
         blocks.extend(more.map(|block| block.bytes().clone()));
         Some(PeerResponse::Blocks(blocks))
     }
 }
 
 /// Another block for the same slot.
-fn twin(of: &VerifiedBlock, craft: &mut Craft<'_>) -> Block {
+fn twin(of: &VerifiedBlock, context: &mut Context<'_>) -> Block {
     let mut block = Block::clone(of);
-    block.timestamp_ms = TimestampMs(craft.random.next_u64() >> 1);
+    block.timestamp_ms = TimestampMs(context.random.next_u64() >> 1);
     block
 }
 
 /// A block far ahead, on blocks that do not exist.
-fn ahead(honest: &VerifiedBlock, round: Round, craft: &mut Craft<'_>) -> Block {
+fn ahead(honest: &VerifiedBlock, round: Round, context: &mut Context<'_>) -> Block {
     let mut block = Block::clone(honest);
     block.round = round;
     for ancestor in &mut block.ancestors {
-        *ancestor = craft.unknown(BlockRef {
+        *ancestor = context.unknown(BlockRef {
             round: round.prev(),
             ..*ancestor
         });

@@ -1,7 +1,7 @@
 //! Sends blocks whose signatures are not their author's: its own, spoiled, and those of others that it would like to
 //! have signed.
 
-use super::{Conduct, Craft, craft::with_signature};
+use super::{Context, Strategy, context::with_signature};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -13,23 +13,23 @@ use metanode_core::{
 
 pub(super) struct Forging;
 
-impl Conduct for Forging {
+impl Strategy for Forging {
     fn stream(
         &mut self,
         _: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes> {
-        match craft.below(5) {
+        match context.below(5) {
             0 => vec![with_signature(Block::clone(honest), SignatureBytes::new())],
             1 => {
-                let noise: [u8; 32] = craft.noise();
+                let noise: [u8; 32] = context.noise();
                 let signature = SignatureBytes::copy_from_slice(&noise);
                 vec![with_signature(Block::clone(honest), signature)]
             }
             2 => {
-                let victim = craft.another();
-                vec![in_the_name_of(victim, honest.round, honest, craft)]
+                let victim = context.another();
+                vec![in_the_name_of(victim, honest.round, honest, context)]
             }
             _ => vec![honest.bytes().clone()],
         }
@@ -39,26 +39,26 @@ impl Conduct for Forging {
         &mut self,
         request: &PeerRequest,
         honest: PeerResponse,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
-        let own = craft.memory.own();
-        let Some(model) = craft.memory.blocks_of(own).next_back().cloned() else {
+        let own = context.memory.own();
+        let Some(model) = context.memory.blocks_of(own).next_back().cloned() else {
             return Some(honest);
         };
         Some(match request {
             // Whoever believes this never proposes again, or only far ahead of everybody.
             PeerRequest::NewestBlockOf(author) => {
                 let round = Round(model.round.0 + 1_000);
-                let forged = in_the_name_of(*author, round, &model, craft);
+                let forged = in_the_name_of(*author, round, &model, context);
                 PeerResponse::NewestBlock(Some(forged))
             }
             PeerRequest::Blocks(wanted) => {
                 let forged = wanted.iter();
                 let forged =
-                    forged.map(|name| in_the_name_of(name.author, name.round, &model, craft));
+                    forged.map(|name| in_the_name_of(name.author, name.round, &model, context));
                 PeerResponse::Blocks(forged.collect())
             }
-            PeerRequest::Commits { from, to } => made_up(*from, *to, &model, craft),
+            PeerRequest::Commits { from, to } => made_up(*from, *to, &model, context),
         })
     }
 }
@@ -68,7 +68,7 @@ fn in_the_name_of(
     victim: AuthorityIndex,
     round: Round,
     model: &VerifiedBlock,
-    craft: &Craft<'_>,
+    context: &Context<'_>,
 ) -> Bytes {
     let mut block = Block::clone(model);
     let shift = |ancestor: &BlockRef| BlockRef {
@@ -80,7 +80,7 @@ fn in_the_name_of(
         block.ancestors.swap(0, own);
     }
     (block.author, block.round) = (victim, round);
-    craft.sign(block).bytes().clone()
+    context.sign(block).bytes().clone()
 }
 
 /// Commits that nobody made, with votes for them that nobody gave.
@@ -88,7 +88,7 @@ fn made_up(
     from: CommitIndex,
     to: CommitIndex,
     model: &VerifiedBlock,
-    craft: &mut Craft<'_>,
+    context: &mut Context<'_>,
 ) -> PeerResponse {
     let mut previous = CommitDigest::default();
     let mut newest = None;
@@ -109,9 +109,9 @@ fn made_up(
     }
     let mut voting = Block::clone(model);
     voting.commit_votes.extend(newest);
-    let voting = craft.sign(voting);
-    let voters = craft.committee.indexes();
-    let voters = voters.map(|voter| in_the_name_of(voter, model.round, &voting, craft));
+    let voting = context.sign(voting);
+    let voters = context.committee.indexes();
+    let voters = voters.map(|voter| in_the_name_of(voter, model.round, &voting, context));
     PeerResponse::Commits {
         commits,
         voters: voters.collect(),

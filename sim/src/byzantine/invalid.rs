@@ -1,7 +1,7 @@
 //! Sends what is no valid block: noise, and blocks that break one rule each. And valid blocks with contents that no
 //! honest validator would choose, which must do no harm.
 
-use super::{Conduct, Craft};
+use super::{Context, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -16,17 +16,17 @@ pub(super) struct Invalid;
 /// More votes than any block may carry.
 const VOTES: u32 = 2_000;
 
-impl Conduct for Invalid {
+impl Strategy for Invalid {
     fn stream(
         &mut self,
         _: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes> {
         // Who sends nonsense is connected to anew; if it did nothing else, nobody would ever hear a block of it.
-        match craft.below(4) {
-            0 => vec![honest.bytes().clone(), nonsense(honest, craft)],
-            1 => vec![odd(honest, craft)],
+        match context.below(4) {
+            0 => vec![honest.bytes().clone(), nonsense(honest, context)],
+            1 => vec![odd(honest, context)],
             _ => vec![honest.bytes().clone()],
         }
     }
@@ -35,18 +35,18 @@ impl Conduct for Invalid {
         &mut self,
         request: &PeerRequest,
         honest: PeerResponse,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
-        let noise = Bytes::copy_from_slice(&craft.noise::<64>());
-        Some(match craft.below(4) {
+        let noise = Bytes::copy_from_slice(&context.noise::<64>());
+        Some(match context.below(4) {
             0 => honest,
             1 => PeerResponse::NewestBlock(Some(noise)),
             2 => PeerResponse::Blocks(vec![noise]),
             _ => match request {
                 // Blocks that nobody asked for.
                 PeerRequest::Blocks(_) => {
-                    let own = craft.memory.own();
-                    let all = craft.memory.blocks_of(own).rev();
+                    let own = context.memory.own();
+                    let all = context.memory.blocks_of(own).rev();
                     PeerResponse::Blocks(all.take(20).map(|b| b.bytes().clone()).collect())
                 }
                 _ => PeerResponse::Commits {
@@ -59,19 +59,19 @@ impl Conduct for Invalid {
 }
 
 /// What no node may believe.
-fn nonsense(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Bytes {
+fn nonsense(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
     let mut block = Block::clone(honest);
     let parent = block.ancestors[0];
-    match craft.below(11) {
-        0 => return Bytes::copy_from_slice(&craft.noise::<100>()),
+    match context.below(11) {
+        0 => return Bytes::copy_from_slice(&context.noise::<100>()),
         1 => {
             let half = honest.bytes().len() / 2;
             return honest.bytes().slice(..half);
         }
         2 => {
             // Somebody else's block, which is valid, over this validator's stream.
-            let other = craft.another();
-            let of_other = craft.memory.blocks_of(other).next_back();
+            let other = context.another();
+            let of_other = context.memory.blocks_of(other).next_back();
             return of_other.map_or_else(Bytes::new, |block| block.bytes().clone());
         }
         3 => block.epoch = Epoch(honest.epoch.0 + 1),
@@ -85,34 +85,34 @@ fn nonsense(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Bytes {
             }
         }
         9 => block.ancestors.truncate(1),
-        _ => block.commit_votes = votes(VOTES, craft),
+        _ => block.commit_votes = votes(VOTES, context),
     }
-    craft.sign(block).bytes().clone()
+    context.sign(block).bytes().clone()
 }
 
 /// Valid, and unlike anything honest.
-fn odd(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Bytes {
+fn odd(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
     let mut block = Block::clone(honest);
-    match craft.below(4) {
+    match context.below(4) {
         0 => block.timestamp_ms = TimestampMs(u64::MAX),
         1 => block.timestamp_ms = TimestampMs(0),
         2 => {
-            block.commit_votes = votes(5, craft);
+            block.commit_votes = votes(5, context);
             block.end_of_epoch = true;
         }
         _ => {
-            let noise = Transaction(Bytes::copy_from_slice(&craft.noise::<40>()));
+            let noise = Transaction(Bytes::copy_from_slice(&context.noise::<40>()));
             block.transactions = vec![noise.clone(), noise, Transaction(Bytes::new())];
         }
     }
-    craft.sign_and_keep(block).bytes().clone()
+    context.sign_and_keep(block).bytes().clone()
 }
 
 /// Votes for commits that nobody made, as high as numbers go.
-fn votes(count: u32, craft: &mut Craft<'_>) -> Vec<CommitRef> {
+fn votes(count: u32, context: &mut Context<'_>) -> Vec<CommitRef> {
     let vote = |distance| CommitRef {
         index: CommitIndex(u32::MAX - distance),
-        digest: CommitDigest(craft.noise()),
+        digest: CommitDigest(context.noise()),
     };
     (0..count).map(vote).collect()
 }

@@ -1,7 +1,7 @@
 //! Builds on what it should not: on blocks that do not exist, on too few of the round before, not on its own last
 //! block, and on the edge of what is garbage collected, where ancestors count as available whether they exist or not.
 
-use super::{Conduct, Craft};
+use super::{Context, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -13,20 +13,20 @@ const EDGE: u32 = 80;
 
 pub(super) struct Lying;
 
-impl Conduct for Lying {
+impl Strategy for Lying {
     fn stream(
         &mut self,
         _: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes> {
-        if craft.one_in(2) {
+        if context.one_in(2) {
             return vec![honest.bytes().clone()];
         }
-        let lie = lie(honest, craft);
-        let lie = craft.sign_and_keep(lie).bytes().clone();
+        let lie = lie(honest, context);
+        let lie = context.sign_and_keep(lie).bytes().clone();
         // Now besides the truth, now instead of it.
-        match craft.one_in(2) {
+        match context.one_in(2) {
             true => vec![honest.bytes().clone(), lie],
             false => vec![lie],
         }
@@ -36,52 +36,52 @@ impl Conduct for Lying {
         &mut self,
         _: &PeerRequest,
         honest: PeerResponse,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
-        (!craft.one_in(3)).then_some(honest)
+        (!context.one_in(3)).then_some(honest)
     }
 }
 
-fn lie(honest: &VerifiedBlock, craft: &mut Craft<'_>) -> Block {
+fn lie(honest: &VerifiedBlock, context: &mut Context<'_>) -> Block {
     let mut block = Block::clone(honest);
-    match craft.below(6) {
+    match context.below(6) {
         // None of them exists.
         0 => {
             for ancestor in &mut block.ancestors {
-                *ancestor = craft.unknown(*ancestor);
+                *ancestor = context.unknown(*ancestor);
             }
         }
         // All but one exist.
         1 => {
             let count = u32::try_from(block.ancestors.len()).unwrap_or(1);
-            let position = craft.below(count) as usize;
-            block.ancestors[position] = craft.unknown(block.ancestors[position]);
+            let position = context.below(count) as usize;
+            block.ancestors[position] = context.unknown(block.ancestors[position]);
         }
         // Its own last block was the first ever.
         2 => block.ancestors[0] = Block::genesis(block.epoch, block.author).reference(),
         // All but a quorum are from long ago.
         3 => {
-            let quorum = usize::try_from(craft.committee.quorum().0).unwrap_or(usize::MAX);
+            let quorum = usize::try_from(context.committee.quorum().0).unwrap_or(usize::MAX);
             for ancestor in block.ancestors.iter_mut().skip(quorum) {
                 let old = BlockRef {
                     round: Round(1).min(honest.round.prev()),
                     ..*ancestor
                 };
-                *ancestor = craft.unknown(old);
+                *ancestor = context.unknown(old);
             }
         }
         // Too few of the round before.
         4 => block.ancestors.truncate(2),
         // A round that is about to be collected, on blocks that never were.
         _ => {
-            let back = craft.below(EDGE).min(honest.round.0.saturating_sub(2));
+            let back = context.below(EDGE).min(honest.round.0.saturating_sub(2));
             block.round = Round(honest.round.0 - back);
             for ancestor in &mut block.ancestors {
                 let old = BlockRef {
                     round: block.round.prev(),
                     ..*ancestor
                 };
-                *ancestor = craft.unknown(old);
+                *ancestor = context.unknown(old);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a puppet has heard, and the block that an honest validator would make of it. Pure.
+//! What a Byzantine validator has heard, and the block that an honest validator would make of it. Pure.
 
 use metanode_core::types::{
     AuthorityIndex, Block, BlockRef, Committee, Round, Stake, TimestampMs, VerifiedBlock,

@@ -1,29 +1,29 @@
 //! Byzantine validators: they hold real keys and do with them what they want. At most f of 3f+1 in a run.
 //!
-//! A Byzantine validator has no node. In its place runs a [puppet](puppet::run): it hears its peers like a node, makes
-//! the block of every round like a node, and then its [`Behaviour`] decides what each peer gets instead. Behaviours
-//! are one file each, and plain functions of what the puppet has heard and of a random stream.
+//! A Byzantine validator has no node. In its place runs a [process](process::run): it hears its peers like a node, makes
+//! the block of every round like a node, and then its [`ByzantineStrategy`] decides what each peer gets instead. Behaviours
+//! are one file each, and plain functions of what the validator has heard and of a random stream.
 //!
-//! A puppet knows its keys, the committees and what others sent it, nothing more: it signs for nobody else. It reports no events; what
+//! A Byzantine validator knows its keys, the committees and what others sent it, nothing more: it signs for nobody else. It reports no events; what
 //! it does shows in what the honest report.
 
-mod craft;
+mod context;
 mod equivocating;
 mod flooding;
 mod forging;
 mod invalid;
 mod lying;
 mod memory;
-mod puppet;
+mod process;
 mod silent;
 #[cfg(test)]
 mod testing;
 mod withholding;
 
-pub(crate) use puppet::{Identity, Setup, run};
+pub(crate) use process::{Identity, Setup, run};
 
 use bytes::Bytes;
-use craft::Craft;
+use context::Context;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
     types::{AuthorityIndex, VerifiedBlock},
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 /// What a Byzantine validator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Behaviour {
+pub enum ByzantineStrategy {
     /// Signs several blocks for a round; peers get different ones.
     Equivocating,
     /// Sends its blocks to some peers only, and does not give them to those who ask.
@@ -50,7 +50,7 @@ pub enum Behaviour {
     Silent,
 }
 
-impl Behaviour {
+impl ByzantineStrategy {
     pub const ALL: &'static [Self] = &[
         Self::Equivocating,
         Self::Withholding,
@@ -61,7 +61,7 @@ impl Behaviour {
         Self::Silent,
     ];
 
-    fn conduct(self) -> Box<dyn Conduct> {
+    fn strategy(self) -> Box<dyn Strategy> {
         match self {
             Self::Equivocating => Box::<equivocating::Equivocating>::default(),
             Self::Withholding => Box::new(withholding::Withholding),
@@ -79,7 +79,7 @@ impl Behaviour {
 #[serde(deny_unknown_fields)]
 pub struct ByzantinePlan {
     pub validator: u16,
-    pub behaviour: Behaviour,
+    pub strategy: ByzantineStrategy,
 }
 
 /// f of 3f+1: how many of so many validators may be Byzantine.
@@ -88,14 +88,14 @@ pub const fn most_byzantine(validators: u16) -> u16 {
     validators.saturating_sub(1) / 3
 }
 
-/// A behaviour at work.
-trait Conduct: Send {
+/// A strategy at work.
+trait Strategy: Send {
     /// What goes to `to` instead of the block that an honest validator sends to everybody.
     fn stream(
         &mut self,
         to: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes>;
 
     /// What is said instead of the honest answer. None: nothing, ever.
@@ -103,7 +103,7 @@ trait Conduct: Send {
         &mut self,
         _request: &PeerRequest,
         honest: PeerResponse,
-        _craft: &mut Craft<'_>,
+        _context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
         Some(honest)
     }

@@ -1,6 +1,6 @@
 //! Accepts connections and says nothing: to its peers a validator that is there and never answers.
 
-use super::{Conduct, Craft};
+use super::{Context, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -9,8 +9,8 @@ use metanode_core::{
 
 pub(super) struct Silent;
 
-impl Conduct for Silent {
-    fn stream(&mut self, _: AuthorityIndex, _: &VerifiedBlock, _: &mut Craft<'_>) -> Vec<Bytes> {
+impl Strategy for Silent {
+    fn stream(&mut self, _: AuthorityIndex, _: &VerifiedBlock, _: &mut Context<'_>) -> Vec<Bytes> {
         vec![]
     }
 
@@ -18,7 +18,7 @@ impl Conduct for Silent {
         &mut self,
         _: &PeerRequest,
         _: PeerResponse,
-        _: &mut Craft<'_>,
+        _: &mut Context<'_>,
     ) -> Option<PeerResponse> {
         None
     }

@@ -1,6 +1,6 @@
-//! A puppet without wires: four authorities, of which it is the first.
+//! A Byzantine validator without wires: four authorities, of which it is the first.
 
-use super::{Conduct, Craft, memory::Memory};
+use super::{Context, Strategy, memory::Memory};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -74,21 +74,21 @@ impl Bench {
     }
 
     /// What authority 1 gets.
-    pub fn stream(&mut self, conduct: &mut dyn Conduct, honest: &VerifiedBlock) -> Vec<Bytes> {
-        conduct.stream(AuthorityIndex(1), honest, &mut self.craft())
+    pub fn stream(&mut self, strategy: &mut dyn Strategy, honest: &VerifiedBlock) -> Vec<Bytes> {
+        strategy.stream(AuthorityIndex(1), honest, &mut self.context())
     }
 
     pub fn answer(
         &mut self,
-        conduct: &mut dyn Conduct,
+        strategy: &mut dyn Strategy,
         request: &PeerRequest,
         honest: PeerResponse,
     ) -> Option<PeerResponse> {
-        conduct.answer(request, honest, &mut self.craft())
+        strategy.answer(request, honest, &mut self.context())
     }
 
-    fn craft(&mut self) -> Craft<'_> {
-        Craft {
+    fn context(&mut self) -> Context<'_> {
+        Context {
             keys: &self.keys[0],
             committee: &self.committee,
             memory: &mut self.memory,

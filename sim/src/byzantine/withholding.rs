@@ -1,7 +1,7 @@
 //! Sends each block to some peers only. Those build on it, and the others have to get it from somebody: the author, who
 //! should have it, does not give it away.
 
-use super::{Conduct, Craft};
+use super::{Context, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -10,14 +10,14 @@ use metanode_core::{
 
 pub(super) struct Withholding;
 
-impl Conduct for Withholding {
+impl Strategy for Withholding {
     fn stream(
         &mut self,
         _: AuthorityIndex,
         honest: &VerifiedBlock,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Vec<Bytes> {
-        match craft.one_in(2) {
+        match context.one_in(2) {
             true => vec![honest.bytes().clone()],
             false => vec![],
         }
@@ -27,10 +27,10 @@ impl Conduct for Withholding {
         &mut self,
         request: &PeerRequest,
         honest: PeerResponse,
-        craft: &mut Craft<'_>,
+        context: &mut Context<'_>,
     ) -> Option<PeerResponse> {
         match request {
-            PeerRequest::Blocks(_) if craft.one_in(2) => Some(PeerResponse::Blocks(vec![])),
+            PeerRequest::Blocks(_) if context.one_in(2) => Some(PeerResponse::Blocks(vec![])),
             PeerRequest::Blocks(_) => None,
             PeerRequest::Commits { .. } | PeerRequest::NewestBlockOf(_) => Some(honest),
         }

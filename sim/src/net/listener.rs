@@ -2,9 +2,9 @@
 //!
 //! Plain data with the errors of `bind(2)`, `connect(2)` and `unlink(2)`.
 
+use super::hijack::{Hijack, Left};
 use super::link::HostId;
 use super::rule::ConnectionId;
-use super::theft::{Left, Theft};
 use super::waiting::Waiting;
 use madsim::task::NodeId;
 use metanode_core::env::Address;
@@ -93,22 +93,22 @@ impl Listeners {
     }
 
     /// Puts something else in the place of a live listener's file. Returns that listener, and what is there now.
-    pub fn steal(&mut self, host: HostId, path: &Path, how: Theft) -> Option<(ListenerId, Left)> {
+    pub fn hijack(&mut self, host: HostId, path: &Path, how: Hijack) -> Option<(ListenerId, Left)> {
         let impostor = ListenerId(self.last + 1);
         let files = self.files.entry(host).or_default();
         let owner = (*files.get(path)?)?;
-        // What is stolen already is not stolen again.
+        // What is hijacked already is not hijacked again.
         self.bound.get(&owner)?.owner?;
         let left = match how {
-            Theft::Removed => Left::Nothing,
-            Theft::Refuses => Left::File(None),
-            Theft::Silent => Left::File(Some(impostor)),
+            Hijack::Removed => Left::Nothing,
+            Hijack::Refuses => Left::File(None),
+            Hijack::Silent => Left::File(Some(impostor)),
         };
         match left {
             Left::Nothing => files.remove(path),
             Left::File(listener) => files.insert(path.to_owned(), listener),
         };
-        if how == Theft::Silent {
+        if how == Hijack::Silent {
             let bound = Bound::new(None, host, Address::Unix(path.to_owned()));
             self.insert(impostor, bound);
         }

@@ -3,13 +3,13 @@
 //! | file | is |
 //! |---|---|
 //! | `kernel` | [`Kernel`], the madsim plugin: all sockets behind one lock, what a world can do to them |
-//! | `network` | [`SimNetwork`], one host's door to the kernel, and the streams and listeners it gives |
+//! | `network` | [`SimNetwork`], one host's hooks to the kernel, and the streams and listeners it gives |
 //! | `connection` | two pipes and two ends: end of stream, reset, broken pipe as Linux has them |
 //! | `pipe` | one direction: a bounded queue of bytes, the front arrived, the rest in flight |
 //! | `listener` | who listens where: Unix paths, TCP ports, queues of connections not accepted yet |
 //! | `link` | [`HostId`] and the latency between hosts |
 //! | `rule`, `rules` | faults: a [`Rule`] sees what travels and returns a [`Verdict`] |
-//! | `theft` | socket files that lead elsewhere while their listeners live |
+//! | `hijack` | socket files that lead elsewhere while their listeners live |
 //! | `wire` | what all connections share: rules, links, timers, taps |
 //! | `timer` | deliveries inside madsim's timers, without a task |
 //! | `waiting` | tasks that wait for the same thing |
@@ -23,6 +23,7 @@
 
 pub mod bench;
 mod connection;
+mod hijack;
 mod kernel;
 mod link;
 mod listener;
@@ -30,15 +31,14 @@ mod network;
 mod pipe;
 mod rule;
 mod rules;
-mod theft;
 mod timer;
 mod waiting;
 mod wire;
 
+pub use hijack::{Hijack, HijackGuard};
 pub use kernel::{Kernel, RuleGuard, Settings};
 pub use link::HostId;
 pub use network::SimNetwork;
 pub use rule::{ConnectVerdict, ConnectionId, Payload, Route, Rule, Segment, Side, Verdict};
 pub use rules::{Cut, LateOnce, LatencySpike, On, Partition, ResetAll, ShortWrites, TearOnce};
-pub use theft::{Theft, TheftGuard};
 pub use wire::{Stats, Tap};

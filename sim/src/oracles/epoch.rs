@@ -235,7 +235,7 @@ fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool
     let stake =
         |members: &mut dyn Iterator<Item = &Member>| -> u64 { members.map(|m| m.stake).sum() };
     let elapsed = |member: &&Member| {
-        if plan.behaviour_of(member.validator).is_some() {
+        if plan.strategy_of(member.validator).is_some() {
             return true;
         }
         let host = usize::from(member.validator);
@@ -270,7 +270,7 @@ impl Oracle for Epochs {
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(n), What::Did(Event::Node(event))) => match event {
+            (ProcessId::Node(n), What::Process(Event::Node(event))) => match event {
                 NodeEvent::EpochOpened {
                     base,
                     start_timestamp_ms,
@@ -289,7 +289,7 @@ impl Oracle for Epochs {
             },
             (
                 ProcessId::Executor(n),
-                What::Did(Event::Executor(ExecutorEvent::EpochEntered {
+                What::Process(Event::Executor(ExecutorEvent::EpochEntered {
                     epoch,
                     boundary,
                     start_timestamp_ms,
@@ -298,7 +298,7 @@ impl Oracle for Epochs {
                 self.begins(*epoch, *boundary, *start_timestamp_ms, entry)?;
                 self.entered(n, *epoch, entry)
             }
-            (ProcessId::Executor(n), What::Befell(WorldEvent::DiskRestored { .. })) => {
+            (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {
                 self.restored(n);
                 Ok(())
             }

@@ -4,7 +4,7 @@ use super::{
     Violation,
     epoch::Epochs,
     testing::{
-        advanced, befell, boundary_committed, drained, entered, executor, judge, node, opened,
+        advanced, boundary_committed, drained, entered, executor, judge, node, opened, world_event,
     },
 };
 use crate::{
@@ -35,7 +35,7 @@ fn quiet(trace: &[Entry]) {
 /// An older backup of an executor is put back.
 fn restored(n: u16) -> Entry {
     let taken = SimTime::from_ms(0);
-    befell(
+    world_event(
         0,
         ProcessId::Executor(n),
         WorldEvent::DiskRestored { taken },
@@ -132,15 +132,15 @@ fn a_crash_between_two_steps_repeats_none() {
     for crash in 1..5 {
         let mut trace = change();
         let start = [
-            befell(0, ProcessId::Node(0), WorldEvent::Killed),
-            befell(0, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
+            world_event(0, ProcessId::Node(0), WorldEvent::Killed),
+            world_event(0, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
             node(0, 0, opened(0, 0)),
         ];
         trace.splice(crash..crash, start);
         quiet(&trace);
     }
     let again = vec![
-        befell(6, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
+        world_event(6, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
         node(7, 0, opened(1, 10)),
         node(8, 0, advanced(0, 10)),
     ];

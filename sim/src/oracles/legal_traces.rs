@@ -1,8 +1,8 @@
-//! No oracle may fire on what keeps the contract: the toy does, through random crashes.
+//! No oracle may fire on what keeps the contract: the model does, through random crashes.
 
 use super::{
     Invariant, all,
-    toy::{Step, legal_trace, step},
+    model::{Step, legal_trace, step},
 };
 use crate::{
     plan::Plan,
@@ -29,9 +29,9 @@ fn fired(trace: &[Entry]) -> Option<(Invariant, String)> {
         .map(|violation| (violation.invariant, violation.message))
 }
 
-/// Whoever changes the toy or its steps should know that it still gets somewhere.
+/// Whoever changes the model or its steps should know that it still gets somewhere.
 #[test]
-fn the_toy_goes_from_epoch_to_epoch_and_back() {
+fn the_model_goes_from_epoch_to_epoch_and_back() {
     let mut steps = vec![];
     for _ in 0..3 {
         steps.extend([Step::Commit, Step::Backup]);
@@ -43,7 +43,7 @@ fn the_toy_goes_from_epoch_to_epoch_and_back() {
     let trace = legal_trace(steps);
     assert_eq!(fired(&trace), None);
     let opened = trace.iter().filter_map(|entry| match &entry.what {
-        What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => Some(base.epoch.0),
+        What::Process(Event::Node(NodeEvent::EpochOpened { base, .. })) => Some(base.epoch.0),
         _ => None,
     });
     assert_eq!(Vec::from_iter(opened), [0, 1, 2, 3, 2, 3]);
@@ -63,7 +63,7 @@ proptest! {
     ) {
         let mut trace = legal_trace(steps);
         let executed = |entry: &Entry| match entry.what {
-            What::Did(Event::Executor(ExecutorEvent::Executed { gei, .. })) => Some(gei),
+            What::Process(Event::Executor(ExecutorEvent::Executed { gei, .. })) => Some(gei),
             _ => None,
         };
         let blocks: BTreeSet<_> = trace.iter().filter_map(executed).collect();

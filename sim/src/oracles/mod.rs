@@ -4,30 +4,30 @@
 //! An oracle fires only where the contract is broken, whatever the implementation: where two orders of events are
 //! both legal it takes the lenient one, and its header says so.
 
-mod agree;
-mod backp;
-mod bound;
-mod durable;
+mod agreement;
+mod backpressure;
+mod bounded_memory;
+mod durability;
 mod epoch;
 #[cfg(test)]
 mod epoch_tests;
-mod exec1;
-mod expect;
+mod exactly_once;
+mod expectation;
 mod first_said;
-mod gap0;
 #[cfg(test)]
 mod legal_traces;
-mod live;
-mod mono;
-mod noequiv;
-mod noloss;
-mod root;
+mod liveness;
+#[cfg(test)]
+mod model;
+mod monotonic;
+mod no_equivocation;
+mod no_gaps;
+mod no_loss;
 mod rpc;
 mod start;
+mod state_root;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
-mod toy;
 mod wire;
 
 use crate::{
@@ -145,22 +145,22 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
         Box::new(start::Start::new(plan)),
         Box::new(rpc::Rpc::default()),
         Box::new(wire::Wire::default()),
-        Box::new(bound::Bound::new(plan)),
-        Box::new(backp::Backp::new(plan)),
-        Box::new(noequiv::Noequiv::default()),
+        Box::new(bounded_memory::BoundedMemory::new(plan)),
+        Box::new(backpressure::Backpressure::new(plan)),
+        Box::new(no_equivocation::NoEquivocation::default()),
         Box::new(epoch::Epochs::new(plan)),
-        Box::new(agree::Agree::default()),
-        Box::new(gap0::Gap0::default()),
-        Box::new(exec1::Exec1::default()),
-        Box::new(root::Root::default()),
-        Box::new(mono::Mono::default()),
-        Box::new(durable::Durable::default()),
-        Box::new(live::Live::new(plan)),
+        Box::new(agreement::Agreement::default()),
+        Box::new(no_gaps::NoGaps::default()),
+        Box::new(exactly_once::ExactlyOnce::default()),
+        Box::new(state_root::StateRoot::default()),
+        Box::new(monotonic::Monotonic::default()),
+        Box::new(durability::Durability::default()),
+        Box::new(liveness::Liveness::new(plan)),
         // Without progress everything is outstanding: that is no loss.
-        Box::new(noloss::Noloss::new(plan)),
+        Box::new(no_loss::NoLoss::new(plan)),
     ];
     let expectations = plan.expect.iter().map(|expectation| {
-        Box::new(expect::Expect::new(expectation.clone())) as Box<dyn Oracle + Send>
+        Box::new(expectation::ExpectationMet::new(expectation.clone())) as Box<dyn Oracle + Send>
     });
     invariants.into_iter().chain(expectations).collect()
 }

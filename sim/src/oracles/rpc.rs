@@ -5,7 +5,7 @@
 //! connection are not numbered 1, 2, 3, …, or a connection is used after an exchange on it failed.
 //! A node that begins an epoch with a watermark which no executor has reported since it started, or since it began the
 //! epoch before, uses no reply at all.
-//! None: a request that is never answered; connections numbered anew in the next life of the node.
+//! None: a request that is never answered; connections numbered anew in the next incarnation of the node.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Rpc {
-    /// The connections of each node's life.
+    /// The connections of each node's incarnation.
     nodes: BTreeMap<u16, BTreeMap<u64, Connection>>,
     /// What executors have said since each node started, or began its last epoch.
     asking: BTreeMap<u16, (Entry, BTreeSet<GlobalExecIndex>)>,
@@ -90,7 +90,7 @@ impl Oracle for Rpc {
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        if let What::Did(Event::Executor(ExecutorEvent::Reported { watermark })) = &entry.what {
+        if let What::Process(Event::Executor(ExecutorEvent::Reported { watermark })) = &entry.what {
             for (_, said) in self.asking.values_mut() {
                 said.insert(*watermark);
             }
@@ -99,11 +99,11 @@ impl Oracle for Rpc {
             return Ok(());
         };
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. }) => {
+            What::World(WorldEvent::Started { .. }) => {
                 self.nodes.remove(&n);
                 self.asking.insert(n, (entry.clone(), BTreeSet::new()));
             }
-            What::Did(Event::Node(NodeEvent::ExecutorQueried { watermark, .. })) => {
+            What::Process(Event::Node(NodeEvent::ExecutorQueried { watermark, .. })) => {
                 let asked_from_now = (entry.clone(), BTreeSet::new());
                 if let Some((since, said)) = self.asking.insert(n, asked_from_now)
                     && !said.contains(watermark)
@@ -114,7 +114,7 @@ impl Oracle for Rpc {
                     return Err(Violation::by(entry, Invariant::Rpc, message, [since]));
                 }
             }
-            What::Did(Event::Node(
+            What::Process(Event::Node(
                 event @ (NodeEvent::RpcSent { connection, .. }
                 | NodeEvent::RpcAnswered { connection, .. }
                 | NodeEvent::RpcFailed { connection, .. }),
@@ -136,7 +136,7 @@ impl Oracle for Rpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, executor, gei, judge, node, reported};
+    use crate::oracles::testing::{executor, gei, judge, node, reported, world_event};
     use metanode_core::{env::RpcKind, types::Epoch};
 
     const KIND: RpcKind = RpcKind::GetLastBlockNumber;
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_start_goes_on_with_what_it_was_told_and_nothing_else() {
-        let start = || befell(0, ProcessId::Node(0), WorldEvent::Started { start: 2 });
+        let start = || world_event(0, ProcessId::Node(0), WorldEvent::Started { start: 2 });
         let queried = |watermark| {
             let epoch = Epoch(0);
             let watermark = gei(watermark);
@@ -238,9 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn the_next_life_numbers_its_connections_anew() {
+    fn the_next_incarnation_numbers_its_connections_anew() {
         let mut lives = trace(vec![sent(1), failed()]);
-        lives.push(befell(
+        lives.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },

@@ -10,7 +10,7 @@
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    plan::{Action, Plan, Theft},
+    plan::{Action, Hijack, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
@@ -28,7 +28,7 @@ pub(super) struct Start {
     /// Disks that the world made fail, and with what reason.
     failing_disks: BTreeSet<(ProcessId, &'static str)>,
     /// How many faults gave a path of an executor to somebody else.
-    stolen_from: BTreeMap<ProcessId, u32>,
+    hijacked_executors: BTreeMap<ProcessId, u32>,
 }
 
 /// The words of [`metanode_core::executor::bind::BindError::InUse`].
@@ -53,7 +53,7 @@ impl Start {
                 .map(|byzantine| ProcessId::Node(byzantine.validator))
                 .collect(),
             failing_disks: BTreeSet::new(),
-            stolen_from: BTreeMap::new(),
+            hijacked_executors: BTreeMap::new(),
         }
     }
 
@@ -82,11 +82,11 @@ impl Start {
 }
 
 /// The executors at one of whose paths somebody answers in their place.
-fn stolen_from(action: &Action) -> Vec<ProcessId> {
+fn hijacked_executors(action: &Action) -> Vec<ProcessId> {
     match action {
-        Action::StealSocket {
+        Action::HijackSocket {
             executors,
-            how: Theft::Silent,
+            how: Hijack::Silent,
             ..
         } => executors.iter().map(|n| ProcessId::Executor(*n)).collect(),
         _ => vec![],
@@ -105,8 +105,8 @@ impl Oracle for Start {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let process = entry.process;
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. }) if self.byzantine.contains(&process) => {}
-            What::Befell(WorldEvent::Started { .. }) => {
+            What::World(WorldEvent::Started { .. }) if self.byzantine.contains(&process) => {}
+            What::World(WorldEvent::Started { .. }) => {
                 let beginning = Beginning {
                     last: entry.clone(),
                     since: entry.at,
@@ -115,42 +115,45 @@ impl Oracle for Start {
                 };
                 self.beginning.insert(process, beginning);
             }
-            What::Did(
+            What::Process(
                 Event::Node(NodeEvent::Ready) | Event::Executor(ExecutorEvent::Started { .. }),
             ) => {
                 self.beginning.remove(&process);
             }
-            What::Befell(event @ (WorldEvent::Paused | WorldEvent::Resumed)) => {
+            What::World(event @ (WorldEvent::Paused | WorldEvent::Resumed)) => {
                 if let Some(beginning) = self.beginning.get_mut(&process) {
                     beginning.paused = *event == WorldEvent::Paused;
                     beginning.since = entry.at;
                 }
             }
-            What::Befell(WorldEvent::Killed | WorldEvent::PowerLost { .. })
-            | What::Did(
+            What::World(WorldEvent::Killed | WorldEvent::PowerLost { .. })
+            | What::Process(
                 Event::Node(NodeEvent::Stopped) | Event::Executor(ExecutorEvent::Stopped),
             ) => return self.ended(entry),
-            What::Befell(WorldEvent::Panicked { message }) => {
+            What::World(WorldEvent::Panicked { message }) => {
                 let earlier = self.beginning.remove(&process);
                 let message = format!("expected no panic, the process panicked: {message}");
                 return Err(violation(entry, message, earlier.map(|start| start.last)));
             }
-            What::Did(
+            What::Process(
                 Event::Node(NodeEvent::Failed { reason })
                 | Event::Executor(ExecutorEvent::Failed { reason }),
             ) => {
                 let earlier = self.beginning.remove(&process);
                 let mut failing = self.failing_disks.iter();
-                let stolen = self.stolen_from.get(&process).is_some_and(|n| *n > 0);
+                let hijacked = self
+                    .hijacked_executors
+                    .get(&process)
+                    .is_some_and(|n| *n > 0);
                 if failing.any(|(id, modelled)| *id == process && reason.contains(modelled))
-                    || stolen && reason.contains(IN_USE)
+                    || hijacked && reason.contains(IN_USE)
                 {
                     return Ok(());
                 }
                 let message = format!("expected the process to run or wait, it gave up: {reason}");
                 return Err(violation(entry, message, earlier.map(|start| start.last)));
             }
-            What::Did(event) => {
+            What::Process(event) => {
                 let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
                 if let Some(beginning) = self.beginning.get_mut(&process)
                     && (waits || beginning.waiting)
@@ -160,24 +163,24 @@ impl Oracle for Start {
                     beginning.waiting = waits;
                 }
             }
-            What::Befell(WorldEvent::FaultBegan {
+            What::World(WorldEvent::FaultBegan {
                 action: Action::DiskFails { processes, how, .. },
                 ..
             }) => {
                 let failing = processes.iter().map(|id| (*id, how.reason()));
                 self.failing_disks.extend(failing);
             }
-            What::Befell(WorldEvent::FaultBegan { action, .. }) => {
-                for executor in stolen_from(action) {
-                    *self.stolen_from.entry(executor).or_default() += 1;
+            What::World(WorldEvent::FaultBegan { action, .. }) => {
+                for executor in hijacked_executors(action) {
+                    *self.hijacked_executors.entry(executor).or_default() += 1;
                 }
             }
-            What::Befell(WorldEvent::FaultEnded { action, .. }) => {
-                for executor in stolen_from(action) {
-                    *self.stolen_from.entry(executor).or_default() -= 1;
+            What::World(WorldEvent::FaultEnded { action, .. }) => {
+                for executor in hijacked_executors(action) {
+                    *self.hijacked_executors.entry(executor).or_default() -= 1;
                 }
             }
-            What::Befell(_) => {}
+            What::World(_) => {}
         }
         Ok(())
     }
@@ -201,8 +204,8 @@ impl Oracle for Start {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, executor, found, judge, node, stored};
-    use crate::plan::{Behaviour, ByzantinePlan};
+    use crate::oracles::testing::{executor, found, judge, node, stored, world_event};
+    use crate::plan::{ByzantinePlan, ByzantineStrategy};
 
     use metanode_core::env::RpcKind;
 
@@ -210,7 +213,7 @@ mod tests {
 
     /// Node 1 starts at 0, does this, and the run ends at 30 s; the example's patience is 20 s.
     fn start_then(entries: Vec<Entry>) -> Option<Box<Violation>> {
-        let mut trace = vec![befell(0, NODE, WorldEvent::Started { start: 1 })];
+        let mut trace = vec![world_event(0, NODE, WorldEvent::Started { start: 1 })];
         trace.extend(entries);
         trace.push(node(30_000, 0, stored(1)));
         judge(Start::new(&Plan::example()), &trace)
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(start_then(vec![waiting(8_000), asks(11_000)]), None);
         assert_eq!(start_then(vec![node(1, 1, NodeEvent::Ready)]), None);
         let of_executor = [
-            befell(0, ProcessId::Executor(0), WorldEvent::Started { start: 1 }),
+            world_event(0, ProcessId::Executor(0), WorldEvent::Started { start: 1 }),
             executor(1, 0, found(0)),
             node(30_000, 0, stored(1)),
         ];
@@ -261,12 +264,12 @@ mod tests {
         let mut plan = Plan::example();
         let byzantine = |validator| ByzantinePlan {
             validator,
-            behaviour: Behaviour::Silent,
+            strategy: ByzantineStrategy::Silent,
         };
         let mut verdict = |process, validator| {
             plan.byzantine = vec![byzantine(validator)];
             let trace = [
-                befell(0, process, WorldEvent::Started { start: 1 }),
+                world_event(0, process, WorldEvent::Started { start: 1 }),
                 node(30_000, 0, stored(1)),
             ];
             judge(Start::new(&plan), &trace)
@@ -278,17 +281,17 @@ mod tests {
 
     #[test]
     fn a_hanging_start_is_judged_when_the_process_ends_too() {
-        let killed_at = |at_ms| start_then(vec![befell(at_ms, NODE, WorldEvent::Killed)]);
+        let killed_at = |at_ms| start_then(vec![world_event(at_ms, NODE, WorldEvent::Killed)]);
         assert!(killed_at(20_001).is_some());
         assert_eq!(killed_at(20_000), None);
     }
 
     #[test]
     fn a_process_that_does_not_run_owes_nothing() {
-        let paused = befell(1, NODE, WorldEvent::Paused);
+        let paused = world_event(1, NODE, WorldEvent::Paused);
         assert_eq!(start_then(vec![paused.clone()]), None);
         assert_eq!(
-            start_then(vec![paused, befell(15_000, NODE, WorldEvent::Resumed)]),
+            start_then(vec![paused, world_event(15_000, NODE, WorldEvent::Resumed)]),
             None
         );
     }
@@ -299,7 +302,7 @@ mod tests {
         let reason = "address in use".to_owned();
         let failed = node(2, 1, NodeEvent::Failed { reason });
         let message = "index out of bounds".to_owned();
-        let panicked = befell(2, NODE, WorldEvent::Panicked { message });
+        let panicked = world_event(2, NODE, WorldEvent::Panicked { message });
         assert!(
             start_then(vec![failed])
                 .unwrap()

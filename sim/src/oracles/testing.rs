@@ -19,7 +19,7 @@ pub(crate) fn node(at_ms: u64, n: u16, event: NodeEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
         process: ProcessId::Node(n),
-        what: What::Did(event.into()),
+        what: What::Process(event.into()),
     }
 }
 
@@ -27,15 +27,15 @@ pub(crate) fn executor(at_ms: u64, n: u16, event: ExecutorEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
         process: ProcessId::Executor(n),
-        what: What::Did(event.into()),
+        what: What::Process(event.into()),
     }
 }
 
-pub(crate) fn befell(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
+pub(crate) fn world_event(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
         process,
-        what: What::Befell(event),
+        what: What::World(event),
     }
 }
 

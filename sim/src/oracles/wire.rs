@@ -2,7 +2,7 @@
 //! strictly increasing GEI.*
 //!
 //! A frame is reported when it went out in full, so a watermark may be learned while it is under way. What the sender
-//! must have known is therefore what this life of the node had learned before the *previous* frame of the connection
+//! must have known is therefore what this incarnation of the node had learned before the *previous* frame of the connection
 //! was out (before the connection stood, for its first frame).
 //!
 //! A violation: an executor that cannot read what came over its block stream; a frame at or below that watermark; a frame
@@ -24,7 +24,7 @@ pub(super) struct Wire {
     nodes: BTreeMap<u16, Sender>,
 }
 
-/// What the sender of one node life knows and did.
+/// What the sender of one node incarnation knows and did.
 #[derive(Default)]
 struct Sender {
     known: Option<Known>,
@@ -113,7 +113,8 @@ impl Oracle for Wire {
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        if let What::Did(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what {
+        if let What::Process(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what
+        {
             let message =
                 format!("expected whole blocks one after the other on stream {connection}");
             return Err(Violation::by(entry, Invariant::Wire, message, None));
@@ -122,10 +123,10 @@ impl Oracle for Wire {
             return Ok(());
         };
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. }) => {
+            What::World(WorldEvent::Started { .. }) => {
                 self.nodes.insert(n, Sender::default());
             }
-            What::Did(Event::Node(
+            What::Process(Event::Node(
                 NodeEvent::ExecutorQueried { watermark, .. }
                 | NodeEvent::WatermarkLearned { watermark },
             )) => {
@@ -134,7 +135,7 @@ impl Oracle for Wire {
                     learned: entry.clone(),
                 });
             }
-            What::Did(Event::Node(NodeEvent::StreamConnected { connection, start })) => {
+            What::Process(Event::Node(NodeEvent::StreamConnected { connection, start })) => {
                 let sender = self.nodes.entry(n).or_default();
                 let stream = Stream {
                     next: *start,
@@ -143,7 +144,7 @@ impl Oracle for Wire {
                 };
                 sender.streams.insert(*connection, stream);
             }
-            What::Did(Event::Node(NodeEvent::FrameWritten {
+            What::Process(Event::Node(NodeEvent::FrameWritten {
                 connection, gei, ..
             })) => self
                 .nodes
@@ -159,7 +160,7 @@ impl Oracle for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, executor, gei, judge, learned, node, written};
+    use crate::oracles::testing::{executor, gei, judge, learned, node, world_event, written};
 
     fn connected(connection: u64, start: u64) -> NodeEvent {
         NodeEvent::StreamConnected {
@@ -269,9 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn a_new_life_knows_nothing_of_the_old_and_numbers_its_connections_anew() {
+    fn a_new_incarnation_knows_nothing_of_the_old_and_numbers_its_connections_anew() {
         let mut lives = trace(vec![learned(5), connected(1, 6), written(1, 6)]);
-        lives.push(befell(
+        lives.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },

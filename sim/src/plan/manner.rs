@@ -25,10 +25,10 @@ pub enum Channel {
     Peers,
 }
 
-/// What is at a stolen path.
+/// What is at a hijacked path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Theft {
+pub enum Hijack {
     /// Nothing.
     Removed,
     /// The file of a dead process: connections are refused.

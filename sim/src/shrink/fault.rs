@@ -1,7 +1,7 @@
 //! Simpler faults. [`Parts`] is the one place that knows what each kind of fault is made of; the rest treats all kinds
 //! alike.
 
-use super::nearer::nearer;
+use super::integer::toward;
 use crate::{
     plan::{Action, PlannedFault, Replies, Trigger},
     trace::ProcessId,
@@ -78,7 +78,7 @@ impl<'a> Parts<'a> {
             Action::Stall { executors, for_ms }
             | Action::Deaf { executors, for_ms }
             | Action::ServeBoth { executors, for_ms }
-            | Action::StealSocket {
+            | Action::HijackSocket {
                 executors,
                 channel: _,
                 how: _,
@@ -260,11 +260,11 @@ pub(super) fn simpler(fault: &PlannedFault) -> Vec<PlannedFault> {
             offer(&|fault| Parts::of(&mut fault.action).drop_target(position));
         }
     }
-    for at_ms in nearer(*at_ms, 0) {
+    for at_ms in toward(*at_ms, 0) {
         offer(&|fault| fault.when.at_ms = at_ms);
     }
     if let Some(stored) = stored {
-        for commit in nearer(stored.commit.0.into(), 1) {
+        for commit in toward(stored.commit.0.into(), 1) {
             offer(&|fault| {
                 if let Some(stored) = &mut fault.when.stored {
                     stored.commit.0 = narrow(commit);
@@ -273,7 +273,7 @@ pub(super) fn simpler(fault: &PlannedFault) -> Vec<PlannedFault> {
         }
     }
     if let Some(durable) = durable {
-        for gei in nearer(durable.gei.0, 1) {
+        for gei in toward(durable.gei.0, 1) {
             offer(&|fault| {
                 if let Some(durable) = &mut fault.when.durable {
                     durable.gei.0 = gei;
@@ -282,7 +282,7 @@ pub(super) fn simpler(fault: &PlannedFault) -> Vec<PlannedFault> {
         }
     }
     if let Some(reached) = reached {
-        for times in nearer(reached.times.into(), 1) {
+        for times in toward(reached.times.into(), 1) {
             offer(&|fault| {
                 if let Some(reached) = &mut fault.when.reached {
                     reached.times = narrow(times);
@@ -291,7 +291,7 @@ pub(super) fn simpler(fault: &PlannedFault) -> Vec<PlannedFault> {
         }
     }
     if let Some(Some(lasting_ms)) = parts.lasting_ms {
-        let shorter = nearer(*lasting_ms, 0).into_iter().map(Some);
+        let shorter = toward(*lasting_ms, 0).into_iter().map(Some);
         for lasting_ms in [None].into_iter().chain(shorter) {
             offer(&|fault| {
                 if let Some(lasting) = Parts::of(&mut fault.action).lasting_ms {
@@ -301,7 +301,7 @@ pub(super) fn simpler(fault: &PlannedFault) -> Vec<PlannedFault> {
         }
     }
     if let Some(late_ms) = parts.late_ms {
-        for late_ms in nearer(*late_ms, 0) {
+        for late_ms in toward(*late_ms, 0) {
             offer(&|fault| {
                 if let Some(late) = Parts::of(&mut fault.action).late_ms {
                     *late = late_ms;

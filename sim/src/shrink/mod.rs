@@ -6,11 +6,11 @@
 
 mod ddmin;
 mod fault;
-mod nearer;
+mod integer;
 mod simplify;
 
 pub use ddmin::ddmin;
-pub use nearer::nearer;
+pub use integer::toward;
 pub use simplify::{Step, steps};
 
 use crate::plan::{Plan, PlannedFault};

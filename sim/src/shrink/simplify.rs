@@ -3,9 +3,12 @@
 //!
 //! The simplest of everything that cannot be left out is what [`Plan::example`] says.
 
-use super::{fault, nearer::nearer};
+use super::{fault, integer::toward};
 use crate::{
-    plan::{Backend, Behaviour, ByzantinePlan, ExecutorPlan, Guard, Member, Plan, Span, Topology},
+    plan::{
+        Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Member, Plan, Span,
+        Topology,
+    },
     trace::ProcessId,
 };
 use metanode_core::types::SignatureScheme;
@@ -80,7 +83,7 @@ fn with(plan: &Plan, change: impl FnOnce(&mut Plan)) -> Plan {
 }
 
 fn duration(plan: &Plan, _: usize) -> Vec<Plan> {
-    let shorter = nearer(plan.duration_ms, 1);
+    let shorter = toward(plan.duration_ms, 1);
     let shorter = shorter
         .into_iter()
         .map(|ms| with(plan, |plan| plan.duration_ms = ms));
@@ -88,7 +91,7 @@ fn duration(plan: &Plan, _: usize) -> Vec<Plan> {
 }
 
 fn settling(plan: &Plan, _: usize) -> Vec<Plan> {
-    let shorter = nearer(plan.settle_ms, 1);
+    let shorter = toward(plan.settle_ms, 1);
     let shorter = shorter
         .into_iter()
         .map(|ms| with(plan, |plan| plan.settle_ms = ms));
@@ -118,7 +121,7 @@ fn single_master(plan: &Plan, _: usize) -> Vec<Plan> {
         return vec![];
     }
     (0..plan.validators)
-        .filter(|master| plan.behaviour_of(*master).is_none())
+        .filter(|master| plan.strategy_of(*master).is_none())
         .map(|master| {
             let mut order: Vec<u16> = (0..plan.validators).collect();
             order.swap(0, usize::from(master));
@@ -223,10 +226,10 @@ fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
             plan.byzantine.remove(position);
         })
     });
-    let loud = positions().filter(|n| plan.byzantine[*n].behaviour != Behaviour::Silent);
+    let loud = positions().filter(|n| plan.byzantine[*n].strategy != ByzantineStrategy::Silent);
     let silent = loud.map(|position| {
         with(plan, |plan| {
-            plan.byzantine[position].behaviour = Behaviour::Silent;
+            plan.byzantine[position].strategy = ByzantineStrategy::Silent;
         })
     });
     honest.chain(silent).collect()
@@ -275,7 +278,7 @@ fn clock(plan: &Plan, host: usize) -> Vec<Plan> {
     let Some(skew) = plan.clock_skew_ms.get(host).copied() else {
         return vec![];
     };
-    let smaller = nearer(skew.unsigned_abs(), 0).into_iter();
+    let smaller = toward(skew.unsigned_abs(), 0).into_iter();
     smaller
         .map(|ms| {
             with(plan, |plan| {
@@ -354,7 +357,7 @@ fn limit(plan: &Plan, number: usize) -> Vec<Plan> {
         return vec![];
     };
     let simplest = limit.simplest(&Plan::example());
-    nearer((limit.get)(plan), simplest)
+    toward((limit.get)(plan), simplest)
         .into_iter()
         .map(|number| with(plan, |plan| (limit.set)(plan, number)))
         .collect()
@@ -381,7 +384,7 @@ fn simpler_span(span: Span, simplest: u64) -> Vec<Span> {
             .map(fixed)
             .collect();
     }
-    nearer(span.low, simplest).into_iter().map(fixed).collect()
+    toward(span.low, simplest).into_iter().map(fixed).collect()
 }
 
 const SIMPLEST_EXECUTOR: ExecutorPlan = ExecutorPlan {
@@ -451,7 +454,7 @@ fn sooner(plan: &Plan, _: usize) -> Vec<Plan> {
     if times().count() < 2 {
         return vec![];
     }
-    nearer(first, 1)
+    toward(first, 1)
         .into_iter()
         .map(|new_first| {
             with(plan, |plan| {

@@ -4,8 +4,8 @@ use super::{fault::Parts, *};
 use crate::{
     byzantine::most_byzantine,
     plan::{
-        Action, Backend, Behaviour, ByzantinePlan, DurableAt, ExecutorPlan, Guard, Reached, Span,
-        StoredAt, Topology, Trigger,
+        Action, Backend, ByzantinePlan, ByzantineStrategy, DurableAt, ExecutorPlan, Guard, Reached,
+        Span, StoredAt, Topology, Trigger,
     },
     trace::ProcessId,
 };
@@ -116,10 +116,10 @@ fn action() -> impl Strategy<Value = Action> {
             executors: vec![0],
             for_ms
         }),
-        ms().prop_map(|for_ms| Action::StealSocket {
+        ms().prop_map(|for_ms| Action::HijackSocket {
             executors: vec![0],
             channel: crate::plan::Channel::Rpc,
-            how: crate::plan::Theft::Silent,
+            how: crate::plan::Hijack::Silent,
             for_ms
         }),
         hosts().prop_map(|hosts| Action::HalfClose {
@@ -144,7 +144,11 @@ fn plan() -> impl Strategy<Value = Plan> {
     let times = (1_u64..30_000, 1_u64..60_000);
     let topology = (4_u16..8, any::<bool>(), any::<bool>());
     let lists = (vec(executor(), 8), vec(-999_i64..999, 8), vec(fault, 0..6));
-    let byzantine = (0_usize..3, 1_u16..3, prop::sample::select(Behaviour::ALL));
+    let byzantine = (
+        0_usize..3,
+        1_u16..3,
+        prop::sample::select(ByzantineStrategy::ALL),
+    );
     let numbers = (span(), vec(1_u32..3_000, 11));
     let parts = (times, topology, lists, byzantine, numbers);
     parts.prop_map(
@@ -156,10 +160,10 @@ fn plan() -> impl Strategy<Value = Plan> {
             (plan.executors, plan.clock_skew_ms, plan.faults) = lists;
             plan.executors.truncate(usize::from(validators));
             plan.clock_skew_ms.truncate(usize::from(validators));
-            let (count, first, behaviour) = byzantine;
+            let (count, first, strategy) = byzantine;
             let validator = |n| ByzantinePlan {
                 validator: first + n,
-                behaviour,
+                strategy,
             };
             plan.byzantine = (0..2).map(validator).collect();
             let most = usize::from(most_byzantine(validators));
@@ -209,7 +213,7 @@ fn size(plan: &Plan) -> u64 {
     size += u64::from(plan.store != Backend::Memory);
     size += u64::from(plan.signatures != SignatureScheme::KeyedHash);
     size += plan.bugs.len() as u64;
-    let loud = |b: &&ByzantinePlan| b.behaviour != Behaviour::Silent;
+    let loud = |b: &&ByzantinePlan| b.strategy != ByzantineStrategy::Silent;
     size += (plan.byzantine.len() + plan.byzantine.iter().filter(loud).count()) as u64;
     size += span(plan.network.latency_ms, 1);
     for executor in &plan.executors {
@@ -417,13 +421,13 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
     plan.validators = 7;
     plan.executors = (0..7).map(|_| plan.executors[0].clone()).collect();
     plan.clock_skew_ms = vec![0, 0, 0, 0, 77, 0, 0];
-    let byzantine = |validator, behaviour| ByzantinePlan {
+    let byzantine = |validator, strategy| ByzantinePlan {
         validator,
-        behaviour,
+        strategy,
     };
     plan.byzantine = vec![
-        byzantine(1, Behaviour::Flooding),
-        byzantine(4, Behaviour::Lying),
+        byzantine(1, ByzantineStrategy::Flooding),
+        byzantine(4, ByzantineStrategy::Lying),
     ];
     // Of the two only the one with the wrong clock matters, whatever it does.
     let fails = |plan: &Plan| {
@@ -439,6 +443,6 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
     let [of_byzantine] = left.byzantine[..] else {
         panic!("{:?}", left.byzantine)
     };
-    assert_eq!(of_byzantine.behaviour, Behaviour::Silent);
+    assert_eq!(of_byzantine.strategy, ByzantineStrategy::Silent);
     assert!(of_byzantine.validator > 0);
 }

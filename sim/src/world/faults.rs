@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A process that ended by itself is started again after this long, as a service manager would.
-const COLLAPSED_MS: u64 = 300;
+const RESTART_FAILED_AFTER_MS: u64 = 300;
 
 /// What each fault still waits for.
 pub(super) struct Schedule {
@@ -27,13 +27,13 @@ struct Waiting {
     when: Trigger,
     stored: bool,
     durable: bool,
-    struck: bool,
+    injected: bool,
 }
 
 impl Waiting {
     /// Whether everything but a crash point has come.
     fn ready(&self, now: SimTime) -> bool {
-        !self.struck && self.stored && self.durable && now >= SimTime::from_ms(self.when.at_ms)
+        !self.injected && self.stored && self.durable && now >= SimTime::from_ms(self.when.at_ms)
     }
 }
 
@@ -45,7 +45,7 @@ impl Schedule {
                 when: fault.when.clone(),
                 stored: fault.when.stored.is_none(),
                 durable: fault.when.durable.is_none(),
-                struck: false,
+                injected: false,
             })
             .collect();
         Self {
@@ -61,7 +61,7 @@ impl Schedule {
         match (entry.process, &entry.what) {
             (
                 ProcessId::Node(node),
-                What::Did(Event::Node(NodeEvent::CommitStored { commit, .. })),
+                What::Process(Event::Node(NodeEvent::CommitStored { commit, .. })),
             ) => {
                 for fault in &mut self.faults {
                     fault.stored |= fault
@@ -73,7 +73,7 @@ impl Schedule {
             }
             (
                 ProcessId::Executor(executor),
-                What::Did(Event::Executor(ExecutorEvent::Durable { watermark })),
+                What::Process(Event::Executor(ExecutorEvent::Durable { watermark })),
             ) => {
                 for fault in &mut self.faults {
                     fault.durable |= fault
@@ -128,7 +128,7 @@ impl Schedule {
         let mut taken = vec![];
         for (index, fault) in self.faults.iter_mut().enumerate() {
             if due(fault) {
-                fault.struck = true;
+                fault.injected = true;
                 taken.push(index);
             }
         }
@@ -153,9 +153,9 @@ impl World {
     /// Starts what is not planned to start late, and puts every time of a fault into the supervisor's calendar.
     pub(crate) fn begin(self: &Arc<Self>) {
         for byzantine in &self.plan.byzantine {
-            let behaviour = byzantine.behaviour;
-            let event = WorldEvent::TurnedByzantine { behaviour };
-            self.befall(ProcessId::Node(byzantine.validator), event);
+            let strategy = byzantine.strategy;
+            let event = WorldEvent::TurnedByzantine { strategy };
+            self.emit(ProcessId::Node(byzantine.validator), event);
         }
         let mut late = BTreeMap::new();
         for (number, fault) in self.plan.faults.iter().enumerate() {
@@ -197,25 +197,25 @@ impl World {
             Job::Resume(id) => self.resume(id),
             Job::End(fault) => self.end_fault(fault),
             Job::Snapshot(fault, executor) => self.take_snapshot(fault, executor),
-            Job::Collapse(id) => {
+            Job::RestartFailed(id) => {
                 self.end(id, End::Kill);
-                self.later(COLLAPSED_MS, Job::Start(id));
+                self.later(RESTART_FAILED_AFTER_MS, Job::Start(id));
             }
             Job::Consider => {
                 let due = lock(&self.schedule).due(self.now());
                 for fault in due {
-                    self.strike(fault);
+                    self.inject(fault);
                 }
             }
         }
     }
 
     /// Lets fault number `fault` happen, if that leaves enough validators.
-    pub(super) fn strike(&self, fault: usize) {
+    pub(super) fn inject(&self, fault: usize) {
         let action = &self.plan.faults[fault].action;
         if self.is_too_much(action) {
             let action = action.clone();
-            return self.befall(
+            return self.emit(
                 ProcessId::World,
                 WorldEvent::FaultSkipped {
                     number: fault,
@@ -235,7 +235,7 @@ impl World {
                     ProcessId::World => false,
                 };
                 for host in hosts {
-                    self.darken(*host);
+                    self.cut_power(*host);
                 }
                 let processes: Vec<_> = self.process_ids().into_iter().filter(on_hosts).collect();
                 self.bring_down(&processes, End::PowerLoss { torn: *torn }, *down_ms);
@@ -280,7 +280,7 @@ impl World {
         let Some(most) = self.plan.max_faulty else {
             return false;
         };
-        let honest = |n: &u16| self.plan.behaviour_of(*n).is_none();
+        let honest = |n: &u16| self.plan.strategy_of(*n).is_none();
         let mut more = action.takes_down();
         more.retain(honest);
         let mut down = self.down();
@@ -309,7 +309,7 @@ impl World {
             disk.flip_commits(commits, rng, &others)
         };
         if !commits.is_empty() {
-            self.befall(id, WorldEvent::CommitsDamaged { commits });
+            self.emit(id, WorldEvent::CommitsDamaged { commits });
         }
     }
 
@@ -325,7 +325,7 @@ impl World {
         let snapshot = lock(&self.snapshots).remove(&(fault, executor));
         let (Some((taken, snapshot)), Some(disk)) = (snapshot, self.disk(id)) else {
             let action = self.plan.faults[fault].action.clone();
-            return self.befall(
+            return self.emit(
                 ProcessId::World,
                 WorldEvent::FaultSkipped {
                     number: fault,
@@ -337,7 +337,7 @@ impl World {
         lock(&self.snapshots).retain(|(_, of), (later, _)| *of != executor || *later <= taken);
         self.bring_down(&[id], End::Kill, down_ms);
         if disk.restore(snapshot).is_ok() {
-            self.befall(id, WorldEvent::DiskRestored { taken });
+            self.emit(id, WorldEvent::DiskRestored { taken });
         }
     }
 
@@ -348,7 +348,7 @@ impl World {
             Action::Stall { executors, .. } => {
                 for executor in executors {
                     if self.control(*executor, |controls| controls.stalled = true) {
-                        self.befall(ProcessId::Executor(*executor), WorldEvent::Stalled);
+                        self.emit(ProcessId::Executor(*executor), WorldEvent::Stalled);
                     }
                 }
                 None
@@ -362,7 +362,7 @@ impl World {
             }),
         };
         if let Some(event) = event {
-            self.befall(ProcessId::World, event);
+            self.emit(ProcessId::World, event);
         }
         match action {
             Action::Deaf { executors, .. } => {
@@ -404,7 +404,7 @@ impl World {
                     self.clocks[usize::from(*host)].jump(*by_ms);
                 }
             }
-            _ => self.trouble_wires(fault, action),
+            _ => self.begin_network_fault(fault, action),
         }
         match action.lasts_ms() {
             Some(0) => {}
@@ -423,21 +423,21 @@ impl World {
         }
         let rules = lock(&self.rules).remove(&fault);
         drop(rules);
-        let thefts = lock(&self.thefts).remove(&fault);
-        drop(thefts);
+        let hijacks = lock(&self.hijacks).remove(&fault);
+        drop(hijacks);
         let action = &self.plan.faults[fault].action;
         match action {
             Action::Stall { executors, .. } => {
                 for executor in executors {
                     if self.control(*executor, |controls| controls.stalled = false) {
-                        self.befall(ProcessId::Executor(*executor), WorldEvent::Unstalled);
+                        self.emit(ProcessId::Executor(*executor), WorldEvent::Unstalled);
                     }
                 }
                 return;
             }
             Action::Partition { hosts, .. } => {
                 let hosts = hosts.clone();
-                return self.befall(ProcessId::World, WorldEvent::PartitionHealed { hosts });
+                return self.emit(ProcessId::World, WorldEvent::PartitionHealed { hosts });
             }
             Action::Deaf { executors, .. } => {
                 for executor in executors {
@@ -462,7 +462,7 @@ impl World {
             }
             _ => {}
         }
-        self.befall(
+        self.emit(
             ProcessId::World,
             WorldEvent::FaultEnded {
                 number: fault,

@@ -1,13 +1,13 @@
 //! The world of one run: hosts with their disks and clocks, the processes on them, and everything that befalls them.
 //!
 //! A process is one madsim node. It has **lives**: a start until its end by kill, power loss or by itself. What a task
-//! of an ended life still says or writes counts for nothing, the way a killed process says nothing.
+//! of an ended incarnation still says or writes counts for nothing, the way a killed process says nothing.
 
-mod door;
 mod faults;
+mod hooks;
+mod network_faults;
 mod process;
 mod settings;
-mod wires;
 mod workload;
 
 pub use workload::Workload;
@@ -17,7 +17,7 @@ use crate::{
     disk::{Disk, RocksServer, Snapshot},
     entropy::SeedEntropy,
     hashes::SharedHashes,
-    net::{Kernel, RuleGuard, TheftGuard},
+    net::{HijackGuard, Kernel, RuleGuard},
     plan::{Backend, Plan},
     recorder::Recorder,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
@@ -44,7 +44,7 @@ pub(crate) enum Job {
     /// Keep what is on an executor's disk for the fault of this number.
     Snapshot(usize, u16),
     /// The process has ended by itself: its sockets close, and it is started again.
-    Collapse(ProcessId),
+    RestartFailed(ProcessId),
     /// The time of some fault has come; its other conditions may hold or not.
     Consider,
 }
@@ -74,12 +74,12 @@ pub struct World {
     clocks: Vec<HostClock>,
     /// Rules of faults that last, by the number of the fault.
     rules: Mutex<BTreeMap<usize, Vec<RuleGuard>>>,
-    /// Stolen socket files, by the number of the fault.
-    thefts: Mutex<BTreeMap<usize, Vec<TheftGuard>>>,
+    /// Hijacked socket files, by the number of the fault.
+    hijacks: Mutex<BTreeMap<usize, Vec<HijackGuard>>>,
     /// Faults that have begun and are not over.
     lasting: Mutex<BTreeSet<usize>>,
     /// Hosts without power are silent: nobody is told that their connections are gone.
-    dark: Mutex<BTreeMap<u16, RuleGuard>>,
+    powerless: Mutex<BTreeMap<u16, RuleGuard>>,
     snapshots: Mutex<BTreeMap<(usize, u16), (SimTime, Snapshot)>>,
     jobs: mpsc::UnboundedSender<(SimTime, Job)>,
     /// A violation was found, or the goal of the second phase was reached.
@@ -130,9 +130,9 @@ impl World {
             processes: Mutex::new(processes),
             clocks,
             rules: Mutex::default(),
-            thefts: Mutex::default(),
+            hijacks: Mutex::default(),
             lasting: Mutex::default(),
-            dark: Mutex::default(),
+            powerless: Mutex::default(),
             snapshots: Mutex::default(),
             jobs,
             decided: Notify::new(),
@@ -153,23 +153,23 @@ impl World {
         }
     }
 
-    pub(crate) fn befall(&self, process: ProcessId, event: WorldEvent) {
-        self.take_down(process, What::Befell(event));
+    pub(crate) fn emit(&self, process: ProcessId, event: WorldEvent) {
+        self.record(process, What::World(event));
     }
 
     /// Writes an entry and lets the faults that wait for it strike, before anything else happens.
-    fn take_down(&self, process: ProcessId, what: What) {
+    fn record(&self, process: ProcessId, what: What) {
         let entry = Entry {
             at: self.now(),
             process,
             what,
         };
         let due = lock(&self.schedule).observe(&entry);
-        if let What::Did(
+        if let What::Process(
             Event::Node(NodeEvent::Failed { .. }) | Event::Executor(ExecutorEvent::Failed { .. }),
         ) = &entry.what
         {
-            self.later(0, Job::Collapse(process));
+            self.later(0, Job::RestartFailed(process));
         }
         let decided = {
             let mut recorder = lock(&self.recorder);
@@ -180,7 +180,7 @@ impl World {
             self.decided.notify_one();
         }
         for fault in due {
-            self.strike(fault);
+            self.inject(fault);
         }
     }
 
@@ -205,7 +205,7 @@ impl World {
             recorder.record(Entry {
                 at: self.now(),
                 process: ProcessId::World,
-                what: What::Befell(WorldEvent::CaughtUp { tip }),
+                what: What::World(WorldEvent::CaughtUp { tip }),
             });
         }
         let reached = *goal == Goal::NothingOutstanding && recorder.is_satisfied();
@@ -218,7 +218,7 @@ impl World {
     fn all_have(&self, tip: GlobalExecIndex, recorder: &Recorder) -> bool {
         let executors = recorder.executors().iter().zip(0..);
         // Nobody feeds the executor of a Byzantine validator.
-        let mut fed = executors.filter(|(_, n)| self.plan.behaviour_of(*n).is_none());
+        let mut fed = executors.filter(|(_, n)| self.plan.strategy_of(*n).is_none());
         fed.all(|(executor, _)| executor.last_block_number >= tip)
     }
 

@@ -1,8 +1,8 @@
-//! Processes: started, killed, paused; each start is a new life on the same disk.
+//! Processes: started, killed, paused; each start is a new incarnation on the same disk.
 
 use super::{
     World,
-    door::{Door, Life},
+    hooks::{Incarnation, ProcessHooks},
     lock, settings,
 };
 use crate::{
@@ -26,11 +26,11 @@ pub(super) struct Process {
     /// Created by the first start.
     node: Option<NodeId>,
     starts: u32,
-    life: Option<Life>,
+    incarnation: Option<Incarnation>,
     paused: bool,
-    /// A node's way in for transactions, in its present life.
+    /// A node's way in for transactions, in its present incarnation.
     submitter: Option<Submitter>,
-    /// What an executor is told besides its configuration, in its present life.
+    /// What an executor is told besides its configuration, in its present incarnation.
     controls: watch::Sender<Controls>,
 }
 
@@ -40,7 +40,7 @@ impl Process {
             disk,
             node: None,
             starts: 0,
-            life: None,
+            incarnation: None,
             paused: false,
             submitter: None,
             controls: watch::Sender::default(),
@@ -60,25 +60,25 @@ pub(super) enum End {
 impl World {
     /// Starts a process that is down.
     pub(crate) fn start(self: &Arc<Self>, id: ProcessId) {
-        let (start, life) = {
+        let (start, incarnation) = {
             let mut processes = lock(&self.processes);
             let Some(process) = processes.get_mut(&id) else {
                 return;
             };
-            if process.life.is_some() {
+            if process.incarnation.is_some() {
                 return;
             }
-            let life = Life::new();
+            let incarnation = Incarnation::new();
             process.starts += 1;
-            process.life = Some(life.clone());
+            process.incarnation = Some(incarnation.clone());
             process.paused = false;
             process.controls = watch::Sender::default();
-            (process.starts, life)
+            (process.starts, incarnation)
         };
         if let ProcessId::Node(host) | ProcessId::Executor(host) = id {
-            self.lighten(host);
+            self.restore_power(host);
         }
-        self.befall(id, WorldEvent::Started { start });
+        self.emit(id, WorldEvent::Started { start });
         let node = lock(&self.processes)[&id].node;
         let node = match node {
             Some(node) => {
@@ -93,18 +93,18 @@ impl World {
                 node
             }
         };
-        let env = self.env(id, start, life);
+        let env = self.env(id, start, incarnation);
         let Some(handle) = self.runtime.get_node(node) else {
             return;
         };
         match id {
-            ProcessId::Node(index) if let Some(behaviour) = self.plan.behaviour_of(index) => {
+            ProcessId::Node(index) if let Some(strategy) = self.plan.strategy_of(index) => {
                 let plan = self.plan.clone();
                 handle.spawn(byzantine::run(byzantine::Setup {
                     env,
                     address: settings::p2p_address(index),
                     scheme: self.plan.signatures,
-                    behaviour,
+                    strategy,
                     min_round_delay: Duration::from_millis(self.plan.node.min_round_delay_ms),
                     identity: Box::new(move |epoch| {
                         let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
@@ -148,10 +148,10 @@ impl World {
             let Some(process) = processes.get_mut(&id) else {
                 return;
             };
-            let Some(life) = process.life.take() else {
+            let Some(incarnation) = process.incarnation.take() else {
                 return;
             };
-            life.end();
+            incarnation.end();
             process.submitter = None;
             (process.node, process.disk.clone())
         };
@@ -173,7 +173,7 @@ impl World {
         if let Some(node) = node {
             self.runtime.kill(node);
         }
-        self.befall(id, event);
+        self.emit(id, event);
     }
 
     /// The run is over: ends everything that still runs, without a word in the trace. Tasks hold their world and the
@@ -182,8 +182,8 @@ impl World {
         let nodes: Vec<_> = lock(&self.processes)
             .values_mut()
             .filter_map(|process| {
-                if let Some(life) = process.life.take() {
-                    life.end();
+                if let Some(incarnation) = process.incarnation.take() {
+                    incarnation.end();
                 }
                 process.submitter = None;
                 process.node
@@ -202,7 +202,7 @@ impl World {
             return false;
         };
         self.runtime.pause(node);
-        self.befall(id, WorldEvent::Paused);
+        self.emit(id, WorldEvent::Paused);
         true
     }
 
@@ -210,7 +210,7 @@ impl World {
     pub(super) fn resume(&self, id: ProcessId) {
         if let Some(node) = self.set_paused(id, false) {
             self.runtime.resume(node);
-            self.befall(id, WorldEvent::Resumed);
+            self.emit(id, WorldEvent::Resumed);
         }
     }
 
@@ -218,14 +218,14 @@ impl World {
     fn set_paused(&self, id: ProcessId, paused: bool) -> Option<NodeId> {
         let mut processes = lock(&self.processes);
         let process = processes.get_mut(&id)?;
-        if process.life.is_none() || process.paused == paused {
+        if process.incarnation.is_none() || process.paused == paused {
             return None;
         }
         process.paused = paused;
         process.node
     }
 
-    /// Tells an executor how to behave for the rest of its present life. Says whether that is new.
+    /// Tells an executor how to behave for the rest of its present incarnation. Says whether that is new.
     pub(super) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
         let processes = lock(&self.processes);
         let Some(process) = processes.get(&ProcessId::Executor(executor)) else {
@@ -242,7 +242,7 @@ impl World {
     pub(super) fn down(&self) -> BTreeSet<u16> {
         let processes = lock(&self.processes);
         let down = processes.iter().filter(|(_, process)| {
-            process.starts > 0 && (process.life.is_none() || process.paused)
+            process.starts > 0 && (process.incarnation.is_none() || process.paused)
         });
         down.filter_map(|(id, _)| match id {
             ProcessId::Node(n) | ProcessId::Executor(n) => Some(*n),
@@ -273,23 +273,23 @@ impl World {
         ids
     }
 
-    fn env(self: &Arc<Self>, id: ProcessId, start: u32, life: Life) -> Env {
+    fn env(self: &Arc<Self>, id: ProcessId, start: u32, incarnation: Incarnation) -> Env {
         let index = match id {
             ProcessId::Node(n) | ProcessId::Executor(n) => n,
             ProcessId::World => 0,
         };
-        let door = Arc::new(Door {
+        let hooks = Arc::new(ProcessHooks {
             world: self.clone(),
             process: id,
-            life,
+            incarnation,
         });
         Env {
             network: Arc::new(SimNetwork::new(self.kernel.clone(), settings::host(index))),
             clock: Arc::new(self.clocks[usize::from(index)].clone()),
             stores: lock(&self.processes)[&id].disk.stores(),
             entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),
-            crash_points: door.clone(),
-            events: door,
+            crash_points: hooks.clone(),
+            events: hooks,
             hashes: self.hashes.clone(),
         }
     }

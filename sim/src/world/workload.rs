@@ -55,7 +55,7 @@ impl Workload {
             };
             let bytes = Transaction(transaction.encode_to_vec().into());
             if submitter.submit(bytes).is_ok() {
-                world.befall(ProcessId::Node(node), WorldEvent::Submitted { spends });
+                world.emit(ProcessId::Node(node), WorldEvent::Submitted { spends });
             }
         }
     }

@@ -13,8 +13,8 @@ use madsim::runtime::{Handle, NodeHandle, Runtime};
 use madsim::time::{TimeHandle, sleep, timeout};
 use metanode_core::env::{Address, BoxListener, BoxStream, Entropy, Network};
 use metanode_sim::net::{
-    ConnectVerdict, Cut, HostId, Kernel, LatencySpike, Partition, Payload, ResetAll, Route, Rule,
-    Segment, Settings, ShortWrites, Side, SimNetwork, Theft, Verdict,
+    ConnectVerdict, Cut, Hijack, HostId, Kernel, LatencySpike, Partition, Payload, ResetAll, Route,
+    Rule, Segment, Settings, ShortWrites, Side, SimNetwork, Verdict,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;

@@ -184,7 +184,7 @@ fn connections_can_be_reset_from_outside() {
 }
 
 #[test]
-fn a_stolen_path_is_given_back_and_open_connections_go_on() {
+fn a_hijacked_path_is_given_back_and_open_connections_go_on() {
     simulate(Settings::default(), async |kernel| {
         let address = Address::Unix("/run/a.sock".into());
         let path = std::path::Path::new("/run/a.sock");
@@ -193,15 +193,15 @@ fn a_stolen_path_is_given_back_and_open_connections_go_on() {
         let (mut client, server) = tokio::join!(network.connect(&address), listener.accept());
         let (client, mut server) = (client.as_mut().unwrap(), server.unwrap());
         for (how, error) in [
-            (Theft::Removed, Some(ErrorKind::NotFound)),
-            (Theft::Refuses, Some(ErrorKind::ConnectionRefused)),
-            (Theft::Silent, None),
+            (Hijack::Removed, Some(ErrorKind::NotFound)),
+            (Hijack::Refuses, Some(ErrorKind::ConnectionRefused)),
+            (Hijack::Silent, None),
         ] {
-            let stolen = kernel.steal(A, path, how);
-            assert!(stolen.is_some());
+            let hijacked = kernel.hijack(A, path, how);
+            assert!(hijacked.is_some());
             assert!(
-                kernel.steal(A, path, Theft::Silent).is_none(),
-                "it is stolen already"
+                kernel.hijack(A, path, Hijack::Silent).is_none(),
+                "it is hijacked already"
             );
             let mut astray = network.connect(&address).await;
             assert_eq!(astray.as_ref().err().map(std::io::Error::kind), error);
@@ -211,7 +211,7 @@ fn a_stolen_path_is_given_back_and_open_connections_go_on() {
                 astray.write_all(b"hello").await.unwrap();
                 assert!(is_silent(astray).await);
             }
-            drop(stolen);
+            drop(hijacked);
             if let Ok(astray) = &mut astray {
                 let end = astray.read(&mut [0; 8]).await;
                 assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -229,9 +229,9 @@ fn a_path_that_was_bound_anew_is_not_taken_from_its_new_owner() {
         let path = std::path::Path::new("/run/a.sock");
         let network = network(&kernel, A);
         let old = network.listen(&address).await.unwrap();
-        let stolen = kernel.steal(A, path, Theft::Removed);
+        let hijacked = kernel.hijack(A, path, Hijack::Removed);
         let new = network.listen(&address).await.unwrap();
-        drop(stolen);
+        drop(hijacked);
         let (client, server) = tokio::join!(network.connect(&address), new.accept());
         assert!(client.is_ok() && server.is_ok());
         drop(old);

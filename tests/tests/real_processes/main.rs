@@ -42,7 +42,7 @@ async fn all_received(executor: &mut Process, stream: u64) -> u64 {
     gei(last.expect("blocks came over this stream"))
 }
 
-/// What an executor executed in one life: every block above `watermark`, in order and once.
+/// What an executor executed in one incarnation: every block above `watermark`, in order and once.
 fn assert_executed_once(executor: &Process, watermark: u64) {
     let log = executor.log();
     let executed = log.lines().filter(|line| line.contains("executes GEI"));

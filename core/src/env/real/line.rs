@@ -60,7 +60,7 @@ fn of_node(event: &NodeEvent) -> Line {
         E::Starting
         | E::Recovered { .. }
         | E::ReplayPlanned(_)
-        | E::OwnRoundLearned { .. }
+        | E::LastProposedRoundLearned { .. }
         | E::Ready
         | E::Stopped => line(Startup, Level::INFO),
         E::ExecutorQueried { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
@@ -68,7 +68,7 @@ fn of_node(event: &NodeEvent) -> Line {
         E::Failed { .. } => line(Startup, Level::ERROR),
 
         E::EpochOpened { base, .. } => line(EpochTransition, Level::INFO).about(base.base),
-        E::ChangeRecorded { .. } | E::PutBack { .. } | E::EpochRemoved { .. } => {
+        E::ChangeRecorded { .. } | E::Requeued { .. } | E::EpochRemoved { .. } => {
             line(EpochTransition, Level::INFO)
         }
 

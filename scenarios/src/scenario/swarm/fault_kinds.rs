@@ -2,7 +2,7 @@
 
 use super::{super::fault::FaultKind, Drawing};
 use metanode_sim::{
-    plan::{Action, Channel, Cut, DiskFailure, Half, Replies, Theft},
+    plan::{Action, Channel, Cut, DiskFailure, Half, Hijack, Replies},
     trace::ProcessId,
 };
 use std::collections::BTreeSet;
@@ -105,7 +105,7 @@ impl Drawing<'_> {
                 executors: self.executors(),
                 for_ms,
             },
-            FaultKind::StealSocket => Action::StealSocket {
+            FaultKind::HijackSocket => Action::HijackSocket {
                 executors: self.executors(),
                 channel: match self.stream.below(3) {
                     0 => Channel::Any,
@@ -113,9 +113,9 @@ impl Drawing<'_> {
                     _ => Channel::Rpc,
                 },
                 how: match self.stream.below(3) {
-                    0 => Theft::Removed,
-                    1 => Theft::Refuses,
-                    _ => Theft::Silent,
+                    0 => Hijack::Removed,
+                    1 => Hijack::Refuses,
+                    _ => Hijack::Silent,
                 },
                 for_ms,
             },

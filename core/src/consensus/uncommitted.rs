@@ -15,14 +15,14 @@ const RAISE_DIVISOR: usize = 8;
 const LEAST_RAISE_BYTES: usize = 256;
 
 /// Of one author: this node.
-pub(super) struct Unsettled {
+pub(super) struct Uncommitted {
     /// Those that carry transactions.
     blocks: BTreeMap<Round, VerifiedBlock>,
     most_bytes: usize,
     block_bytes: usize,
 }
 
-impl Unsettled {
+impl Uncommitted {
     /// At the beginning of an epoch, with the limit that the one before has left in the pool.
     pub fn new(most_bytes: usize, pool: &Pool) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Unsettled {
     }
 
     /// Own blocks that came into a commit need no more care.
-    pub fn settle(&mut self, sub_dag: &SubDag) {
+    pub fn on_committed(&mut self, sub_dag: &SubDag) {
         for block in &sub_dag.blocks {
             if self.blocks.get(&block.round) != Some(block) {
                 continue;
@@ -61,30 +61,30 @@ impl Unsettled {
 
     /// Blocks of rounds up to `collected` will come into no commit: their transactions go back to the front of the pool.
     /// Returns how many.
-    pub fn put_back(&mut self, collected: Round, pool: &mut Pool) -> u32 {
+    pub fn requeue(&mut self, collected: Round, pool: &mut Pool) -> u32 {
         let kept = self.blocks.split_off(&collected.next());
         let left_out = std::mem::replace(&mut self.blocks, kept);
         if !left_out.is_empty() {
             self.block_bytes /= 2;
         }
-        put_back(&left_out, pool)
+        requeue(&left_out, pool)
     }
 
     /// No block will come into a commit any more: the epoch is over with a leader of this round. One that is older came
     /// too late for it. The limit goes with the pool: links do not change with the epoch.
-    pub fn put_all_back(&mut self, last_leader: Round, pool: &mut Pool) -> u32 {
+    pub fn requeue_all(&mut self, last_leader: Round, pool: &mut Pool) -> u32 {
         let oldest = self.blocks.keys().next();
         if oldest.is_some_and(|oldest| *oldest < last_leader) {
             self.block_bytes /= 2;
         }
         pool.block_bytes = self.block_bytes;
-        put_back(&std::mem::take(&mut self.blocks), pool)
+        requeue(&std::mem::take(&mut self.blocks), pool)
     }
 }
 
-fn put_back(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
+fn requeue(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
     for block in blocks.values().rev() {
-        pool.put_back(&block.transactions);
+        pool.requeue(&block.transactions);
     }
     let transactions: usize = blocks.values().map(|block| block.transactions.len()).sum();
     u32::try_from(transactions).unwrap_or(u32::MAX)
@@ -136,13 +136,13 @@ mod tests {
     fn after(limit: usize, committed_bytes: &[usize]) -> usize {
         let (_, mut pool) = ingest::pool(1);
         pool.block_bytes = limit;
-        let mut unsettled = Unsettled::new(10_000, &pool);
+        let mut uncommitted = Uncommitted::new(10_000, &pool);
         for (round, bytes) in (1..).zip(committed_bytes) {
             let block = own(round, *bytes);
-            unsettled.add(&block);
-            unsettled.settle(&committed(&block));
+            uncommitted.add(&block);
+            uncommitted.on_committed(&committed(&block));
         }
-        unsettled.block_bytes()
+        uncommitted.block_bytes()
     }
 
     #[test]
@@ -160,20 +160,20 @@ mod tests {
     #[test]
     fn what_is_left_out_halves_the_limit_and_goes_back() {
         let (_, mut pool) = ingest::pool(8);
-        let mut unsettled = Unsettled::new(10_000, &pool);
+        let mut uncommitted = Uncommitted::new(10_000, &pool);
         for round in [3, 4, 9] {
-            unsettled.add(&own(round, 100));
+            uncommitted.add(&own(round, 100));
         }
-        assert_eq!(unsettled.put_back(Round(2), &mut pool), 0);
-        assert_eq!(unsettled.block_bytes(), 10_000);
-        assert_eq!(unsettled.put_back(Round(4), &mut pool), 2);
-        assert_eq!(unsettled.block_bytes(), 5_000);
+        assert_eq!(uncommitted.requeue(Round(2), &mut pool), 0);
+        assert_eq!(uncommitted.block_bytes(), 10_000);
+        assert_eq!(uncommitted.requeue(Round(4), &mut pool), 2);
+        assert_eq!(uncommitted.block_bytes(), 5_000);
         assert_eq!(pool.take(10_000).len(), 2);
-        assert_eq!(unsettled.put_all_back(Round(9), &mut pool), 1);
-        let mut next_epoch = Unsettled::new(10_000, &pool);
+        assert_eq!(uncommitted.requeue_all(Round(9), &mut pool), 1);
+        let mut next_epoch = Uncommitted::new(10_000, &pool);
         assert_eq!(next_epoch.block_bytes(), 5_000, "round 9 was not late");
         next_epoch.add(&own(1, 100));
-        assert_eq!(next_epoch.put_all_back(Round(2), &mut pool), 1);
-        assert_eq!(Unsettled::new(10_000, &pool).block_bytes(), 2_500);
+        assert_eq!(next_epoch.requeue_all(Round(2), &mut pool), 1);
+        assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), 2_500);
     }
 }

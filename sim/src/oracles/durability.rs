@@ -2,8 +2,8 @@
 //!
 //! A node reports, too: it hands commits on, and they are synced before that (contract §5).
 //!
-//! A violation: a start finds a watermark below one that the same executor told anyone in an earlier life, whatever
-//! ended that life; a node recovers fewer commits of an epoch than it stored.
+//! A violation: a start finds a watermark below one that the same executor told anyone in an earlier incarnation, whatever
+//! ended that incarnation; a node recovers fewer commits of an epoch than it stored.
 //! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back;
 //! losing the commits from one on in which the world flipped bits; commits of an epoch more than one before the node's,
 //! which nobody needs.
@@ -18,7 +18,7 @@ use metanode_core::{
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub(super) struct Durable {
+pub(super) struct Durability {
     /// Highest watermark each executor reported, with the report.
     promised: BTreeMap<u16, (GlobalExecIndex, Entry)>,
     /// The last commit each node stored of an epoch, with the entry that says so.
@@ -30,7 +30,7 @@ pub(super) struct Durable {
     epochs: BTreeMap<u16, Epoch>,
 }
 
-impl Durable {
+impl Durability {
     fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
             NodeEvent::CommitRepaired { index } => {
@@ -73,22 +73,22 @@ impl Durable {
     }
 }
 
-impl Oracle for Durable {
+impl Oracle for Durability {
     fn invariant(&self) -> Invariant {
         Invariant::Durable
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (n, event) = match (entry.process, &entry.what) {
-            (ProcessId::Executor(n), What::Did(Event::Executor(event))) => (n, event),
-            (ProcessId::Node(n), What::Did(Event::Node(event))) => {
+            (ProcessId::Executor(n), What::Process(Event::Executor(event))) => (n, event),
+            (ProcessId::Node(n), What::Process(Event::Node(event))) => {
                 return self.node_did(n, event, entry);
             }
-            (ProcessId::Executor(n), What::Befell(WorldEvent::DiskRestored { .. })) => {
+            (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {
                 self.promised.remove(&n);
                 return Ok(());
             }
-            (ProcessId::Node(n), What::Befell(WorldEvent::CommitsDamaged { commits })) => {
+            (ProcessId::Node(n), What::World(WorldEvent::CommitsDamaged { commits })) => {
                 self.damaged
                     .extend(commits.iter().map(|commit| (n, *commit)));
                 return Ok(());
@@ -121,7 +121,7 @@ impl Oracle for Durable {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, durable, executed, executor, found, judge, node, opened, reported, stored,
+        durable, executed, executor, found, judge, node, opened, reported, stored, world_event,
     };
     use crate::trace::SimTime;
     use metanode_core::types::Round;
@@ -131,7 +131,7 @@ mod tests {
             .into_iter()
             .map(|event| executor(0, 0, event))
             .collect();
-        judge(Durable::default(), &trace)
+        judge(Durability::default(), &trace)
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_outlives_the_next_life() {
+    fn a_promise_outlives_the_next_incarnation() {
         assert!(verdict(vec![reported(2), found(2), found(1)]).is_some());
     }
 
@@ -178,13 +178,13 @@ mod tests {
         NodeEvent::Recovered {
             last_commit: CommitIndex(last_commit),
             highest_round: Round(9),
-            own_round: Round(9),
+            last_proposed_round: Round(9),
         }
     }
 
     fn commits_of_one_node(events: impl IntoIterator<Item = NodeEvent>) -> Option<Box<Violation>> {
         let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
-        judge(Durable::default(), &trace)
+        judge(Durability::default(), &trace)
     }
 
     #[test]
@@ -192,8 +192,8 @@ mod tests {
         let lives = |last_commit| {
             [stored(1), stored(2), recovered(last_commit)].map(|event| node(0, 0, event))
         };
-        assert_eq!(judge(Durable::default(), &lives(2)), None);
-        let violation = judge(Durable::default(), &lives(1)).unwrap();
+        assert_eq!(judge(Durability::default(), &lives(2)), None);
+        let violation = judge(Durability::default(), &lives(1)).unwrap();
         assert_eq!(violation.evidence, lives(1)[1..]);
     }
 
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_damaged_commit_ends_the_log_until_it_is_stored_anew() {
         let commits = BTreeSet::from([CommitIndex(2)]);
-        let damage = befell(
+        let damage = world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::CommitsDamaged { commits },
@@ -229,7 +229,7 @@ mod tests {
         let lives = |events: Vec<NodeEvent>| {
             let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2)), damage.clone()];
             trace.extend(events.into_iter().map(|event| node(2, 0, event)));
-            judge(Durable::default(), &trace)
+            judge(Durability::default(), &trace)
         };
         assert_eq!(lives(vec![recovered(1), recovered(1)]), None);
         assert!(lives(vec![recovered(0)]).is_some());
@@ -246,15 +246,15 @@ mod tests {
         };
         let trace = [
             executor(0, 0, reported(2)),
-            befell(1, ProcessId::Executor(0), restored),
+            world_event(1, ProcessId::Executor(0), restored),
             executor(2, 0, found(1)),
         ];
-        assert_eq!(judge(Durable::default(), &trace), None);
+        assert_eq!(judge(Durability::default(), &trace), None);
     }
 
     #[test]
     fn executors_promise_for_themselves() {
         let trace = [executor(0, 0, reported(2)), executor(1, 1, found(0))];
-        assert_eq!(judge(Durable::default(), &trace), None);
+        assert_eq!(judge(Durability::default(), &trace), None);
     }
 }

@@ -15,7 +15,7 @@ use metanode_core::{
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(super) struct Gap0 {
+pub(super) struct NoGaps {
     executors: BTreeMap<u16, Tip>,
 }
 
@@ -25,13 +25,13 @@ struct Tip {
     set_by: Entry,
 }
 
-impl Oracle for Gap0 {
+impl Oracle for NoGaps {
     fn invariant(&self) -> Invariant {
         Invariant::Gap0
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (ProcessId::Executor(n), What::Did(Event::Executor(event))) =
+        let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
             (entry.process, &entry.what)
         else {
             return Ok(());
@@ -101,7 +101,7 @@ mod tests {
             .into_iter()
             .map(|event| executor(0, 0, event))
             .collect();
-        judge(Gap0::default(), &trace)
+        judge(NoGaps::default(), &trace)
     }
 
     fn refused(refused: u64, expected: u64) -> ExecutorEvent {
@@ -149,6 +149,6 @@ mod tests {
     #[test]
     fn a_restored_state_begins_anywhere() {
         let trace = [executor(0, 0, found(100)), executor(1, 0, executed(101))];
-        assert_eq!(judge(Gap0::default(), &trace), None);
+        assert_eq!(judge(NoGaps::default(), &trace), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Stolen socket files: a Unix path that leads to somebody else, or nowhere, while its listener lives on.
+//! Hijacked socket files: a Unix path that leads to somebody else, or nowhere, while its listener lives on.
 
 use super::kernel::Kernel;
 use super::link::HostId;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// What is at the path instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Theft {
+pub enum Hijack {
     /// Nothing: the file was removed.
     Removed,
     /// The file of a dead process: connections are refused.
@@ -18,7 +18,7 @@ pub enum Theft {
 
 /// Gives the path back to its owner when dropped, unless somebody has bound it anew.
 #[must_use = "dropping the guard gives the path back"]
-pub struct TheftGuard {
+pub struct HijackGuard {
     kernel: Kernel,
     host: HostId,
     path: PathBuf,
@@ -34,10 +34,10 @@ pub(super) enum Left {
 }
 
 impl Kernel {
-    /// Steals the path of a live listener; nothing happens if there is none. Connections that are open go on.
-    pub fn steal(&self, host: HostId, path: &Path, how: Theft) -> Option<TheftGuard> {
-        let (owner, left) = self.lock().listeners.steal(host, path, how)?;
-        Some(TheftGuard {
+    /// Hijacks the path of a live listener; nothing happens if there is none. Connections that are open go on.
+    pub fn hijack(&self, host: HostId, path: &Path, how: Hijack) -> Option<HijackGuard> {
+        let (owner, left) = self.lock().listeners.hijack(host, path, how)?;
+        Some(HijackGuard {
             kernel: self.clone(),
             host,
             path: path.to_owned(),
@@ -47,7 +47,7 @@ impl Kernel {
     }
 }
 
-impl Drop for TheftGuard {
+impl Drop for HijackGuard {
     fn drop(&mut self) {
         let mut state = self.kernel.lock();
         let listeners = &mut state.listeners;

@@ -22,12 +22,12 @@ use std::collections::BTreeMap;
 /// A proposal that was decided before the window filled comes out within this time.
 const GRACE: SimTime = SimTime::from_ms(10);
 
-pub(super) struct Backp {
+pub(super) struct Backpressure {
     default_capacity: u32,
     nodes: BTreeMap<u16, Pressure>,
 }
 
-/// The pressure on a node in one epoch of one life.
+/// The pressure on a node in one epoch of one incarnation.
 struct Pressure {
     ready: bool,
     capacity: u32,
@@ -151,7 +151,7 @@ fn broken(entry: &Entry, message: String, since: Option<&Since>) -> Box<Violatio
     Violation::by(entry, Invariant::Backp, message, earlier)
 }
 
-impl Backp {
+impl Backpressure {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             default_capacity: plan.node.window_blocks,
@@ -160,7 +160,7 @@ impl Backp {
     }
 }
 
-impl Oracle for Backp {
+impl Oracle for Backpressure {
     fn invariant(&self) -> Invariant {
         Invariant::Backp
     }
@@ -171,23 +171,23 @@ impl Oracle for Backp {
         };
         let fresh = || Pressure::new(self.default_capacity);
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. })
-            | What::Did(Event::Node(NodeEvent::EpochOpened { .. })) => {
+            What::World(WorldEvent::Started { .. })
+            | What::Process(Event::Node(NodeEvent::EpochOpened { .. })) => {
                 self.nodes.insert(n, fresh());
             }
-            What::Befell(WorldEvent::Resumed) => {
+            What::World(WorldEvent::Resumed) => {
                 self.nodes
                     .entry(n)
                     .or_insert_with(fresh)
                     .count_from(entry.at);
             }
-            What::Did(Event::Node(event)) => {
+            What::Process(Event::Node(event)) => {
                 self.nodes
                     .entry(n)
                     .or_insert_with(fresh)
                     .did(event, entry)?;
             }
-            What::Befell(_) | What::Did(_) => {}
+            What::World(_) | What::Process(_) => {}
         }
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Oracle for Backp {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, block, judge, learned, loaded, node, opened, proposed, stored,
+        block, judge, learned, loaded, node, opened, proposed, stored, world_event,
     };
 
     const PAUSED: NodeEvent = NodeEvent::ProposalsPaused { blocks: 8 };
@@ -206,7 +206,7 @@ mod tests {
     fn full_then(entries: Vec<Entry>) -> Option<Box<Violation>> {
         let mut trace = vec![node(0, 0, NodeEvent::Ready), node(100, 0, loaded(8, 8, 8))];
         trace.extend(entries);
-        judge(Backp::new(&Plan::example()), &trace)
+        judge(Backpressure::new(&Plan::example()), &trace)
     }
 
     #[test]
@@ -267,8 +267,8 @@ mod tests {
     fn a_process_that_does_not_run_cannot_pause_its_proposals() {
         let process = ProcessId::Node(0);
         let frozen = vec![
-            befell(101, process, WorldEvent::Paused),
-            befell(500, process, WorldEvent::Resumed),
+            world_event(101, process, WorldEvent::Paused),
+            world_event(500, process, WorldEvent::Resumed),
             node(505, 0, PAUSED),
         ];
         assert_eq!(full_then(frozen), None);
@@ -282,15 +282,15 @@ mod tests {
                 trace.push(node(401, 0, proposed(block(1, 0))));
             }
             trace.extend([node(500, 0, NodeEvent::Ready), node(501, 0, PAUSED)]);
-            judge(Backp::new(&Plan::example()), &trace)
+            judge(Backpressure::new(&Plan::example()), &trace)
         };
         assert_eq!(recovering(false), None);
         assert!(recovering(true).is_some());
     }
 
     #[test]
-    fn a_new_life_is_under_no_pressure() {
-        let restarted = befell(120, ProcessId::Node(0), WorldEvent::Started { start: 2 });
+    fn a_new_incarnation_is_under_no_pressure() {
+        let restarted = world_event(120, ProcessId::Node(0), WorldEvent::Started { start: 2 });
         let trace = vec![
             node(100, 0, PAUSED),
             restarted,

@@ -1,8 +1,8 @@
 //! EXPECT: *what the scenario says will happen, did.* No invariant of the contract, but a claim that a scenario makes
 //! about its own story.
 //!
-//! [`Expectation`]: in every life of the node after its first, the first frames that it writes have exactly these
-//! GEIs, in this order, and none of them is written again in that life.
+//! [`Expectation`]: in every incarnation of the node after its first, the first frames that it writes have exactly these
+//! GEIs, in this order, and none of them is written again in that incarnation.
 //!
 //! A violation: another frame before all of them were written; one of them again; a run whose end comes before the
 //! node was started again and has written them all, for then the story did not happen.
@@ -17,23 +17,23 @@ use metanode_core::{
     types::GlobalExecIndex,
 };
 
-pub(super) struct Expect {
+pub(super) struct ExpectationMet {
     expectation: Expectation,
-    /// Of the node's current life, if it is not its first.
-    life: Option<Life>,
+    /// Of the node's current incarnation, if it is not its first.
+    incarnation: Option<Incarnation>,
 }
 
-struct Life {
+struct Incarnation {
     began: Entry,
     /// How many of the expected frames were written.
     written: usize,
 }
 
-impl Expect {
+impl ExpectationMet {
     pub(super) const fn new(expectation: Expectation) -> Self {
         Self {
             expectation,
-            life: None,
+            incarnation: None,
         }
     }
 
@@ -42,12 +42,12 @@ impl Expect {
             node,
             frames_after_restart: frames,
         } = &self.expectation;
-        let Some(life) = &mut self.life else {
+        let Some(incarnation) = &mut self.incarnation else {
             return Ok(());
         };
-        let next = frames.get(life.written);
+        let next = frames.get(incarnation.written);
         match next {
-            Some(next) if *next == gei => life.written += 1,
+            Some(next) if *next == gei => incarnation.written += 1,
             None if !frames.contains(&gei) => {}
             _ => {
                 let expected = next.map_or("none of them again".to_owned(), ToString::to_string);
@@ -56,7 +56,7 @@ impl Expect {
                      expected {expected}, {gei} was written",
                     list(frames)
                 );
-                let earlier = [life.began.clone()];
+                let earlier = [incarnation.began.clone()];
                 return Err(Violation::by(entry, Invariant::Expect, message, earlier));
             }
         }
@@ -69,7 +69,7 @@ fn list(frames: &[GlobalExecIndex]) -> String {
     frames.join(", ")
 }
 
-impl Oracle for Expect {
+impl Oracle for ExpectationMet {
     fn invariant(&self) -> Invariant {
         Invariant::Expect
     }
@@ -79,14 +79,16 @@ impl Oracle for Expect {
             return Ok(());
         }
         match &entry.what {
-            What::Befell(WorldEvent::Started { start: 2.. }) => {
-                self.life = Some(Life {
+            What::World(WorldEvent::Started { start: 2.. }) => {
+                self.incarnation = Some(Incarnation {
                     began: entry.clone(),
                     written: 0,
                 });
                 Ok(())
             }
-            What::Did(Event::Node(NodeEvent::FrameWritten { gei, .. })) => self.frame(*gei, entry),
+            What::Process(Event::Node(NodeEvent::FrameWritten { gei, .. })) => {
+                self.frame(*gei, entry)
+            }
             _ => Ok(()),
         }
     }
@@ -96,13 +98,13 @@ impl Oracle for Expect {
             node,
             frames_after_restart: frames,
         } = &self.expectation;
-        let message = match &self.life {
-            Some(life) if life.written == frames.len() => return Ok(()),
-            Some(life) => format!(
+        let message = match &self.incarnation {
+            Some(incarnation) if incarnation.written == frames.len() => return Ok(()),
+            Some(incarnation) => format!(
                 "the scenario expects {node} to write {} after a restart: \
                  only {} of them had been written at the end",
                 list(frames),
-                life.written
+                incarnation.written
             ),
             None => format!("the scenario expects {node} to be started again: it never was"),
         };
@@ -111,7 +113,11 @@ impl Oracle for Expect {
             at: end,
             process: *node,
             message,
-            evidence: self.life.iter().map(|life| life.began.clone()).collect(),
+            evidence: self
+                .incarnation
+                .iter()
+                .map(|incarnation| incarnation.began.clone())
+                .collect(),
         }))
     }
 }
@@ -119,7 +125,7 @@ impl Oracle for Expect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, gei, judge, node, written};
+    use crate::oracles::testing::{gei, judge, node, world_event, written};
     use crate::trace::ProcessId;
 
     const NODE: u16 = 1;
@@ -129,7 +135,7 @@ mod tests {
             .zip(lives)
             .flat_map(|(start, frames)| {
                 let process = ProcessId::Node(NODE);
-                let started = befell(0, process, WorldEvent::Started { start });
+                let started = world_event(0, process, WorldEvent::Started { start });
                 let frames = frames.iter().map(|of| node(0, NODE, written(1, *of)));
                 std::iter::once(started).chain(frames)
             })
@@ -137,7 +143,7 @@ mod tests {
     }
 
     fn verdict(trace: &[Entry]) -> Option<String> {
-        let oracle = Expect::new(Expectation {
+        let oracle = ExpectationMet::new(Expectation {
             node: ProcessId::Node(NODE),
             frames_after_restart: [8, 9, 10].map(gei).to_vec(),
         });

@@ -6,7 +6,7 @@ const NEAR: u64 = 8;
 /// Numbers strictly between `value` and `simple`, and `simple` itself; the nearest to `simple` first. They are few,
 /// so that repeating this takes logarithmically many attempts, and round, so that a person can read the result.
 #[must_use]
-pub fn nearer(value: u64, simple: u64) -> Vec<u64> {
+pub fn toward(value: u64, simple: u64) -> Vec<u64> {
     let distance = value.abs_diff(simple);
     let at = |distance: u64| {
         if simple <= value {
@@ -55,16 +55,16 @@ mod tests {
 
     #[test]
     fn numbers_are_round_and_the_boldest_comes_first() {
-        assert_eq!(nearer(10_351, 0), [0, 5_100, 7_700, 9_000, 10_000]);
-        assert_eq!(nearer(5, 1), [1, 3, 4]);
-        assert_eq!(nearer(30, 50), [50, 40, 35, 32]);
-        assert_eq!(nearer(7, 7), []);
+        assert_eq!(toward(10_351, 0), [0, 5_100, 7_700, 9_000, 10_000]);
+        assert_eq!(toward(5, 1), [1, 3, 4]);
+        assert_eq!(toward(30, 50), [50, 40, 35, 32]);
+        assert_eq!(toward(7, 7), []);
     }
 
     proptest! {
         #[test]
         fn all_are_strictly_nearer_and_the_simple_one_is_among_them(value: u64, simple: u64) {
-            let numbers = nearer(value, simple);
+            let numbers = toward(value, simple);
             prop_assert_eq!(numbers.first() == Some(&simple), value != simple);
             prop_assert!(numbers.iter().all(|number| number.abs_diff(simple) < value.abs_diff(simple)));
             let range = value.min(simple)..=value.max(simple);

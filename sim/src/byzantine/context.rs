@@ -1,4 +1,4 @@
-//! What a behaviour makes its lies of: the validator's own keys, what it has heard, and dice.
+//! What a strategy makes its lies of: the validator's own keys, what it has heard, and dice.
 
 use super::memory::Memory;
 use bytes::Bytes;
@@ -9,15 +9,15 @@ use metanode_core::types::{
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
-/// Handed to a behaviour for one decision.
-pub struct Craft<'a> {
+/// Handed to a strategy for one decision.
+pub struct Context<'a> {
     pub keys: &'a KeyPair,
     pub committee: &'a Committee,
     pub memory: &'a mut Memory,
     pub random: &'a mut ChaCha8Rng,
 }
 
-impl Craft<'_> {
+impl Context<'_> {
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u32) -> u32 {
         self.random.next_u32() % bound.max(1)

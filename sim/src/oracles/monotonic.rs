@@ -2,7 +2,7 @@
 //! own tail.*
 //!
 //! A violation: a durable watermark, said or found at a start, below the one before it, unless the executor's disk
-//! lost writes in between; a report below what the same life found at its start; an epoch that does not begin with
+//! lost writes in between; a report below what the same incarnation found at its start; an epoch that does not begin with
 //! its commit 1 at the GEI after the last one executed of the epoch before, or that goes back.
 //! None: a fall after a power loss with lost writes (DURABLE judges whether it was reported), or after an older backup
 //! of its disk was put back; a report below the
@@ -18,7 +18,7 @@ use metanode_core::{
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(super) struct Mono {
+pub(super) struct Monotonic {
     executors: BTreeMap<u16, Executor>,
 }
 
@@ -115,7 +115,7 @@ fn not_below(
     }
 }
 
-impl Oracle for Mono {
+impl Oracle for Monotonic {
     fn invariant(&self) -> Invariant {
         Invariant::Mono
     }
@@ -125,15 +125,15 @@ impl Oracle for Mono {
             return Ok(());
         };
         match &entry.what {
-            What::Befell(WorldEvent::PowerLost { lost_writes, .. }) => {
+            What::World(WorldEvent::PowerLost { lost_writes, .. }) => {
                 self.executors.entry(n).or_default().lost_writes |= *lost_writes > 0;
                 Ok(())
             }
-            What::Befell(WorldEvent::DiskRestored { .. }) => {
+            What::World(WorldEvent::DiskRestored { .. }) => {
                 self.executors.entry(n).or_default().lost_writes = true;
                 Ok(())
             }
-            What::Did(Event::Executor(event)) => {
+            What::Process(Event::Executor(event)) => {
                 let executor = self.executors.entry(n).or_default();
                 match event {
                     ExecutorEvent::Started { watermark, .. } => executor.started(*watermark, entry),
@@ -151,7 +151,7 @@ impl Oracle for Mono {
                     _ => Ok(()),
                 }
             }
-            What::Befell(_) | What::Did(_) => Ok(()),
+            What::World(_) | What::Process(_) => Ok(()),
         }
     }
 }
@@ -160,7 +160,7 @@ impl Oracle for Mono {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, durable, executed, executor, found, judge, power_lost, reported,
+        durable, executed, executor, found, judge, power_lost, reported, world_event,
     };
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
@@ -168,7 +168,7 @@ mod tests {
             .into_iter()
             .map(|event| executor(0, 0, event))
             .collect();
-        judge(Mono::default(), &trace)
+        judge(Monotonic::default(), &trace)
     }
 
     fn of_epoch(number: u64, index: u32, at: u64) -> ExecutorEvent {
@@ -201,19 +201,19 @@ mod tests {
             let process = ProcessId::Executor(0);
             [
                 executor(0, 0, durable(5)),
-                befell(1, process, power_lost(lost_writes)),
+                world_event(1, process, power_lost(lost_writes)),
                 executor(2, 0, found(4)),
             ]
         };
-        let violation = judge(Mono::default(), &ended(0)).unwrap();
+        let violation = judge(Monotonic::default(), &ended(0)).unwrap();
         assert_eq!(
             violation.evidence,
             [ended(0)[0].clone(), ended(0)[2].clone()]
         );
-        assert_eq!(judge(Mono::default(), &ended(2)), None);
+        assert_eq!(judge(Monotonic::default(), &ended(2)), None);
 
         let later = [ended(2).to_vec(), vec![executor(3, 0, found(3))]].concat();
-        assert!(judge(Mono::default(), &later).is_some());
+        assert!(judge(Monotonic::default(), &later).is_some());
     }
 
     #[test]

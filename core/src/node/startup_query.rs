@@ -103,7 +103,7 @@ impl Node<'_> {
             _ => StoreView {
                 base,
                 last_commit: (self.archive.get(base.epoch))
-                    .map_or(CommitIndex(0), |kept| *kept.log.tip().borrow()),
+                    .map_or(CommitIndex(0), |retained| *retained.log.tip().borrow()),
             },
         };
         let view = ExecutorView {

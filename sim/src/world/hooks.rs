@@ -1,4 +1,4 @@
-//! One life's door to the world: where its events and crash points come in.
+//! One incarnation's hooks to the world: where its events and crash points come in.
 
 use super::{World, lock};
 use crate::trace::{ProcessId, What};
@@ -9,11 +9,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Whether a life has not ended. Clones are the same life.
+/// Whether a incarnation has not ended. Clones are the same incarnation.
 #[derive(Clone, Debug)]
-pub(super) struct Life(Arc<AtomicBool>);
+pub(super) struct Incarnation(Arc<AtomicBool>);
 
-impl Life {
+impl Incarnation {
     pub fn new() -> Self {
         Self(Arc::new(AtomicBool::new(true)))
     }
@@ -27,25 +27,25 @@ impl Life {
     }
 }
 
-/// What one life says, and where it can be ended.
-pub(super) struct Door {
+/// What one incarnation says, and where it can be ended.
+pub(super) struct ProcessHooks {
     pub world: Arc<World>,
     pub process: ProcessId,
-    pub life: Life,
+    pub incarnation: Incarnation,
 }
 
-impl EventSink for Door {
+impl EventSink for ProcessHooks {
     fn emit(&self, event: Event) {
-        if !self.life.is_over() {
-            self.world.take_down(self.process, What::Did(event));
+        if !self.incarnation.is_over() {
+            self.world.record(self.process, What::Process(event));
         }
     }
 }
 
 #[async_trait]
-impl CrashPoints for Door {
+impl CrashPoints for ProcessHooks {
     async fn reach(&self, point: CrashPoint) {
-        if self.life.is_over() {
+        if self.incarnation.is_over() {
             return std::future::pending().await;
         }
         let due = lock(&self.world.schedule).reach(self.process, point, self.world.now());
@@ -54,9 +54,9 @@ impl CrashPoints for Door {
         }
         self.emit(Event::Crashed(point));
         for fault in due {
-            self.world.strike(fault);
+            self.world.inject(fault);
         }
-        if self.life.is_over() {
+        if self.incarnation.is_over() {
             // The task is dropped at its next scheduling; until then it must not go on.
             std::future::pending().await
         }

@@ -6,14 +6,14 @@ use crate::{
         self, HostId, LateOnce, LatencySpike, On, Partition, Route, RuleGuard, ShortWrites, Side,
         TearOnce,
     },
-    plan::{Action, Channel, Cut, Half, Theft},
+    plan::{Action, Channel, Cut, Half, Hijack},
 };
 use metanode_core::env::Entropy;
 use std::{collections::BTreeSet, time::Duration};
 
 impl World {
     /// Begins fault number `fault` if it is one of sockets and links.
-    pub(super) fn trouble_wires(&self, fault: usize, action: &Action) {
+    pub(super) fn begin_network_fault(&self, fault: usize, action: &Action) {
         let guard = match action {
             Action::Partition { hosts, cut, .. } => self.cut_off(hosts, *cut),
             Action::SlowLinks {
@@ -53,12 +53,12 @@ impl World {
                     done: false,
                 },
             }),
-            Action::StealSocket {
+            Action::HijackSocket {
                 executors,
                 channel,
                 how,
                 ..
-            } => return self.steal_sockets(fault, executors, *channel, *how),
+            } => return self.hijack_sockets(fault, executors, *channel, *how),
             Action::HalfClose {
                 hosts,
                 channel,
@@ -80,33 +80,33 @@ impl World {
         lock(&self.rules).entry(fault).or_default().push(guard);
     }
 
-    fn steal_sockets(&self, fault: usize, executors: &[u16], channel: Channel, how: Theft) {
+    fn hijack_sockets(&self, fault: usize, executors: &[u16], channel: Channel, how: Hijack) {
         let how = match how {
-            Theft::Removed => net::Theft::Removed,
-            Theft::Refuses => net::Theft::Refuses,
-            Theft::Silent => net::Theft::Silent,
+            Hijack::Removed => net::Hijack::Removed,
+            Hijack::Refuses => net::Hijack::Refuses,
+            Hijack::Silent => net::Hijack::Silent,
         };
         let paths = settings::unix_paths(channel);
-        let steal = |executor: &u16| {
+        let hijack = |executor: &u16| {
             let host = settings::host(*executor);
-            let stolen = paths
+            let hijacked = paths
                 .iter()
-                .map(move |path| self.kernel.steal(host, path, how));
-            stolen.flatten().collect::<Vec<_>>()
+                .map(move |path| self.kernel.hijack(host, path, how));
+            hijacked.flatten().collect::<Vec<_>>()
         };
-        let stolen = executors.iter().flat_map(steal).collect();
-        lock(&self.thefts).insert(fault, stolen);
+        let hijacked = executors.iter().flat_map(hijack).collect();
+        lock(&self.hijacks).insert(fault, hijacked);
     }
 
     /// A host without power sends nothing more, not even that its connections are gone.
-    pub(super) fn darken(&self, host: u16) {
+    pub(super) fn cut_power(&self, host: u16) {
         let guard = self.cut_off(&[host], Cut::Both);
-        lock(&self.dark).insert(host, guard);
+        lock(&self.powerless).insert(host, guard);
     }
 
     /// The host has power again: whoever still talks to it learns that it knows nothing of that.
-    pub(super) fn lighten(&self, host: u16) {
-        let guard = lock(&self.dark).remove(&host);
+    pub(super) fn restore_power(&self, host: u16) {
+        let guard = lock(&self.powerless).remove(&host);
         drop(guard);
     }
 

@@ -1,6 +1,6 @@
-//! The epochs of the toy: begun, left step by step, and gone back to with an executor that an older backup replaced.
+//! The epochs of the model: begun, left step by step, and gone back to with an executor that an older backup replaced.
 
-use super::{EXECUTOR, Toy};
+use super::{EXECUTOR, Model};
 use crate::{
     oracles::testing::{advanced, boundary_committed, drained, entered, gei, opened},
     plan::Plan,
@@ -30,7 +30,7 @@ enum Recorded {
     Advanced,
 }
 
-impl Toy {
+impl Model {
     fn base(&self) -> u64 {
         self.eras[self.epoch].base
     }
@@ -63,7 +63,7 @@ impl Toy {
         self.node(NodeEvent::Recovered {
             last_commit: CommitIndex((self.tip() - self.base()) as u32),
             highest_round: Round(0),
-            own_round: Round(0),
+            last_proposed_round: Round(0),
         });
         self.connect();
         self.node(NodeEvent::Ready);
@@ -108,9 +108,9 @@ impl Toy {
         let Some((watermark, entered)) = self.backup else {
             return;
         };
-        self.befell(EXECUTOR, WorldEvent::Killed);
+        self.world(EXECUTOR, WorldEvent::Killed);
         let taken = SimTime::from_ms(0);
-        self.befell(EXECUTOR, WorldEvent::DiskRestored { taken });
+        self.world(EXECUTOR, WorldEvent::DiskRestored { taken });
         (self.durable, self.entered) = (watermark, entered);
         self.start_executor();
         if self.entered < self.epoch {

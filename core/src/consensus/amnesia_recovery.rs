@@ -13,7 +13,7 @@ use tracing::{debug, info};
 
 /// Asks all peers at once until 2f+1 stake (this authority included) has answered, gives the others a little longer, and
 /// tells the core.
-pub(super) async fn learn_own_round(shared: Arc<Shared>, own: AuthorityIndex) {
+pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
     let (answer, mut answers) = mpsc::channel(shared.peers.len().max(1));
     for position in 0..shared.peers.len() {
         shared.spawn(ask(shared.clone(), position, own, answer.clone()));
@@ -59,7 +59,10 @@ pub(super) async fn learn_own_round(shared: Arc<Shared>, own: AuthorityIndex) {
         }
     }
     info!(target: "[STARTUP]", stake = stake.0, round = %newest, "learned what this authority signed");
-    let _ = shared.commands.send(Command::OwnRound(newest)).await;
+    let _ = shared
+        .commands
+        .send(Command::LastProposedRound(newest))
+        .await;
 }
 
 /// Asks one peer until it answers, or until nobody needs its answer any more.

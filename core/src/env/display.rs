@@ -28,13 +28,13 @@ impl fmt::Display for NodeEvent {
             E::Recovered {
                 last_commit,
                 highest_round,
-                own_round,
+                last_proposed_round,
             } => write!(
                 f,
-                "finds commit {last_commit}, round {highest_round} and its own round {own_round} in its store"
+                "finds commit {last_commit}, round {highest_round} and its own round {last_proposed_round} in its store"
             ),
             E::ReplayPlanned(plan) => write!(f, "plans: {plan}"),
-            E::OwnRoundLearned { round } => {
+            E::LastProposedRoundLearned { round } => {
                 write!(f, "hears from peers that it proposed up to round {round}")
             }
             E::Ready => f.write_str("is ready"),
@@ -55,7 +55,7 @@ impl fmt::Display for NodeEvent {
                 }
             }
             E::ChangeRecorded { epoch, step } => write!(f, "records of epoch {epoch}: {step}"),
-            E::PutBack {
+            E::Requeued {
                 epoch,
                 transactions,
             } => write!(

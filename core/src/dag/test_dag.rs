@@ -1,4 +1,4 @@
-//! Drawing DAGs for tests: by hand, a line per round, or at random from a seed.
+//! TestDag DAGs for tests: by hand, a line per round, or at random from a seed.
 //!
 //! A line names the authorities that have a block in the round, each with the blocks of the round before that it
 //! builds on:
@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const SCHEME: SignatureScheme = SignatureScheme::KeyedHash;
 
 /// A DAG with the keys to draw more of it.
-pub(crate) struct Drawing {
+pub(crate) struct TestDag {
     pub(crate) committee: Arc<Committee>,
     keys: Vec<KeyPair>,
     /// In the order in which they were drawn, which is causal. Without genesis.
@@ -37,7 +37,7 @@ pub(crate) struct Drawing {
     ending: Vec<AuthorityIndex>,
 }
 
-impl Drawing {
+impl TestDag {
     /// A committee with these stakes, in the order of their indexes.
     pub(crate) fn with_stakes(epoch: Epoch, stakes: &[u64]) -> Self {
         let keys: Vec<_> = (1..=stakes.len())
@@ -79,8 +79,8 @@ impl Drawing {
     /// `size` authorities of equal stake in the first epoch whose leaders are these: `"A BC"` says that A leads round
     /// 1, and B and C (at offset 1) lead round 2.
     pub(crate) fn led_by(size: usize, leaders: &str) -> Self {
-        let agrees = |drawing: &Self| {
-            let schedule = LeaderSchedule::new(drawing.committee.clone());
+        let agrees = |test_dag: &Self| {
+            let schedule = LeaderSchedule::new(test_dag.committee.clone());
             (1..)
                 .map(Round)
                 .zip(leaders.split(' '))
@@ -187,7 +187,7 @@ impl Drawing {
         of_slot.nth(twin).unwrap().clone()
     }
 
-    /// A DAG that holds the whole drawing.
+    /// A DAG that holds the whole test_dag.
     pub(crate) fn dag(&self) -> Dag {
         let mut dag = Dag::new(self.committee.clone(), 100);
         for block in &self.blocks {
@@ -219,7 +219,7 @@ pub(crate) struct Shape {
     pub(crate) rounds: u32,
 }
 
-impl Drawing {
+impl TestDag {
     /// A valid DAG in which authorities of at most f stake crash or equivocate, and blocks often have no more parents
     /// than they need, so that votes and certificates come out close to the thresholds. Blocks also name older
     /// ancestors of authors whose last block they missed.
@@ -227,8 +227,8 @@ impl Drawing {
         let mut dice = Dice::new(shape.seed);
         let heaviest = 1 + dice.below(2) * 2;
         let stakes: Vec<_> = (0..shape.size).map(|_| 1 + dice.below(heaviest)).collect();
-        let mut drawing = Self::with_stakes(Epoch(dice.below(1000)), &stakes);
-        let committee = drawing.committee.clone();
+        let mut test_dag = Self::with_stakes(Epoch(dice.below(1000)), &stakes);
+        let committee = test_dag.committee.clone();
 
         let mut tolerated = committee.total_stake().0 - committee.quorum().0;
         let mut last_round = vec![shape.rounds; shape.size];
@@ -262,13 +262,13 @@ impl Drawing {
             for author in speaking {
                 let blocks = 1 + usize::from(equivocates[author.as_usize()] && dice.chance(80));
                 for _ in 0..blocks {
-                    let ancestors = drawing.random_ancestors(&mut dice, round, author, &heard);
+                    let ancestors = test_dag.random_ancestors(&mut dice, round, author, &heard);
                     let timestamp_ms = TimestampMs(u64::from(round.0) * 50 + dice.below(200));
-                    drawing.block(round, author, ancestors, timestamp_ms);
+                    test_dag.block(round, author, ancestors, timestamp_ms);
                 }
             }
         }
-        drawing
+        test_dag
     }
 
     fn random_ancestors(

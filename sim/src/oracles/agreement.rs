@@ -13,7 +13,7 @@ use metanode_core::{
 };
 
 #[derive(Default)]
-pub(super) struct Agree {
+pub(super) struct Agreement {
     /// From stored and written commits.
     commits: FirstSaid<(Epoch, CommitIndex), (GlobalExecIndex, CommitDigest)>,
     /// From written and executed blocks.
@@ -22,7 +22,7 @@ pub(super) struct Agree {
     contents: FirstSaid<GlobalExecIndex, u128>,
 }
 
-impl Agree {
+impl Agreement {
     fn commit(
         &mut self,
         epoch: Epoch,
@@ -92,23 +92,23 @@ impl Agree {
     }
 }
 
-impl Oracle for Agree {
+impl Oracle for Agreement {
     fn invariant(&self) -> Invariant {
         Invariant::Agree
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match &entry.what {
-            What::Did(Event::Node(NodeEvent::CommitStored {
+            What::Process(Event::Node(NodeEvent::CommitStored {
                 epoch, commit, gei, ..
             })) => self.commit(*epoch, *commit, *gei, entry),
-            What::Did(Event::Node(NodeEvent::FrameWritten {
+            What::Process(Event::Node(NodeEvent::FrameWritten {
                 gei, epoch, commit, ..
             })) => {
                 self.commit(*epoch, *commit, *gei, entry)?;
                 self.delivery(*gei, *epoch, commit.index, entry)
             }
-            What::Did(Event::Executor(ExecutorEvent::Executed {
+            What::Process(Event::Executor(ExecutorEvent::Executed {
                 gei,
                 epoch,
                 commit,
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn two_digests_of_one_commit_are_a_fork() {
         let trace = [node(0, 0, stored(1)), node(1, 1, digest_changed(stored(1)))];
-        let violation = judge(Agree::default(), &trace).unwrap();
+        let violation = judge(Agreement::default(), &trace).unwrap();
         assert_eq!(violation.evidence, trace);
         assert!(
             violation.message.contains("as node-0 has it"),
@@ -164,16 +164,16 @@ mod tests {
     fn a_commit_renumbered_on_replay_has_two_places() {
         let first = of_epoch_one(2, 12);
         let trace = [node(0, 0, first), node(1, 0, of_epoch_one(2, 17))];
-        assert!(judge(Agree::default(), &trace).is_some());
+        assert!(judge(Agreement::default(), &trace).is_some());
     }
 
     #[test]
     fn a_trailing_commit_of_the_old_epoch_must_not_be_delivered() {
         let trailing_stored = [node(0, 0, stored(11)), node(1, 0, of_epoch_one(1, 11))];
-        assert_eq!(judge(Agree::default(), &trailing_stored), None);
+        assert_eq!(judge(Agreement::default(), &trailing_stored), None);
 
         let trailing_written = [node(0, 0, written(1, 11)), node(1, 0, of_epoch_one(1, 11))];
-        assert!(judge(Agree::default(), &trailing_written).is_some());
+        assert!(judge(Agreement::default(), &trailing_written).is_some());
     }
 
     #[test]
@@ -186,13 +186,13 @@ mod tests {
             executor(3, 0, executed(1)),
             executor(4, 1, executed(1)),
         ];
-        assert_eq!(judge(Agree::default(), &legal), None);
+        assert_eq!(judge(Agreement::default(), &legal), None);
 
         let mut other = executed(1);
         if let ExecutorEvent::Executed { content, .. } = &mut other {
             *content = 9;
         }
         let forked = [executor(3, 0, executed(1)), executor(4, 1, other)];
-        assert!(judge(Agree::default(), &forked).is_some());
+        assert!(judge(Agreement::default(), &forked).is_some());
     }
 }

@@ -25,18 +25,18 @@ impl Node<'_> {
     ) -> Result<Pool, NodeError> {
         let Self { env, config, .. } = *self;
         let Entered {
-            kept,
+            retained,
             record,
             is_new,
         } = entered;
-        let recovered = recover_log(&kept.store, config.consensus.gc_depth_rounds)?;
+        let recovered = recover_log(&retained.store, config.consensus.gc_depth_rounds)?;
         let last_commit = recovered.intact.last();
         let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
         if let Some(index) = recovered.damaged {
             env.emit(NodeEvent::LogCut { index });
-            kept.log.end_at(last_commit);
+            retained.log.end_at(last_commit);
         }
-        let base = bug_switches::base(kept.start.base, last_commit, watermark);
+        let base = bug_switches::base(retained.start.base, last_commit, watermark);
         let plan = replay_plan(
             StoreView { base, last_commit },
             ExecutorView {
@@ -55,17 +55,17 @@ impl Node<'_> {
                 stream_address: config.block_stream_address(),
                 client: self.client.clone(),
                 streams: self.streams.clone(),
-                log: kept.log.clone(),
+                log: retained.log.clone(),
                 base,
-                committee: kept.start.committee.clone(),
+                committee: retained.start.committee.clone(),
                 // Delivery goes on above W, and nothing else has a say in it.
-                watermark: bug_switches::delivered(watermark, base, &kept.log, &self.records),
+                watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
             }))
         });
         let consensus = Consensus::recover(ConsensusSetup {
             env: env.clone(),
-            signer: self.signer(&kept),
-            kept,
+            signer: self.signer(&retained),
+            retained,
             base,
             parameters: config.consensus.clone(),
             pool,

@@ -13,7 +13,7 @@ use metanode_core::{
 use std::fmt;
 
 #[derive(Default)]
-pub(super) struct Root {
+pub(super) struct StateRoot {
     roots: FirstSaid<GlobalExecIndex, [u8; 32]>,
 }
 
@@ -28,17 +28,17 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-impl Oracle for Root {
+impl Oracle for StateRoot {
     fn invariant(&self) -> Invariant {
         Invariant::Root
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (gei, root, how) = match &entry.what {
-            What::Did(Event::Executor(ExecutorEvent::Executed {
+            What::Process(Event::Executor(ExecutorEvent::Executed {
                 gei, state_root, ..
             })) => (*gei, *state_root, "after executing"),
-            What::Did(Event::Executor(ExecutorEvent::Started {
+            What::Process(Event::Executor(ExecutorEvent::Started {
                 watermark,
                 state_root,
             })) => (*watermark, *state_root, "found at its start for"),
@@ -81,7 +81,7 @@ mod tests {
             executor(0, 0, executed(1)),
             executor(1, 1, with_root(executed(1), [9; 32])),
         ];
-        let violation = judge(Root::default(), &trace).unwrap();
+        let violation = judge(StateRoot::default(), &trace).unwrap();
         assert_eq!(violation.evidence, trace);
         assert_eq!(
             violation.message,
@@ -100,7 +100,7 @@ mod tests {
             executor(1, 0, executed(2)),
             executor(2, 0, state_behind),
         ];
-        assert!(judge(Root::default(), &trace).is_some());
+        assert!(judge(StateRoot::default(), &trace).is_some());
     }
 
     #[test]
@@ -114,6 +114,6 @@ mod tests {
             executor(5, 0, found(1)),
             executor(6, 0, executed(2)),
         ];
-        assert_eq!(judge(Root::default(), &trace), None);
+        assert_eq!(judge(StateRoot::default(), &trace), None);
     }
 }

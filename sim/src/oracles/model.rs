@@ -1,6 +1,6 @@
-//! A toy of the delivery path that keeps the contract through random crashes.
+//! A model of the delivery path that keeps the contract through random crashes.
 //!
-//! One node, one executor, random steps. Time moves one millisecond per entry. The toy is written from the contract,
+//! One node, one executor, random steps. Time moves one millisecond per entry. The model is written from the contract,
 //! not from the oracles; where the contract leaves a choice it draws both.
 
 mod epochs;
@@ -62,13 +62,13 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 }
 
 #[derive(Default)]
-struct Toy {
+struct Model {
     trace: Vec<Entry>,
     starts: u32,
     // What survives the node.
     eras: Vec<Era>,
     stored: u64,
-    // One life of the node.
+    // One incarnation of the node.
     epoch: usize,
     watermark: u64,
     loaded: u64,
@@ -85,7 +85,7 @@ struct Toy {
     backup: Option<(u64, usize)>,
 }
 
-impl Toy {
+impl Model {
     fn now(&self) -> u64 {
         self.trace.len() as u64
     }
@@ -121,20 +121,20 @@ impl Toy {
         self.trace.push(executor(self.now(), 0, event));
     }
 
-    fn befell(&mut self, process: ProcessId, event: WorldEvent) {
-        self.trace.push(befell(self.now(), process, event));
+    fn world(&mut self, process: ProcessId, event: WorldEvent) {
+        self.trace.push(world_event(self.now(), process, event));
     }
 
     fn start_executor(&mut self) {
         self.starts += 1;
-        self.befell(EXECUTOR, WorldEvent::Started { start: self.starts });
+        self.world(EXECUTOR, WorldEvent::Started { start: self.starts });
         self.executed = self.durable;
         self.executor(found(self.durable));
     }
 
     fn start_node(&mut self) {
         self.starts += 1;
-        self.befell(NODE, WorldEvent::Started { start: self.starts });
+        self.world(NODE, WorldEvent::Started { start: self.starts });
         (self.connection, self.request) = (0, 0);
         self.open();
     }
@@ -198,7 +198,7 @@ impl Toy {
         if self.end().is_some() {
             return;
         }
-        self.befell(NODE, submitted(self.stored + 1));
+        self.world(NODE, submitted(self.stored + 1));
         if !self.paused {
             let round = &mut self.eras[self.epoch].round;
             *round += 1;
@@ -247,7 +247,7 @@ impl Toy {
             self.executed = next;
             self.executor(executed(next));
         } else {
-            assert!(next < expected, "the toy itself must not make holes");
+            assert!(next < expected, "the model itself must not make holes");
             self.executor(ExecutorEvent::Refused {
                 gei: gei(next),
                 expected: gei(expected),
@@ -276,18 +276,18 @@ impl Toy {
             Step::Reconnect => self.reconnect(),
             Step::Change => self.change(),
             Step::KillNode => {
-                self.befell(NODE, WorldEvent::Killed);
+                self.world(NODE, WorldEvent::Killed);
                 self.start_node();
             }
             Step::KillExecutor => {
-                self.befell(EXECUTOR, WorldEvent::Killed);
+                self.world(EXECUTOR, WorldEvent::Killed);
                 self.start_executor();
                 self.reconnect();
             }
             Step::CutPower => {
                 let lost_writes = (self.executed - self.durable) as u32;
-                self.befell(NODE, power_lost(0));
-                self.befell(EXECUTOR, power_lost(lost_writes));
+                self.world(NODE, power_lost(0));
+                self.world(EXECUTOR, power_lost(lost_writes));
                 self.start_executor();
                 self.start_node();
             }
@@ -298,7 +298,7 @@ impl Toy {
 
     /// Faults end, changes that were begun come to their end, and everything that is stored becomes durable.
     fn settle(&mut self) {
-        self.befell(ProcessId::World, WorldEvent::FaultsEnded);
+        self.world(ProcessId::World, WorldEvent::FaultsEnded);
         while self.durable < self.stored || self.end().is_some() {
             self.load();
             while self.written < self.loaded {
@@ -314,21 +314,21 @@ impl Toy {
             }
         }
         let tip = gei(self.stored);
-        self.befell(ProcessId::World, WorldEvent::CaughtUp { tip });
+        self.world(ProcessId::World, WorldEvent::CaughtUp { tip });
     }
 }
 
-/// What happens in a toy that takes these steps and then settles.
+/// What happens in a model that takes these steps and then settles.
 pub(super) fn legal_trace(steps: Vec<Step>) -> Vec<Entry> {
-    let mut toy = Toy {
+    let mut model = Model {
         eras: vec![Era::default()],
-        ..Toy::default()
+        ..Model::default()
     };
-    toy.start_executor();
-    toy.start_node();
+    model.start_executor();
+    model.start_node();
     for step in steps {
-        toy.take(step);
+        model.take(step);
     }
-    toy.settle();
-    toy.trace
+    model.settle();
+    model.trace
 }

@@ -1,7 +1,7 @@
 //! EXEC1: *each (epoch, commit index) and each transaction hash changes state at most once.*
 //!
 //! A transaction is known by the nonce that it spends, which its hash covers. Counted per executor, over the state that
-//! survives its crashes: whatever GEI or life repeats it.
+//! survives its crashes: whatever GEI or incarnation repeats it.
 //!
 //! A violation: a commit is executed, or a transaction applied, that the surviving state already holds.
 //! None: executing again, after a restart, what lay above the watermark that was found; transactions that were
@@ -18,7 +18,7 @@ use rustc_hash::FxBuildHasher;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(super) struct Exec1 {
+pub(super) struct ExactlyOnce {
     executors: BTreeMap<u16, State>,
 }
 
@@ -50,13 +50,13 @@ impl State {
     }
 }
 
-impl Oracle for Exec1 {
+impl Oracle for ExactlyOnce {
     fn invariant(&self) -> Invariant {
         Invariant::Exec1
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (ProcessId::Executor(n), What::Did(Event::Executor(event))) =
+        let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
             (entry.process, &entry.what)
         else {
             return Ok(());
@@ -120,7 +120,7 @@ mod tests {
             executor(1, 0, executed(1)),
             executor(2, 0, renumbered),
         ];
-        let violation = judge(Exec1::default(), &trace).unwrap();
+        let violation = judge(ExactlyOnce::default(), &trace).unwrap();
         assert_eq!(violation.evidence, trace[1..]);
         assert!(
             violation.message.contains("commit 1 of epoch 0"),
@@ -140,7 +140,10 @@ mod tests {
             }
         });
         let trace = [executor(1, 0, executed(1)), executor(2, 0, again)];
-        assert_eq!(judge(Exec1::default(), &trace).unwrap().evidence, trace);
+        assert_eq!(
+            judge(ExactlyOnce::default(), &trace).unwrap().evidence,
+            trace
+        );
     }
 
     #[test]
@@ -150,26 +153,26 @@ mod tests {
                 *applied = [applied[0]; 2].into();
             }
         });
-        assert!(judge(Exec1::default(), &[executor(1, 0, twice)]).is_some());
+        assert!(judge(ExactlyOnce::default(), &[executor(1, 0, twice)]).is_some());
     }
 
     #[test]
     fn what_lay_above_the_found_watermark_may_happen_again() {
-        let life = |from: u64, to: u64| (from + 1..=to).map(|g| executor(g, 0, executed(g)));
+        let incarnation = |from: u64, to: u64| (from + 1..=to).map(|g| executor(g, 0, executed(g)));
         let mut trace = vec![executor(0, 0, found(0))];
-        trace.extend(life(0, 5));
+        trace.extend(incarnation(0, 5));
         trace.push(executor(6, 0, found(3)));
-        trace.extend(life(3, 6));
-        assert_eq!(judge(Exec1::default(), &trace), None);
+        trace.extend(incarnation(3, 6));
+        assert_eq!(judge(ExactlyOnce::default(), &trace), None);
 
         trace.push(executor(7, 0, found(6)));
         trace.push(executor(8, 0, executed(6)));
-        assert!(judge(Exec1::default(), &trace).is_some());
+        assert!(judge(ExactlyOnce::default(), &trace).is_some());
     }
 
     #[test]
     fn every_executor_executes_every_commit() {
         let trace = [executor(1, 0, executed(1)), executor(1, 1, executed(1))];
-        assert_eq!(judge(Exec1::default(), &trace), None);
+        assert_eq!(judge(ExactlyOnce::default(), &trace), None);
     }
 }

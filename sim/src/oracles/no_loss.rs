@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Entries in the evidence of a violation.
 const EXAMPLES: usize = 3;
 
-pub(super) struct Noloss {
+pub(super) struct NoLoss {
     settle: SimTime,
     /// What was taken and is not executed.
     outstanding: BTreeMap<SpentNonce, Taken>,
@@ -48,7 +48,7 @@ struct Taken {
     entry: Entry,
 }
 
-impl Noloss {
+impl NoLoss {
     pub(super) const fn new(plan: &Plan) -> Self {
         Self {
             settle: SimTime::from_ms(plan.settle_ms),
@@ -110,7 +110,7 @@ impl Noloss {
         let count = taken.len();
         taken.truncate(EXAMPLES);
         let example = match taken.first().map(|entry| (entry.at, &entry.what)) {
-            Some((at, What::Befell(WorldEvent::Submitted { spends }))) => {
+            Some((at, What::World(WorldEvent::Submitted { spends }))) => {
                 format!("{spends}, taken at {}", at.to_string().trim_start())
             }
             _ => "unknown".to_owned(),
@@ -130,47 +130,50 @@ impl Noloss {
     }
 }
 
-impl Oracle for Noloss {
+impl Oracle for NoLoss {
     fn invariant(&self) -> Invariant {
         Invariant::Noloss
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(by), What::Befell(WorldEvent::Submitted { spends })) => {
+            (ProcessId::Node(by), What::World(WorldEvent::Submitted { spends })) => {
                 let entry = entry.clone();
                 self.outstanding.insert(*spends, Taken { by, entry });
             }
             (
                 ProcessId::Node(n),
-                What::Befell(
+                What::World(
                     WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. },
                 )
-                | What::Did(Event::Node(NodeEvent::Failed { .. } | NodeEvent::Stopped)),
+                | What::Process(Event::Node(NodeEvent::Failed { .. } | NodeEvent::Stopped)),
             ) => self.outstanding.retain(|_, taken| taken.by != n),
-            (ProcessId::Node(n), What::Did(Event::Node(NodeEvent::EpochOpened { own, .. }))) => {
+            (
+                ProcessId::Node(n),
+                What::Process(Event::Node(NodeEvent::EpochOpened { own, .. })),
+            ) => {
                 match own {
                     Some(_) => self.followers.remove(&n),
                     None => self.followers.insert(n),
                 };
             }
-            (ProcessId::Node(n), What::Did(Event::Node(NodeEvent::Proposed { .. })))
+            (ProcessId::Node(n), What::Process(Event::Node(NodeEvent::Proposed { .. })))
                 if self.settling.is_some() && !self.is_late(entry.at) =>
             {
                 self.fruitless.insert(n);
             }
-            (_, What::Did(Event::Node(NodeEvent::CommitStored { gei, .. })))
+            (_, What::Process(Event::Node(NodeEvent::CommitStored { gei, .. })))
                 if !self.is_late(entry.at) =>
             {
                 self.committed = self.committed.max(*gei);
             }
-            (_, What::Did(Event::Executor(ExecutorEvent::Executed { gei, applied, .. }))) => {
+            (_, What::Process(Event::Executor(ExecutorEvent::Executed { gei, applied, .. }))) => {
                 self.executed = self.executed.max(*gei);
                 for spent in applied.iter() {
                     self.executed(spent, entry);
                 }
             }
-            (_, What::Befell(WorldEvent::FaultsEnded)) => self.settling = Some(entry.clone()),
+            (_, What::World(WorldEvent::FaultsEnded)) => self.settling = Some(entry.clone()),
             _ => {}
         }
         Ok(())
@@ -194,8 +197,8 @@ impl Oracle for Noloss {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        befell, executed, executor, follows, judge, node, opened, power_lost, proposed, stored,
-        submitted,
+        executed, executor, follows, judge, node, opened, power_lost, proposed, stored, submitted,
+        world_event,
     };
     use metanode_core::types::{BlockRef, Round};
 
@@ -203,13 +206,13 @@ mod tests {
     const FAULTS_END_MS: u64 = 10_000;
 
     /// Node 1 takes the transaction of block 1 at 5 s, then this, until `end_ms`. It goes on proposing.
-    fn ends_at(end_ms: u64, entries: Vec<Entry>) -> (Noloss, Option<Box<Violation>>) {
+    fn ends_at(end_ms: u64, entries: Vec<Entry>) -> (NoLoss, Option<Box<Violation>>) {
         let mut trace = vec![
             node(0, 1, opened(0, 0)),
-            befell(5_000, ProcessId::Node(1), submitted(1)),
+            world_event(5_000, ProcessId::Node(1), submitted(1)),
         ];
         trace.extend(entries);
-        let ended = befell(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded);
+        let ended = world_event(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded);
         let until_then = trace.partition_point(|entry| entry.at <= ended.at);
         trace.insert(until_then, ended);
         let block = BlockRef::first_of_round(Round(9));
@@ -217,11 +220,11 @@ mod tests {
         let until_then = trace.partition_point(|entry| entry.at <= proposes.at);
         trace.insert(until_then, proposes);
         trace.push(executor(end_ms, 0, executed(90)));
-        let mut oracle = Noloss::new(&Plan::example());
+        let mut oracle = NoLoss::new(&Plan::example());
         for entry in &trace {
             oracle.observe(entry).unwrap();
         }
-        (oracle, judge(Noloss::new(&Plan::example()), &trace))
+        (oracle, judge(NoLoss::new(&Plan::example()), &trace))
     }
 
     fn verdict(entries: Vec<Entry>) -> Option<Box<Violation>> {
@@ -231,8 +234,8 @@ mod tests {
     #[test]
     fn what_is_never_executed_is_lost() {
         let also = vec![
-            befell(6_000, ProcessId::Node(1), submitted(2)),
-            befell(7_000, ProcessId::Node(2), submitted(3)),
+            world_event(6_000, ProcessId::Node(1), submitted(2)),
+            world_event(7_000, ProcessId::Node(2), submitted(3)),
         ];
         let violation = verdict(also).unwrap();
         assert_eq!(violation.process, ProcessId::Node(1));
@@ -240,16 +243,16 @@ mod tests {
                     taken at 5.000s";
         assert!(violation.message.ends_with(told), "{}", violation.message);
         let evidence = [
-            befell(5_000, ProcessId::Node(1), submitted(1)),
-            befell(6_000, ProcessId::Node(1), submitted(2)),
-            befell(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded),
+            world_event(5_000, ProcessId::Node(1), submitted(1)),
+            world_event(6_000, ProcessId::Node(1), submitted(2)),
+            world_event(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded),
         ];
         assert_eq!(violation.evidence, evidence);
     }
 
     #[test]
     fn what_waits_its_turn_is_not_lost() {
-        let of_node = |n| vec![befell(6_000, ProcessId::Node(n), submitted(2))];
+        let of_node = |n| vec![world_event(6_000, ProcessId::Node(n), submitted(2))];
         let with = |n, executed_ms| {
             let executed = executor(executed_ms, 0, executed(2));
             verdict([of_node(n), vec![executed]].concat())
@@ -269,7 +272,7 @@ mod tests {
     #[test]
     fn a_node_that_does_not_propose_keeps_what_it_has() {
         let pressed = [
-            befell(5_000, ProcessId::Node(2), submitted(2)),
+            world_event(5_000, ProcessId::Node(2), submitted(2)),
             executor(6_000, 0, executed(1)),
         ];
         assert_eq!(verdict(pressed.to_vec()), None);
@@ -295,7 +298,7 @@ mod tests {
     fn what_is_taken_after_faults_ended_need_not_be_executed() {
         let later = vec![
             executor(6_000, 0, executed(1)),
-            befell(10_001, ProcessId::Node(1), submitted(2)),
+            world_event(10_001, ProcessId::Node(1), submitted(2)),
         ];
         assert_eq!(verdict(later), None);
     }
@@ -310,19 +313,19 @@ mod tests {
             },
         ];
         for end in ends {
-            let of = |n| verdict(vec![befell(6_000, ProcessId::Node(n), end.clone())]);
+            let of = |n| verdict(vec![world_event(6_000, ProcessId::Node(n), end.clone())]);
             assert_eq!(of(1), None);
             assert!(of(2).is_some());
         }
         let reason = "no space left".to_owned();
         let failed = node(6_000, 1, NodeEvent::Failed { reason });
         assert_eq!(verdict(vec![failed]), None);
-        let next_life = vec![
-            befell(6_000, ProcessId::Node(1), WorldEvent::Killed),
-            befell(6_500, ProcessId::Node(1), WorldEvent::Started { start: 2 }),
-            befell(7_000, ProcessId::Node(1), submitted(2)),
+        let next_incarnation = vec![
+            world_event(6_000, ProcessId::Node(1), WorldEvent::Killed),
+            world_event(6_500, ProcessId::Node(1), WorldEvent::Started { start: 2 }),
+            world_event(7_000, ProcessId::Node(1), submitted(2)),
         ];
-        assert!(verdict(next_life).is_some());
+        assert!(verdict(next_incarnation).is_some());
     }
 
     #[test]

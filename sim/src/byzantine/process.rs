@@ -1,10 +1,10 @@
-//! The puppet: listens where the node would, hears the blocks of all peers, makes one block per round, and lets its
-//! behaviour decide what goes out. Moves bytes; decides nothing.
+//! the validator: listens where the node would, hears the blocks of all peers, makes one block per round, and lets its
+//! strategy decide what goes out. Moves bytes; decides nothing.
 //!
 //! It has no executor to tell it of epochs. An epoch begins for it when a peer asks about it, and the one before stays
 //! for peers that are slower.
 
-use super::{Behaviour, Conduct, craft::Craft, memory::Memory};
+use super::{ByzantineStrategy, Strategy, context::Context, memory::Memory};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{
@@ -33,12 +33,12 @@ const RECENT: usize = 64;
 /// What waits for a peer that reads slowly. The rest it does not get.
 const QUEUE: usize = 1_024;
 
-/// What a puppet is made of.
+/// What a Byzantine validator is made of.
 pub(crate) struct Setup {
     pub env: Env,
     pub address: Address,
     pub scheme: SignatureScheme,
-    pub behaviour: Behaviour,
+    pub strategy: ByzantineStrategy,
     pub min_round_delay: Duration,
     /// Who it is in an epoch; None if it is no member.
     pub identity: Box<dyn Fn(Epoch) -> Option<Identity> + Send + Sync>,
@@ -51,16 +51,16 @@ pub(crate) struct Identity {
     pub committee: Arc<Committee>,
 }
 
-/// The puppet over all epochs.
-struct Career {
+/// the validator over all epochs.
+struct ByzantineProcess {
     setup: Setup,
     /// The newest epoch that a peer has asked about, and the one before if there was one; none where it is no member.
-    epochs: Mutex<BTreeMap<Epoch, Option<Arc<Puppet>>>>,
+    epochs: Mutex<BTreeMap<Epoch, Option<Arc<ByzantineValidator>>>>,
     tasks: Tasks,
 }
 
-/// The puppet in one epoch.
-struct Puppet {
+/// the validator in one epoch.
+struct ByzantineValidator {
     env: Env,
     own: AuthorityIndex,
     keys: KeyPair,
@@ -72,7 +72,7 @@ struct Puppet {
 
 struct State {
     memory: Memory,
-    conduct: Box<dyn Conduct>,
+    strategy: Box<dyn Strategy>,
     random: ChaCha8Rng,
     recent: VecDeque<VerifiedBlock>,
     /// In the order in which they came.
@@ -84,44 +84,45 @@ struct Subscriber {
     frames: mpsc::Sender<Bytes>,
 }
 
-/// Runs a puppet until its process ends.
+/// Runs a Byzantine validator until its process ends.
 pub(crate) async fn run(setup: Setup) {
     let Ok(listener) = setup.env.network.listen(&setup.address).await else {
         return;
     };
-    let career = Arc::new(Career {
+    let process = Arc::new(ByzantineProcess {
         setup,
         epochs: Mutex::default(),
         tasks: Tasks::default(),
     });
     // Whoever is a member from the beginning need not be asked first.
-    let _ = career.in_epoch(Epoch(0));
-    serve(career, listener).await;
+    let _ = process.in_epoch(Epoch(0));
+    serve(process, listener).await;
 }
 
-impl Career {
-    /// The puppet in this epoch, which begins if it is newer than all before. None where it is no member, or in an
+impl ByzantineProcess {
+    /// the validator in this epoch, which begins if it is newer than all before. None where it is no member, or in an
     /// epoch that is long over.
-    fn in_epoch(&self, epoch: Epoch) -> Option<Arc<Puppet>> {
+    fn in_epoch(&self, epoch: Epoch) -> Option<Arc<ByzantineValidator>> {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         if epochs
             .last_key_value()
             .is_none_or(|(last, _)| epoch > *last)
         {
             let identity = (self.setup.identity)(epoch);
-            let puppet = identity.map(|identity| Puppet::begin(&self.setup, identity));
-            epochs.insert(epoch, puppet);
+            let validator =
+                identity.map(|identity| ByzantineValidator::begin(&self.setup, identity));
+            epochs.insert(epoch, validator);
             let kept = epochs.split_off(&Epoch(epoch.0.saturating_sub(1)));
             let over = std::mem::replace(&mut *epochs, kept);
-            for puppet in over.into_values().flatten() {
-                puppet.tasks.abort();
+            for validator in over.into_values().flatten() {
+                validator.tasks.abort();
             }
         }
         epochs.get(&epoch)?.clone()
     }
 }
 
-impl Puppet {
+impl ByzantineValidator {
     /// Hears everybody and makes blocks until its tasks are aborted.
     fn begin(setup: &Setup, identity: Identity) -> Arc<Self> {
         let Identity {
@@ -130,10 +131,10 @@ impl Puppet {
             committee,
         } = identity;
         let label = format!("byzantine/{}", committee.epoch());
-        let puppet = Arc::new(Self {
+        let validator = Arc::new(Self {
             state: Mutex::new(State {
                 memory: Memory::new(own, committee.clone()),
-                conduct: setup.behaviour.conduct(),
+                strategy: setup.strategy.strategy(),
                 random: setup.env.entropy.stream(&label),
                 recent: VecDeque::new(),
                 subscribers: vec![],
@@ -145,24 +146,26 @@ impl Puppet {
             scheme: setup.scheme,
             tasks: Tasks::default(),
         });
-        for (peer, authority) in puppet.committee.authorities() {
+        for (peer, authority) in validator.committee.authorities() {
             if let Ok(address) = authority.p2p_address.parse::<Address>()
-                && peer != puppet.own
+                && peer != validator.own
             {
-                puppet.tasks.spawn(hear(puppet.clone(), peer, address));
+                validator
+                    .tasks
+                    .spawn(hear(validator.clone(), peer, address));
             }
         }
-        puppet
+        validator
             .tasks
-            .spawn(make_blocks(puppet.clone(), setup.min_round_delay));
-        puppet
+            .spawn(make_blocks(validator.clone(), setup.min_round_delay));
+        validator
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the block of a round, if one is due, and gives everybody what the behaviour wants them to get.
+    /// Makes the block of a round, if one is due, and gives everybody what the strategy wants them to get.
     fn make_block(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -177,13 +180,13 @@ impl Puppet {
         state.recent.push_back(honest.clone());
         state.subscribers.retain(|to| !to.frames.is_closed());
         for to in &state.subscribers {
-            let mut craft = Craft {
+            let mut context = Context {
                 keys: &self.keys,
                 committee: &self.committee,
                 memory: &mut state.memory,
                 random: &mut state.random,
             };
-            send(to, state.conduct.stream(to.peer, &honest, &mut craft));
+            send(to, state.strategy.stream(to.peer, &honest, &mut context));
         }
     }
 
@@ -194,13 +197,13 @@ impl Puppet {
         let mut guard = self.state();
         let state = &mut *guard;
         for honest in state.recent.iter().filter(|block| block.round > after) {
-            let mut craft = Craft {
+            let mut context = Context {
                 keys: &self.keys,
                 committee: &self.committee,
                 memory: &mut state.memory,
                 random: &mut state.random,
             };
-            send(&to, state.conduct.stream(peer, honest, &mut craft));
+            send(&to, state.strategy.stream(peer, honest, &mut context));
         }
         state.subscribers.push(to);
         received
@@ -225,13 +228,13 @@ impl Puppet {
                 PeerResponse::NewestBlock(newest.map(bytes))
             }
         };
-        let mut craft = Craft {
+        let mut context = Context {
             keys: &self.keys,
             committee: &self.committee,
             memory: &mut state.memory,
             random: &mut state.random,
         };
-        state.conduct.answer(request, honest, &mut craft)
+        state.strategy.answer(request, honest, &mut context)
     }
 }
 
@@ -246,25 +249,30 @@ fn send(to: &Subscriber, bodies: Vec<Bytes>) {
 }
 
 /// Hears a peer's blocks for ever.
-async fn hear(puppet: Arc<Puppet>, peer: AuthorityIndex, address: Address) {
+async fn hear(validator: Arc<ByzantineValidator>, peer: AuthorityIndex, address: Address) {
     loop {
         // However it ended, it begins again.
-        let _ = try_hear(&puppet, peer, &address).await;
+        let _ = try_hear(&validator, peer, &address).await;
         tokio::time::sleep(RETRY).await;
     }
 }
 
 async fn try_hear(
-    puppet: &Puppet,
+    validator: &ByzantineValidator,
     peer: AuthorityIndex,
     address: &Address,
 ) -> Result<Infallible, String> {
     let text = |e: std::io::Error| e.to_string();
-    let mut stream = puppet.env.network.connect(address).await.map_err(text)?;
-    let newest = puppet.state().memory.blocks_of(peer).next_back().cloned();
+    let mut stream = validator.env.network.connect(address).await.map_err(text)?;
+    let newest = validator
+        .state()
+        .memory
+        .blocks_of(peer)
+        .next_back()
+        .cloned();
     let hello = Hello {
-        epoch: puppet.committee.epoch(),
-        from: Some(puppet.own),
+        epoch: validator.committee.epoch(),
+        from: Some(validator.own),
         purpose: Purpose::Subscribe {
             after: newest.map_or(Round(0), |block| block.round),
         },
@@ -274,8 +282,8 @@ async fn try_hear(
     let mut decoder = Decoder::new(FRAMING);
     loop {
         let body = next(&mut stream, &mut decoder).await?;
-        if let Ok(block) = VerifiedBlock::verify(body, &puppet.committee, puppet.scheme) {
-            puppet.state().memory.keep(block);
+        if let Ok(block) = VerifiedBlock::verify(body, &validator.committee, validator.scheme) {
+            validator.state().memory.keep(block);
         }
     }
 }
@@ -287,20 +295,20 @@ async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, St
 }
 
 /// Makes blocks for ever.
-async fn make_blocks(puppet: Arc<Puppet>, min_round_delay: Duration) {
+async fn make_blocks(validator: Arc<ByzantineValidator>, min_round_delay: Duration) {
     loop {
-        puppet.make_block();
+        validator.make_block();
         tokio::time::sleep(min_round_delay).await;
     }
 }
 
 /// Accepts peers for ever.
-async fn serve(career: Arc<Career>, listener: BoxListener) {
+async fn serve(process: Arc<ByzantineProcess>, listener: BoxListener) {
     loop {
         match listener.accept().await {
             Ok(stream) => {
                 // However it ends, the peer comes again.
-                career.tasks.spawn(greet(career.clone(), stream));
+                process.tasks.spawn(greet(process.clone(), stream));
             }
             Err(_) => tokio::time::sleep(RETRY).await,
         }
@@ -308,21 +316,21 @@ async fn serve(career: Arc<Career>, listener: BoxListener) {
 }
 
 /// Finds out which epoch the peer is in, and serves it there.
-async fn greet(career: Arc<Career>, mut stream: BoxStream) -> Result<(), String> {
+async fn greet(process: Arc<ByzantineProcess>, mut stream: BoxStream) -> Result<(), String> {
     let mut decoder = Decoder::new(FRAMING);
     let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
-    let puppet = career
+    let validator = process
         .in_epoch(hello.epoch)
         .ok_or("it is nobody in that epoch")?;
-    let served = puppet.clone();
-    puppet.tasks.spawn(async move {
+    let served = validator.clone();
+    validator.tasks.spawn(async move {
         let _ = serve_peer(&served, stream, decoder, hello).await;
     });
     Ok(())
 }
 
 async fn serve_peer(
-    puppet: &Puppet,
+    validator: &ByzantineValidator,
     mut stream: BoxStream,
     mut decoder: Decoder,
     hello: Hello,
@@ -331,7 +339,7 @@ async fn serve_peer(
     match hello.purpose {
         Purpose::Subscribe { after } => {
             let from = hello.from.ok_or("followers get nothing here")?;
-            let mut frames = puppet.subscribe(from, after);
+            let mut frames = validator.subscribe(from, after);
             while let Some(frame) = frames.recv().await {
                 write_frame(&mut stream, &frame).await.map_err(text)?;
             }
@@ -339,7 +347,7 @@ async fn serve_peer(
         }
         Purpose::Query => loop {
             let request = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
-            let Some(response) = puppet.answer(&request) else {
+            let Some(response) = validator.answer(&request) else {
                 return std::future::pending().await;
             };
             let frame = protocol::frame(&response)?;

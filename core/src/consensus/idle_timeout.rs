@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Counts what passes over a connection. Clones count together.
 #[derive(Clone, Default)]
-pub(super) struct Pulse(Arc<Passed>);
+pub(super) struct IdleTimeout(Arc<Passed>);
 
 #[derive(Default)]
 struct Passed {
@@ -24,12 +24,12 @@ struct Passed {
     taken: AtomicU64,
 }
 
-impl Pulse {
+impl IdleTimeout {
     /// A stream whose bytes count here.
-    pub fn of(&self, stream: BoxStream) -> Felt {
-        Felt {
+    pub fn monitor(&self, stream: BoxStream) -> MonitoredStream {
+        MonitoredStream {
             stream,
-            pulse: self.clone(),
+            idle: self.clone(),
         }
     }
 
@@ -40,7 +40,7 @@ impl Pulse {
 
     /// Returns once no byte has arrived, nor one been taken from here, for so long: a host that lost its power says
     /// nothing.
-    pub async fn stops(&self, silence_ms: u64) {
+    pub async fn elapsed(&self, silence_ms: u64) {
         let mut silence = Silence::since(self.passed());
         // Looked at in steps, so that a live stream costs no timer per read.
         let step = Duration::from_millis((silence_ms / u64::from(LOOKS)).max(1));
@@ -86,13 +86,13 @@ impl Silence {
     }
 }
 
-/// A stream with a [`Pulse`].
-pub(super) struct Felt {
+/// A stream with a [`IdleTimeout`].
+pub(super) struct MonitoredStream {
     stream: BoxStream,
-    pulse: Pulse,
+    idle: IdleTimeout,
 }
 
-impl AsyncRead for Felt {
+impl AsyncRead for MonitoredStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -101,22 +101,19 @@ impl AsyncRead for Felt {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let arrived = (buffer.filled().len() - before) as u64;
-        self.pulse.0.arrived.fetch_add(arrived, Ordering::Relaxed);
+        self.idle.0.arrived.fetch_add(arrived, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Felt {
+impl AsyncWrite for MonitoredStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let taken = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.pulse
-            .0
-            .taken
-            .fetch_add(taken as u64, Ordering::Relaxed);
+        self.idle.0.taken.fetch_add(taken as u64, Ordering::Relaxed);
         Poll::Ready(Ok(taken))
     }
 
@@ -151,17 +148,17 @@ mod tests {
 
     #[tokio::test]
     async fn every_byte_counts_both_ways_and_an_end_does_not() {
-        let pulse = Pulse::default();
+        let idle = IdleTimeout::default();
         let (near, mut far) = tokio::io::duplex(3);
-        let mut near = pulse.of(Box::new(near));
+        let mut near = idle.monitor(Box::new(near));
         far.write_all(b"ab").await.unwrap();
         let mut buffer = [0; 8];
         assert_eq!(near.read(&mut buffer).await.unwrap(), 2);
-        assert_eq!((pulse.arrived(), pulse.passed()), (2, 2));
+        assert_eq!((idle.arrived(), idle.passed()), (2, 2));
         assert_eq!(near.write(b"longer than the pipe").await.unwrap(), 3);
-        assert_eq!((pulse.arrived(), pulse.passed()), (2, 5));
+        assert_eq!((idle.arrived(), idle.passed()), (2, 5));
         drop(far);
         assert_eq!(near.read(&mut buffer).await.unwrap(), 0);
-        assert_eq!((pulse.arrived(), pulse.passed()), (2, 5));
+        assert_eq!((idle.arrived(), idle.passed()), (2, 5));
     }
 }

@@ -4,7 +4,7 @@
 //! further above the watermark than its capacity: what is loaded and not durable is in memory somewhere, whatever the
 //! window says of itself; a node that opens an epoch while it keeps more stores than the running one, those that it was
 //! told to keep, and one that is being closed.
-//! None: a window behind a watermark that fell (the highest one that this life of the node learned counts). Channels
+//! None: a window behind a watermark that fell (the highest one that this incarnation of the node learned counts). Channels
 //! and recovery leave no events of their own; they show only through how far above the watermark blocks are loaded.
 
 use super::{Invariant, Oracle, Violation};
@@ -18,16 +18,16 @@ use metanode_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) struct Bound {
+pub(super) struct BoundedMemory {
     limit: u32,
     most_stores: usize,
     /// Epochs whose stores each node has.
     stores: BTreeMap<u16, BTreeSet<Epoch>>,
-    /// The highest watermark of each node's life, with the entry that brought it.
+    /// The highest watermark of each node's incarnation, with the entry that brought it.
     learned: BTreeMap<u16, (GlobalExecIndex, Entry)>,
 }
 
-impl Bound {
+impl BoundedMemory {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             limit: plan.node.window_blocks,
@@ -80,7 +80,7 @@ impl Bound {
     }
 }
 
-impl Oracle for Bound {
+impl Oracle for BoundedMemory {
     fn invariant(&self) -> Invariant {
         Invariant::Bound
     }
@@ -90,10 +90,10 @@ impl Oracle for Bound {
             return Ok(());
         };
         match &entry.what {
-            What::Befell(WorldEvent::Started { .. }) => {
+            What::World(WorldEvent::Started { .. }) => {
                 self.learned.remove(&n);
             }
-            What::Did(Event::Node(
+            What::Process(Event::Node(
                 NodeEvent::ExecutorQueried { watermark, .. }
                 | NodeEvent::WatermarkLearned { watermark },
             )) => {
@@ -102,12 +102,12 @@ impl Oracle for Bound {
                     self.learned.insert(n, (*watermark, entry.clone()));
                 }
             }
-            What::Did(Event::Node(NodeEvent::WindowLoaded {
+            What::Process(Event::Node(NodeEvent::WindowLoaded {
                 blocks,
                 capacity,
                 last,
             })) => return self.loaded(n, *blocks, *capacity, *last, entry),
-            What::Did(Event::Node(NodeEvent::EpochOpened { base, .. })) => {
+            What::Process(Event::Node(NodeEvent::EpochOpened { base, .. })) => {
                 let stores = self.stores.entry(n).or_default();
                 stores.insert(base.epoch);
                 if stores.len() > self.most_stores {
@@ -119,7 +119,7 @@ impl Oracle for Bound {
                     return Err(Violation::by(entry, Invariant::Bound, message, None));
                 }
             }
-            What::Did(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
+            What::Process(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
                 self.stores.entry(n).or_default().remove(epoch);
             }
             _ => {}
@@ -131,12 +131,12 @@ impl Oracle for Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, judge, learned, loaded, node, opened};
+    use crate::oracles::testing::{judge, learned, loaded, node, opened, world_event};
 
     /// The example's window holds 8 blocks.
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
         let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
-        judge(Bound::new(&Plan::example()), &trace)
+        judge(BoundedMemory::new(&Plan::example()), &trace)
     }
 
     #[test]
@@ -176,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_life_has_to_ask_again() {
+    fn a_new_incarnation_has_to_ask_again() {
         let trace = [
             node(0, 0, learned(10)),
-            befell(1, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
+            world_event(1, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
             node(2, 0, loaded(2, 8, 12)),
         ];
-        assert!(judge(Bound::new(&Plan::example()), &trace).is_some());
+        assert!(judge(BoundedMemory::new(&Plan::example()), &trace).is_some());
     }
 
     #[test]
@@ -190,12 +190,15 @@ mod tests {
         let mut plan = Plan::example();
         plan.epochs.retained = 2;
         let open = |epochs: u64| (0..epochs).map(|epoch| node(epoch, 0, opened(epoch, epoch)));
-        assert_eq!(judge(Bound::new(&plan), &open(4).collect::<Vec<_>>()), None);
+        assert_eq!(
+            judge(BoundedMemory::new(&plan), &open(4).collect::<Vec<_>>()),
+            None
+        );
         let five: Vec<_> = open(5).collect();
-        assert!(judge(Bound::new(&plan), &five).is_some());
+        assert!(judge(BoundedMemory::new(&plan), &five).is_some());
         let mut removed = five;
         let epoch = Epoch(0);
         removed.insert(4, node(3, 0, NodeEvent::EpochRemoved { epoch }));
-        assert_eq!(judge(Bound::new(&plan), &removed), None);
+        assert_eq!(judge(BoundedMemory::new(&plan), &removed), None);
     }
 }

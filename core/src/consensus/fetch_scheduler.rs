@@ -17,14 +17,14 @@ pub type Missing = BTreeMap<BlockRef, BTreeSet<AuthorityIndex>>;
 
 /// A request that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct FetchRequest {
     pub peer: AuthorityIndex,
     pub blocks: Vec<BlockRef>,
 }
 
-/// The times of fetching.
+/// The times of scheduler.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct FetchTiming {
     /// Most of what is missing is on its way: it is asked for when it has been missing this long.
     pub delay: Duration,
     /// What was found needs some time to be taken in.
@@ -38,11 +38,11 @@ pub struct Pace {
 }
 
 /// What is being fetched.
-pub struct Fetching {
-    pace: Pace,
+pub struct FetchScheduler {
+    timing: FetchTiming,
     peers: Vec<Peer>,
     wanted: BTreeMap<BlockRef, Wanted>,
-    /// Who is first among equals moves on with every question.
+    /// Who is first among equals moves on with every request.
     turn: usize,
 }
 
@@ -78,17 +78,17 @@ impl Wanted {
     }
 
     /// How long whoever is asked next has.
-    fn patience(&self, pace: &Pace, now: Duration) -> Duration {
+    fn patience(&self, timing: &FetchTiming, now: Duration) -> Duration {
         let overdue = self.in_flight.values().filter(|until| **until <= now);
-        overdue.fold(pace.patience, |patience, _| {
-            (patience * 2).min(pace.most_patience)
+        overdue.fold(timing.patience, |patience, _| {
+            (patience * 2).min(timing.most_patience)
         })
     }
 }
 
-impl Fetching {
+impl FetchScheduler {
     #[must_use]
-    pub fn new(peers: impl IntoIterator<Item = AuthorityIndex>, pace: Pace) -> Self {
+    pub fn new(peers: impl IntoIterator<Item = AuthorityIndex>, timing: FetchTiming) -> Self {
         let peer = |index| Peer {
             index,
             busy: false,
@@ -96,7 +96,7 @@ impl Fetching {
             unhelpful: false,
         };
         Self {
-            pace,
+            timing,
             peers: peers.into_iter().map(peer).collect(),
             wanted: BTreeMap::new(),
             turn: 0,
@@ -112,24 +112,24 @@ impl Fetching {
                 asked: BTreeSet::new(),
                 in_flight: BTreeMap::new(),
                 was_asked: false,
-                not_before: now + self.pace.delay,
-                pause: self.pace.delay,
+                not_before: now + self.timing.delay,
+                pause: self.timing.delay,
             });
             // Whoever has built on it meanwhile has it now, also if it had not when it was asked.
             for holder in holders.difference(&wanted.holders) {
                 wanted.asked.remove(holder);
                 if wanted.was_asked {
                     wanted.not_before = wanted.not_before.min(now);
-                    wanted.pause = self.pace.delay;
+                    wanted.pause = self.timing.delay;
                 }
             }
             wanted.holders.clone_from(holders);
         }
     }
 
-    /// The questions to ask now. Each is to be followed by [`Self::answered`].
-    pub fn due(&mut self, now: Duration) -> Vec<Question> {
-        let mut questions: Vec<Vec<BlockRef>> = vec![vec![]; self.peers.len()];
+    /// The requests to ask now. Each is to be followed by [`Self::answered`].
+    pub fn due(&mut self, now: Duration) -> Vec<FetchRequest> {
+        let mut requests: Vec<Vec<BlockRef>> = vec![vec![]; self.peers.len()];
         let mut owed = vec![false; self.peers.len()];
         // First of those who have it, so that what does not exist takes nobody's place.
         for holders_only in [true, false] {
@@ -140,7 +140,7 @@ impl Fetching {
                 let count = self.peers.len();
                 let free = self.peers.iter().enumerate().filter(|(position, peer)| {
                     let should_have = wanted.holders.contains(&peer.index) && !peer.unhelpful;
-                    let room = questions[*position].len() < MAX_BLOCKS_PER_REQUEST;
+                    let room = requests[*position].len() < MAX_BLOCKS_PER_REQUEST;
                     let fits = !peer.busy && room && !wanted.asked.contains(&peer.index);
                     fits && (should_have || !holders_only)
                 });
@@ -155,9 +155,9 @@ impl Fetching {
                     )
                 });
                 if let Some((position, peer)) = best {
-                    questions[position].push(*name);
+                    requests[position].push(*name);
                     wanted.asked.insert(peer.index);
-                    let until = now + wanted.patience(&self.pace, now);
+                    let until = now + wanted.patience(&self.timing, now);
                     wanted.in_flight.insert(peer.index, until);
                     wanted.was_asked = true;
                     owed[position] |= wanted.holders.contains(&peer.index);
@@ -165,42 +165,42 @@ impl Fetching {
             }
         }
         let mut due = vec![];
-        for ((peer, blocks), owes) in self.peers.iter_mut().zip(questions).zip(owed) {
+        for ((peer, blocks), owes) in self.peers.iter_mut().zip(requests).zip(owed) {
             if !blocks.is_empty() {
                 (peer.busy, peer.owes) = (true, owes);
                 let peer = peer.index;
-                due.push(Question { peer, blocks });
+                due.push(FetchRequest { peer, blocks });
             }
         }
         self.turn += due.len();
         due
     }
 
-    /// The question has come to an end: these of its blocks came, or there was no answer.
+    /// The request has come to an end: these of its blocks came, or there was no answer.
     pub fn answered(
         &mut self,
-        question: &Question,
+        request: &FetchRequest,
         found: Option<&BTreeSet<BlockRef>>,
         now: Duration,
     ) {
-        for name in &question.blocks {
+        for name in &request.blocks {
             let Some(wanted) = self.wanted.get_mut(name) else {
                 continue;
             };
-            wanted.in_flight.remove(&question.peer);
+            wanted.in_flight.remove(&request.peer);
             if found.is_some_and(|found| found.contains(name)) {
-                wanted.not_before = now + self.pace.settling;
+                wanted.not_before = now + self.timing.settling;
                 wanted.asked.clear();
                 continue;
             }
             if wanted.asked.len() == self.peers.len() {
                 wanted.asked.clear();
                 wanted.not_before = now + wanted.pause;
-                wanted.pause = (wanted.pause * 2).min(self.pace.longest);
+                wanted.pause = (wanted.pause * 2).min(self.timing.longest);
             }
         }
         let peers = self.peers.iter_mut();
-        for peer in peers.filter(|peer| peer.index == question.peer) {
+        for peer in peers.filter(|peer| peer.index == request.peer) {
             peer.busy = false;
             peer.unhelpful = found.is_none_or(|found| {
                 // Not to have what it need not have says nothing.
@@ -209,7 +209,7 @@ impl Fetching {
         }
     }
 
-    /// When there may be something to ask, if nothing else happens. None if only something else brings questions.
+    /// When there may be something to ask, if nothing else happens. None if only something else brings requests.
     #[must_use]
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let waiting = self.wanted.values();
@@ -235,15 +235,15 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    fn fetching() -> Fetching {
-        let pace = Pace {
+    fn fetching() -> FetchScheduler {
+        let timing = FetchTiming {
             delay: ms(100),
             settling: ms(500),
             patience: ms(400),
             most_patience: ms(700),
             longest: ms(1_000),
         };
-        Fetching::new([A, B, LIAR], pace)
+        FetchScheduler::new([A, B, LIAR], timing)
     }
 
     fn block(round: u32, author: AuthorityIndex) -> BlockRef {
@@ -260,120 +260,120 @@ mod tests {
             .collect()
     }
 
-    fn question(peer: AuthorityIndex, blocks: &[BlockRef]) -> Question {
+    fn request(peer: AuthorityIndex, blocks: &[BlockRef]) -> FetchRequest {
         let blocks = blocks.to_vec();
-        Question { peer, blocks }
+        FetchRequest { peer, blocks }
     }
 
     #[test]
     fn who_built_on_it_is_asked_before_its_author() {
-        let (mut fetching, withheld) = (fetching(), block(7, LIAR));
-        fetching.update(&missing([(withheld, &[B, LIAR])]), ms(0));
-        assert_eq!(fetching.due(ms(99)), []);
-        assert_eq!(fetching.next_due(ms(99)), Some(ms(100)));
-        assert_eq!(fetching.due(ms(100)), [question(B, &[withheld])]);
-        assert_eq!(fetching.due(ms(100)), [], "one at a time");
+        let (mut scheduler, withheld) = (fetching(), block(7, LIAR));
+        scheduler.update(&missing([(withheld, &[B, LIAR])]), ms(0));
+        assert_eq!(scheduler.due(ms(99)), []);
+        assert_eq!(scheduler.next_due(ms(99)), Some(ms(100)));
+        assert_eq!(scheduler.due(ms(100)), [request(B, &[withheld])]);
+        assert_eq!(scheduler.due(ms(100)), [], "one at a time");
     }
 
     #[test]
     fn a_peer_that_never_answers_holds_up_nobody_else() {
-        let mut fetching = fetching();
+        let mut scheduler = fetching();
         let (of_liar, of_a) = (block(3, LIAR), block(9, A));
-        fetching.update(&missing([(of_liar, &[LIAR])]), ms(0));
-        assert_eq!(fetching.due(ms(100)), [question(LIAR, &[of_liar])]);
-        fetching.update(&missing([(of_liar, &[LIAR]), (of_a, &[B])]), ms(100));
-        assert_eq!(fetching.due(ms(200)), [question(B, &[of_a])]);
+        scheduler.update(&missing([(of_liar, &[LIAR])]), ms(0));
+        assert_eq!(scheduler.due(ms(100)), [request(LIAR, &[of_liar])]);
+        scheduler.update(&missing([(of_liar, &[LIAR]), (of_a, &[B])]), ms(100));
+        assert_eq!(scheduler.due(ms(200)), [request(B, &[of_a])]);
         // Once it has failed it comes last, also for what it should have.
-        fetching.answered(&question(LIAR, &[of_liar]), None, ms(2_100));
-        fetching.answered(&question(B, &[of_a]), Some(&[of_a].into()), ms(2_100));
+        scheduler.answered(&request(LIAR, &[of_liar]), None, ms(2_100));
+        scheduler.answered(&request(B, &[of_a]), Some(&[of_a].into()), ms(2_100));
         let next = block(11, LIAR);
-        fetching.update(&missing([(next, &[A, LIAR])]), ms(2_100));
-        assert_eq!(fetching.due(ms(2_200)), [question(A, &[next])]);
+        scheduler.update(&missing([(next, &[A, LIAR])]), ms(2_100));
+        assert_eq!(scheduler.due(ms(2_200)), [request(A, &[next])]);
     }
 
     #[test]
     fn a_silent_peer_comes_last_also_if_another_had_what_it_owed() {
-        let (mut fetching, first) = (fetching(), block(7, A));
-        fetching.update(&missing([(first, &[LIAR])]), ms(0));
-        let silent = fetching.due(ms(100));
-        assert_eq!(silent, [question(LIAR, &[first])]);
-        let helpful = fetching.due(ms(500));
-        fetching.answered(&helpful[0], Some(&[first].into()), ms(600));
-        fetching.update(&Missing::new(), ms(600));
-        fetching.answered(&silent[0], None, ms(2_100));
+        let (mut scheduler, first) = (fetching(), block(7, A));
+        scheduler.update(&missing([(first, &[LIAR])]), ms(0));
+        let silent = scheduler.due(ms(100));
+        assert_eq!(silent, [request(LIAR, &[first])]);
+        let helpful = scheduler.due(ms(500));
+        scheduler.answered(&helpful[0], Some(&[first].into()), ms(600));
+        scheduler.update(&Missing::new(), ms(600));
+        scheduler.answered(&silent[0], None, ms(2_100));
         let next = block(8, LIAR);
-        fetching.update(&missing([(next, &[LIAR, B])]), ms(2_100));
-        assert_eq!(fetching.due(ms(2_200)), [question(B, &[next])]);
+        scheduler.update(&missing([(next, &[LIAR, B])]), ms(2_100));
+        assert_eq!(scheduler.due(ms(2_200)), [request(B, &[next])]);
     }
 
     #[test]
     fn who_says_at_once_that_it_has_nothing_costs_no_patience() {
-        let (mut fetching, wanted) = (fetching(), block(7, A));
-        fetching.update(&missing([(wanted, &[])]), ms(0));
+        let (mut scheduler, wanted) = (fetching(), block(7, A));
+        scheduler.update(&missing([(wanted, &[])]), ms(0));
         for now in [ms(100), ms(110)] {
-            let asked = fetching.due(now);
-            fetching.answered(&asked[0], Some(&BTreeSet::new()), now);
+            let asked = scheduler.due(now);
+            scheduler.answered(&asked[0], Some(&BTreeSet::new()), now);
         }
-        assert_eq!(fetching.due(ms(120)).len(), 1);
-        assert_eq!(fetching.next_due(ms(120)), Some(ms(520)));
+        assert_eq!(scheduler.due(ms(120)).len(), 1);
+        assert_eq!(scheduler.next_due(ms(120)), Some(ms(520)));
     }
 
     #[test]
     fn an_answer_that_comes_byte_by_byte_is_waited_for_less_than_the_next() {
-        let (mut fetching, wanted) = (fetching(), block(7, A));
-        fetching.update(&missing([(wanted, &[LIAR])]), ms(0));
-        assert_eq!(fetching.due(ms(100)), [question(LIAR, &[wanted])]);
-        assert_eq!(fetching.due(ms(499)), []);
-        assert_eq!(fetching.next_due(ms(499)), Some(ms(500)));
-        let second = fetching.due(ms(500));
+        let (mut scheduler, wanted) = (fetching(), block(7, A));
+        scheduler.update(&missing([(wanted, &[LIAR])]), ms(0));
+        assert_eq!(scheduler.due(ms(100)), [request(LIAR, &[wanted])]);
+        assert_eq!(scheduler.due(ms(499)), []);
+        assert_eq!(scheduler.next_due(ms(499)), Some(ms(500)));
+        let second = scheduler.due(ms(500));
         assert!(
-            matches!(&second[..], [Question { peer: A | B, .. }]),
+            matches!(&second[..], [FetchRequest { peer: A | B, .. }]),
             "{second:?}"
         );
-        assert_eq!(fetching.due(ms(1_199)), []);
-        let third = fetching.due(ms(1_200));
+        assert_eq!(scheduler.due(ms(1_199)), []);
+        let third = scheduler.due(ms(1_200));
         assert_eq!(third.len(), 1);
         assert!(![LIAR, second[0].peer].contains(&third[0].peer));
-        fetching.answered(&third[0], Some(&[wanted].into()), ms(1_300));
-        fetching.update(&Missing::new(), ms(1_300));
-        assert_eq!(fetching.next_due(ms(1_300)), None);
+        scheduler.answered(&third[0], Some(&[wanted].into()), ms(1_300));
+        scheduler.update(&Missing::new(), ms(1_300));
+        assert_eq!(scheduler.next_due(ms(1_300)), None);
     }
 
     #[test]
     fn an_author_that_keeps_its_block_is_passed_over_once_others_have_it() {
-        let (mut fetching, withheld) = (fetching(), block(7, LIAR));
-        fetching.update(&missing([(withheld, &[LIAR])]), ms(0));
-        assert_eq!(fetching.due(ms(100)), [question(LIAR, &[withheld])]);
-        fetching.update(&missing([(withheld, &[A, LIAR])]), ms(150));
-        assert_eq!(fetching.due(ms(150)), [question(A, &[withheld])]);
-        fetching.update(&missing([(withheld, &[A, B, LIAR])]), ms(160));
-        assert_eq!(fetching.due(ms(160)), [], "A may well answer");
+        let (mut scheduler, withheld) = (fetching(), block(7, LIAR));
+        scheduler.update(&missing([(withheld, &[LIAR])]), ms(0));
+        assert_eq!(scheduler.due(ms(100)), [request(LIAR, &[withheld])]);
+        scheduler.update(&missing([(withheld, &[A, LIAR])]), ms(150));
+        assert_eq!(scheduler.due(ms(150)), [request(A, &[withheld])]);
+        scheduler.update(&missing([(withheld, &[A, B, LIAR])]), ms(160));
+        assert_eq!(scheduler.due(ms(160)), [], "A may well answer");
     }
 
     #[test]
     fn who_did_not_have_it_is_asked_again_once_it_has_built_on_it() {
-        let (mut fetching, withheld) = (fetching(), block(7, LIAR));
-        fetching.update(&missing([(withheld, &[LIAR])]), ms(0));
+        let (mut scheduler, withheld) = (fetching(), block(7, LIAR));
+        scheduler.update(&missing([(withheld, &[LIAR])]), ms(0));
         for now in [ms(100), ms(110), ms(120)] {
-            for question in fetching.due(now) {
-                fetching.answered(&question, Some(&BTreeSet::new()), now);
+            for request in scheduler.due(now) {
+                scheduler.answered(&request, Some(&BTreeSet::new()), now);
             }
         }
-        assert_eq!(fetching.due(ms(130)), [], "nobody had it");
-        fetching.update(&missing([(withheld, &[B, LIAR])]), ms(130));
-        assert_eq!(fetching.due(ms(130)), [question(B, &[withheld])]);
+        assert_eq!(scheduler.due(ms(130)), [], "nobody had it");
+        scheduler.update(&missing([(withheld, &[B, LIAR])]), ms(130));
+        assert_eq!(scheduler.due(ms(130)), [request(B, &[withheld])]);
     }
 
     #[test]
     fn what_does_not_exist_takes_nobodys_place_and_is_asked_ever_more_seldom() {
-        let mut fetching = fetching();
+        let mut scheduler = fetching();
         let real = block(900, A);
         let mut all: Missing = (1..=800)
             .map(|round| (block(round, B), BTreeSet::from([LIAR])))
             .collect();
         all.insert(real, BTreeSet::from([A]));
-        fetching.update(&all, ms(0));
-        let asked = fetching.due(ms(100));
+        scheduler.update(&all, ms(0));
+        let asked = scheduler.due(ms(100));
         assert!(
             asked
                 .iter()
@@ -385,48 +385,48 @@ mod tests {
                 .all(|q| q.blocks.len() <= MAX_BLOCKS_PER_REQUEST)
         );
 
-        let mut fetching = self::fetching();
+        let mut scheduler = self::fetching();
         let unknown = block(5, B);
-        fetching.update(&missing([(unknown, &[LIAR])]), ms(0));
-        let mut questions = 0;
+        scheduler.update(&missing([(unknown, &[LIAR])]), ms(0));
+        let mut requests = 0;
         for now in (0..60_000).step_by(50).map(ms) {
-            for question in fetching.due(now) {
-                fetching.answered(&question, Some(&BTreeSet::new()), now);
-                questions += 1;
+            for request in scheduler.due(now) {
+                scheduler.answered(&request, Some(&BTreeSet::new()), now);
+                requests += 1;
             }
         }
         // Three peers, every second but for the beginning.
-        assert!((150..220).contains(&questions), "{questions}");
+        assert!((150..220).contains(&requests), "{requests}");
     }
 
     #[test]
     fn everybody_is_asked_until_somebody_has_it() {
-        let (mut fetching, lost) = (fetching(), block(4, A));
-        fetching.update(&missing([(lost, &[LIAR])]), ms(0));
+        let (mut scheduler, lost) = (fetching(), block(4, A));
+        scheduler.update(&missing([(lost, &[LIAR])]), ms(0));
         let mut peers = BTreeSet::new();
         for _ in 0..3 {
-            let asked = fetching.due(ms(100));
-            let [question] = &asked[..] else {
+            let asked = scheduler.due(ms(100));
+            let [request] = &asked[..] else {
                 panic!("{asked:?}")
             };
-            peers.insert(question.peer);
-            fetching.answered(question, Some(&BTreeSet::new()), ms(100));
+            peers.insert(request.peer);
+            scheduler.answered(request, Some(&BTreeSet::new()), ms(100));
         }
         assert_eq!(peers, [A, B, LIAR].into());
-        assert_eq!(fetching.next_due(ms(100)), Some(ms(200)));
+        assert_eq!(scheduler.next_due(ms(100)), Some(ms(200)));
     }
 
     #[test]
     fn what_came_is_not_asked_for_again_while_it_is_taken_in() {
-        let (mut fetching, name) = (fetching(), block(4, A));
+        let (mut scheduler, name) = (fetching(), block(4, A));
         let missing = missing([(name, &[A])]);
-        fetching.update(&missing, ms(0));
-        let asked = fetching.due(ms(100));
-        fetching.answered(&asked[0], Some(&[name].into()), ms(150));
-        fetching.update(&missing, ms(150));
-        assert_eq!(fetching.due(ms(649)), []);
-        assert_eq!(fetching.due(ms(650)), asked, "it was not kept");
-        fetching.update(&Missing::new(), ms(650));
-        assert_eq!(fetching.next_due(ms(650)), None);
+        scheduler.update(&missing, ms(0));
+        let asked = scheduler.due(ms(100));
+        scheduler.answered(&asked[0], Some(&[name].into()), ms(150));
+        scheduler.update(&missing, ms(150));
+        assert_eq!(scheduler.due(ms(649)), []);
+        assert_eq!(scheduler.due(ms(650)), asked, "it was not kept");
+        scheduler.update(&Missing::new(), ms(650));
+        assert_eq!(scheduler.next_due(ms(650)), None);
     }
 }

@@ -14,19 +14,21 @@ use metanode_core::{
 };
 
 #[derive(Default)]
-pub(super) struct Noequiv {
+pub(super) struct NoEquivocation {
     blocks: FirstSaid<(Epoch, Slot), BlockDigest>,
 }
 
-impl Oracle for Noequiv {
+impl Oracle for NoEquivocation {
     fn invariant(&self) -> Invariant {
         Invariant::Noequiv
     }
 
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (epoch, block) = match &entry.what {
-            What::Did(Event::Node(NodeEvent::Proposed { epoch, block, .. })) => (*epoch, *block),
-            What::Did(Event::Node(NodeEvent::CommitStored { epoch, leader, .. })) => {
+            What::Process(Event::Node(NodeEvent::Proposed { epoch, block, .. })) => {
+                (*epoch, *block)
+            }
+            What::Process(Event::Node(NodeEvent::CommitStored { epoch, leader, .. })) => {
                 (*epoch, *leader)
             }
             _ => return Ok(()),
@@ -50,7 +52,7 @@ impl Oracle for Noequiv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, block, judge, node, power_lost, proposed, stored};
+    use crate::oracles::testing::{block, judge, node, power_lost, proposed, stored, world_event};
     use crate::trace::{ProcessId, WorldEvent};
     use metanode_core::types::BlockRef;
 
@@ -62,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn a_second_block_for_a_round_is_equivocation_in_any_life() {
+    fn a_second_block_for_a_round_is_equivocation_in_any_incarnation() {
         let trace = [
             node(0, 2, proposed(block(7, 2))),
-            befell(1, ProcessId::Node(2), power_lost(3)),
-            befell(2, ProcessId::Node(2), WorldEvent::Started { start: 2 }),
+            world_event(1, ProcessId::Node(2), power_lost(3)),
+            world_event(2, ProcessId::Node(2), WorldEvent::Started { start: 2 }),
             node(3, 2, proposed(other(block(7, 2)))),
         ];
-        let violation = judge(Noequiv::default(), &trace).unwrap();
+        let violation = judge(NoEquivocation::default(), &trace).unwrap();
         assert_eq!(violation.evidence, [trace[0].clone(), trace[3].clone()]);
         assert!(
             violation
@@ -84,7 +86,7 @@ mod tests {
             node(0, 0, proposed(other(block(1, 0)))),
             node(1, 1, stored(1)),
         ];
-        assert!(judge(Noequiv::default(), &trace).is_some());
+        assert!(judge(NoEquivocation::default(), &trace).is_some());
     }
 
     #[test]
@@ -100,9 +102,9 @@ mod tests {
             node(1, 2, other_leader(stored(1))),
             node(2, 1, stored(2)),
         ];
-        assert_eq!(judge(Noequiv::default(), &one), None);
+        assert_eq!(judge(NoEquivocation::default(), &one), None);
         let two = [node(0, 1, other_leader(stored(1))), node(1, 2, stored(1))];
-        assert!(judge(Noequiv::default(), &two).is_some());
+        assert!(judge(NoEquivocation::default(), &two).is_some());
     }
 
     #[test]
@@ -119,6 +121,6 @@ mod tests {
             node(4, 1, stored(1)),
             node(5, 0, next_epoch),
         ];
-        assert_eq!(judge(Noequiv::default(), &trace), None);
+        assert_eq!(judge(NoEquivocation::default(), &trace), None);
     }
 }

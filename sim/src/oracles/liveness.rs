@@ -17,7 +17,7 @@ use metanode_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) struct Live {
+pub(super) struct Liveness {
     settle: SimTime,
     /// The highest GEI that any node had stored when faults ended.
     tip: GlobalExecIndex,
@@ -49,7 +49,7 @@ struct Node {
     down: bool,
 }
 
-impl Live {
+impl Liveness {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             settle: SimTime::from_ms(plan.settle_ms),
@@ -93,7 +93,7 @@ impl Live {
         }
     }
 
-    fn befell(&mut self, event: &WorldEvent, entry: &Entry) {
+    fn world(&mut self, event: &WorldEvent, entry: &Entry) {
         let down = match event {
             WorldEvent::Started { .. } => false,
             WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. } => true,
@@ -171,7 +171,7 @@ impl Live {
             if node.paused.is_some() {
                 text.push_str(", proposals paused");
             }
-            if let Some(What::Did(Event::Node(NodeEvent::Waiting { attempt, reason }))) =
+            if let Some(What::Process(Event::Node(NodeEvent::Waiting { attempt, reason }))) =
                 node.waiting.as_ref().map(|entry| &entry.what)
             {
                 text.push_str(&format!(", waits (attempt {attempt}): {reason}"));
@@ -183,7 +183,7 @@ impl Live {
     }
 }
 
-impl Oracle for Live {
+impl Oracle for Liveness {
     fn invariant(&self) -> Invariant {
         Invariant::Live
     }
@@ -196,11 +196,13 @@ impl Oracle for Live {
         }
         match (entry.process, &entry.what) {
             (ProcessId::Executor(n) | ProcessId::Node(n), _) if self.byzantine.contains(&n) => {}
-            (ProcessId::Executor(n), What::Did(Event::Executor(event))) => {
+            (ProcessId::Executor(n), What::Process(Event::Executor(event))) => {
                 self.executor_did(n, event, entry);
             }
-            (ProcessId::Node(n), What::Did(Event::Node(event))) => self.node_did(n, event, entry),
-            (_, What::Befell(event)) => self.befell(event, entry),
+            (ProcessId::Node(n), What::Process(Event::Node(event))) => {
+                self.node_did(n, event, entry)
+            }
+            (_, What::World(event)) => self.world(event, entry),
             _ => {}
         }
         Ok(())
@@ -217,22 +219,22 @@ impl Oracle for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{befell, durable, executor, gei, judge, node, stored};
-    use crate::plan::{Behaviour, ByzantinePlan};
+    use crate::oracles::testing::{durable, executor, gei, judge, node, stored, world_event};
+    use crate::plan::{ByzantinePlan, ByzantineStrategy};
 
     /// Commit 3 is stored and executor 0 durable at 2 when faults end at 10 s; 20 s are given.
     fn settling(entries: Vec<Entry>) -> Option<Box<Violation>> {
         let mut trace = vec![
             node(0, 0, stored(3)),
             executor(1, 0, durable(2)),
-            befell(10_000, ProcessId::World, WorldEvent::FaultsEnded),
+            world_event(10_000, ProcessId::World, WorldEvent::FaultsEnded),
         ];
         trace.extend(entries);
-        judge(Live::new(&Plan::example()), &trace)
+        judge(Liveness::new(&Plan::example()), &trace)
     }
 
     fn caught_up(at_ms: u64) -> Entry {
-        befell(
+        world_event(
             at_ms,
             ProcessId::World,
             WorldEvent::CaughtUp { tip: gei(3) },
@@ -263,7 +265,7 @@ mod tests {
         let plan = Plan {
             byzantine: vec![ByzantinePlan {
                 validator: 1,
-                behaviour: Behaviour::Silent,
+                strategy: ByzantineStrategy::Silent,
             }],
             ..Plan::example()
         };
@@ -271,15 +273,17 @@ mod tests {
             node(0, 0, stored(3)),
             executor(1, 0, durable(2)),
             executor(1, 1, durable(0)),
-            befell(1, ProcessId::Node(1), WorldEvent::Started { start: 1 }),
-            befell(10_000, ProcessId::World, WorldEvent::FaultsEnded),
+            world_event(1, ProcessId::Node(1), WorldEvent::Started { start: 1 }),
+            world_event(10_000, ProcessId::World, WorldEvent::FaultsEnded),
             node(30_001, 0, stored(4)),
         ];
-        let message = judge(Live::new(&plan), &trace).unwrap().message;
+        let message = judge(Liveness::new(&plan), &trace).unwrap().message;
         assert!(message.contains("executor-0"), "{message}");
         assert!(!message.contains("executor-1"), "{message}");
         assert!(!message.contains("node-1"), "{message}");
-        let message = judge(Live::new(&Plan::example()), &trace).unwrap().message;
+        let message = judge(Liveness::new(&Plan::example()), &trace)
+            .unwrap()
+            .message;
         assert!(message.contains("executor-1 durable at 0"), "{message}");
     }
 
@@ -302,6 +306,6 @@ mod tests {
     #[test]
     fn nothing_is_demanded_while_faults_last() {
         let trace = [executor(1, 0, durable(2)), node(90_000, 0, stored(3))];
-        assert_eq!(judge(Live::new(&Plan::example()), &trace), None);
+        assert_eq!(judge(Liveness::new(&Plan::example()), &trace), None);
     }
 }
