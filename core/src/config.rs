@@ -1,9 +1,6 @@
 //! The configuration of a node (TOML, contract §2), with every limit and time and its default.
 
-use crate::{
-    env::Address,
-    types::{Authority, KeyPair, SignatureScheme, Stake},
-};
+use crate::types::{Address, Authority, KeyPair, SignatureScheme, Stake};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 use thiserror::Error;

@@ -31,6 +31,7 @@ pub mod delivery;
 pub mod env;
 pub mod epoch;
 pub mod executor;
+pub mod framing;
 pub mod ingest;
 pub mod node;
 pub mod store;

@@ -5,9 +5,8 @@ use crate::{
     ledger::{AccountAddress, Funding},
 };
 use metanode_core::{
-    env::Address,
     executor::{validators, wire::ValidatorInfo},
-    types::Epoch,
+    types::{Address, Epoch},
 };
 use serde::{Deserialize, Serialize};
 use std::{

@@ -33,9 +33,10 @@ pub use guard::Guard;
 use chain::Chain;
 use epochs::Epochs;
 use metanode_core::{
-    env::{Address, BoxListener, Env, ExecutorEvent},
+    env::{BoxListener, Env, ExecutorEvent},
     executor::bind::{BindError, bind_replacing_stale},
     store::StoreError,
+    types::Address,
 };
 use rpc::Rpc;
 use std::{convert::Infallible, future::Future, pin::pin, sync::atomic::AtomicU64};

@@ -12,14 +12,12 @@ use crate::{
 use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
-    executor::{
-        framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
-        wire::{
-            AdvanceEpoch, AdvanceEpochResponse, BlocksRange, CommittedEpochData, CurrentEpoch,
-            EpochBoundaryData, EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request,
-            RequestPayload, Response, ResponsePayload, ValidatorInfoList,
-        },
+    executor::wire::{
+        AdvanceEpoch, AdvanceEpochResponse, BlocksRange, CommittedEpochData, CurrentEpoch,
+        EpochBoundaryData, EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request,
+        RequestPayload, Response, ResponsePayload, ValidatorInfoList,
     },
+    framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
     store::StoreError,
     types::{Epoch, GlobalExecIndex, TimestampMs},
 };

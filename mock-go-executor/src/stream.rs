@@ -16,10 +16,8 @@ use bytes::Bytes;
 use metanode_core::{
     bugs::{self, KnownBug},
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
-    executor::{
-        framing::{Decoder, FrameError, Framing, ReadError, read_frame},
-        wire::CommittedEpochData,
-    },
+    executor::wire::CommittedEpochData,
+    framing::{Decoder, FrameError, Framing, ReadError, read_frame},
     types::GlobalExecIndex,
 };
 use prost::Message;

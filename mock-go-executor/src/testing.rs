@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use metanode_core::{
     env::{
-        Address, BoxListener, BoxStream, Computed, CrashPoint, CrashPoints, Entropy, Env, Event,
-        EventSink, ExecutorEvent, Listener, Network, WallClock,
+        BoxListener, BoxStream, Computed, CrashPoint, CrashPoints, Entropy, Env, Event, EventSink,
+        ExecutorEvent, Listener, Network, WallClock,
     },
     executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
     store::{MemoryDisk, MemoryStores},
-    types::{ClientTransaction, GlobalExecIndex, TimestampMs},
+    types::{Address, ClientTransaction, GlobalExecIndex, TimestampMs},
 };
 use prost::Message;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};

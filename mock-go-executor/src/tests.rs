@@ -6,14 +6,12 @@ use crate::{
 };
 use metanode_core::{
     env::{ExecutorEvent, RpcKind},
-    executor::{
-        framing::{Decoder, Framing, read_frame, write_frame},
-        wire::{
-            AdvanceEpoch, GetActiveValidators, GetBlocksRange, GetEpochBoundaryData,
-            GetLastBlockNumber, GetValidatorsAtBlock, Request, RequestPayload, Response,
-            ResponsePayload, StatusRequest,
-        },
+    executor::wire::{
+        AdvanceEpoch, GetActiveValidators, GetBlocksRange, GetEpochBoundaryData,
+        GetLastBlockNumber, GetValidatorsAtBlock, Request, RequestPayload, Response,
+        ResponsePayload, StatusRequest,
     },
+    framing::{Decoder, Framing, read_frame, write_frame},
     store::MemoryDisk,
     types::GlobalExecIndex,
 };

@@ -2,10 +2,8 @@
 
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
-    delivery::ReplayPlan,
     env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
-    epoch::ChangeStep,
-    types::{Epoch, GlobalExecIndex},
+    types::{ChangeStep, Epoch, GlobalExecIndex, ReplayPlan},
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,8 +4,7 @@
 
 use metanode_core::{
     env::{CrashPoint, Event, ExecutorEvent, NodeEvent},
-    epoch::ChangeStep,
-    types::{Epoch, GlobalExecIndex},
+    types::{ChangeStep, Epoch, GlobalExecIndex},
 };
 use metanode_sim::{
     plan::{

@@ -6,7 +6,10 @@
 
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
-use metanode_core::env::{Address, BoxListener, BoxStream, Network};
+use metanode_core::{
+    env::{BoxListener, BoxStream, Network},
+    types::Address,
+};
 use std::future::poll_fn;
 use std::io::ErrorKind::{
     AddrInUse, AddrNotAvailable, BrokenPipe, ConnectionRefused, ConnectionReset, NotFound,

@@ -9,8 +9,8 @@
 
 use crate::{
     bugs::{self, KnownBug},
+    commit::is_boundary,
     dag::Dag,
-    epoch::is_boundary,
     types::{
         AuthorityIndex, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Committee, Epoch,
         Stake, SubDag, TimestampMs, VerifiedBlock,

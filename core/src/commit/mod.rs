@@ -4,6 +4,7 @@
 //! direct and indirect decisions. Everything here is a function of the DAG and of the committee alone, so nodes that
 //! see different parts of one DAG never decide differently; they only decide sooner or later.
 
+mod boundary;
 mod linearizer;
 #[cfg(test)]
 mod linearizer_tests;
@@ -14,6 +15,7 @@ mod rule;
 mod rule_tests;
 mod schedule;
 
+pub use boundary::is_boundary;
 pub use linearizer::{AdoptError, Linearizer};
 pub use rule::{CommitRule, Decision};
 pub use schedule::{LeaderSchedule, LeaderSlot};

@@ -3,11 +3,9 @@
 
 use super::own_blocks::OwnBlocks;
 use crate::{
-    delivery::CommitLog,
-    epoch::EpochStart,
-    store::{ConsensusStore, StoreError},
+    store::{CommitLog, ConsensusStore, StoreError},
     tasks::Tasks,
-    types::{AuthorityIndex, Epoch},
+    types::{AuthorityIndex, Epoch, EpochStart},
 };
 use std::{
     collections::BTreeMap,

@@ -6,10 +6,12 @@
 use super::{
     peer::Peer,
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
-    shared::{Command, Ending, Progress, Shared},
+    shared::{Command, Progress, Shared},
     votes::certified,
 };
-use crate::types::{BlockRef, Commit, CommitDigest, CommitIndex, SubDag, VerifiedBlock};
+use crate::types::{
+    BlockRef, Commit, CommitDigest, CommitIndex, EpochEnding, SubDag, VerifiedBlock,
+};
 use bytes::Bytes;
 use rand_core::Rng;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -95,10 +97,10 @@ fn wanted(
         ending,
     } = *progress;
     let next = match ending {
-        Ending::No => last.next(),
+        EpochEnding::No => last.next(),
         // For its votes.
-        Ending::Boundary(_) => last,
-        Ending::Certified(_) => return None,
+        EpochEnding::Boundary(_) => last,
+        EpochEnding::Certified(_) => return None,
     };
     if quorum.0.saturating_sub(last.0) > threshold {
         Some((next, quorum))
@@ -255,16 +257,13 @@ fn assemble(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        epoch::Boundary,
-        types::{CommitRef, GlobalExecIndex, TimestampMs},
-    };
+    use crate::types::{Boundary, CommitRef, GlobalExecIndex, TimestampMs};
 
     const LAST: CommitIndex = CommitIndex(10);
     const NEXT: CommitIndex = CommitIndex(11);
     const WHATEVER: CommitIndex = CommitIndex(u32::MAX);
 
-    fn progress(quorum: u32, ending: Ending) -> Progress {
+    fn progress(quorum: u32, ending: EpochEnding) -> Progress {
         Progress {
             last_commit: LAST,
             quorum_commit: CommitIndex(quorum),
@@ -285,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_a_quorum_has_is_fetched_if_it_is_far_ahead_and_whatever_there_is_if_nothing_moves() {
-        let of = |quorum, stalled| wanted(&progress(quorum, Ending::No), stalled, 5);
+        let of = |quorum, stalled| wanted(&progress(quorum, EpochEnding::No), stalled, 5);
         assert_eq!(of(15, false), None);
         assert_eq!(of(16, false), Some((NEXT, CommitIndex(16))));
         assert_eq!(of(15, true), Some((NEXT, WHATEVER)));
@@ -293,10 +292,10 @@ mod tests {
 
     #[test]
     fn a_boundary_without_its_votes_is_asked_for_again_and_one_with_them_ends_it() {
-        let uncertified = progress(10, Ending::Boundary(boundary()));
+        let uncertified = progress(10, EpochEnding::Boundary(boundary()));
         assert_eq!(wanted(&uncertified, false, 5), None);
         assert_eq!(wanted(&uncertified, true, 5), Some((LAST, WHATEVER)));
-        let certified = progress(99, Ending::Certified(boundary()));
+        let certified = progress(99, EpochEnding::Certified(boundary()));
         assert_eq!(wanted(&certified, true, 5), None);
     }
 }

@@ -13,12 +13,12 @@ use crate::{
     config::ConsensusParameters,
     dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
     env::{CommitOrigin, NodeEvent},
-    epoch::{EpochStart, epoch_has_elapsed},
+    epoch::epoch_has_elapsed,
     ingest::Pool,
     store::{CommitRun, ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, CommitIndex, CommitRef, Epoch, KeyPair, MAX_COMMIT_VOTES, Round,
-        SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, CommitIndex, CommitRef, Epoch, EpochStart, KeyPair,
+        MAX_COMMIT_VOTES, Round, SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::time::Duration;

@@ -5,12 +5,11 @@ use crate::{
     config::ConsensusParameters,
     dag::test_dag::TestDag,
     env::NodeEvent,
-    epoch::EpochStart,
     ingest::{self, Pool},
     store::{ConsensusStore, MemoryDisk, MemoryStores},
     types::{
-        AuthorityIndex, BlockRef, Epoch, EpochBase, KeyPair, Round, SignatureScheme, TimestampMs,
-        Transaction, VerifiedBlock,
+        AuthorityIndex, BlockRef, Epoch, EpochBase, EpochStart, KeyPair, Round, SignatureScheme,
+        TimestampMs, Transaction, VerifiedBlock,
     },
 };
 use std::time::Duration;

@@ -29,18 +29,19 @@ pub use archive::{Archive, RetainedEpoch};
 pub use fetch_scheduler::{FetchRequest, FetchScheduler, FetchTiming, Missing};
 pub use proposer::{ProposalDecision, ProposalView, decide};
 pub use server::serve;
-pub use shared::Ending;
 pub use votes::{CommitVotes, certified};
 
 use crate::{
     bugs::{self, KnownBug},
+    commit::is_boundary,
     config::ConsensusParameters,
-    env::{Address, AddressError, CrashPoint, Env, NodeEvent},
-    epoch::{Boundary, is_boundary},
+    env::{CrashPoint, Env, NodeEvent},
     ingest::Pool,
     store::{Durability, StoreError},
     tasks::Tasks,
-    types::{CommitIndex, EpochBase, Round, VerifiedBlock},
+    types::{
+        Address, AddressError, Boundary, CommitIndex, EpochBase, EpochEnding, Round, VerifiedBlock,
+    },
 };
 use peer::Peer;
 use shared::{Command, Progress, Shared};
@@ -104,7 +105,7 @@ pub struct Consensus {
     /// Blocks whose votes certify fetched commits. They are stored, so that this node can show them, too.
     voters: Vec<VerifiedBlock>,
     base: EpochBase,
-    ending: watch::Sender<Ending>,
+    ending: watch::Sender<EpochEnding>,
     is_new: bool,
     shared: Arc<Shared>,
     _tasks: EndsWithThis,
@@ -162,7 +163,7 @@ impl Consensus {
             .collect::<Result<Vec<_>, ConsensusError>>()?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
         let ending = recovered_ending(&retained)?;
-        if matches!(ending, Ending::Certified(_)) {
+        if matches!(ending, EpochEnding::Certified(_)) {
             core.end();
         }
         let progress = watch::Sender::new(progress_of(&core, ending));
@@ -200,7 +201,7 @@ impl Consensus {
 
     /// How far the end of the epoch has come. One task may wait for it to change.
     #[must_use]
-    pub fn ending(&self) -> watch::Receiver<Ending> {
+    pub fn ending(&self) -> watch::Receiver<EpochEnding> {
         self.ending.subscribe()
     }
 
@@ -371,19 +372,19 @@ impl Consensus {
                 origin,
             });
             env.reach(CrashPoint::NodeAfterStore).await;
-            let is_first = *self.ending.borrow() == Ending::No;
+            let is_first = *self.ending.borrow() == EpochEnding::No;
             let is_missed = bugs::enabled(KnownBug::EndOfEpochMissed) && is_batch;
             if is_boundary(&sub_dag.commit, &self.shared.committee) && is_first && !is_missed {
                 let boundary = Boundary::of(&sub_dag.commit, base);
-                self.ending.send_replace(Ending::Boundary(boundary));
+                self.ending.send_replace(EpochEnding::Boundary(boundary));
             }
             self.shared.retained.log.publish(sub_dag);
         }
         let ending = *self.ending.borrow();
-        if let Ending::Boundary(boundary) = ending
+        if let EpochEnding::Boundary(boundary) = ending
             && is_certified(&self.shared.retained, boundary)?
         {
-            self.ending.send_replace(Ending::Certified(boundary));
+            self.ending.send_replace(EpochEnding::Certified(boundary));
             self.core.end();
         }
         self.publish_progress();
@@ -421,20 +422,20 @@ impl Consensus {
 }
 
 /// How far the end of the epoch had come when its store was last written.
-fn recovered_ending(retained: &RetainedEpoch) -> Result<Ending, StoreError> {
+fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError> {
     let last = retained.store.last_commit()?;
     let last = last.map(|index| retained.store.commit(index)).transpose()?;
     let Some(last) = last.flatten() else {
-        return Ok(Ending::No);
+        return Ok(EpochEnding::No);
     };
     if !is_boundary(&last, &retained.start.committee) {
-        return Ok(Ending::No);
+        return Ok(EpochEnding::No);
     }
     let boundary = Boundary::of(&last, retained.start.base);
     Ok(if is_certified(retained, boundary)? {
-        Ending::Certified(boundary)
+        EpochEnding::Certified(boundary)
     } else {
-        Ending::Boundary(boundary)
+        EpochEnding::Boundary(boundary)
     })
 }
 
@@ -448,7 +449,7 @@ fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, St
     ))
 }
 
-fn progress_of(core: &Core, ending: Ending) -> Progress {
+fn progress_of(core: &Core, ending: EpochEnding) -> Progress {
     Progress {
         ending,
         last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),

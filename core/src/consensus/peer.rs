@@ -6,9 +6,8 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    env::Address,
-    executor::framing::{Decoder, read_frame, write_frame},
-    types::AuthorityIndex,
+    framing::{Decoder, read_frame, write_frame},
+    types::{Address, AuthorityIndex},
 };
 use thiserror::Error;
 use tokio::sync::Mutex;

@@ -6,7 +6,7 @@
 //! believed.
 
 use crate::{
-    executor::framing::{Framing, LengthPrefix},
+    framing::{Framing, LengthPrefix},
     types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round},
 };
 use bytes::Bytes;

@@ -7,9 +7,8 @@ use super::{
     synchronizer::{in_turn, next_found},
 };
 use crate::{
-    delivery::{CommitLog, Damage},
     env::NodeEvent,
-    store::Durability,
+    store::{CommitLog, Damage, Durability},
     types::{BlockRef, CommitIndex},
 };
 use rand_core::Rng;

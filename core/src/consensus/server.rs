@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::ConsensusParameters,
     env::{BoxListener, BoxStream},
-    executor::framing::{Decoder, ReadError, read_frame, write_frame},
+    framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
     tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
@@ -245,11 +245,10 @@ mod tests {
     use super::*;
     use crate::{
         dag::test_dag::TestDag,
-        epoch::EpochStart,
         store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
         types::{
-            Block, Commit, CommitDigest, CommitRef, EpochBase, KeyPair, SignatureScheme,
-            TimestampMs,
+            Block, Commit, CommitDigest, CommitRef, EpochBase, EpochStart, KeyPair,
+            SignatureScheme, TimestampMs,
         },
     };
 

@@ -4,9 +4,8 @@ use super::{archive::RetainedEpoch, fetch_scheduler::Missing, peer::Peer};
 use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
-    epoch::Boundary,
     tasks::Tasks,
-    types::{AuthorityIndex, CommitIndex, Committee, Round, SubDag, VerifiedBlock},
+    types::{AuthorityIndex, CommitIndex, Committee, EpochEnding, Round, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
 use std::{
@@ -35,19 +34,7 @@ pub(super) struct Progress {
     pub last_commit: CommitIndex,
     /// The last commit that a quorum has.
     pub quorum_commit: CommitIndex,
-    pub ending: Ending,
-}
-
-/// How far the end of the epoch has come in consensus.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ending {
-    /// No boundary yet.
-    #[default]
-    No,
-    /// The last commit is stored.
-    Boundary(Boundary),
-    /// And 2f+1 votes for it: whoever comes later can be shown.
-    Certified(Boundary),
+    pub ending: EpochEnding,
 }
 
 /// Shared by all tasks of one epoch's consensus. Dropping it ends them.

@@ -5,7 +5,7 @@ use super::{
     protocol::Purpose,
     shared::{Command, Shared},
 };
-use crate::{consensus::peer::Peer, env::NodeEvent, executor::framing::read_frame};
+use crate::{consensus::peer::Peer, env::NodeEvent, framing::read_frame};
 use rand_core::Rng;
 use std::{sync::Arc, time::Duration};
 use tracing::debug;

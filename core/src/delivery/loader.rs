@@ -6,8 +6,8 @@
 use super::{Delivery, DeliveryError, Numbered, number, window::pauses_proposals};
 use crate::{
     bugs::{self, KnownBug},
+    commit::is_boundary,
     env::{CrashPoint, NodeEvent},
-    epoch::is_boundary,
     types::CommitIndex,
 };
 use std::sync::atomic::Ordering;

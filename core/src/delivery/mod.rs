@@ -7,25 +7,24 @@
 //! Three loops share the window: the loader fills it, the sender writes it out, the watermark trims it.
 
 mod loader;
-mod log;
 mod numbering;
-mod plan;
+mod replay_plan;
 mod sender;
 mod watermark;
 mod window;
 
-pub use log::{CommitLog, Damage};
 pub use numbering::{Numbered, number};
-pub use plan::{ExecutorView, ReplayPlan, StoreView, replay_plan};
-pub use window::{Learned, Window, next_wait_ms, pauses_proposals};
+pub use replay_plan::{ExecutorView, StoreView, replay_plan};
+pub use window::{Learned, Window, pauses_proposals};
 
 use crate::{
     config::DeliveryParameters,
-    env::{Address, Env},
-    executor::{ExecutorClient, framing::FrameError},
-    store::StoreError,
+    env::Env,
+    executor::ExecutorClient,
+    framing::FrameError,
+    store::{CommitLog, StoreError},
     tasks::Tasks,
-    types::{CommitRef, Committee, EpochBase, GlobalExecIndex},
+    types::{Address, CommitRef, Committee, EpochBase, GlobalExecIndex},
 };
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,

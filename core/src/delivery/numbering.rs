@@ -2,10 +2,8 @@
 
 use crate::{
     env::TransactionHashes,
-    executor::{
-        framing::{FrameError, Framing},
-        wire::{CommittedBlock, CommittedEpochData, TransactionExe},
-    },
+    executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
+    framing::{FrameError, Framing},
     types::{CommitRef, Committee, Epoch, EpochBase, GlobalExecIndex, SubDag},
 };
 use bytes::Bytes;

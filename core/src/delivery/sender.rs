@@ -6,7 +6,8 @@ use super::{Delivery, Numbered};
 use crate::{
     bugs::{self, KnownBug},
     env::{BoxStream, CrashPoint, NodeEvent},
-    executor::{RpcError, framing, socket_advice},
+    executor::{RpcError, socket_advice},
+    framing,
 };
 use std::{io, sync::atomic::Ordering, time::Duration};
 use thiserror::Error;

@@ -1,11 +1,9 @@
 //! The one arrow back: asks the executor what is durable, trims the window, rewinds it when the executor lost its tail.
 
-use super::{
-    Delivery,
-    window::{Learned, next_wait_ms},
-};
+use super::{Delivery, window::Learned};
 use crate::{
     env::{CrashPoint, NodeEvent},
+    executor::next_wait_ms,
     types::GlobalExecIndex,
 };
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! An event never carries anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
 use super::CrashPoint;
-use crate::delivery::ReplayPlan;
-use crate::epoch::ChangeStep;
+use crate::types::ChangeStep;
+use crate::types::ReplayPlan;
 use crate::types::{
     AuthorityIndex, BlockRef, CommitIndex, CommitRef, CommitteeDigest, Epoch, EpochBase,
     GlobalExecIndex, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,

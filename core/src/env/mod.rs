@@ -4,7 +4,6 @@
 //! tokio's tasks, timers and channels are used as they are: the simulated build replaces them underneath.
 //! [`real`] is the door to the operating system, the simulator brings its own.
 
-mod address;
 mod clock;
 mod crash_point;
 mod display;
@@ -14,7 +13,6 @@ mod hashes;
 mod network;
 pub mod real;
 
-pub use address::{Address, AddressError};
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;

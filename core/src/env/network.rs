@@ -1,6 +1,6 @@
 //! Sockets, real or simulated.
 
-use super::Address;
+use crate::types::Address;
 use async_trait::async_trait;
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -1,7 +1,6 @@
 //! What the change waits for and what it does next: a pure function of what is recorded and what is known.
 
-use super::{Boundary, ChangeStep};
-use crate::types::{Epoch, GlobalExecIndex};
+use crate::types::{Boundary, ChangeStep, Epoch, GlobalExecIndex};
 
 /// What is known of an epoch that may be ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,13 @@
 //! The one task that owns the change out of an epoch: does what [`next_action`] says, and writes down what it did
 //! before it goes on.
 
-use super::{ChangeAction, ChangeStep, ChangeView, EpochRecord, EpochStore, next_action};
+use super::{ChangeAction, ChangeView, EpochRecord, EpochStore, next_action};
 use crate::{
     bugs::{self, KnownBug},
-    consensus::Ending,
-    delivery::next_wait_ms,
     env::{CrashPoint, Env, NodeEvent},
-    executor::{ExecutorClient, RpcError},
+    executor::{ExecutorClient, RpcError, next_wait_ms},
     store::StoreError,
-    types::{Epoch, GlobalExecIndex},
+    types::{ChangeStep, Epoch, EpochEnding, GlobalExecIndex},
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,7 +28,7 @@ pub struct EpochChange<'a> {
     pub watermark: GlobalExecIndex,
     /// Between two questions to the executor, at most.
     pub poll_ms: u64,
-    pub ending: watch::Receiver<Ending>,
+    pub ending: watch::Receiver<EpochEnding>,
 }
 
 impl EpochChange<'_> {
@@ -46,9 +44,9 @@ impl EpochChange<'_> {
         let mut pause_ms = 0;
         loop {
             let (boundary, certified) = match *self.ending.borrow_and_update() {
-                Ending::No => (None, false),
-                Ending::Boundary(boundary) => (Some(boundary), false),
-                Ending::Certified(boundary) => (Some(boundary), true),
+                EpochEnding::No => (None, false),
+                EpochEnding::Boundary(boundary) => (Some(boundary), false),
+                EpochEnding::Certified(boundary) => (Some(boundary), true),
             };
             let watermark = if bugs::enabled(KnownBug::AdvancedBeforeDrained) {
                 GlobalExecIndex(u64::MAX)

@@ -5,12 +5,12 @@
 //! taken, so a crash between any two resumes at the right one. Time decides one thing only, whether a node marks its
 //! blocks: what is committed of these marks decides the rest, and no step is forced because it takes long.
 
-mod boundary;
 mod change;
 mod driver;
+mod duration;
 mod record;
 
-pub use boundary::{Boundary, epoch_has_elapsed, is_boundary};
 pub use change::{ChangeAction, ChangeView, next_action};
 pub use driver::EpochChange;
-pub use record::{ChangeStep, EpochRecord, EpochStart, EpochStore};
+pub use duration::epoch_has_elapsed;
+pub use record::{EpochRecord, EpochStore};

@@ -1,46 +1,11 @@
 //! What a node writes down about its epochs: a row each, synced, outlives the epoch's own store.
 
-use super::Boundary;
 use crate::{
     store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
-    types::{Committee, Epoch, EpochBase, TimestampMs},
+    types::{ChangeStep, Epoch, EpochStart},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
-
-/// How far the change out of an epoch has come. Each is recorded before anything that needs it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ChangeStep {
-    /// No boundary yet.
-    Running,
-    /// The last commit is stored; the executor may not have it.
-    BoundaryCommitted(Boundary),
-    /// W has reached the boundary.
-    Drained(Boundary),
-    /// The executor has entered the next epoch.
-    Advanced(Boundary),
-}
-
-impl fmt::Display for ChangeStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (step, boundary) = match self {
-            Self::Running => return f.write_str("it runs"),
-            Self::BoundaryCommitted(boundary) => ("boundary committed", boundary),
-            Self::Drained(boundary) => ("executor drained", boundary),
-            Self::Advanced(boundary) => ("executor advanced", boundary),
-        };
-        write!(f, "{step}, boundary {boundary}")
-    }
-}
-
-/// Where and how an epoch begins: the same on every node (invariant EPOCH).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochStart {
-    pub base: EpochBase,
-    /// Of the boundary commit of the epoch before; of genesis in epoch 0.
-    pub timestamp_ms: TimestampMs,
-    pub committee: Arc<Committee>,
-}
+use std::sync::Arc;
 
 /// One epoch of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +94,7 @@ mod tests {
     use crate::{
         dag::test_dag::TestDag,
         store::{MemoryDisk, MemoryStores},
-        types::GlobalExecIndex,
+        types::{EpochBase, GlobalExecIndex, TimestampMs},
     };
 
     fn record(epoch: u64, base: u64) -> EpochRecord {

@@ -4,7 +4,8 @@
 
 use crate::{
     bugs::{self, KnownBug},
-    env::{Address, BoxListener, Network},
+    env::{BoxListener, Network},
+    types::Address,
 };
 use std::io;
 use thiserror::Error;

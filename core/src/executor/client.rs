@@ -4,7 +4,6 @@
 //! timed out or failed is **dropped**: its late reply must never answer a later request (invariant RPC).
 
 use super::{
-    framing::{self, Decoder, FrameError, Framing, ReadError},
     socket_advice,
     wire::{
         AdvanceEpoch, EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber,
@@ -14,9 +13,9 @@ use super::{
 use crate::{
     bugs::{self, KnownBug},
     config::RpcParameters,
-    env::{Address, BoxStream, Env, NodeEvent, RpcKind},
-    epoch::Boundary,
-    types::{Epoch, GlobalExecIndex},
+    env::{BoxStream, Env, NodeEvent, RpcKind},
+    framing::{self, Decoder, FrameError, Framing, ReadError},
+    types::{Address, Boundary, Epoch, GlobalExecIndex},
 };
 use prost::Message;
 use std::{

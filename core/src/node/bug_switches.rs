@@ -2,8 +2,8 @@
 
 use crate::{
     bugs::{self, KnownBug},
-    delivery::CommitLog,
     epoch::EpochStore,
+    store::CommitLog,
     types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, SubDag},
 };
 use std::sync::Arc;

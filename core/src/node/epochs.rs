@@ -4,9 +4,9 @@ use super::{Node, NodeError};
 use crate::{
     consensus::{RetainedEpoch, Signer},
     env::{CrashPoint, NodeEvent},
-    epoch::{Boundary, ChangeStep, EpochRecord, EpochStart},
+    epoch::EpochRecord,
     store::ConsensusStore,
-    types::{AuthorityIndex, Epoch},
+    types::{AuthorityIndex, Boundary, ChangeStep, Epoch, EpochStart},
 };
 use std::sync::Arc;
 use tracing::warn;

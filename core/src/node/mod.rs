@@ -13,13 +13,13 @@ use crate::{
     config::NodeConfig,
     consensus::{Archive, ConsensusError, serve},
     delivery::DeliveryError,
-    env::{Address, Env, NodeEvent},
+    env::{Env, NodeEvent},
     epoch::EpochStore,
     executor::{ExecutorClient, socket_advice, validators::ValidatorError},
     ingest::Pool,
     store::StoreError,
     tasks::Tasks,
-    types::{Epoch, IndexError, KeyPair},
+    types::{Address, Epoch, IndexError, KeyPair},
 };
 use std::{
     convert::Infallible,

@@ -4,11 +4,13 @@ use super::{Node, NodeError};
 use crate::{
     bugs::{self, KnownBug},
     config::StartPolicy,
-    delivery::{ExecutorView, ReplayPlan, StoreView, replay_plan},
+    delivery::{ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
-    epoch::{ChangeStep, EpochStart},
     executor::{RpcError, validators::committee},
-    types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, TimestampMs},
+    types::{
+        ChangeStep, CommitIndex, Epoch, EpochBase, EpochStart, GlobalExecIndex, ReplayPlan,
+        TimestampMs,
+    },
 };
 use std::{sync::Arc, time::Duration};
 

@@ -5,10 +5,12 @@
 //! survive a power loss. A [`Durability::Buffered`] write survives the end of the process, but a power loss may take
 //! it together with everything written after it: what is left is always a prefix of the writes.
 
+mod commit_log;
 mod consensus;
 mod memory;
 mod rocks;
 
+pub use commit_log::{CommitLog, Damage};
 pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
 pub use rocks::{RocksOptions, RocksStore, RocksStores};

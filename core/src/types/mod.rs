@@ -2,14 +2,18 @@
 //!
 //! Plain data with the checks that make it valid. No I/O, no clock, no async.
 
+mod address;
 mod block;
 mod commit;
 mod committee;
 mod crypto;
 mod digest;
+mod epoch;
 mod index;
+mod replay_plan;
 mod transaction;
 
+pub use address::{Address, AddressError};
 pub use block::{
     Block, BlockRef, InvalidBlock, MAX_COMMIT_VOTES, SignedBlock, Slot, VerifiedBlock,
 };
@@ -17,8 +21,10 @@ pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use crypto::{KeyPair, PublicKey, SignatureBytes, SignatureScheme};
 pub use digest::{BlockDigest, CommitDigest, CommitteeDigest, fixed_bytes};
+pub use epoch::{Boundary, ChangeStep, EpochEnding, EpochStart};
 pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,
 };
+pub use replay_plan::ReplayPlan;
 pub use transaction::{AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash};

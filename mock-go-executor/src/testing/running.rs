@@ -4,16 +4,14 @@ use super::{TestWorld, block, transfer};
 use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, run};
 use bytes::Bytes;
 use metanode_core::{
-    env::{Address, BoxStream, ExecutorEvent},
-    executor::{
-        framing::{Decoder, Framing, read_frame, write_frame},
-        wire::{
-            GetLastBlockNumber, LastBlockNumber, Request, RequestPayload, Response,
-            ResponsePayload, ValidatorInfo,
-        },
+    env::{BoxStream, ExecutorEvent},
+    executor::wire::{
+        GetLastBlockNumber, LastBlockNumber, Request, RequestPayload, Response, ResponsePayload,
+        ValidatorInfo,
     },
+    framing::{Decoder, Framing, read_frame, write_frame},
     store::MemoryDisk,
-    types::{Authority, GlobalExecIndex, PublicKey, Stake},
+    types::{Address, Authority, GlobalExecIndex, PublicKey, Stake},
 };
 use prost::Message;
 use tokio::sync::{oneshot, watch};

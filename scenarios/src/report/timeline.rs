@@ -5,9 +5,8 @@
 
 use super::{colour::Colour, events};
 use metanode_core::{
-    delivery::ReplayPlan,
     env::{Event, ExecutorEvent, NodeEvent},
-    types::{Epoch, GlobalExecIndex},
+    types::{Epoch, GlobalExecIndex, ReplayPlan},
 };
 use metanode_sim::{
     oracles::Violation,

@@ -10,10 +10,12 @@ use metanode_core::{
     consensus::protocol::{
         self, FRAMING, Hello, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose,
     },
-    env::{Address, BoxListener, BoxStream, Env},
-    executor::framing::{Decoder, read_frame, write_frame},
+    env::{BoxListener, BoxStream, Env},
+    framing::{Decoder, read_frame, write_frame},
     tasks::Tasks,
-    types::{AuthorityIndex, Committee, Epoch, KeyPair, Round, SignatureScheme, VerifiedBlock},
+    types::{
+        Address, AuthorityIndex, Committee, Epoch, KeyPair, Round, SignatureScheme, VerifiedBlock,
+    },
 };
 use rand_chacha::ChaCha8Rng;
 use std::{

@@ -2,7 +2,10 @@
 
 use super::{HostId, Kernel, SimNetwork};
 use madsim::runtime::Runtime;
-use metanode_core::env::{Address, BoxListener, BoxStream, Network};
+use metanode_core::{
+    env::{BoxListener, BoxStream, Network},
+    types::Address,
+};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -14,7 +14,7 @@ use madsim::plugin::Simulator;
 use madsim::rand::GlobalRng;
 use madsim::task::NodeId;
 use madsim::time::TimeHandle;
-use metanode_core::env::{Address, Entropy};
+use metanode_core::{env::Entropy, types::Address};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;

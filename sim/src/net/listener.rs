@@ -7,7 +7,7 @@ use super::link::HostId;
 use super::rule::ConnectionId;
 use super::waiting::Waiting;
 use madsim::task::NodeId;
-use metanode_core::env::Address;
+use metanode_core::types::Address;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};

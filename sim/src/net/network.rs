@@ -6,7 +6,10 @@ use super::listener::ListenerId;
 use super::rule::{ConnectionId, Route, Rules, Side};
 use super::timer::pause;
 use async_trait::async_trait;
-use metanode_core::env::{Address, BoxListener, BoxStream, Listener, Network};
+use metanode_core::{
+    env::{BoxListener, BoxStream, Listener, Network},
+    types::Address,
+};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::path::Path;

@@ -4,7 +4,7 @@
 //! that travels, while the kernel is locked: a rule must not call the kernel.
 
 use super::link::HostId;
-use metanode_core::env::Address;
+use metanode_core::types::Address;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;

@@ -20,8 +20,10 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    epoch::{ChangeStep, epoch_has_elapsed},
-    types::{CommitRef, CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, TimestampMs},
+    epoch::epoch_has_elapsed,
+    types::{
+        ChangeStep, CommitRef, CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, TimestampMs,
+    },
 };
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use crate::{
     plan::{Action, Plan, PlannedFault, Topology, Trigger},
     trace::{Entry, ProcessId, SimTime, WorldEvent},
 };
-use metanode_core::{env::NodeEvent, epoch::ChangeStep};
+use metanode_core::{env::NodeEvent, types::ChangeStep};
 
 fn verdict(topology: Topology, trace: &[Entry]) -> Option<Box<Violation>> {
     let plan = Plan {

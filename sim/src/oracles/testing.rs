@@ -8,10 +8,10 @@ use super::{Oracle, Violation};
 use crate::trace::{Entry, ProcessId, SimTime, What, WorldEvent};
 use metanode_core::{
     env::{CommitOrigin, ExecutorEvent, NodeEvent},
-    epoch::{Boundary, ChangeStep},
     types::{
-        AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, CommitRef,
-        CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, Round, SpentNonce, TimestampMs,
+        AuthorityIndex, BlockDigest, BlockRef, Boundary, ChangeStep, CommitDigest, CommitIndex,
+        CommitRef, CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, Round, SpentNonce,
+        TimestampMs,
     },
 };
 

@@ -9,12 +9,11 @@ use metanode_core::{
     config::{
         ConsensusParameters, DeliveryParameters, KeySeed, NodeConfig, RpcParameters, StartPolicy,
     },
-    env::Address,
     executor::{
         validators::{committee, format_account},
         wire::ValidatorInfo,
     },
-    types::{AuthorityIndex, Committee, Epoch, KeyPair},
+    types::{Address, AuthorityIndex, Committee, Epoch, KeyPair},
 };
 use mock_go_executor::config::{CommitteeChange, ExecutorConfig, Genesis};
 use std::{net::SocketAddr, path::Path};

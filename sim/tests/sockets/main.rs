@@ -11,7 +11,10 @@ mod rules;
 
 use madsim::runtime::{Handle, NodeHandle, Runtime};
 use madsim::time::{TimeHandle, sleep, timeout};
-use metanode_core::env::{Address, BoxListener, BoxStream, Entropy, Network};
+use metanode_core::{
+    env::{BoxListener, BoxStream, Entropy, Network},
+    types::Address,
+};
 use metanode_sim::net::{
     ConnectVerdict, Cut, Hijack, HostId, Kernel, LatencySpike, Partition, Payload, ResetAll, Route,
     Rule, Segment, Settings, ShortWrites, Side, SimNetwork, Verdict,

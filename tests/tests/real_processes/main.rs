@@ -9,7 +9,7 @@
 mod process;
 mod validator;
 
-use metanode_core::env::Address;
+use metanode_core::types::Address;
 use process::{Process, binary, gei};
 use std::{fs, process::Command};
 use tempfile::TempDir;

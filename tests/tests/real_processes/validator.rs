@@ -3,11 +3,12 @@
 use crate::process::{Process, binary, eventually};
 use metanode_core::{
     config::{NodeConfig, RpcParameters},
-    env::{Address, real},
+    env::real,
     executor::{
         ExecutorClient,
         wire::{CommittedEpochData, GetBlocksRange, RequestPayload, ResponsePayload},
     },
+    types::Address,
 };
 use mock_go_executor::ExecutorConfig;
 use std::{

@@ -1,6 +1,9 @@
 //! Sockets of the operating system.
 
-use crate::env::{Address, BoxListener, BoxStream, Listener, Network};
+use crate::{
+    env::{BoxListener, BoxStream, Listener, Network},
+    types::Address,
+};
 use async_trait::async_trait;
 use std::fs::{self, Permissions};
 use std::io;

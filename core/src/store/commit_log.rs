@@ -1,9 +1,7 @@
 //! The commit log as delivery sees it: the store, a small cache of the newest commits, and a signal when it grows.
 
-use crate::{
-    store::{ConsensusStore, StoreError},
-    types::{BlockRef, CommitIndex, SubDag, VerifiedBlock},
-};
+use super::{ConsensusStore, StoreError};
+use crate::types::{BlockRef, CommitIndex, SubDag, VerifiedBlock};
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},

@@ -6,12 +6,14 @@
 //!
 //! Knows nothing of what the frames mean.
 
-use super::uvarint::{MAX_UVARINT_BYTES, put_uvarint, take_uvarint};
+mod uvarint;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use std::io;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use uvarint::{MAX_UVARINT_BYTES, put_uvarint, take_uvarint};
 
 /// How a frame's length is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
