@@ -5,7 +5,7 @@
 use metanode_core::{
     store::{
         Column, CommitRun, ConsensusStore, Durability, MemoryDisk, MemoryStores, RocksOptions,
-        RocksStores, ScanOrder, StoreError, StoreFactory, WriteBatch,
+        RocksStores, Scan, ScanOrder, StoreError, StoreFactory, WriteBatch,
     },
     types::{
         AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
@@ -53,7 +53,12 @@ fn in_memory() -> (MemoryStores, ConsensusStore) {
 fn damage(factory: &dyn StoreFactory, column: Column) {
     let name = ConsensusStore::store_name(EPOCH);
     let raw = factory.open(&name, &[column]).unwrap();
-    let found = raw.scan(column, &[]..&[0xff; 99], ScanOrder::Descending, 1);
+    let found = raw.scan(Scan {
+        column,
+        range: &[]..&[0xff; 99],
+        order: ScanOrder::Descending,
+        limit: 1,
+    });
     let (key, value) = found.unwrap().remove(0);
     let mut value = value.to_vec();
     *value.last_mut().unwrap() ^= 1;

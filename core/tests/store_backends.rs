@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use metanode_core::store::{
     Column, Durability, Entry, Key, MemoryDisk, MemoryStores, RocksOptions, RocksStore,
-    RocksStores, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
+    RocksStores, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
 };
 use proptest::{collection::vec, prelude::*};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -250,7 +250,12 @@ fn check(crash: Crash, operations: Vec<Operation>) -> Result<(), TestCaseError> 
                 let mut expected = model.scan(column, &start, &end, order);
                 expected.truncate(limit);
                 for backend in &backends {
-                    let found = backend.store().scan(column, &start..&end, order, limit);
+                    let found = backend.store().scan(Scan {
+                        column,
+                        range: &start..&end,
+                        order,
+                        limit,
+                    });
                     prop_assert_eq!(&found.unwrap(), &expected);
                 }
             }
@@ -324,7 +329,7 @@ proptest! {
         // What survived one power loss is on the disk: the next takes nothing.
         disk.power_lost(|_| 0);
         let store = MemoryStores::new(&disk).open(NAME, &COLUMNS).unwrap();
-        let left = store.scan(COLUMNS[0], &[]..LAST, ScanOrder::Ascending, usize::MAX).unwrap();
+        let left = store.scan(Scan { column: COLUMNS[0], range: &[]..LAST, order: ScanOrder::Ascending, limit: usize::MAX }).unwrap();
         prop_assert_eq!(left, model.scan(COLUMNS[0], &[], LAST, ScanOrder::Ascending));
     }
 }

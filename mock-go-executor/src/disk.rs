@@ -10,7 +10,7 @@ use crate::ledger::{Accounts, ENTRY_BYTES, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
     bugs::{self, KnownBug},
-    store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
+    store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
     types::GlobalExecIndex,
 };
 use std::sync::Arc;
@@ -148,17 +148,23 @@ impl Disk {
         limit: usize,
     ) -> Result<Vec<Bytes>, StoreError> {
         let (start, end) = (key_of(from), key_of(to.next()));
-        let entries = self
-            .store
-            .scan(BLOCKS, &start..&end, ScanOrder::Ascending, limit)?;
+        let entries = self.store.scan(Scan {
+            column: BLOCKS,
+            range: &start..&end,
+            order: ScanOrder::Ascending,
+            limit,
+        })?;
         Ok(entries.into_iter().map(|(_, body)| body).collect())
     }
 
     /// The number of the last stored block, durable or not.
     fn last_block(&self) -> Result<Option<GlobalExecIndex>, StoreError> {
-        let last = self
-            .store
-            .scan(BLOCKS, &[][..]..END, ScanOrder::Descending, 1)?;
+        let last = self.store.scan(Scan {
+            column: BLOCKS,
+            range: &[][..]..END,
+            order: ScanOrder::Descending,
+            limit: 1,
+        })?;
         let number = |key: &Bytes| key[..].try_into().map(u64::from_be_bytes).ok();
         Ok(last
             .first()
@@ -198,8 +204,12 @@ impl Disk {
 
     /// What a column that is keyed by GEI holds from `start` on.
     fn entries(&self, column: Column, start: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.store
-            .scan(column, start..END, ScanOrder::Ascending, usize::MAX)
+        self.store.scan(Scan {
+            column,
+            range: start..END,
+            order: ScanOrder::Ascending,
+            limit: usize::MAX,
+        })
     }
 
     fn watermark(&self) -> Result<GlobalExecIndex, StoreError> {

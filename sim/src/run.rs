@@ -3,10 +3,10 @@
 
 use crate::{
     allocator,
-    disk::RocksServer,
+    disk::Disks,
     net::Kernel,
     oracles::Violation,
-    plan::{Backend, Plan},
+    plan::Plan,
     recorder::{ExecutorReport, NodeReport, Recorder},
     trace::{Entry, ProcessId, SimTime, TraceHash, What, WorldEvent},
     world::{Job, Workload, World, lock},
@@ -185,17 +185,13 @@ fn simulate(
     now_ns: Arc<AtomicU64>,
 ) -> std::io::Result<()> {
     metanode_core::bugs::enable(&plan.bugs);
-    // RocksDB cannot be opened on a simulated thread, so its thread is made before the simulation is entered.
-    let rocks = match plan.store {
-        Backend::Rocksdb => Some(RocksServer::start()?),
-        Backend::Memory => None,
-    };
+    let disks = Disks::start(plan.store)?;
     let runtime =
         madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
     runtime.add_simulator::<Kernel>();
     runtime.block_on(async {
         let (sender, jobs) = mpsc::unbounded_channel();
-        let world = World::new(plan, recorder.clone(), rocks.as_ref(), sender);
+        let world = World::new(plan, recorder.clone(), &disks, sender);
         Supervisor::new(world.clone(), jobs, now_ns)
             .supervise()
             .await;
@@ -303,6 +299,7 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Backend;
 
     const MOMENT: Duration = Duration::from_millis(1);
 

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "in a test, to fail is to panic")]
 
 use madsim::runtime::Runtime;
-use metanode_core::store::{Column, Durability, Entry, ScanOrder, Store, StoreError, WriteBatch};
+use metanode_core::store::{
+    Column, Durability, Entry, Scan, ScanOrder, Store, StoreError, WriteBatch,
+};
 use metanode_sim::disk::{Disk, DiskCounters, RocksServer};
 use proptest::{collection::vec, prelude::*};
 use rand_chacha::ChaCha8Rng;
@@ -38,7 +40,12 @@ fn keys(disk: &Disk, name: &str) -> Vec<u8> {
 fn entries(store: &dyn Store) -> Vec<Entry> {
     let everything = &[][..]..&[0xff; 9][..];
     store
-        .scan(COLUMN, everything, ScanOrder::Ascending, usize::MAX)
+        .scan(Scan {
+            column: COLUMN,
+            range: everything,
+            order: ScanOrder::Ascending,
+            limit: usize::MAX,
+        })
         .unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! What a node writes down about its epochs: a row each, synced, outlives the epoch's own store.
 
 use crate::{
-    store::{Column, Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
+    store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
     types::{ChangeStep, Epoch, EpochStart},
 };
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,12 @@ impl EpochStore {
     pub fn all(&self) -> Result<Vec<EpochRecord>, StoreError> {
         let all = &[][..]..&[0xff; 9][..];
         let order = ScanOrder::Ascending;
-        let records = self.store.scan(RECORDS, all, order, usize::MAX)?;
+        let records = self.store.scan(Scan {
+            column: RECORDS,
+            range: all,
+            order,
+            limit: usize::MAX,
+        })?;
         let records = records.iter().map(|(key, value)| parse(key, value));
         records.collect()
     }

@@ -5,7 +5,7 @@
 
 mod keys;
 
-use super::{Durability, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
+use super::{Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
 use crate::types::{
     AuthorityIndex, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch, Round, SubDag,
     VerifiedBlock,
@@ -115,7 +115,12 @@ impl ConsensusStore {
         let mut range = all_after(&round.0.to_be_bytes());
         loop {
             let rest = &range.start[..]..&range.end[..];
-            let page = (self.store).scan(BLOCKS, rest, ScanOrder::Ascending, PAGE)?;
+            let page = (self.store).scan(Scan {
+                column: BLOCKS,
+                range: rest,
+                order: ScanOrder::Ascending,
+                limit: PAGE,
+            })?;
             let Some((last, _)) = page.last() else {
                 return Ok(blocks);
             };
@@ -177,7 +182,12 @@ impl ConsensusStore {
     /// If the disk fails.
     pub fn last_commit(&self) -> Result<Option<CommitIndex>, StoreError> {
         let Range { start, end } = all_after(&[]);
-        let last = (self.store).scan(COMMITS, &start..&end, ScanOrder::Descending, 1)?;
+        let last = (self.store).scan(Scan {
+            column: COMMITS,
+            range: &start..&end,
+            order: ScanOrder::Descending,
+            limit: 1,
+        })?;
         last.first()
             .map(|(key, _)| parse_commit_key(key))
             .transpose()
@@ -226,7 +236,12 @@ impl ConsensusStore {
     pub fn cut_commits(&self, from: CommitIndex) -> Result<(), StoreError> {
         let Range { end, .. } = all_after(&[]);
         let start = commit_key(from);
-        let cut = (self.store).scan(COMMITS, &start..&end, ScanOrder::Ascending, usize::MAX)?;
+        let cut = (self.store).scan(Scan {
+            column: COMMITS,
+            range: &start..&end,
+            order: ScanOrder::Ascending,
+            limit: usize::MAX,
+        })?;
         let mut batch = WriteBatch::default();
         for (key, _) in cut {
             batch.delete(COMMITS, &key);
@@ -261,9 +276,12 @@ impl ConsensusStore {
     /// If the disk fails.
     pub fn votes_for(&self, commit: CommitRef) -> Result<Vec<VerifiedBlock>, StoreError> {
         let Range { start, end } = all_with_prefix(&votes_prefix(commit));
-        let votes =
-            self.store
-                .scan(COMMIT_VOTES, &start..&end, ScanOrder::Ascending, usize::MAX)?;
+        let votes = self.store.scan(Scan {
+            column: COMMIT_VOTES,
+            range: &start..&end,
+            order: ScanOrder::Ascending,
+            limit: usize::MAX,
+        })?;
         let mut authors = BTreeSet::new();
         let mut voters = vec![];
         for (key, _) in votes {
@@ -284,7 +302,12 @@ impl ConsensusStore {
         limit: usize,
     ) -> Result<Vec<BlockRef>, StoreError> {
         let Range { start, end } = range;
-        let entries = (self.store).scan(BLOCKS_BY_AUTHOR, &start..&end, order, limit)?;
+        let entries = (self.store).scan(Scan {
+            column: BLOCKS_BY_AUTHOR,
+            range: &start..&end,
+            order,
+            limit,
+        })?;
         entries
             .iter()
             .map(|(key, _)| parse_author_key(key))

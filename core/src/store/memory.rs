@@ -5,12 +5,13 @@
 //! This room does not know who ends processes, nor why.
 
 use super::{
-    Column, Durability, Entry, Key, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
+    Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
+    WriteBatch,
 };
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
-    ops::{Bound, Range},
+    ops::Bound,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -256,13 +257,13 @@ impl Store for MemoryStore {
         })
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        range: Range<&[u8]>,
-        order: ScanOrder,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        let Scan {
+            column,
+            range,
+            order,
+            limit,
+        } = scan;
         self.with("scan", |store| {
             let entries = store.column(column, "scan")?;
             // `BTreeMap::range` panics on a range that ends before it starts.

@@ -8,11 +8,13 @@
 mod commit_log;
 mod consensus;
 mod memory;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 
 pub use commit_log::{CommitLog, Damage};
 pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
+#[cfg(feature = "rocksdb")]
 pub use rocks::{RocksOptions, RocksStore, RocksStores};
 
 use bytes::Bytes;
@@ -93,6 +95,17 @@ pub enum ScanOrder {
 /// A key with its value.
 pub type Entry = (Bytes, Bytes);
 
+/// A range of entries to read.
+#[derive(Clone, Debug)]
+pub struct Scan<'a> {
+    pub column: Column,
+    /// The first key and the one behind the last.
+    pub range: Range<&'a [u8]>,
+    pub order: ScanOrder,
+    /// At most so many entries, from the end that `order` names.
+    pub limit: usize,
+}
+
 /// An ordered key-value store with columns. Calls block for as long as the disk takes.
 pub trait Store: Send + Sync {
     /// # Errors
@@ -105,17 +118,11 @@ pub trait Store: Send + Sync {
     /// If the disk fails.
     fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
-    /// At most `limit` entries with keys in `range`, from the end that `order` names.
+    /// The entries of a range, in its order.
     ///
     /// # Errors
     /// If the disk fails.
-    fn scan(
-        &self,
-        column: Column,
-        range: Range<&[u8]>,
-        order: ScanOrder,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError>;
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError>;
 
     /// Applies the batch as a whole.
     ///

@@ -4,7 +4,8 @@
 //! contract of [`super`] allows. This room does not know what is stored, nor that it may be run under a simulator.
 
 use super::{
-    Column, Durability, Entry, Key, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
+    Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
+    WriteBatch,
 };
 use bytes::Bytes;
 use rocksdb::{
@@ -14,7 +15,6 @@ use rocksdb::{
 use std::{
     collections::BTreeSet,
     fs, io,
-    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -230,13 +230,13 @@ impl Store for RocksStore {
             .collect()
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        range: Range<&[u8]>,
-        order: ScanOrder,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        let Scan {
+            column,
+            range,
+            order,
+            limit,
+        } = scan;
         let family = self.family(column, "scan")?;
         if range.start >= range.end {
             return Ok(vec![]);

@@ -1,16 +1,16 @@
-//! What a disk does wrong: syncs that fail, no space left, flipped bits, and older backups put back. Lies over either
-//! backend, so that both go wrong in the same way for the same draws.
+//! What a disk does wrong: syncs that fail, no space left, flipped bits, and older backups put back. Wraps the stores of
+//! either backend, so that both go wrong in the same way for the same draws, and counts what is written.
 
 use crate::plan::DiskFailure;
 use bytes::Bytes;
 use metanode_core::store::{
-    Column, Durability, Entry, Key, ScanOrder, Store, StoreError, StoreFactory, Write, WriteBatch,
+    Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
+    WriteBatch,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -37,12 +37,22 @@ impl Fragile {
 /// Bits flip in one of so many values that were written last: what is older was garbage long ago.
 const FRAGILE_VALUES: usize = 128;
 
+/// What was asked of a disk, over all its processes. A function of the seed, so reports and traces may show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskCounters {
+    /// Batches written.
+    pub writes: u64,
+    /// Those of them that were synced.
+    pub syncs: u64,
+}
+
 /// The state of one disk, shared by all its processes.
 #[derive(Clone, Default)]
 pub(super) struct DiskHealth(Arc<Mutex<Health>>);
 
 #[derive(Default)]
 struct Health {
+    counters: DiskCounters,
     fails_next_sync: bool,
     full: bool,
     /// One per [`Fragile`] column.
@@ -68,6 +78,10 @@ struct OpenStore {
 pub struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
 
 impl DiskHealth {
+    pub fn counters(&self) -> DiskCounters {
+        self.lock().counters
+    }
+
     pub fn begin(&self, how: DiskFailure) {
         let mut health = self.lock();
         match how {
@@ -127,7 +141,12 @@ impl DiskHealth {
             let mut batch = WriteBatch::default();
             for column in &open.columns {
                 let all = &[][..]..&[0xff; 64][..];
-                for (key, value) in store.scan(*column, all, ScanOrder::Ascending, usize::MAX)? {
+                for (key, value) in store.scan(Scan {
+                    column: *column,
+                    range: all,
+                    order: ScanOrder::Ascending,
+                    limit: usize::MAX,
+                })? {
                     batch.put(*column, &key, value);
                 }
             }
@@ -251,14 +270,9 @@ impl Store for FaultyStore {
         Ok(keys.iter().zip(values).map(read).collect())
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        range: Range<&[u8]>,
-        order: ScanOrder,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        let entries = self.store.scan(column, range, order, limit)?;
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        let column = scan.column;
+        let entries = self.store.scan(scan)?;
         let read = |(key, value): Entry| {
             let value = self.health.read(column, &key, value);
             (key, value)
@@ -268,6 +282,10 @@ impl Store for FaultyStore {
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
         self.health.before_write(&batch, durability)?;
-        self.store.write(batch, durability)
+        self.store.write(batch, durability)?;
+        let counters = &mut self.health.lock().counters;
+        counters.writes += 1;
+        counters.syncs += u64::from(durability == Durability::Synced);
+        Ok(())
     }
 }

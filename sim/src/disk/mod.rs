@@ -4,26 +4,26 @@
 //! Two backends keep the same promises and lose the same writes for the same draws: memory for sweeps, and real
 //! RocksDB ([`RocksServer`]) where recovery is the subject. A disk does not know who kills processes, nor when.
 
-mod counted;
 mod faulty;
+mod memory;
+#[cfg(feature = "rocksdb")]
 mod rocks;
+#[cfg(feature = "rocksdb")]
 mod rocks_server;
 
-pub use counted::DiskCounters;
-pub use faulty::Snapshot;
+pub use faulty::{DiskCounters, Snapshot};
+#[cfg(feature = "rocksdb")]
 pub use rocks_server::RocksServer;
 
-use crate::plan::DiskFailure;
-use counted::{CountedStores, SharedCounters};
+use crate::plan::{Backend, DiskFailure};
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{
-    store::{Key, MemoryDisk, MemoryStores, StoreError, StoreFactory},
+    store::{Key, MemoryDisk, StoreError, StoreFactory},
     types::CommitIndex,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
-use rocks::{RocksDisk, RocksDiskStores};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 /// What a power loss took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,37 +34,83 @@ pub struct Lost {
     pub torn: u32,
 }
 
+/// Where the stores of one disk are, and what a crash leaves of them.
+trait DiskBackend: Send + Sync {
+    /// A process starts on this disk: the stores that it may open, until it ends.
+    fn stores(&self) -> Arc<dyn StoreFactory>;
+
+    /// The process has ended. Every write is kept; its handles are closed.
+    fn process_killed(&self);
+
+    /// The host lost power. Per store, in the order of their names, `keep` gets the number of writes that were not
+    /// synced and returns how many of them, from the oldest on, are left. Of the next one a part is there if it is
+    /// `torn`.
+    fn power_lost(&self, keep: &mut dyn FnMut(usize) -> usize, torn: bool);
+
+    /// The store is gone, and the process with it.
+    fn wipe(&self, name: &str);
+}
+
+/// Makes the disks of one simulation.
+pub enum Disks {
+    Memory,
+    #[cfg(feature = "rocksdb")]
+    Rocksdb(RocksServer),
+}
+
+impl Disks {
+    /// Call it **before** the simulated runtime is entered: RocksDB cannot be opened on a simulated thread, so it gets
+    /// a thread of its own here.
+    ///
+    /// # Errors
+    /// If there is no place for temporary files, no thread to be had, or no RocksDB in this build.
+    pub fn start(backend: Backend) -> io::Result<Self> {
+        match backend {
+            Backend::Memory => Ok(Self::Memory),
+            #[cfg(feature = "rocksdb")]
+            Backend::Rocksdb => RocksServer::start().map(Self::Rocksdb),
+            #[cfg(not(feature = "rocksdb"))]
+            Backend::Rocksdb => Err(io::Error::other(
+                "this build has no RocksDB: build with the feature `rocksdb`, which is on by default",
+            )),
+        }
+    }
+
+    /// An empty disk.
+    #[must_use]
+    pub fn new_disk(&self) -> Disk {
+        match self {
+            Self::Memory => Disk::memory(),
+            #[cfg(feature = "rocksdb")]
+            Self::Rocksdb(server) => Disk::rocksdb(server),
+        }
+    }
+}
+
 /// One disk. Clones are the same disk.
 #[derive(Clone)]
 pub struct Disk {
-    backend: Backend,
-    counters: SharedCounters,
+    backend: Arc<dyn DiskBackend>,
     health: DiskHealth,
-}
-
-#[derive(Clone)]
-enum Backend {
-    Memory(MemoryDisk),
-    Rocks(RocksDisk),
 }
 
 impl Disk {
     /// An empty disk in memory.
     #[must_use]
     pub fn memory() -> Self {
-        Self::over(Backend::Memory(MemoryDisk::default()))
+        Self::over(MemoryDisk::default())
     }
 
     /// An empty disk with real RocksDB files, which `server` opens.
+    #[cfg(feature = "rocksdb")]
     #[must_use]
     pub fn rocksdb(server: &RocksServer) -> Self {
-        Self::over(Backend::Rocks(RocksDisk::new(server)))
+        Self::over(rocks::RocksDisk::new(server))
     }
 
-    fn over(backend: Backend) -> Self {
+    fn over(backend: impl DiskBackend + 'static) -> Self {
         Self {
-            backend,
-            counters: SharedCounters::default(),
+            backend: Arc::new(backend),
             health: DiskHealth::default(),
         }
     }
@@ -72,18 +118,10 @@ impl Disk {
     /// A process starts on this disk: the stores that it may open, until it ends.
     #[must_use]
     pub fn stores(&self) -> Arc<dyn StoreFactory> {
-        let faulty = Arc::new(FaultyStores {
-            stores: self.intact_stores(),
+        Arc::new(FaultyStores {
+            stores: self.backend.stores(),
             health: self.health.clone(),
-        });
-        Arc::new(CountedStores::new(faulty, self.counters.clone()))
-    }
-
-    fn intact_stores(&self) -> Arc<dyn StoreFactory> {
-        match &self.backend {
-            Backend::Memory(disk) => Arc::new(MemoryStores::new(disk)),
-            Backend::Rocks(disk) => Arc::new(RocksDiskStores::new(disk)),
-        }
+        })
     }
 
     /// From now on the disk fails like this.
@@ -121,7 +159,7 @@ impl Disk {
     /// # Errors
     /// If the disk fails.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.health.snapshot(self.intact_stores().as_ref())
+        self.health.snapshot(self.backend.stores().as_ref())
     }
 
     /// The process has ended, and the disk is what it was then.
@@ -132,7 +170,7 @@ impl Disk {
         for name in snapshot.names() {
             self.wipe(name);
         }
-        snapshot.restore(self.intact_stores().as_ref())?;
+        snapshot.restore(self.backend.stores().as_ref())?;
         self.process_killed();
         Ok(())
     }
@@ -140,10 +178,7 @@ impl Disk {
     /// The process has ended, in whatever way. Every write is kept; its handles are closed, and whoever still holds
     /// one gets errors.
     pub fn process_killed(&self) {
-        match &self.backend {
-            Backend::Memory(disk) => disk.process_killed(),
-            Backend::Rocks(disk) => disk.process_killed(),
-        }
+        self.backend.process_killed();
     }
 
     /// The host lost power. Of the writes of each store that were not synced, a prefix is left: sometimes none of
@@ -153,31 +188,25 @@ impl Disk {
     /// In memory it is dropped here.
     pub fn power_lost(&self, rng: &mut ChaCha8Rng, torn: bool) -> Lost {
         let mut lost = Lost::default();
-        let keep = |unsynced| {
+        let mut keep = |unsynced| {
             let kept = kept_by_power_loss(rng, unsynced);
             lost.writes += u32::try_from(unsynced - kept).unwrap_or(u32::MAX);
             lost.torn += u32::from(torn && kept < unsynced);
             kept
         };
-        match &self.backend {
-            Backend::Memory(disk) => disk.power_lost(keep),
-            Backend::Rocks(disk) => disk.power_lost(keep, torn),
-        }
+        self.backend.power_lost(&mut keep, torn);
         lost
     }
 
     /// The store `name` is gone, as if its directory had been deleted, and the process with it.
     pub fn wipe(&self, name: &str) {
-        match &self.backend {
-            Backend::Memory(disk) => disk.wipe(name),
-            Backend::Rocks(disk) => disk.wipe(name),
-        }
+        self.backend.wipe(name);
     }
 
     /// What was asked of this disk since it was made.
     #[must_use]
     pub fn counters(&self) -> DiskCounters {
-        self.counters.read()
+        self.health.counters()
     }
 }
 

@@ -8,16 +8,15 @@
 //! What opens, copies or closes files is done by the [`RocksServer`]. Reads and writes need no other thread: nothing in
 //! them waits for a clock, and to hand them over took ten times as long as to do them.
 
-use super::RocksServer;
+use super::{DiskBackend, RocksServer};
 use bytes::Bytes;
 use metanode_core::store::{
-    Column, Durability, Entry, Key, RocksOptions, RocksStore, ScanOrder, Store, StoreError,
+    Column, Durability, Entry, Key, RocksOptions, RocksStore, Scan, Store, StoreError,
     StoreFactory, WriteBatch,
 };
 use std::{
     collections::BTreeMap,
     fs, io, mem,
-    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -65,29 +64,6 @@ impl RocksDisk {
         })))
     }
 
-    pub(super) fn process_killed(&self) {
-        self.lock().end_process();
-    }
-
-    /// As [`metanode_core::store::MemoryDisk::power_lost`]. Of the first write that is lost, half is there if it is
-    /// `torn`.
-    pub(super) fn power_lost(&self, mut keep: impl FnMut(usize) -> usize, torn: bool) {
-        let mut contents = self.lock();
-        contents.end_process();
-        for store in contents.stores.values_mut() {
-            let kept = keep(store.unsynced.len());
-            let first_lost = store.unsynced.drain(kept..).next();
-            store.torn = first_lost.filter(|_| torn);
-            store.survived.append(&mut store.unsynced);
-        }
-    }
-
-    pub(super) fn wipe(&self, name: &str) {
-        let mut contents = self.lock();
-        contents.end_process();
-        contents.remove(name);
-    }
-
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +79,36 @@ impl RocksDisk {
         } else {
             Err(StoreError::closed(operation))
         }
+    }
+}
+
+impl DiskBackend for RocksDisk {
+    fn stores(&self) -> Arc<dyn StoreFactory> {
+        Arc::new(RocksDiskStores {
+            process: self.lock().process,
+            disk: self.clone(),
+        })
+    }
+
+    fn process_killed(&self) {
+        self.lock().end_process();
+    }
+
+    fn power_lost(&self, keep: &mut dyn FnMut(usize) -> usize, torn: bool) {
+        let mut contents = self.lock();
+        contents.end_process();
+        for store in contents.stores.values_mut() {
+            let kept = keep(store.unsynced.len());
+            let first_lost = store.unsynced.drain(kept..).next();
+            store.torn = first_lost.filter(|_| torn);
+            store.survived.append(&mut store.unsynced);
+        }
+    }
+
+    fn wipe(&self, name: &str) {
+        let mut contents = self.lock();
+        contents.end_process();
+        contents.remove(name);
     }
 }
 
@@ -225,19 +231,9 @@ fn close(server: &RocksServer, database: Option<Arc<RocksStore>>) {
 }
 
 /// The stores of one process on a [`RocksDisk`].
-pub(super) struct RocksDiskStores {
+struct RocksDiskStores {
     disk: RocksDisk,
     process: u64,
-}
-
-impl RocksDiskStores {
-    /// A process starts on this disk.
-    pub(super) fn new(disk: &RocksDisk) -> Self {
-        Self {
-            process: disk.lock().process,
-            disk: disk.clone(),
-        }
-    }
 }
 
 impl StoreFactory for RocksDiskStores {
@@ -304,16 +300,8 @@ impl Store for RocksDiskStore {
         self.read("get", |database| database.get_many(column, keys))
     }
 
-    fn scan(
-        &self,
-        column: Column,
-        range: Range<&[u8]>,
-        order: ScanOrder,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.read("scan", |database| {
-            database.scan(column, range, order, limit)
-        })
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        self.read("scan", |database| database.scan(scan))
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {

@@ -14,11 +14,11 @@ pub use workload::Workload;
 
 use crate::{
     clock::HostClock,
-    disk::{Disk, RocksServer, Snapshot},
+    disk::{Disks, Snapshot},
     entropy::SeedEntropy,
     hashes::SharedHashes,
     net::{HijackGuard, Kernel, RuleGuard},
-    plan::{Backend, Plan},
+    plan::Plan,
     recorder::Recorder,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
@@ -92,7 +92,7 @@ impl World {
     pub(crate) fn new(
         plan: Plan,
         recorder: Arc<Mutex<Recorder>>,
-        rocks: Option<&RocksServer>,
+        disks: &Disks,
         jobs: mpsc::UnboundedSender<(SimTime, Job)>,
     ) -> Arc<Self> {
         let entropy = SeedEntropy::new(plan.seed);
@@ -101,10 +101,6 @@ impl World {
             faults::network_settings(&plan),
             Arc::new(entropy.child("links")),
         );
-        let new_disk = || match (plan.store, rocks) {
-            (Backend::Rocksdb, Some(server)) => Disk::rocksdb(server),
-            _ => Disk::memory(),
-        };
         let nodes = (0..plan.validators).map(ProcessId::Node);
         let executors = (0..plan.executors.len()).map(|i| {
             #[allow(clippy::cast_possible_truncation)] // at most one per validator
@@ -112,7 +108,7 @@ impl World {
         });
         let processes = executors
             .chain(nodes)
-            .map(|id| (id, Process::new(new_disk())))
+            .map(|id| (id, Process::new(disks.new_disk())))
             .collect();
         let drift = |host| plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
         let clocks = (plan.clock_skew_ms.iter().enumerate())

@@ -15,22 +15,22 @@ pub use entropy::OsEntropy;
 pub use log::Log;
 pub use network::OsNetwork;
 
-use super::{Computed, Env};
-use crate::store::{RocksOptions, RocksStores};
-use std::{io, path::Path, sync::Arc};
-
 /// The environment of a process whose stores live below `data_dir`, which is created with the first of them.
 ///
 /// # Errors
 /// If the operating system gives no randomness.
-pub fn env(data_dir: &Path) -> io::Result<Env> {
-    Ok(Env {
+#[cfg(feature = "rocksdb")]
+pub fn env(data_dir: &std::path::Path) -> std::io::Result<super::Env> {
+    use crate::store::{RocksOptions, RocksStores};
+    use std::sync::Arc;
+
+    Ok(super::Env {
         network: Arc::new(OsNetwork),
         clock: Arc::new(OsClock),
         stores: Arc::new(RocksStores::new(data_dir, RocksOptions::default())),
         entropy: Arc::new(OsEntropy::new()?),
         crash_points: Arc::new(NoCrashPoints),
         events: Arc::new(Log::default()),
-        hashes: Arc::new(Computed),
+        hashes: Arc::new(super::Computed),
     })
 }
