@@ -8,7 +8,7 @@ use bytes::Bytes;
 use metanode_core::{
     env::{
         BoxListener, BoxStream, Computed, CrashPoint, CrashPoints, Entropy, Env, Event, EventSink,
-        ExecutorEvent, Listener, Network, WallClock,
+        ExecutorEvent, Listener, Network, Unmonitored, WallClock,
     },
     executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
     store::{MemoryDisk, MemoryStores},
@@ -99,6 +99,7 @@ impl TestWorld {
             entropy: Arc::new(Timeless),
             crash_points: crash.clone(),
             events: events.clone(),
+            monitor: Arc::new(Unmonitored),
             hashes: Arc::new(Computed),
         };
         Self { env, events, crash }

@@ -42,13 +42,19 @@ impl Job {
 
     /// Runs it on a thread of its own and waits.
     #[must_use]
+    pub fn run(&self, options: &RunOptions) -> Finished {
+        Self::run_plan(self.plan(), options)
+    }
+
+    /// As [`Self::run`], for a plan that no seed draws.
+    #[must_use]
     #[allow(
         clippy::disallowed_methods,
         reason = "how long the run took outside, for the report alone"
     )]
-    pub fn run(&self, options: &RunOptions) -> Finished {
+    pub fn run_plan(plan: Plan, options: &RunOptions) -> Finished {
         let begin = std::time::Instant::now();
-        let outcome = run(self.plan(), options);
+        let outcome = run(plan, options);
         Finished {
             outcome,
             wall: begin.elapsed(),

@@ -4,6 +4,7 @@
 use crate::source::{InputError, Source};
 use metanode_sim::{
     oracles::Invariant,
+    panics::Panic,
     plan::{Backend, Plan},
     run::{Outcome, Verdict},
     trace::{ProcessId, SimTime},
@@ -24,8 +25,8 @@ pub struct Failure {
     pub build: String,
     pub verdict: Verdict,
     pub trace_hash: String,
-    /// The message, if something panicked.
-    pub panic: Option<String>,
+    /// What panicked, if something did.
+    pub panic: Option<Panic>,
     pub violation: Option<Broken>,
     pub plan: Plan,
 }
@@ -35,42 +36,86 @@ pub struct Failure {
 #[serde(deny_unknown_fields)]
 pub struct Broken {
     pub invariant: Invariant,
+    /// Which rule of it.
+    pub clause: String,
     pub process: ProcessId,
     /// Since the run began.
     pub at_ms: u64,
     pub message: String,
 }
 
-/// By what two failures are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// By what two failures are the same: which rule was broken by which kind of process, or where something panicked.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Symptom {
-    Broken(Invariant),
-    Panicked,
+    Broken {
+        invariant: Invariant,
+        clause: &'static str,
+        process: ProcessKind,
+    },
+    Panicked {
+        /// File, line and column.
+        place: Option<String>,
+    },
+}
+
+/// Processes that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessKind {
+    Node,
+    Executor,
+    World,
+}
+
+impl From<ProcessId> for ProcessKind {
+    fn from(process: ProcessId) -> Self {
+        match process {
+            ProcessId::Node(_) => Self::Node,
+            ProcessId::Executor(_) => Self::Executor,
+            ProcessId::World => Self::World,
+        }
+    }
 }
 
 impl Symptom {
     /// None if the run passed.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Option<Self> {
-        if outcome.verdict == Verdict::Panicked {
-            return Some(Self::Panicked);
+        if let Some(panic) = &outcome.panic {
+            let place = panic.place.clone();
+            return Some(Self::Panicked { place });
         }
-        let violation = outcome.violations.first();
-        violation.map(|violation| Self::Broken(violation.invariant))
+        let violation = outcome.violations.first()?;
+        Some(Self::Broken {
+            invariant: violation.invariant,
+            clause: violation.clause,
+            process: violation.process.into(),
+        })
     }
 
     /// See [`Invariant::has_deadline`].
     #[must_use]
-    pub const fn has_deadline(self) -> bool {
-        matches!(self, Self::Broken(invariant) if invariant.has_deadline())
+    pub const fn has_deadline(&self) -> bool {
+        matches!(self, Self::Broken { invariant, .. } if invariant.has_deadline())
     }
 }
 
 impl fmt::Display for Symptom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Broken(invariant) => write!(f, "{invariant} is broken"),
-            Self::Panicked => f.write_str("a process panics"),
+            Self::Broken {
+                invariant,
+                clause,
+                process,
+            } => {
+                let process = match process {
+                    ProcessKind::Node => "a node",
+                    ProcessKind::Executor => "an executor",
+                    ProcessKind::World => "the cluster",
+                };
+                write!(f, "{invariant} ({clause}) is broken by {process}")
+            }
+            Self::Panicked { place: None } => f.write_str("the run panics"),
+            Self::Panicked { place: Some(place) } => write!(f, "the run panics at {place}"),
         }
     }
 }
@@ -81,6 +126,7 @@ impl Failure {
     pub fn of(outcome: &Outcome) -> Self {
         let violation = outcome.violations.first().map(|violation| Broken {
             invariant: violation.invariant,
+            clause: violation.clause.to_owned(),
             process: violation.process,
             at_ms: SimTime::as_ms(violation.at),
             message: violation.message.clone(),
@@ -187,6 +233,7 @@ mod tests {
             panic: None,
             violation: Some(Broken {
                 invariant: Invariant::Exec1,
+                clause: "commit-executed-twice".into(),
                 process: ProcessId::Executor(2),
                 at_ms: 17,
                 message: "a \"quoted\"\nmessage".into(),

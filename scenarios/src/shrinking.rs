@@ -54,6 +54,7 @@ pub struct Shrunk {
 
 /// The simplest plan that fails in the same way as this one, which does.
 pub fn shrink(plan: Plan, symptom: Symptom, limits: Limits, watcher: &mut impl Watcher) -> Shrunk {
+    let has_deadline = symptom.has_deadline();
     let mut runs = Runs {
         symptom,
         limits,
@@ -61,7 +62,7 @@ pub fn shrink(plan: Plan, symptom: Symptom, limits: Limits, watcher: &mut impl W
         made: 0,
         passed: BTreeSet::new(),
     };
-    let (plan, ended) = shrink::shrink(plan, symptom.has_deadline(), &mut runs);
+    let (plan, ended) = shrink::shrink(plan, has_deadline, &mut runs);
     Shrunk {
         plan,
         runs: runs.made,
@@ -110,7 +111,7 @@ impl<W: Watcher> Trial for Runs<'_, W> {
             );
             for ((position, _, hash), outcome) in now.iter().zip(outcomes) {
                 self.made += 1;
-                if Symptom::of(&outcome) == Some(self.symptom) {
+                if Symptom::of(&outcome).as_ref() == Some(&self.symptom) {
                     self.watcher.found(&outcome)?;
                     return Ok(Some(*position));
                 }

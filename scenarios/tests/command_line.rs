@@ -126,3 +126,42 @@ fn bad_input_ends_with_2_and_says_what_was_expected() {
         assert!(text.contains(expected), "{arguments:?}: {text}");
     }
 }
+
+/// The assertion of a known bug: it ends a node at its start in a later epoch.
+#[test]
+fn a_process_that_panics_is_reported_and_nothing_falls_between_the_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (json, junit, failures) = (path("runs.jsonl"), path("junit.xml"), path("failures"));
+    let output = metasim(&[
+        "run",
+        "swarm_epochs",
+        "--seeds",
+        "40",
+        "--bug",
+        "gei_asserted_as_commit_index",
+        "--json",
+        &json,
+        "--junit",
+        &junit,
+        "--failures",
+        &failures,
+    ]);
+    assert_eq!(output.status.code(), Some(5), "{}", stdout(&output));
+    assert_eq!(stderr(&output), "", "panics belong into the report");
+    let [text, json, junit] = [
+        stdout(&output),
+        fs::read_to_string(json).expect("JSON Lines"),
+        fs::read_to_string(junit).expect("JUnit"),
+    ];
+    for report in [&text, &json, &junit] {
+        assert!(report.contains("node/bug_switches.rs:"), "{report}");
+    }
+    assert!(text.contains(" panicked: "), "{text}");
+    assert_eq!(json.lines().count(), 40);
+    let panicked = json.lines().find(|line| line.contains("bug_switches"));
+    let object: serde_json::Value =
+        serde_json::from_str(panicked.expect("a run that panicked")).expect("JSON");
+    let process = object["panic"]["process"].as_str().expect("a process");
+    assert!(process.starts_with("node-"), "{process}");
+}

@@ -13,6 +13,7 @@
 //! | [`trace`] | typed events and their hash chain |
 //! | [`hashes`] | hashes of transactions, computed once for all nodes |
 //! | [`recorder`] | takes down what happens |
+//! | [`panics`] | panics of simulated threads, kept for the report |
 //! | [`probes`] | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
 //! | [`shrink`] | from a failing plan to the smallest that fails in the same way |
@@ -29,6 +30,7 @@ pub mod entropy;
 pub mod hashes;
 pub mod net;
 pub mod oracles;
+pub mod panics;
 pub mod plan;
 pub mod probes;
 pub mod recorder;

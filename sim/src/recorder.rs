@@ -2,6 +2,7 @@
 
 use crate::{
     oracles::{self, Oracle, Violation},
+    panics::Panic,
     plan::{Plan, Topology},
     probes::Probes,
     trace::{Entry, ProcessId, SimTime, Trace, TraceHash, What, WorldEvent},
@@ -50,6 +51,7 @@ pub struct Recorder {
     trace: Trace,
     oracles: Vec<Box<dyn Oracle + Send>>,
     violation: Option<Violation>,
+    panic: Option<Panic>,
     probes: Probes,
     nodes: Vec<NodeReport>,
     executors: Vec<ExecutorReport>,
@@ -69,6 +71,7 @@ impl Recorder {
             trace: Trace::new(keep_entries),
             oracles: oracles::all(plan),
             violation: None,
+            panic: None,
             probes: Probes::default(),
             nodes: vec![NodeReport::default(); validators],
             executors: vec![ExecutorReport::default(); executors],
@@ -85,7 +88,9 @@ impl Recorder {
         self.end = entry.at;
         self.probes.observe(&entry);
         self.count(&entry);
-        for oracle in &mut self.oracles {
+        // A panic is a verdict of its own.
+        let judging = self.oracles.iter_mut().filter(|_| self.panic.is_none());
+        for oracle in judging {
             if let Err(violation) = oracle.observe(&entry) {
                 self.violation = Some(*violation);
                 break;
@@ -100,7 +105,7 @@ impl Recorder {
         self.end = end;
         self.reached = reached;
         for oracle in &mut self.oracles {
-            if self.violation.is_some() {
+            if self.violation.is_some() || self.panic.is_some() {
                 break;
             }
             self.violation = oracle.finish(end).err().map(|violation| *violation);
@@ -116,9 +121,31 @@ impl Recorder {
         self.oracles.iter().all(|oracle| oracle.is_satisfied())
     }
 
+    /// Something has happened after which nothing counts.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.violation.is_some() || self.panic.is_some()
+    }
+
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
+    }
+
+    /// A process panicked.
+    pub fn record_panic(&mut self, panic: Panic) {
+        self.panic.get_or_insert(panic);
+    }
+
+    #[must_use]
+    pub const fn panic(&self) -> Option<&Panic> {
+        self.panic.as_ref()
+    }
+
+    /// The newest entry, if entries are kept.
+    #[must_use]
+    pub fn last_entry(&self) -> Option<&Entry> {
+        self.trace.entries().next_back()
     }
 
     #[must_use]

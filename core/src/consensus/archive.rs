@@ -3,6 +3,7 @@
 
 use super::own_blocks::OwnBlocks;
 use crate::{
+    env::TaskMonitor,
     store::{CommitLog, ConsensusStore, StoreError},
     tasks::Tasks,
     types::{AuthorityIndex, Epoch, EpochStart},
@@ -29,6 +30,7 @@ impl RetainedEpoch {
     /// # Errors
     /// If the store fails.
     pub fn new(
+        monitor: Arc<dyn TaskMonitor>,
         start: EpochStart,
         own: Option<AuthorityIndex>,
         store: ConsensusStore,
@@ -40,7 +42,7 @@ impl RetainedEpoch {
             start,
             own,
             store,
-            serving: Tasks::default(),
+            serving: Tasks::new(monitor),
         })
     }
 }
@@ -112,6 +114,7 @@ mod tests {
     use super::*;
     use crate::{
         dag::test_dag::TestDag,
+        env::Unmonitored,
         store::{MemoryDisk, MemoryStores},
         types::{EpochBase, GlobalExecIndex, TimestampMs},
     };
@@ -133,7 +136,7 @@ mod tests {
             timestamp_ms: TimestampMs(0),
             committee: TestDag::with_stakes(epoch, &[1]).committee,
         };
-        Arc::new(RetainedEpoch::new(start, None, store).unwrap())
+        Arc::new(RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap())
     }
 
     #[tokio::test]

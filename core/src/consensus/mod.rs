@@ -170,6 +170,7 @@ impl Consensus {
         let missing = watch::Sender::new(Missing::new());
         let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
+            tasks: Tasks::new(env.monitor.clone()),
             env,
             committee,
             parameters,
@@ -179,7 +180,6 @@ impl Consensus {
             progress: progress.subscribe(),
             wanted_after: Mutex::new(wanted_after),
             missing: missing.subscribe(),
-            tasks: Tasks::default(),
         });
         Ok(Self {
             core,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::ConsensusParameters,
-    env::{BoxListener, BoxStream},
+    env::{BoxListener, BoxStream, TaskMonitor},
     framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
     tasks::Tasks,
@@ -45,11 +45,12 @@ enum PeerGone {
 
 /// Accepts peers for ever.
 pub async fn serve(
+    monitor: Arc<dyn TaskMonitor>,
     archive: Arc<Archive>,
     parameters: ConsensusParameters,
     listener: BoxListener,
 ) -> Infallible {
-    let greeting = Tasks::default();
+    let greeting = Tasks::new(monitor);
     let parameters = Arc::new(parameters);
     loop {
         match listener.accept().await {
@@ -245,6 +246,7 @@ mod tests {
     use super::*;
     use crate::{
         dag::test_dag::TestDag,
+        env::Unmonitored,
         store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
         types::{
             Block, Commit, CommitDigest, CommitRef, EpochBase, EpochStart, KeyPair,
@@ -297,7 +299,7 @@ mod tests {
             timestamp_ms: TimestampMs(0),
             committee: TestDag::of(4).committee,
         };
-        let retained = RetainedEpoch::new(start, None, store).unwrap();
+        let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap();
         let all = CommitIndex(u32::MAX);
         match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
             PeerResponse::Commits { commits, voters } => {

@@ -109,7 +109,7 @@ impl Delivery {
     /// # Errors
     /// The store's, or a block that no frame can hold.
     pub async fn run(self: Arc<Self>) -> Result<(), DeliveryError> {
-        let tasks = Tasks::default();
+        let tasks = Tasks::new(self.env.monitor.clone());
         let (sender, follower) = (self.clone(), self.clone());
         tasks.spawn(async move { sender.send().await });
         tasks.spawn(async move { follower.follow_watermark().await });

@@ -261,6 +261,7 @@ pub enum ExecutorEvent {
         epoch: Epoch,
         commit: CommitIndex,
         /// xxh3 over the frame's bytes: tells two contents apart, and needs to stand up to nobody.
+        #[serde(with = "hex_u128")]
         content: u128,
         /// Root after the block.
         #[serde(with = "fixed_bytes")]
@@ -289,4 +290,29 @@ pub enum ExecutorEvent {
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
+}
+
+/// A 128-bit number as 32 hexadecimal digits where people read it: JSON has no numbers of that size.
+mod hex_u128 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(number: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&format_args!("{number:032x}"))
+        } else {
+            number.serialize(serializer)
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u128::deserialize(deserializer);
+        }
+        let digits = String::deserialize(deserializer)?;
+        u128::from_str_radix(&digits, 16).map_err(|_| {
+            D::Error::custom(format_args!(
+                "`{digits}`: expected up to 32 hexadecimal digits"
+            ))
+        })
+    }
 }

@@ -10,6 +10,7 @@ mod display;
 mod entropy;
 mod event;
 mod hashes;
+mod monitor;
 mod network;
 pub mod real;
 
@@ -18,6 +19,7 @@ pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;
 pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, for_people};
 pub use hashes::{Computed, TransactionHashes};
+pub use monitor::{TaskMonitor, Unmonitored};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 
 use crate::store::StoreFactory;
@@ -32,6 +34,7 @@ pub struct Env {
     pub entropy: Arc<dyn Entropy>,
     pub crash_points: Arc<dyn CrashPoints>,
     pub events: Arc<dyn EventSink>,
+    pub monitor: Arc<dyn TaskMonitor>,
     pub hashes: Arc<dyn TransactionHashes>,
 }
 

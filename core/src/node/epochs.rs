@@ -85,7 +85,12 @@ impl Node<'_> {
     fn retain(&self, start: EpochStart) -> Result<Arc<RetainedEpoch>, NodeError> {
         let store = ConsensusStore::open(self.env.stores.as_ref(), start.base.epoch)?;
         let (start, own) = self.place(start);
-        let retained = Arc::new(RetainedEpoch::new(start, own, store)?);
+        let retained = Arc::new(RetainedEpoch::new(
+            self.env.monitor.clone(),
+            start,
+            own,
+            store,
+        )?);
         self.archive.add(retained.clone());
         Ok(retained)
     }

@@ -108,9 +108,14 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
     let address = Address::Tcp(config.p2p_listen_address);
     let listener = env.network.listen(&address).await;
     let listener = listener.map_err(|source| NodeError::Listen { address, source })?;
-    let tasks = Tasks::default();
+    let tasks = Tasks::new(env.monitor.clone());
     let parameters = config.consensus.clone();
-    tasks.spawn(serve(node.archive.clone(), parameters, listener));
+    tasks.spawn(serve(
+        env.monitor.clone(),
+        node.archive.clone(),
+        parameters,
+        listener,
+    ));
     node.run_epochs(pool).await
 }
 

@@ -90,7 +90,7 @@ impl Node<'_> {
         }
         env.emit(NodeEvent::Ready);
         // Each on a task of its own, ended with this one.
-        let tasks = Tasks::default();
+        let tasks = Tasks::new(env.monitor.clone());
         let mut delivering = tasks.spawn(async move {
             match delivery {
                 Some(delivery) => delivery.run().await,

@@ -1,7 +1,7 @@
 //! `metasim determinism`: the same run after others and in a process of its own, which is this binary again.
 
 use super::{
-    NOT_DETERMINISTIC,
+    exit::Exit,
     output::{CliError, print, progress_bar},
     threads,
 };
@@ -20,7 +20,7 @@ pub(super) fn check(
     seeds: Range<u64>,
     jobs: Option<usize>,
     store: Backend,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let built_in = SCENARIOS.iter().map(|entry| entry.name);
     let names: Vec<&str> = match scenarios {
         [] => built_in.collect(),
@@ -53,7 +53,7 @@ pub(super) fn check(
     if different.is_empty() {
         let text = format!("{} runs, each the same here and alone", runs.len());
         print(&format!("{}\n", colour.good(text)))?;
-        return Ok(0);
+        return Ok(Exit::Passed);
     }
     for compared in &different {
         let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
@@ -67,10 +67,10 @@ pub(super) fn check(
             compared.here,
         ))?;
     }
-    Ok(NOT_DETERMINISTIC)
+    Ok(Exit::NotDeterministic)
 }
 
-pub(super) fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u8, CliError> {
+pub(super) fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<Exit, CliError> {
     let job = Job {
         scenario: Arc::new(catalog::scenario(scenario)?),
         seed: seed.0,
@@ -78,5 +78,5 @@ pub(super) fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<u
     };
     let finished = job.run(&HASH_ONLY);
     print(&format!("{}\n", finished.outcome.trace_hash))?;
-    Ok(0)
+    Ok(Exit::Passed)
 }

@@ -1,7 +1,7 @@
 //! What one does with failures: keep, replay, shrink, and compare runs.
 
 use super::{
-    exit_code,
+    exit::Exit,
     output::{CliError, print, spinner},
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, 
     })
 }
 
-pub(super) fn replay(file: &str) -> Result<u8, CliError> {
+pub(super) fn replay(file: &str) -> Result<Exit, CliError> {
     let failure = run_reference::failure(file)?.ok_or_else(|| InputError::Unreadable {
         path: file.into(),
         reason: "expected a failure file, as a failing run leaves it behind".into(),
@@ -60,8 +60,8 @@ pub(super) fn replay(file: &str) -> Result<u8, CliError> {
     let compared = failure_report::replayed(&failure, &outcome, replayed, colour);
     print(&format!("{happened}\n{ended}{compared}"))?;
     Ok(match replayed {
-        Replayed::Different => super::NOT_DETERMINISTIC,
-        Replayed::Identical | Replayed::OtherBuild => exit_code(outcome.verdict),
+        Replayed::Different => Exit::NotDeterministic,
+        Replayed::Identical | Replayed::OtherBuild => outcome.verdict.into(),
     })
 }
 
@@ -70,7 +70,7 @@ pub(super) fn shrink_to_file(
     name: &str,
     out: Option<PathBuf>,
     limits: Limits,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let RunReference { plan, .. } = RunReference::open(name)?;
     let first = run(plan.clone(), &HASH_ONLY);
     let Some(symptom) = Symptom::of(&first) else {
@@ -95,7 +95,7 @@ pub(super) fn shrink_to_file(
         return Err(error);
     }
     print(&failure_report::shrunk(&plan, &shrunk, &file, colour))?;
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
 fn default_out(name: &str) -> PathBuf {
@@ -141,7 +141,7 @@ impl Watcher for Writer<'_> {
     }
 }
 
-pub(super) fn diff(names: [&str; 2]) -> Result<u8, CliError> {
+pub(super) fn diff(names: [&str; 2]) -> Result<Exit, CliError> {
     let plans = [
         RunReference::open(names[0])?.plan,
         RunReference::open(names[1])?.plan,
@@ -152,8 +152,8 @@ pub(super) fn diff(names: [&str; 2]) -> Result<u8, CliError> {
     let differ = diff::first_difference(traces[0], traces[1]).is_some();
     print(&diff::text(names, traces, Colour::of_stdout()))?;
     Ok(if same_plan && differ {
-        super::NOT_DETERMINISTIC
+        Exit::NotDeterministic
     } else {
-        0
+        Exit::Passed
     })
 }

@@ -1,10 +1,11 @@
-//! The command line. Parses, runs, prints; exit codes: 0 passed · 2 bad input · 3 safety violated · 4 liveness
-//! violated · 5 a process panicked · 6 not deterministic.
+//! The command line. Parses, runs, prints; how it ends is [`exit`]'s.
 
 mod determinism;
+mod exit;
 mod failures;
 mod museum;
 mod output;
+mod reports;
 mod sweep;
 
 use crate::{
@@ -16,11 +17,10 @@ use crate::{
     shrinking::Limits,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use metanode_sim::{
-    plan::Backend,
-    run::{RunOptions, Verdict},
-};
+use exit::Exit;
+use metanode_sim::{disk::Disks, plan::Backend, run::RunOptions};
 use output::{CliError, JsonLines, print, progress_bar, start_log};
+use reports::Reports;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -28,19 +28,13 @@ use std::{
     thread,
 };
 
-const BAD_INPUT: u8 = 2;
-const NOT_DETERMINISTIC: u8 = 6;
-
 /// Deterministic simulation of Mysticeti nodes and their execution engines.
 #[derive(Parser)]
-#[command(name = "metasim", version, after_help = EXIT_CODES)]
+#[command(name = "metasim", version, after_help = Exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
-const EXIT_CODES: &str = "\
-exit codes: 0 passed, 2 bad input, 3 safety violated, 4 liveness violated, 5 a process panicked, 6 not deterministic";
 
 #[derive(Subcommand)]
 enum Command {
@@ -172,18 +166,27 @@ struct Options {
     /// How many runs at once [default: one per core]
     #[arg(long)]
     jobs: Option<usize>,
-    /// What stores are made of [default: memory, or what the suite says]
+    /// Store backend [default: memory, or what the suite says]
     #[arg(long)]
     store: Option<Store>,
     /// Write one JSON object per run to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a JUnit test report to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Where failing runs are kept
     #[arg(long, value_name = "DIR", default_value = "failures")]
     failures: PathBuf,
     /// Show the processes' logs on stderr: a level, or directives like `metanode_core=debug`
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+}
+
+impl Options {
+    fn reports(&self) -> Result<Reports, CliError> {
+        Reports::create(self.json.as_deref(), self.junit.as_deref())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -269,25 +272,14 @@ pub fn main() -> ExitCode {
             store,
         } => determinism::trace_hash(&scenario, seed, store.into()),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(BAD_INPUT)
-        }
-    }
+    let exit = result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        Exit::BadInput
+    });
+    ExitCode::from(exit as u8)
 }
 
-const fn exit_code(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Passed => 0,
-        Verdict::SafetyViolated => 3,
-        Verdict::LivenessViolated => 4,
-        Verdict::Panicked => 5,
-    }
-}
-
-fn list() -> Result<u8, CliError> {
+fn list() -> Result<Exit, CliError> {
     let mut stories = vec![("scenarios", vec![]), ("suites", vec![])];
     for built_in in SCENARIOS {
         let story = catalog::scenario(built_in.name)?.scenario.story;
@@ -307,7 +299,7 @@ fn list() -> Result<u8, CliError> {
         }
     }
     print(&out)?;
-    Ok(0)
+    Ok(Exit::Passed)
 }
 
 fn run(
@@ -317,7 +309,7 @@ fn run(
     bugs: &[String],
     trace: Option<&Path>,
     options: &Options,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let mut scenario = catalog::scenario(scenario)?;
     scenario.scenario.bugs.extend(museum::named(bugs)?);
     let scenario = Arc::new(scenario);
@@ -335,7 +327,12 @@ fn run(
             let seed = seed.map_or(usual_seed, |seed| seed.0);
             run_one(&job(seed), trace, options)
         }
-        Some(Seeds(seeds)) => run_many(&seeds.map(job).collect::<Vec<_>>(), options),
+        Some(Seeds(seeds)) => {
+            let mut reports = options.reports()?;
+            let exit = run_many(&seeds.map(job).collect::<Vec<_>>(), &mut reports, options)?;
+            reports.finish()?;
+            Ok(exit)
+        }
     }
 }
 
@@ -344,14 +341,15 @@ fn run_suite(
     seed: Seed,
     seeds: Option<Seeds>,
     options: &Options,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let suite = catalog::suite(name)?;
     let store = options.store.map(Backend::from);
     let first_seed = seeds.as_ref().map_or(seed.0, |Seeds(seeds)| seeds.start);
     let count = seeds.map(|Seeds(seeds)| seeds.end - seeds.start);
     let jobs = suite.runs(first_seed, count, store)?;
     start_log(options.log.as_deref())?;
-    let mut codes = vec![run_many(&jobs, options)?];
+    let mut reports = options.reports()?;
+    let mut exits = vec![run_many(&jobs, &mut reports, options)?];
     let threads = threads(options.jobs);
     for entry in &suite.sweeps {
         let limits = sweep::Limits {
@@ -360,10 +358,8 @@ fn run_suite(
             threads,
             failures: &options.failures,
         };
-        codes.push(sweep::sweep_in_suite(
-            &sweep_job(&entry.scenario, None, options)?,
-            &limits,
-        )?);
+        let job = sweep_job(&entry.scenario, None, options)?;
+        exits.push(sweep::sweep_in_suite(&job, &limits, &mut reports)?);
     }
     if let Some(entry) = &suite.museum {
         let limits = museum::Limits {
@@ -371,15 +367,10 @@ fn run_suite(
             threads,
             failures: &options.failures.join("museum"),
         };
-        codes.push(museum::run_in_suite(&suite, &limits)?);
+        exits.push(museum::run_in_suite(&suite, &limits)?);
     }
-    Ok(gravest(codes))
-}
-
-/// 3 safety violated comes before 4 liveness violated and 5 panicked.
-fn gravest(codes: impl IntoIterator<Item = u8>) -> u8 {
-    let failed = codes.into_iter().filter(|code| *code > 0);
-    failed.min().unwrap_or(0)
+    reports.finish()?;
+    Ok(Exit::gravest(exits))
 }
 
 fn sweep_job(scenario: &str, seed: Option<Seed>, options: &Options) -> Result<Job, CliError> {
@@ -398,7 +389,7 @@ fn sweep_scenario(
     times: u32,
     validator: u16,
     options: &Options,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let job = sweep_job(scenario, seed, options)?;
     start_log(options.log.as_deref())?;
     let limits = sweep::Limits {
@@ -407,13 +398,17 @@ fn sweep_scenario(
         threads: threads(options.jobs),
         failures: &options.failures,
     };
-    sweep::sweep(&job, &limits)
+    let mut reports = options.reports()?;
+    let exit = sweep::sweep(&job, &limits, &mut reports)?;
+    reports.finish()?;
+    Ok(exit)
 }
 
-fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<u8, CliError> {
+fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<Exit, CliError> {
     let colour = Colour::of_stdout();
     let mut trace = JsonLines::create(trace)?;
-    let mut json = JsonLines::create(options.json.as_deref())?;
+    let mut reports = options.reports()?;
+    check_stores(std::slice::from_ref(job))?;
     let head = colour.bold(format_args!("{} · seed {}", job.scenario.name, job.seed));
     let story = job.scenario.scenario.story.trim_end();
     let drawn = plan::text(&job.plan(), colour);
@@ -421,7 +416,7 @@ fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<u8, Cli
     let finished = job.run(&RunOptions::KEEP_ALL);
     let outcome = &finished.outcome;
     for entry in &outcome.entries {
-        trace.append(entry)?;
+        trace.append(|| entry)?;
     }
     let happened = timeline::text(&outcome.entries, &outcome.violations, colour);
     let ended = verdict::text(outcome, colour);
@@ -430,12 +425,13 @@ fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<u8, Cli
         .collect();
     let kept = failure::kept(&kept, colour);
     print(&format!("{happened}\n{ended}{kept}"))?;
-    json.write(&finished)?;
-    Ok(exit_code(outcome.verdict))
+    reports.add_run(&finished)?;
+    reports.finish()?;
+    Ok(outcome.verdict.into())
 }
 
-fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
-    let mut json = JsonLines::create(options.json.as_deref())?;
+fn run_many(jobs: &[Job], reports: &mut Reports, options: &Options) -> Result<Exit, CliError> {
+    check_stores(jobs)?;
     let bar = progress_bar(jobs.len());
     let mut summary = Summary::default();
     let mut written = Ok(());
@@ -446,8 +442,8 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
         |job| job.run(&HASH_ONLY),
         |finished| {
             if written.is_ok() {
-                written = json
-                    .write(&finished)
+                written = reports
+                    .add_run(&finished)
                     .and_then(|()| failures::keep(&finished.outcome, &options.failures))
                     .map(|file| kept.extend(file));
             }
@@ -465,7 +461,18 @@ fn run_many(jobs: &[Job], options: &Options) -> Result<u8, CliError> {
     let colour = Colour::of_stdout();
     let text = summary.text(colour);
     print(&format!("{text}{}", failure::kept(&kept, colour)))?;
-    Ok(exit_code(summary.verdict()))
+    Ok(summary.verdict().into())
+}
+
+/// # Errors
+/// If a run wants a store that this build leaves out.
+fn check_stores(jobs: &[Job]) -> Result<(), CliError> {
+    match jobs.iter().find(|job| !Disks::supports(job.store)) {
+        Some(job) => Err(CliError::NoRocksdb {
+            run: format!("{} seed {}", job.scenario.name, job.seed),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn threads(asked: Option<usize>) -> usize {

@@ -1,6 +1,7 @@
-//! `metasim museum`: exit code 0 if everything that was asked for was found, 3 otherwise. The smallest run that shows
+//! `metasim museum`: exit code 0 if everything that was asked for was found, 7 otherwise. The smallest run that shows
 //! each is kept as a failure file.
 
+use super::exit::Exit;
 use super::output::{CliError, JsonLines, print, progress_bar};
 use crate::{
     batch::in_order,
@@ -14,8 +15,6 @@ use crate::{
 use indicatif::ProgressBar;
 use metanode_core::bugs::KnownBug;
 use std::{ops::Range, path::Path, sync::Arc};
-
-pub(super) const NOT_FOUND: u8 = 3;
 
 /// Runs to shrink one finding with: most need less than a hundred.
 const SHRINK_BUDGET_RUNS: u64 = 500;
@@ -52,7 +51,7 @@ pub(super) fn run(
     suite: &str,
     limits: &Limits<'_>,
     json: Option<&Path>,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let bugs = match asked {
         [] => KnownBug::ALL.to_vec(),
         asked => named(asked)?,
@@ -64,7 +63,7 @@ pub(super) fn run(
     let searches = search_all(&bugs, &mixed, limits, |search, bar| {
         let line = report::line(search, colour);
         bar.suspend(|| print(&line))
-            .and_then(|()| json.append(&report::object(search)))
+            .and_then(|()| json.append(|| report::object(search)))
     })?;
     print(&report::summary(&searches, colour))?;
     let folder = limits.failures.display();
@@ -75,7 +74,7 @@ pub(super) fn run(
 }
 
 /// All bugs in the scenarios of a suite; shows those that nobody noticed, and how soon the others were found.
-pub(super) fn run_in_suite(suite: &Suite, limits: &Limits<'_>) -> Result<u8, CliError> {
+pub(super) fn run_in_suite(suite: &Suite, limits: &Limits<'_>) -> Result<Exit, CliError> {
     let mixed = suite.scenarios()?;
     let searches = search_all(KnownBug::ALL, &mixed, limits, |_, _| Ok(()))?;
     let summary = report::summary(&searches, Colour::of_stdout());
@@ -113,10 +112,10 @@ pub(super) fn search_all(
     done.map(|()| searches)
 }
 
-pub(super) fn exit_code(searches: &[Search]) -> u8 {
+pub(super) fn exit_code(searches: &[Search]) -> Exit {
     match searches.iter().all(|search| search.found.is_some()) {
-        true => 0,
-        false => NOT_FOUND,
+        true => Exit::Passed,
+        false => Exit::BugNotFound,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where output goes: reports to stdout, progress and logs to stderr, JSON Lines to a file.
 
-use crate::{batch::Finished, report::json, source::InputError};
+use crate::source::InputError;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::{
@@ -17,6 +17,11 @@ pub(super) enum CliError {
     Input(#[from] InputError),
     #[error("{name} passes in this build: expected a run that fails")]
     Passes { name: String },
+    #[error(
+        "{run} is to run on RocksDB, which this build leaves out: expected `--store memory`, or a metasim that was built \
+         with its default features"
+    )]
+    NoRocksdb { run: String },
     #[error("{path}: cannot be written: {error}")]
     Unwritable { path: String, error: io::Error },
     #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
@@ -90,20 +95,15 @@ impl JsonLines {
         }
     }
 
-    /// Appends the run.
-    pub(super) fn write(&mut self, finished: &Finished) -> Result<(), CliError> {
-        if self.file.is_none() {
-            return Ok(());
-        }
-        self.append(&json::object(finished))
-    }
-
-    /// Appends a line.
-    pub(super) fn append(&mut self, object: &impl Serialize) -> Result<(), CliError> {
+    /// Appends a line, which is made only if there is a file.
+    pub(super) fn append<T: Serialize>(
+        &mut self,
+        object: impl FnOnce() -> T,
+    ) -> Result<(), CliError> {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
-        serde_json::to_writer(&mut *file, object)
+        serde_json::to_writer(&mut *file, &object())
             .map_err(io::Error::from)
             .and_then(|()| writeln!(file))
             .and_then(|()| file.flush())

@@ -1,13 +1,15 @@
 //! `metasim sweep`: exhaustive over the crash points that one run of a scenario reaches. Exit codes as for runs.
 
 use super::{
-    exit_code, failures, gravest,
+    exit::Exit,
+    failures,
     output::{CliError, print, progress_bar},
+    reports::Reports,
 };
 use crate::{
-    batch::{Job, in_order},
+    batch::{Finished, Job, in_order},
     determinism::HASH_ONLY,
-    report::{colour::Colour, sweep as report, verdict},
+    report::{colour::Colour, junit::Failed, sweep as report, verdict},
 };
 use metanode_sim::{
     run::{Verdict, run},
@@ -26,15 +28,23 @@ pub(super) struct Limits<'a> {
 }
 
 /// Shows the whole matrix.
-pub(super) fn sweep(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
-    sweep_and_show(job, limits, |cases, results, colour| {
+pub(super) fn sweep(
+    job: &Job,
+    limits: &Limits<'_>,
+    reports: &mut Reports,
+) -> Result<Exit, CliError> {
+    sweep_and_show(job, limits, reports, |cases, results, colour| {
         report::text(cases, results, limits.times, colour)
     })
 }
 
 /// Shows failures, and how many runs it were.
-pub(super) fn sweep_in_suite(job: &Job, limits: &Limits<'_>) -> Result<u8, CliError> {
-    sweep_and_show(job, limits, |cases, results, colour| {
+pub(super) fn sweep_in_suite(
+    job: &Job,
+    limits: &Limits<'_>,
+    reports: &mut Reports,
+) -> Result<Exit, CliError> {
+    sweep_and_show(job, limits, reports, |cases, results, colour| {
         let head = format!("\nsweep {}", job.scenario.name);
         format!("{head}{}", report::verdicts(cases, results, colour))
     })
@@ -43,14 +53,15 @@ pub(super) fn sweep_in_suite(job: &Job, limits: &Limits<'_>) -> Result<u8, CliEr
 fn sweep_and_show(
     job: &Job,
     limits: &Limits<'_>,
+    reports: &mut Reports,
     show: impl FnOnce(&[Case], &[report::Swept], Colour) -> String,
-) -> Result<u8, CliError> {
+) -> Result<Exit, CliError> {
     let colour = Colour::of_stdout();
     let undisturbed = run(job.plan(), &HASH_ONLY);
     if undisturbed.verdict != Verdict::Passed {
         failures::keep(&undisturbed, limits.failures)?;
         print(&verdict::text(&undisturbed, colour))?;
-        return Ok(exit_code(undisturbed.verdict));
+        return Ok(undisturbed.verdict.into());
     }
     let cases = cases(&undisturbed.reached, limits.validator, limits.times);
     let bar = progress_bar(cases.len());
@@ -59,13 +70,17 @@ fn sweep_and_show(
     in_order(
         &cases,
         limits.threads,
-        |case| run(case.plan(&undisturbed.plan), &HASH_ONLY),
-        |outcome| {
+        |case| Job::run_plan(case.plan(&undisturbed.plan), &HASH_ONLY),
+        |finished| {
+            let Finished { outcome, wall } = finished;
             let file = failures::keep(&outcome, limits.failures);
             let file = file.unwrap_or_else(|error| {
                 kept = Err(error);
                 None
             });
+            let suite = format!("sweep {}", job.scenario.name);
+            let name = report::describe(&cases[results.len()]);
+            reports.add_case(&suite, name, wall, Failed::of(&outcome, file.as_deref()));
             results.push(report::Swept::new(&outcome, file));
             bar.inc(1);
         },
@@ -73,7 +88,6 @@ fn sweep_and_show(
     bar.finish_and_clear();
     kept?;
     print(&show(&cases, &results, colour))?;
-    Ok(gravest(
-        results.iter().map(|swept| exit_code(swept.verdict)),
-    ))
+    let verdicts = results.iter().map(|swept| swept.verdict);
+    Ok(Verdict::gravest(verdicts).into())
 }

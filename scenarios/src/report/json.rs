@@ -5,52 +5,81 @@ use super::{
     verdict::{self, hex},
 };
 use crate::batch::Finished;
-use serde_json::{Value, json};
+use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
+use metanode_sim::{oracles::Violation, panics::Panic, trace::TraceHash};
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Everything that a dashboard or a script wants of a run. Only `wall_seconds` differs between two runs of one build,
 /// scenario and seed.
+#[derive(Serialize)]
+pub struct RunObject<'a> {
+    scenario: &'a str,
+    seed: u64,
+    store: &'static str,
+    verdict: &'static str,
+    violations: &'a [Violation],
+    panic: Option<&'a Panic>,
+    trace_hash: TraceHash,
+    sim_seconds: f64,
+    wall_seconds: f64,
+    events: u64,
+    nodes: Vec<NodeObject>,
+    executors: Vec<ExecutorObject>,
+    probes: &'a BTreeMap<String, u64>,
+    reproduce: String,
+}
+
+#[derive(Serialize)]
+struct NodeObject {
+    epoch: Epoch,
+    last_commit: CommitIndex,
+    last_gei: GlobalExecIndex,
+    window_max: u32,
+    proposals_paused_ms: u64,
+    starts: u32,
+}
+
+#[derive(Serialize)]
+struct ExecutorObject {
+    last_block_number: GlobalExecIndex,
+    state_root: String,
+    duplicates: u64,
+    restarts: u32,
+}
+
+/// The object of a run.
 #[must_use]
-pub fn object(finished: &Finished) -> Value {
+pub fn object(finished: &Finished) -> RunObject<'_> {
     let outcome = &finished.outcome;
-    let nodes: Vec<Value> = outcome
-        .nodes
-        .iter()
-        .map(|node| {
-            json!({
-                "epoch": node.epoch,
-                "last_commit": node.last_commit,
-                "last_gei": node.last_gei,
-                "window_max": node.window_max,
-                "proposals_paused_ms": node.proposals_paused_ms,
-                "starts": node.starts,
-            })
-        })
-        .collect();
-    let executors: Vec<Value> = outcome
-        .executors
-        .iter()
-        .map(|executor| {
-            json!({
-                "last_block_number": executor.last_block_number,
-                "state_root": hex(&executor.state_root),
-                "duplicates": executor.duplicates,
-                "restarts": executor.restarts,
-            })
-        })
-        .collect();
-    json!({
-        "scenario": outcome.plan.scenario,
-        "seed": outcome.plan.seed,
-        "store": describe::store(outcome.plan.store),
-        "verdict": verdict::name(outcome.verdict),
-        "violations": outcome.violations,
-        "trace_hash": outcome.trace_hash,
-        "sim_seconds": outcome.simulated.as_ms() as f64 / 1000.0,
-        "wall_seconds": finished.wall.as_secs_f64(),
-        "events": outcome.events,
-        "nodes": nodes,
-        "executors": executors,
-        "probes": outcome.probes,
-        "reproduce": verdict::reproduce(&outcome.plan),
-    })
+    let nodes = outcome.nodes.iter().map(|node| NodeObject {
+        epoch: node.epoch,
+        last_commit: node.last_commit,
+        last_gei: node.last_gei,
+        window_max: node.window_max,
+        proposals_paused_ms: node.proposals_paused_ms,
+        starts: node.starts,
+    });
+    let executors = outcome.executors.iter().map(|executor| ExecutorObject {
+        last_block_number: executor.last_block_number,
+        state_root: hex(&executor.state_root),
+        duplicates: executor.duplicates,
+        restarts: executor.restarts,
+    });
+    RunObject {
+        scenario: &outcome.plan.scenario,
+        seed: outcome.plan.seed,
+        store: describe::store(outcome.plan.store),
+        verdict: verdict::name(outcome.verdict),
+        violations: &outcome.violations,
+        panic: outcome.panic.as_ref(),
+        trace_hash: outcome.trace_hash,
+        sim_seconds: outcome.simulated.as_ms() as f64 / 1000.0,
+        wall_seconds: finished.wall.as_secs_f64(),
+        events: outcome.events,
+        nodes: nodes.collect(),
+        executors: executors.collect(),
+        probes: &outcome.probes,
+        reproduce: verdict::reproduce(&outcome.plan),
+    }
 }

@@ -7,7 +7,7 @@
 //! | [`plan`] | what a seed drew |
 //! | [`timeline`] | what happened, one line per event, one column per process |
 //! | [`events`] | events of the trace in words |
-//! | [`words`] | faults, moments and amounts in words |
+//! | [`describe`] | faults, triggers and amounts as text |
 //! | [`verdict`] | how one run ended, what proves it, how to see it again |
 //! | [`failure`] | where failures are kept, what replaying and shrinking came to |
 //! | [`diff`] | where two runs part |
@@ -15,6 +15,7 @@
 //! | [`sweep`] | a crash at every crash point |
 //! | [`museum`] | which historical bugs were found |
 //! | [`json`] | one object per run |
+//! | [`junit`] | test cases, for continuous integration |
 
 pub mod colour;
 pub mod describe;
@@ -22,6 +23,7 @@ pub mod diff;
 pub mod events;
 pub mod failure;
 pub mod json;
+pub mod junit;
 pub mod museum;
 pub mod plan;
 pub mod summary;

@@ -60,18 +60,10 @@ impl Summary {
         self.failures.len()
     }
 
-    /// The verdict on all of them: the gravest, safety before panics before liveness.
+    /// The verdict on all of them: the gravest.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let verdicts = || self.failures.iter().map(|f| f.outcome.verdict);
-        [
-            Verdict::SafetyViolated,
-            Verdict::Panicked,
-            Verdict::LivenessViolated,
-        ]
-        .into_iter()
-        .find(|grave| verdicts().any(|verdict| verdict == *grave))
-        .unwrap_or(Verdict::Passed)
+        Verdict::gravest(self.failures.iter().map(|failed| failed.outcome.verdict))
     }
 
     /// The whole report.
@@ -92,9 +84,7 @@ impl Summary {
             let head = format!("{} seed {}", outcome.plan.scenario, outcome.plan.seed);
             let verdict = verdict::name(outcome.verdict);
             let _ = writeln!(out, "\n{}: {}", colour.bold(head), colour.bad(verdict));
-            for violation in &outcome.violations {
-                out.push_str(&verdict::violated(violation, colour));
-            }
+            out.push_str(&verdict::evidence(outcome, colour));
         }
         if !self.failures.is_empty() {
             let _ = writeln!(out, "\nto see them again:");
@@ -152,6 +142,7 @@ mod tests {
         let mut named = catalog::scenario("happy_path").expect("it is built in");
         named.scenario.topology.validators = Sampled::fixed(4);
         let violation = Violation {
+            clause: "gei-skipped",
             invariant: Invariant::Gap0,
             at: SimTime::from_ms(1_500),
             process: ProcessId::Executor(0),

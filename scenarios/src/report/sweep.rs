@@ -33,10 +33,7 @@ impl Swept {
                 Some(violation) => violation.invariant.to_string(),
                 None => verdict::name(outcome.verdict).to_owned(),
             },
-            message: violation
-                .map(|violation| violation.message.clone())
-                .or_else(|| outcome.panic.clone())
-                .unwrap_or_default(),
+            message: verdict::cause(outcome).unwrap_or_default(),
             file,
         }
     }
@@ -155,7 +152,9 @@ fn pairs_text(
     out
 }
 
-fn describe(case: &Case) -> String {
+/// `node-0 at node.after-store (2nd time)` and so on.
+#[must_use]
+pub fn describe(case: &Case) -> String {
     let crashes = case.crashes.iter().map(|crash| {
         let Crash {
             process,

@@ -19,6 +19,14 @@ pub const fn name(verdict: Verdict) -> &'static str {
     }
 }
 
+/// Why a run failed, in one line: what was expected and found, or what panicked and where. None if it passed.
+#[must_use]
+pub fn cause(outcome: &Outcome) -> Option<String> {
+    let violation = outcome.violations.first();
+    let violation = violation.map(|violation| violation.message.clone());
+    violation.or_else(|| outcome.panic.as_ref().map(ToString::to_string))
+}
+
 /// The line that runs this again.
 #[must_use]
 pub fn reproduce(plan: &Plan) -> String {
@@ -51,9 +59,9 @@ pub fn tally(failed: u64, runs: u64, colour: Colour) -> String {
 #[must_use]
 pub fn text(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();
-    for violation in &outcome.violations {
-        out.push_str(&violated(violation, colour));
-        out.push('\n');
+    let evidence = evidence(outcome, colour);
+    if !evidence.is_empty() {
+        let _ = writeln!(out, "{evidence}");
     }
     let verdict = name(outcome.verdict);
     let verdict = match outcome.verdict {
@@ -93,9 +101,20 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
     out
 }
 
-/// A broken invariant with the entries that prove it.
+/// What proves that a run failed: broken invariants with their entries, or the panic. Empty if it passed.
 #[must_use]
-pub fn violated(violation: &Violation, colour: Colour) -> String {
+pub fn evidence(outcome: &Outcome, colour: Colour) -> String {
+    let mut out = String::new();
+    for violation in &outcome.violations {
+        out.push_str(&violated(violation, colour));
+    }
+    if let Some(panic) = &outcome.panic {
+        let _ = writeln!(out, "{}", colour.bad(panic));
+    }
+    out
+}
+
+fn violated(violation: &Violation, colour: Colour) -> String {
     let mut out = format!(
         "{} broken at {} by {}: {}\n",
         colour.bad(violation.invariant),

@@ -92,9 +92,9 @@ pub(crate) async fn run(setup: Setup) {
         return;
     };
     let process = Arc::new(ByzantineProcess {
+        tasks: Tasks::new(setup.env.monitor.clone()),
         setup,
         epochs: Mutex::default(),
-        tasks: Tasks::default(),
     });
     // Whoever is a member from the beginning need not be asked first.
     let _ = process.in_epoch(Epoch(0));
@@ -146,7 +146,7 @@ impl ByzantineValidator {
             keys,
             committee,
             scheme: setup.scheme,
-            tasks: Tasks::default(),
+            tasks: Tasks::new(setup.env.monitor.clone()),
         });
         for (peer, authority) in validator.committee.authorities() {
             if let Ok(address) = authority.p2p_address.parse::<Address>()

@@ -59,6 +59,15 @@ pub enum Disks {
 }
 
 impl Disks {
+    /// Whether this build has stores of this kind.
+    #[must_use]
+    pub const fn supports(backend: Backend) -> bool {
+        match backend {
+            Backend::Memory => true,
+            Backend::Rocksdb => cfg!(feature = "rocksdb"),
+        }
+    }
+
     /// Call it **before** the simulated runtime is entered: RocksDB cannot be opened on a simulated thread, so it gets
     /// a thread of its own here.
     ///

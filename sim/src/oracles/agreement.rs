@@ -39,6 +39,7 @@ impl Agreement {
             Some(((first_gei, first_digest), earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Agree,
+                "commit-has-one-gei",
                 format!(
                     "expected commit {} of epoch {epoch} at GEI {first_gei} with digest {first_digest} as {} has it, \
                      found GEI {gei} with digest {}",
@@ -61,6 +62,7 @@ impl Agreement {
             Some(((first_epoch, first_commit), earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Agree,
+                "gei-has-one-commit",
                 format!(
                     "expected GEI {gei} to be commit {first_commit} of epoch {first_epoch} as {} has it, \
                      found commit {commit} of epoch {epoch}",
@@ -82,6 +84,7 @@ impl Agreement {
             Some((_, earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Agree,
+                "frame-has-one-content",
                 format!(
                     "expected the frame of GEI {gei} byte for byte as {} executed it, found another",
                     earlier.process

@@ -77,6 +77,7 @@ impl Pressure {
         {
             return Err(broken(
                 entry,
+                "proposed-under-pressure",
                 format!(
                     "expected no proposal while {}, {block} was proposed after {} ms",
                     if self.paused.is_some() {
@@ -95,6 +96,7 @@ impl Pressure {
         {
             return Err(broken(
                 entry,
+                "did-not-pause",
                 format!(
                     "expected proposals to pause with {} of {} blocks in the window, nothing was said for {} ms",
                     self.capacity,
@@ -130,6 +132,7 @@ impl Pressure {
                 if *blocks > self.capacity / 2 {
                     return Err(broken(
                         entry,
+                        "resumed-too-early",
                         format!(
                             "expected at most {} of {} blocks when proposals resume, the window holds {blocks}",
                             self.capacity / 2,
@@ -146,9 +149,14 @@ impl Pressure {
     }
 }
 
-fn broken(entry: &Entry, message: String, since: Option<&Since>) -> Box<Violation> {
+fn broken(
+    entry: &Entry,
+    clause: &'static str,
+    message: String,
+    since: Option<&Since>,
+) -> Box<Violation> {
     let earlier = since.map(|since| since.entry.clone());
-    Violation::by(entry, Invariant::Backp, message, earlier)
+    Violation::by(entry, Invariant::Backp, clause, message, earlier)
 }
 
 impl Backpressure {

@@ -46,11 +46,18 @@ impl BoundedMemory {
         last: GlobalExecIndex,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
-        let broken = |message: String, earlier: Option<Entry>| {
-            Err(Violation::by(entry, Invariant::Bound, message, earlier))
+        let broken = |clause, message: String, earlier: Option<Entry>| {
+            Err(Violation::by(
+                entry,
+                Invariant::Bound,
+                clause,
+                message,
+                earlier,
+            ))
         };
         if capacity > self.limit {
             return broken(
+                "window-capacity",
                 format!(
                     "expected a window of at most {} blocks, its capacity is {capacity}",
                     self.limit
@@ -60,6 +67,7 @@ impl BoundedMemory {
         }
         if blocks > capacity {
             return broken(
+                "window-length",
                 format!("expected at most {capacity} blocks in the window, it holds {blocks}"),
                 None,
             );
@@ -69,6 +77,7 @@ impl BoundedMemory {
         let above = last.0.saturating_sub(watermark.0);
         if above > u64::from(capacity) {
             return broken(
+                "blocks-above-watermark",
                 format!(
                     "expected at most {capacity} blocks above watermark {watermark}, \
                      {above} are loaded up to GEI {last}"
@@ -116,7 +125,13 @@ impl Oracle for BoundedMemory {
                         self.most_stores,
                         stores.len()
                     );
-                    return Err(Violation::by(entry, Invariant::Bound, message, None));
+                    return Err(Violation::by(
+                        entry,
+                        Invariant::Bound,
+                        "retained-stores",
+                        message,
+                        None,
+                    ));
                 }
             }
             What::Process(Event::Node(NodeEvent::EpochRemoved { epoch })) => {

@@ -57,6 +57,7 @@ impl Durability {
                         return Err(Violation::by(
                             entry,
                             Invariant::Durable,
+                            "stored-commit-lost",
                             format!(
                                 "stored commit {stored} of epoch {epoch}, but only {last_commit} survived the crash"
                             ),
@@ -107,6 +108,7 @@ impl Oracle for Durability {
                 Some((highest, report)) if watermark < highest => Err(Violation::by(
                     entry,
                     Invariant::Durable,
+                    "reported-watermark-lost",
                     format!("reported {highest}, but only {watermark} survived the crash"),
                     [report.clone()],
                 )),

@@ -93,6 +93,7 @@ impl Epochs {
             None => Ok(()),
             Some(((first_base, first_start), earlier)) => Err(broken(
                 entry,
+                "begins-differ",
                 format!(
                     "expected epoch {epoch} to begin after GEI {first_base} at {first_start} ms as {} has it, \
                      found GEI {base} at {start} ms",
@@ -117,7 +118,12 @@ impl Epochs {
                 "expected committee {first} in epoch {epoch} as {} has it, found {committee}",
                 earlier.process
             );
-            return Err(broken(entry, message, Some(earlier.clone())));
+            return Err(broken(
+                entry,
+                "committees-differ",
+                message,
+                Some(earlier.clone()),
+            ));
         }
         let node = self.nodes.entry(n).or_default();
         let may_fall = node.may_fall > 0;
@@ -127,6 +133,7 @@ impl Epochs {
         match node.opened.replace((epoch, entry.clone())) {
             Some((last, earlier)) if epoch < last && !may_fall => Err(broken(
                 entry,
+                "went-back",
                 format!("opened epoch {epoch} after epoch {last}, and its executor lost nothing"),
                 Some(earlier),
             )),
@@ -150,7 +157,12 @@ impl Epochs {
                     "expected epoch {epoch} to end with commit {first} as {} has it, found {commit}",
                     earlier.process
                 );
-                return Err(broken(entry, message, Some(earlier.clone())));
+                return Err(broken(
+                    entry,
+                    "boundaries-differ",
+                    message,
+                    Some(earlier.clone()),
+                ));
             }
         }
         let delivers = executor_of(self.topology, n) == n;
@@ -160,7 +172,7 @@ impl Epochs {
             opened => {
                 let message = format!("changes out of epoch {epoch}, which it is not in");
                 let earlier = opened.as_ref().map(|(_, earlier)| earlier.clone());
-                return Err(broken(entry, message, earlier));
+                return Err(broken(entry, "change-of-another-epoch", message, earlier));
             }
         }
         if let Some(plan) = &self.clocks
@@ -171,7 +183,7 @@ impl Epochs {
                 node.started
             );
             let opened = node.opened.as_ref().map(|(_, earlier)| earlier.clone());
-            return Err(broken(entry, message, opened));
+            return Err(broken(entry, "ended-too-early", message, opened));
         }
         let change = node.changes.entry(epoch).or_default();
         let follows = match (change.step, step) {
@@ -187,7 +199,12 @@ impl Epochs {
             let message = format!(
                 "in the change out of epoch {epoch} \"{step}\" does not follow \"{before}\""
             );
-            return Err(broken(entry, message, change.recorded.take()));
+            return Err(broken(
+                entry,
+                "steps-out-of-order",
+                message,
+                change.recorded.take(),
+            ));
         }
         (change.step, change.recorded) = (step, Some(entry.clone()));
         Ok(())
@@ -207,7 +224,7 @@ impl Epochs {
             "expected epoch {} after epoch {last}, entered {epoch}",
             last.next()
         );
-        Err(broken(entry, message, earlier))
+        Err(broken(entry, "executor-skipped-epoch", message, earlier))
     }
 
     fn restored(&mut self, executor: u16) {
@@ -261,8 +278,13 @@ const fn executor_of(topology: Topology, node: u16) -> u16 {
     }
 }
 
-fn broken(entry: &Entry, message: String, earlier: Option<Entry>) -> Box<Violation> {
-    Violation::by(entry, Invariant::Epoch, message, earlier)
+fn broken(
+    entry: &Entry,
+    clause: &'static str,
+    message: String,
+    earlier: Option<Entry>,
+) -> Box<Violation> {
+    Violation::by(entry, Invariant::Epoch, clause, message, earlier)
 }
 
 impl Oracle for Epochs {

@@ -40,10 +40,17 @@ impl State {
         self.transactions.retain(|_, gei| *gei <= watermark);
     }
 
-    fn repeated(&self, entry: &Entry, what: String, before: GlobalExecIndex) -> Box<Violation> {
+    fn repeated(
+        &self,
+        entry: &Entry,
+        clause: &'static str,
+        what: String,
+        before: GlobalExecIndex,
+    ) -> Box<Violation> {
         Violation::by(
             entry,
             Invariant::Exec1,
+            clause,
             format!("{what}, which already changed the state at GEI {before}: expected once"),
             self.blocks.get(&before).cloned(),
         )
@@ -78,12 +85,17 @@ impl Oracle for ExactlyOnce {
                 let state = self.executors.entry(n).or_default();
                 if let Some(before) = state.commits.insert((*epoch, *commit), *gei) {
                     let what = format!("GEI {gei} executes commit {commit} of epoch {epoch}");
-                    return Err(state.repeated(entry, what, before));
+                    return Err(state.repeated(entry, "commit-executed-twice", what, before));
                 }
                 for transaction in applied.iter() {
                     if let Some(before) = state.transactions.insert(*transaction, *gei) {
                         let what = format!("GEI {gei} applies transaction {transaction}");
-                        return Err(state.repeated(entry, what, before));
+                        return Err(state.repeated(
+                            entry,
+                            "transaction-applied-twice",
+                            what,
+                            before,
+                        ));
                     }
                 }
                 state.blocks.insert(*gei, entry.clone());

@@ -57,7 +57,13 @@ impl ExpectationMet {
                     list(frames)
                 );
                 let earlier = [incarnation.began.clone()];
-                return Err(Violation::by(entry, Invariant::Expect, message, earlier));
+                return Err(Violation::by(
+                    entry,
+                    Invariant::Expect,
+                    "frames-after-restart",
+                    message,
+                    earlier,
+                ));
             }
         }
         Ok(())
@@ -110,6 +116,7 @@ impl Oracle for ExpectationMet {
         };
         Err(Box::new(Violation {
             invariant: Invariant::Expect,
+            clause: "never-restarted",
             at: end,
             process: *node,
             message,

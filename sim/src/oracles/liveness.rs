@@ -133,6 +133,7 @@ impl Liveness {
         evidence.sort_by_key(|entry| entry.at);
         Box::new(Violation {
             invariant: Invariant::Live,
+            clause: "tip-not-reached",
             at: now,
             process: ProcessId::World,
             message: format!(

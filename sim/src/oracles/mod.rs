@@ -61,6 +61,26 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    /// All of them, in the order of contract §12.
+    pub const ALL: [Self; 16] = [
+        Self::Exec1,
+        Self::Gap0,
+        Self::Wire,
+        Self::Mono,
+        Self::Agree,
+        Self::Root,
+        Self::Bound,
+        Self::Backp,
+        Self::Durable,
+        Self::Epoch,
+        Self::Noequiv,
+        Self::Noloss,
+        Self::Start,
+        Self::Live,
+        Self::Rpc,
+        Self::Expect,
+    ];
+
     /// A liveness violation has an exit code of its own.
     #[must_use]
     pub const fn is_liveness(self) -> bool {
@@ -84,6 +104,8 @@ impl fmt::Display for Invariant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     pub invariant: Invariant,
+    /// Which rule of the invariant: a short name that stays the same from run to run.
+    pub clause: &'static str,
     pub at: SimTime,
     pub process: ProcessId,
     /// What was expected and what was found.
@@ -97,6 +119,7 @@ impl Violation {
     fn by(
         breaking: &Entry,
         invariant: Invariant,
+        clause: &'static str,
         message: String,
         earlier: impl IntoIterator<Item = Entry>,
     ) -> Box<Self> {
@@ -104,6 +127,7 @@ impl Violation {
         evidence.push(breaking.clone());
         Box::new(Self {
             invariant,
+            clause,
             at: breaking.at,
             process: breaking.process,
             message,

@@ -72,6 +72,7 @@ impl Executor {
                 return Err(Violation::by(
                     entry,
                     Invariant::Mono,
+                    "epoch-begins-after-epoch",
                     format!(
                         "epoch {current} ended at GEI {}: expected commit 1 of epoch {} at GEI {}, \
                          found commit {commit} of epoch {epoch} at GEI {gei}",
@@ -106,6 +107,7 @@ fn not_below(
         Some((expected, earlier)) if watermark < *expected => Err(Violation::by(
             entry,
             Invariant::Mono,
+            "watermark-fell",
             format!(
                 "expected a watermark of {expected} or above, {how} {watermark}, and no write was lost"
             ),

@@ -39,6 +39,7 @@ impl Oracle for NoEquivocation {
             Some((first, earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Noequiv,
+                "two-blocks-in-a-slot",
                 format!(
                     "authority {} has two blocks, proposed or committed, in round {} of epoch {epoch}: {first}, then {}",
                     slot.author, slot.round, block.digest

@@ -37,17 +37,26 @@ impl Oracle for NoGaps {
             return Ok(());
         };
         let tip = self.executors.get(&n);
-        let hole = |message: String| {
+        let hole = |clause, message: String| {
             let earlier = tip.map(|tip| tip.set_by.clone());
-            Err(Violation::by(entry, Invariant::Gap0, message, earlier))
+            Err(Violation::by(
+                entry,
+                Invariant::Gap0,
+                clause,
+                message,
+                earlier,
+            ))
         };
         let reached = match event {
             ExecutorEvent::Started { watermark, .. } => {
                 if let Some(tip) = tip.filter(|tip| *watermark > tip.gei) {
-                    return hole(format!(
-                        "found watermark {watermark} at its start, but it never executed beyond GEI {}",
-                        tip.gei
-                    ));
+                    return hole(
+                        "watermark-above-executed",
+                        format!(
+                            "found watermark {watermark} at its start, but it never executed beyond GEI {}",
+                            tip.gei
+                        ),
+                    );
                 }
                 *watermark
             }
@@ -56,24 +65,33 @@ impl Oracle for NoGaps {
                     Some(tip) if *gei <= tip.gei => return Ok(()),
                     Some(tip) if *gei > tip.gei.next() => {
                         let expected = tip.gei.next();
-                        return hole(format!("expected GEI {expected} next, executed {gei}"));
+                        return hole(
+                            "gei-skipped",
+                            format!("expected GEI {expected} next, executed {gei}"),
+                        );
                     }
                     _ => {}
                 }
                 *gei
             }
             ExecutorEvent::Refused { gei, expected } if gei > expected => {
-                return hole(format!(
-                    "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
-                    gei.0 - expected.0
-                ));
+                return hole(
+                    "block-not-sent",
+                    format!(
+                        "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
+                        gei.0 - expected.0
+                    ),
+                );
             }
             ExecutorEvent::Durable { watermark } => {
                 if let Some(tip) = tip.filter(|tip| *watermark > tip.gei) {
-                    return hole(format!(
-                        "says {watermark} is durable, but executed no further than GEI {}",
-                        tip.gei
-                    ));
+                    return hole(
+                        "durable-above-executed",
+                        format!(
+                            "says {watermark} is durable, but executed no further than GEI {}",
+                            tip.gei
+                        ),
+                    );
                 }
                 return Ok(());
             }

@@ -118,6 +118,7 @@ impl NoLoss {
         taken.push(faults_ended.clone());
         Box::new(Violation {
             invariant: Invariant::Noloss,
+            clause: "not-executed",
             at: end,
             process: ProcessId::Node(n),
             message: format!(

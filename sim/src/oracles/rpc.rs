@@ -34,13 +34,16 @@ struct Connection {
 
 impl Connection {
     /// What is wrong with the next step, if anything; the step is taken otherwise.
-    fn step(&mut self, event: &NodeEvent) -> Option<String> {
+    fn step(&mut self, event: &NodeEvent) -> Option<(&'static str, String)> {
         match event {
             NodeEvent::RpcSent { connection, .. } | NodeEvent::RpcAnswered { connection, .. }
                 if self.failed =>
             {
-                return Some(format!(
-                    "connection {connection} was used after an exchange on it failed: expected it to be gone"
+                return Some((
+                    "used-after-failure",
+                    format!(
+                        "connection {connection} was used after an exchange on it failed: expected it to be gone"
+                    ),
                 ));
             }
             NodeEvent::RpcSent {
@@ -49,9 +52,12 @@ impl Connection {
                 ..
             } => {
                 if *request != self.sent + 1 {
-                    return Some(format!(
-                        "expected request {} of connection {connection} next, {request} was sent",
-                        self.sent + 1
+                    return Some((
+                        "request-out-of-order",
+                        format!(
+                            "expected request {} of connection {connection} next, {request} was sent",
+                            self.sent + 1
+                        ),
                     ));
                 }
                 self.sent = *request;
@@ -63,16 +69,22 @@ impl Connection {
                 ..
             } => {
                 if reply != request {
-                    return Some(format!(
-                        "expected reply {request} of connection {connection} for request {request}, \
+                    return Some((
+                        "wrong-reply",
+                        format!(
+                            "expected reply {request} of connection {connection} for request {request}, \
                          reply {reply} was used"
+                        ),
                     ));
                 }
                 if !(self.answered + 1..=self.sent).contains(request) {
-                    return Some(format!(
-                        "request {request} of connection {connection} was answered, but {} were sent and the \
+                    return Some((
+                        "answered-twice",
+                        format!(
+                            "request {request} of connection {connection} was answered, but {} were sent and the \
                          last one answered is {}",
-                        self.sent, self.answered
+                            self.sent, self.answered
+                        ),
                     ));
                 }
                 self.answered = *request;
@@ -111,7 +123,13 @@ impl Oracle for Rpc {
                     let message = format!(
                         "expected a watermark that an executor has reported since the node last asked or started, took {watermark}"
                     );
-                    return Err(Violation::by(entry, Invariant::Rpc, message, [since]));
+                    return Err(Violation::by(
+                        entry,
+                        Invariant::Rpc,
+                        "watermark-nobody-reported",
+                        message,
+                        [since],
+                    ));
                 }
             }
             What::Process(Event::Node(
@@ -121,9 +139,15 @@ impl Oracle for Rpc {
             )) => {
                 let connections = self.nodes.entry(n).or_default();
                 let connection = connections.entry(*connection).or_default();
-                if let Some(message) = connection.step(event) {
+                if let Some((clause, message)) = connection.step(event) {
                     let earlier = connection.last.take();
-                    return Err(Violation::by(entry, Invariant::Rpc, message, earlier));
+                    return Err(Violation::by(
+                        entry,
+                        Invariant::Rpc,
+                        clause,
+                        message,
+                        earlier,
+                    ));
                 }
                 connection.last = Some(entry.clone());
             }

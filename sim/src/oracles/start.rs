@@ -76,7 +76,7 @@ impl Start {
         };
         match self.overdue(&beginning, entry.at) {
             None => Ok(()),
-            Some(message) => Err(violation(entry, message, Some(beginning.last))),
+            Some(message) => Err(violation(entry, "overdue", message, Some(beginning.last))),
         }
     }
 }
@@ -93,8 +93,13 @@ fn hijacked_executors(action: &Action) -> Vec<ProcessId> {
     }
 }
 
-fn violation(entry: &Entry, message: String, earlier: Option<Entry>) -> Box<Violation> {
-    Violation::by(entry, Invariant::Start, message, earlier)
+fn violation(
+    entry: &Entry,
+    clause: &'static str,
+    message: String,
+    earlier: Option<Entry>,
+) -> Box<Violation> {
+    Violation::by(entry, Invariant::Start, clause, message, earlier)
 }
 
 impl Oracle for Start {
@@ -133,7 +138,12 @@ impl Oracle for Start {
             What::World(WorldEvent::Panicked { message }) => {
                 let earlier = self.beginning.remove(&process);
                 let message = format!("expected no panic, the process panicked: {message}");
-                return Err(violation(entry, message, earlier.map(|start| start.last)));
+                return Err(violation(
+                    entry,
+                    "panicked",
+                    message,
+                    earlier.map(|start| start.last),
+                ));
             }
             What::Process(
                 Event::Node(NodeEvent::Failed { reason })
@@ -151,7 +161,12 @@ impl Oracle for Start {
                     return Ok(());
                 }
                 let message = format!("expected the process to run or wait, it gave up: {reason}");
-                return Err(violation(entry, message, earlier.map(|start| start.last)));
+                return Err(violation(
+                    entry,
+                    "gave-up",
+                    message,
+                    earlier.map(|start| start.last),
+                ));
             }
             What::Process(event) => {
                 let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
@@ -190,6 +205,7 @@ impl Oracle for Start {
             if let Some(message) = self.overdue(beginning, end) {
                 return Err(Box::new(Violation {
                     invariant: Invariant::Start,
+                    clause: "overdue",
                     at: end,
                     process: *process,
                     message,

@@ -49,6 +49,7 @@ impl Oracle for StateRoot {
             Some((first, earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Root,
+                "roots-differ",
                 format!(
                     "expected root {} as {} had it, has {} {how} GEI {gei}",
                     Short(first),

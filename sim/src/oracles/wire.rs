@@ -54,11 +54,18 @@ impl Sender {
         gei: GlobalExecIndex,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
-        let broken = |message: String, earlier: Vec<Entry>| {
-            Err(Violation::by(entry, Invariant::Wire, message, earlier))
+        let broken = |clause, message: String, earlier: Vec<Entry>| {
+            Err(Violation::by(
+                entry,
+                Invariant::Wire,
+                clause,
+                message,
+                earlier,
+            ))
         };
         let Some(stream) = self.streams.get_mut(&connection) else {
             return broken(
+                "unknown-connection",
                 format!("GEI {gei} was written to connection {connection}, which never stood"),
                 vec![],
             );
@@ -66,6 +73,7 @@ impl Sender {
         let next = stream.next;
         if gei < next {
             return broken(
+                "gei-repeated",
                 format!(
                     "expected GEI {next} or above on connection {connection}, {gei} was written"
                 ),
@@ -74,6 +82,7 @@ impl Sender {
         }
         if let Some(floor) = stream.floor.as_ref().filter(|floor| gei <= floor.watermark) {
             return broken(
+                "below-watermark",
                 format!(
                     "GEI {gei} was written although {} was known to be durable",
                     floor.watermark
@@ -89,6 +98,7 @@ impl Sender {
             let known = self.known.as_ref();
             let watermark = known.map_or(GlobalExecIndex(0), |known| known.watermark);
             return broken(
+                "gei-skipped",
                 format!(
                     "expected GEI {next} on connection {connection}, {gei} was written \
                      although only {watermark} is known to be durable"
@@ -117,7 +127,13 @@ impl Oracle for Wire {
         {
             let message =
                 format!("expected whole blocks one after the other on stream {connection}");
-            return Err(Violation::by(entry, Invariant::Wire, message, None));
+            return Err(Violation::by(
+                entry,
+                Invariant::Wire,
+                "malformed-frame",
+                message,
+                None,
+            ));
         }
         let ProcessId::Node(n) = entry.process else {
             return Ok(());

@@ -3,7 +3,7 @@
 use super::{World, lock};
 use crate::trace::{ProcessId, What};
 use async_trait::async_trait;
-use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink};
+use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, TaskMonitor};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -34,8 +34,34 @@ pub(super) struct ProcessHooks {
     pub incarnation: Incarnation,
 }
 
+impl ProcessHooks {
+    /// Nothing that this incarnation does counts any more.
+    fn is_over(&self) -> bool {
+        self.incarnation.is_over() || self.world.status.is_abandoned()
+    }
+}
+
+#[async_trait]
+impl TaskMonitor for ProcessHooks {
+    fn polled(&self) {
+        self.world.status.set_running(self.process);
+    }
+
+    async fn panicked(&self, message: &str) {
+        if !self.is_over() {
+            self.world.panicked(self.process, message);
+        }
+        // The run is over, or the process was before.
+        std::future::pending().await
+    }
+}
+
 impl EventSink for ProcessHooks {
     fn emit(&self, event: Event) {
+        if self.world.status.is_abandoned() {
+            // The only way out of a task that never yields. The panic hook is for those that somebody waits for.
+            std::panic::resume_unwind(Box::new("the run was abandoned"));
+        }
         if !self.incarnation.is_over() {
             self.world.record(self.process, What::Process(event));
         }
@@ -45,7 +71,7 @@ impl EventSink for ProcessHooks {
 #[async_trait]
 impl CrashPoints for ProcessHooks {
     async fn reach(&self, point: CrashPoint) {
-        if self.incarnation.is_over() {
+        if self.is_over() {
             return std::future::pending().await;
         }
         let due = lock(&self.world.schedule).reach(self.process, point, self.world.now());

@@ -18,8 +18,10 @@ use crate::{
     entropy::SeedEntropy,
     hashes::SharedHashes,
     net::{HijackGuard, Kernel, RuleGuard},
+    panics::Panic,
     plan::Plan,
     recorder::Recorder,
+    run::Status,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use faults::Schedule;
@@ -69,6 +71,7 @@ pub struct World {
     entropy: SeedEntropy,
     hashes: Arc<SharedHashes>,
     recorder: Arc<Mutex<Recorder>>,
+    status: Arc<Status>,
     processes: Mutex<BTreeMap<ProcessId, Process>>,
     schedule: Mutex<Schedule>,
     clocks: Vec<HostClock>,
@@ -92,6 +95,7 @@ impl World {
     pub(crate) fn new(
         plan: Plan,
         recorder: Arc<Mutex<Recorder>>,
+        status: Arc<Status>,
         disks: &Disks,
         jobs: mpsc::UnboundedSender<(SimTime, Job)>,
     ) -> Arc<Self> {
@@ -123,6 +127,7 @@ impl World {
             entropy,
             hashes: Arc::default(),
             recorder,
+            status,
             processes: Mutex::new(processes),
             clocks,
             rules: Mutex::default(),
@@ -153,6 +158,13 @@ impl World {
         self.record(process, What::World(event));
     }
 
+    /// A task of the process panicked: the run ends with it.
+    fn panicked(&self, process: ProcessId, message: &str) {
+        lock(&self.recorder).record_panic(Panic::caught(message, Some(process)));
+        let message = message.to_owned();
+        self.emit(process, WorldEvent::Panicked { message });
+    }
+
     /// Writes an entry and lets the faults that wait for it strike, before anything else happens.
     fn record(&self, process: ProcessId, what: What) {
         let entry = Entry {
@@ -170,7 +182,7 @@ impl World {
         let decided = {
             let mut recorder = lock(&self.recorder);
             recorder.record(entry);
-            recorder.violation().is_some() || self.goal_reached(&mut recorder)
+            recorder.is_over() || self.goal_reached(&mut recorder)
         };
         if decided {
             self.decided.notify_one();

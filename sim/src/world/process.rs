@@ -15,6 +15,7 @@ use madsim::task::NodeId;
 use metanode_core::{
     env::Env,
     ingest::{self, Submitter},
+    tasks::monitored,
 };
 use mock_go_executor::Controls;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -94,28 +95,32 @@ impl World {
             }
         };
         let env = self.env(id, start, incarnation);
+        let monitor = env.monitor.clone();
         let Some(handle) = self.runtime.get_node(node) else {
             return;
         };
         match id {
             ProcessId::Node(index) if let Some(strategy) = self.plan.strategy_of(index) => {
                 let plan = self.plan.clone();
-                handle.spawn(byzantine::run(byzantine::Setup {
-                    env,
-                    address: settings::p2p_address(index),
-                    scheme: self.plan.signatures,
-                    strategy,
-                    min_round_delay: Duration::from_millis(self.plan.node.min_round_delay_ms),
-                    identity: Box::new(move |epoch| {
-                        let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
-                        let committee = Arc::new(committee);
-                        Some(byzantine::Identity {
-                            own,
-                            keys,
-                            committee,
-                        })
+                handle.spawn(monitored(
+                    monitor,
+                    byzantine::run(byzantine::Setup {
+                        env,
+                        address: settings::p2p_address(index),
+                        scheme: self.plan.signatures,
+                        strategy,
+                        min_round_delay: Duration::from_millis(self.plan.node.min_round_delay_ms),
+                        identity: Box::new(move |epoch| {
+                            let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
+                            let committee = Arc::new(committee);
+                            Some(byzantine::Identity {
+                                own,
+                                keys,
+                                committee,
+                            })
+                        }),
                     }),
-                }));
+                ));
             }
             ProcessId::Node(index) => {
                 let config = settings::node(&self.plan, index);
@@ -123,19 +128,15 @@ impl World {
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.submitter = Some(submitter);
                 }
-                handle.spawn(async move {
-                    // The end of a node by itself is an event of its own.
-                    let _ =
-                        metanode_core::node::run(env, config, pool, std::future::pending()).await;
-                });
+                // The end of a node by itself is an event of its own.
+                let node = metanode_core::node::run(env, config, pool, std::future::pending());
+                handle.spawn(monitored(monitor, node));
             }
             ProcessId::Executor(index) => {
                 let config = settings::executor(&self.plan, index);
                 let controls = lock(&self.processes)[&id].controls.subscribe();
-                handle.spawn(async move {
-                    let _ =
-                        mock_go_executor::run(env, config, controls, std::future::pending()).await;
-                });
+                let executor = mock_go_executor::run(env, config, controls, std::future::pending());
+                handle.spawn(monitored(monitor, executor));
             }
             ProcessId::World => {}
         }
@@ -289,7 +290,8 @@ impl World {
             stores: lock(&self.processes)[&id].disk.stores(),
             entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),
             crash_points: hooks.clone(),
-            events: hooks,
+            events: hooks.clone(),
+            monitor: hooks,
             hashes: self.hashes.clone(),
         }
     }

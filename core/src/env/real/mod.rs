@@ -31,6 +31,7 @@ pub fn env(data_dir: &std::path::Path) -> std::io::Result<super::Env> {
         entropy: Arc::new(OsEntropy::new()?),
         crash_points: Arc::new(NoCrashPoints),
         events: Arc::new(Log::default()),
+        monitor: Arc::new(super::Unmonitored),
         hashes: Arc::new(super::Computed),
     })
 }

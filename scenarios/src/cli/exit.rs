@@ -1,0 +1,80 @@
+//! Exit codes of `metasim`: one per class of failure.
+
+use metanode_sim::run::Verdict;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Passed = 0,
+    /// What was typed, or a file, cannot be used.
+    BadInput = 2,
+    SafetyViolated = 3,
+    LivenessViolated = 4,
+    /// A process or the simulation itself.
+    Panicked = 5,
+    /// Two runs of one seed differ.
+    NotDeterministic = 6,
+    /// The harness did not find a known bug.
+    BugNotFound = 7,
+}
+
+impl Exit {
+    /// For `--help`.
+    pub const HELP: &'static str = "\
+exit codes: 0 passed, 2 bad input, 3 safety violated, 4 liveness violated, 5 a process panicked, \
+6 not deterministic, 7 a known bug was not found";
+
+    /// From the gravest to the mildest. Runs that differ make every other verdict doubtful.
+    const BY_GRAVITY: [Self; 7] = [
+        Self::NotDeterministic,
+        Self::SafetyViolated,
+        Self::Panicked,
+        Self::LivenessViolated,
+        Self::BugNotFound,
+        Self::BadInput,
+        Self::Passed,
+    ];
+
+    /// The gravest of many; passed if there is none.
+    pub fn gravest(all: impl IntoIterator<Item = Self>) -> Self {
+        let all: Vec<_> = all.into_iter().collect();
+        let mut by_gravity = Self::BY_GRAVITY.into_iter();
+        by_gravity
+            .find(|exit| all.contains(exit))
+            .unwrap_or(Self::Passed)
+    }
+}
+
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Passed => Self::Passed,
+            Verdict::SafetyViolated => Self::SafetyViolated,
+            Verdict::LivenessViolated => Self::LivenessViolated,
+            Verdict::Panicked => Self::Panicked,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The summary of many runs names the verdict that decides the exit code.
+    #[test]
+    fn verdicts_and_exit_codes_agree_on_what_is_gravest() {
+        let verdicts = [
+            Verdict::Passed,
+            Verdict::LivenessViolated,
+            Verdict::Panicked,
+            Verdict::SafetyViolated,
+        ];
+        for a in verdicts {
+            for b in verdicts {
+                let exit = Exit::gravest([a.into(), b.into()]);
+                assert_eq!(exit, Exit::from(Verdict::gravest([a, b])));
+            }
+        }
+        assert_eq!(Exit::gravest([]), Exit::Passed);
+    }
+}

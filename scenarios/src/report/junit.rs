@@ -1,0 +1,139 @@
+//! JUnit XML (`--junit`), as continuous integration reads it: a test suite per scenario, a test case per group of seeds.
+
+use super::{colour::Colour, verdict};
+use crate::batch::Finished;
+use metanode_sim::run::{Outcome, Verdict};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::{path::Path, time::Duration};
+
+/// Seeds of one test case: a group begins at a multiple of this.
+const GROUP_SEEDS: u64 = 50;
+
+/// What a test case failed with.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// The invariant, or what kind of failure it is.
+    pub kind: String,
+    pub message: String,
+    /// The evidence, and the line that shows it again.
+    pub text: String,
+}
+
+impl Failed {
+    /// None if the run passed. `file` is where it was kept.
+    #[must_use]
+    pub fn of(outcome: &Outcome, file: Option<&Path>) -> Option<Self> {
+        if outcome.verdict == Verdict::Passed {
+            return None;
+        }
+        let violation = outcome.violations.first();
+        let kind = violation.map_or_else(
+            || verdict::name(outcome.verdict).to_owned(),
+            |violation| violation.invariant.to_string(),
+        );
+        let mut text = verdict::evidence(outcome, Colour::PLAIN);
+        match file {
+            Some(file) => text.push_str(&format!("metasim replay {}\n", file.display())),
+            None => text.push_str(&format!("{}\n", verdict::reproduce(&outcome.plan))),
+        }
+        Some(Self {
+            kind,
+            message: verdict::cause(outcome).unwrap_or_default(),
+            text,
+        })
+    }
+}
+
+/// Test cases in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Junit {
+    suites: Vec<(String, Vec<Case>)>,
+}
+
+#[derive(Debug)]
+struct Case {
+    /// Of a group of seeds.
+    group: Option<u64>,
+    name: String,
+    wall: Duration,
+    failed: Vec<Failed>,
+}
+
+impl Junit {
+    /// Takes in one run of many.
+    pub fn add_run(&mut self, finished: &Finished) {
+        let plan = &finished.outcome.plan;
+        let group = plan.seed / GROUP_SEEDS;
+        let (first, last) = (group * GROUP_SEEDS, group * GROUP_SEEDS + (GROUP_SEEDS - 1));
+        let cases = self.suite(&plan.scenario);
+        let position = cases.iter().position(|case| case.group == Some(group));
+        let position = position.unwrap_or_else(|| {
+            cases.push(Case {
+                group: Some(group),
+                name: format!("seeds {first} to {last}"),
+                wall: Duration::ZERO,
+                failed: vec![],
+            });
+            cases.len() - 1
+        });
+        let case = &mut cases[position];
+        case.wall += finished.wall;
+        if let Some(mut failed) = Failed::of(&finished.outcome, None) {
+            failed.message = format!("seed {}: {}", plan.seed, failed.message);
+            case.failed.push(failed);
+        }
+    }
+
+    /// Takes in a test case by itself.
+    pub fn add_case(&mut self, suite: &str, name: String, wall: Duration, failed: Option<Failed>) {
+        self.suite(suite).push(Case {
+            group: None,
+            name,
+            wall,
+            failed: failed.into_iter().collect(),
+        });
+    }
+
+    fn suite(&mut self, name: &str) -> &mut Vec<Case> {
+        let position = self.suites.iter().position(|(of, _)| of == name);
+        let position = position.unwrap_or_else(|| {
+            self.suites.push((name.to_owned(), vec![]));
+            self.suites.len() - 1
+        });
+        &mut self.suites[position].1
+    }
+
+    /// The XML document.
+    ///
+    /// # Errors
+    /// If it cannot be written as XML, which no text of ours prevents.
+    pub fn text(&self) -> Result<String, quick_junit::SerializeError> {
+        let mut report = Report::new("metasim");
+        for (name, cases) in &self.suites {
+            let mut suite = TestSuite::new(name.as_str());
+            suite.add_test_cases(cases.iter().map(|case| case.test_case(name)));
+            report.add_test_suite(suite);
+        }
+        report.to_string()
+    }
+}
+
+impl Case {
+    fn test_case(&self, suite: &str) -> TestCase {
+        let status = match &self.failed[..] {
+            [] => TestCaseStatus::success(),
+            [first, ..] => {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                let texts: Vec<_> = self.failed.iter().map(|f| f.text.as_str()).collect();
+                status
+                    .set_type(first.kind.as_str())
+                    .set_message(first.message.as_str())
+                    .set_description(texts.join("\n"));
+                status
+            }
+        };
+        let mut case = TestCase::new(self.name.as_str(), status);
+        case.set_classname(suite).set_time(self.wall);
+        case
+    }
+}

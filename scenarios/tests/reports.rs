@@ -1,0 +1,161 @@
+//! Whatever an oracle says, and whatever panics, every report holds it: text, JSON and JUnit.
+#![cfg(madsim)]
+
+use metanode_core::env::{Event, ExecutorEvent};
+use metanode_sim::{
+    oracles::{Invariant, Violation},
+    panics::Panic,
+    plan::Backend,
+    run::{Outcome, RunOptions, Verdict},
+    trace::{Entry, ProcessId, What},
+};
+use metasim::{
+    batch::{Finished, Job},
+    catalog,
+    failure::Failure,
+    report::{colour::Colour, json, junit::Junit, summary::Summary, verdict},
+};
+use quick_junit::Report;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A run with everything that can happen in it, and one entry of each kind of event in it.
+fn eventful() -> (Finished, Vec<Entry>) {
+    let scenario = catalog::scenario("swarm_epochs").expect("it is built in");
+    let job = Job {
+        scenario: Arc::new(scenario),
+        seed: 3,
+        store: Backend::Memory,
+    };
+    let finished = job.run(&RunOptions::KEEP_ALL);
+    let kind = |entry: &Entry| {
+        let text = match &entry.what {
+            What::Process(Event::Node(event)) => format!("{event:?}"),
+            What::Process(Event::Executor(event)) => format!("{event:?}"),
+            What::Process(event) => format!("{event:?}"),
+            What::World(event) => format!("{event:?}"),
+        };
+        text.split([' ', '(', '{']).next().map(str::to_owned)
+    };
+    let entries = finished.outcome.entries.iter();
+    let mut by_kind: BTreeMap<_, Entry> =
+        entries.map(|entry| (kind(entry), entry.clone())).collect();
+    for entry in by_kind.values_mut() {
+        // Larger than any number of JSON.
+        if let What::Process(Event::Executor(ExecutorEvent::Executed { content, .. })) =
+            &mut entry.what
+        {
+            *content = u128::MAX;
+        }
+    }
+    assert!(by_kind.len() > 30, "{:?}", by_kind.keys());
+    (finished, by_kind.into_values().collect())
+}
+
+/// All reports of one run: text, JSON and JUnit.
+fn reports(finished: &Finished) -> [String; 3] {
+    let mut summary = Summary::default();
+    summary.add(finished.clone());
+    let text = verdict::text(&finished.outcome, Colour::PLAIN) + &summary.text(Colour::PLAIN);
+    let json = serde_json::to_string(&json::object(finished)).expect("JSON");
+    let mut junit = Junit::default();
+    junit.add_run(finished);
+    let junit = junit.text().expect("XML");
+    Report::deserialize_from_str(&junit).expect("JUnit");
+    [text, json, junit]
+}
+
+#[test]
+fn every_report_holds_what_every_oracle_says() {
+    let (passed, evidence) = eventful();
+    let last = evidence.last().expect("entries").clone();
+    for invariant in Invariant::ALL {
+        let violation = Violation {
+            invariant,
+            clause: "some-rule",
+            at: last.at,
+            process: ProcessId::Executor(2),
+            message: "expected <this> & \"that\", found\u{7} neither".to_owned(),
+            evidence: evidence.clone(),
+        };
+        let verdict = match invariant.is_liveness() {
+            true => Verdict::LivenessViolated,
+            false => Verdict::SafetyViolated,
+        };
+        let finished = Finished {
+            outcome: Outcome {
+                verdict,
+                violations: vec![violation],
+                ..passed.outcome.clone()
+            },
+            ..passed.clone()
+        };
+        let [text, json, junit] = reports(&finished);
+        let again = "metasim run swarm_epochs --seed 3";
+        for report in [&text, &json, &junit] {
+            assert!(report.contains(&invariant.to_string()), "{report}");
+            assert!(report.contains(again), "{report}");
+        }
+        assert!(text.contains("expected <this> & \"that\""), "{text}");
+        let object: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let found = &object["violations"][0];
+        assert_eq!(found["clause"], "some-rule");
+        assert_eq!(
+            found["evidence"].as_array().map(Vec::len),
+            Some(evidence.len())
+        );
+        assert!(json.contains(&"f".repeat(32)), "128 bits, whole");
+        let failure = Failure::of(&finished.outcome);
+        assert_eq!(
+            Failure::parse("f.toml", &failure.text()).expect("it reads what it wrote"),
+            failure
+        );
+    }
+}
+
+#[test]
+fn every_report_holds_a_panic_with_its_place_and_process() {
+    let (passed, _) = eventful();
+    let finished = Finished {
+        outcome: Outcome {
+            verdict: Verdict::Panicked,
+            panic: Some(Panic {
+                place: Some("core/src/somewhere.rs:7:9".to_owned()),
+                process: Some(ProcessId::Node(3)),
+                ..Panic::of_simulation("the window is negative".to_owned())
+            }),
+            ..passed.outcome.clone()
+        },
+        ..passed
+    };
+    for report in reports(&finished) {
+        for part in [
+            "node-3",
+            "core/src/somewhere.rs:7:9",
+            "the window is negative",
+        ] {
+            assert!(report.contains(part), "expected {part} in {report}");
+        }
+    }
+    let failure = Failure::of(&finished.outcome);
+    let read = Failure::parse("f.toml", &failure.text()).expect("it reads what it wrote");
+    assert_eq!(read, failure);
+}
+
+#[test]
+fn runs_that_pass_are_test_cases_by_groups_of_seeds() {
+    let (mut finished, _) = eventful();
+    let mut junit = Junit::default();
+    for seed in [3, 49, 50, 51] {
+        finished.outcome.plan.seed = seed;
+        junit.add_run(&finished);
+    }
+    let report = Report::deserialize_from_str(&junit.text().expect("XML")).expect("JUnit");
+    let suite = &report.test_suites[0];
+    assert_eq!(suite.name.as_str(), "swarm_epochs");
+    let names = suite.test_cases.iter().map(|case| case.name.as_str());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["seeds 0 to 49", "seeds 50 to 99"]
+    );
+    assert_eq!((report.tests, report.failures), (2, 0));
+}

@@ -1,0 +1,139 @@
+//! One simulation: a world on a runtime of its own, driven through two phases. First safety under faults; then everything
+//! heals, and progress is demanded within a bound.
+
+use super::watchdog::Status;
+use crate::{
+    disk::Disks,
+    net::Kernel,
+    plan::Plan,
+    recorder::Recorder,
+    trace::{ProcessId, SimTime, WorldEvent},
+    world::{Job, Workload, World, lock},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// New commits that the second phase demands beyond the tip at its start, so that a chain that stands still fails.
+const NEW_COMMITS: u64 = 3;
+
+/// What unwound out of a simulation, or how it ended.
+pub(super) type Simulated = std::thread::Result<std::io::Result<()>>;
+
+/// Runs a plan on this thread, which must be a fresh one.
+///
+/// # Errors
+/// If it cannot begin.
+pub(super) fn simulate(
+    plan: Plan,
+    recorder: Arc<Mutex<Recorder>>,
+    status: Arc<Status>,
+) -> std::io::Result<()> {
+    metanode_core::bugs::enable(&plan.bugs);
+    let disks = Disks::start(plan.store)?;
+    let runtime =
+        madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
+    runtime.add_simulator::<Kernel>();
+    runtime.block_on(async {
+        let (sender, jobs) = mpsc::unbounded_channel();
+        let world = World::new(plan, recorder.clone(), status.clone(), &disks, sender);
+        Supervisor::new(world.clone(), jobs, status)
+            .supervise()
+            .await;
+        lock(&recorder).finish(world.now(), world.reached());
+        world.close().await;
+    });
+    Ok(())
+}
+
+/// Drives the world through its two phases, doing at each moment what the calendar says.
+struct Supervisor {
+    world: Arc<World>,
+    jobs: mpsc::UnboundedReceiver<(SimTime, Job)>,
+    /// In order of time; ties in the order in which they were entered.
+    calendar: BTreeMap<(SimTime, u64), Job>,
+    entered: u64,
+    workload: Workload,
+    next_send: SimTime,
+    status: Arc<Status>,
+}
+
+impl Supervisor {
+    fn new(
+        world: Arc<World>,
+        jobs: mpsc::UnboundedReceiver<(SimTime, Job)>,
+        status: Arc<Status>,
+    ) -> Self {
+        let workload = Workload::new(&world);
+        Self {
+            next_send: SimTime::from_ms(workload.interval_ms()),
+            world,
+            jobs,
+            calendar: BTreeMap::new(),
+            entered: 0,
+            workload,
+            status,
+        }
+    }
+
+    async fn supervise(mut self) {
+        let plan = self.world.plan();
+        let faults_end = SimTime::from_ms(plan.duration_ms);
+        let end = SimTime::from_ms(plan.duration_ms + plan.settle_ms);
+        self.world.begin();
+        if self.pass_until(faults_end).await == Pass::Decided {
+            return;
+        }
+        self.world.heal();
+        self.world.emit(ProcessId::World, WorldEvent::FaultsEnded);
+        self.world.set_goal(NEW_COMMITS);
+        self.pass_until(end).await;
+    }
+
+    /// Lets time pass until `end`, or until the world is decided.
+    async fn pass_until(&mut self, end: SimTime) -> Pass {
+        loop {
+            while let Ok((at, job)) = self.jobs.try_recv() {
+                self.calendar.insert((at, self.entered), job);
+                self.entered += 1;
+            }
+            let now = self.world.now();
+            self.status.set_now(now);
+            if self.status.is_abandoned() {
+                return Pass::Decided;
+            }
+            while let Some(entry) = self.calendar.first_entry()
+                && entry.key().0 <= now
+            {
+                self.world.perform(entry.remove());
+            }
+            if now >= self.next_send {
+                self.workload.send(&self.world);
+                self.next_send.ns = now.ns + self.workload.interval_ms() * 1_000_000;
+            }
+            if now >= end {
+                return Pass::TimeIsUp;
+            }
+            let next_job = self.calendar.first_key_value().map(|((at, _), _)| *at);
+            let until = next_job.unwrap_or(end).min(end).min(self.next_send);
+            tokio::select! {
+                biased;
+                () = self.world.decided.notified() => return Pass::Decided,
+                Some((at, job)) = self.jobs.recv() => {
+                    self.calendar.insert((at, self.entered), job);
+                    self.entered += 1;
+                }
+                () = tokio::time::sleep(Duration::from_nanos(until.since(self.world.now()).ns)) => {}
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    TimeIsUp,
+    Decided,
+}
