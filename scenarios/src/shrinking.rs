@@ -1,9 +1,10 @@
-//! Shrinking by running: [`metanode_sim::shrink`] says what to try, this tries it.
+//! Shrinking by running: [`metanode_sim::shrink`] says what to try, this tries it. What is tried is the plan that the
+//! scenario file of a candidate draws: what is kept in the end is a file, and it must fail like the run it came from.
 //!
 //! What comes out depends on the plan and the budget alone, not on how many runs go on at once: runs that were begun
 //! beyond the first that fails are neither looked at nor counted.
 
-use crate::{batch::in_order, determinism::HASH_ONLY, failure::Symptom};
+use crate::{batch::in_order, determinism::HASH_ONLY, failure::Symptom, scenario::Scenario};
 use metanode_sim::{
     plan::Plan,
     run::{Outcome, run},
@@ -85,10 +86,10 @@ impl<W: Watcher> Trial for Runs<'_, W> {
         step: &'static str,
         candidates: &[Plan],
     ) -> Result<Option<usize>, Stopped> {
-        let unknown = candidates
-            .iter()
-            .enumerate()
-            .map(|(position, plan)| (position, plan, hash(plan)));
+        let candidates = candidates.iter().enumerate();
+        // A candidate that no file can express, or that reads otherwise than it was written, is none.
+        let said = candidates.filter(|(_, plan)| reread(plan).as_ref() == Some(plan));
+        let unknown = said.map(|(position, plan)| (position, plan, hash(plan)));
         let unknown: Vec<_> = unknown
             .filter(|(_, _, hash)| !self.passed.contains(hash))
             .collect();
@@ -120,6 +121,13 @@ impl<W: Watcher> Trial for Runs<'_, W> {
         }
         Ok(None)
     }
+}
+
+/// The plan that the scenario file of this one draws.
+fn reread(plan: &Plan) -> Option<Plan> {
+    let text = Scenario::explicit(plan, "Shrunk.".to_owned()).text();
+    let scenario = Scenario::parse("shrunk", &text).ok()?;
+    Some(scenario.draw(&plan.scenario, plan.seed, plan.store))
 }
 
 fn hash(plan: &Plan) -> [u8; 32] {

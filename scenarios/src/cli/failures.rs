@@ -89,13 +89,29 @@ pub(super) fn shrink_to_file(
     };
     // The file is there from the start: whenever this is interrupted, it holds the best so far.
     let _ = writer.found(&first);
-    let shrunk = shrink(plan.clone(), symptom, limits, &mut writer);
+    let shrunk = shrink(plan.clone(), symptom.clone(), limits, &mut writer);
     writer.bar.finish_and_clear();
     if let Some(error) = writer.error {
         return Err(error);
     }
+    confirm(&file, &symptom)?;
     print(&failure_report::shrunk(&plan, &shrunk, &file, colour))?;
     Ok(Exit::Passed)
+}
+
+/// The file that is kept must show what it was made for.
+fn confirm(file: &Path, symptom: &Symptom) -> Result<(), CliError> {
+    let name = file.display().to_string();
+    let plan = RunReference::open(&name)?.plan;
+    let found = Symptom::of(&run(plan, &HASH_ONLY));
+    if found.as_ref() == Some(symptom) {
+        return Ok(());
+    }
+    Err(CliError::Unconfirmed {
+        name,
+        expected: symptom.to_string(),
+        found: found.map_or_else(|| "it passes".to_owned(), |found| found.to_string()),
+    })
 }
 
 fn default_out(name: &str) -> PathBuf {

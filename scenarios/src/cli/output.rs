@@ -22,6 +22,14 @@ pub(super) enum CliError {
          with its default features"
     )]
     NoRocksdb { run: String },
+    #[error(
+        "{name}: expected that its run fails as the one that was shrunk ({expected}), but {found}"
+    )]
+    Unconfirmed {
+        name: String,
+        expected: String,
+        found: String,
+    },
     #[error("{path}: cannot be written: {error}")]
     Unwritable { path: String, error: io::Error },
     #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]

@@ -106,13 +106,14 @@ pub enum Share {
 }
 
 impl MaxFaulty {
-    /// Byzantine validators are among those whom the committee tolerates: the fewer others may be down.
+    /// Of `"f"`, Byzantine validators are among those whom the committee tolerates: the fewer others may be down. A
+    /// number is meant as it stands, so that a plan can be written down.
     fn of(self, f: u16, byzantine: usize) -> Option<u16> {
-        let others = f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX));
         match self {
-            Self::Number(most) if byzantine > 0 => Some(most.min(others)),
             Self::Number(most) => Some(most),
-            Self::Share(Share::F) => Some(others),
+            Self::Share(Share::F) => {
+                Some(f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX)))
+            }
             Self::Share(Share::All) => None,
         }
     }
