@@ -438,20 +438,6 @@ mod tests {
         let _ = assert_drawn_again(&plan);
     }
 
-    /// Shrinking makes validators fewer and keeps both numbers.
-    #[test]
-    fn faulty_and_byzantine_validators_are_counted_apart() {
-        let plan = Plan {
-            max_faulty: Some(1),
-            byzantine: vec![plan::ByzantinePlan {
-                validator: 3,
-                strategy: plan::ByzantineStrategy::Silent,
-            }],
-            ..Plan::example()
-        };
-        let _ = assert_drawn_again(&plan);
-    }
-
     #[test]
     fn a_person_can_read_it() {
         let mut plan = Plan::example();

@@ -106,14 +106,13 @@ pub enum Share {
 }
 
 impl MaxFaulty {
-    /// Of `"f"`, Byzantine validators are among those whom the committee tolerates: the fewer others may be down. A
-    /// number is meant as it stands, so that a plan can be written down.
+    /// Byzantine validators are among those whom the committee tolerates: the fewer others may be down.
     fn of(self, f: u16, byzantine: usize) -> Option<u16> {
+        let others = f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX));
         match self {
+            Self::Number(most) if byzantine > 0 => Some(most.min(others)),
             Self::Number(most) => Some(most),
-            Self::Share(Share::F) => {
-                Some(f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX)))
-            }
+            Self::Share(Share::F) => Some(others),
             Self::Share(Share::All) => None,
         }
     }

@@ -175,8 +175,11 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         });
         committee.members = kept.collect();
     }
+    // Byzantine validators are among those whom the committee tolerates, as where a scenario is read.
+    let byzantine = u16::try_from(new.byzantine.len()).unwrap_or(u16::MAX);
     let tolerated = new.epochs.tolerated(new.validators);
-    new.max_faulty = new.max_faulty.map(|most| most.min(tolerated));
+    let others = tolerated.saturating_sub(byzantine);
+    new.max_faulty = new.max_faulty.map(|most| most.min(others));
     keep_in_faults(&mut new, |id| match id {
         ProcessId::Node(n) => position(n).map(ProcessId::Node),
         ProcessId::Executor(n) => position(n).map(ProcessId::Executor),

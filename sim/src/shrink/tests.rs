@@ -446,3 +446,19 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
     assert_eq!(of_byzantine.strategy, ByzantineStrategy::Silent);
     assert!(of_byzantine.validator > 0);
 }
+
+/// As where a scenario is read: who is Byzantine may not be taken down besides as many as the committee tolerates.
+#[test]
+fn faulty_and_byzantine_validators_are_counted_together_whoever_is_left_out() {
+    let mut plan = Plan::example();
+    plan.validators = 7;
+    plan.executors = (0..7).map(|_| plan.executors[0].clone()).collect();
+    plan.clock_skew_ms = vec![0; 7];
+    plan.max_faulty = Some(1);
+    plan.byzantine = vec![ByzantinePlan {
+        validator: 6,
+        strategy: ByzantineStrategy::Silent,
+    }];
+    let left = shrunk(plan, |plan: &Plan| !plan.byzantine.is_empty());
+    assert_eq!((left.validators, left.max_faulty), (4, Some(0)));
+}
