@@ -7,11 +7,20 @@ real := RUSTFLAGS="" CARGO_TARGET_DIR="$(target_dir)/real" cargo
 
 build_real := $(real) build --release -p metanode-core -p mock-go-executor
 
-.DEFAULT_GOAL := run
-.PHONY: run test check real bench install
+rocksdb := $(wildcard $(target_dir)/release/build/librocksdb-sys-*/out/librocksdb.a)
 
-run: install ## The ci suite, with progress and a verdict
+.DEFAULT_GOAL := run
+.PHONY: run first-run test check real bench install
+
+run: install $(if $(rocksdb),,first-run) ## The ci suite, with progress and a verdict
 	cargo run --release -p metasim -- suite ci
+
+first-run: install ## One run with its whole story, in a build without RocksDB: a minute or two on a new machine
+	cargo run --profile first-run -p metasim --no-default-features -- run resume_at_8_of_10
+	@echo
+	@echo "That was one run. Now the whole is built, with RocksDB, which is ten to fifteen minutes of C++ on two cores,"
+	@echo "once: the compiler cache keeps it. Then the suite of all scenarios runs."
+	@echo
 
 test: install ## Everything: the simulated world, then real sockets and processes
 	cargo test --release --workspace
