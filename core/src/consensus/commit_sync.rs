@@ -4,7 +4,7 @@
 //! by digest in the commits; nothing else about them needs to be believed.
 
 use super::{
-    peer::Peer,
+    peer::{Peer, PeerError},
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
     shared::{Command, Progress, Shared},
     votes::certified,
@@ -55,9 +55,9 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
         let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|_| {
-            let slow = format!("took longer than {} ms", patience.as_millis());
+            let limit_ms = patience.as_millis();
             patience *= 2;
-            Err(slow)
+            Err(PeerError::TooSlow { limit_ms })
         });
         match fetched {
             Ok((sub_dags, voters)) => {
@@ -74,8 +74,8 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
                 // Closed instead of answered if the core went on by itself meanwhile: look again either way.
                 let _ = on_stored.await;
             }
-            Err(reason) => {
-                debug!(peer = %peer.index, %reason, "scheduler commits");
+            Err(error) => {
+                debug!(peer = %peer.index, %error, "fetching commits");
                 let wait_ms = shared.parameters.peer_retry_min_ms;
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
@@ -115,7 +115,7 @@ async fn fetch_range(
     peer: &Peer,
     from: CommitIndex,
     to: CommitIndex,
-) -> Result<(Vec<SubDag>, Vec<VerifiedBlock>), String> {
+) -> Result<(Vec<SubDag>, Vec<VerifiedBlock>), PeerError> {
     let (commits, voters) = fetch_certified(shared, peer, from, to).await?;
     let mut blocks = fetch_blocks(shared, peer, &commits).await?;
     let sub_dags = commits
@@ -131,21 +131,14 @@ pub(super) async fn fetch_certified(
     peer: &Peer,
     from: CommitIndex,
     to: CommitIndex,
-) -> Result<(Vec<Commit>, Vec<VerifiedBlock>), String> {
+) -> Result<(Vec<Commit>, Vec<VerifiedBlock>), PeerError> {
     let request = PeerRequest::Commits { from, to };
-    let response = peer
-        .ask(shared, &request)
-        .await
-        .map_err(|e| e.to_string())?;
+    let response = peer.ask(shared, &request).await?;
     let PeerResponse::Commits { commits, voters } = response else {
-        return Err("answered another question".to_owned());
+        return Err(PeerError::OtherAnswer { request: "commits" });
     };
     let voters = shared.verify(peer.index, voters);
-    let before = shared
-        .retained
-        .store
-        .commit(from.prev())
-        .map_err(|e| e.to_string())?;
+    let before = shared.retained.store.commit(from.prev())?;
     let previous = match before {
         Some(commit) => Some(commit.reference().digest),
         None if from == CommitIndex(1) => Some(CommitDigest::default()),
@@ -154,11 +147,11 @@ pub(super) async fn fetch_certified(
     };
     let commits = check_chain(from, previous, &commits)?;
     let Some(newest) = commits.last() else {
-        return Err("has no certified commits of this range".to_owned());
+        return Err(PeerError::NoCommits { from });
     };
     let newest = newest.reference();
     if !certified(newest, &voters, &shared.committee) {
-        return Err(format!("sent no quorum of votes for {newest}"));
+        return Err(PeerError::NotCertified { commit: newest });
     }
     Ok((commits, voters))
 }
@@ -168,19 +161,17 @@ fn check_chain(
     from: CommitIndex,
     mut previous: Option<CommitDigest>,
     encoded: &[Bytes],
-) -> Result<Vec<Commit>, String> {
+) -> Result<Vec<Commit>, PeerError> {
     let mut commits: Vec<Commit> = Vec::with_capacity(encoded.len());
     let mut expected = from;
     for bytes in encoded {
-        let commit = Commit::decode(bytes).map_err(|e| e.to_string())?;
+        let commit = Commit::decode(bytes).map_err(PeerError::MalformedCommit)?;
         let follows = previous.is_none_or(|previous| commit.previous == previous);
         if commit.index != expected || !follows {
-            return Err(format!(
-                "sent commit {} after {}, expected {expected}{}",
-                commit.index,
-                commit.previous,
-                previous.map_or_else(String::new, |digest| format!(" after {digest}"))
-            ));
+            return Err(PeerError::OtherCommit {
+                expected,
+                found: commit.reference(),
+            });
         }
         previous = Some(commit.reference().digest);
         expected = expected.next();
@@ -193,13 +184,9 @@ async fn fetch_blocks(
     shared: &Shared,
     peer: &Peer,
     commits: &[Commit],
-) -> Result<BTreeMap<BlockRef, VerifiedBlock>, String> {
+) -> Result<BTreeMap<BlockRef, VerifiedBlock>, PeerError> {
     let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
-    let stored = shared
-        .retained
-        .store
-        .blocks(&named)
-        .map_err(|e| e.to_string())?;
+    let stored = shared.retained.store.blocks(&named)?;
     let mut found: BTreeMap<_, _> = stored
         .into_iter()
         .flatten()
@@ -217,10 +204,9 @@ async fn fetch_blocks(
         }
         let response = peer
             .ask(shared, &PeerRequest::Blocks(wanted.clone()))
-            .await
-            .map_err(|e| e.to_string())?;
+            .await?;
         let PeerResponse::Blocks(blocks) = response else {
-            return Err("answered another question".to_owned());
+            return Err(PeerError::OtherAnswer { request: "blocks" });
         };
         let before = found.len();
         for block in shared.verify(peer.index, blocks) {
@@ -229,7 +215,8 @@ async fn fetch_blocks(
             }
         }
         if found.len() == before {
-            return Err(format!("has none of {} committed blocks", wanted.len()));
+            let wanted = wanted.len();
+            return Err(PeerError::NoBlocks { wanted });
         }
     }
 }
@@ -237,14 +224,14 @@ async fn fetch_blocks(
 fn assemble(
     commit: Commit,
     blocks: &mut BTreeMap<BlockRef, VerifiedBlock>,
-) -> Result<SubDag, String> {
+) -> Result<SubDag, PeerError> {
     let of_commit = commit
         .blocks
         .iter()
         .map(|reference| {
             blocks
                 .remove(reference)
-                .ok_or_else(|| format!("{reference} is committed twice"))
+                .ok_or(PeerError::CommittedTwice { block: *reference })
         })
         .collect::<Result<_, _>>()?;
     Ok(SubDag {

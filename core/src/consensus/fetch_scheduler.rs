@@ -22,7 +22,7 @@ pub struct FetchRequest {
     pub blocks: Vec<BlockRef>,
 }
 
-/// The times of scheduler.
+/// The times of fetching.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchTiming {
     /// Most of what is missing is on its way: it is asked for when it has been missing this long.

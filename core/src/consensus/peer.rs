@@ -2,23 +2,56 @@
 
 use super::{
     idle_timeout::{IdleTimeout, MonitoredStream},
-    protocol::{self, Hello, PeerRequest, PeerResponse, Purpose},
+    protocol::{self, Hello, MessageError, PeerRequest, PeerResponse, Purpose},
     shared::Shared,
 };
 use crate::{
-    framing::{Decoder, read_frame, write_frame},
-    types::{Address, AuthorityIndex},
+    framing::{Decoder, ReadError, read_frame, write_frame},
+    store::StoreError,
+    types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef},
 };
+use std::io;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-/// A peer that gave no usable answer.
+/// Why a peer gave no usable answer. Its connection is gone then.
 #[derive(Debug, Error)]
-#[error("authority {peer} at {address}: {reason}")]
-pub struct PeerError {
-    pub peer: AuthorityIndex,
-    pub address: Address,
-    pub reason: String,
+pub enum PeerError {
+    #[error("cannot connect to {address}: {source}")]
+    Connect { address: Address, source: io::Error },
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    #[error("no frame could be read: {0}")]
+    Read(#[from] ReadError),
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("no byte passed for {timeout_ms} ms")]
+    Idle { timeout_ms: u64 },
+    #[error("no whole answer came within {limit_ms} ms")]
+    TooSlow { limit_ms: u128 },
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error("expected an answer to {request}, found another one")]
+    OtherAnswer { request: &'static str },
+    #[error("the peer streamed a block that is not valid or not its own")]
+    InvalidBlock,
+    #[error("a commit does not decode: {0}")]
+    MalformedCommit(bcs::Error),
+    #[error("expected commit {expected} of the sequence, found {found}")]
+    OtherCommit {
+        expected: CommitIndex,
+        found: CommitRef,
+    },
+    #[error("the peer has no certified commit of the range from {from} on")]
+    NoCommits { from: CommitIndex },
+    #[error("the votes that came for {commit} are less than a quorum's")]
+    NotCertified { commit: CommitRef },
+    #[error("the peer has none of {wanted} committed blocks")]
+    NoBlocks { wanted: usize },
+    #[error("{block} is committed twice")]
+    CommittedTwice { block: BlockRef },
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// The query connection to one peer.
@@ -59,22 +92,17 @@ impl Peer {
                 None => self.connect(shared, Purpose::Query, &self.idle).await?,
             };
             let frame = protocol::frame(request)?;
-            write_frame(&mut stream, &frame)
-                .await
-                .map_err(|e| e.to_string())?;
-            let body = read_frame(&mut stream, &mut decoder)
-                .await
-                .map_err(|e| e.to_string())?
-                .ok_or("it closed the connection")?;
-            let response = protocol::parse(&body)?;
+            write_frame(&mut stream, &frame).await?;
+            let body = read_frame(&mut stream, &mut decoder).await?;
+            let response = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
             Ok((response, (stream, decoder)))
         };
         let end = tokio::select! {
             biased;
             end = exchange => end,
-            () = self.idle.elapsed(timeout_ms) => Err(format!("silent for {timeout_ms} ms")),
+            () = self.idle.elapsed(timeout_ms) => Err(PeerError::Idle { timeout_ms }),
         };
-        let (response, open) = end.map_err(|reason| self.error(reason))?;
+        let (response, open) = end?;
         *connection = Some(open);
         Ok(response)
     }
@@ -85,25 +113,18 @@ impl Peer {
         shared: &Shared,
         purpose: Purpose,
         idle: &IdleTimeout,
-    ) -> Result<(MonitoredStream, Decoder), String> {
+    ) -> Result<(MonitoredStream, Decoder), PeerError> {
         let connected = shared.env.network.connect(&self.address).await;
-        let mut stream = idle.monitor(connected.map_err(|e| e.to_string())?);
+        let mut stream = idle.monitor(connected.map_err(|source| PeerError::Connect {
+            address: self.address.clone(),
+            source,
+        })?);
         let hello = Hello {
             epoch: shared.committee.epoch(),
             from: shared.retained.own,
             purpose,
         };
-        write_frame(&mut stream, &protocol::frame(&hello)?)
-            .await
-            .map_err(|e| e.to_string())?;
+        write_frame(&mut stream, &protocol::frame(&hello)?).await?;
         Ok((stream, Decoder::new(protocol::FRAMING)))
-    }
-
-    fn error(&self, reason: String) -> PeerError {
-        PeerError {
-            peer: self.index,
-            address: self.address.clone(),
-            reason,
-        }
     }
 }

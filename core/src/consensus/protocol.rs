@@ -6,11 +6,12 @@
 //! believed.
 
 use crate::{
-    framing::{Framing, LengthPrefix},
+    framing::{FrameError, Framing, LengthPrefix},
     types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
 
 /// The framing of peer connections: a block has at most a few MiB, an answer many blocks.
 pub const FRAMING: Framing = Framing {
@@ -70,19 +71,30 @@ pub enum PeerResponse {
     NewestBlock(Option<Bytes>),
 }
 
+/// A message that cannot be sent, or bytes that are none.
+#[derive(Debug, Error)]
+pub enum MessageError {
+    #[error("a message does not encode: {0}")]
+    Encode(bcs::Error),
+    #[error("a message does not decode: {0}")]
+    Decode(bcs::Error),
+    #[error("a message does not fit: {0}")]
+    Frame(#[from] FrameError),
+}
+
 /// The frame of a message.
 ///
 /// # Errors
 /// If it exceeds the limit of a frame.
-pub fn frame<T: Serialize>(message: &T) -> Result<Bytes, String> {
-    let body = bcs::to_bytes(message).map_err(|e| e.to_string())?;
-    FRAMING.encode_body(&body).map_err(|e| e.to_string())
+pub fn frame<T: Serialize>(message: &T) -> Result<Bytes, MessageError> {
+    let body = bcs::to_bytes(message).map_err(MessageError::Encode)?;
+    Ok(FRAMING.encode_body(&body)?)
 }
 
 /// The message of a frame.
 ///
 /// # Errors
 /// If it is none.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    bcs::from_bytes(body).map_err(|e| e.to_string())
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
+    bcs::from_bytes(body).map_err(MessageError::Decode)
 }

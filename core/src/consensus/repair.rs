@@ -1,8 +1,9 @@
-//! FetchScheduler again what the disk has damaged of the commit log, so that delivery can go on. Blocks are named by their
+//! Fetches again what the disk has damaged of the commit log, so that delivery can go on. Blocks are named by their
 //! digests; a commit comes with a quorum's votes, for itself or for one after it.
 
 use super::{
     commit_sync::{RANGE_PATIENCE, fetch_certified},
+    peer::PeerError,
     shared::Shared,
     synchronizer::{in_turn, next_found},
 };
@@ -50,17 +51,21 @@ async fn repair_commit(
     start: usize,
     patience: Duration,
 ) {
-    warn!(%index, "a stored commit is damaged: scheduler it again");
+    warn!(%index, "a stored commit is damaged: fetching it again");
     // As far as it takes to find a quorum's votes.
     let to = CommitIndex(u32::MAX);
     let count = shared.peers.len();
     for peer in (0..count).map(|i| &shared.peers[(start + i) % count]) {
         let fetched = tokio::time::timeout(patience, fetch_certified(shared, peer, index, to));
-        let fetched = fetched.await.unwrap_or_else(|_| Err("too slow".into()));
+        let fetched = fetched.await.unwrap_or_else(|_| {
+            Err(PeerError::TooSlow {
+                limit_ms: patience.as_millis(),
+            })
+        });
         let commit = match fetched {
             Ok((commits, _)) => commits.into_iter().take(1).collect::<Vec<_>>(),
-            Err(reason) => {
-                debug!(peer = %peer.index, %reason, "scheduler a damaged commit");
+            Err(error) => {
+                debug!(peer = %peer.index, %error, "fetching a damaged commit");
                 continue;
             }
         };
@@ -91,7 +96,7 @@ async fn repair_blocks(
     }
     warn!(
         blocks = wanted.len(),
-        "stored blocks are damaged: scheduler them again"
+        "stored blocks are damaged: fetching them again"
     );
     let mut peers = in_turn(shared, &wanted, start);
     while let Some(found) = next_found(shared, &mut peers, &mut wanted, patience).await {

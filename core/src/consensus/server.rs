@@ -4,8 +4,8 @@
 use super::{
     archive::{Archive, RetainedEpoch},
     protocol::{
-        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER, PeerRequest,
-        PeerResponse, Purpose,
+        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER,
+        MessageError, PeerRequest, PeerResponse, Purpose,
     },
     votes::certified,
 };
@@ -33,10 +33,8 @@ enum PeerGone {
     Store(#[from] StoreError),
     #[error("it asked for {0}, which is damaged here")]
     Damaged(BlockRef),
-    #[error("it sent what is no message: {0}")]
-    Malformed(String),
-    #[error("the answer to it cannot be sent: {0}")]
-    Unsendable(String),
+    #[error(transparent)]
+    Message(#[from] MessageError),
     #[error("it asks about epoch {0}, which is not retained here")]
     OtherEpoch(Epoch),
     #[error("it closed the connection")]
@@ -113,7 +111,7 @@ async fn answer_queries(
     loop {
         let request = next(&mut stream, &mut decoder).await?;
         let response = answer(retained, batch, request)?;
-        let frame = protocol::frame(&response).map_err(PeerGone::Unsendable)?;
+        let frame = protocol::frame(&response)?;
         write_frame(&mut stream, &frame).await?;
     }
 }
@@ -123,7 +121,7 @@ async fn next<T: serde::de::DeserializeOwned>(
     decoder: &mut Decoder,
 ) -> Result<T, PeerGone> {
     let body = read_frame(stream, decoder).await?.ok_or(PeerGone::Closed)?;
-    protocol::parse(&body).map_err(PeerGone::Malformed)
+    Ok(protocol::parse(&body)?)
 }
 
 async fn stream_own_blocks(

@@ -5,7 +5,11 @@ use super::{
     protocol::Purpose,
     shared::{Command, Shared},
 };
-use crate::{consensus::peer::Peer, env::NodeEvent, framing::read_frame};
+use crate::{
+    consensus::peer::{Peer, PeerError},
+    env::NodeEvent,
+    framing::read_frame,
+};
 use rand_core::Rng;
 use std::{sync::Arc, time::Duration};
 use tracing::debug;
@@ -40,22 +44,22 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
 
 async fn read_blocks(shared: Arc<Shared>, position: usize, idle: IdleTimeout) {
     let peer = &shared.peers[position];
-    if let Err(reason) = try_read_blocks(&shared, peer, &idle).await {
-        debug!(peer = %peer.index, %reason, "subscription");
+    if let Err(error) = try_read_blocks(&shared, peer, &idle).await {
+        debug!(peer = %peer.index, %error, "subscription");
     }
 }
 
-async fn try_read_blocks(shared: &Shared, peer: &Peer, idle: &IdleTimeout) -> Result<(), String> {
+async fn try_read_blocks(
+    shared: &Shared,
+    peer: &Peer,
+    idle: &IdleTimeout,
+) -> Result<(), PeerError> {
     let after = shared.wanted_after(peer.index);
     let subscription = Purpose::Subscribe { after };
     let (mut stream, mut decoder) = peer.connect(shared, subscription, idle).await?;
     loop {
-        let Some(body) = read_frame(&mut stream, &mut decoder)
-            .await
-            .map_err(|e| e.to_string())?
-        else {
-            return Err("the peer closed it".to_owned());
-        };
+        let body = read_frame(&mut stream, &mut decoder).await?;
+        let body = body.ok_or(PeerError::Closed)?;
         let mut blocks = shared.verify(peer.index, vec![body]);
         blocks.retain(|block| {
             let own = block.author == peer.index;
@@ -68,7 +72,7 @@ async fn try_read_blocks(shared: &Shared, peer: &Peer, idle: &IdleTimeout) -> Re
             own
         });
         if blocks.is_empty() {
-            return Err("the peer streamed what is not to be believed".to_owned());
+            return Err(PeerError::InvalidBlock);
         }
         if shared.commands.send(Command::Blocks(blocks)).await.is_err() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! FetchScheduler ancestors that nobody sent, and stored blocks that the disk has damaged. Whom to ask for the former is
-//! decided in [`fetching`](super::scheduler).
+//! Fetches missing ancestors that nobody sent, and stored blocks that the disk has damaged. Whom to ask for the former is
+//! decided in [`fetching`](super::fetch_scheduler).
 
 use super::{
     fetch_scheduler::{FetchRequest, FetchScheduler, FetchTiming},
@@ -142,7 +142,7 @@ async fn blocks_of(
             return None;
         }
         Err(e) => {
-            debug!(error = %e, "scheduler blocks");
+            debug!(error = %e, "fetching blocks");
             return None;
         }
     };

@@ -1,4 +1,4 @@
-//! TestDag DAGs for tests: by hand, a line per round, or at random from a seed.
+//! DAGs for tests: by hand, a line per round, or at random from a seed.
 //!
 //! A line names the authorities that have a block in the round, each with the blocks of the round before that it
 //! builds on:

@@ -26,6 +26,9 @@ use std::{
 };
 use tokio::sync::mpsc;
 
+/// Why an exchange with a peer ended: nobody looks at it.
+type Ended = Box<dyn std::error::Error + Send + Sync>;
+
 /// Between two attempts to reach a peer.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -263,9 +266,8 @@ async fn try_hear(
     validator: &ByzantineValidator,
     peer: AuthorityIndex,
     address: &Address,
-) -> Result<Infallible, String> {
-    let text = |e: std::io::Error| e.to_string();
-    let mut stream = validator.env.network.connect(address).await.map_err(text)?;
+) -> Result<Infallible, Ended> {
+    let mut stream = validator.env.network.connect(address).await?;
     let newest = validator
         .state()
         .memory
@@ -280,7 +282,7 @@ async fn try_hear(
         },
     };
     let frame = protocol::frame(&hello)?;
-    write_frame(&mut stream, &frame).await.map_err(text)?;
+    write_frame(&mut stream, &frame).await?;
     let mut decoder = Decoder::new(FRAMING);
     loop {
         let body = next(&mut stream, &mut decoder).await?;
@@ -290,10 +292,9 @@ async fn try_hear(
     }
 }
 
-async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, String> {
+async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, Ended> {
     let read = read_frame(stream, decoder).await;
-    read.map_err(|e| e.to_string())?
-        .ok_or_else(|| "closed".to_owned())
+    read?.ok_or_else(|| "closed".into())
 }
 
 /// Makes blocks for ever.
@@ -318,7 +319,7 @@ async fn serve(process: Arc<ByzantineProcess>, listener: BoxListener) {
 }
 
 /// Finds out which epoch the peer is in, and serves it there.
-async fn greet(process: Arc<ByzantineProcess>, mut stream: BoxStream) -> Result<(), String> {
+async fn greet(process: Arc<ByzantineProcess>, mut stream: BoxStream) -> Result<(), Ended> {
     let mut decoder = Decoder::new(FRAMING);
     let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
     let validator = process
@@ -336,16 +337,15 @@ async fn serve_peer(
     mut stream: BoxStream,
     mut decoder: Decoder,
     hello: Hello,
-) -> Result<Infallible, String> {
-    let text = |e: std::io::Error| e.to_string();
+) -> Result<Infallible, Ended> {
     match hello.purpose {
         Purpose::Subscribe { after } => {
             let from = hello.from.ok_or("followers get nothing here")?;
             let mut frames = validator.subscribe(from, after);
             while let Some(frame) = frames.recv().await {
-                write_frame(&mut stream, &frame).await.map_err(text)?;
+                write_frame(&mut stream, &frame).await?;
             }
-            Err("nothing more comes".to_owned())
+            Err("nothing more comes".into())
         }
         Purpose::Query => loop {
             let request = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
@@ -353,7 +353,7 @@ async fn serve_peer(
                 return std::future::pending().await;
             };
             let frame = protocol::frame(&response)?;
-            write_frame(&mut stream, &frame).await.map_err(text)?;
+            write_frame(&mut stream, &frame).await?;
         },
     }
 }
