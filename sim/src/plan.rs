@@ -1,14 +1,19 @@
 //! One run, fully drawn: nothing in here is a range that the run still has to draw from, except where the world
 //! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
 
+mod channel;
 mod epochs;
-mod manner;
 
 pub use crate::byzantine::{ByzantinePlan, ByzantineStrategy};
+pub use channel::Channel;
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
-pub use manner::{Channel, Cut, DiskFailure, Half, Hijack, Replies};
+pub use mock_go_executor::{Guard, Replies};
 
-use crate::trace::ProcessId;
+use crate::{
+    disk::DiskFailure,
+    net::{Cut, Hijack, Side},
+    trace::ProcessId,
+};
 use metanode_core::{
     bugs::KnownBug,
     env::CrashPoint,
@@ -34,19 +39,6 @@ pub enum Backend {
     #[default]
     Memory,
     Rocksdb,
-}
-
-/// What an executor does with a block that is not the next (museum, *Masking*).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Guard {
-    /// Refuse and report.
-    #[default]
-    Strict,
-    /// Drop repetitions quietly, refuse holes.
-    SkipLow,
-    /// Execute whatever comes.
-    Naive,
 }
 
 /// Both ends included.
@@ -374,7 +366,7 @@ pub enum Action {
     HalfClose {
         hosts: Vec<u16>,
         channel: Channel,
-        side: Half,
+        side: Side,
     },
     /// The next connection of these hosts that gets there dies this many bytes after its beginning, in the direction
     /// that carries the most.

@@ -4,10 +4,9 @@
 
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use metanode_sim::{
-    plan::{
-        Action, Channel, Cut, DiskFailure, Guard, Half, Hijack, Plan, PlannedFault, Replies,
-        Trigger,
-    },
+    disk::DiskFailure,
+    net::{Cut, Hijack, Side},
+    plan::{Action, Channel, Guard, Plan, PlannedFault, Replies, Trigger},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -307,7 +306,7 @@ fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
 
 #[test]
 fn a_half_closed_connection_is_made_anew() {
-    for side in [Half::Client, Half::Server] {
+    for side in [Side::Client, Side::Server] {
         let half = |channel| Action::HalfClose {
             hosts: vec![0],
             channel,

@@ -1,8 +1,11 @@
 //! Faults, moments and amounts in words.
 
-use metanode_sim::plan::{
-    Action, Backend, ByzantineStrategy, Channel, Cut, DiskFailure, Half, Hijack, Member,
-    PlannedFault, Replies, Span, Trigger,
+use metanode_sim::{
+    disk::DiskFailure,
+    net::{Cut, Hijack, Side},
+    plan::{
+        Action, Backend, ByzantineStrategy, Channel, Member, PlannedFault, Replies, Span, Trigger,
+    },
 };
 use std::fmt::Display;
 
@@ -184,8 +187,8 @@ pub fn action(action: &Action) -> String {
             connections(*channel),
             numbered("host", hosts),
             match side {
-                Half::Client => "listener",
-                Half::Server => "caller",
+                Side::Client => "listener",
+                Side::Server => "caller",
             }
         ),
         Action::Replies {

@@ -12,9 +12,8 @@ use crate::{
     seed::Seed,
 };
 use metanode_sim::{
-    plan::{
-        self, Action, DiskFailure, NetworkPlan, NodePlan, Plan, PlannedFault, Replies, WorkloadPlan,
-    },
+    disk::DiskFailure,
+    plan::{self, Action, NetworkPlan, NodePlan, Plan, PlannedFault, Replies, WorkloadPlan},
     trace::ProcessId,
 };
 use std::fmt::Write;

@@ -7,10 +7,9 @@ use metanode_core::{
     types::{CommitIndex, GlobalExecIndex},
 };
 use metanode_sim::{
-    plan::{
-        Action, Channel, Cut, DiskFailure, DurableAt, Half, Hijack, PlannedFault, Reached, Replies,
-        StoredAt, Trigger,
-    },
+    disk::DiskFailure,
+    net::{Cut, Hijack, Side},
+    plan::{Action, Channel, DurableAt, PlannedFault, Reached, Replies, StoredAt, Trigger},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -36,7 +35,7 @@ pub struct Fault {
     /// What is at a hijacked path.
     pub how: Option<Hijack>,
     /// Whose direction of a connection ends.
-    pub side: Option<Half>,
+    pub side: Option<Side>,
     /// Whether a power loss leaves a part of a write; not if it is left out.
     pub torn: Option<bool>,
     pub extra_ms: Option<Sampled<u64>>,
@@ -313,7 +312,7 @@ impl Fault {
             FaultKind::HalfClose => Action::HalfClose {
                 hosts,
                 channel,
-                side: self.side.unwrap_or(Half::Server),
+                side: self.side.unwrap_or(Side::Server),
             },
             FaultKind::Truncate => Action::Truncate {
                 hosts,

@@ -10,10 +10,9 @@ mod rocks;
 mod rocks_server;
 
 pub use counted::DiskCounters;
-pub use faulty::Snapshot;
+pub use faulty::{DiskFailure, Snapshot};
 pub use rocks_server::RocksServer;
 
-use crate::plan::DiskFailure;
 use counted::{CountedStores, SharedCounters};
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{

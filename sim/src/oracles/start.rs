@@ -10,7 +10,8 @@
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    plan::{Action, Hijack, Plan},
+    net::Hijack,
+    plan::{Action, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};

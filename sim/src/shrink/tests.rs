@@ -119,13 +119,13 @@ fn action() -> impl Strategy<Value = Action> {
         ms().prop_map(|for_ms| Action::HijackSocket {
             executors: vec![0],
             channel: crate::plan::Channel::Rpc,
-            how: crate::plan::Hijack::Silent,
+            how: crate::net::Hijack::Silent,
             for_ms
         }),
         hosts().prop_map(|hosts| Action::HalfClose {
             hosts,
             channel: crate::plan::Channel::Any,
-            side: crate::plan::Half::Client
+            side: crate::net::Side::Client
         }),
         ms().prop_map(|for_ms| Action::Stall {
             executors: vec![0],
@@ -133,7 +133,7 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition {
             hosts,
-            cut: crate::plan::Cut::Both,
+            cut: crate::net::Cut::Both,
             for_ms
         }),
     ]

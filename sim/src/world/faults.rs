@@ -5,7 +5,7 @@ use super::{Job, World, lock, process::End};
 use crate::{
     entropy::SeedEntropy,
     net::Settings,
-    plan::{Action, Plan, PlannedFault, Replies, Trigger},
+    plan::{Action, Plan, PlannedFault, Trigger},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent};
@@ -367,7 +367,7 @@ impl World {
         match action {
             Action::Deaf { executors, .. } => {
                 for executor in executors {
-                    self.control(*executor, |controls| controls.deaf = true);
+                    self.control(*executor, |controls| controls.reads_nothing = true);
                 }
             }
             Action::ServeBoth { executors, .. } => {
@@ -376,13 +376,8 @@ impl World {
                 }
             }
             Action::Replies { executors, how, .. } => {
-                let replies = match *how {
-                    Replies::Late { ms } => mock_go_executor::Replies::Late { ms },
-                    Replies::Silent => mock_go_executor::Replies::Silent,
-                    Replies::Refused => mock_go_executor::Replies::Refused,
-                };
                 for executor in executors {
-                    self.control(*executor, |controls| controls.replies = replies);
+                    self.control(*executor, |controls| controls.replies = Some(*how));
                 }
             }
             Action::DiskFails { processes, how, .. } => {
@@ -441,7 +436,7 @@ impl World {
             }
             Action::Deaf { executors, .. } => {
                 for executor in executors {
-                    self.control(*executor, |controls| controls.deaf = false);
+                    self.control(*executor, |controls| controls.reads_nothing = false);
                 }
             }
             Action::ServeBoth { executors, .. } => {
@@ -450,9 +445,8 @@ impl World {
                 }
             }
             Action::Replies { executors, .. } => {
-                let prompt = mock_go_executor::Replies::Prompt;
                 for executor in executors {
-                    self.control(*executor, |controls| controls.replies = prompt);
+                    self.control(*executor, |controls| controls.replies = None);
                 }
             }
             Action::DiskFails { processes, .. } => {

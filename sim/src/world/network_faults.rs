@@ -3,10 +3,10 @@
 use super::{World, lock, settings};
 use crate::{
     net::{
-        self, HostId, LateOnce, LatencySpike, On, Partition, Route, RuleGuard, ShortWrites, Side,
+        Cut, Hijack, HostId, LateOnce, LatencySpike, On, Partition, Route, RuleGuard, ShortWrites,
         TearOnce,
     },
-    plan::{Action, Channel, Cut, Half, Hijack},
+    plan::{Action, Channel},
 };
 use metanode_core::env::Entropy;
 use std::{collections::BTreeSet, time::Duration};
@@ -64,11 +64,7 @@ impl World {
                 channel,
                 side,
             } => {
-                let side = match side {
-                    Half::Client => Side::Client,
-                    Half::Server => Side::Server,
-                };
-                self.kernel.half_close(side, of(hosts, *channel));
+                self.kernel.half_close(*side, of(hosts, *channel));
                 return;
             }
             Action::Reset { hosts, channel } => {
@@ -81,11 +77,6 @@ impl World {
     }
 
     fn hijack_sockets(&self, fault: usize, executors: &[u16], channel: Channel, how: Hijack) {
-        let how = match how {
-            Hijack::Removed => net::Hijack::Removed,
-            Hijack::Refuses => net::Hijack::Refuses,
-            Hijack::Silent => net::Hijack::Silent,
-        };
         let paths = settings::unix_paths(channel);
         let hijack = |executor: &u16| {
             let host = settings::host(*executor);
@@ -113,13 +104,9 @@ impl World {
     fn cut_off(&self, hosts: &[u16], cut: Cut) -> RuleGuard {
         let outside = (0..self.plan.validators).filter(|n| !hosts.contains(n));
         self.kernel.install(Partition {
-            a: ids(hosts),
-            b: outside.map(settings::host).collect(),
-            cut: match cut {
-                Cut::Both => net::Cut::Both,
-                Cut::Outgoing => net::Cut::AToB,
-                Cut::Incoming => net::Cut::BToA,
-            },
+            hosts: ids(hosts),
+            others: outside.map(settings::host).collect(),
+            cut,
         })
     }
 }

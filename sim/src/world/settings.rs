@@ -3,7 +3,7 @@
 use crate::{
     clock::ORIGIN_MS,
     net::HostId,
-    plan::{Channel, Guard, Member, Plan, Topology},
+    plan::{Channel, Member, Plan, Topology},
 };
 use metanode_core::{
     config::{
@@ -116,11 +116,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         block_stream_address: Address::Unix(BLOCK_STREAM_PATH.into()),
         rpc_address: Address::Unix(RPC_PATH.into()),
         peer_rpc_address: Some(tcp(index, PEER_RPC_PORT)),
-        guard: match drawn.guard {
-            Guard::Strict => mock_go_executor::guard::Guard::Strict,
-            Guard::SkipLow => mock_go_executor::guard::Guard::SkipLow,
-            Guard::Naive => mock_go_executor::guard::Guard::Naive,
-        },
+        guard: drawn.guard,
         execute_us: [drawn.execute_us.low, drawn.execute_us.high],
         flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],
         flush_idle_ms: 50,

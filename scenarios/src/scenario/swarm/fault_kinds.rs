@@ -2,7 +2,9 @@
 
 use super::{super::fault::FaultKind, Drawing};
 use metanode_sim::{
-    plan::{Action, Channel, Cut, DiskFailure, Half, Hijack, Replies},
+    disk::DiskFailure,
+    net::{Cut, Hijack, Side},
+    plan::{Action, Channel, Replies},
     trace::ProcessId,
 };
 use std::collections::BTreeSet;
@@ -157,8 +159,8 @@ impl Drawing<'_> {
                 hosts: self.hosts(),
                 channel: self.channel(),
                 side: match self.stream.below(2) {
-                    0 => Half::Client,
-                    _ => Half::Server,
+                    0 => Side::Client,
+                    _ => Side::Server,
                 },
             },
             FaultKind::Truncate => Action::Truncate {
