@@ -313,7 +313,7 @@ pub enum Action {
         for_ms: Option<u64>,
     },
     /// Executors accept block streams and read nothing from them; they still execute what they have, and answer.
-    Deaf {
+    StopReading {
         executors: Vec<u16>,
         for_ms: Option<u64>,
     },
@@ -429,7 +429,7 @@ impl Action {
             | Self::Restore { down_ms, .. } => *down_ms,
             Self::Pause { for_ms, .. }
             | Self::Stall { for_ms, .. }
-            | Self::Deaf { for_ms, .. }
+            | Self::StopReading { for_ms, .. }
             | Self::ServeBoth { for_ms, .. }
             | Self::HijackSocket { for_ms, .. }
             | Self::Replies { for_ms, .. }

@@ -79,12 +79,12 @@ fn a_late_reply_costs_its_connection() {
 }
 
 #[test]
-fn a_deaf_executor_takes_nothing() {
-    let deaf = Action::Deaf {
+fn an_executor_that_stops_reading_receives_nothing() {
+    let stop_reading = Action::StopReading {
         executors: vec![0],
         for_ms: Some(2_000),
     };
-    let outcome = passes(vec![(1_000, deaf)]);
+    let outcome = passes(vec![(1_000, stop_reading)]);
     let received = outcome.entries.iter().filter(|entry| {
         let received = matches!(
             entry.what,
@@ -348,7 +348,7 @@ fn late_frames_of_the_connection_before_come_in_between() {
             for_ms: None,
         };
         // Its node connects again; what was written before is still to be read.
-        let deaf = Action::Deaf {
+        let stop_reading = Action::StopReading {
             executors,
             for_ms: Some(2_500),
         };
@@ -356,7 +356,10 @@ fn late_frames_of_the_connection_before_come_in_between() {
             hosts: vec![0],
             channel: Channel::BlockStream,
         };
-        let outcome = plan_passes(plan, vec![(500, both), (1_000, deaf), (1_500, reset)]);
+        let outcome = plan_passes(
+            plan,
+            vec![(500, both), (1_000, stop_reading), (1_500, reset)],
+        );
         let late = received(&outcome).windows(2).any(|pair| pair[0] > pair[1]);
         assert!(late, "{guard:?}: {:?}", received(&outcome));
     }

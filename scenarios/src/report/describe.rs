@@ -148,7 +148,7 @@ pub fn action(action: &Action) -> String {
                 lasting(for_ms)
             )
         }
-        Action::Deaf { executors, for_ms } => format!(
+        Action::StopReading { executors, for_ms } => format!(
             "{} accept and read nothing {}",
             numbered("executor", executors),
             lasting(for_ms)

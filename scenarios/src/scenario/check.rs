@@ -147,7 +147,7 @@ impl FaultKind {
             | Self::DelayReply
             | Self::JumpClock => &[Kind::Host],
             Self::Stall
-            | Self::Deaf
+            | Self::StopReading
             | Self::ServeBoth
             | Self::HijackSocket
             | Self::SlowReplies

@@ -238,10 +238,10 @@ fn explicit_fault(fault: &PlannedFault) -> Fault {
             executors: list,
             for_ms,
         } => of(FaultKind::Stall, executors(list), *for_ms),
-        Action::Deaf {
+        Action::StopReading {
             executors: list,
             for_ms,
-        } => of(FaultKind::Deaf, executors(list), *for_ms),
+        } => of(FaultKind::StopReading, executors(list), *for_ms),
         Action::ServeBoth {
             executors: list,
             for_ms,

@@ -58,7 +58,7 @@ pub enum FaultKind {
     Pause,
     StartLate,
     Stall,
-    Deaf,
+    StopReading,
     ServeBoth,
     HijackSocket,
     SlowReplies,
@@ -271,7 +271,7 @@ impl Fault {
                 executors: hosts,
                 for_ms,
             },
-            FaultKind::Deaf => Action::Deaf {
+            FaultKind::StopReading => Action::StopReading {
                 executors: hosts,
                 for_ms,
             },

@@ -41,7 +41,7 @@ impl Default for Swarm {
                 K::Pause,
                 K::StartLate,
                 K::Stall,
-                K::Deaf,
+                K::StopReading,
                 K::ServeBoth,
                 K::HijackSocket,
                 K::SlowReplies,

@@ -76,7 +76,7 @@ impl<'a> Parts<'a> {
                 ..none
             },
             Action::Stall { executors, for_ms }
-            | Action::Deaf { executors, for_ms }
+            | Action::StopReading { executors, for_ms }
             | Action::ServeBoth { executors, for_ms }
             | Action::HijackSocket {
                 executors,

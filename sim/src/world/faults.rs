@@ -365,7 +365,7 @@ impl World {
             self.emit(ProcessId::World, event);
         }
         match action {
-            Action::Deaf { executors, .. } => {
+            Action::StopReading { executors, .. } => {
                 for executor in executors {
                     self.control(*executor, |controls| controls.reads_nothing = true);
                 }
@@ -434,7 +434,7 @@ impl World {
                 let hosts = hosts.clone();
                 return self.emit(ProcessId::World, WorldEvent::PartitionHealed { hosts });
             }
-            Action::Deaf { executors, .. } => {
+            Action::StopReading { executors, .. } => {
                 for executor in executors {
                     self.control(*executor, |controls| controls.reads_nothing = false);
                 }

@@ -99,7 +99,7 @@ impl Drawing<'_> {
                 executors: self.executors(),
                 for_ms,
             },
-            FaultKind::Deaf => Action::Deaf {
+            FaultKind::StopReading => Action::StopReading {
                 executors: self.executors(),
                 for_ms,
             },
