@@ -180,11 +180,11 @@ const REFUSED: &[(&str, &str)] = &[
         "s.toml:3: `byzantine.count`: is too high: 4 validators tolerate at most 1",
     ),
     (
-        "[byzantine]\nbehaviours = [\"rude\"]",
+        "[byzantine]\nstrategies = [\"rude\"]",
         "s.toml:3: `byzantine.strategies.0`: unknown variant `rude`, expected one of `equivocating`",
     ),
     (
-        "[byzantine]\nbehaviours = []",
+        "[byzantine]\nstrategies = []",
         "s.toml:3: `byzantine.strategies`: names none",
     ),
     (
@@ -192,7 +192,7 @@ const REFUSED: &[(&str, &str)] = &[
         "s.toml:3: `byzantine.one_in`: 0 is too low",
     ),
     (
-        "[byzantine]\n[[byzantine.each]]\nvalidator = 0\nbehaviour = \"silent\"",
+        "[byzantine]\n[[byzantine.each]]\nvalidator = 0\nstrategy = \"silent\"",
         "s.toml:4: `byzantine.each.0.validator`: is 0: expected 1 to 3",
     ),
     (
