@@ -3,7 +3,7 @@
 
 use super::{
     Delivery, Scenario,
-    fault::{DurableTrigger, Fault, FaultKind, StoredTrigger, TriggerSection, points_of},
+    fault::{DurableTrigger, FaultKind, FaultSection, StoredTrigger, TriggerSection, points_of},
     target::{Kind, Roster, Selector, Target},
 };
 use crate::source::{InputError, Source};
@@ -221,7 +221,7 @@ impl At<'_> {
         Err(self.source.error(&self.key(key), message))
     }
 
-    fn targets(&self, fault: &Fault) -> Result<(), InputError> {
+    fn targets(&self, fault: &FaultSection) -> Result<(), InputError> {
         if fault.targets.is_empty() {
             return self.wrong("targets", "names nobody: expected one target or more");
         }
@@ -245,7 +245,7 @@ impl At<'_> {
     }
 
     /// The keys that only some faults have.
-    fn particulars(&self, fault: &Fault) -> Result<(), InputError> {
+    fn particulars(&self, fault: &FaultSection) -> Result<(), InputError> {
         let given = [
             ("cut", fault.cut.is_some()),
             ("channel", fault.channel.is_some()),
@@ -275,7 +275,7 @@ impl At<'_> {
         Ok(())
     }
 
-    fn lengths(&self, fault: &Fault) -> Result<(), InputError> {
+    fn lengths(&self, fault: &FaultSection) -> Result<(), InputError> {
         if fault.kind.is_moment() {
             for (key, given) in [("for_ms", fault.for_ms), ("down_ms", fault.down_ms)] {
                 if given.is_some() {
@@ -341,7 +341,7 @@ impl At<'_> {
         Ok(())
     }
 
-    fn repeat(&self, fault: &Fault) -> Result<(), InputError> {
+    fn repeat(&self, fault: &FaultSection) -> Result<(), InputError> {
         let Some(repeat) = &fault.repeat else {
             return Ok(());
         };

@@ -3,8 +3,8 @@
 mod executors;
 
 use super::{
-    Byzantine, Delivery, DurableTrigger, Epochs, Fault, FaultKind, Kind, MaxFaulty, Network, Node,
-    Peers, ReachedTrigger, Scenario, Selector, Share, StoredTrigger, Target, Topology,
+    Byzantine, Delivery, DurableTrigger, Epochs, FaultKind, FaultSection, Kind, MaxFaulty, Network,
+    Node, Peers, ReachedTrigger, Scenario, Selector, Share, StoredTrigger, Target, Topology,
     TriggerSection, Workload,
 };
 use crate::{
@@ -13,7 +13,11 @@ use crate::{
 };
 use metanode_sim::{
     disk::DiskFailure,
-    plan::{self, Action, NetworkPlan, NodePlan, Plan, PlannedFault, Replies, WorkloadPlan},
+    faults::{
+        ClockFault, DiskFault, ExecutorFault, Fault, NetworkFault, PlannedFault, ProcessFault,
+        Replies, SocketFault, Trigger,
+    },
+    plan::{self, NetworkPlan, NodePlan, Plan, WorkloadPlan},
     trace::ProcessId,
 };
 use std::fmt::Write;
@@ -200,174 +204,174 @@ fn lasting<T: Number>(ms: Option<T>) -> Option<Sampled<T>> {
     ms.map(Sampled::fixed)
 }
 
-fn explicit_fault(fault: &PlannedFault) -> Fault {
+fn explicit_fault(fault: &PlannedFault) -> FaultSection {
     let processes = |list: &[ProcessId]| list.iter().map(|id| process(*id)).collect::<Vec<_>>();
     let all = |kind, list: &[u16]| list.iter().map(|n| numbered(kind, *n)).collect::<Vec<_>>();
     let hosts = |list: &[u16]| all(Kind::Host, list);
     let executors = |list: &[u16]| all(Kind::Executor, list);
-    let of = |kind, targets, for_ms: Option<u64>| Fault {
+    let of = |kind, targets, for_ms: Option<u64>| FaultSection {
         for_ms: lasting(for_ms),
-        ..Fault::new(explicit_trigger(&fault.when), kind, targets)
+        ..FaultSection::new(explicit_trigger(&fault.trigger), kind, targets)
     };
-    let down = |kind, targets, down_ms: Option<u64>| Fault {
+    let down = |kind, targets, down_ms: Option<u64>| FaultSection {
         down_ms: lasting(down_ms),
         ..of(kind, targets, None)
     };
-    match &fault.action {
-        Action::Kill {
+    match &fault.fault {
+        Fault::Process(ProcessFault::Kill {
             processes: list,
             down_ms,
-        } => down(FaultKind::Kill, processes(list), *down_ms),
-        Action::PowerLoss {
+        }) => down(FaultKind::Kill, processes(list), *down_ms),
+        Fault::Process(ProcessFault::PowerLoss {
             hosts: list,
             torn,
             down_ms,
-        } => Fault {
+        }) => FaultSection {
             torn: torn.then_some(true),
             ..down(FaultKind::PowerLoss, hosts(list), *down_ms)
         },
-        Action::Pause {
+        Fault::Process(ProcessFault::Pause {
             processes: list,
             for_ms,
-        } => of(FaultKind::Pause, processes(list), *for_ms),
-        Action::StartLate {
+        }) => of(FaultKind::Pause, processes(list), *for_ms),
+        Fault::Process(ProcessFault::StartLate {
             processes: list,
             for_ms,
-        } => of(FaultKind::StartLate, processes(list), Some(*for_ms)),
-        Action::Stall {
+        }) => of(FaultKind::StartLate, processes(list), Some(*for_ms)),
+        Fault::Executor(ExecutorFault::Stall {
             executors: list,
             for_ms,
-        } => of(FaultKind::Stall, executors(list), *for_ms),
-        Action::StopReading {
+        }) => of(FaultKind::Stall, executors(list), *for_ms),
+        Fault::Executor(ExecutorFault::StopReading {
             executors: list,
             for_ms,
-        } => of(FaultKind::StopReading, executors(list), *for_ms),
-        Action::ServeBoth {
+        }) => of(FaultKind::StopReading, executors(list), *for_ms),
+        Fault::Executor(ExecutorFault::ServeBoth {
             executors: list,
             for_ms,
-        } => of(FaultKind::ServeBoth, executors(list), *for_ms),
-        Action::HijackSocket {
+        }) => of(FaultKind::ServeBoth, executors(list), *for_ms),
+        Fault::Socket(SocketFault::HijackSocket {
             executors: list,
             channel,
             how,
             for_ms,
-        } => Fault {
+        }) => FaultSection {
             channel: Some(*channel),
             how: Some(*how),
             ..of(FaultKind::HijackSocket, executors(list), *for_ms)
         },
-        Action::HalfClose {
+        Fault::Socket(SocketFault::HalfClose {
             hosts: list,
             channel,
             side,
-        } => Fault {
+        }) => FaultSection {
             channel: Some(*channel),
             side: Some(*side),
             ..of(FaultKind::HalfClose, hosts(list), None)
         },
-        Action::Replies {
+        Fault::Executor(ExecutorFault::Replies {
             executors: list,
             how,
             for_ms,
-        } => match how {
-            Replies::Late { ms } => Fault {
+        }) => match how {
+            Replies::Late { ms } => FaultSection {
                 extra_ms: Some(Sampled::fixed(*ms)),
                 ..of(FaultKind::SlowReplies, executors(list), *for_ms)
             },
             Replies::Silent => of(FaultKind::SilentReplies, executors(list), *for_ms),
             Replies::Refused => of(FaultKind::ErrorReplies, executors(list), *for_ms),
         },
-        Action::Restore {
+        Fault::Disk(DiskFault::Restore {
             executors: list,
             taken_ms,
             down_ms,
-        } => Fault {
+        }) => FaultSection {
             taken_ms: Some(Sampled::fixed(*taken_ms)),
             ..down(FaultKind::Restore, executors(list), *down_ms)
         },
-        Action::Partition {
+        Fault::Network(NetworkFault::Partition {
             hosts: list,
             cut,
             for_ms,
-        } => Fault {
+        }) => FaultSection {
             cut: Some(*cut),
             ..of(FaultKind::Partition, hosts(list), *for_ms)
         },
-        Action::SlowLinks {
+        Fault::Network(NetworkFault::SlowLinks {
             hosts: list,
             extra_ms,
             for_ms,
-        } => Fault {
+        }) => FaultSection {
             extra_ms: Some(Sampled::fixed(*extra_ms)),
             ..of(FaultKind::SlowLinks, hosts(list), *for_ms)
         },
-        Action::ShortWrites {
+        Fault::Socket(SocketFault::ShortWrites {
             hosts: list,
             max_bytes,
             for_ms,
-        } => Fault {
+        }) => FaultSection {
             max_bytes: Some(Sampled::fixed(*max_bytes)),
             ..of(FaultKind::ShortWrites, hosts(list), *for_ms)
         },
-        Action::Reset {
+        Fault::Socket(SocketFault::Reset {
             hosts: list,
             channel,
-        } => Fault {
+        }) => FaultSection {
             channel: Some(*channel),
             ..of(FaultKind::Reset, hosts(list), None)
         },
-        Action::Truncate {
+        Fault::Socket(SocketFault::Truncate {
             hosts: list,
             channel,
             after_bytes,
-        } => Fault {
+        }) => FaultSection {
             channel: Some(*channel),
             after_bytes: Some(Sampled::fixed(*after_bytes)),
             ..of(FaultKind::Truncate, hosts(list), None)
         },
-        Action::DelayReply {
+        Fault::Socket(SocketFault::DelayReply {
             hosts: list,
             channel,
             extra_ms,
-        } => Fault {
+        }) => FaultSection {
             channel: Some(*channel),
             extra_ms: Some(Sampled::fixed(*extra_ms)),
             ..of(FaultKind::DelayReply, hosts(list), None)
         },
-        Action::DiskFails {
+        Fault::Disk(DiskFault::DiskFails {
             processes: list,
             how,
             for_ms,
-        } => {
+        }) => {
             let kind = match how {
                 DiskFailure::Sync => FaultKind::FailSync,
                 DiskFailure::Full => FaultKind::DiskFull,
             };
             of(kind, processes(list), *for_ms)
         }
-        Action::FlipBits {
+        Fault::Disk(DiskFault::FlipBits {
             nodes: list,
             blocks,
             commits,
-        } => Fault {
+        }) => FaultSection {
             blocks: Some(Sampled::fixed(*blocks)),
             commits: (*commits > 0).then_some(Sampled::fixed(*commits)),
             ..of(FaultKind::FlipBits, all(Kind::Node, list), None)
         },
-        Action::JumpClock { hosts: list, by_ms } => Fault {
+        Fault::Clock(ClockFault::JumpClock { hosts: list, by_ms }) => FaultSection {
             by_ms: Some(Sampled::fixed(*by_ms)),
             ..of(FaultKind::JumpClock, hosts(list), None)
         },
     }
 }
 
-fn explicit_trigger(when: &plan::Trigger) -> TriggerSection {
-    let plan::Trigger {
+fn explicit_trigger(trigger: &Trigger) -> TriggerSection {
+    let Trigger {
         at_ms,
         stored,
         durable,
         reached,
-    } = when;
+    } = trigger;
     TriggerSection {
         at_ms: (*at_ms > 0).then_some(Sampled::fixed(*at_ms)),
         stored: stored.as_ref().map(|at| StoredTrigger {
@@ -444,18 +448,18 @@ mod tests {
         plan.clock_skew_ms[1] = -40;
         plan.network.latency_ms = Span { low: 7, high: 7 };
         plan.faults.push(PlannedFault {
-            when: plan::Trigger {
+            trigger: Trigger {
                 at_ms: 900,
-                stored: Some(plan::StoredAt {
+                stored: Some(metanode_sim::faults::StoredAt {
                     node: 3,
                     commit: metanode_core::types::CommitIndex(10),
                 }),
-                ..plan::Trigger::default()
+                ..Trigger::default()
             },
-            action: Action::Kill {
+            fault: Fault::Process(ProcessFault::Kill {
                 processes: vec![ProcessId::Node(3), ProcessId::Executor(3)],
                 down_ms: Some(200),
-            },
+            }),
         });
         let text = assert_drawn_again(&plan);
         for part in [

@@ -8,8 +8,11 @@ use metanode_core::{
 };
 use metanode_sim::{
     disk::DiskFailure,
+    faults::{
+        Channel, ClockFault, DiskFault, DurableAt, ExecutorFault, Fault, NetworkFault,
+        PlannedFault, ProcessFault, Reached, Replies, SocketFault, StoredAt, Trigger,
+    },
     net::{Cut, Hijack, Side},
-    plan::{Action, Channel, DurableAt, PlannedFault, Reached, Replies, StoredAt, Trigger},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -18,7 +21,7 @@ use std::collections::BTreeSet;
 /// One `[[fault]]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fault {
+pub struct FaultSection {
     #[serde(default, skip_serializing_if = "TriggerSection::is_empty")]
     pub when: TriggerSection,
     #[serde(rename = "do")]
@@ -28,9 +31,9 @@ pub struct Fault {
     pub down_ms: Option<Sampled<u64>>,
     /// How long the others last; until the world heals if it is left out.
     pub for_ms: Option<Sampled<u64>>,
-    /// Selector way a partition cuts; both if it is left out.
+    /// Which way a partition cuts; both if it is left out.
     pub cut: Option<Cut>,
-    /// Selector connections; any if it is left out.
+    /// Which connections; any if it is left out.
     pub channel: Option<Channel>,
     /// What is at a hijacked path.
     pub how: Option<Hijack>,
@@ -49,7 +52,7 @@ pub struct Fault {
     pub repeat: Option<Repeat>,
 }
 
-/// `do`, see [`Action`].
+/// `do`, see [`metanode_sim::faults`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -147,7 +150,7 @@ impl ReachedTrigger {
     }
 }
 
-impl Fault {
+impl FaultSection {
     /// One that has nothing but these.
     pub(super) const fn new(when: TriggerSection, kind: FaultKind, targets: Vec<Target>) -> Self {
         Self {
@@ -186,14 +189,14 @@ impl Fault {
                 if let (1.., Some(repeat)) = (repetition, &self.repeat) {
                     later_ms += sampler.draw(&format!("{label}.every_ms"), repeat.every_ms);
                 }
-                let mut when = self.when.plan(sampler, &label, any, roster.changes);
-                when.at_ms += later_ms;
-                if let Some(reached) = &mut when.reached {
+                let mut trigger = self.when.plan(sampler, &label, any, roster.changes);
+                trigger.at_ms += later_ms;
+                if let Some(reached) = &mut trigger.reached {
                     reached.times = reached.times.saturating_add(times_before);
                     times_before = reached.times;
                 }
-                let action = self.action(sampler, &label, roster, any);
-                PlannedFault { when, action }
+                let fault = self.fault(sampler, &label, roster, any);
+                PlannedFault { trigger, fault }
             })
             .collect()
     }
@@ -219,7 +222,7 @@ impl Fault {
         sampler.draw(&format!("{label}.any"), range)
     }
 
-    fn action(&self, sampler: &Sampler, label: &str, roster: Roster, any: u16) -> Action {
+    fn fault(&self, sampler: &Sampler, label: &str, roster: Roster, any: u16) -> Fault {
         let mut numbers = BTreeSet::new();
         let mut processes = BTreeSet::new();
         for (position, target) in self.targets.iter().enumerate() {
@@ -244,100 +247,104 @@ impl Fault {
         let for_ms = drawn("for_ms", self.for_ms);
         let extra_ms = || needed("extra_ms", self.extra_ms);
         let channel = self.channel.unwrap_or_default();
-        let replies = |executors, how| Action::Replies {
-            executors,
-            how,
-            for_ms,
+        let replies = |executors, how| {
+            Fault::Executor(ExecutorFault::Replies {
+                executors,
+                how,
+                for_ms,
+            })
         };
-        let disk = |how| Action::DiskFails {
-            processes: processes.clone(),
-            how,
-            for_ms,
+        let disk = |how| {
+            Fault::Disk(DiskFault::DiskFails {
+                processes: processes.clone(),
+                how,
+                for_ms,
+            })
         };
         let hosts: Vec<u16> = numbers;
         match self.kind {
-            FaultKind::Kill => Action::Kill { processes, down_ms },
-            FaultKind::PowerLoss => Action::PowerLoss {
+            FaultKind::Kill => Fault::Process(ProcessFault::Kill { processes, down_ms }),
+            FaultKind::PowerLoss => Fault::Process(ProcessFault::PowerLoss {
                 hosts,
                 torn: self.torn.unwrap_or_default(),
                 down_ms,
-            },
-            FaultKind::Pause => Action::Pause { processes, for_ms },
-            FaultKind::StartLate => Action::StartLate {
+            }),
+            FaultKind::Pause => Fault::Process(ProcessFault::Pause { processes, for_ms }),
+            FaultKind::StartLate => Fault::Process(ProcessFault::StartLate {
                 processes,
                 for_ms: for_ms.unwrap_or_default(),
-            },
-            FaultKind::Stall => Action::Stall {
+            }),
+            FaultKind::Stall => Fault::Executor(ExecutorFault::Stall {
                 executors: hosts,
                 for_ms,
-            },
-            FaultKind::StopReading => Action::StopReading {
+            }),
+            FaultKind::StopReading => Fault::Executor(ExecutorFault::StopReading {
                 executors: hosts,
                 for_ms,
-            },
-            FaultKind::ServeBoth => Action::ServeBoth {
+            }),
+            FaultKind::ServeBoth => Fault::Executor(ExecutorFault::ServeBoth {
                 executors: hosts,
                 for_ms,
-            },
-            FaultKind::HijackSocket => Action::HijackSocket {
+            }),
+            FaultKind::HijackSocket => Fault::Socket(SocketFault::HijackSocket {
                 executors: hosts,
                 channel,
                 how: self.how.unwrap_or(Hijack::Silent),
                 for_ms,
-            },
+            }),
             FaultKind::SlowReplies => replies(hosts, Replies::Late { ms: extra_ms() }),
             FaultKind::SilentReplies => replies(hosts, Replies::Silent),
             FaultKind::ErrorReplies => replies(hosts, Replies::Refused),
-            FaultKind::Restore => Action::Restore {
+            FaultKind::Restore => Fault::Disk(DiskFault::Restore {
                 executors: hosts,
                 taken_ms: needed("taken_ms", self.taken_ms),
                 down_ms,
-            },
-            FaultKind::Partition => Action::Partition {
+            }),
+            FaultKind::Partition => Fault::Network(NetworkFault::Partition {
                 hosts,
                 cut: self.cut.unwrap_or_default(),
                 for_ms,
-            },
-            FaultKind::SlowLinks => Action::SlowLinks {
+            }),
+            FaultKind::SlowLinks => Fault::Network(NetworkFault::SlowLinks {
                 hosts,
                 extra_ms: extra_ms(),
                 for_ms,
-            },
-            FaultKind::ShortWrites => Action::ShortWrites {
+            }),
+            FaultKind::ShortWrites => Fault::Socket(SocketFault::ShortWrites {
                 hosts,
                 max_bytes: needed("max_bytes", self.max_bytes),
                 for_ms,
-            },
-            FaultKind::Reset => Action::Reset { hosts, channel },
-            FaultKind::HalfClose => Action::HalfClose {
+            }),
+            FaultKind::Reset => Fault::Socket(SocketFault::Reset { hosts, channel }),
+            FaultKind::HalfClose => Fault::Socket(SocketFault::HalfClose {
                 hosts,
                 channel,
                 side: self.side.unwrap_or(Side::Server),
-            },
-            FaultKind::Truncate => Action::Truncate {
+            }),
+            FaultKind::Truncate => Fault::Socket(SocketFault::Truncate {
                 hosts,
                 channel,
                 after_bytes: needed("after_bytes", self.after_bytes),
-            },
-            FaultKind::DelayReply => Action::DelayReply {
+            }),
+            FaultKind::DelayReply => Fault::Socket(SocketFault::DelayReply {
                 hosts,
                 channel,
                 extra_ms: extra_ms(),
-            },
+            }),
             FaultKind::FailSync => disk(DiskFailure::Sync),
             FaultKind::DiskFull => disk(DiskFailure::Full),
-            FaultKind::FlipBits => Action::FlipBits {
+            FaultKind::FlipBits => Fault::Disk(DiskFault::FlipBits {
                 nodes: hosts,
                 blocks: (self.blocks)
                     .map_or(0, |range| sampler.draw(&format!("{label}.blocks"), range)),
                 commits: (self.commits)
                     .map_or(0, |range| sampler.draw(&format!("{label}.commits"), range)),
-            },
-            FaultKind::JumpClock => Action::JumpClock {
+            }),
+            FaultKind::JumpClock => Fault::Clock(ClockFault::JumpClock {
                 hosts,
                 by_ms: (self.by_ms)
                     .map_or(0, |range| sampler.draw(&format!("{label}.by_ms"), range)),
-            },
+            }),
         }
     }
 }

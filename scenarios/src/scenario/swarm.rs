@@ -14,7 +14,8 @@ use super::{
 use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    plan::{Action, DurableAt, NetworkPlan, NodePlan, PlannedFault, Reached, StoredAt, Trigger},
+    faults::{DurableAt, Fault, PlannedFault, Reached, StoredAt, Trigger},
+    plan::{NetworkPlan, NodePlan},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -163,44 +164,45 @@ impl Drawing<'_> {
     fn add(&mut self, kind: FaultKind) {
         for _ in 0..ATTEMPTS {
             let at_ms = self.stream.below(self.duration_ms.max(1));
-            let action = self.action(kind, at_ms);
-            let when = match (kind, self.stream.below(8)) {
+            let fault = self.fault(kind, at_ms);
+            let trigger = match (kind, self.stream.below(8)) {
                 // Late from the start of the run, whenever that is.
                 (FaultKind::StartLate, _) => Trigger::default(),
-                (_, 0..3) if kind != FaultKind::Restore => self.condition(&action),
+                (_, 0..3) if kind != FaultKind::Restore => self.condition(&fault),
                 _ => Trigger {
                     at_ms,
                     ..Trigger::default()
                 },
             };
             let repeats = kind == FaultKind::Kill && self.stream.below(4) == 0;
-            if !self.fits(&when, &action) {
+            if !self.fits(&trigger, &fault) {
                 continue;
             }
             self.faults.push(PlannedFault {
-                when: when.clone(),
-                action: action.clone(),
+                trigger: trigger.clone(),
+                fault: fault.clone(),
             });
             if repeats {
-                self.repeat(&when, &action);
+                self.repeat(&trigger, &fault);
             }
             return;
         }
     }
 
     /// Whether enough validators are up during the fault, as far as times tell; the world checks it once more.
-    fn fits(&mut self, when: &Trigger, action: &Action) -> bool {
-        let more = action.takes_down();
+    fn fits(&mut self, trigger: &Trigger, fault: &Fault) -> bool {
+        let more = fault.takes_down();
         let more: BTreeSet<u16> = more.difference(self.byzantine).copied().collect();
         let (Some(most), false) = (self.max_faulty, more.is_empty()) else {
             return true;
         };
-        let timed = when.stored.is_none() && when.durable.is_none() && when.reached.is_none();
+        let timed =
+            trigger.stored.is_none() && trigger.durable.is_none() && trigger.reached.is_none();
         if !timed {
             return more.len() <= usize::from(most);
         }
-        let from = when.at_ms;
-        let to = action.lasts_ms().map_or(u64::MAX, |lasts| from + lasts);
+        let from = trigger.at_ms;
+        let to = fault.lasts_ms().map_or(u64::MAX, |lasts| from + lasts);
         let overlapping = self
             .down
             .iter()
@@ -214,39 +216,40 @@ impl Drawing<'_> {
     }
 
     /// A crash loop: the same again, hardly that it is up.
-    fn repeat(&mut self, when: &Trigger, action: &Action) {
-        let mut when = when.clone();
+    fn repeat(&mut self, trigger: &Trigger, fault: &Fault) {
+        let mut trigger = trigger.clone();
         for _ in 0..1 + self.stream.below(LOOP) {
-            match &mut when.reached {
+            match &mut trigger.reached {
                 Some(reached) => reached.times += 1 + self.stream.low(20) as u32,
-                None => when.at_ms += action.lasts_ms().unwrap_or(0) + self.stream.low(1_500),
+                None => trigger.at_ms += fault.lasts_ms().unwrap_or(0) + self.stream.low(1_500),
             }
-            if when.stored.is_some() || when.durable.is_some() || !self.fits(&when, action) {
+            if trigger.stored.is_some() || trigger.durable.is_some() || !self.fits(&trigger, fault)
+            {
                 return;
             }
             self.faults.push(PlannedFault {
-                when: when.clone(),
-                action: action.clone(),
+                trigger: trigger.clone(),
+                fault: fault.clone(),
             });
         }
     }
 
     /// A condition that has to do with whom the fault strikes.
-    fn condition(&mut self, action: &Action) -> Trigger {
-        let number = action.takes_down().first().copied();
+    fn condition(&mut self, fault: &Fault) -> Trigger {
+        let number = fault.takes_down().first().copied();
         let number =
             number.unwrap_or_else(|| self.stream.below(self.roster.validators.into()) as u16);
         let executor = number.min(self.roster.executors - 1);
-        let mut when = Trigger::default();
+        let mut trigger = Trigger::default();
         match self.stream.below(4) {
             0 => {
-                when.stored = Some(StoredAt {
+                trigger.stored = Some(StoredAt {
                     node: number,
                     commit: CommitIndex(1 + self.stream.low(200) as u32),
                 });
             }
             1 => {
-                when.durable = Some(DurableAt {
+                trigger.durable = Some(DurableAt {
                     executor,
                     gei: GlobalExecIndex(1 + self.stream.low(200)),
                 });
@@ -257,20 +260,21 @@ impl Drawing<'_> {
                     _ => (ProcessId::Executor(executor), Kind::Executor),
                 };
                 let points = points_of(kind, self.roster.changes);
-                when.reached = Some(Reached {
+                trigger.reached = Some(Reached {
                     process,
                     point: points[self.stream.below(points.len() as u64) as usize],
                     times: 1 + self.stream.low(60) as u32,
                 });
             }
         }
-        when
+        trigger
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use metanode_sim::faults::DiskFault;
 
     const ROSTER: Roster = Roster {
         validators: 7,
@@ -293,7 +297,7 @@ mod tests {
         assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
         let kinds = |faults: &[PlannedFault]| {
             let mut kinds = vec![];
-            for kind in faults.iter().map(|f| std::mem::discriminant(&f.action)) {
+            for kind in faults.iter().map(|f| std::mem::discriminant(&f.fault)) {
                 if !kinds.contains(&kind) {
                     kinds.push(kind);
                 }
@@ -311,8 +315,11 @@ mod tests {
         for seed in 0..300 {
             let sampler = Sampler::of_seed(seed);
             for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine) {
-                assert!(!matches!(fault.action, Action::FlipBits { .. }));
-                let down = fault.action.takes_down();
+                assert!(!matches!(
+                    fault.fault,
+                    Fault::Disk(DiskFault::FlipBits { .. })
+                ));
+                let down = fault.fault.takes_down();
                 assert!(down.is_subset(&byzantine), "{fault:?}");
                 injected += down.len();
             }
@@ -326,13 +333,15 @@ mod tests {
             let down: Vec<_> = faults
                 .iter()
                 .filter(|f| {
-                    f.when.stored.is_none() && f.when.durable.is_none() && f.when.reached.is_none()
+                    f.trigger.stored.is_none()
+                        && f.trigger.durable.is_none()
+                        && f.trigger.reached.is_none()
                 })
                 .map(|f| {
                     (
-                        f.when.at_ms,
-                        f.when.at_ms + f.action.lasts_ms().unwrap_or(0),
-                        f.action.takes_down(),
+                        f.trigger.at_ms,
+                        f.trigger.at_ms + f.fault.lasts_ms().unwrap_or(0),
+                        f.fault.takes_down(),
                     )
                 })
                 .collect();

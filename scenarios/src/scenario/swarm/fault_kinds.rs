@@ -3,8 +3,11 @@
 use super::{super::fault::FaultKind, Drawing};
 use metanode_sim::{
     disk::DiskFailure,
+    faults::{
+        Channel, ClockFault, DiskFault, ExecutorFault, Fault, NetworkFault, ProcessFault, Replies,
+        SocketFault,
+    },
     net::{Cut, Hijack, Side},
-    plan::{Action, Channel, Replies},
     trace::ProcessId,
 };
 use std::collections::BTreeSet;
@@ -66,48 +69,50 @@ impl Drawing<'_> {
         }
     }
 
-    pub(super) fn action(&mut self, kind: FaultKind, at_ms: u64) -> Action {
+    pub(super) fn fault(&mut self, kind: FaultKind, at_ms: u64) -> Fault {
         let lasts = match self.stream.below(2) {
             0 => 10 + self.stream.low(6_000),
             _ => 10 + self.stream.below(6_000),
         };
         let (for_ms, down_ms) = (Some(lasts), Some(lasts));
-        let replies = |executors, how| Action::Replies {
-            executors,
-            how,
-            for_ms,
+        let replies = |executors, how| {
+            Fault::Executor(ExecutorFault::Replies {
+                executors,
+                how,
+                for_ms,
+            })
         };
         match kind {
-            FaultKind::Kill => Action::Kill {
+            FaultKind::Kill => Fault::Process(ProcessFault::Kill {
                 processes: self.processes(),
                 down_ms,
-            },
-            FaultKind::PowerLoss => Action::PowerLoss {
+            }),
+            FaultKind::PowerLoss => Fault::Process(ProcessFault::PowerLoss {
                 hosts: self.few(),
                 torn: self.stream.below(2) == 0,
                 down_ms,
-            },
-            FaultKind::Pause => Action::Pause {
+            }),
+            FaultKind::Pause => Fault::Process(ProcessFault::Pause {
                 processes: self.processes(),
                 for_ms,
-            },
-            FaultKind::StartLate => Action::StartLate {
+            }),
+            FaultKind::StartLate => Fault::Process(ProcessFault::StartLate {
                 processes: self.processes(),
                 for_ms: lasts,
-            },
-            FaultKind::Stall => Action::Stall {
+            }),
+            FaultKind::Stall => Fault::Executor(ExecutorFault::Stall {
                 executors: self.executors(),
                 for_ms,
-            },
-            FaultKind::StopReading => Action::StopReading {
+            }),
+            FaultKind::StopReading => Fault::Executor(ExecutorFault::StopReading {
                 executors: self.executors(),
                 for_ms,
-            },
-            FaultKind::ServeBoth => Action::ServeBoth {
+            }),
+            FaultKind::ServeBoth => Fault::Executor(ExecutorFault::ServeBoth {
                 executors: self.executors(),
                 for_ms,
-            },
-            FaultKind::HijackSocket => Action::HijackSocket {
+            }),
+            FaultKind::HijackSocket => Fault::Socket(SocketFault::HijackSocket {
                 executors: self.executors(),
                 channel: match self.stream.below(3) {
                     0 => Channel::Any,
@@ -120,19 +125,19 @@ impl Drawing<'_> {
                     _ => Hijack::Silent,
                 },
                 for_ms,
-            },
+            }),
             FaultKind::SlowReplies => {
                 let ms = 1 + self.stream.low(4_000);
                 replies(self.executors(), Replies::Late { ms })
             }
             FaultKind::SilentReplies => replies(self.executors(), Replies::Silent),
             FaultKind::ErrorReplies => replies(self.executors(), Replies::Refused),
-            FaultKind::Restore => Action::Restore {
+            FaultKind::Restore => Fault::Disk(DiskFault::Restore {
                 executors: vec![self.stream.below(self.roster.executors.into()) as u16],
                 taken_ms: self.stream.below(at_ms.max(1)),
                 down_ms,
-            },
-            FaultKind::Partition => Action::Partition {
+            }),
+            FaultKind::Partition => Fault::Network(NetworkFault::Partition {
                 hosts: self.hosts(),
                 cut: match self.stream.below(4) {
                     0 => Cut::Outgoing,
@@ -140,62 +145,62 @@ impl Drawing<'_> {
                     _ => Cut::Both,
                 },
                 for_ms,
-            },
-            FaultKind::SlowLinks => Action::SlowLinks {
+            }),
+            FaultKind::SlowLinks => Fault::Network(NetworkFault::SlowLinks {
                 hosts: self.hosts(),
                 extra_ms: 1 + self.stream.low(2_000),
                 for_ms,
-            },
-            FaultKind::ShortWrites => Action::ShortWrites {
+            }),
+            FaultKind::ShortWrites => Fault::Socket(SocketFault::ShortWrites {
                 hosts: self.hosts(),
                 max_bytes: 1 + self.stream.low(200),
                 for_ms,
-            },
-            FaultKind::Reset => Action::Reset {
+            }),
+            FaultKind::Reset => Fault::Socket(SocketFault::Reset {
                 hosts: self.hosts(),
                 channel: self.channel(),
-            },
-            FaultKind::HalfClose => Action::HalfClose {
+            }),
+            FaultKind::HalfClose => Fault::Socket(SocketFault::HalfClose {
                 hosts: self.hosts(),
                 channel: self.channel(),
                 side: match self.stream.below(2) {
                     0 => Side::Client,
                     _ => Side::Server,
                 },
-            },
-            FaultKind::Truncate => Action::Truncate {
+            }),
+            FaultKind::Truncate => Fault::Socket(SocketFault::Truncate {
                 hosts: self.hosts(),
                 channel: self.channel(),
                 after_bytes: self.stream.low(100_000),
-            },
-            FaultKind::DelayReply => Action::DelayReply {
+            }),
+            FaultKind::DelayReply => Fault::Socket(SocketFault::DelayReply {
                 hosts: self.hosts(),
                 channel: Channel::Rpc,
                 extra_ms: 1 + self.stream.low(5_000),
-            },
-            FaultKind::FailSync | FaultKind::DiskFull => Action::DiskFails {
+            }),
+            FaultKind::FailSync | FaultKind::DiskFull => Fault::Disk(DiskFault::DiskFails {
                 processes: self.processes(),
                 how: match kind {
                     FaultKind::FailSync => DiskFailure::Sync,
                     _ => DiskFailure::Full,
                 },
                 for_ms,
-            },
-            FaultKind::FlipBits => Action::FlipBits {
+            }),
+            FaultKind::FlipBits => Fault::Disk(DiskFault::FlipBits {
                 nodes: self.hosts(),
                 blocks: self.stream.low(20) as u32,
                 commits: self.stream.low(8) as u32,
-            },
+            }),
             FaultKind::JumpClock => {
                 let by_ms = self.stream.low(300_000).cast_signed();
-                Action::JumpClock {
+                Fault::Clock(ClockFault::JumpClock {
                     hosts: self.hosts(),
                     by_ms: if self.stream.below(2) == 0 {
                         by_ms
                     } else {
                         -by_ms
                     },
-                }
+                })
             }
         }
     }
