@@ -87,6 +87,18 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// Refuses a key whose lowest value is lower than it may be.
+    ///
+    /// # Errors
+    /// If it is.
+    pub fn at_least(&self, key: &str, low: u64, least: u64) -> Result<(), InputError> {
+        if low >= least {
+            return Ok(());
+        }
+        let message = format!("{low} is too low: expected at least {least}");
+        Err(self.error(key, message))
+    }
+
     /// An error about the value of a key; the line is that of the key or, where it was left out, of what it belongs
     /// to.
     #[must_use]

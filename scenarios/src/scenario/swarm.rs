@@ -5,10 +5,8 @@
 //! no more than the links and blocks that were drawn can carry ([`bearable_per_second`]): what comes too fast for ever is
 //! no fault.
 
-mod fault_kinds;
-
 use super::{
-    fault::{FaultKind, points_of},
+    fault::{FaultKind, Moments, SwarmDraws, points_of},
     target::{Kind, Roster},
 };
 use crate::sampling::{Sampled, Sampler, Stream};
@@ -33,34 +31,9 @@ pub struct Swarm {
 
 impl Default for Swarm {
     fn default() -> Self {
-        use FaultKind as K;
         Self {
             faults: (1, 16).into(),
-            kinds: vec![
-                K::Kill,
-                K::PowerLoss,
-                K::Pause,
-                K::StartLate,
-                K::Stall,
-                K::StopReading,
-                K::ServeBoth,
-                K::HijackSocket,
-                K::SlowReplies,
-                K::SilentReplies,
-                K::ErrorReplies,
-                K::Restore,
-                K::Partition,
-                K::SlowLinks,
-                K::ShortWrites,
-                K::Reset,
-                K::HalfClose,
-                K::Truncate,
-                K::DelayReply,
-                K::FailSync,
-                K::DiskFull,
-                K::FlipBits,
-                K::JumpClock,
-            ],
+            kinds: FaultKind::ALL.to_vec(),
         }
     }
 }
@@ -144,9 +117,7 @@ impl Drawing<'_> {
     fn bag(&mut self, kinds: &[FaultKind]) -> Vec<FaultKind> {
         let mut bag = vec![];
         for kind in kinds {
-            // A block that a Byzantine validator gave to one peer only is gone with that peer's copy: whoever loses
-            // what it built on is faulty, too, and with the Byzantine ones more may be than the committee tolerates.
-            if *kind == FaultKind::FlipBits && !self.byzantine.is_empty() {
+            if !kind.schema().in_swarm.beside_byzantine && !self.byzantine.is_empty() {
                 continue;
             }
             let weight = match self.stream.below(2) {
@@ -162,19 +133,18 @@ impl Drawing<'_> {
     }
 
     fn add(&mut self, kind: FaultKind) {
+        let schema = &kind.schema().in_swarm;
         for _ in 0..ATTEMPTS {
             let at_ms = self.stream.below(self.duration_ms.max(1));
-            let fault = self.fault(kind, at_ms);
-            let trigger = match (kind, self.stream.below(8)) {
-                // Late from the start of the run, whenever that is.
-                (FaultKind::StartLate, _) => Trigger::default(),
-                (_, 0..3) if kind != FaultKind::Restore => self.condition(&fault),
-                _ => Trigger {
-                    at_ms,
-                    ..Trigger::default()
-                },
+            let (roster, max_faulty) = (self.roster, self.max_faulty);
+            let mut draws = SwarmDraws::new(&mut self.stream, roster, max_faulty, at_ms);
+            let fault = (schema.draw)(&mut draws);
+            let trigger = match (&schema.moments, self.stream.below(8)) {
+                (Moments::Start, _) => Trigger::default(),
+                (Moments::Any, 0..3) => self.condition(&fault),
+                (Moments::Any | Moments::Times, _) => Trigger::at_ms(at_ms),
             };
-            let repeats = kind == FaultKind::Kill && self.stream.below(4) == 0;
+            let repeats = schema.loops && self.stream.below(4) == 0;
             if !self.fits(&trigger, &fault) {
                 continue;
             }
@@ -196,9 +166,7 @@ impl Drawing<'_> {
         let (Some(most), false) = (self.max_faulty, more.is_empty()) else {
             return true;
         };
-        let timed =
-            trigger.stored.is_none() && trigger.durable.is_none() && trigger.reached.is_none();
-        if !timed {
+        if !trigger.is_a_time() {
             return more.len() <= usize::from(most);
         }
         let from = trigger.at_ms;
@@ -234,7 +202,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// A condition that has to do with whom the fault strikes.
+    /// A condition on one of the validators that the fault takes down, or on any.
     fn condition(&mut self, fault: &Fault) -> Trigger {
         let number = fault.takes_down().first().copied();
         let number =
@@ -332,11 +300,7 @@ mod tests {
         for faults in plans() {
             let down: Vec<_> = faults
                 .iter()
-                .filter(|f| {
-                    f.trigger.stored.is_none()
-                        && f.trigger.durable.is_none()
-                        && f.trigger.reached.is_none()
-                })
+                .filter(|f| f.trigger.is_a_time())
                 .map(|f| {
                     (
                         f.trigger.at_ms,

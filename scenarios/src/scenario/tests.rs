@@ -134,7 +134,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\ndo = \"start-late\"\ntargets = [\"node-0\"]\nfor_ms = 5\nwhen = { at_ms = 5 }",
-        "s.toml:6: `fault.0.when`: is not for start-late",
+        "s.toml:6: `fault.0.when`: is not for this fault, which is about the start",
     ),
     (
         "[[fault]]\nwhen = { stored = { node = \"executor-0\", commit = 1 } }\ndo = \"kill\"\ntargets = [\"node-0\"]",
