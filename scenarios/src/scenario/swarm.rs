@@ -183,7 +183,7 @@ impl Drawing<'_> {
         fits
     }
 
-    /// A crash loop: the same again, hardly that it is up.
+    /// A crash loop: the same fault again, soon after its processes are back.
     fn repeat(&mut self, trigger: &Trigger, fault: &Fault) {
         let mut trigger = trigger.clone();
         for _ in 0..1 + self.stream.below(LOOP) {

@@ -208,7 +208,7 @@ impl Roster {
         }
     }
 
-    /// The validators that a target means, ascending. `any` is whom `any-…` means in this fault.
+    /// The validators that a target means, ascending. `any` is the one that `any-…` means in this fault.
     #[must_use]
     pub fn numbers(self, target: Target, any: u16, sampler: &Sampler, label: &str) -> Vec<u16> {
         let count = self.count(target.kind);

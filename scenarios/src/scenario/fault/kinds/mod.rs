@@ -165,7 +165,7 @@ pub(in crate::scenario) enum Moments {
 }
 
 impl InSwarm {
-    /// Like most kinds: at any moment, once, whoever is Byzantine.
+    /// Like most kinds: at any moment, once, with or without Byzantine validators.
     const fn usual(draw: fn(&mut SwarmDraws<'_>) -> Fault) -> Self {
         Self {
             moments: Moments::Any,
