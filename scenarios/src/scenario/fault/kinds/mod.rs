@@ -26,7 +26,8 @@ macro_rules! fault_kinds {
         }
 
         impl FaultKind {
-            /// All of them. The order decides what a swarm draws: new kinds come last.
+            /// All of them, in the order in which a swarm draws how often each comes. A kind more, or another order,
+            /// changes what every seed of a swarm draws.
             pub const ALL: &'static [Self] = &[$(Self::$kind),*];
 
             /// All that is known of it.
