@@ -241,7 +241,7 @@ impl Drawing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::fault::FaultSection, *};
     use metanode_sim::faults::DiskFault;
 
     const ROSTER: Roster = Roster {
@@ -265,7 +265,7 @@ mod tests {
         assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
         let kinds = |faults: &[PlannedFault]| {
             let mut kinds = vec![];
-            for kind in faults.iter().map(|f| std::mem::discriminant(&f.fault)) {
+            for kind in faults.iter().map(|f| FaultSection::explicit(f).kind) {
                 if !kinds.contains(&kind) {
                     kinds.push(kind);
                 }

@@ -16,7 +16,7 @@
 //! | `channel` | the connections that a fault is about |
 //! | `text` | what the descriptions of faults have in common |
 //!
-//! The first six are the subjects. Each holds an enum of its kinds, with their parameters, and answers [`Subject`] for
+//! The first six are the subjects. Each holds an enum of its kinds, with their parameters, and answers `Subject` for
 //! all of them; every `match` is exhaustive, so that a new kind cannot silently do nothing. `CONTRIBUTING.md` shows
 //! how to add one.
 
@@ -77,9 +77,9 @@ pub enum Fault {
 enum Lasting {
     /// It is over as soon as it has happened.
     Moment,
-    /// Processes are down or paused for this time, in ms. They come back one by one, which [`Subject::begin`] plans.
+    /// Processes are down or paused for this time, in ms. They come back one by one, which `begin` plans.
     Down(Option<u64>),
-    /// It goes on for this time, in ms. Then [`Subject::end`] undoes it.
+    /// It goes on for this time, in ms. Then `end` undoes it.
     Until(Option<u64>),
 }
 

@@ -113,3 +113,98 @@ impl Schedule {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ClockFault, DurableAt, Reached, StoredAt},
+        *,
+    };
+    use crate::oracles::testing::{durable, executor, node, stored};
+    use metanode_core::types::{CommitIndex, GlobalExecIndex};
+
+    fn schedule(triggers: &[Trigger]) -> Schedule {
+        let fault = |trigger: &Trigger| PlannedFault {
+            trigger: trigger.clone(),
+            fault: ClockFault::JumpClock {
+                hosts: vec![0],
+                by_ms: 1,
+            }
+            .into(),
+        };
+        Schedule::new(&triggers.iter().map(fault).collect::<Vec<_>>())
+    }
+
+    const fn at(ms: u64) -> SimTime {
+        SimTime::from_ms(ms)
+    }
+
+    /// Node 1 has stored commit 5 and executor 0 is durable at 7, not before 100 ms.
+    fn conditions() -> Trigger {
+        Trigger {
+            stored: Some(StoredAt {
+                node: 1,
+                commit: CommitIndex(5),
+            }),
+            durable: Some(DurableAt {
+                executor: 0,
+                gei: GlobalExecIndex(7),
+            }),
+            ..Trigger::at_ms(100)
+        }
+    }
+
+    #[test]
+    fn a_fault_is_due_once_when_its_time_has_come() {
+        let mut schedule = schedule(&[Trigger::at_ms(100), Trigger::default()]);
+        assert_eq!(schedule.due(at(99)), [1]);
+        assert_eq!(schedule.due(at(100)), [0]);
+        assert_eq!(schedule.due(at(101)), [0; 0]);
+    }
+
+    #[test]
+    fn all_conditions_must_have_come_in_any_order() {
+        let mut schedule = schedule(&[conditions()]);
+        for early in [
+            executor(101, 0, durable(8)),
+            node(102, 1, stored(4)),
+            node(103, 2, stored(9)),
+        ] {
+            assert_eq!(schedule.observe(&early), [0; 0], "{early:?}");
+        }
+        assert_eq!(schedule.observe(&node(104, 1, stored(6))), [0]);
+    }
+
+    #[test]
+    fn conditions_that_come_before_the_time_count_when_it_has_come() {
+        let mut schedule = schedule(&[conditions()]);
+        assert_eq!(schedule.observe(&node(1, 1, stored(5))), [0; 0]);
+        assert_eq!(schedule.observe(&executor(2, 0, durable(7))), [0; 0]);
+        assert_eq!(schedule.due(at(100)), [0]);
+    }
+
+    #[test]
+    fn a_crash_point_is_counted_for_its_process_and_only_then_the_fault_is_due() {
+        let (process, point) = (ProcessId::Node(1), CrashPoint::NodeAfterStore);
+        let mut schedule = schedule(&[Trigger {
+            reached: Some(Reached {
+                process,
+                point,
+                times: 2,
+            }),
+            ..Trigger::default()
+        }]);
+        assert_eq!(schedule.due(at(1)), [0; 0]);
+        assert_eq!(schedule.reach(process, point, at(2)), [0; 0]);
+        assert_eq!(schedule.reach(ProcessId::Node(2), point, at(3)), [0; 0]);
+        assert_eq!(schedule.reach(process, point, at(4)), [0]);
+        assert_eq!(schedule.reached()[&(process, point)], 2);
+    }
+
+    #[test]
+    fn nothing_is_due_once_faults_are_over() {
+        let mut schedule = schedule(&[Trigger::default()]);
+        schedule.end();
+        assert_eq!(schedule.due(at(1)), [0; 0]);
+    }
+}
