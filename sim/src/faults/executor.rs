@@ -140,12 +140,13 @@ impl fmt::Display for ExecutorFault {
                 executors: numbers,
                 for_ms,
             } => {
-                let read = agreeing(numbers, "reads its", "read their");
+                let read = agreeing(
+                    numbers,
+                    "reads its previous block stream",
+                    "read their previous block streams",
+                );
                 let (executors, lasting) = (executors(numbers), lasting(*for_ms));
-                write!(
-                    f,
-                    "{executors} {read} previous block stream beside the newest {lasting}"
-                )
+                write!(f, "{executors} {read} beside the newest {lasting}")
             }
             Self::Replies {
                 executors: numbers,

@@ -23,7 +23,7 @@ pub(super) fn nodes(numbers: &[u16]) -> String {
     list(numbers.iter().map(|n| ProcessId::Node(*n)))
 }
 
-fn list(items: impl DoubleEndedIterator<Item = impl Display>) -> String {
+fn list(items: impl Iterator<Item = impl Display>) -> String {
     let mut items: Vec<_> = items.map(|item| item.to_string()).collect();
     let last = items.pop().unwrap_or_default();
     if items.is_empty() {
