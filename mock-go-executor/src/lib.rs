@@ -39,6 +39,7 @@ use metanode_core::{
     types::Address,
 };
 use rpc::Rpc;
+use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, future::Future, pin::pin, sync::atomic::AtomicU64};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
@@ -50,20 +51,20 @@ pub struct Controls {
     /// full, requests are answered.
     pub stalled: bool,
     /// Block streams are accepted and nothing is read from them.
-    pub deaf: bool,
+    pub reads_nothing: bool,
     /// The block stream before the newest one is read on, too: its late frames come in between.
     pub serves_both: bool,
-    pub replies: Replies,
+    /// How requests are answered; at once and truthfully if there is none.
+    pub replies: Option<Replies>,
 }
 
-/// How requests are answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How an executor answers requests when it does not answer them as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Replies {
-    #[default]
-    Prompt,
-    /// After this long.
+    /// Each reply comes this much later.
     Late { ms: u64 },
-    /// Once this is over.
+    /// Not at all; what was asked meanwhile is answered when this is over.
     Silent,
     /// With `error`.
     Refused,

@@ -120,8 +120,8 @@ impl Rpc<'_> {
             let request =
                 Request::decode(body).map_err(|source| Closed::Undecodable { bytes, source })?;
             let answer = match self.controls.now().replies {
-                Replies::Refused => Err(Refusal::Unwilling),
-                _ => self.answer(&request),
+                Some(Replies::Refused) => Err(Refusal::Unwilling),
+                None | Some(Replies::Late { .. } | Replies::Silent) => self.answer(&request),
             };
             if matches!(answer, Ok(ResponsePayload::AdvanceEpoch(_))) {
                 self.env.reach(CrashPoint::ExecutorEpochSaved).await;
@@ -140,12 +140,12 @@ impl Rpc<'_> {
     /// What stands between an answer and its reply.
     async fn delay(&self) {
         match self.controls.now().replies {
-            Replies::Prompt | Replies::Refused => {}
-            Replies::Late { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Replies::Silent => loop {
+            None | Some(Replies::Refused) => {}
+            Some(Replies::Late { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(Replies::Silent) => loop {
                 // Made before the look: what changes from here on wakes it.
                 let changed = self.controls.changed.notified();
-                if self.controls.now().replies != Replies::Silent {
+                if self.controls.now().replies != Some(Replies::Silent) {
                     return;
                 }
                 changed.await;

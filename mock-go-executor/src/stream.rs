@@ -59,12 +59,12 @@ pub async fn serve_blocks(
         let changed = controls.changed.notified();
         let Controls {
             stalled,
-            deaf,
+            reads_nothing,
             serves_both,
             ..
         } = controls.now();
         let running = !stalled;
-        let reads = !deaf && intake.queue.len() < QUEUE_BLOCKS;
+        let reads = !reads_nothing && intake.queue.len() < QUEUE_BLOCKS;
         if !serves_both {
             intake.leave_older();
         }

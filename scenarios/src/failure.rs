@@ -224,6 +224,10 @@ pub fn build_id() -> &'static str {
 mod tests {
     use super::*;
     use crate::scenario::Scenario;
+    use metanode_sim::{
+        disk::DiskFailure,
+        faults::{DiskFault, PlannedFault, Trigger},
+    };
 
     fn failure(plan: Plan) -> Failure {
         Failure {
@@ -251,6 +255,47 @@ mod tests {
             let written = failure(scenario.draw("everything", seed, Backend::Rocksdb));
             let read = Failure::parse("f.toml", &written.text()).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(read, written);
+        }
+    }
+
+    #[test]
+    fn a_fault_is_stored_by_subject_and_kind_and_a_wrong_one_is_refused_by_its_key() {
+        let fails = DiskFault::DiskFails {
+            processes: vec![ProcessId::Node(2)],
+            how: DiskFailure::Full,
+            for_ms: Some(5),
+        };
+        let text = failure(Plan {
+            faults: vec![PlannedFault {
+                trigger: Trigger::at_ms(7),
+                fault: fails.into(),
+            }],
+            ..Plan::example()
+        })
+        .text();
+        let stored = "[plan.faults.when]\nat_ms = 7\n\n[plan.faults.fault]\nsubject = \"disk\"\n\
+            do = \"disk-fails\"\nprocesses = [\"node-2\"]\nhow = \"full\"\nfor_ms = 5\n";
+        assert!(text.contains(stored), "{text}");
+        for (right, wrong, expected) in [
+            (
+                "subject = \"disk\"",
+                "subject = \"disc\"",
+                "`plan.faults.0.fault.subject`: unknown variant `disc`, expected one of `process`",
+            ),
+            (
+                "\"disk-fails\"",
+                "\"melt\"",
+                "`plan.faults.0.fault`: unknown variant `melt`, expected one of `disk-fails`",
+            ),
+            (
+                "how = \"full\"",
+                "",
+                "`plan.faults.0.fault`: missing field `how`",
+            ),
+        ] {
+            let error = Failure::parse("f.toml", &text.replace(right, wrong)).expect_err(wrong);
+            let error = error.to_string();
+            assert!(error.contains(expected), "{error}\nexpected {expected}");
         }
     }
 

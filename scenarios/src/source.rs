@@ -67,7 +67,8 @@ impl<'a> Source<'a> {
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, InputError> {
         toml::from_str(self.text).map_err(|e| {
             let offset = e.span().map_or(0, |span| span.start);
-            let before = self.keys.partition_point(|(_, start)| *start <= offset);
+            let named = end_of_header(self.text, offset).unwrap_or(offset);
+            let before = self.keys.partition_point(|(_, start)| *start <= named);
             let message = e.message().to_owned();
             let (file, line) = (self.file.to_owned(), line_at(self.text, offset));
             match before.checked_sub(1).and_then(|at| self.keys.get(at)) {
@@ -84,6 +85,18 @@ impl<'a> Source<'a> {
                 },
             }
         })
+    }
+
+    /// Refuses a key whose lowest value is lower than it may be.
+    ///
+    /// # Errors
+    /// If it is.
+    pub fn at_least(&self, key: &str, low: u64, least: u64) -> Result<(), InputError> {
+        if low >= least {
+            return Ok(());
+        }
+        let message = format!("{low} is too low: expected at least {least}");
+        Err(self.error(key, message))
     }
 
     /// An error about the value of a key; the line is that of the key or, where it was left out, of what it belongs
@@ -111,6 +124,15 @@ impl<'a> Source<'a> {
 
 fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
+}
+
+/// The end of the header `[name]` that begins there: an error about a whole table is placed before the table's name.
+fn end_of_header(text: &str, offset: usize) -> Option<usize> {
+    let (before, header) = text.split_at_checked(offset)?;
+    let is_table = header.starts_with('[') && !header.starts_with("[[");
+    let is_header = is_table && (before.is_empty() || before.ends_with('\n'));
+    let end = header.find(']')?;
+    is_header.then_some(offset + end)
 }
 
 fn collect_table(table: &DeTable<'_>, prefix: &str, keys: &mut Vec<(String, usize)>) {
@@ -155,6 +177,14 @@ mod tests {
     struct Part {
         #[allow(dead_code)]
         number: u8,
+        #[allow(dead_code)]
+        colour: Option<Colour>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Colour {
+        #[allow(dead_code)]
+        blue: u8,
     }
 
     fn read(text: &str) -> String {
@@ -180,6 +210,11 @@ mod tests {
         assert!(
             missing.starts_with("a.toml:3: `part.1`: missing field `number`"),
             "{missing}"
+        );
+        let in_table = read("[[part]]\nnumber = 1\n[part.colour]\nred = 1\n");
+        assert!(
+            in_table.starts_with("a.toml:3: `part.0.colour`: missing field `blue`"),
+            "{in_table}"
         );
         let syntax = read("[[part]]\nnumber = = 1\n");
         assert!(syntax.starts_with("a.toml:2: "), "{syntax}");

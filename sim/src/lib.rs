@@ -1,11 +1,12 @@
-//! The simulated world: hosts, sockets, disks and clocks in which unchanged nodes and executors run, the faults that
-//! befall them, and the oracles that watch.
+//! The simulated world: hosts, sockets, disks and clocks in which unchanged nodes and executors run, faults, and the
+//! oracles that watch.
 //!
-//! | room | is |
+//! | module | is |
 //! |---|---|
 //! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
 //! | [`run`] | seed in, outcome out |
-//! | [`world`] | hosts, processes and what befalls them |
+//! | [`world`] | hosts, processes and the record of what happens |
+//! | [`faults`] | what may go wrong, one file per subject |
 //! | [`byzantine`] | validators that do what they want, one file per strategy |
 //! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
 //! | [`disk`] | what is durable and what is not yet |
@@ -16,6 +17,7 @@
 //! | [`panics`] | panics of simulated threads, kept for the report |
 //! | [`probes`] | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
+//! | [`amounts`] | numbers with units, for people |
 //! | [`shrink`] | from a failing plan to the smallest that fails in the same way |
 //! | [`sweep`] | a crash at every crash point that a run reaches |
 //!
@@ -23,11 +25,14 @@
 #![cfg(madsim)]
 
 mod allocator;
+pub mod amounts;
 pub mod byzantine;
 pub mod clock;
 pub mod disk;
 pub mod entropy;
+pub mod faults;
 pub mod hashes;
+mod nearer;
 pub mod net;
 pub mod oracles;
 pub mod panics;

@@ -2,20 +2,17 @@
 //! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
 
 mod epochs;
-mod manner;
 
 pub use crate::byzantine::{ByzantinePlan, ByzantineStrategy};
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
-pub use manner::{Channel, Cut, DiskFailure, Half, Hijack, Replies};
+pub use mock_go_executor::Guard;
 
-use crate::trace::ProcessId;
+use crate::{faults::PlannedFault, trace::ProcessId};
 use metanode_core::{
     bugs::KnownBug,
-    env::CrashPoint,
-    types::{CommitIndex, GlobalExecIndex, SignatureScheme},
+    types::{GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// Who delivers (contract §1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,19 +31,6 @@ pub enum Backend {
     #[default]
     Memory,
     Rocksdb,
-}
-
-/// What an executor does with a block that is not the next (museum, *Masking*).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Guard {
-    /// Refuse and report.
-    #[default]
-    Strict,
-    /// Drop repetitions quietly, refuse holes.
-    SkipLow,
-    /// Execute whatever comes.
-    Naive,
 }
 
 /// Both ends included.
@@ -80,7 +64,7 @@ pub struct Plan {
     #[serde(default)]
     pub clock_drift_ppm: Vec<i32>,
     /// Validators that faults may have down at once: killed, without power or paused, node or executor. A fault that
-    /// would take down more does not strike. Any number if it is left out.
+    /// would take down more is left out. Any number if it is left out.
     #[serde(default)]
     pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
@@ -245,215 +229,6 @@ pub struct Expectation {
     pub node: ProcessId,
     /// Started again, it writes exactly these frames first, once and in order.
     pub frames_after_restart: Vec<GlobalExecIndex>,
-}
-
-/// A fault with the moment it happens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlannedFault {
-    pub when: Trigger,
-    pub action: Action,
-}
-
-/// A moment. All conditions that are given must hold; none given means the start of the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Trigger {
-    /// Not before this time.
-    pub at_ms: u64,
-    /// The node has stored this commit of the running epoch.
-    pub stored: Option<StoredAt>,
-    /// The executor's watermark is durable at this GEI.
-    pub durable: Option<DurableAt>,
-    /// The process reaches this crash point for the n-th time (from 1, counted over all its starts).
-    pub reached: Option<Reached>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StoredAt {
-    pub node: u16,
-    pub commit: CommitIndex,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DurableAt {
-    pub executor: u16,
-    pub gei: GlobalExecIndex,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reached {
-    pub process: ProcessId,
-    pub point: CrashPoint,
-    pub times: u32,
-}
-
-/// What happens. A duration that is absent lasts until the world heals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum Action {
-    /// End processes; what they wrote stays. They start again after `down_ms`.
-    Kill {
-        processes: Vec<ProcessId>,
-        down_ms: Option<u64>,
-    },
-    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost. Nobody is told: what
-    /// they had sent stays under way until they are back.
-    PowerLoss {
-        hosts: Vec<u16>,
-        /// Of the first write that each store loses, a part is on the disk.
-        #[serde(default)]
-        torn: bool,
-        down_ms: Option<u64>,
-    },
-    /// Processes stop running and go on later.
-    Pause {
-        processes: Vec<ProcessId>,
-        for_ms: Option<u64>,
-    },
-    /// Processes that exist from the start are started only after this time.
-    StartLate {
-        processes: Vec<ProcessId>,
-        for_ms: u64,
-    },
-    /// Executors stop executing; they still read until their queues are full, and answer.
-    Stall {
-        executors: Vec<u16>,
-        for_ms: Option<u64>,
-    },
-    /// Executors accept block streams and read nothing from them; they still execute what they have, and answer.
-    Deaf {
-        executors: Vec<u16>,
-        for_ms: Option<u64>,
-    },
-    /// Executors go on reading the block stream that was there before the newest one.
-    ServeBoth {
-        executors: Vec<u16>,
-        for_ms: Option<u64>,
-    },
-    /// The paths of these executors' Unix sockets lead elsewhere, while their listeners and connections live on.
-    HijackSocket {
-        executors: Vec<u16>,
-        channel: Channel,
-        how: Hijack,
-        for_ms: Option<u64>,
-    },
-    /// Executors answer requests in another way than they should.
-    Replies {
-        executors: Vec<u16>,
-        how: Replies,
-        for_ms: Option<u64>,
-    },
-    /// Executors are ended, and start again with their disks as they were at `taken_ms`: an older backup.
-    Restore {
-        executors: Vec<u16>,
-        taken_ms: u64,
-        down_ms: Option<u64>,
-    },
-    /// These validators' hosts are cut off from all others; Unix sockets go on.
-    Partition {
-        hosts: Vec<u16>,
-        #[serde(default)]
-        cut: Cut,
-        for_ms: Option<u64>,
-    },
-    /// Everything from or to these hosts takes this much longer; Unix sockets do not.
-    SlowLinks {
-        hosts: Vec<u16>,
-        extra_ms: u64,
-        for_ms: Option<u64>,
-    },
-    /// Writes on all sockets of these hosts take at most this many bytes at once.
-    ShortWrites {
-        hosts: Vec<u16>,
-        max_bytes: u64,
-        for_ms: Option<u64>,
-    },
-    /// Connections of these hosts die at both ends.
-    Reset { hosts: Vec<u16>, channel: Channel },
-    /// One direction of the connections of these hosts ends, behind what was sent; the other goes on.
-    HalfClose {
-        hosts: Vec<u16>,
-        channel: Channel,
-        side: Half,
-    },
-    /// The next connection of these hosts that gets there dies this many bytes after its beginning, in the direction
-    /// that carries the most.
-    Truncate {
-        hosts: Vec<u16>,
-        channel: Channel,
-        after_bytes: u64,
-    },
-    /// The next thing that one of these executors' sides sends back takes this much longer: one late reply.
-    DelayReply {
-        hosts: Vec<u16>,
-        channel: Channel,
-        extra_ms: u64,
-    },
-    /// Disks fail. A process whose disk fails ends, and is started again and again.
-    DiskFails {
-        processes: Vec<ProcessId>,
-        how: DiskFailure,
-        for_ms: Option<u64>,
-    },
-    /// Bits flip in this many of the blocks and of the commits that these nodes stored last, except where no other node
-    /// has an intact copy.
-    FlipBits {
-        nodes: Vec<u16>,
-        blocks: u32,
-        #[serde(default)]
-        commits: u32,
-    },
-    /// The wall clocks of these hosts jump, forward or back.
-    JumpClock { hosts: Vec<u16>, by_ms: i64 },
-}
-
-impl Action {
-    /// The validators that are down while it lasts.
-    #[must_use]
-    pub fn takes_down(&self) -> BTreeSet<u16> {
-        let of = |processes: &[ProcessId]| {
-            let number = |id: &ProcessId| match id {
-                ProcessId::Node(n) | ProcessId::Executor(n) => Some(*n),
-                ProcessId::World => None,
-            };
-            processes.iter().filter_map(number).collect()
-        };
-        match self {
-            Self::Kill { processes, .. }
-            | Self::Pause { processes, .. }
-            | Self::DiskFails { processes, .. } => of(processes),
-            Self::PowerLoss { hosts, .. } => hosts.iter().copied().collect(),
-            Self::Restore { executors, .. } => executors.iter().copied().collect(),
-            _ => BTreeSet::new(),
-        }
-    }
-
-    /// How long it lasts; none if until the world heals, 0 if it is over at once.
-    #[must_use]
-    pub const fn lasts_ms(&self) -> Option<u64> {
-        match self {
-            Self::Kill { down_ms, .. }
-            | Self::PowerLoss { down_ms, .. }
-            | Self::Restore { down_ms, .. } => *down_ms,
-            Self::Pause { for_ms, .. }
-            | Self::Stall { for_ms, .. }
-            | Self::Deaf { for_ms, .. }
-            | Self::ServeBoth { for_ms, .. }
-            | Self::HijackSocket { for_ms, .. }
-            | Self::Replies { for_ms, .. }
-            | Self::Partition { for_ms, .. }
-            | Self::SlowLinks { for_ms, .. }
-            | Self::ShortWrites { for_ms, .. }
-            | Self::DiskFails { for_ms, .. } => *for_ms,
-            Self::StartLate { for_ms, .. } => Some(*for_ms),
-            Self::Reset { .. }
-            | Self::HalfClose { .. }
-            | Self::Truncate { .. }
-            | Self::DelayReply { .. }
-            | Self::FlipBits { .. }
-            | Self::JumpClock { .. } => Some(0),
-        }
-    }
 }
 
 /// A seed in formats whose integers are signed, like TOML: a number where it fits, else its digits as a text.

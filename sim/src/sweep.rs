@@ -5,7 +5,8 @@
 //! crash that is asked for happens. The second of a pair may not: after the first, the other process may go another way.
 
 use crate::{
-    plan::{Action, Plan, PlannedFault, Reached, Trigger},
+    faults::{PlannedFault, ProcessFault, Reached, Trigger},
+    plan::Plan,
     trace::ProcessId,
 };
 use metanode_core::env::CrashPoint;
@@ -40,9 +41,9 @@ impl Case {
         for Crash { point, times, .. } in &self.crashes {
             plan.scenario.push_str(&format!("+{point}-{times}"));
         }
-        plan.faults
-            .extend(self.crashes.iter().map(|crash| PlannedFault {
-                when: Trigger {
+        plan.faults.extend(self.crashes.iter().map(|crash| {
+            PlannedFault {
+                trigger: Trigger {
                     reached: Some(Reached {
                         process: crash.process,
                         point: crash.point,
@@ -50,11 +51,13 @@ impl Case {
                     }),
                     ..Trigger::default()
                 },
-                action: Action::Kill {
+                fault: ProcessFault::Kill {
                     processes: vec![crash.process],
                     down_ms: Some(DOWN_MS),
-                },
-            }));
+                }
+                .into(),
+            }
+        }));
         plan
     }
 }
@@ -139,12 +142,13 @@ mod tests {
     fn crashes_come_besides_the_faults_of_the_plan() {
         let mut undisturbed = Plan::example();
         undisturbed.faults.push(PlannedFault {
-            when: Trigger::default(),
-            action: Action::PowerLoss {
+            trigger: Trigger::default(),
+            fault: ProcessFault::PowerLoss {
                 torn: false,
                 hosts: vec![2],
                 down_ms: None,
-            },
+            }
+            .into(),
         });
         for case in cases(&reached(), 0, 1) {
             let plan = case.plan(&undisturbed);

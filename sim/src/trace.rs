@@ -4,7 +4,7 @@
 //! differ between them: no log lines, no ids of libraries, no wall-clock time. The hash covers what happened and leaves
 //! out the texts that explain it, so that a better wording is not another trace.
 
-use crate::plan::{Action, ByzantineStrategy};
+use crate::{faults::Fault, plan::ByzantineStrategy};
 use metanode_core::{
     env::{Event, for_people},
     types::{CommitIndex, GlobalExecIndex, SpentNonce},
@@ -54,6 +54,17 @@ pub enum ProcessId {
     Executor(u16),
     /// The world itself: clients, faults.
     World,
+}
+
+impl ProcessId {
+    /// The validator that the process belongs to.
+    #[must_use]
+    pub const fn validator(self) -> Option<u16> {
+        match self {
+            Self::Node(n) | Self::Executor(n) => Some(n),
+            Self::World => None,
+        }
+    }
 }
 
 impl fmt::Display for ProcessId {
@@ -158,22 +169,22 @@ pub enum WorldEvent {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
-        action: Action,
+        fault: Fault,
     },
     /// It is over.
     FaultEnded {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
-        action: Action,
+        fault: Fault,
     },
-    /// A fault did not strike: more validators would have been down at once than the plan allows, or there is no
+    /// A fault did not happen: more validators would have been down at once than the plan allows, or there is no
     /// backup to put back.
     FaultSkipped {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
-        action: Action,
+        fault: Fault,
     },
     /// The process's disk is what it was at this time; everything written since is gone.
     DiskRestored {

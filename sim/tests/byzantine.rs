@@ -4,7 +4,8 @@
 
 use metanode_core::env::{Event, NodeEvent};
 use metanode_sim::{
-    plan::{Action, ByzantinePlan, ByzantineStrategy, Plan, PlannedFault, Topology, Trigger},
+    faults::{Fault, PlannedFault, ProcessFault, Trigger},
+    plan::{ByzantinePlan, ByzantineStrategy, Plan, Topology},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -158,14 +159,11 @@ fn without_a_silent_one_leaders_are_skipped() {
 #[test]
 fn to_be_killed_changes_nothing_for_the_others() {
     let kill = PlannedFault {
-        when: Trigger {
-            at_ms: 1_000,
-            ..Trigger::default()
-        },
-        action: Action::Kill {
+        trigger: Trigger::at_ms(1_000),
+        fault: Fault::Process(ProcessFault::Kill {
             processes: vec![ProcessId::Node(3)],
             down_ms: Some(500),
-        },
+        }),
     };
     let outcome = passes(
         ByzantineStrategy::Equivocating,

@@ -4,10 +4,13 @@
 
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use metanode_sim::{
-    plan::{
-        Action, Channel, Cut, DiskFailure, Guard, Half, Hijack, Plan, PlannedFault, Replies,
-        Trigger,
+    disk::DiskFailure,
+    faults::{
+        Channel, ClockFault, DiskFault, ExecutorFault, Fault, NetworkFault, PlannedFault,
+        ProcessFault, Replies, SocketFault, Trigger,
     },
+    net::{Cut, Hijack, Side},
+    plan::{Guard, Plan},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -16,19 +19,16 @@ const NODE: ProcessId = ProcessId::Node(0);
 const EXECUTOR: ProcessId = ProcessId::Executor(0);
 
 /// The example with these faults, each at its time. It passes: whatever happens is within what must be survived.
-fn passes(faults: Vec<(u64, Action)>) -> Outcome {
+fn passes(faults: Vec<(u64, Fault)>) -> Outcome {
     plan_passes(Plan::example(), faults)
 }
 
-fn plan_passes(mut plan: Plan, faults: Vec<(u64, Action)>) -> Outcome {
+fn plan_passes(mut plan: Plan, faults: Vec<(u64, Fault)>) -> Outcome {
     plan.duration_ms = 6_000;
     plan.max_faulty = Some(1);
-    let planned = faults.into_iter().map(|(at_ms, action)| PlannedFault {
-        when: Trigger {
-            at_ms,
-            ..Trigger::default()
-        },
-        action,
+    let planned = faults.into_iter().map(|(at_ms, fault)| PlannedFault {
+        trigger: Trigger::at_ms(at_ms),
+        fault,
     });
     plan.faults = planned.collect();
     let outcome = run(plan, &RunOptions::KEEP_ALL);
@@ -59,11 +59,11 @@ fn rpc_failures(outcome: &Outcome) -> usize {
 #[test]
 fn an_executor_that_does_not_answer_is_asked_again() {
     for how in [Replies::Silent, Replies::Late { ms: 1_500 }] {
-        let silent = Action::Replies {
+        let silent = Fault::Executor(ExecutorFault::Replies {
             executors: vec![0],
             how,
             for_ms: Some(2_500),
-        };
+        });
         assert!(rpc_failures(&passes(vec![(1_000, silent)])) > 0, "{how:?}");
     }
     assert_eq!(rpc_failures(&passes(vec![])), 0);
@@ -71,21 +71,21 @@ fn an_executor_that_does_not_answer_is_asked_again() {
 
 #[test]
 fn a_late_reply_costs_its_connection() {
-    let late = Action::DelayReply {
+    let late = Fault::Socket(SocketFault::DelayReply {
         hosts: vec![0],
         channel: Channel::Rpc,
         extra_ms: 1_500,
-    };
+    });
     assert_eq!(rpc_failures(&passes(vec![(1_000, late)])), 1);
 }
 
 #[test]
-fn a_deaf_executor_takes_nothing() {
-    let deaf = Action::Deaf {
+fn an_executor_that_stops_reading_receives_nothing() {
+    let stop_reading = Fault::Executor(ExecutorFault::StopReading {
         executors: vec![0],
         for_ms: Some(2_000),
-    };
-    let outcome = passes(vec![(1_000, deaf)]);
+    });
+    let outcome = passes(vec![(1_000, stop_reading)]);
     let received = outcome.entries.iter().filter(|entry| {
         let received = matches!(
             entry.what,
@@ -104,11 +104,11 @@ fn a_process_whose_disk_fails_ends_and_comes_back() {
         (EXECUTOR, DiskFailure::Sync),
         (EXECUTOR, DiskFailure::Full),
     ] {
-        let fails = Action::DiskFails {
+        let fails = Fault::Disk(DiskFault::DiskFails {
             processes: vec![process],
             how,
             for_ms: Some(1_000),
-        };
+        });
         let outcome = passes(vec![(1_000, fails)]);
         let gave_up = count(&outcome, |of, what| {
             let failed = matches!(
@@ -126,11 +126,11 @@ fn a_process_whose_disk_fails_ends_and_comes_back() {
 
 #[test]
 fn an_older_backup_takes_the_watermark_back() {
-    let restore = Action::Restore {
+    let restore = Fault::Disk(DiskFault::Restore {
         executors: vec![0],
         taken_ms: 1_000,
         down_ms: Some(100),
-    };
+    });
     let outcome = passes(vec![(3_000, restore)]);
     let mut found = outcome.entries.iter().filter_map(|entry| match entry.what {
         What::Process(Event::Executor(ExecutorEvent::Started { watermark, .. }))
@@ -158,9 +158,11 @@ fn an_older_backup_takes_the_watermark_back() {
 
 #[test]
 fn more_than_may_be_down_are_not_taken_down() {
-    let kill = |n| Action::Kill {
-        processes: vec![ProcessId::Node(n)],
-        down_ms: Some(500),
+    let kill = |n| {
+        Fault::Process(ProcessFault::Kill {
+            processes: vec![ProcessId::Node(n)],
+            down_ms: Some(500),
+        })
     };
     let outcome = passes(vec![(1_000, kill(0)), (1_200, kill(1)), (2_000, kill(2))]);
     let killed = |n| {
@@ -182,49 +184,49 @@ fn wires_and_clocks_may_do_what_they_want() {
     let outcome = passes(vec![
         (
             500,
-            Action::Partition {
+            Fault::Network(NetworkFault::Partition {
                 hosts: vec![1],
                 cut: Cut::Outgoing,
                 for_ms,
-            },
+            }),
         ),
         (
             1_000,
-            Action::SlowLinks {
+            Fault::Network(NetworkFault::SlowLinks {
                 hosts: hosts(),
                 extra_ms: 300,
                 for_ms,
-            },
+            }),
         ),
         (
             1_500,
-            Action::ShortWrites {
+            Fault::Socket(SocketFault::ShortWrites {
                 hosts: hosts(),
                 max_bytes: 3,
                 for_ms,
-            },
+            }),
         ),
         (
             3_000,
-            Action::Reset {
+            Fault::Socket(SocketFault::Reset {
                 hosts: hosts(),
                 channel: Channel::Any,
-            },
+            }),
         ),
         (
             3_500,
-            Action::Truncate {
+            Fault::Socket(SocketFault::Truncate {
                 hosts: hosts(),
                 channel: Channel::BlockStream,
                 after_bytes: 20_000,
-            },
+            }),
         ),
         (
             4_000,
-            Action::JumpClock {
+            Fault::Clock(ClockFault::JumpClock {
                 hosts: vec![3],
                 by_ms: -60_000,
-            },
+            }),
         ),
     ]);
     let lost = count(&outcome, |process, what| {
@@ -235,6 +237,24 @@ fn wires_and_clocks_may_do_what_they_want() {
             )
     });
     assert!(lost > 0, "the reset at least ends a stream");
+}
+
+#[test]
+fn a_fault_of_no_length_is_over_when_it_has_begun() {
+    let stall = Fault::Executor(ExecutorFault::Stall {
+        executors: vec![0],
+        for_ms: Some(0),
+    });
+    let outcome = passes(vec![(1_000, stall)]);
+    let of_executor = |event: WorldEvent| {
+        count(&outcome, |process, what| {
+            process == EXECUTOR && *what == What::World(event.clone())
+        })
+    };
+    assert_eq!(
+        [WorldEvent::Stalled, WorldEvent::Unstalled].map(of_executor),
+        [1, 1]
+    );
 }
 
 /// How often node 0 lost its block stream.
@@ -250,15 +270,19 @@ fn streams_lost(outcome: &Outcome) -> usize {
 
 #[test]
 fn a_hijacked_path_leads_elsewhere_until_it_is_given_back() {
-    let hijack = |channel, how| Action::HijackSocket {
-        executors: vec![0],
-        channel,
-        how,
-        for_ms: Some(2_500),
+    let hijack = |channel, how| {
+        Fault::Socket(SocketFault::HijackSocket {
+            executors: vec![0],
+            channel,
+            how,
+            for_ms: Some(2_500),
+        })
     };
-    let reset = |channel| Action::Reset {
-        hosts: vec![0],
-        channel,
+    let reset = |channel| {
+        Fault::Socket(SocketFault::Reset {
+            hosts: vec![0],
+            channel,
+        })
     };
     for how in [Hijack::Removed, Hijack::Refuses, Hijack::Silent] {
         let hijacked = hijack(Channel::Rpc, how);
@@ -285,16 +309,16 @@ fn a_hijacked_path_leads_elsewhere_until_it_is_given_back() {
 
 #[test]
 fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
-    let hijack = Action::HijackSocket {
+    let hijack = Fault::Socket(SocketFault::HijackSocket {
         executors: vec![0],
         channel: Channel::Any,
         how: Hijack::Silent,
         for_ms: Some(2_000),
-    };
-    let kill = Action::Kill {
+    });
+    let kill = Fault::Process(ProcessFault::Kill {
         processes: vec![EXECUTOR],
         down_ms: Some(100),
-    };
+    });
     let outcome = passes(vec![(1_000, hijack), (1_200, kill)]);
     let refused = count(&outcome, |process, what| {
         let What::Process(Event::Executor(ExecutorEvent::Failed { reason })) = what else {
@@ -307,11 +331,13 @@ fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
 
 #[test]
 fn a_half_closed_connection_is_made_anew() {
-    for side in [Half::Client, Half::Server] {
-        let half = |channel| Action::HalfClose {
-            hosts: vec![0],
-            channel,
-            side,
+    for side in [Side::Client, Side::Server] {
+        let half = |channel| {
+            Fault::Socket(SocketFault::HalfClose {
+                hosts: vec![0],
+                channel,
+                side,
+            })
         };
         let stream = passes(vec![(1_000, half(Channel::BlockStream))]);
         assert_eq!(streams_lost(&stream), 1, "{side:?}");
@@ -344,20 +370,23 @@ fn late_frames_of_the_connection_before_come_in_between() {
         let mut plan = Plan::example();
         plan.executors[0].guard = guard;
         let executors = vec![0];
-        let both = Action::ServeBoth {
+        let both = Fault::Executor(ExecutorFault::ServeBoth {
             executors: executors.clone(),
             for_ms: None,
-        };
+        });
         // Its node connects again; what was written before is still to be read.
-        let deaf = Action::Deaf {
+        let stop_reading = Fault::Executor(ExecutorFault::StopReading {
             executors,
             for_ms: Some(2_500),
-        };
-        let reset = Action::Reset {
+        });
+        let reset = Fault::Socket(SocketFault::Reset {
             hosts: vec![0],
             channel: Channel::BlockStream,
-        };
-        let outcome = plan_passes(plan, vec![(500, both), (1_000, deaf), (1_500, reset)]);
+        });
+        let outcome = plan_passes(
+            plan,
+            vec![(500, both), (1_000, stop_reading), (1_500, reset)],
+        );
         let late = received(&outcome).windows(2).any(|pair| pair[0] > pair[1]);
         assert!(late, "{guard:?}: {:?}", received(&outcome));
     }
@@ -366,12 +395,12 @@ fn late_frames_of_the_connection_before_come_in_between() {
 #[test]
 fn a_torn_write_is_dropped_as_a_whole() {
     let torn = |at| {
-        let action = Action::PowerLoss {
+        let fault = Fault::Process(ProcessFault::PowerLoss {
             hosts: vec![0],
             torn: true,
             down_ms: Some(10),
-        };
-        (at, action)
+        });
+        (at, fault)
     };
     let outcome = passes((1..40).map(|n| torn(n * 137)).collect());
     let found = outcome.probes["start over a torn write"];
@@ -380,19 +409,19 @@ fn a_torn_write_is_dropped_as_a_whole() {
 
 #[test]
 fn damaged_commits_come_back_as_they_were() {
-    let stall = Action::Stall {
+    let stall = Fault::Executor(ExecutorFault::Stall {
         executors: vec![0],
         for_ms: None,
-    };
-    let flip = Action::FlipBits {
+    });
+    let flip = Fault::Disk(DiskFault::FlipBits {
         nodes: vec![0],
         blocks: 0,
         commits: 40,
-    };
-    let kill = Action::Kill {
+    });
+    let kill = Fault::Process(ProcessFault::Kill {
         processes: vec![NODE],
         down_ms: Some(100),
-    };
+    });
     let outcome = passes(vec![(500, stall), (3_000, flip), (3_100, kill)]);
     assert!(outcome.probes["log ended before a damaged commit"] > 0);
 }

@@ -4,12 +4,13 @@
 
 use metanode_core::env::Event;
 use metanode_sim::{
-    plan::{Action, Plan, PlannedFault, Trigger},
+    faults::{ClockFault, Fault, PlannedFault, Trigger},
+    plan::Plan,
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, SimTime, What, WorldEvent},
 };
 
-/// Trigger which process did what, without the digests that timestamps are part of.
+/// When which process did what, without the digests that timestamps are part of.
 fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
     assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.violations);
     let course = outcome.entries.iter().filter_map(|entry| {
@@ -33,14 +34,11 @@ fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
 fn skewed_clocks_change_timestamps_and_nothing_else() {
     for seed in 0..10 {
         let jump = |at_ms, host, by_ms| PlannedFault {
-            when: Trigger {
-                at_ms,
-                ..Trigger::default()
-            },
-            action: Action::JumpClock {
+            trigger: Trigger::at_ms(at_ms),
+            fault: Fault::Clock(ClockFault::JumpClock {
                 hosts: vec![host],
                 by_ms,
-            },
+            }),
         };
         // That something happens in the world at a time takes a moment of it, so clocks that agree jump, too: by nothing.
         let agreeing = Plan {

@@ -7,10 +7,8 @@ use metanode_core::{
     types::{ChangeStep, Epoch, GlobalExecIndex},
 };
 use metanode_sim::{
-    plan::{
-        Action, ByzantinePlan, ByzantineStrategy, EpochPlan, Plan, PlannedFault, Reached, Topology,
-        Trigger,
-    },
+    faults::{Fault, PlannedFault, ProcessFault, Reached, Trigger},
+    plan::{ByzantinePlan, ByzantineStrategy, EpochPlan, Plan, Topology},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{ProcessId, What, WorldEvent},
 };
@@ -84,15 +82,17 @@ fn log(outcome: &Outcome) -> String {
 
 #[test]
 fn from_every_interruption_the_change_goes_on_at_the_right_step() {
-    let kill = |processes: &[ProcessId]| Action::Kill {
-        processes: processes.to_vec(),
-        down_ms: Some(300),
+    let kill = |processes: &[ProcessId]| {
+        Fault::Process(ProcessFault::Kill {
+            processes: processes.to_vec(),
+            down_ms: Some(300),
+        })
     };
-    let power_loss = Action::PowerLoss {
+    let power_loss = Fault::Process(ProcessFault::PowerLoss {
         hosts: vec![0],
         torn: false,
         down_ms: Some(300),
-    };
+    });
     let at_node = [
         (CrashPoint::NodeChangeRecorded, 1..=3),
         (CrashPoint::NodeExecutorAdvanced, 1..=1),
@@ -106,13 +106,13 @@ fn from_every_interruption_the_change_goes_on_at_the_right_step() {
     let mut table = format!("nothing\n{}", log(&change(None)));
     for (process, point, times) in at_node.into_iter().chain(at_executor) {
         for times in times {
-            for (who, action) in [
+            for (who, fault) in [
                 ("the node is killed", kill(&[NODE])),
                 ("the executor is killed", kill(&[EXECUTOR])),
                 ("both are killed", kill(&[NODE, EXECUTOR])),
                 ("the host loses power", power_loss.clone()),
             ] {
-                let when = Trigger {
+                let trigger = Trigger {
                     reached: Some(Reached {
                         process,
                         point,
@@ -120,7 +120,7 @@ fn from_every_interruption_the_change_goes_on_at_the_right_step() {
                     }),
                     ..Trigger::default()
                 };
-                let outcome = change(Some(PlannedFault { when, action }));
+                let outcome = change(Some(PlannedFault { trigger, fault }));
                 let _ = write!(table, "\n{point} ({times}): {who}\n{}", log(&outcome));
             }
         }

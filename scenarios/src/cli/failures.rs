@@ -139,7 +139,7 @@ impl Watcher for Writer<'_> {
             "{} faults, {} validators, {}",
             plan.faults.len(),
             plan.validators,
-            crate::report::describe::ms(plan.duration_ms)
+            metanode_sim::amounts::ms(plan.duration_ms)
         ));
         let text = Scenario::explicit(plan, failure_report::story(outcome)).text();
         write_whole(self.file, &text).map_err(|error| {

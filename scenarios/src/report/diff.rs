@@ -1,7 +1,7 @@
 //! Where two runs part: the last events that they share, then both side by side.
 
-use super::{colour::Colour, describe, events};
-use metanode_sim::trace::Entry;
+use super::{colour::Colour, events};
+use metanode_sim::{amounts::count, trace::Entry};
 use std::fmt::Write;
 
 /// Shared events that are shown before the first difference, and events of each run from there on.
@@ -23,9 +23,9 @@ pub fn first_difference(a: &[Entry], b: &[Entry]) -> Option<usize> {
 pub fn text(names: [&str; 2], traces: [&[Entry]; 2], colour: Colour) -> String {
     let [a, b] = traces;
     let Some(at) = first_difference(a, b) else {
-        return format!("the same: {}\n", describe::count(a.len() as u64, "event"));
+        return format!("the same: {}\n", count(a.len() as u64, "event"));
     };
-    let mut out = format!("{} in common\n", describe::count(at as u64, "event"));
+    let mut out = format!("{} in common\n", count(at as u64, "event"));
     for entry in &a[at.saturating_sub(BEFORE)..at] {
         let _ = writeln!(out, "  {}", colour.dim(events::line(entry)));
     }

@@ -45,9 +45,9 @@ fn world(event: &WorldEvent) -> String {
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
         E::PartitionHealed { hosts } => format!("connects hosts {hosts:?} again"),
-        E::FaultBegan { action, .. } => format!("begins: {}", describe::action(action)),
-        E::FaultEnded { action, .. } => format!("ends: {}", describe::action(action)),
-        E::FaultSkipped { action, .. } => format!("leaves out: {}", describe::action(action)),
+        E::FaultBegan { fault, .. } => format!("begins: {fault}"),
+        E::FaultEnded { fault, .. } => format!("ends: {fault}"),
+        E::FaultSkipped { fault, .. } => format!("leaves out: {fault}"),
         E::CommitsDamaged { commits } => {
             let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
             format!("has a flipped bit in commit {}", commits.join(", "))

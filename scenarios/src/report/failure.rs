@@ -2,7 +2,7 @@
 
 use super::colour::Colour;
 use crate::{failure::Failure, shrinking::Shrunk};
-use metanode_sim::{plan::Plan, run::Outcome};
+use metanode_sim::{amounts::ms, plan::Plan, run::Outcome};
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
@@ -111,11 +111,7 @@ pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, colour: Colour) -> Stri
         from.executors.len().to_string(),
         to.executors.len().to_string(),
     );
-    line(
-        "time",
-        super::describe::ms(from.duration_ms),
-        super::describe::ms(to.duration_ms),
-    );
+    line("time", ms(from.duration_ms), ms(to.duration_ms));
     let rate = |plan: &Plan| format!("{} transactions/s", plan.workload.transactions_per_second);
     line("clients", rate(from), rate(to));
     let file = file.display();
@@ -150,7 +146,7 @@ pub fn story(outcome: &Outcome) -> String {
         plan.scenario, plan.seed
     );
     for fault in &plan.faults {
-        let _ = writeln!(out, "- {}", super::describe::fault(fault));
+        let _ = writeln!(out, "- {fault}");
     }
     out
 }

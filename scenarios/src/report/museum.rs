@@ -1,8 +1,8 @@
 //! The museum: one line per bug, then those that nobody noticed.
 
-use super::{colour::Colour, describe, verdict};
+use super::{colour::Colour, verdict};
 use crate::museum::Search;
-use metanode_sim::run::Outcome;
+use metanode_sim::{amounts::count, run::Outcome};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -56,7 +56,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
         .flat_map(|search| search.failing_anyway.iter().map(verdict::reproduce))
         .collect();
     if !failing.is_empty() {
-        let what = describe::count(failing.len() as u64, "run");
+        let what = count(failing.len() as u64, "run");
         let head = format!("{what} failed with nothing switched on and prove nothing:");
         let _ = writeln!(out, "{}", colour.bad(head));
         for line in failing.iter().take(SHOWN_FAILING) {

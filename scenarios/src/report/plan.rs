@@ -2,10 +2,13 @@
 
 use super::{
     colour::Colour,
-    describe::{self, bytes, ms, span},
+    describe::{self, span},
 };
 use metanode_core::types::SignatureScheme;
-use metanode_sim::plan::{Backend, Guard, PeerPlan, Plan, Span, Topology};
+use metanode_sim::{
+    amounts::{bytes, count, ms, us},
+    plan::{Backend, Guard, PeerPlan, Plan, Span, Topology},
+};
 use std::fmt::Write;
 
 /// Everything that decides the run. Ends with a line break.
@@ -68,7 +71,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
         format!(
             "rounds at least {} apart, {} per round, leader timeout {}, garbage after {} rounds",
             ms(node.min_round_delay_ms),
-            describe::count(u64::from(node.leaders_per_round), "leader"),
+            count(u64::from(node.leaders_per_round), "leader"),
             ms(node.leader_timeout_ms),
             node.gc_depth_rounds
         ),
@@ -95,9 +98,9 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
             "",
             format!(
                 "behind from {} on, fetching {} at once; {} in the pool, {} a block",
-                describe::count(u64::from(peers.commit_sync_threshold) + 1, "commit"),
+                count(u64::from(peers.commit_sync_threshold) + 1, "commit"),
                 peers.commit_sync_batch,
-                describe::count(u64::from(peers.pool_transactions), "transaction"),
+                count(u64::from(peers.pool_transactions), "transaction"),
                 bytes(u64::from(peers.max_block_bytes))
             ),
         );
@@ -107,7 +110,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
             if number == 0 { "executors" } else { "" },
             format!(
                 "{number}: {} a block, durable every {}{}",
-                span(executor.execute_us, describe::us),
+                span(executor.execute_us, us),
                 match executor.flush_every_blocks {
                     Span { low: 1, high: 1 } => "block".into(),
                     blocks => format!("{} blocks", span(blocks, |n| n.to_string())),
@@ -152,16 +155,13 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
         format!(
             "{} transactions/s over {}",
             plan.workload.transactions_per_second,
-            describe::count(u64::from(plan.workload.accounts), "account")
+            count(u64::from(plan.workload.accounts), "account")
         ),
     );
     if let Some(most) = plan.max_faulty {
         line(
             "at most",
-            format!(
-                "{} down at once",
-                describe::count(u64::from(most), "validator")
-            ),
+            format!("{} down at once", count(u64::from(most), "validator")),
         );
     }
     for (position, byzantine) in plan.byzantine.iter().enumerate() {
@@ -171,7 +171,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
     }
     for (position, fault) in plan.faults.iter().enumerate() {
         let name = if position == 0 { "faults" } else { "" };
-        line(name, describe::fault(fault));
+        line(name, fault.to_string());
     }
     out
 }

@@ -2,6 +2,7 @@
 
 use super::{colour::Colour, describe, events};
 use metanode_sim::{
+    amounts::{count, ms},
     oracles::Violation,
     plan::{Backend, Plan},
     run::{Outcome, Verdict},
@@ -72,7 +73,7 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
         out,
         "{verdict}: {} events in {} of simulated time",
         outcome.events,
-        describe::ms(outcome.simulated.as_ms())
+        ms(outcome.simulated.as_ms())
     );
     for (number, node) in outcome.nodes.iter().enumerate() {
         let _ = writeln!(
@@ -82,8 +83,8 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
             node.epoch,
             node.last_gei,
             node.window_max,
-            describe::ms(node.proposals_paused_ms),
-            describe::count(u64::from(node.starts), "start")
+            ms(node.proposals_paused_ms),
+            count(u64::from(node.starts), "start")
         );
     }
     for (number, executor) in outcome.executors.iter().enumerate() {
@@ -92,8 +93,8 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
             "  executor-{number}  block {}, root {}, {}, {}",
             executor.last_block_number,
             hex(&executor.state_root[..8]),
-            describe::count(executor.duplicates, "duplicate"),
-            describe::count(u64::from(executor.restarts), "restart")
+            count(executor.duplicates, "duplicate"),
+            count(u64::from(executor.restarts), "restart")
         );
     }
     let _ = writeln!(out, "trace  {}", outcome.trace_hash);

@@ -3,20 +3,11 @@
 mod executors;
 
 use super::{
-    Byzantine, Delivery, DurableTrigger, Epochs, Fault, FaultKind, Kind, MaxFaulty, Network, Node,
-    Peers, ReachedTrigger, Scenario, Selector, Share, StoredTrigger, Target, Topology,
-    TriggerSection, Workload,
+    Byzantine, Delivery, Epochs, FaultSection, MaxFaulty, Network, Node, Peers, Scenario, Share,
+    Topology, Workload,
 };
-use crate::{
-    sampling::{Number, Sampled},
-    seed::Seed,
-};
-use metanode_sim::{
-    plan::{
-        self, Action, DiskFailure, NetworkPlan, NodePlan, Plan, PlannedFault, Replies, WorkloadPlan,
-    },
-    trace::ProcessId,
-};
+use crate::{sampling::Sampled, seed::Seed};
+use metanode_sim::plan::{self, NetworkPlan, NodePlan, Plan, WorkloadPlan};
 use std::fmt::Write;
 use toml::{Table, Value};
 
@@ -84,7 +75,7 @@ impl Scenario {
                 ..Byzantine::default()
             }),
             swarm: None,
-            faults: faults.iter().map(explicit_fault).collect(),
+            faults: faults.iter().map(FaultSection::explicit).collect(),
             expect: expect.clone(),
             bugs: bugs.clone(),
         }
@@ -181,217 +172,15 @@ fn explicit_workload(workload: &WorkloadPlan) -> Workload {
     }
 }
 
-const fn numbered(kind: Kind, number: u16) -> Target {
-    Target {
-        kind,
-        which: Selector::Number(number),
-    }
-}
-
-/// The world is nobody's target, and waits at no crash point.
-const fn process(id: ProcessId) -> Target {
-    match id {
-        ProcessId::Node(number) => numbered(Kind::Node, number),
-        ProcessId::Executor(number) => numbered(Kind::Executor, number),
-        ProcessId::World => numbered(Kind::Host, 0),
-    }
-}
-
-fn lasting<T: Number>(ms: Option<T>) -> Option<Sampled<T>> {
-    ms.map(Sampled::fixed)
-}
-
-fn explicit_fault(fault: &PlannedFault) -> Fault {
-    let processes = |list: &[ProcessId]| list.iter().map(|id| process(*id)).collect::<Vec<_>>();
-    let all = |kind, list: &[u16]| list.iter().map(|n| numbered(kind, *n)).collect::<Vec<_>>();
-    let hosts = |list: &[u16]| all(Kind::Host, list);
-    let executors = |list: &[u16]| all(Kind::Executor, list);
-    let of = |kind, targets, for_ms: Option<u64>| Fault {
-        for_ms: lasting(for_ms),
-        ..Fault::new(explicit_trigger(&fault.when), kind, targets)
-    };
-    let down = |kind, targets, down_ms: Option<u64>| Fault {
-        down_ms: lasting(down_ms),
-        ..of(kind, targets, None)
-    };
-    match &fault.action {
-        Action::Kill {
-            processes: list,
-            down_ms,
-        } => down(FaultKind::Kill, processes(list), *down_ms),
-        Action::PowerLoss {
-            hosts: list,
-            torn,
-            down_ms,
-        } => Fault {
-            torn: torn.then_some(true),
-            ..down(FaultKind::PowerLoss, hosts(list), *down_ms)
-        },
-        Action::Pause {
-            processes: list,
-            for_ms,
-        } => of(FaultKind::Pause, processes(list), *for_ms),
-        Action::StartLate {
-            processes: list,
-            for_ms,
-        } => of(FaultKind::StartLate, processes(list), Some(*for_ms)),
-        Action::Stall {
-            executors: list,
-            for_ms,
-        } => of(FaultKind::Stall, executors(list), *for_ms),
-        Action::Deaf {
-            executors: list,
-            for_ms,
-        } => of(FaultKind::Deaf, executors(list), *for_ms),
-        Action::ServeBoth {
-            executors: list,
-            for_ms,
-        } => of(FaultKind::ServeBoth, executors(list), *for_ms),
-        Action::HijackSocket {
-            executors: list,
-            channel,
-            how,
-            for_ms,
-        } => Fault {
-            channel: Some(*channel),
-            how: Some(*how),
-            ..of(FaultKind::HijackSocket, executors(list), *for_ms)
-        },
-        Action::HalfClose {
-            hosts: list,
-            channel,
-            side,
-        } => Fault {
-            channel: Some(*channel),
-            side: Some(*side),
-            ..of(FaultKind::HalfClose, hosts(list), None)
-        },
-        Action::Replies {
-            executors: list,
-            how,
-            for_ms,
-        } => match how {
-            Replies::Late { ms } => Fault {
-                extra_ms: Some(Sampled::fixed(*ms)),
-                ..of(FaultKind::SlowReplies, executors(list), *for_ms)
-            },
-            Replies::Silent => of(FaultKind::SilentReplies, executors(list), *for_ms),
-            Replies::Refused => of(FaultKind::ErrorReplies, executors(list), *for_ms),
-        },
-        Action::Restore {
-            executors: list,
-            taken_ms,
-            down_ms,
-        } => Fault {
-            taken_ms: Some(Sampled::fixed(*taken_ms)),
-            ..down(FaultKind::Restore, executors(list), *down_ms)
-        },
-        Action::Partition {
-            hosts: list,
-            cut,
-            for_ms,
-        } => Fault {
-            cut: Some(*cut),
-            ..of(FaultKind::Partition, hosts(list), *for_ms)
-        },
-        Action::SlowLinks {
-            hosts: list,
-            extra_ms,
-            for_ms,
-        } => Fault {
-            extra_ms: Some(Sampled::fixed(*extra_ms)),
-            ..of(FaultKind::SlowLinks, hosts(list), *for_ms)
-        },
-        Action::ShortWrites {
-            hosts: list,
-            max_bytes,
-            for_ms,
-        } => Fault {
-            max_bytes: Some(Sampled::fixed(*max_bytes)),
-            ..of(FaultKind::ShortWrites, hosts(list), *for_ms)
-        },
-        Action::Reset {
-            hosts: list,
-            channel,
-        } => Fault {
-            channel: Some(*channel),
-            ..of(FaultKind::Reset, hosts(list), None)
-        },
-        Action::Truncate {
-            hosts: list,
-            channel,
-            after_bytes,
-        } => Fault {
-            channel: Some(*channel),
-            after_bytes: Some(Sampled::fixed(*after_bytes)),
-            ..of(FaultKind::Truncate, hosts(list), None)
-        },
-        Action::DelayReply {
-            hosts: list,
-            channel,
-            extra_ms,
-        } => Fault {
-            channel: Some(*channel),
-            extra_ms: Some(Sampled::fixed(*extra_ms)),
-            ..of(FaultKind::DelayReply, hosts(list), None)
-        },
-        Action::DiskFails {
-            processes: list,
-            how,
-            for_ms,
-        } => {
-            let kind = match how {
-                DiskFailure::Sync => FaultKind::FailSync,
-                DiskFailure::Full => FaultKind::DiskFull,
-            };
-            of(kind, processes(list), *for_ms)
-        }
-        Action::FlipBits {
-            nodes: list,
-            blocks,
-            commits,
-        } => Fault {
-            blocks: Some(Sampled::fixed(*blocks)),
-            commits: (*commits > 0).then_some(Sampled::fixed(*commits)),
-            ..of(FaultKind::FlipBits, all(Kind::Node, list), None)
-        },
-        Action::JumpClock { hosts: list, by_ms } => Fault {
-            by_ms: Some(Sampled::fixed(*by_ms)),
-            ..of(FaultKind::JumpClock, hosts(list), None)
-        },
-    }
-}
-
-fn explicit_trigger(when: &plan::Trigger) -> TriggerSection {
-    let plan::Trigger {
-        at_ms,
-        stored,
-        durable,
-        reached,
-    } = when;
-    TriggerSection {
-        at_ms: (*at_ms > 0).then_some(Sampled::fixed(*at_ms)),
-        stored: stored.as_ref().map(|at| StoredTrigger {
-            node: numbered(Kind::Node, at.node),
-            commit: Sampled::fixed(at.commit.0),
-        }),
-        durable: durable.as_ref().map(|at| DurableTrigger {
-            executor: numbered(Kind::Executor, at.executor),
-            gei: Sampled::fixed(at.gei.0),
-        }),
-        reached: reached.as_ref().map(|at| ReachedTrigger {
-            process: process(at.process),
-            point: at.point.name().to_owned(),
-            times: Sampled::fixed(at.times),
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::SCENARIOS;
-    use metanode_sim::plan::{Backend, Guard, Span};
+    use metanode_sim::{
+        faults::{PlannedFault, ProcessFault, StoredAt, Trigger},
+        plan::{Backend, Guard, Span},
+        trace::ProcessId,
+    };
 
     /// Drawn from the text of the fixed scenario by a seed of its own choice, the same plan.
     fn assert_drawn_again(plan: &Plan) -> String {
@@ -445,18 +234,19 @@ mod tests {
         plan.clock_skew_ms[1] = -40;
         plan.network.latency_ms = Span { low: 7, high: 7 };
         plan.faults.push(PlannedFault {
-            when: plan::Trigger {
+            trigger: Trigger {
                 at_ms: 900,
-                stored: Some(plan::StoredAt {
+                stored: Some(StoredAt {
                     node: 3,
                     commit: metanode_core::types::CommitIndex(10),
                 }),
-                ..plan::Trigger::default()
+                ..Trigger::default()
             },
-            action: Action::Kill {
+            fault: ProcessFault::Kill {
                 processes: vec![ProcessId::Node(3), ProcessId::Executor(3)],
                 down_ms: Some(200),
-            },
+            }
+            .into(),
         });
         let text = assert_drawn_again(&plan);
         for part in [

@@ -18,7 +18,7 @@ mod tests;
 pub use byzantine::Byzantine;
 pub use epochs::Epochs;
 pub use fault::{
-    DurableTrigger, Fault, FaultKind, ReachedTrigger, Repeat, StoredTrigger, TriggerSection,
+    DurableTrigger, FaultKind, FaultSection, ReachedTrigger, Repeat, StoredTrigger, TriggerSection,
 };
 pub use peers::Peers;
 pub use sections::{
@@ -76,7 +76,7 @@ pub struct Scenario {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
     #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FaultSection>,
     /// What happens besides the invariants, or the run fails.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,

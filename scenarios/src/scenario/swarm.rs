@@ -5,16 +5,15 @@
 //! no more than the links and blocks that were drawn can carry ([`bearable_per_second`]): what comes too fast for ever is
 //! no fault.
 
-mod fault_kinds;
-
 use super::{
-    fault::{FaultKind, points_of},
+    fault::{FaultKind, Moments, SwarmDraws, points_of},
     target::{Kind, Roster},
 };
 use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    plan::{Action, DurableAt, NetworkPlan, NodePlan, PlannedFault, Reached, StoredAt, Trigger},
+    faults::{DurableAt, Fault, PlannedFault, Reached, StoredAt, Trigger},
+    plan::{NetworkPlan, NodePlan},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -32,34 +31,9 @@ pub struct Swarm {
 
 impl Default for Swarm {
     fn default() -> Self {
-        use FaultKind as K;
         Self {
             faults: (1, 16).into(),
-            kinds: vec![
-                K::Kill,
-                K::PowerLoss,
-                K::Pause,
-                K::StartLate,
-                K::Stall,
-                K::Deaf,
-                K::ServeBoth,
-                K::HijackSocket,
-                K::SlowReplies,
-                K::SilentReplies,
-                K::ErrorReplies,
-                K::Restore,
-                K::Partition,
-                K::SlowLinks,
-                K::ShortWrites,
-                K::Reset,
-                K::HalfClose,
-                K::Truncate,
-                K::DelayReply,
-                K::FailSync,
-                K::DiskFull,
-                K::FlipBits,
-                K::JumpClock,
-            ],
+            kinds: FaultKind::ALL.to_vec(),
         }
     }
 }
@@ -143,9 +117,7 @@ impl Drawing<'_> {
     fn bag(&mut self, kinds: &[FaultKind]) -> Vec<FaultKind> {
         let mut bag = vec![];
         for kind in kinds {
-            // A block that a Byzantine validator gave to one peer only is gone with that peer's copy: whoever loses
-            // what it built on is faulty, too, and with the Byzantine ones more may be than the committee tolerates.
-            if *kind == FaultKind::FlipBits && !self.byzantine.is_empty() {
+            if !kind.schema().in_swarm.beside_byzantine && !self.byzantine.is_empty() {
                 continue;
             }
             let weight = match self.stream.below(2) {
@@ -161,46 +133,44 @@ impl Drawing<'_> {
     }
 
     fn add(&mut self, kind: FaultKind) {
+        let schema = &kind.schema().in_swarm;
         for _ in 0..ATTEMPTS {
             let at_ms = self.stream.below(self.duration_ms.max(1));
-            let action = self.action(kind, at_ms);
-            let when = match (kind, self.stream.below(8)) {
-                // Late from the start of the run, whenever that is.
-                (FaultKind::StartLate, _) => Trigger::default(),
-                (_, 0..3) if kind != FaultKind::Restore => self.condition(&action),
-                _ => Trigger {
-                    at_ms,
-                    ..Trigger::default()
-                },
+            let (roster, max_faulty) = (self.roster, self.max_faulty);
+            let mut draws = SwarmDraws::new(&mut self.stream, roster, max_faulty, at_ms);
+            let fault = (schema.draw)(&mut draws);
+            let trigger = match (&schema.moments, self.stream.below(8)) {
+                (Moments::Start, _) => Trigger::default(),
+                (Moments::Any, 0..3) => self.condition(&fault),
+                (Moments::Any | Moments::Times, _) => Trigger::at_ms(at_ms),
             };
-            let repeats = kind == FaultKind::Kill && self.stream.below(4) == 0;
-            if !self.fits(&when, &action) {
+            let repeats = schema.loops && self.stream.below(4) == 0;
+            if !self.fits(&trigger, &fault) {
                 continue;
             }
             self.faults.push(PlannedFault {
-                when: when.clone(),
-                action: action.clone(),
+                trigger: trigger.clone(),
+                fault: fault.clone(),
             });
             if repeats {
-                self.repeat(&when, &action);
+                self.repeat(&trigger, &fault);
             }
             return;
         }
     }
 
     /// Whether enough validators are up during the fault, as far as times tell; the world checks it once more.
-    fn fits(&mut self, when: &Trigger, action: &Action) -> bool {
-        let more = action.takes_down();
+    fn fits(&mut self, trigger: &Trigger, fault: &Fault) -> bool {
+        let more = fault.takes_down();
         let more: BTreeSet<u16> = more.difference(self.byzantine).copied().collect();
         let (Some(most), false) = (self.max_faulty, more.is_empty()) else {
             return true;
         };
-        let timed = when.stored.is_none() && when.durable.is_none() && when.reached.is_none();
-        if !timed {
+        if !trigger.is_a_time() {
             return more.len() <= usize::from(most);
         }
-        let from = when.at_ms;
-        let to = action.lasts_ms().map_or(u64::MAX, |lasts| from + lasts);
+        let from = trigger.at_ms;
+        let to = fault.lasts_ms().map_or(u64::MAX, |lasts| from + lasts);
         let overlapping = self
             .down
             .iter()
@@ -213,40 +183,41 @@ impl Drawing<'_> {
         fits
     }
 
-    /// A crash loop: the same again, hardly that it is up.
-    fn repeat(&mut self, when: &Trigger, action: &Action) {
-        let mut when = when.clone();
+    /// A crash loop: the same fault again, soon after its processes are back.
+    fn repeat(&mut self, trigger: &Trigger, fault: &Fault) {
+        let mut trigger = trigger.clone();
         for _ in 0..1 + self.stream.below(LOOP) {
-            match &mut when.reached {
+            match &mut trigger.reached {
                 Some(reached) => reached.times += 1 + self.stream.low(20) as u32,
-                None => when.at_ms += action.lasts_ms().unwrap_or(0) + self.stream.low(1_500),
+                None => trigger.at_ms += fault.lasts_ms().unwrap_or(0) + self.stream.low(1_500),
             }
-            if when.stored.is_some() || when.durable.is_some() || !self.fits(&when, action) {
+            if trigger.stored.is_some() || trigger.durable.is_some() || !self.fits(&trigger, fault)
+            {
                 return;
             }
             self.faults.push(PlannedFault {
-                when: when.clone(),
-                action: action.clone(),
+                trigger: trigger.clone(),
+                fault: fault.clone(),
             });
         }
     }
 
-    /// A condition that has to do with whom the fault strikes.
-    fn condition(&mut self, action: &Action) -> Trigger {
-        let number = action.takes_down().first().copied();
+    /// A condition on one of the validators that the fault takes down, or on any.
+    fn condition(&mut self, fault: &Fault) -> Trigger {
+        let number = fault.takes_down().first().copied();
         let number =
             number.unwrap_or_else(|| self.stream.below(self.roster.validators.into()) as u16);
         let executor = number.min(self.roster.executors - 1);
-        let mut when = Trigger::default();
+        let mut trigger = Trigger::default();
         match self.stream.below(4) {
             0 => {
-                when.stored = Some(StoredAt {
+                trigger.stored = Some(StoredAt {
                     node: number,
                     commit: CommitIndex(1 + self.stream.low(200) as u32),
                 });
             }
             1 => {
-                when.durable = Some(DurableAt {
+                trigger.durable = Some(DurableAt {
                     executor,
                     gei: GlobalExecIndex(1 + self.stream.low(200)),
                 });
@@ -257,20 +228,21 @@ impl Drawing<'_> {
                     _ => (ProcessId::Executor(executor), Kind::Executor),
                 };
                 let points = points_of(kind, self.roster.changes);
-                when.reached = Some(Reached {
+                trigger.reached = Some(Reached {
                     process,
                     point: points[self.stream.below(points.len() as u64) as usize],
                     times: 1 + self.stream.low(60) as u32,
                 });
             }
         }
-        when
+        trigger
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::fault::FaultSection, *};
+    use metanode_sim::faults::DiskFault;
 
     const ROSTER: Roster = Roster {
         validators: 7,
@@ -293,7 +265,7 @@ mod tests {
         assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
         let kinds = |faults: &[PlannedFault]| {
             let mut kinds = vec![];
-            for kind in faults.iter().map(|f| std::mem::discriminant(&f.action)) {
+            for kind in faults.iter().map(|f| FaultSection::explicit(f).kind) {
                 if !kinds.contains(&kind) {
                     kinds.push(kind);
                 }
@@ -311,8 +283,11 @@ mod tests {
         for seed in 0..300 {
             let sampler = Sampler::of_seed(seed);
             for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine) {
-                assert!(!matches!(fault.action, Action::FlipBits { .. }));
-                let down = fault.action.takes_down();
+                assert!(!matches!(
+                    fault.fault,
+                    Fault::Disk(DiskFault::FlipBits { .. })
+                ));
+                let down = fault.fault.takes_down();
                 assert!(down.is_subset(&byzantine), "{fault:?}");
                 injected += down.len();
             }
@@ -325,14 +300,12 @@ mod tests {
         for faults in plans() {
             let down: Vec<_> = faults
                 .iter()
-                .filter(|f| {
-                    f.when.stored.is_none() && f.when.durable.is_none() && f.when.reached.is_none()
-                })
+                .filter(|f| f.trigger.is_a_time())
                 .map(|f| {
                     (
-                        f.when.at_ms,
-                        f.when.at_ms + f.action.lasts_ms().unwrap_or(0),
-                        f.action.takes_down(),
+                        f.trigger.at_ms,
+                        f.trigger.at_ms + f.fault.lasts_ms().unwrap_or(0),
+                        f.fault.takes_down(),
                     )
                 })
                 .collect();

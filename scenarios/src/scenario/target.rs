@@ -1,6 +1,7 @@
-//! Whom a fault strikes: names in a scenario file, and the processes and hosts that a seed makes of them.
+//! Targets of faults: names in a scenario file, and the validators that a seed makes of them.
 
 use crate::sampling::{Sampled, Sampler};
+use metanode_sim::trace::ProcessId;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -116,6 +117,43 @@ impl fmt::Display for Kind {
 }
 
 impl Target {
+    pub(super) const fn numbered(kind: Kind, number: u16) -> Self {
+        Self {
+            kind,
+            which: Selector::Number(number),
+        }
+    }
+
+    /// The target that means this process. The world is no target and waits at no crash point.
+    pub(super) const fn process(id: ProcessId) -> Self {
+        match id {
+            ProcessId::Node(number) => Self::numbered(Kind::Node, number),
+            ProcessId::Executor(number) => Self::numbered(Kind::Executor, number),
+            ProcessId::World => Self::numbered(Kind::Host, 0),
+        }
+    }
+
+    pub(super) fn processes(ids: &[ProcessId]) -> Vec<Self> {
+        ids.iter().map(|id| Self::process(*id)).collect()
+    }
+
+    pub(super) fn nodes(numbers: &[u16]) -> Vec<Self> {
+        Self::all_numbered(Kind::Node, numbers)
+    }
+
+    pub(super) fn executors(numbers: &[u16]) -> Vec<Self> {
+        Self::all_numbered(Kind::Executor, numbers)
+    }
+
+    pub(super) fn hosts(numbers: &[u16]) -> Vec<Self> {
+        Self::all_numbered(Kind::Host, numbers)
+    }
+
+    fn all_numbered(kind: Kind, numbers: &[u16]) -> Vec<Self> {
+        let numbers = numbers.iter();
+        numbers.map(|n| Self::numbered(kind, *n)).collect()
+    }
+
     /// Says what is wrong if this target is not in every run with at least this roster.
     ///
     /// # Errors
@@ -131,6 +169,20 @@ impl Target {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Says what is wrong if this target is not one of these kinds, or is not exactly one in every run with at least
+    /// this roster.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check_single(&self, kinds: &[Kind], roster: Roster) -> Result<(), String> {
+        if kinds.contains(&self.kind) && self.is_single() {
+            return self.check(roster);
+        }
+        let expected: Vec<_> = kinds.iter().map(|k| format!("{k}-N or any-{k}")).collect();
+        let expected = expected.join(" or ");
+        Err(format!("`{self}` does not fit here: expected {expected}"))
     }
 
     /// Whether the target is always exactly one.
@@ -156,7 +208,7 @@ impl Roster {
         }
     }
 
-    /// The validators that a target means, ascending. `any` is whom `any-…` means in this fault.
+    /// The validators that a target means, ascending. `any` is the one that `any-…` means in this fault.
     #[must_use]
     pub fn numbers(self, target: Target, any: u16, sampler: &Sampler, label: &str) -> Vec<u16> {
         let count = self.count(target.kind);

@@ -3,7 +3,8 @@
 use super::*;
 use metanode_core::env::CrashPoint;
 use metanode_sim::{
-    plan::{Action, Topology as PlannedTopology},
+    faults::{Fault, ProcessFault},
+    plan::Topology as PlannedTopology,
     trace::ProcessId,
 };
 
@@ -133,7 +134,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\ndo = \"start-late\"\ntargets = [\"node-0\"]\nfor_ms = 5\nwhen = { at_ms = 5 }",
-        "s.toml:6: `fault.0.when`: is not for start-late",
+        "s.toml:6: `fault.0.when`: is not for this fault, which is about the start",
     ),
     (
         "[[fault]]\nwhen = { stored = { node = \"executor-0\", commit = 1 } }\ndo = \"kill\"\ntargets = [\"node-0\"]",
@@ -292,17 +293,17 @@ fn all_any_of_one_fault_mean_one_validator() {
         let [fault] = &plan.faults[..] else {
             panic!("one fault: {:?}", plan.faults)
         };
-        let reached = fault.when.reached.as_ref().expect("the moment");
+        let reached = fault.trigger.reached.as_ref().expect("the moment");
         let ProcessId::Executor(number) = reached.process else {
             panic!("an executor: {reached:?}")
         };
         assert!(reached.point >= CrashPoint::ExecutorReceived);
         assert_eq!(
-            fault.action,
-            Action::Kill {
+            fault.fault,
+            Fault::Process(ProcessFault::Kill {
                 processes: vec![ProcessId::Node(number), ProcessId::Executor(number)],
                 down_ms: None
-            }
+            })
         );
         assert!(usize::from(number) < plan.executors.len());
         injected.insert(number);
@@ -324,11 +325,11 @@ fn a_host_is_its_node_and_its_executor_if_it_has_one() {
         ProcessId::Executor(0),
     ];
     assert_eq!(
-        draw(text, 0).faults[0].action,
-        Action::Kill {
+        draw(text, 0).faults[0].fault,
+        Fault::Process(ProcessFault::Kill {
             processes: expected,
             down_ms: None
-        }
+        })
     );
 }
 
@@ -336,14 +337,21 @@ fn a_host_is_its_node_and_its_executor_if_it_has_one() {
 fn repetitions_come_later_or_count_on() {
     let timed = "[[fault]]\nwhen = { at_ms = 100 }\ndo = \"kill\"\ntargets = [\"node-0\"]\n\
         repeat = { times = 3, every_ms = 50 }\n";
-    let times: Vec<_> = draw(timed, 1).faults.iter().map(|f| f.when.at_ms).collect();
+    let times: Vec<_> = draw(timed, 1)
+        .faults
+        .iter()
+        .map(|f| f.trigger.at_ms)
+        .collect();
     assert_eq!(times, [100, 150, 200]);
 
     let counted = "[[fault]]\n\
         when = { reached = { process = \"node-0\", point = \"node.after-store\", times = 4 } }\n\
         do = \"kill\"\ntargets = [\"node-0\"]\nrepeat = { times = 3 }\n";
     let plan = draw(counted, 1);
-    let reached = plan.faults.iter().filter_map(|f| f.when.reached.as_ref());
+    let reached = plan
+        .faults
+        .iter()
+        .filter_map(|f| f.trigger.reached.as_ref());
     assert_eq!(reached.map(|r| r.times).collect::<Vec<_>>(), [4, 8, 12]);
 }
 

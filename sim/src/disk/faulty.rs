@@ -1,7 +1,6 @@
 //! What a disk does wrong: syncs that fail, no space left, flipped bits, and older backups put back. Wraps the stores of
 //! either backend, so that both go wrong in the same way for the same draws, and counts what is written.
 
-use crate::plan::DiskFailure;
 use bytes::Bytes;
 use metanode_core::store::{
     Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
@@ -9,10 +8,32 @@ use metanode_core::store::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
+
+/// How a disk fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFailure {
+    /// The next sync fails, and what it should have made durable is gone.
+    Sync,
+    /// Nothing can be written.
+    Full,
+}
+
+impl DiskFailure {
+    /// What the operating system says.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Sync => "input/output error (os error 5)",
+            Self::Full => "no space left on device (os error 28)",
+        }
+    }
+}
 
 /// The columns in which bits flip. Their values are held against digests; what else is stored is covered by RocksDB's
 /// checksums, and losing it is a matter of power losses.

@@ -11,11 +11,11 @@ mod rocks;
 #[cfg(feature = "rocksdb")]
 mod rocks_server;
 
-pub use faulty::{DiskCounters, Snapshot};
+pub use faulty::{DiskCounters, DiskFailure, Snapshot};
 #[cfg(feature = "rocksdb")]
 pub use rocks_server::RocksServer;
 
-use crate::plan::{Backend, DiskFailure};
+use crate::plan::Backend;
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{
     store::{Key, MemoryDisk, StoreError, StoreFactory},

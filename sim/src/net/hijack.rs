@@ -3,10 +3,12 @@
 use super::kernel::Kernel;
 use super::link::HostId;
 use super::listener::ListenerId;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// What is at the path instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Hijack {
     /// Nothing: the file was removed.
     Removed,

@@ -5,6 +5,7 @@
 
 use super::link::HostId;
 use metanode_core::types::Address;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -41,9 +42,12 @@ impl Route {
 }
 
 /// One of the two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Side {
+    /// The one that connected.
     Client,
+    /// The one that listened.
     Server,
 }
 

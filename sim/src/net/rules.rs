@@ -3,38 +3,41 @@
 use super::link::{HostId, below};
 use super::rule::{ConnectVerdict, Route, Rule, Segment, Side, Verdict};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Which way a partition cuts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cut {
+    #[default]
     Both,
-    /// What `a` sends does not reach `b`.
-    AToB,
-    /// What `b` sends does not reach `a`.
-    BToA,
+    /// What the hosts send does not reach the others.
+    Outgoing,
+    /// What the others send does not reach the hosts.
+    Incoming,
 }
 
-/// Hosts that cannot reach each other. Connections stall and attempts to connect hang until the rule is uninstalled.
+/// Hosts that cannot reach some others, or cannot be reached by them. Connections stall and attempts to connect hang until the rule is uninstalled.
 /// Unix sockets and connections inside a host go on.
 #[derive(Clone, Debug)]
 pub struct Partition {
-    pub a: BTreeSet<HostId>,
-    pub b: BTreeSet<HostId>,
+    pub hosts: BTreeSet<HostId>,
+    pub others: BTreeSet<HostId>,
     pub cut: Cut,
 }
 
 impl Partition {
     fn cuts(&self, from: HostId, to: HostId) -> bool {
-        let a_to_b = self.a.contains(&from) && self.b.contains(&to);
-        let b_to_a = self.b.contains(&from) && self.a.contains(&to);
+        let outgoing = self.hosts.contains(&from) && self.others.contains(&to);
+        let incoming = self.others.contains(&from) && self.hosts.contains(&to);
         from != to
             && match self.cut {
-                Cut::Both => a_to_b || b_to_a,
-                Cut::AToB => a_to_b,
-                Cut::BToA => b_to_a,
+                Cut::Both => outgoing || incoming,
+                Cut::Outgoing => outgoing,
+                Cut::Incoming => incoming,
             }
     }
 }

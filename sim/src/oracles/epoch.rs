@@ -15,7 +15,8 @@
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
     clock,
-    plan::{Action, Member, Plan, PlannedFault, Topology},
+    faults::{ClockFault, Fault, PlannedFault},
+    plan::{Member, Plan, Topology},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::{
@@ -242,7 +243,8 @@ impl Epochs {
 }
 
 fn clocks_are_known(plan: &Plan) -> bool {
-    let jumps = |fault: &PlannedFault| matches!(fault.action, Action::JumpClock { .. });
+    let jumps =
+        |fault: &PlannedFault| matches!(fault.fault, Fault::Clock(ClockFault::JumpClock { .. }));
     let ends = plan.epochs.duration_ms.is_some();
     ends && !plan.faults.iter().any(jumps)
 }

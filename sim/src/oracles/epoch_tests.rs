@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     clock::ORIGIN_MS,
-    plan::{Action, Plan, PlannedFault, Topology, Trigger},
+    faults::{ClockFault, Fault, PlannedFault, Trigger},
+    plan::{Plan, Topology},
     trace::{Entry, ProcessId, SimTime, WorldEvent},
 };
 use metanode_core::{env::NodeEvent, types::ChangeStep};
@@ -241,11 +242,11 @@ fn an_epoch_lasts_until_two_thirds_of_the_clocks_say_so() {
     plan.clock_skew_ms[1] = 98;
     let violation = judge(Epochs::new(&plan), &change()).unwrap();
     assert!(violation.message.contains("until it is due"));
-    let when = Trigger::default();
-    let action = Action::JumpClock {
+    let trigger = Trigger::default();
+    let fault = Fault::Clock(ClockFault::JumpClock {
         hosts: vec![1],
         by_ms: 5,
-    };
-    plan.faults.push(PlannedFault { when, action });
+    });
+    plan.faults.push(PlannedFault { trigger, fault });
     assert_eq!(judge(Epochs::new(&plan), &change()), None);
 }

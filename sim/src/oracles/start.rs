@@ -10,7 +10,9 @@
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    plan::{Action, Hijack, Plan},
+    faults::{DiskFault, Fault, SocketFault},
+    net::Hijack,
+    plan::Plan,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
@@ -82,13 +84,13 @@ impl Start {
 }
 
 /// The executors at one of whose paths somebody answers in their place.
-fn hijacked_executors(action: &Action) -> Vec<ProcessId> {
-    match action {
-        Action::HijackSocket {
+fn hijacked_executors(fault: &Fault) -> Vec<ProcessId> {
+    match fault {
+        Fault::Socket(SocketFault::HijackSocket {
             executors,
             how: Hijack::Silent,
             ..
-        } => executors.iter().map(|n| ProcessId::Executor(*n)).collect(),
+        }) => executors.iter().map(|n| ProcessId::Executor(*n)).collect(),
         _ => vec![],
     }
 }
@@ -179,19 +181,19 @@ impl Oracle for Start {
                 }
             }
             What::World(WorldEvent::FaultBegan {
-                action: Action::DiskFails { processes, how, .. },
+                fault: Fault::Disk(DiskFault::DiskFails { processes, how, .. }),
                 ..
             }) => {
                 let failing = processes.iter().map(|id| (*id, how.reason()));
                 self.failing_disks.extend(failing);
             }
-            What::World(WorldEvent::FaultBegan { action, .. }) => {
-                for executor in hijacked_executors(action) {
+            What::World(WorldEvent::FaultBegan { fault, .. }) => {
+                for executor in hijacked_executors(fault) {
                     *self.hijacked_executors.entry(executor).or_default() += 1;
                 }
             }
-            What::World(WorldEvent::FaultEnded { action, .. }) => {
-                for executor in hijacked_executors(action) {
+            What::World(WorldEvent::FaultEnded { fault, .. }) => {
+                for executor in hijacked_executors(fault) {
                     *self.hijacked_executors.entry(executor).or_default() -= 1;
                 }
             }

@@ -6,14 +6,12 @@
 
 mod ddmin;
 mod fault;
-mod integer;
 mod simplify;
 
 pub use ddmin::ddmin;
-pub use integer::toward;
 pub use simplify::{Step, steps};
 
-use crate::plan::{Plan, PlannedFault};
+use crate::{faults::PlannedFault, plan::Plan};
 use thiserror::Error;
 
 /// Runs plans.

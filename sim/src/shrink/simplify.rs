@@ -3,8 +3,9 @@
 //!
 //! The simplest of everything that cannot be left out is what [`Plan::example`] says.
 
-use super::{fault, integer::toward};
+use super::fault;
 use crate::{
+    nearer::toward,
     plan::{
         Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Member, Plan, Span,
         Topology,
@@ -448,7 +449,7 @@ fn sooner(plan: &Plan, _: usize) -> Vec<Plan> {
     let times = || {
         plan.faults
             .iter()
-            .map(|fault| fault.when.at_ms)
+            .map(|fault| fault.trigger.at_ms)
             .filter(|at_ms| *at_ms > 0)
     };
     let Some(first) = times().min() else {
@@ -461,8 +462,12 @@ fn sooner(plan: &Plan, _: usize) -> Vec<Plan> {
         .into_iter()
         .map(|new_first| {
             with(plan, |plan| {
-                for fault in plan.faults.iter_mut().filter(|fault| fault.when.at_ms > 0) {
-                    fault.when.at_ms -= first - new_first;
+                for fault in plan
+                    .faults
+                    .iter_mut()
+                    .filter(|fault| fault.trigger.at_ms > 0)
+                {
+                    fault.trigger.at_ms -= first - new_first;
                 }
             })
         })

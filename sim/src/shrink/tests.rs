@@ -1,12 +1,14 @@
 //! Whatever the plan and whatever fails, shrinking ends, and ends with something that fails and is simple.
 
-use super::{fault::Parts, *};
+use super::*;
 use crate::{
     byzantine::most_byzantine,
-    plan::{
-        Action, Backend, ByzantinePlan, ByzantineStrategy, DurableAt, ExecutorPlan, Guard, Reached,
-        Span, StoredAt, Topology, Trigger,
+    faults::{
+        Channel, DurableAt, ExecutorFault, Fault, NetworkFault, ProcessFault, Reached, SocketFault,
+        StoredAt, Trigger,
     },
+    net::{Cut, Hijack, Side},
+    plan::{Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Span, Topology},
     trace::ProcessId,
 };
 use metanode_core::{
@@ -74,7 +76,7 @@ fn process() -> impl Strategy<Value = ProcessId> {
     ]
 }
 
-fn when() -> impl Strategy<Value = Trigger> {
+fn trigger() -> impl Strategy<Value = Trigger> {
     let stored = (0_u16..4, 0_u32..99).prop_map(|(node, commit)| StoredAt {
         node,
         commit: CommitIndex(commit),
@@ -98,49 +100,56 @@ fn when() -> impl Strategy<Value = Trigger> {
     })
 }
 
-fn action() -> impl Strategy<Value = Action> {
+fn fault() -> impl Strategy<Value = Fault> {
     let ms = || option::of(0_u64..9_000);
     let processes = || vec(process(), 1..4);
     let hosts = || vec(0_u16..4, 1..4);
     prop_oneof![
-        (processes(), ms()).prop_map(|(processes, down_ms)| Action::Kill { processes, down_ms }),
-        (hosts(), ms()).prop_map(|(hosts, down_ms)| Action::PowerLoss {
+        (processes(), ms()).prop_map(|(processes, down_ms)| Fault::Process(ProcessFault::Kill {
+            processes,
+            down_ms
+        })),
+        (hosts(), ms()).prop_map(|(hosts, down_ms)| Fault::Process(ProcessFault::PowerLoss {
             hosts,
             torn: down_ms.is_none(),
             down_ms
-        }),
-        (processes(), ms()).prop_map(|(processes, for_ms)| Action::Pause { processes, for_ms }),
-        (processes(), 0_u64..99)
-            .prop_map(|(processes, for_ms)| Action::StartLate { processes, for_ms }),
-        ms().prop_map(|for_ms| Action::ServeBoth {
+        })),
+        (processes(), ms()).prop_map(|(processes, for_ms)| Fault::Process(ProcessFault::Pause {
+            processes,
+            for_ms
+        })),
+        (processes(), 0_u64..99).prop_map(|(processes, for_ms)| Fault::Process(
+            ProcessFault::StartLate { processes, for_ms }
+        )),
+        ms().prop_map(|for_ms| Fault::Executor(ExecutorFault::ServeBoth {
             executors: vec![0],
             for_ms
-        }),
-        ms().prop_map(|for_ms| Action::HijackSocket {
+        })),
+        ms().prop_map(|for_ms| Fault::Socket(SocketFault::HijackSocket {
             executors: vec![0],
-            channel: crate::plan::Channel::Rpc,
-            how: crate::plan::Hijack::Silent,
+            channel: Channel::Rpc,
+            how: Hijack::Silent,
             for_ms
-        }),
-        hosts().prop_map(|hosts| Action::HalfClose {
+        })),
+        hosts().prop_map(|hosts| Fault::Socket(SocketFault::HalfClose {
             hosts,
-            channel: crate::plan::Channel::Any,
-            side: crate::plan::Half::Client
-        }),
-        ms().prop_map(|for_ms| Action::Stall {
+            channel: Channel::Any,
+            side: Side::Client
+        })),
+        ms().prop_map(|for_ms| Fault::Executor(ExecutorFault::Stall {
             executors: vec![0],
             for_ms
-        }),
-        (hosts(), ms()).prop_map(|(hosts, for_ms)| Action::Partition {
+        })),
+        (hosts(), ms()).prop_map(|(hosts, for_ms)| Fault::Network(NetworkFault::Partition {
             hosts,
-            cut: crate::plan::Cut::Both,
+            cut: Cut::Both,
             for_ms
-        }),
+        })),
     ]
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let fault = (when(), action()).prop_map(|(when, action)| PlannedFault { when, action });
+    let fault = (trigger(), fault()).prop_map(|(trigger, fault)| PlannedFault { trigger, fault });
     let times = (1_u64..30_000, 1_u64..60_000);
     let topology = (4_u16..8, any::<bool>(), any::<bool>());
     let lists = (vec(executor(), 8), vec(-999_i64..999, 8), vec(fault, 0..6));
@@ -264,7 +273,7 @@ fn size_of_fault(fault: &PlannedFault) -> u64 {
         stored,
         durable,
         reached,
-    } = &fault.when;
+    } = &fault.trigger;
     // A condition weighs more than the numbers in it, which are not below 100.
     let mut size = 1 + at_ms;
     size += stored
@@ -274,14 +283,14 @@ fn size_of_fault(fault: &PlannedFault) -> u64 {
         .as_ref()
         .map_or(0, |at| 1_000 + at.gei.0.abs_diff(1));
     size += reached.as_ref().map_or(0, |at| 1_000 + u64::from(at.times));
-    let mut action = fault.action.clone();
-    let parts = Parts::of(&mut action);
-    size += parts.targets() as u64;
+    let mut fault = fault.fault.clone();
+    let parts = fault.parts();
+    size += parts.targets.count() as u64;
     size += parts.lasting_ms.and_then(|ms| *ms).map_or(0, |ms| 1 + ms);
-    size + parts.late_ms.map_or(0, |ms| *ms)
+    size + parts.amount.map_or(0, |amount| *amount)
 }
 
-/// Only those who exist are spoken of, and every fault strikes somebody.
+/// Only processes that exist are named, and every fault has a target.
 fn assert_coherent(plan: &Plan) {
     assert_eq!(plan.clock_skew_ms.len(), usize::from(plan.validators));
     let executors = match plan.topology {
@@ -300,8 +309,8 @@ fn assert_coherent(plan: &Plan) {
         assert!(byzantine.validator > 0 || plan.topology == Topology::MasterPerNode);
     }
     for fault in &plan.faults {
-        let kept = fault::renumbered(fault, |id| exists(id).then_some(id));
-        let kept = kept.expect("it strikes somebody, and waits for somebody who exists");
+        let kept = fault::renumbered(fault, &|id| exists(id).then_some(id));
+        let kept = kept.expect("it has a target, and waits for a process that exists");
         assert_eq!(size_of_fault(&kept), size_of_fault(fault), "{fault:?}");
     }
 }
@@ -381,23 +390,25 @@ fn whoever_matters_keeps_what_belongs_to_him() {
     plan.executors[5].guard = Guard::Naive;
     plan.clock_skew_ms = vec![0, 0, 0, 0, 0, 77, 0];
     plan.faults = vec![PlannedFault {
-        when: Trigger::default(),
-        action: Action::Kill {
+        trigger: Trigger::default(),
+        fault: Fault::Process(ProcessFault::Kill {
             processes: vec![
                 ProcessId::Node(2),
                 ProcessId::Node(5),
                 ProcessId::Executor(5),
             ],
             down_ms: Some(500),
-        },
+        }),
     }];
     // The naive executor is killed, and its host's clock is wrong.
     let fails = |plan: &Plan| {
-        let killed = plan.faults.iter().any(|fault| match &fault.action {
-            Action::Kill { processes, .. } => processes.iter().any(|id| match id {
-                ProcessId::Executor(n) => plan.executors[usize::from(*n)].guard == Guard::Naive,
-                _ => false,
-            }),
+        let killed = plan.faults.iter().any(|fault| match &fault.fault {
+            Fault::Process(ProcessFault::Kill { processes, .. }) => {
+                processes.iter().any(|id| match id {
+                    ProcessId::Executor(n) => plan.executors[usize::from(*n)].guard == Guard::Naive,
+                    _ => false,
+                })
+            }
             _ => false,
         });
         killed && plan.clock_skew_ms.contains(&77)
@@ -407,11 +418,11 @@ fn whoever_matters_keeps_what_belongs_to_him() {
     assert_eq!((left.validators, left.executors.len()), (4, 1));
     assert_eq!(left.clock_skew_ms, [77, 0, 0, 0]);
     assert_eq!(
-        left.faults[0].action,
-        Action::Kill {
+        left.faults[0].fault,
+        Fault::Process(ProcessFault::Kill {
             processes: vec![ProcessId::Executor(0)],
             down_ms: None
-        }
+        })
     );
 }
 

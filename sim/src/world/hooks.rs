@@ -1,7 +1,10 @@
 //! One incarnation's hooks to the world: where its events and crash points come in.
 
-use super::{World, lock};
-use crate::trace::{ProcessId, What};
+use super::World;
+use crate::{
+    faults,
+    trace::{ProcessId, What},
+};
 use async_trait::async_trait;
 use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, TaskMonitor};
 use std::sync::{
@@ -9,7 +12,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Whether a incarnation has not ended. Clones are the same incarnation.
+/// Whether an incarnation has not ended. Clones are the same incarnation.
 #[derive(Clone, Debug)]
 pub(super) struct Incarnation(Arc<AtomicBool>);
 
@@ -74,13 +77,14 @@ impl CrashPoints for ProcessHooks {
         if self.is_over() {
             return std::future::pending().await;
         }
-        let due = lock(&self.world.schedule).reach(self.process, point, self.world.now());
+        let now = self.world.now();
+        let due = self.world.faults().schedule.reach(self.process, point, now);
         if due.is_empty() {
             return;
         }
         self.emit(Event::Crashed(point));
         for fault in due {
-            self.world.inject(fault);
+            faults::inject(fault, &self.world);
         }
         if self.incarnation.is_over() {
             // The task is dropped at its next scheduling; until then it must not go on.

@@ -1,54 +1,54 @@
-//! The world of one run: hosts with their disks and clocks, the processes on them, and everything that befalls them.
+//! The world of one run: hosts with their disks and clocks, the processes on them, and the record of what happens.
 //!
 //! A process is one madsim node. It has **lives**: a start until its end by kill, power loss or by itself. What a task
 //! of an ended incarnation still says or writes counts for nothing, the way a killed process says nothing.
 
-mod faults;
 mod hooks;
-mod network_faults;
 mod process;
 mod settings;
 mod workload;
 
 pub use workload::Workload;
 
+pub(crate) use process::End;
+pub(crate) use settings::{channel_of, host, unix_paths};
+
 use crate::{
     clock::HostClock,
-    disk::{Disks, Snapshot},
+    disk::Disks,
     entropy::SeedEntropy,
+    faults::{self, ActiveFaults, FaultJob},
     hashes::SharedHashes,
-    net::{HijackGuard, Kernel, RuleGuard},
+    net::Kernel,
     panics::Panic,
     plan::Plan,
     recorder::Recorder,
     run::Status,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
-use faults::Schedule;
 use madsim::{runtime::Handle, time::TimeHandle};
 use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
+    env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent},
     types::GlobalExecIndex,
 };
 use process::Process;
+use rand_chacha::ChaCha8Rng;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{Notify, mpsc};
+
+/// A process that ended by itself is started again after this long, as a service manager would.
+const RESTART_FAILED_AFTER_MS: u64 = 300;
 
 /// Something that the world does at a certain time.
 pub(crate) enum Job {
     Start(ProcessId),
     Resume(ProcessId),
-    /// The fault of this number is over.
-    End(usize),
-    /// Keep what is on an executor's disk for the fault of this number.
-    Snapshot(usize, u16),
     /// The process has ended by itself: its sockets close, and it is started again.
     RestartFailed(ProcessId),
-    /// The time of some fault has come; its other conditions may hold or not.
-    Consider,
+    Fault(FaultJob),
 }
 
 /// What the second phase still demands.
@@ -73,17 +73,8 @@ pub struct World {
     recorder: Arc<Mutex<Recorder>>,
     status: Arc<Status>,
     processes: Mutex<BTreeMap<ProcessId, Process>>,
-    schedule: Mutex<Schedule>,
     clocks: Vec<HostClock>,
-    /// Rules of faults that last, by the number of the fault.
-    rules: Mutex<BTreeMap<usize, Vec<RuleGuard>>>,
-    /// Hijacked socket files, by the number of the fault.
-    hijacks: Mutex<BTreeMap<usize, Vec<HijackGuard>>>,
-    /// Faults that have begun and are not over.
-    lasting: Mutex<BTreeSet<usize>>,
-    /// Hosts without power are silent: nobody is told that their connections are gone.
-    powerless: Mutex<BTreeMap<u16, RuleGuard>>,
-    snapshots: Mutex<BTreeMap<(usize, u16), (SimTime, Snapshot)>>,
+    faults: Mutex<ActiveFaults>,
     jobs: mpsc::UnboundedSender<(SimTime, Job)>,
     /// A violation was found, or the goal of the second phase was reached.
     pub(crate) decided: Notify,
@@ -101,10 +92,7 @@ impl World {
     ) -> Arc<Self> {
         let entropy = SeedEntropy::new(plan.seed);
         let kernel = Kernel::current();
-        kernel.configure(
-            faults::network_settings(&plan),
-            Arc::new(entropy.child("links")),
-        );
+        kernel.configure(settings::network(&plan), Arc::new(entropy.child("links")));
         let nodes = (0..plan.validators).map(ProcessId::Node);
         let executors = (0..plan.executors.len()).map(|i| {
             #[allow(clippy::cast_possible_truncation)] // at most one per validator
@@ -119,7 +107,10 @@ impl World {
             .map(|(host, skew_ms)| HostClock::new(TimeHandle::current(), *skew_ms, drift(host)))
             .collect();
         Arc::new(Self {
-            schedule: Mutex::new(Schedule::new(&plan.faults)),
+            faults: Mutex::new(ActiveFaults::new(
+                &plan.faults,
+                entropy.stream("power loss"),
+            )),
             plan,
             runtime: Handle::current(),
             time: TimeHandle::current(),
@@ -130,11 +121,6 @@ impl World {
             status,
             processes: Mutex::new(processes),
             clocks,
-            rules: Mutex::default(),
-            hijacks: Mutex::default(),
-            lasting: Mutex::default(),
-            powerless: Mutex::default(),
-            snapshots: Mutex::default(),
             jobs,
             decided: Notify::new(),
             goal: Mutex::new(Goal::None),
@@ -154,6 +140,70 @@ impl World {
         }
     }
 
+    /// The sockets of all processes.
+    pub(crate) const fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The wall clock of a validator's host.
+    pub(crate) fn clock(&self, host: u16) -> &HostClock {
+        &self.clocks[usize::from(host)]
+    }
+
+    /// The random stream of this name.
+    pub(crate) fn random(&self, label: &str) -> ChaCha8Rng {
+        self.entropy.stream(label)
+    }
+
+    /// The state of the faults of the run. Nothing else may be done to the world while it is held.
+    pub(crate) fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
+        lock(&self.faults)
+    }
+
+    /// How often each process was at each of its crash points.
+    pub(crate) fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
+        self.faults().schedule.reached()
+    }
+
+    /// Starts everything but what a fault starts late.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        for byzantine in &self.plan.byzantine {
+            let strategy = byzantine.strategy;
+            let event = WorldEvent::TurnedByzantine { strategy };
+            self.emit(ProcessId::Node(byzantine.validator), event);
+        }
+        let late = faults::prepare(self);
+        for id in self.process_ids() {
+            match late.get(&id) {
+                Some(after_ms) => self.later(*after_ms, Job::Start(id)),
+                None => self.start(id),
+            }
+        }
+    }
+
+    /// Ends all faults, and lets everything run that is down or paused.
+    pub(crate) fn heal(self: &Arc<Self>) {
+        faults::end_all(self);
+        for id in self.process_ids() {
+            self.resume(id);
+            self.start(id);
+        }
+    }
+
+    /// Does what the calendar says.
+    pub(crate) fn perform(self: &Arc<Self>, job: Job) {
+        match job {
+            Job::Start(id) => self.start(id),
+            Job::Resume(id) => self.resume(id),
+            Job::RestartFailed(id) => {
+                self.end(id, End::Kill);
+                self.later(RESTART_FAILED_AFTER_MS, Job::Start(id));
+            }
+            Job::Fault(job) => faults::perform(job, self),
+        }
+    }
+
+    /// Writes that something happened to a process.
     pub(crate) fn emit(&self, process: ProcessId, event: WorldEvent) {
         self.record(process, What::World(event));
     }
@@ -165,14 +215,14 @@ impl World {
         self.emit(process, WorldEvent::Panicked { message });
     }
 
-    /// Writes an entry and lets the faults that wait for it strike, before anything else happens.
+    /// Writes an entry and injects the faults that are due because of it, before anything else happens.
     fn record(&self, process: ProcessId, what: What) {
         let entry = Entry {
             at: self.now(),
             process,
             what,
         };
-        let due = lock(&self.schedule).observe(&entry);
+        let due = self.faults().schedule.observe(&entry);
         if let What::Process(
             Event::Node(NodeEvent::Failed { .. }) | Event::Executor(ExecutorEvent::Failed { .. }),
         ) = &entry.what
@@ -188,7 +238,7 @@ impl World {
             self.decided.notify_one();
         }
         for fault in due {
-            self.inject(fault);
+            faults::inject(fault, self);
         }
     }
 
@@ -230,7 +280,8 @@ impl World {
         fed.all(|(executor, _)| executor.last_block_number >= tip)
     }
 
-    fn later(&self, after_ms: u64, job: Job) {
+    /// Puts a job into the calendar.
+    pub(crate) fn later(&self, after_ms: u64, job: Job) {
         let at = SimTime {
             ns: self.now().ns + after_ms * 1_000_000,
         };

@@ -51,7 +51,7 @@ impl Process {
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Its writes stay.
     Kill,
     /// Writes that were not synced may be lost, and one may be torn.
@@ -76,8 +76,10 @@ impl World {
             process.controls = watch::Sender::default();
             (process.starts, incarnation)
         };
-        if let ProcessId::Node(host) | ProcessId::Executor(host) = id {
-            self.restore_power(host);
+        if let Some(host) = id.validator() {
+            // Its peers learn that the connections they still have are gone.
+            let silence = self.faults().restore_power(host);
+            drop(silence);
         }
         self.emit(id, WorldEvent::Started { start });
         let node = lock(&self.processes)[&id].node;
@@ -143,7 +145,7 @@ impl World {
     }
 
     /// Ends a process that is up.
-    pub(super) fn end(&self, id: ProcessId, how: End) {
+    pub(crate) fn end(&self, id: ProcessId, how: End) {
         let (node, disk) = {
             let mut processes = lock(&self.processes);
             let Some(process) = processes.get_mut(&id) else {
@@ -162,9 +164,7 @@ impl World {
                 WorldEvent::Killed
             }
             End::PowerLoss { torn } => {
-                let mut schedule = lock(&self.schedule);
-                let Lost { writes, torn } =
-                    disk.power_lost(schedule.disk_loss(&self.entropy), torn);
+                let Lost { writes, torn } = disk.power_lost(&mut self.faults().disk_damage, torn);
                 WorldEvent::PowerLost {
                     lost_writes: writes,
                     torn_writes: torn,
@@ -198,7 +198,7 @@ impl World {
     }
 
     /// Stops a process that is up from running. Says whether it did.
-    pub(super) fn pause(&self, id: ProcessId) -> bool {
+    pub(crate) fn pause(&self, id: ProcessId) -> bool {
         let Some(node) = self.set_paused(id, true) else {
             return false;
         };
@@ -227,7 +227,7 @@ impl World {
     }
 
     /// Tells an executor how to behave for the rest of its present incarnation. Says whether that is new.
-    pub(super) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
+    pub(crate) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
         let processes = lock(&self.processes);
         let Some(process) = processes.get(&ProcessId::Executor(executor)) else {
             return false;
@@ -240,20 +240,16 @@ impl World {
     }
 
     /// The validators of which a process is down that has been up, or is paused.
-    pub(super) fn down(&self) -> BTreeSet<u16> {
+    pub(crate) fn down(&self) -> BTreeSet<u16> {
         let processes = lock(&self.processes);
         let down = processes.iter().filter(|(_, process)| {
             process.starts > 0 && (process.incarnation.is_none() || process.paused)
         });
-        down.filter_map(|(id, _)| match id {
-            ProcessId::Node(n) | ProcessId::Executor(n) => Some(*n),
-            ProcessId::World => None,
-        })
-        .collect()
+        down.filter_map(|(id, _)| id.validator()).collect()
     }
 
     /// The disk of a process.
-    pub(super) fn disk(&self, id: ProcessId) -> Option<Disk> {
+    pub(crate) fn disk(&self, id: ProcessId) -> Option<Disk> {
         lock(&self.processes)
             .get(&id)
             .map(|process| process.disk.clone())
@@ -275,10 +271,7 @@ impl World {
     }
 
     fn env(self: &Arc<Self>, id: ProcessId, start: u32, incarnation: Incarnation) -> Env {
-        let index = match id {
-            ProcessId::Node(n) | ProcessId::Executor(n) => n,
-            ProcessId::World => 0,
-        };
+        let index = id.validator().unwrap_or(0);
         let hooks = Arc::new(ProcessHooks {
             world: self.clone(),
             process: id,

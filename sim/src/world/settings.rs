@@ -2,8 +2,9 @@
 
 use crate::{
     clock::ORIGIN_MS,
-    net::HostId,
-    plan::{Channel, Guard, Member, Plan, Topology},
+    faults::Channel,
+    net::{HostId, Settings},
+    plan::{Member, Plan, Topology},
 };
 use metanode_core::{
     config::{
@@ -16,7 +17,7 @@ use metanode_core::{
     types::{Address, AuthorityIndex, Committee, Epoch, KeyPair},
 };
 use mock_go_executor::config::{CommitteeChange, ExecutorConfig, Genesis};
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 const P2P_PORT: u16 = 9000;
 const PEER_RPC_PORT: u16 = 9100;
@@ -31,7 +32,7 @@ pub const fn host(index: u16) -> HostId {
 
 /// What a connection to this address carries (contract §2).
 #[must_use]
-pub fn channel(address: &Address) -> Channel {
+pub fn channel_of(address: &Address) -> Channel {
     match address {
         Address::Unix(path) if path.as_os_str() == BLOCK_STREAM_PATH => Channel::BlockStream,
         Address::Tcp(address) if address.port() == P2P_PORT => Channel::Peers,
@@ -50,6 +51,20 @@ pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
         .iter()
         .filter(|(channel, _)| of == Channel::Any || of == *channel);
     chosen.map(|(_, path)| Path::new(*path)).collect()
+}
+
+/// The kernel's settings of a plan.
+#[must_use]
+pub fn network(plan: &Plan) -> Settings {
+    let network = &plan.network;
+    let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let latency = network.latency_ms;
+    Settings {
+        unix_buffer_bytes: bytes(network.unix_buffer_bytes),
+        tcp_buffer_bytes: bytes(network.tcp_buffer_bytes),
+        backlog: network.backlog as usize,
+        latency: Duration::from_millis(latency.low)..=Duration::from_millis(latency.high),
+    }
 }
 
 /// Node `index` of the plan.
@@ -116,11 +131,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         block_stream_address: Address::Unix(BLOCK_STREAM_PATH.into()),
         rpc_address: Address::Unix(RPC_PATH.into()),
         peer_rpc_address: Some(tcp(index, PEER_RPC_PORT)),
-        guard: match drawn.guard {
-            Guard::Strict => mock_go_executor::guard::Guard::Strict,
-            Guard::SkipLow => mock_go_executor::guard::Guard::SkipLow,
-            Guard::Naive => mock_go_executor::guard::Guard::Naive,
-        },
+        guard: drawn.guard,
         execute_us: [drawn.execute_us.low, drawn.execute_us.high],
         flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],
         flush_idle_ms: 50,

@@ -102,8 +102,8 @@ async fn connected(
 
 fn partition(cut: Cut) -> Partition {
     Partition {
-        a: BTreeSet::from([A]),
-        b: BTreeSet::from([B]),
+        hosts: BTreeSet::from([A]),
+        others: BTreeSet::from([B]),
         cut,
     }
 }

@@ -22,7 +22,7 @@ fn a_partition_holds_up_the_stream_and_loses_nothing() {
 fn a_partition_can_cut_one_way() {
     simulate(Settings::default(), async |kernel| {
         let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
-        let _cut = kernel.install(partition(Cut::BToA));
+        let _cut = kernel.install(partition(Cut::Incoming));
         client.write_all(b"there").await.unwrap();
         assert_eq!(read_some(&mut server).await, b"there");
         server.write_all(b"back").await.unwrap();
@@ -34,7 +34,7 @@ fn a_partition_can_cut_one_way() {
 fn a_connection_across_a_partition_waits_until_it_heals() {
     simulate(Settings::default(), async |kernel| {
         let listener = network(&kernel, B).listen(&tcp(B)).await.unwrap();
-        let cut = kernel.install(partition(Cut::BToA));
+        let cut = kernel.install(partition(Cut::Incoming));
         let network = network(&kernel, A);
         let address = tcp(B);
         let abandoned = timeout(ms(10_000), network.connect(&address)).await;
@@ -57,8 +57,8 @@ fn a_partition_leaves_hosts_alone_with_themselves() {
     simulate(Settings::default(), async |kernel| {
         let everybody = BTreeSet::from([A, B]);
         let _cut = kernel.install(Partition {
-            a: everybody.clone(),
-            b: everybody,
+            hosts: everybody.clone(),
+            others: everybody,
             cut: Cut::Both,
         });
         for address in [unix(), tcp(A)] {

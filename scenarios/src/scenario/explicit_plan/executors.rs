@@ -1,9 +1,6 @@
 //! `[executor]` of a fixed scenario.
 
-use super::{
-    super::{Executor, Kind, OddExecutor, OneExecutor},
-    numbered,
-};
+use super::super::{Executor, Kind, OddExecutor, OneExecutor, Target};
 use metanode_sim::plan::ExecutorPlan;
 
 /// All alike, all but one alike, or a list.
@@ -52,7 +49,7 @@ fn explicit_executor(plan: &ExecutorPlan) -> OneExecutor {
 fn explicit_odd(number: usize, plan: &ExecutorPlan, common: &ExecutorPlan) -> OddExecutor {
     let (plan, common) = (explicit_executor(plan), explicit_executor(common));
     OddExecutor {
-        which: numbered(Kind::Executor, u16::try_from(number).unwrap_or(u16::MAX)),
+        which: Target::numbered(Kind::Executor, u16::try_from(number).unwrap_or(u16::MAX)),
         guard: (plan.guard != common.guard).then_some(plan.guard),
         execute_us: (plan.execute_us != common.execute_us).then_some(plan.execute_us),
         flush_every_blocks: (plan.flush_every_blocks != common.flush_every_blocks)

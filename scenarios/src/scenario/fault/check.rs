@@ -1,0 +1,230 @@
+//! What a section of a fault may not say although its types allow it. Every error names the key and what was expected
+//! there.
+
+use super::{
+    DurableTrigger, FaultSection, StoredTrigger, TriggerSection,
+    kinds::{Schema, Time},
+    points_of,
+};
+use crate::{
+    scenario::target::{Kind, Roster, Selector, Target},
+    source::{InputError, Source},
+};
+
+/// One `[[fault]]` in its file.
+struct At<'a> {
+    source: &'a Source<'a>,
+    path: String,
+    roster: Roster,
+}
+
+impl FaultSection {
+    /// Checks the section at this position of its file; `roster` is who exists whatever the seed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(in crate::scenario) fn check(
+        &self,
+        source: &Source<'_>,
+        position: usize,
+        roster: Roster,
+    ) -> Result<(), InputError> {
+        let at = At {
+            source,
+            path: format!("fault.{position}"),
+            roster,
+        };
+        let schema = self.kind.schema();
+        at.targets(self, schema)?;
+        at.particulars(self, schema)?;
+        at.times(self, schema)?;
+        at.moment(&self.when)?;
+        at.repeat(self)
+    }
+
+    /// The keys that only some kinds take, and whether they are given.
+    pub(super) const fn particulars(&self) -> [(&'static str, bool); 12] {
+        // A new key must be named here.
+        let Self {
+            when: _,
+            kind: _,
+            targets: _,
+            down_ms: _,
+            for_ms: _,
+            cut,
+            channel,
+            how,
+            side,
+            torn,
+            extra_ms,
+            max_bytes,
+            after_bytes,
+            blocks,
+            commits,
+            by_ms,
+            taken_ms,
+            repeat: _,
+        } = self;
+        [
+            ("cut", cut.is_some()),
+            ("channel", channel.is_some()),
+            ("how", how.is_some()),
+            ("side", side.is_some()),
+            ("torn", torn.is_some()),
+            ("extra_ms", extra_ms.is_some()),
+            ("max_bytes", max_bytes.is_some()),
+            ("after_bytes", after_bytes.is_some()),
+            ("blocks", blocks.is_some()),
+            ("commits", commits.is_some()),
+            ("by_ms", by_ms.is_some()),
+            ("taken_ms", taken_ms.is_some()),
+        ]
+    }
+}
+
+impl At<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    fn wrong(&self, key: &str, message: impl Into<String>) -> Result<(), InputError> {
+        Err(self.source.error(&self.key(key), message))
+    }
+
+    fn targets(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
+        if section.targets.is_empty() {
+            return self.wrong("targets", "names nobody: expected one target or more");
+        }
+        for (position, target) in section.targets.iter().enumerate() {
+            let key = format!("targets.{position}");
+            let kinds = schema.targets.kinds;
+            if !kinds.contains(&target.kind) {
+                let kinds: Vec<_> = kinds.iter().map(Kind::to_string).collect();
+                let expected = kinds.join(" or ");
+                let message = format!("`{target}` cannot suffer this: expected {expected}");
+                return self.wrong(&key, message);
+            }
+            if let Err(message) = target.check(self.roster) {
+                return self.wrong(&key, message);
+            }
+            if !schema.targets.all && target.which == Selector::All {
+                return self.wrong(&key, "cuts off everybody: expected some hosts, not all");
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys that only some kinds take.
+    fn particulars(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
+        let given = section.particulars();
+        let keys = &schema.keys;
+        for (key, is_given) in given {
+            let needed = keys.needs.contains(&key);
+            let taken = needed || keys.one_of.contains(&key) || keys.takes.contains(&key);
+            if is_given && !taken {
+                return self.wrong(key, "is not for this fault");
+            }
+            if needed && !is_given {
+                return self.wrong(key, "is missing: this fault needs it");
+            }
+        }
+        let is_given = |key: &&str| given.contains(&(*key, true));
+        if let [first, others @ ..] = keys.one_of
+            && !keys.one_of.iter().any(is_given)
+        {
+            let others: Vec<_> = others.iter().map(|key| format!("`{key}`")).collect();
+            let others = others.join(" or ");
+            let message = format!("is missing: this fault needs it, or {others}");
+            return self.wrong(first, message);
+        }
+        Ok(())
+    }
+
+    /// The keys that say how long.
+    fn times(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
+        let (for_ms, down_ms) = (section.for_ms.is_some(), section.down_ms.is_some());
+        match schema.time {
+            Time::Moment => {
+                for (key, given) in [("for_ms", for_ms), ("down_ms", down_ms)] {
+                    if given {
+                        return self.wrong(key, "is not for this fault, which is over at once");
+                    }
+                }
+            }
+            Time::Down if for_ms => {
+                return self.wrong("for_ms", "is not for this fault: expected `down_ms`");
+            }
+            Time::For | Time::FromStart if down_ms => {
+                return self.wrong("down_ms", "is not for this fault: expected `for_ms`");
+            }
+            Time::FromStart if !for_ms => {
+                return self.wrong("for_ms", "is missing: this fault needs a time");
+            }
+            Time::FromStart if !section.when.is_empty() => {
+                return self.wrong("when", "is not for this fault, which is about the start");
+            }
+            Time::FromStart if section.repeat.is_some() => {
+                let message = "is not for this fault: there is one start of the run";
+                return self.wrong("repeat", message);
+            }
+            Time::Down | Time::For | Time::FromStart => {}
+        }
+        Ok(())
+    }
+
+    /// The target is one process of these kinds, and exists whatever the seed.
+    fn one_of(&self, key: &str, target: Target, kinds: &[Kind]) -> Result<(), InputError> {
+        let fits = target.check_single(kinds, self.roster);
+        fits.map_err(|message| self.source.error(&self.key(key), message))
+    }
+
+    fn counts_from_1(&self, key: &str, low: u64) -> Result<(), InputError> {
+        self.source.at_least(&self.key(key), low, 1)
+    }
+
+    fn moment(&self, when: &TriggerSection) -> Result<(), InputError> {
+        if let Some(StoredTrigger { node, commit }) = &when.stored {
+            self.one_of("when.stored.node", *node, &[Kind::Node])?;
+            self.counts_from_1("when.stored.commit", commit.low.into())?;
+        }
+        if let Some(DurableTrigger { executor, gei }) = &when.durable {
+            self.one_of("when.durable.executor", *executor, &[Kind::Executor])?;
+            self.counts_from_1("when.durable.gei", gei.low)?;
+        }
+        if let Some(reached) = &when.reached {
+            let processes = [Kind::Node, Kind::Executor];
+            self.one_of("when.reached.process", reached.process, &processes)?;
+            self.counts_from_1("when.reached.times", reached.times.low.into())?;
+            if reached.points(self.roster.changes).is_empty() {
+                let known = points_of(reached.process.kind, self.roster.changes);
+                let known: Vec<_> = known.iter().map(|point| point.name()).collect();
+                let message = format!(
+                    "`{}` is no crash point of {}: expected any or one of {}",
+                    reached.point,
+                    reached.process,
+                    known.join(", ")
+                );
+                return self.wrong("when.reached.point", message);
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&self, section: &FaultSection) -> Result<(), InputError> {
+        let Some(repeat) = &section.repeat else {
+            return Ok(());
+        };
+        if section.when.stored.is_some() || section.when.durable.is_some() {
+            let message = "needs a time or a crash point in `when`: the others come only once";
+            return self.wrong("repeat", message);
+        }
+        if section.when.reached.is_none() && repeat.every_ms.low == 0 {
+            let message = "must be at least 1 where only time tells repetitions apart";
+            return self.wrong("repeat.every_ms", message);
+        }
+        if repeat.times.low == 0 || repeat.times.high > 1_000 {
+            return self.wrong("repeat.times", "must be from 1 to 1000");
+        }
+        Ok(())
+    }
+}

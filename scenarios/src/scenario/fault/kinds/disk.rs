@@ -1,0 +1,148 @@
+//! Kinds of faults of disks.
+
+use super::{
+    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Moments, NODES, PROCESSES, Schema, Time,
+};
+use crate::{sampling::Sampled, scenario::target::Target};
+use metanode_sim::{disk::DiskFailure, faults::DiskFault};
+
+pub(super) const FAIL_SYNC: Schema = Schema {
+    targets: PROCESSES,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        DiskFault::DiskFails {
+            processes: drawn.processes(),
+            how: DiskFailure::Sync,
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        DiskFault::DiskFails {
+            processes: swarm.processes(),
+            how: DiskFailure::Sync,
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const DISK_FULL: Schema = Schema {
+    targets: PROCESSES,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        DiskFault::DiskFails {
+            processes: drawn.processes(),
+            how: DiskFailure::Full,
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        DiskFault::DiskFails {
+            processes: swarm.processes(),
+            how: DiskFailure::Full,
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const FLIP_BITS: Schema = Schema {
+    targets: NODES,
+    time: Time::Moment,
+    keys: Keys {
+        one_of: &["blocks", "commits"],
+        ..Keys::NONE
+    },
+    of_section: |drawn| {
+        DiskFault::FlipBits {
+            nodes: drawn.validators(),
+            blocks: drawn.number("blocks", drawn.section.blocks),
+            commits: drawn.number("commits", drawn.section.commits),
+        }
+        .into()
+    },
+    in_swarm: InSwarm {
+        // A block that a Byzantine validator gave to one peer only is gone with that peer's copy: a validator that
+        // loses what it built on is faulty, too, and with the Byzantine ones more may be than the committee tolerates.
+        beside_byzantine: false,
+        ..InSwarm::usual(|swarm| {
+            DiskFault::FlipBits {
+                nodes: swarm.hosts(),
+                blocks: swarm.stream.low(20) as u32,
+                commits: swarm.stream.low(8) as u32,
+            }
+            .into()
+        })
+    },
+};
+
+pub(super) const RESTORE: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::Down,
+    keys: Keys {
+        needs: &["taken_ms"],
+        ..Keys::NONE
+    },
+    of_section: |drawn| {
+        DiskFault::Restore {
+            executors: drawn.validators(),
+            taken_ms: drawn.number("taken_ms", drawn.section.taken_ms),
+            down_ms: drawn.down_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm {
+        // On a condition it might come before its backup is taken.
+        moments: Moments::Times,
+        ..InSwarm::usual(|swarm| {
+            DiskFault::Restore {
+                executors: vec![swarm.one_executor()],
+                taken_ms: swarm.stream.below(swarm.at_ms.max(1)),
+                down_ms: Some(swarm.lasts_ms),
+            }
+            .into()
+        })
+    },
+};
+
+/// The section that says this fault again.
+pub(super) fn section(fault: &DiskFault) -> FaultSection {
+    match fault {
+        DiskFault::DiskFails {
+            processes,
+            how,
+            for_ms,
+        } => {
+            let kind = match how {
+                DiskFailure::Sync => FaultKind::FailSync,
+                DiskFailure::Full => FaultKind::DiskFull,
+            };
+            FaultSection {
+                for_ms: for_ms.map(Sampled::fixed),
+                ..FaultSection::new(kind, Target::processes(processes))
+            }
+        }
+        DiskFault::FlipBits {
+            nodes,
+            blocks,
+            commits,
+        } => FaultSection {
+            blocks: Some(Sampled::fixed(*blocks)),
+            commits: (*commits > 0).then_some(Sampled::fixed(*commits)),
+            ..FaultSection::new(FaultKind::FlipBits, Target::nodes(nodes))
+        },
+        DiskFault::Restore {
+            executors,
+            taken_ms,
+            down_ms,
+        } => FaultSection {
+            taken_ms: Some(Sampled::fixed(*taken_ms)),
+            down_ms: down_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::Restore, Target::executors(executors))
+        },
+    }
+}

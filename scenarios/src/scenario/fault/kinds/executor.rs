@@ -1,0 +1,166 @@
+//! Kinds of faults of how executors behave.
+
+use super::{EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Schema, Time};
+use crate::{sampling::Sampled, scenario::target::Target};
+use metanode_sim::faults::{ExecutorFault, Replies};
+
+pub(super) const STALL: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ExecutorFault::Stall {
+            executors: drawn.validators(),
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ExecutorFault::Stall {
+            executors: swarm.executors(),
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const STOP_READING: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ExecutorFault::StopReading {
+            executors: drawn.validators(),
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ExecutorFault::StopReading {
+            executors: swarm.executors(),
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const SERVE_BOTH: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ExecutorFault::ServeBoth {
+            executors: drawn.validators(),
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ExecutorFault::ServeBoth {
+            executors: swarm.executors(),
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const SLOW_REPLIES: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::For,
+    keys: Keys {
+        needs: &["extra_ms"],
+        ..Keys::NONE
+    },
+    of_section: |drawn| {
+        ExecutorFault::Replies {
+            executors: drawn.validators(),
+            how: Replies::Late {
+                ms: drawn.number("extra_ms", drawn.section.extra_ms),
+            },
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        let ms = 1 + swarm.stream.low(4_000);
+        ExecutorFault::Replies {
+            executors: swarm.executors(),
+            how: Replies::Late { ms },
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const SILENT_REPLIES: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ExecutorFault::Replies {
+            executors: drawn.validators(),
+            how: Replies::Silent,
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ExecutorFault::Replies {
+            executors: swarm.executors(),
+            how: Replies::Silent,
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const ERROR_REPLIES: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ExecutorFault::Replies {
+            executors: drawn.validators(),
+            how: Replies::Refused,
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ExecutorFault::Replies {
+            executors: swarm.executors(),
+            how: Replies::Refused,
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+/// The section that says this fault again.
+pub(super) fn section(fault: &ExecutorFault) -> FaultSection {
+    let of = |kind, executors: &[u16], for_ms: &Option<u64>| FaultSection {
+        for_ms: for_ms.map(Sampled::fixed),
+        ..FaultSection::new(kind, Target::executors(executors))
+    };
+    match fault {
+        ExecutorFault::Stall { executors, for_ms } => of(FaultKind::Stall, executors, for_ms),
+        ExecutorFault::StopReading { executors, for_ms } => {
+            of(FaultKind::StopReading, executors, for_ms)
+        }
+        ExecutorFault::ServeBoth { executors, for_ms } => {
+            of(FaultKind::ServeBoth, executors, for_ms)
+        }
+        ExecutorFault::Replies {
+            executors,
+            how,
+            for_ms,
+        } => match how {
+            Replies::Late { ms } => FaultSection {
+                extra_ms: Some(Sampled::fixed(*ms)),
+                ..of(FaultKind::SlowReplies, executors, for_ms)
+            },
+            Replies::Silent => of(FaultKind::SilentReplies, executors, for_ms),
+            Replies::Refused => of(FaultKind::ErrorReplies, executors, for_ms),
+        },
+    }
+}

@@ -1,0 +1,123 @@
+//! Kinds of faults of processes and of the power of their hosts.
+
+use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, Moments, PROCESSES, Schema, Time};
+use crate::{sampling::Sampled, scenario::target::Target};
+use metanode_sim::faults::ProcessFault;
+
+pub(super) const KILL: Schema = Schema {
+    targets: PROCESSES,
+    time: Time::Down,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ProcessFault::Kill {
+            processes: drawn.processes(),
+            down_ms: drawn.down_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm {
+        loops: true,
+        ..InSwarm::usual(|swarm| {
+            ProcessFault::Kill {
+                processes: swarm.processes(),
+                down_ms: Some(swarm.lasts_ms),
+            }
+            .into()
+        })
+    },
+};
+
+pub(super) const POWER_LOSS: Schema = Schema {
+    targets: HOSTS,
+    time: Time::Down,
+    keys: Keys {
+        takes: &["torn"],
+        ..Keys::NONE
+    },
+    of_section: |drawn| {
+        ProcessFault::PowerLoss {
+            hosts: drawn.validators(),
+            torn: drawn.section.torn.unwrap_or_default(),
+            down_ms: drawn.down_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ProcessFault::PowerLoss {
+            hosts: swarm.few(),
+            torn: swarm.stream.below(2) == 0,
+            down_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const PAUSE: Schema = Schema {
+    targets: PROCESSES,
+    time: Time::For,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ProcessFault::Pause {
+            processes: drawn.processes(),
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::usual(|swarm| {
+        ProcessFault::Pause {
+            processes: swarm.processes(),
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
+pub(super) const START_LATE: Schema = Schema {
+    targets: PROCESSES,
+    time: Time::FromStart,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ProcessFault::StartLate {
+            processes: drawn.processes(),
+            for_ms: drawn.for_ms().unwrap_or_default(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm {
+        moments: Moments::Start,
+        ..InSwarm::usual(|swarm| {
+            ProcessFault::StartLate {
+                processes: swarm.processes(),
+                for_ms: swarm.lasts_ms,
+            }
+            .into()
+        })
+    },
+};
+
+/// The section that says this fault again.
+pub(super) fn section(fault: &ProcessFault) -> FaultSection {
+    match fault {
+        ProcessFault::Kill { processes, down_ms } => FaultSection {
+            down_ms: down_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::Kill, Target::processes(processes))
+        },
+        ProcessFault::PowerLoss {
+            hosts,
+            torn,
+            down_ms,
+        } => FaultSection {
+            torn: torn.then_some(true),
+            down_ms: down_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::PowerLoss, Target::hosts(hosts))
+        },
+        ProcessFault::Pause { processes, for_ms } => FaultSection {
+            for_ms: for_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::Pause, Target::processes(processes))
+        },
+        ProcessFault::StartLate { processes, for_ms } => FaultSection {
+            for_ms: Some(Sampled::fixed(*for_ms)),
+            ..FaultSection::new(FaultKind::StartLate, Target::processes(processes))
+        },
+    }
+}

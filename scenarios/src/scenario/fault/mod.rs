@@ -1,0 +1,157 @@
+//! `[[fault]]` of a scenario file: when, what, whom, and the planned faults that a seed makes of it.
+//!
+//! | file | is |
+//! |---|---|
+//! | `kinds` | `do`: every kind of fault with its keys and targets, and how faults of it are drawn and said, by subject |
+//! | `trigger` | `when` |
+//! | `check` | what a section may not say although its types allow it |
+//! | `drawn` | what a seed makes of the keys and targets of a section |
+//! | `swarm` | what a swarm draws for a fault of any kind |
+
+mod check;
+mod drawn;
+mod kinds;
+mod swarm;
+mod trigger;
+
+pub use kinds::FaultKind;
+pub use trigger::{DurableTrigger, ReachedTrigger, StoredTrigger, TriggerSection};
+
+pub(super) use kinds::Moments;
+pub(super) use swarm::SwarmDraws;
+pub(super) use trigger::points_of;
+
+use super::target::{Kind, Roster, Selector, Target};
+use crate::sampling::{Sampled, Sampler};
+use drawn::Drawn;
+use metanode_sim::{
+    faults::{Channel, PlannedFault},
+    net::{Cut, Hijack, Side},
+};
+use serde::{Deserialize, Serialize};
+
+/// One `[[fault]]`. [`FaultKind`] says which of the keys below `targets` it takes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultSection {
+    #[serde(default, skip_serializing_if = "TriggerSection::is_empty")]
+    pub when: TriggerSection,
+    #[serde(rename = "do")]
+    pub kind: FaultKind,
+    pub targets: Vec<Target>,
+    /// How long processes or hosts stay down; until all faults end if it is left out.
+    pub down_ms: Option<Sampled<u64>>,
+    /// How long the others last; until all faults end if it is left out.
+    pub for_ms: Option<Sampled<u64>>,
+    /// Which way a partition cuts; both if it is left out.
+    pub cut: Option<Cut>,
+    /// Which connections; any if it is left out.
+    pub channel: Option<Channel>,
+    /// What is at a hijacked path.
+    pub how: Option<Hijack>,
+    /// Whose direction of a connection ends.
+    pub side: Option<Side>,
+    /// Whether a power loss leaves a part of a write; not if it is left out.
+    pub torn: Option<bool>,
+    pub extra_ms: Option<Sampled<u64>>,
+    pub max_bytes: Option<Sampled<u64>>,
+    pub after_bytes: Option<Sampled<u64>>,
+    pub blocks: Option<Sampled<u32>>,
+    pub commits: Option<Sampled<u32>>,
+    pub by_ms: Option<Sampled<i64>>,
+    pub taken_ms: Option<Sampled<u64>>,
+    /// The same again: crash loops.
+    pub repeat: Option<Repeat>,
+}
+
+/// The fault happens `times` times. Repetitions of a fault with a time follow `every_ms` after each other; those of
+/// a fault at a crash point count on from the one before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    pub times: Sampled<u32>,
+    #[serde(default = "no_pause")]
+    pub every_ms: Sampled<u64>,
+}
+
+const fn no_pause() -> Sampled<u64> {
+    Sampled::fixed(0)
+}
+
+impl FaultSection {
+    /// One that has nothing but these, from the start of the run.
+    fn new(kind: FaultKind, targets: Vec<Target>) -> Self {
+        Self {
+            when: TriggerSection::default(),
+            kind,
+            targets,
+            down_ms: None,
+            for_ms: None,
+            cut: None,
+            channel: None,
+            how: None,
+            side: None,
+            torn: None,
+            extra_ms: None,
+            max_bytes: None,
+            after_bytes: None,
+            blocks: None,
+            commits: None,
+            by_ms: None,
+            taken_ms: None,
+            repeat: None,
+        }
+    }
+
+    /// The section that says this fault and leaves nothing open.
+    pub(super) fn explicit(planned: &PlannedFault) -> Self {
+        let PlannedFault { trigger, fault } = planned;
+        Self {
+            when: TriggerSection::explicit(trigger),
+            ..kinds::section(fault)
+        }
+    }
+
+    /// What a seed makes of it; `label` names its streams.
+    #[must_use]
+    pub fn plan(&self, sampler: &Sampler, label: &str, roster: Roster) -> Vec<PlannedFault> {
+        let any = self.any(sampler, label, roster);
+        let repetitions = self.repeat.as_ref().map_or(1, |repeat| {
+            sampler.draw(&format!("{label}.repeat.times"), repeat.times)
+        });
+        let (mut later_ms, mut times_before) = (0, 0);
+        (0..repetitions)
+            .map(|repetition| {
+                let label = format!("{label}.{repetition}");
+                if let (1.., Some(repeat)) = (repetition, &self.repeat) {
+                    later_ms += sampler.draw(&format!("{label}.every_ms"), repeat.every_ms);
+                }
+                let mut trigger = self.when.plan(sampler, &label, any, roster);
+                trigger.at_ms += later_ms;
+                if let Some(reached) = &mut trigger.reached {
+                    reached.times = reached.times.saturating_add(times_before);
+                    times_before = reached.times;
+                }
+                let drawn = Drawn::new(self, sampler, label, roster, any);
+                let fault = (self.kind.schema().of_section)(&drawn);
+                PlannedFault { trigger, fault }
+            })
+            .collect()
+    }
+
+    /// The validator that `any-…` means in this fault: one with an executor, if any executor is named like that.
+    fn any(&self, sampler: &Sampler, label: &str, roster: Roster) -> u16 {
+        let mut named = self.targets.iter().copied().chain(self.when.targets());
+        let executors = named.any(|t| t.kind == Kind::Executor && t.which == Selector::Any);
+        let count = if executors {
+            roster.executors
+        } else {
+            roster.validators
+        };
+        let range = Sampled {
+            low: 0,
+            high: count - 1,
+        };
+        sampler.draw(&format!("{label}.any"), range)
+    }
+}

@@ -1,0 +1,100 @@
+//! What a swarm draws for one fault, one thing after the other from one stream: targets, how long, amounts.
+
+use crate::{sampling::Stream, scenario::target::Roster};
+use metanode_sim::{faults::Channel, trace::ProcessId};
+use std::collections::BTreeSet;
+
+/// The draws of one fault.
+pub(in crate::scenario) struct SwarmDraws<'a> {
+    pub stream: &'a mut Stream,
+    pub roster: Roster,
+    /// Validators that may be down at once; all if there is none.
+    max_faulty: Option<u16>,
+    /// The time that was drawn for it.
+    pub at_ms: u64,
+    /// How long it lasts, if it takes a time.
+    pub lasts_ms: u64,
+}
+
+impl<'a> SwarmDraws<'a> {
+    /// Draws how long it lasts first.
+    pub fn new(
+        stream: &'a mut Stream,
+        roster: Roster,
+        max_faulty: Option<u16>,
+        at_ms: u64,
+    ) -> Self {
+        let lasts_ms = match stream.below(2) {
+            0 => 10 + stream.low(6_000),
+            _ => 10 + stream.below(6_000),
+        };
+        Self {
+            stream,
+            roster,
+            max_faulty,
+            at_ms,
+            lasts_ms,
+        }
+    }
+
+    /// One validator mostly, sometimes several; never more than `most`.
+    fn some(&mut self, count: u16, most: u16) -> Vec<u16> {
+        let size = match self.stream.below(4) {
+            0 => 1 + self.stream.below(u64::from(most.clamp(1, count))) as u16,
+            _ => 1,
+        };
+        let mut chosen = BTreeSet::new();
+        while chosen.len() < usize::from(size) {
+            chosen.insert(self.stream.below(count.into()) as u16);
+        }
+        chosen.into_iter().collect()
+    }
+
+    /// Validators that may be down.
+    pub fn few(&mut self) -> Vec<u16> {
+        let count = self.roster.validators;
+        self.some(count, self.max_faulty.unwrap_or(count))
+    }
+
+    /// Some hosts, but not all.
+    pub fn hosts(&mut self) -> Vec<u16> {
+        let count = self.roster.validators;
+        self.some(count, count - 1)
+    }
+
+    pub fn executors(&mut self) -> Vec<u16> {
+        let count = self.roster.executors;
+        self.some(count, count)
+    }
+
+    pub fn one_executor(&mut self) -> u16 {
+        self.stream.below(self.roster.executors.into()) as u16
+    }
+
+    /// Node, executor or both of validators that may be down.
+    pub fn processes(&mut self) -> Vec<ProcessId> {
+        let (numbers, parts) = (self.few(), 1 + self.stream.below(3));
+        let executors = self.roster.executors;
+        let mut processes = vec![];
+        for n in numbers {
+            let has_executor = n < executors;
+            if parts != 2 || !has_executor {
+                processes.push(ProcessId::Node(n));
+            }
+            if parts != 1 && has_executor {
+                processes.push(ProcessId::Executor(n));
+            }
+        }
+        processes.sort_unstable();
+        processes
+    }
+
+    pub fn channel(&mut self) -> Channel {
+        match self.stream.below(4) {
+            0 => Channel::Any,
+            1 => Channel::BlockStream,
+            2 => Channel::Rpc,
+            _ => Channel::Peers,
+        }
+    }
+}

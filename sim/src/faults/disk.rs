@@ -1,0 +1,224 @@
+//! Faults of disks: they fail, bits flip in what they hold, and an older backup is put back.
+
+use super::{
+    FaultJob, Lasting, Parts, Subject, lifecycle,
+    process::{bring_down, validators},
+    text::{back, executors, lasting, nodes, processes},
+};
+use crate::{
+    amounts::{count, ms},
+    disk::DiskFailure,
+    trace::{ProcessId, WorldEvent},
+    world::{End, Job, World},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum DiskFault {
+    /// Disks fail. A process whose disk fails ends, and is started again and again.
+    DiskFails {
+        processes: Vec<ProcessId>,
+        how: DiskFailure,
+        for_ms: Option<u64>,
+    },
+    /// Bits flip in this many of the blocks and of the commits that these nodes stored last, except where no other node
+    /// has an intact copy.
+    FlipBits {
+        nodes: Vec<u16>,
+        blocks: u32,
+        #[serde(default)]
+        commits: u32,
+    },
+    /// Executors are ended, and start again with their disks as they were at `taken_ms`: an older backup.
+    Restore {
+        executors: Vec<u16>,
+        taken_ms: u64,
+        down_ms: Option<u64>,
+    },
+}
+
+impl DiskFault {
+    /// Puts the backups that it will restore into the calendar.
+    pub(super) fn plan_backups(&self, number: usize, world: &World) {
+        match self {
+            Self::Restore {
+                executors,
+                taken_ms,
+                ..
+            } => {
+                for executor in executors {
+                    world.later(*taken_ms, Job::Fault(FaultJob::Backup(number, *executor)));
+                }
+            }
+            Self::DiskFails { .. } | Self::FlipBits { .. } => {}
+        }
+    }
+}
+
+impl Subject for DiskFault {
+    fn takes_down(&self) -> BTreeSet<u16> {
+        match self {
+            Self::DiskFails { processes, .. } => validators(processes),
+            Self::FlipBits { .. } => BTreeSet::new(),
+            Self::Restore { executors, .. } => executors.iter().copied().collect(),
+        }
+    }
+
+    fn lasting(&self) -> Lasting {
+        match self {
+            Self::DiskFails { for_ms, .. } => Lasting::Until(*for_ms),
+            Self::FlipBits { .. } => Lasting::Moment,
+            Self::Restore { down_ms, .. } => Lasting::Down(*down_ms),
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::DiskFails { .. } | Self::FlipBits { .. } => false,
+            Self::Restore { .. } => true,
+        }
+    }
+
+    fn begin(&self, number: usize, world: &World) {
+        match self {
+            Self::DiskFails { processes, how, .. } => {
+                for disk in processes.iter().filter_map(|id| world.disk(*id)) {
+                    disk.begin_failing(*how);
+                }
+            }
+            Self::FlipBits {
+                nodes,
+                blocks,
+                commits,
+            } => {
+                for node in nodes {
+                    flip_bits(ProcessId::Node(*node), *blocks, *commits, world);
+                }
+            }
+            Self::Restore {
+                executors, down_ms, ..
+            } => {
+                for executor in executors {
+                    restore(number, *executor, *down_ms, world);
+                }
+            }
+        }
+    }
+
+    fn end(&self, world: &World) {
+        match self {
+            Self::DiskFails { processes, .. } => {
+                for disk in processes.iter().filter_map(|id| world.disk(*id)) {
+                    disk.mend();
+                }
+            }
+            // What is damaged stays damaged, and executors come back one by one.
+            Self::FlipBits { .. } | Self::Restore { .. } => {}
+        }
+    }
+
+    fn parts(&mut self) -> Parts<'_> {
+        match self {
+            Self::DiskFails {
+                processes,
+                how: _,
+                for_ms,
+            } => Parts::of_processes(processes).lasting(for_ms),
+            Self::FlipBits {
+                nodes,
+                blocks: _,
+                commits: _,
+            } => Parts::of_hosts(nodes),
+            Self::Restore {
+                executors,
+                taken_ms,
+                down_ms,
+            } => Parts::of_executors(executors)
+                .lasting(down_ms)
+                .amount(taken_ms),
+        }
+    }
+}
+
+impl fmt::Display for DiskFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DiskFails {
+                processes: ids,
+                how,
+                for_ms,
+            } => {
+                let (processes, lasting) = (processes(ids), lasting(*for_ms));
+                match how {
+                    DiskFailure::Sync => {
+                        write!(f, "fail the next disk sync of {processes} {lasting}")
+                    }
+                    DiskFailure::Full => write!(f, "fill the disk of {processes} {lasting}"),
+                }
+            }
+            Self::FlipBits {
+                nodes: numbers,
+                blocks,
+                commits,
+            } => {
+                let blocks = count(u64::from(*blocks), "block");
+                let commits = count(u64::from(*commits), "commit");
+                let nodes = nodes(numbers);
+                write!(
+                    f,
+                    "flip a bit in each of {blocks} and {commits} stored by {nodes}"
+                )
+            }
+            Self::Restore {
+                executors: numbers,
+                taken_ms,
+                down_ms,
+            } => {
+                let (executors, back) = (executors(numbers), back(*down_ms));
+                let taken = ms(*taken_ms);
+                write!(
+                    f,
+                    "restore {executors} from the backup taken at {taken}, {back}"
+                )
+            }
+        }
+    }
+}
+
+fn flip_bits(id: ProcessId, blocks: u32, commits: u32, world: &World) {
+    let Some(disk) = world.disk(id) else { return };
+    let others = (0..world.plan().validators).map(ProcessId::Node);
+    let others = others.filter(|other| *other != id);
+    let others: Vec<_> = others.filter_map(|other| world.disk(other)).collect();
+    let commits = {
+        let random = &mut world.faults().disk_damage;
+        disk.flip_blocks(blocks, random, &others);
+        disk.flip_commits(commits, random, &others)
+    };
+    if !commits.is_empty() {
+        world.emit(id, WorldEvent::CommitsDamaged { commits });
+    }
+}
+
+/// Keeps what is on an executor's disk now for fault `number`.
+pub(super) fn back_up(number: usize, executor: u16, world: &World) {
+    let disk = world.disk(ProcessId::Executor(executor));
+    if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
+        let now = world.now();
+        world.faults().keep_backup(number, executor, now, snapshot);
+    }
+}
+
+fn restore(number: usize, executor: u16, down_ms: Option<u64>, world: &World) {
+    let id = ProcessId::Executor(executor);
+    let backup = world.faults().take_backup(number, executor);
+    let (Some((taken, snapshot)), Some(disk)) = (backup, world.disk(id)) else {
+        return lifecycle::skip(number, world);
+    };
+    bring_down(&[id], End::Kill, down_ms, world);
+    if disk.restore(snapshot).is_ok() {
+        world.emit(id, WorldEvent::DiskRestored { taken });
+    }
+}

@@ -1,0 +1,197 @@
+//! Faults of processes and of the power of their hosts: kill, power loss, pause, late start.
+
+use super::{
+    Lasting, Parts, Subject, network,
+    text::{back, hosts, lasting, processes},
+};
+use crate::{
+    amounts::ms,
+    net::Cut,
+    trace::ProcessId,
+    world::{End, Job, World},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum ProcessFault {
+    /// End processes; what they wrote stays. They start again after `down_ms`.
+    Kill {
+        processes: Vec<ProcessId>,
+        down_ms: Option<u64>,
+    },
+    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost. Their peers are not
+    /// told: what the hosts had sent stays under way until they are back.
+    PowerLoss {
+        hosts: Vec<u16>,
+        /// Of the first write that each store loses, a part is on the disk.
+        #[serde(default)]
+        torn: bool,
+        down_ms: Option<u64>,
+    },
+    /// Processes stop running and go on later.
+    Pause {
+        processes: Vec<ProcessId>,
+        for_ms: Option<u64>,
+    },
+    /// Processes that exist from the start are started only after this time.
+    StartLate {
+        processes: Vec<ProcessId>,
+        for_ms: u64,
+    },
+}
+
+/// Processes that are not started with the others.
+pub(super) struct LateStart<'a> {
+    pub processes: &'a [ProcessId],
+    pub for_ms: u64,
+}
+
+impl ProcessFault {
+    /// The processes that start late, if that is what it is: it begins before the run does.
+    pub(super) fn late_start(&self) -> Option<LateStart<'_>> {
+        match self {
+            Self::StartLate { processes, for_ms } => Some(LateStart {
+                processes,
+                for_ms: *for_ms,
+            }),
+            Self::Kill { .. } | Self::PowerLoss { .. } | Self::Pause { .. } => None,
+        }
+    }
+}
+
+impl Subject for ProcessFault {
+    fn takes_down(&self) -> BTreeSet<u16> {
+        match self {
+            Self::Kill { processes, .. } | Self::Pause { processes, .. } => validators(processes),
+            Self::PowerLoss { hosts, .. } => hosts.iter().copied().collect(),
+            // Never up is not down: the others cannot have counted on them.
+            Self::StartLate { .. } => BTreeSet::new(),
+        }
+    }
+
+    fn lasting(&self) -> Lasting {
+        match self {
+            Self::Kill { down_ms, .. } | Self::PowerLoss { down_ms, .. } => Lasting::Down(*down_ms),
+            Self::Pause { for_ms, .. } => Lasting::Down(*for_ms),
+            Self::StartLate { for_ms, .. } => Lasting::Down(Some(*for_ms)),
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::Kill { .. }
+            | Self::PowerLoss { .. }
+            | Self::Pause { .. }
+            | Self::StartLate { .. } => true,
+        }
+    }
+
+    fn begin(&self, _: usize, world: &World) {
+        match self {
+            Self::Kill { processes, down_ms } => bring_down(processes, End::Kill, *down_ms, world),
+            Self::PowerLoss {
+                hosts,
+                torn,
+                down_ms,
+            } => {
+                for host in hosts {
+                    cut_power(*host, world);
+                }
+                let mut processes = world.process_ids();
+                processes.retain(|id| id.validator().is_some_and(|n| hosts.contains(&n)));
+                let how = End::PowerLoss { torn: *torn };
+                bring_down(&processes, how, *down_ms, world);
+            }
+            Self::Pause { processes, for_ms } => {
+                for id in processes {
+                    if world.pause(*id)
+                        && let Some(for_ms) = for_ms
+                    {
+                        world.later(*for_ms, Job::Resume(*id));
+                    }
+                }
+            }
+            // It began with the run.
+            Self::StartLate { .. } => {}
+        }
+    }
+
+    fn end(&self, _: &World) {
+        match self {
+            // Their processes come back one by one.
+            Self::Kill { .. }
+            | Self::PowerLoss { .. }
+            | Self::Pause { .. }
+            | Self::StartLate { .. } => {}
+        }
+    }
+
+    fn parts(&mut self) -> Parts<'_> {
+        match self {
+            Self::Kill { processes, down_ms } => Parts::of_processes(processes).lasting(down_ms),
+            Self::PowerLoss {
+                hosts,
+                torn: _,
+                down_ms,
+            } => Parts::of_hosts(hosts).lasting(down_ms),
+            Self::Pause { processes, for_ms } => Parts::of_processes(processes).lasting(for_ms),
+            Self::StartLate { processes, for_ms } => Parts::of_processes(processes).amount(for_ms),
+        }
+    }
+}
+
+impl fmt::Display for ProcessFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill {
+                processes: ids,
+                down_ms,
+            } => write!(f, "kill {}, {}", processes(ids), back(*down_ms)),
+            Self::PowerLoss {
+                hosts: numbers,
+                torn,
+                down_ms,
+            } => {
+                let torn = if *torn {
+                    " in the middle of a write"
+                } else {
+                    ""
+                };
+                let (hosts, back) = (hosts(numbers), back(*down_ms));
+                write!(f, "cut the power of {hosts}{torn}, {back}")
+            }
+            Self::Pause {
+                processes: ids,
+                for_ms,
+            } => write!(f, "pause {} {}", processes(ids), lasting(*for_ms)),
+            Self::StartLate {
+                processes: ids,
+                for_ms,
+            } => write!(f, "start {} {} late", processes(ids), ms(*for_ms)),
+        }
+    }
+}
+
+/// Ends processes, which start again after this time, or when all faults end.
+pub(super) fn bring_down(processes: &[ProcessId], how: End, down_ms: Option<u64>, world: &World) {
+    for id in processes {
+        world.end(*id, how);
+        if let Some(down_ms) = down_ms {
+            world.later(down_ms, Job::Start(*id));
+        }
+    }
+}
+
+/// A host without power sends nothing more, not even that its connections are gone.
+fn cut_power(host: u16, world: &World) {
+    let silence = network::cut_off(&[host], Cut::Both, world);
+    let before = world.faults().cut_power(host, silence);
+    drop(before);
+}
+
+/// The validators that these processes belong to.
+pub(super) fn validators(processes: &[ProcessId]) -> BTreeSet<u16> {
+    processes.iter().filter_map(|id| id.validator()).collect()
+}

@@ -1,0 +1,210 @@
+//! Which faults are due: pure, from what happens and the time.
+
+use super::{PlannedFault, Trigger};
+use crate::trace::{Entry, ProcessId, SimTime, What};
+use metanode_core::env::{CrashPoint, Event, ExecutorEvent, NodeEvent};
+use std::collections::BTreeMap;
+
+/// What each fault of a plan still waits for. Each is due once.
+pub(crate) struct Schedule {
+    /// By the number of the fault.
+    waiting: Vec<Waiting>,
+    reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    over: bool,
+}
+
+struct Waiting {
+    trigger: Trigger,
+    stored: bool,
+    durable: bool,
+    injected: bool,
+}
+
+impl Waiting {
+    /// Whether everything but a crash point has come.
+    fn ready(&self, now: SimTime) -> bool {
+        let in_time = now >= SimTime::from_ms(self.trigger.at_ms);
+        !self.injected && self.stored && self.durable && in_time
+    }
+}
+
+impl Schedule {
+    pub fn new(faults: &[PlannedFault]) -> Self {
+        let waiting = faults.iter().map(|PlannedFault { trigger, .. }| Waiting {
+            trigger: trigger.clone(),
+            stored: trigger.stored.is_none(),
+            durable: trigger.durable.is_none(),
+            injected: false,
+        });
+        Self {
+            waiting: waiting.collect(),
+            reached: BTreeMap::new(),
+            over: false,
+        }
+    }
+
+    /// Takes in an entry; returns the faults that are due because of it.
+    pub fn observe(&mut self, entry: &Entry) -> Vec<usize> {
+        match (entry.process, &entry.what) {
+            (
+                ProcessId::Node(node),
+                What::Process(Event::Node(NodeEvent::CommitStored { commit, .. })),
+            ) => {
+                for fault in &mut self.waiting {
+                    let stored = fault.trigger.stored.as_ref();
+                    fault.stored |=
+                        stored.is_some_and(|at| at.node == node && commit.index >= at.commit);
+                }
+            }
+            (
+                ProcessId::Executor(executor),
+                What::Process(Event::Executor(ExecutorEvent::Durable { watermark })),
+            ) => {
+                for fault in &mut self.waiting {
+                    let durable = fault.trigger.durable.as_ref();
+                    fault.durable |=
+                        durable.is_some_and(|at| at.executor == executor && *watermark >= at.gei);
+                }
+            }
+            _ => return vec![],
+        }
+        self.due(entry.at)
+    }
+
+    /// A process is at a crash point; returns the faults that are due because of it.
+    pub fn reach(&mut self, process: ProcessId, point: CrashPoint, now: SimTime) -> Vec<usize> {
+        let count = self.reached.entry((process, point)).or_default();
+        *count += 1;
+        let count = *count;
+        let here = |trigger: &Trigger| {
+            let reached = trigger.reached.as_ref();
+            reached
+                .is_some_and(|at| at.process == process && at.point == point && at.times == count)
+        };
+        self.take(|fault| here(&fault.trigger) && fault.ready(now))
+    }
+
+    /// How often each process was at each of its crash points.
+    pub fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
+        self.reached.clone()
+    }
+
+    /// The faults whose time and conditions have come, except those that wait for a crash point.
+    pub fn due(&mut self, now: SimTime) -> Vec<usize> {
+        self.take(|fault| fault.trigger.reached.is_none() && fault.ready(now))
+    }
+
+    /// No fault is due any more.
+    pub fn end(&mut self) {
+        self.over = true;
+    }
+
+    fn take(&mut self, due: impl Fn(&Waiting) -> bool) -> Vec<usize> {
+        if self.over {
+            return vec![];
+        }
+        let mut taken = vec![];
+        for (number, fault) in self.waiting.iter_mut().enumerate() {
+            if due(fault) {
+                fault.injected = true;
+                taken.push(number);
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ClockFault, DurableAt, Reached, StoredAt},
+        *,
+    };
+    use crate::oracles::testing::{durable, executor, node, stored};
+    use metanode_core::types::{CommitIndex, GlobalExecIndex};
+
+    fn schedule(triggers: &[Trigger]) -> Schedule {
+        let fault = |trigger: &Trigger| PlannedFault {
+            trigger: trigger.clone(),
+            fault: ClockFault::JumpClock {
+                hosts: vec![0],
+                by_ms: 1,
+            }
+            .into(),
+        };
+        Schedule::new(&triggers.iter().map(fault).collect::<Vec<_>>())
+    }
+
+    const fn at(ms: u64) -> SimTime {
+        SimTime::from_ms(ms)
+    }
+
+    /// Node 1 has stored commit 5 and executor 0 is durable at 7, not before 100 ms.
+    fn conditions() -> Trigger {
+        Trigger {
+            stored: Some(StoredAt {
+                node: 1,
+                commit: CommitIndex(5),
+            }),
+            durable: Some(DurableAt {
+                executor: 0,
+                gei: GlobalExecIndex(7),
+            }),
+            ..Trigger::at_ms(100)
+        }
+    }
+
+    #[test]
+    fn a_fault_is_due_once_when_its_time_has_come() {
+        let mut schedule = schedule(&[Trigger::at_ms(100), Trigger::default()]);
+        assert_eq!(schedule.due(at(99)), [1]);
+        assert_eq!(schedule.due(at(100)), [0]);
+        assert_eq!(schedule.due(at(101)), [0; 0]);
+    }
+
+    #[test]
+    fn all_conditions_must_have_come_in_any_order() {
+        let mut schedule = schedule(&[conditions()]);
+        for early in [
+            executor(101, 0, durable(8)),
+            node(102, 1, stored(4)),
+            node(103, 2, stored(9)),
+        ] {
+            assert_eq!(schedule.observe(&early), [0; 0], "{early:?}");
+        }
+        assert_eq!(schedule.observe(&node(104, 1, stored(6))), [0]);
+    }
+
+    #[test]
+    fn conditions_that_come_before_the_time_count_when_it_has_come() {
+        let mut schedule = schedule(&[conditions()]);
+        assert_eq!(schedule.observe(&node(1, 1, stored(5))), [0; 0]);
+        assert_eq!(schedule.observe(&executor(2, 0, durable(7))), [0; 0]);
+        assert_eq!(schedule.due(at(100)), [0]);
+    }
+
+    #[test]
+    fn a_crash_point_is_counted_for_its_process_and_only_then_the_fault_is_due() {
+        let (process, point) = (ProcessId::Node(1), CrashPoint::NodeAfterStore);
+        let mut schedule = schedule(&[Trigger {
+            reached: Some(Reached {
+                process,
+                point,
+                times: 2,
+            }),
+            ..Trigger::default()
+        }]);
+        assert_eq!(schedule.due(at(1)), [0; 0]);
+        assert_eq!(schedule.reach(process, point, at(2)), [0; 0]);
+        assert_eq!(schedule.reach(ProcessId::Node(2), point, at(3)), [0; 0]);
+        assert_eq!(schedule.reach(process, point, at(4)), [0]);
+        assert_eq!(schedule.reached()[&(process, point)], 2);
+    }
+
+    #[test]
+    fn nothing_is_due_once_faults_are_over() {
+        let mut schedule = schedule(&[Trigger::default()]);
+        schedule.end();
+        assert_eq!(schedule.due(at(1)), [0; 0]);
+    }
+}

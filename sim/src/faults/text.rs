@@ -1,0 +1,57 @@
+//! What the descriptions of faults have in common: names of targets, how long, when back.
+
+use crate::{amounts::ms, trace::ProcessId};
+use std::fmt::Display;
+
+/// `node-0, node-1 and executor-0`.
+pub(super) fn processes(ids: &[ProcessId]) -> String {
+    list(ids.iter())
+}
+
+/// `host-0 and host-2`.
+pub(super) fn hosts(numbers: &[u16]) -> String {
+    list(numbers.iter().map(|n| format!("host-{n}")))
+}
+
+/// `executor-0`.
+pub(super) fn executors(numbers: &[u16]) -> String {
+    list(numbers.iter().map(|n| ProcessId::Executor(*n)))
+}
+
+/// `node-0`.
+pub(super) fn nodes(numbers: &[u16]) -> String {
+    list(numbers.iter().map(|n| ProcessId::Node(*n)))
+}
+
+fn list(items: impl Iterator<Item = impl Display>) -> String {
+    let mut items: Vec<_> = items.map(|item| item.to_string()).collect();
+    let last = items.pop().unwrap_or_default();
+    if items.is_empty() {
+        return last;
+    }
+    format!("{} and {last}", items.join(", "))
+}
+
+/// What one target does, or several do.
+pub(super) const fn agreeing<'a>(targets: &[u16], one: &'a str, several: &'a str) -> &'a str {
+    match targets {
+        [_] => one,
+        _ => several,
+    }
+}
+
+/// How long a fault lasts.
+pub(super) fn lasting(for_ms: Option<u64>) -> String {
+    match for_ms {
+        Some(for_ms) => format!("for {}", ms(for_ms)),
+        None => "until faults end".to_owned(),
+    }
+}
+
+/// When processes start again.
+pub(super) fn back(down_ms: Option<u64>) -> String {
+    match down_ms {
+        Some(down_ms) => format!("back after {}", ms(down_ms)),
+        None => "back when faults end".to_owned(),
+    }
+}
