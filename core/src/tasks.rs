@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::env::Unmonitored;
     use async_trait::async_trait;
+    use tokio::sync::Notify;
 
     #[tokio::test]
     async fn what_is_spawned_after_the_end_ends_at_once() {
@@ -112,12 +113,16 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Messages(Mutex<Vec<String>>);
+    struct Messages {
+        heard: Mutex<Vec<String>>,
+        more: Notify,
+    }
 
     #[async_trait]
     impl TaskMonitor for Messages {
         async fn panicked(&self, message: &str) {
-            self.0.lock().unwrap().push(message.to_owned());
+            self.heard.lock().unwrap().push(message.to_owned());
+            self.more.notify_one();
             std::future::pending().await
         }
     }
@@ -127,18 +132,9 @@ mod tests {
     async fn a_panic_comes_to_the_monitor_first() {
         let messages = Arc::new(Messages::default());
         let tasks = Tasks::new(messages.clone());
-        let mut panicking = tasks.spawn(async { panic!("number {}", 7) });
-        tokio::task::yield_now().await;
-        assert!(futures_now(&mut panicking).is_none());
-        assert_eq!(*messages.0.lock().unwrap(), ["number 7"]);
-    }
-
-    /// What the task has come to, if it has ended.
-    fn futures_now<T>(task: &mut JoinHandle<T>) -> Option<Result<T, tokio::task::JoinError>> {
-        use std::task::{Context, Waker};
-        match std::pin::Pin::new(task).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(ended) => Some(ended),
-            Poll::Pending => None,
-        }
+        let panicking = tasks.spawn(async { panic!("number {}", 7) });
+        messages.more.notified().await;
+        assert_eq!(*messages.heard.lock().unwrap(), ["number 7"]);
+        assert!(!panicking.is_finished());
     }
 }

@@ -38,6 +38,7 @@ fn commit(index: u32, blocks: &[VerifiedBlock]) -> Commit {
         previous: CommitDigest::default(),
         leader: *blocks.last().unwrap(),
         timestamp_ms: TimestampMs(7),
+        epoch_began_ms: TimestampMs(7),
         ending: vec![],
         blocks,
     }

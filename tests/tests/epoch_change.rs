@@ -133,6 +133,7 @@ fn thirty_epochs_are_one_chain_and_old_stores_go() {
     let mut plan = Plan::example();
     plan.duration_ms = 20_000;
     plan.epochs = EpochPlan {
+        genesis_age_ms: 0,
         duration_ms: Some(200),
         retained: 2,
         committees: vec![],

@@ -33,6 +33,7 @@ struct Last {
     reference: CommitRef,
     leader: BlockRef,
     timestamp_ms: TimestampMs,
+    epoch_began_ms: TimestampMs,
     ending: BTreeSet<AuthorityIndex>,
     is_boundary: bool,
 }
@@ -119,6 +120,13 @@ impl Linearizer {
         last.is_boundary.then_some(last.reference)
     }
 
+    /// When the epoch really began: the time of its first commit. However long before it was to begin, its age counts
+    /// from there (contract §7). None as long as there is no commit.
+    #[must_use]
+    pub fn epoch_began(&self) -> Option<TimestampMs> {
+        self.last.as_ref().map(|last| last.epoch_began_ms)
+    }
+
     /// The leader of the last commit. Its slot is the last that is known to be decided after a restart and after
     /// [`Linearizer::adopt`].
     #[must_use]
@@ -186,6 +194,7 @@ impl Linearizer {
             previous: self.previous(),
             leader: leader_ref,
             timestamp_ms,
+            epoch_began_ms: self.epoch_began().unwrap_or(timestamp_ms),
             ending: ending.into_iter().collect(),
             blocks: blocks.iter().map(VerifiedBlock::reference).collect(),
         };
@@ -284,6 +293,7 @@ impl Last {
             reference: commit.reference(),
             leader: commit.leader,
             timestamp_ms: commit.timestamp_ms,
+            epoch_began_ms: commit.epoch_began_ms,
             ending: commit.ending.iter().copied().collect(),
             is_boundary: is_boundary(commit, committee),
         }

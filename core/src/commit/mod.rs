@@ -17,5 +17,5 @@ mod schedule;
 
 pub use boundary::is_boundary;
 pub use linearizer::{AdoptError, Linearizer};
-pub use rule::{CommitRule, Decision};
+pub use rule::{CommitRule, Decision, FIRST_LEADER_ROUND};
 pub use schedule::{LeaderSchedule, LeaderSlot};

@@ -40,6 +40,10 @@ impl Decision {
     }
 }
 
+/// The first round with leaders. The time of a commit is the median of its leader's parents (contract §7), and those of
+/// a block of round 1 are genesis blocks, which no clock has made: only the leader's own clock would be left.
+pub const FIRST_LEADER_ROUND: Round = Round(2);
+
 /// Decides leader slots.
 #[derive(Clone)]
 pub struct CommitRule {
@@ -79,9 +83,10 @@ impl CommitRule {
     /// The slot that this block leads, if its author is a leader of its round.
     #[must_use]
     pub fn slot_led_by(&self, block: &BlockRef) -> Option<LeaderSlot> {
-        (0..self.leaders_per_round)
-            .find(|offset| self.schedule.leader(block.round, *offset) == block.author)
-            .map(|offset| LeaderSlot {
+        self.leaders(block.round)
+            .zip(0..)
+            .find(|(leader, _)| leader.author == block.author)
+            .map(|(_, offset)| LeaderSlot {
                 round: block.round,
                 offset,
             })
@@ -93,7 +98,7 @@ impl CommitRule {
         last_decided: LeaderSlot,
         top: Round,
     ) -> impl Iterator<Item = LeaderSlot> {
-        let bottom = last_decided.round.max(Round(1));
+        let bottom = last_decided.round.max(FIRST_LEADER_ROUND);
         (bottom.0..=top.0)
             .rev()
             .flat_map(|round| {
@@ -107,9 +112,13 @@ impl CommitRule {
             .take_while(move |slot| *slot > last_decided)
     }
 
-    /// Where the leader of a round's every slot puts its block.
+    /// Where the leader of a round's every slot puts its block. None before [`FIRST_LEADER_ROUND`].
     pub fn leaders(&self, round: Round) -> impl Iterator<Item = Slot> {
-        (0..self.leaders_per_round).map(move |offset| self.block_slot(LeaderSlot { round, offset }))
+        let leaders = match round >= FIRST_LEADER_ROUND {
+            true => self.leaders_per_round,
+            false => 0,
+        };
+        (0..leaders).map(move |offset| self.block_slot(LeaderSlot { round, offset }))
     }
 
     /// Where the leader of `slot` puts its block.

@@ -1,7 +1,14 @@
-//! The decision rules, one test_dag each: four authorities A to D, so that a quorum is three of them.
+//! The decision rules, one test DAG each: four authorities A to D, so that a quorum is three of them.
 
 use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot};
 use crate::{dag::test_dag::TestDag, types::Round};
+
+/// Four authorities that are led like this from the first round with leaders on. The round before is full.
+fn led_by(leaders: &str) -> TestDag {
+    let mut test_dag = TestDag::led_by(4, &format!("A {leaders}"));
+    test_dag.full_rounds(1);
+    test_dag
+}
 
 const fn slot(round: u32, offset: u32) -> LeaderSlot {
     LeaderSlot {
@@ -29,30 +36,30 @@ fn commit(test_dag: &TestDag, slot: LeaderSlot, leader: &str, direct: bool) -> D
 
 #[test]
 fn a_leader_is_committed_by_certificates_of_a_quorum() {
-    let mut test_dag = TestDag::led_by(4, "A B C");
+    let mut test_dag = led_by("A B C");
     test_dag.full_rounds(2).round("A B C");
     assert_eq!(
         decide(&test_dag),
-        [commit(&test_dag, slot(1, 0), "A1", true)]
+        [commit(&test_dag, slot(2, 0), "A2", true)]
     );
     test_dag.round("A B C");
     assert_eq!(
         decide(&test_dag),
         [
-            commit(&test_dag, slot(1, 0), "A1", true),
-            commit(&test_dag, slot(2, 0), "B2", true)
+            commit(&test_dag, slot(2, 0), "A2", true),
+            commit(&test_dag, slot(3, 0), "B3", true)
         ]
     );
 }
 
 #[test]
 fn fewer_certificates_than_a_quorum_leave_a_leader_undecided() {
-    let mut test_dag = TestDag::led_by(4, "A");
+    let mut test_dag = led_by("A");
     test_dag.full_rounds(2).round("A B");
     assert_eq!(decide(&test_dag), []);
 
-    // Three blocks, but D3 has only two of the three votes among its ancestors.
-    let mut test_dag = TestDag::led_by(4, "A");
+    // Three blocks, but D4 has only two of the three votes among its ancestors.
+    let mut test_dag = led_by("A");
     test_dag
         .full_rounds(1)
         .round("A B C D:-A")
@@ -62,26 +69,26 @@ fn fewer_certificates_than_a_quorum_leave_a_leader_undecided() {
 
 #[test]
 fn a_leader_is_skipped_when_a_quorum_does_not_vote_for_it() {
-    let mut test_dag = TestDag::led_by(4, "A");
+    let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B:-A C:-A D:-A");
     let skip = Decision::Skip {
-        slot: slot(1, 0),
+        slot: slot(2, 0),
         direct: true,
     };
     assert_eq!(decide(&test_dag), std::slice::from_ref(&skip));
 
-    let mut test_dag = TestDag::led_by(4, "A");
+    let mut test_dag = led_by("A");
     test_dag.round("B C D").round("B C D");
     assert_eq!(decide(&test_dag), [skip]);
 
-    let mut test_dag = TestDag::led_by(4, "A");
+    let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B C:-A D:-A");
     assert_eq!(decide(&test_dag), []);
 }
 
-/// A1 has three votes and a single certificate, A3.
+/// A2 has three votes and a single certificate, A4.
 fn one_certificate(leaders: &str) -> TestDag {
-    let mut test_dag = TestDag::led_by(4, leaders);
+    let mut test_dag = led_by(leaders);
     test_dag
         .full_rounds(1)
         .round("A B C D:-A")
@@ -93,11 +100,11 @@ fn one_certificate(leaders: &str) -> TestDag {
 fn one_certificate_in_the_history_of_the_anchor_commits() {
     let mut test_dag = one_certificate("A B C D");
     test_dag.full_rounds(2);
-    assert_eq!(decide(&test_dag), [], "the anchor D4 is not decided");
+    assert_eq!(decide(&test_dag), [], "the anchor D5 is not decided");
     test_dag.full_rounds(1);
     assert_eq!(
         decide(&test_dag)[0],
-        commit(&test_dag, slot(1, 0), "A1", false)
+        commit(&test_dag, slot(2, 0), "A2", false)
     );
 }
 
@@ -108,7 +115,7 @@ fn a_certificate_outside_the_history_of_the_anchor_does_not_count() {
     assert_eq!(
         decide(&test_dag)[0],
         Decision::Skip {
-            slot: slot(1, 0),
+            slot: slot(2, 0),
             direct: false
         }
     );
@@ -118,46 +125,46 @@ fn a_certificate_outside_the_history_of_the_anchor_does_not_count() {
 fn a_skipped_leader_is_no_anchor() {
     let mut test_dag = one_certificate("A B C D B");
     test_dag.round("A B C").full_rounds(2);
-    assert_eq!(decide(&test_dag), [], "the anchor B5 is not decided");
+    assert_eq!(decide(&test_dag), [], "the anchor B6 is not decided");
     test_dag.full_rounds(1);
     let decisions = decide(&test_dag);
-    assert_eq!(decisions[0], commit(&test_dag, slot(1, 0), "A1", false));
+    assert_eq!(decisions[0], commit(&test_dag, slot(2, 0), "A2", false));
     assert_eq!(
         decisions[3],
         Decision::Skip {
-            slot: slot(4, 0),
+            slot: slot(5, 0),
             direct: true
         }
     );
-    assert_eq!(decisions[4], commit(&test_dag, slot(5, 0), "B5", true));
+    assert_eq!(decisions[4], commit(&test_dag, slot(6, 0), "B6", true));
 }
 
 #[test]
 fn leaders_inside_the_wave_are_no_anchors() {
-    // B2 and C3 are committed, but lie in the wave of A1.
+    // B3 and C4 are committed, but lie in the wave of A2.
     let mut test_dag = one_certificate("A B C D");
     test_dag.full_rounds(2);
     assert_eq!(decide(&test_dag), []);
-    let after = decide_after(&test_dag, 1, slot(1, 0));
+    let after = decide_after(&test_dag, 1, slot(2, 0));
     assert!(
-        matches!(after.last(), Some(Decision::Commit { slot: s, direct: true, .. }) if *s == slot(3, 0)),
+        matches!(after.last(), Some(Decision::Commit { slot: s, direct: true, .. }) if *s == slot(4, 0)),
         "{after:?}"
     );
 }
 
 #[test]
 fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
-    let mut test_dag = TestDag::led_by(4, "A");
+    let mut test_dag = led_by("A");
     test_dag
         .round("A A B C D")
         .round("B:A'BCD C:A'BCD D:A'BCD")
         .round("B C D");
     assert_eq!(
         decide(&test_dag),
-        [commit(&test_dag, slot(1, 0), "A1'", true)]
+        [commit(&test_dag, slot(2, 0), "A2'", true)]
     );
 
-    let mut test_dag = TestDag::led_by(4, "A B C D");
+    let mut test_dag = led_by("A B C D");
     test_dag
         .round("A A B C D")
         .round("A:ABCD B:ABCD C:A'BCD D:A'BCD")
@@ -167,7 +174,7 @@ fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
     assert_eq!(
         decide(&test_dag)[0],
         Decision::Skip {
-            slot: slot(1, 0),
+            slot: slot(2, 0),
             direct: false
         }
     );
@@ -175,66 +182,66 @@ fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
 
 #[test]
 fn an_authority_counts_once_however_many_blocks_it_makes() {
-    // Votes of A2, A2' and B2 are those of two authorities.
-    let mut test_dag = TestDag::led_by(4, "A");
+    // Votes of A3, A3' and B3 are those of two authorities.
+    let mut test_dag = led_by("A");
     test_dag
         .full_rounds(1)
         .round("A A B C:-A D:-A")
         .full_rounds(1);
     assert_eq!(decide(&test_dag), []);
 
-    // So are the certificates A3, A3' and B3.
-    let mut test_dag = TestDag::led_by(4, "A");
+    // So are the certificates A4, A4' and B4.
+    let mut test_dag = led_by("A");
     test_dag.full_rounds(2).round("A A B");
     assert_eq!(decide(&test_dag), []);
 
-    // And so is the blame of D2, D2' and C2.
-    let mut test_dag = TestDag::led_by(4, "A");
+    // And so is the blame of D3, D3' and C3.
+    let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B C:-A D:-A D:-A");
     assert_eq!(decide(&test_dag), []);
 }
 
 #[test]
 fn the_leaders_of_a_round_are_decided_in_the_order_of_their_offsets() {
-    let mut test_dag = TestDag::led_by(4, "AB CD");
+    let mut test_dag = led_by("AB CD");
     test_dag
         .full_rounds(1)
         .round("A B:-A C:-A D:-A")
         .round("A B C D");
     let both = [
         Decision::Skip {
-            slot: slot(1, 0),
+            slot: slot(2, 0),
             direct: true,
         },
-        commit(&test_dag, slot(1, 1), "B1", true),
+        commit(&test_dag, slot(2, 1), "B2", true),
     ];
     assert_eq!(decide_after(&test_dag, 2, LeaderSlot::GENESIS), both);
-    assert_eq!(decide_after(&test_dag, 2, slot(1, 0)), both[1..]);
-    assert_eq!(decide_after(&test_dag, 2, slot(1, 1)), []);
+    assert_eq!(decide_after(&test_dag, 2, slot(2, 0)), both[1..]);
+    assert_eq!(decide_after(&test_dag, 2, slot(2, 1)), []);
 
-    // B1 would be committed, but the slot before it is open.
-    let mut test_dag = TestDag::led_by(4, "AB CD");
+    // B2 would be committed, but the slot before it is open.
+    let mut test_dag = led_by("AB CD");
     test_dag
         .full_rounds(1)
         .round("A B C:-A D:-A")
         .round("A B C D");
     assert_eq!(decide_after(&test_dag, 2, LeaderSlot::GENESIS), []);
     assert_eq!(
-        decide_after(&test_dag, 2, slot(1, 0)),
-        [commit(&test_dag, slot(1, 1), "B1", true)]
+        decide_after(&test_dag, 2, slot(2, 0)),
+        [commit(&test_dag, slot(2, 1), "B2", true)]
     );
 }
 
 #[test]
 fn more_leaders_than_authorities_are_all_of_them() {
     let mut test_dag = TestDag::of(1);
-    test_dag.full_rounds(4);
+    test_dag.full_rounds(5);
     let decisions = decide_after(&test_dag, 3, LeaderSlot::GENESIS);
     assert_eq!(
         decisions,
         [
-            commit(&test_dag, slot(1, 0), "A1", true),
-            commit(&test_dag, slot(2, 0), "A2", true)
+            commit(&test_dag, slot(2, 0), "A2", true),
+            commit(&test_dag, slot(3, 0), "A3", true)
         ]
     );
 }

@@ -256,11 +256,13 @@ impl Core {
                     vec![]
                 },
                 commit_votes,
-                end_of_epoch: epoch_has_elapsed(
-                    self.marked_start(),
-                    timestamp_ms,
-                    self.parameters.epoch_duration_ms,
-                ),
+                end_of_epoch: self.linearizer.epoch_began().is_some_and(|began| {
+                    epoch_has_elapsed(
+                        self.counted_from(began),
+                        timestamp_ms,
+                        self.parameters.epoch_duration_ms,
+                    )
+                }),
             }
             .sign(&signer.keys);
             self.uncommitted.add(&block);
@@ -318,11 +320,11 @@ impl Core {
     }
 
     /// From when the age of the epoch counts.
-    fn marked_start(&self) -> TimestampMs {
+    fn counted_from(&self, began: TimestampMs) -> TimestampMs {
         if bugs::enabled(KnownBug::StaleEpochStart) && self.start.base.epoch > Epoch(0) {
             return TimestampMs(0);
         }
-        self.start.timestamp_ms
+        began
     }
 
     fn own(&self) -> Option<AuthorityIndex> {

@@ -274,6 +274,7 @@ mod tests {
             previous: CommitDigest::default(),
             leader,
             timestamp_ms: TimestampMs(0),
+            epoch_began_ms: TimestampMs(0),
             ending: vec![],
             blocks: vec![leader],
         }

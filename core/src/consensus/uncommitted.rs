@@ -122,6 +122,7 @@ mod tests {
             previous: CommitDigest::default(),
             leader: block.reference(),
             timestamp_ms: TimestampMs(0),
+            epoch_began_ms: TimestampMs(0),
             ending: vec![],
             blocks: vec![block.reference()],
         };

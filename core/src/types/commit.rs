@@ -37,6 +37,8 @@ pub struct Commit {
     /// Stake-weighted median of the timestamps of the leader's parents, never below the commit before: a function
     /// of the DAG alone.
     pub timestamp_ms: TimestampMs,
+    /// `timestamp_ms` of the epoch's first commit: from there on the age of the epoch counts (contract §7).
+    pub epoch_began_ms: TimestampMs,
     /// Whose end-of-epoch marks are in this commit or in one before it, ascending (contract §7).
     pub ending: Vec<AuthorityIndex>,
     /// The sub-DAG in delivery order: by (round, author, digest), the leader last.

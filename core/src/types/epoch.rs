@@ -101,6 +101,7 @@ mod tests {
             previous: CommitDigest::default(),
             leader: BlockRef::first_of_round(Round(9)),
             timestamp_ms: TimestampMs(500),
+            epoch_began_ms: TimestampMs(500),
             ending: vec![],
             blocks: vec![],
         };

@@ -190,7 +190,13 @@ impl Scenario {
         let byzantine = byzantine.map_or_else(Vec::new, |byzantine| {
             byzantine.draw(&sampler, roster, tolerated)
         });
-        let max_faulty = self.max_faulty.of(tolerated, byzantine.len());
+        let swarm = self.swarm.as_ref();
+        let outage =
+            swarm.and_then(|s| s.outage(&sampler, roster, duration_ms, epochs.duration_ms));
+        let max_faulty = match outage {
+            Some(_) => None,
+            None => self.max_faulty.of(tolerated, byzantine.len()),
+        };
         let planned = self.faults.iter().enumerate();
         let mut faults: Vec<_> = planned
             .flat_map(|(position, fault)| {
@@ -204,6 +210,7 @@ impl Scenario {
             let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
             let byzantine = byzantine.collect();
             faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
+            faults.extend(outage);
             let rate = &mut workload.transactions_per_second;
             *rate = (*rate).min(swarm::bearable_per_second(&node, &network, validators));
         }

@@ -12,7 +12,7 @@ use super::{
 use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    faults::{DurableAt, Fault, PlannedFault, Reached, StoredAt, Trigger},
+    faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
     plan::{NetworkPlan, NodePlan},
     trace::ProcessId,
 };
@@ -27,6 +27,9 @@ pub struct Swarm {
     pub faults: Sampled<u32>,
     /// Of these, each seed draws some.
     pub kinds: Vec<FaultKind>,
+    /// In one of so many seeds all hosts lose power at once for longer than an epoch, and any number of validators may
+    /// be down at any time. Never if it is 0.
+    pub outage_one_in: u64,
 }
 
 impl Default for Swarm {
@@ -34,6 +37,7 @@ impl Default for Swarm {
         Self {
             faults: (1, 16).into(),
             kinds: FaultKind::ALL.to_vec(),
+            outage_one_in: 0,
         }
     }
 }
@@ -70,6 +74,31 @@ pub(super) fn bearable_per_second(node: &NodePlan, network: &NetworkPlan, valida
 }
 
 impl Swarm {
+    /// The outage of a seed, if it has one.
+    #[must_use]
+    pub fn outage(
+        &self,
+        sampler: &Sampler,
+        roster: Roster,
+        duration_ms: u64,
+        epoch_ms: Option<u64>,
+    ) -> Option<PlannedFault> {
+        let mut stream = sampler.stream("swarm.outage");
+        if self.outage_one_in == 0 || stream.below(self.outage_one_in) > 0 {
+            return None;
+        }
+        let at_ms = stream.below(duration_ms.max(1));
+        let fault = ProcessFault::PowerLoss {
+            hosts: (0..roster.validators).collect(),
+            torn: stream.below(2) == 0,
+            down_ms: Some(epoch_ms.unwrap_or(0) + 1 + stream.low(3_000)),
+        };
+        Some(PlannedFault {
+            trigger: Trigger::at_ms(at_ms),
+            fault: fault.into(),
+        })
+    }
+
     /// The faults of a seed, in the order in which they were drawn.
     #[must_use]
     pub fn draw(

@@ -100,6 +100,7 @@ fn made_up(
             previous,
             leader: model.reference(),
             timestamp_ms: TimestampMs(0),
+            epoch_began_ms: TimestampMs(0),
             ending: vec![],
             blocks: vec![model.reference()],
         };

@@ -6,7 +6,12 @@
 //! step out of an epoch that the node is not in, or one that does not follow the step before it (contract §7), which
 //! every second change out of an epoch is; an executor that enters any epoch but the one after its last; a node that
 //! opens an epoch below the one that it opened last; an epoch that is over before it is due by the clocks of 2f+1 of its
-//! stake (as far as they are known: they do not jump), where Byzantine ones say that it is due at once.
+//! stake (as far as they are known: they do not jump), where Byzantine ones say that it is due at once; an epoch that ends
+//! less than its duration after the one before ended, or after the run began: however late an epoch begins, it lasts
+//! (contract §7). The second is measured in simulated time: however much clocks differ, the lower median of 2f+1 of them
+//! is not behind the slowest of those 2f+1 that are needed to end an epoch, unless Byzantine ones are among them; then
+//! it may be by as much as honest clocks differ.
+//!
 //! None: going back because an older backup of the executor was put back: it enters its epochs again, its nodes open
 //! an older one and change out of it again. A change that is not finished, because the executor is in the next epoch
 //! already; one that begins anew because the node has removed what it knew of the epoch. A node that does not deliver
@@ -38,6 +43,8 @@ pub(super) struct Epochs {
     committees: FirstSaid<Epoch, CommitteeDigest>,
     /// The last commit of each epoch, from whoever leaves it.
     boundaries: FirstSaid<Epoch, CommitRef>,
+    /// When the last commit of each epoch was first recorded.
+    ended: BTreeMap<Epoch, Entry>,
     /// The epoch that each executor entered last; none if an older backup says which. All begin in epoch 0.
     executors: BTreeMap<u16, Option<(Epoch, Entry)>>,
     nodes: BTreeMap<u16, Node>,
@@ -78,6 +85,7 @@ impl Epochs {
             begins: FirstSaid::default(),
             committees: FirstSaid::default(),
             boundaries: FirstSaid::default(),
+            ended: BTreeMap::new(),
             executors: BTreeMap::new(),
             nodes: (0..plan.validators).map(|n| (n, Node::default())).collect(),
         }
@@ -166,6 +174,9 @@ impl Epochs {
                 ));
             }
         }
+        if let BoundaryCommitted(_) = step {
+            self.lasted(epoch, entry)?;
+        }
         let delivers = executor_of(self.topology, n) == n;
         let node = self.nodes.entry(n).or_default();
         match &node.opened {
@@ -211,6 +222,28 @@ impl Epochs {
         Ok(())
     }
 
+    /// The epoch has ended, for the first time that anybody says so.
+    fn lasted(&mut self, epoch: Epoch, entry: &Entry) -> Result<(), Box<Violation>> {
+        if self.ended.contains_key(&epoch) {
+            return Ok(());
+        }
+        let before = match epoch {
+            Epoch(0) => None,
+            later => self.ended.get(&later.prev()),
+        };
+        let began = before.map_or(SimTime::default(), |before| before.at);
+        let lasted_ms = entry.at.since(began).as_ms();
+        let least_ms = self.clocks.as_ref().map_or(0, |plan| least_ms(plan, epoch));
+        if lasted_ms < least_ms {
+            let message = format!(
+                "expected epoch {epoch} to last {least_ms} ms at least after the one before it, it ended after {lasted_ms} ms"
+            );
+            return Err(broken(entry, "lasted-too-short", message, before.cloned()));
+        }
+        self.ended.insert(epoch, entry.clone());
+        Ok(())
+    }
+
     fn entered(&mut self, n: u16, epoch: Epoch, entry: &Entry) -> Result<(), Box<Violation>> {
         let entered = Some((epoch, entry.clone()));
         let (last, earlier) = match self.executors.insert(n, entered) {
@@ -250,7 +283,7 @@ fn clocks_are_known(plan: &Plan) -> bool {
 }
 
 /// Whether so many may have marked the end of the epoch by now: the Byzantine ones mark it when they like.
-fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
+pub(super) fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
     let members = plan.epochs.members(epoch, plan.validators);
     let duration_ms = plan.epochs.duration_ms.unwrap_or(u64::MAX);
     let stake =
@@ -270,6 +303,30 @@ fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool
     };
     let of_all = stake(&mut members.iter());
     stake(&mut members.iter().filter(elapsed)) > of_all * 2 / 3
+}
+
+/// How long an epoch lasts at least in simulated time, whenever it was to begin.
+fn least_ms(plan: &Plan, epoch: Epoch) -> u64 {
+    /// Readings are whole milliseconds.
+    const ROUNDING_MS: u64 = 3;
+    let duration_ms = plan.epochs.duration_ms.unwrap_or(0);
+    let members = plan.epochs.members(epoch, plan.validators);
+    let (byzantine, honest): (Vec<_>, Vec<_>) = members
+        .iter()
+        .map(|member| member.validator)
+        .partition(|validator| plan.strategy_of(*validator).is_some());
+    let skews = honest
+        .iter()
+        .map(|host| plan.clock_skew_ms[usize::from(*host)]);
+    let spread_ms = match (byzantine.is_empty(), skews.clone().min(), skews.max()) {
+        (false, Some(lowest), Some(highest)) => highest.abs_diff(lowest),
+        _ => 0,
+    };
+    let drifts = plan.clock_drift_ppm.iter().map(|ppm| ppm.unsigned_abs());
+    let drift_ppm = u64::from(drifts.max().unwrap_or(0));
+    // Clocks drift apart from the beginning of the run.
+    let drift_ms = 2 * drift_ppm * (plan.duration_ms + plan.settle_ms) / 1_000_000;
+    duration_ms.saturating_sub(spread_ms + drift_ms + ROUNDING_MS)
 }
 
 /// The executor whose epochs a node follows.

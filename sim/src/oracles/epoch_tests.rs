@@ -2,7 +2,7 @@
 
 use super::{
     Violation,
-    epoch::Epochs,
+    epoch::{Epochs, is_due},
     testing::{
         advanced, boundary_committed, drained, entered, executor, judge, node, opened, world_event,
     },
@@ -10,10 +10,13 @@ use super::{
 use crate::{
     clock::ORIGIN_MS,
     faults::{ClockFault, Fault, PlannedFault, Trigger},
-    plan::{Plan, Topology},
+    plan::{ByzantinePlan, ByzantineStrategy, Plan, Topology},
     trace::{Entry, ProcessId, SimTime, WorldEvent},
 };
-use metanode_core::{env::NodeEvent, types::ChangeStep};
+use metanode_core::{
+    env::NodeEvent,
+    types::{ChangeStep, Epoch, TimestampMs},
+};
 
 fn verdict(topology: Topology, trace: &[Entry]) -> Option<Box<Violation>> {
     let plan = Plan {
@@ -233,20 +236,52 @@ fn one_backup_begins_a_change_anew_once() {
 }
 
 #[test]
-fn an_epoch_lasts_until_two_thirds_of_the_clocks_say_so() {
+fn an_epoch_is_due_when_two_thirds_of_the_clocks_say_so() {
     let mut plan = Plan::example();
-    // The trace's first epoch began in 1970.
-    plan.epochs.duration_ms = Some(ORIGIN_MS + 100);
+    plan.epochs.duration_ms = Some(100);
+    let start = TimestampMs(ORIGIN_MS);
+    let due = |plan: &Plan| is_due(plan, Epoch(0), start, SimTime::from_ms(1));
     plan.clock_skew_ms = vec![100, 99, 98, 99];
-    assert_eq!(judge(Epochs::new(&plan), &change()), None);
+    assert!(due(&plan));
     plan.clock_skew_ms[1] = 98;
-    let violation = judge(Epochs::new(&plan), &change()).unwrap();
-    assert!(violation.message.contains("until it is due"));
+    assert!(!due(&plan));
+}
+
+/// The epochs began in 1970, so that they are due by all clocks.
+#[test]
+fn an_epoch_lasts_however_late_it_begins() {
+    let mut plan = Plan::example();
+    plan.epochs.duration_ms = Some(100);
+    let ends = |first_ms, second_ms| {
+        [
+            node(0, 0, opened(0, 0)),
+            node(first_ms, 0, boundary_committed(0, 10)),
+            node(first_ms, 0, drained(0, 10)),
+            node(first_ms, 0, advanced(0, 10)),
+            node(first_ms, 0, opened(1, 10)),
+            node(second_ms, 0, boundary_committed(1, 20)),
+        ]
+    };
+    let judged = |plan: &Plan, trace: &[Entry]| judge(Epochs::new(plan), trace);
+    assert_eq!(judged(&plan, &ends(100, 200)), None);
+    for (first, second) in [(90, 300), (150, 240)] {
+        let violation = judged(&plan, &ends(first, second)).unwrap();
+        assert_eq!(violation.clause, "lasted-too-short");
+    }
+    // A Byzantine validator moves the median as far as honest clocks differ, and no further.
+    plan.clock_skew_ms = vec![-7, 13, 0, 900];
+    plan.byzantine.push(ByzantinePlan {
+        validator: 3,
+        strategy: ByzantineStrategy::Lying,
+    });
+    assert_eq!(judged(&plan, &ends(80, 160)), None);
+    assert!(judged(&plan, &ends(70, 300)).is_some());
+    // Of clocks that jump nothing is known.
     let trigger = Trigger::default();
     let fault = Fault::Clock(ClockFault::JumpClock {
         hosts: vec![1],
         by_ms: 5,
     });
     plan.faults.push(PlannedFault { trigger, fault });
-    assert_eq!(judge(Epochs::new(&plan), &change()), None);
+    assert_eq!(judged(&plan, &ends(1, 2)), None);
 }

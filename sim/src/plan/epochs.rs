@@ -10,6 +10,8 @@ pub struct EpochPlan {
     /// The first one does not end if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// How long before the run genesis was: epoch 0 begins late by so much.
+    pub genesis_age_ms: u64,
     /// Epochs before the running one that nodes keep.
     pub retained: u64,
     /// In the order of their epochs; each stays until the next. Before, all validators are in, with equal stake.
@@ -21,6 +23,7 @@ impl Default for EpochPlan {
     fn default() -> Self {
         Self {
             duration_ms: None,
+            genesis_age_ms: 0,
             retained: 3,
             committees: vec![],
         }

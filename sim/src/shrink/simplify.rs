@@ -62,6 +62,7 @@ pub fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("bugs", bugs),
         step("Byzantine validators", byzantine),
         step("epochs", epochs),
+        step("genesis", genesis),
         step("committees", committees),
         step("clocks", clocks),
     ]);
@@ -251,6 +252,14 @@ fn epochs(plan: &Plan, _: usize) -> Vec<Plan> {
         .filter(|duration_ms| *duration_ms != plan.epochs.duration_ms)
         .map(|duration_ms| with(plan, |plan| plan.epochs.duration_ms = duration_ms))
         .collect()
+}
+
+/// Genesis is when the run begins.
+fn genesis(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan.epochs.genesis_age_ms == 0 {
+        return vec![];
+    }
+    vec![with(plan, |plan| plan.epochs.genesis_age_ms = 0)]
 }
 
 /// All validators with equal stake, or one change of the committee less.

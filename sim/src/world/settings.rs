@@ -137,7 +137,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         flush_idle_ms: 50,
         data_dir: "/data".into(),
         genesis: Genesis {
-            epoch_timestamp_ms: ORIGIN_MS,
+            epoch_timestamp_ms: ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms),
             initial_balance: 1_000_000,
             validators: validators(plan, Epoch(0)),
             changes: (plan.epochs.committees.iter())
