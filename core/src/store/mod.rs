@@ -11,6 +11,7 @@ mod memory;
 mod rocks;
 
 pub use commit_log::{CommitLog, Damage};
+pub(crate) use consensus::{BLOCKS, COMMITS};
 pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
 pub use rocks::{RocksOptions, RocksStore, RocksStores};
