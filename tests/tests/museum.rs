@@ -103,6 +103,17 @@ fn a_panic_counts_where_an_assertion_is_declared_only() {
     assert_eq!(kinds, [&FailedOtherwise::Panicked]);
 }
 
+/// A switched-off guard may break something by itself: that does not show the bug that it masks.
+#[test]
+fn what_the_masking_guards_break_alone_does_not_count() {
+    let declared = entry(KnownBug::Amnesia);
+    let bug = KnownBug::DeadPeerGoesUnnoticed; // has no part in it
+    let search = search_in("host_power_loss", Entry { bug, ..declared });
+    assert_eq!(search.finder(), None);
+    let alone = FailedOtherwise::WithoutTheBug;
+    assert!(search.failed_otherwise.contains_key(&alone));
+}
+
 #[test]
 fn the_table_of_known_bugs_is_the_declared_one() {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package");
