@@ -243,7 +243,7 @@ known_bugs! {
         }
         AdvancedBeforeDrained = "26a" "advanced_before_drained" {
             mechanism: "the executor is told that the epoch is over before it holds all of it durably",
-            masked_by: [StartIsTrusted, ExecutorAdvancesEarly, UnfinishedEpochForgotten],
+            masked_by: [ExecutorAdvancesEarly, UnfinishedEpochForgotten],
             found_by: ["GAP0", "ROOT", "MONO", "LIVE"],
         }
         AdvanceFailureIgnored = "26b" "advance_failure_ignored" {
@@ -303,7 +303,7 @@ known_bugs! {
             mechanism: "the executor accepts AdvanceEpoch with a boundary above its watermark",
         }
         UnfinishedEpochForgotten = "unfinished_epoch_forgotten" {
-            mechanism: "a start begins at the base of the executor's epoch, even if the executor has not finished the epoch before",
+            mechanism: "what the executor lacks of an earlier epoch is forgotten: delivery begins at the base of its current one",
         }
         LastBlockReadsAsWatermark = "last_block_reads_as_watermark" {
             mechanism: "a start of the executor takes its last stored block for the watermark",
