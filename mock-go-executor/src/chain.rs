@@ -5,12 +5,12 @@
 //! Knows nothing of sockets.
 
 use crate::{
+    bug_switches,
     disk::Disk,
     ledger::{Funding, Ledger, Writes},
 };
 use bytes::Bytes;
 use metanode_core::{
-    bugs::{self, KnownBug},
     env::{CrashPoint, Env, ExecutorEvent},
     executor::wire::CommittedEpochData,
     store::StoreError,
@@ -33,6 +33,17 @@ impl ReceivedBlock {
         GlobalExecIndex(self.block.global_exec_index)
     }
 }
+
+/// One write of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushStep {
+    State,
+    Blocks,
+    Watermark,
+}
+
+/// The watermark comes last, and alone is synced: with it everything before it is durable.
+const FLUSH: [FlushStep; 3] = [FlushStep::State, FlushStep::Blocks, FlushStep::Watermark];
 
 /// The chain of one executor.
 pub struct Chain {
@@ -112,9 +123,7 @@ impl Chain {
             skipped: effects.skipped,
         });
         self.unsaved.blocks.push((gei, received.body));
-        if bugs::enabled(KnownBug::ReportsWhatIsInMemory) {
-            self.durable.send_replace(self.ledger.height());
-        }
+        bug_switches::executed(self.ledger.height(), &self.durable);
         self.env.reach(CrashPoint::ExecutorExecuted).await;
     }
 
@@ -127,20 +136,23 @@ impl Chain {
             return Ok(());
         }
         let watermark = self.ledger.height();
-        if bugs::enabled(KnownBug::WatermarkBeforeState) {
-            self.disk.save_watermark(watermark)?;
-            self.env.reach(CrashPoint::ExecutorWatermarkSaved).await;
+        for step in bug_switches::flush_order(FLUSH) {
+            let saved = match step {
+                FlushStep::State => {
+                    self.disk.save_state(watermark, &self.unsaved.writes)?;
+                    CrashPoint::ExecutorStateSaved
+                }
+                FlushStep::Blocks => {
+                    self.disk.save_blocks(&self.unsaved.blocks)?;
+                    CrashPoint::ExecutorBlockSaved
+                }
+                FlushStep::Watermark => {
+                    self.disk.save_watermark(watermark)?;
+                    CrashPoint::ExecutorWatermarkSaved
+                }
+            };
+            self.env.reach(saved).await;
         }
-        if bugs::enabled(KnownBug::BlocksBeforeState) {
-            self.disk.save_blocks(&self.unsaved.blocks)?;
-            self.env.reach(CrashPoint::ExecutorBlockSaved).await;
-        }
-        self.disk.save_state(watermark, &self.unsaved.writes)?;
-        self.env.reach(CrashPoint::ExecutorStateSaved).await;
-        self.disk.save_blocks(&self.unsaved.blocks)?;
-        self.env.reach(CrashPoint::ExecutorBlockSaved).await;
-        self.disk.save_watermark(watermark)?;
-        self.env.reach(CrashPoint::ExecutorWatermarkSaved).await;
 
         self.unsaved = Unsaved::default();
         self.durable.send_replace(watermark);

@@ -5,11 +5,11 @@
 //! each flush wrote, by the height that it leads to. A crash between the writes leaves a prefix of them (see
 //! [`metanode_core::store`]), so what a start finds above the watermark was not durable, and is dropped.
 
+use crate::bug_switches;
 use crate::epochs::EpochStart;
 use crate::ledger::{Accounts, ENTRY_BYTES, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
-    bugs::{self, KnownBug},
     store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
     types::GlobalExecIndex,
 };
@@ -49,10 +49,7 @@ impl Disk {
         let disk = Self {
             store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
         };
-        let mut watermark = disk.watermark()?;
-        if bugs::enabled(KnownBug::BlocksBeforeState) {
-            watermark = disk.last_block()?.unwrap_or(watermark);
-        }
+        let watermark = bug_switches::recovered(disk.watermark()?, &disk)?;
         disk.drop_above(watermark)?;
         let accounts = disk.accounts()?;
         Ok((
@@ -157,30 +154,12 @@ impl Disk {
         Ok(entries.into_iter().map(|(_, body)| body).collect())
     }
 
-    /// The number of the last stored block, durable or not.
-    fn last_block(&self) -> Result<Option<GlobalExecIndex>, StoreError> {
-        let last = self.store.scan(Scan {
-            column: BLOCKS,
-            range: &[][..]..END,
-            order: ScanOrder::Descending,
-            limit: 1,
-        })?;
-        let number = |key: &Bytes| key[..].try_into().map(u64::from_be_bytes).ok();
-        Ok(last
-            .first()
-            .and_then(|(key, _)| number(key))
-            .map(GlobalExecIndex))
-    }
-
     /// Removes what lies above the watermark, in one write.
     fn drop_above(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        for column in [STATE, BLOCKS] {
-            if column == STATE && bugs::enabled(KnownBug::StateWithoutWatermark) {
-                continue;
-            }
-            for (key, _) in self.entries(column, &key_of(watermark.next()))? {
-                batch.delete(column, &key);
+        for column in bug_switches::rolled_back(&[STATE, BLOCKS]) {
+            for (key, _) in self.entries(*column, &key_of(watermark.next()))? {
+                batch.delete(*column, &key);
             }
         }
         if batch.writes.is_empty() {

@@ -1,11 +1,8 @@
 //! The executor's epochs: which one it is in, where each began (contract §7). The rules are pure; whoever asks writes
 //! down what they allow, synced, before anyone is told.
 
-use metanode_core::{
-    bugs::{self, KnownBug},
-    executor::wire::AdvanceEpoch,
-    types::GlobalExecIndex,
-};
+use crate::bug_switches;
+use metanode_core::{executor::wire::AdvanceEpoch, types::GlobalExecIndex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -113,8 +110,9 @@ impl Epochs {
                 known,
                 asked,
             }),
-            None if asked.boundary == watermark => Ok(Advance::Enter(asked)),
-            None if bugs::enabled(KnownBug::AdvancedBeforeDrained) => Ok(Advance::Enter(asked)),
+            None if asked.boundary == bug_switches::at_boundary(watermark, asked.boundary) => {
+                Ok(Advance::Enter(asked))
+            }
             None => Err(AdvanceRefused::NotAtBoundary {
                 boundary: asked.boundary,
                 watermark,

@@ -12,7 +12,9 @@
 //! | [`disk`] | what is stored, and what a start makes of it |
 //! | [`rpc`] | questions and their answers |
 //! | [`serve`] | accepting and driving connections |
+//! | [`bug_switches`] | where known bugs are switched on |
 
+mod bug_switches;
 pub mod chain;
 pub mod config;
 pub mod disk;

@@ -6,6 +6,7 @@
 
 use crate::{
     Controls, ExecutorError, SharedControls,
+    bug_switches::SeenCommits,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
     epochs::Epochs,
@@ -14,7 +15,6 @@ use crate::{
 };
 use bytes::Bytes;
 use metanode_core::{
-    bugs::{self, KnownBug},
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::wire::CommittedEpochData,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame},
@@ -127,8 +127,7 @@ struct Intake<'a> {
     config: &'a ExecutorConfig,
     chain: &'a mut Chain,
     epochs: watch::Receiver<Epochs>,
-    /// Of all blocks that were executed, whatever their epoch.
-    highest_commit: u32,
+    seen: SeenCommits,
     /// The highest watermark that anyone was told.
     told: &'a AtomicU64,
 
@@ -164,7 +163,7 @@ impl<'a> Intake<'a> {
             config,
             chain,
             epochs,
-            highest_commit: 0,
+            seen: SeenCommits::default(),
             told,
             newest: Connection::default(),
             older: Connection::default(),
@@ -292,13 +291,7 @@ impl<'a> Intake<'a> {
                 format!("block {gei} came as one of epoch {epoch}, it is one of {belongs_to}"),
             );
         }
-        if bugs::enabled(KnownBug::GuardWithoutEpoch)
-            && epoch > 0
-            && received.block.commit_index <= self.highest_commit
-        {
-            return;
-        }
-        match verdict {
+        match self.seen.judged(verdict, &received.block) {
             Verdict::Execute => {
                 let duration_us = draw(&mut self.execution_times, self.config.execute_us);
                 self.execution = Some(Box::pin(sleep(Duration::from_micros(duration_us))));
@@ -325,7 +318,6 @@ impl<'a> Intake<'a> {
     async fn execute(&mut self) -> Result<(), ExecutorError> {
         self.execution = None;
         if let Some(received) = self.executing.take() {
-            self.highest_commit = self.highest_commit.max(received.block.commit_index);
             self.chain.execute(received).await;
         }
         if self.chain.volatile_blocks() as u64 >= self.flush_after {

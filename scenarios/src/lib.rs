@@ -13,7 +13,7 @@
 //! | [`subject`] | one run as people name it |
 //! | [`shrinking`] | the smallest run that fails in the same way |
 //! | [`determinism`] | one run twice: after other runs, and in a process of its own |
-//! | [`museum`] | historical bugs, switched on until somebody notices |
+//! | [`museum`] | known bugs, switched on until a declared finder notices |
 //! | [`cli`] | the command line |
 //! | [`report`] | what a person reads; [`report::json`] is what a program reads |
 //!

@@ -80,6 +80,26 @@ fn a_run_is_the_same_in_this_process_and_in_another() {
 }
 
 #[test]
+fn a_known_bug_that_is_not_found_ends_with_7_and_a_guard_is_no_entry() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let failures = folder.path().to_str().expect("UTF-8");
+    // One seed of a scenario without epochs: the bug does nothing.
+    let limits = ["--seeds", "1", "--failures", failures];
+    let output = metasim(&[&["museum", "boundary_one_short"], &limits[..]].concat());
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(7), "{text}{}", stderr(&output));
+    assert!(text.contains("0 of 1 found"), "{text}");
+
+    let output = metasim(&["museum", "start_is_trusted"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("there is no bug `start_is_trusted`"),
+        "{text}"
+    );
+}
+
+#[test]
 fn bad_input_ends_with_2_and_says_what_was_expected() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wrong.toml");

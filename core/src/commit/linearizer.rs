@@ -7,8 +7,8 @@
 //! for every later commit `R ≥ R'`, and what the node lacks is left out by everyone. Every path from the leader to a
 //! block above `R − gc_depth` runs through rounds above `g`, where the DAG is complete.
 
+use super::bug_switches;
 use crate::{
-    bugs::{self, KnownBug},
     commit::is_boundary,
     dag::Dag,
     types::{
@@ -117,7 +117,7 @@ impl Linearizer {
     #[must_use]
     pub fn boundary(&self) -> Option<CommitRef> {
         let last = self.last.as_ref()?;
-        last.is_boundary.then_some(last.reference)
+        bug_switches::boundary(last.is_boundary.then_some(last.reference))
     }
 
     /// When the epoch really began: the time of its first commit. However long before it was to begin, its age counts
@@ -139,7 +139,7 @@ impl Linearizer {
     pub fn linearize(&mut self, dag: &mut Dag, leaders: Vec<VerifiedBlock>) -> Vec<SubDag> {
         let mut commits = vec![];
         for leader in leaders {
-            if self.boundary().is_some() && !goes_on_behind_the_boundary() {
+            if self.boundary().is_some() {
                 break;
             }
             commits.push(self.commit(dag, leader));
@@ -241,9 +241,7 @@ impl Linearizer {
                 found: commit.epoch,
             });
         }
-        if let Some(boundary) = self.boundary()
-            && !goes_on_behind_the_boundary()
-        {
+        if let Some(boundary) = self.boundary() {
             return Err(AdoptError::AfterBoundary {
                 commit: reference,
                 boundary,
@@ -300,10 +298,6 @@ impl Last {
     }
 }
 
-fn goes_on_behind_the_boundary() -> bool {
-    bugs::enabled(KnownBug::TrailingCommits) || bugs::enabled(KnownBug::BoundaryReadBeforeStop)
-}
-
 /// The leader's causal history that no commit contains yet, above the leader's gc round, in delivery order. Marks it
 /// committed.
 fn take_history(dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
@@ -315,9 +309,6 @@ fn take_history(dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
         for ancestor in &block.ancestors {
             if ancestor.round > gc_round && dag.mark_committed(ancestor) {
                 let Some(ancestor) = dag.get(ancestor) else {
-                    if bugs::enabled(KnownBug::ExecutedBeforeQuorum) {
-                        continue;
-                    }
                     unreachable!(
                         "{ancestor} is above the gc round: the DAG is causally complete there"
                     );

@@ -5,6 +5,7 @@
 //! see different parts of one DAG never decide differently; they only decide sooner or later.
 
 mod boundary;
+mod bug_switches;
 mod linearizer;
 #[cfg(test)]
 mod linearizer_tests;

@@ -10,7 +10,6 @@
 
 use super::{LeaderSchedule, LeaderSlot};
 use crate::{
-    bugs::{self, KnownBug},
     dag::Dag,
     types::{BlockRef, Committee, Round, Slot, Stake, VerifiedBlock},
 };
@@ -259,9 +258,6 @@ fn history_at<'a>(dag: &'a Dag, from: &VerifiedBlock, round: Round) -> Vec<&'a V
     let mut open = BTreeSet::from([from.reference()]);
     while let Some(reference) = open.pop_last() {
         let Some(block) = dag.get(&reference) else {
-            if bugs::enabled(KnownBug::ExecutedBeforeQuorum) {
-                continue;
-            }
             unreachable!("{reference} is above the gc round: the DAG is causally complete there");
         };
         if block.round == round {

@@ -8,7 +8,6 @@ use super::{
     votes::CommitVotes,
 };
 use crate::{
-    bugs::{self, KnownBug},
     commit::{AdoptError, CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer},
     config::ConsensusParameters,
     dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
@@ -17,8 +16,8 @@ use crate::{
     ingest::Pool,
     store::{CommitRun, ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, CommitIndex, CommitRef, Epoch, EpochStart, KeyPair,
-        MAX_COMMIT_VOTES, Round, SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, CommitIndex, CommitRef, EpochStart, KeyPair, MAX_COMMIT_VOTES,
+        Round, SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -257,11 +256,7 @@ impl Core {
                 },
                 commit_votes,
                 end_of_epoch: self.linearizer.epoch_began().is_some_and(|began| {
-                    epoch_has_elapsed(
-                        self.counted_from(began),
-                        timestamp_ms,
-                        self.parameters.epoch_duration_ms,
-                    )
+                    epoch_has_elapsed(began, timestamp_ms, self.parameters.epoch_duration_ms)
                 }),
             }
             .sign(&signer.keys);
@@ -317,14 +312,6 @@ impl Core {
     #[must_use]
     pub fn wanted_after(&self, author: AuthorityIndex) -> Round {
         self.dag.newest_of(author).round.max(self.dag.gc_round())
-    }
-
-    /// From when the age of the epoch counts.
-    fn counted_from(&self, began: TimestampMs) -> TimestampMs {
-        if bugs::enabled(KnownBug::StaleEpochStart) && self.start.base.epoch > Epoch(0) {
-            return TimestampMs(0);
-        }
-        began
     }
 
     fn own(&self) -> Option<AuthorityIndex> {
@@ -411,8 +398,7 @@ impl Core {
         ProposalView {
             clock_round,
             last_proposed_round: self.last_proposed_round,
-            last_proposed_round_known: self.last_proposed_round_known
-                || bugs::enabled(KnownBug::Amnesia),
+            last_proposed_round_known: self.last_proposed_round_known,
             paused,
             is_over: self.is_over || self.signer.is_none(),
             leaders_present: self.leaders_present(clock_round.prev()),

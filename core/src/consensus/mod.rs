@@ -96,6 +96,7 @@
 
 mod amnesia_recovery;
 mod archive;
+mod bug_switches;
 mod commit_sync;
 mod core;
 #[cfg(test)]
@@ -122,16 +123,13 @@ pub use server::serve;
 pub use votes::{CommitVotes, certified};
 
 use crate::{
-    bugs::{self, KnownBug},
     commit::is_boundary,
     config::ConsensusParameters,
     env::{CrashPoint, Env, NodeEvent},
     ingest::Pool,
     store::{Durability, StoreError},
     tasks::Tasks,
-    types::{
-        Address, AddressError, Boundary, CommitIndex, EpochBase, EpochEnding, Round, VerifiedBlock,
-    },
+    types::{Address, AddressError, Boundary, CommitIndex, EpochEnding, Round, VerifiedBlock},
 };
 use peer::Peer;
 use shared::{Command, Progress, Shared};
@@ -152,8 +150,6 @@ const COMMANDS_PER_STEP: usize = 64;
 pub struct ConsensusSetup {
     pub env: Env,
     pub retained: Arc<RetainedEpoch>,
-    /// That of the epoch that is retained. By itself only so that a bug of the museum can have another one.
-    pub base: EpochBase,
     /// None if this node only follows.
     pub signer: Option<Signer>,
     pub parameters: ConsensusParameters,
@@ -194,7 +190,6 @@ pub struct Consensus {
     started: Instant,
     /// Blocks whose votes certify fetched commits. They are stored, so that this node can show them, too.
     voters: Vec<VerifiedBlock>,
-    base: EpochBase,
     ending: watch::Sender<EpochEnding>,
     is_new: bool,
     shared: Arc<Shared>,
@@ -281,7 +276,6 @@ impl Consensus {
             #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
             started: Instant::now(),
             voters: vec![],
-            base: setup.base,
             ending: watch::Sender::new(ending),
             is_new: setup.is_new,
             _tasks: EndsWithThis(shared.clone()),
@@ -403,8 +397,7 @@ impl Consensus {
     /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
     async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
         let timestamp_ms = self.shared.env.clock.now();
-        let paused = *self.pressure.borrow_and_update()
-            && !bugs::enabled(KnownBug::PressureStopsAtTheWindow);
+        let paused = *self.pressure.borrow_and_update();
         let due = self
             .core
             .propose(self.started.elapsed(), timestamp_ms, paused);
@@ -425,9 +418,10 @@ impl Consensus {
             return Ok(());
         }
         env.reach(CrashPoint::NodeBeforeStore).await;
-        let (store, base) = (&self.shared.retained.store, self.base);
+        let retained = &self.shared.retained;
+        let (store, base) = (&retained.store, retained.start.base);
         // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
-        let durability = if step.own.is_some() && !bugs::enabled(KnownBug::Amnesia) {
+        let durability = if step.own.is_some() {
             Durability::Synced
         } else {
             Durability::Buffered
@@ -443,16 +437,11 @@ impl Consensus {
             });
             self.shared.retained.own_blocks.publish(own);
         }
+        let commits = step.commits.len();
         // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
-        let durability = if bugs::enabled(KnownBug::HandedOnBeforeSynced) {
-            Durability::Buffered
-        } else {
-            Durability::Synced
-        };
-        let is_batch = step.commits.len() > 1;
         for (sub_dag, origin) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
-            store.write(&[], commit, durability)?;
+            store.write(&[], commit, Durability::Synced)?;
             env.emit(NodeEvent::CommitStored {
                 epoch: sub_dag.commit.epoch,
                 commit: sub_dag.reference,
@@ -463,8 +452,8 @@ impl Consensus {
             });
             env.reach(CrashPoint::NodeAfterStore).await;
             let is_first = *self.ending.borrow() == EpochEnding::No;
-            let is_missed = bugs::enabled(KnownBug::EndOfEpochMissed) && is_batch;
-            if is_boundary(&sub_dag.commit, &self.shared.committee) && is_first && !is_missed {
+            let is_boundary = is_boundary(&sub_dag.commit, &self.shared.committee);
+            if bug_switches::is_boundary(is_boundary, commits) && is_first {
                 let boundary = Boundary::of(&sub_dag.commit, base);
                 self.ending.send_replace(EpochEnding::Boundary(boundary));
             }

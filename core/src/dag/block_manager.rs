@@ -1,10 +1,7 @@
 //! Blocks that arrived before their ancestors.
 
-use super::Dag;
-use crate::{
-    bugs::{self, KnownBug},
-    types::{AuthorityIndex, BlockRef, Committee, VerifiedBlock},
-};
+use super::{Dag, bug_switches};
+use crate::types::{AuthorityIndex, BlockRef, Committee, VerifiedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Holds blocks back until all their ancestors are in the [`Dag`], so that what is in it is causally complete.
@@ -60,13 +57,14 @@ impl BlockManager {
             if dag.is_available(&reference) || self.suspended.contains_key(&reference) {
                 continue;
             }
+            let block = bug_switches::received(block, dag);
             let unavailable: Vec<_> = block
                 .ancestors
                 .iter()
                 .filter(|ancestor| !dag.is_available(ancestor))
                 .copied()
                 .collect();
-            if unavailable.is_empty() || bugs::enabled(KnownBug::ExecutedBeforeQuorum) {
+            if unavailable.is_empty() {
                 self.insert(dag, block, &mut result.accepted);
             } else {
                 self.suspend(block, &unavailable, &mut result.missing);

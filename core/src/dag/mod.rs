@@ -11,6 +11,7 @@ mod ancestors;
 mod block_manager;
 #[cfg(test)]
 mod block_manager_tests;
+mod bug_switches;
 mod graph;
 #[cfg(test)]
 pub(crate) mod test_dag;

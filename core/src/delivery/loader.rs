@@ -3,10 +3,8 @@
 //! Recovery and live delivery are the same thing here: commits are read from the log above what the window holds,
 //! never more at once than a batch, never more than the window has room for.
 
-use super::{Delivery, DeliveryError, Numbered, number, window::pauses_proposals};
+use super::{Delivery, DeliveryError, Numbered, bug_switches, number, window::pauses_proposals};
 use crate::{
-    bugs::{self, KnownBug},
-    commit::is_boundary,
     env::{CrashPoint, NodeEvent},
     types::CommitIndex,
 };
@@ -51,23 +49,10 @@ impl Delivery {
             // The caller finds that the executor stands before this epoch.
             return Ok(false);
         };
-        let mut limit = room.min(self.parameters.recovery_batch_commits as usize);
-        if bugs::enabled(KnownBug::RecoveryFloods) {
-            limit = room;
-        }
-        if bugs::enabled(KnownBug::BatchOfNothing) {
-            limit = 0;
-        }
-        let batch = self.log.read(from, limit)?;
+        let limit = room.min(self.parameters.recovery_batch_commits as usize);
+        let batch = bug_switches::batch(self.log.read(from, limit)?, &self.committee);
         if batch.is_empty() {
             self.update_pressure();
-            return Ok(false);
-        }
-        if bugs::enabled(KnownBug::ChangePausesDelivery)
-            && batch
-                .iter()
-                .any(|s| is_boundary(&s.commit, &self.committee))
-        {
             return Ok(false);
         }
         let blocks: Vec<Numbered> = batch
@@ -85,24 +70,20 @@ impl Delivery {
                 })
             })
             .collect::<Result<_, _>>()?;
-        let (len, capacity, last) = {
+        let (len, last) = {
             let mut window = self.window();
             for block in blocks {
                 if window.push(block.gei, block).is_err() {
                     break; // the window was reset meanwhile: read again from where it is now
                 }
             }
-            (
-                window.len(),
-                window.capacity(),
-                window.next_to_load().prev(),
-            )
+            (window.len(), window.next_to_load().prev())
         };
         #[allow(clippy::cast_possible_truncation)]
         // a window of u32 blocks would not fit in memory
         self.env.emit(NodeEvent::WindowLoaded {
             blocks: len as u32,
-            capacity: capacity as u32,
+            capacity: self.parameters.window_blocks,
             last,
         });
         self.update_pressure();

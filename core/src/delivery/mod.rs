@@ -6,6 +6,7 @@
 //!
 //! Three loops share the window: the loader fills it, the sender writes it out, the watermark trims it.
 
+mod bug_switches;
 mod loader;
 mod numbering;
 mod replay_plan;
@@ -76,7 +77,8 @@ pub struct DeliverySetup {
 impl Delivery {
     #[must_use]
     pub fn new(setup: DeliverySetup) -> Self {
-        let capacity = setup.parameters.window_blocks as usize;
+        let setup = bug_switches::setup(setup);
+        let capacity = bug_switches::capacity(setup.parameters.window_blocks, &setup);
         Self {
             window: Mutex::new(Window::new(capacity, setup.watermark)),
             env: setup.env,

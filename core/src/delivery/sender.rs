@@ -2,9 +2,8 @@
 //!
 //! A frame that was written acknowledges nothing; it stays in the window until the executor reports it durable.
 
-use super::{Delivery, Numbered};
+use super::{Delivery, Numbered, bug_switches};
 use crate::{
-    bugs::{self, KnownBug},
     env::{BoxStream, CrashPoint, NodeEvent},
     executor::{RpcError, socket_advice},
     framing,
@@ -32,39 +31,19 @@ enum StreamEnd {
     BeforeEpoch,
 }
 
-/// Exhibits of a start that knows a wrong place to begin: asking again would hide them.
-const START_IS_TRUSTED: [KnownBug; 8] = [
-    KnownBug::ReplayAfterZero,
-    KnownBug::StartsAtStoreTip,
-    KnownBug::HigherOfTwoCursors,
-    KnownBug::BaseTakenAsZero,
-    KnownBug::GeiUsedAsCommitIndex,
-    KnownBug::WatermarkWithoutEpoch,
-    KnownBug::UnitsMixed,
-    KnownBug::AdvancedBeforeDrained,
-];
-
 impl Delivery {
     /// Connects and sends for ever.
     pub(super) async fn send(&self) {
         let mut backoff_ms = self.parameters.reconnect_min_ms;
-        let mut is_first = true;
         loop {
             let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
             let connected_before = self.frames_written();
             let end = match self.connect().await {
-                Ok(stream) => self.stream(connection, is_first, stream).await,
+                Ok(stream) => self.stream(connection, stream).await,
                 Err(end) => end,
             };
-            is_first = false;
             let reason = end.to_string();
             self.env.emit(NodeEvent::StreamLost { connection, reason });
-            if bugs::enabled(KnownBug::FailureAwaitsNextCommit) {
-                let loaded = self.window().next_to_load();
-                while self.window().next_to_load() == loaded {
-                    self.frames_ready.notified().await;
-                }
-            }
             if self.frames_written() > connected_before {
                 backoff_ms = self.parameters.reconnect_min_ms;
             }
@@ -82,10 +61,9 @@ impl Delivery {
     }
 
     /// Serves one connection until it ends.
-    async fn stream(&self, connection: u64, is_first: bool, stream: BoxStream) -> StreamEnd {
+    async fn stream(&self, connection: u64, stream: BoxStream) -> StreamEnd {
         // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
         match self.client.last_block_number().await {
-            _ if is_first && START_IS_TRUSTED.iter().any(|e| bugs::enabled(*e)) => {}
             Ok(watermark) => {
                 self.learn(watermark).await;
             }
@@ -98,7 +76,7 @@ impl Delivery {
         }
         let (start, resets) = {
             let mut window = self.window();
-            if !bugs::enabled(KnownBug::SentIsRemembered) {
+            if bug_switches::forgets_what_was_sent() {
                 window.restart();
             }
             (window.watermark().next(), window.resets())
@@ -121,18 +99,12 @@ impl Delivery {
                 tokio::select! {
                     biased;
                     // The stream is one-way: whatever comes back, it is over.
-                    _ = &mut closed, if !bugs::enabled(KnownBug::DeadPeerGoesUnnoticed) => return StreamEnd::Closed,
+                    _ = &mut closed => return StreamEnd::Closed,
                     () = self.frames_ready.notified() => continue,
                 }
             };
-            match self.write(&mut writer, &block).await {
-                Ok(()) => {}
-                Err(StreamEnd::WriteTimeout(_))
-                    if bugs::enabled(KnownBug::ResendOnSameConnection) =>
-                {
-                    continue;
-                }
-                Err(end) => return end,
+            if let Err(end) = self.write(&mut writer, &block).await {
+                return end;
             }
             let starved = {
                 let mut window = self.window();
@@ -175,20 +147,10 @@ impl Delivery {
     ) -> Result<(), StreamEnd> {
         let timeout_ms = self.parameters.write_timeout_ms;
         let write = framing::write_frame(writer, &block.frame);
-        let write = tokio::time::timeout(Duration::from_millis(timeout_ms), write);
-        let impatience = async {
-            if !bugs::enabled(KnownBug::TimeoutBelowBlockTime) {
-                std::future::pending().await
-            }
-        };
-        tokio::select! {
-            biased;
-            written = write => match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(e)) => Err(StreamEnd::Write(e)),
-                Err(_) => Err(StreamEnd::WriteTimeout(timeout_ms)),
-            },
-            () = impatience => Err(StreamEnd::WriteTimeout(0)),
+        match tokio::time::timeout(Duration::from_millis(timeout_ms), write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(StreamEnd::Write(e)),
+            Err(_) => Err(StreamEnd::WriteTimeout(timeout_ms)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The one arrow back: asks the executor what is durable, trims the window, rewinds it when the executor lost its tail.
 
-use super::{Delivery, window::Learned};
+use super::{Delivery, bug_switches, window::Learned};
 use crate::{
     env::{CrashPoint, NodeEvent},
     executor::next_wait_ms,
@@ -42,6 +42,7 @@ impl Delivery {
     /// Takes in a watermark that the executor just reported. Says whether it moved the window.
     pub(super) async fn learn(&self, watermark: GlobalExecIndex) -> bool {
         self.env.reach(CrashPoint::NodeWatermarkLearned).await;
+        let watermark = bug_switches::answered(watermark, self);
         let learned = self.window().learn(watermark);
         if learned == Learned::Trimmed(0) {
             return false;

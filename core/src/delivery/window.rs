@@ -2,10 +2,7 @@
 //!
 //! Pure: the loader pushes, the sender takes in order, the watermark trims. It knows no socket and no store.
 
-use crate::{
-    bugs::{self, KnownBug},
-    types::GlobalExecIndex,
-};
+use crate::types::GlobalExecIndex;
 use std::collections::VecDeque;
 
 /// Consecutive entries above the executor's watermark, at most `capacity` of them.
@@ -63,11 +60,6 @@ impl<T> Window<T> {
     /// How many more entries fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        if bugs::enabled(KnownBug::UnboundedSendBuffer)
-            || bugs::enabled(KnownBug::RecoveryFloods) && self.is_empty()
-        {
-            return usize::MAX;
-        }
         self.capacity.saturating_sub(self.entries.len())
     }
 
@@ -91,8 +83,7 @@ impl<T> Window<T> {
     /// Appends the entry of [`Self::next_to_load`]. Gives it back if the window is full or `gei` is another one,
     /// which happens when the window was reset while the entry was being read from the store.
     pub fn push(&mut self, gei: GlobalExecIndex, entry: T) -> Result<(), T> {
-        let full = self.room() == 0 && !bugs::enabled(KnownBug::RecoveryFloods);
-        if full || gei != self.next_to_load() {
+        if self.room() == 0 || gei != self.next_to_load() {
             return Err(entry);
         }
         self.entries.push_back(entry);
@@ -116,9 +107,6 @@ impl<T> Window<T> {
     pub fn mark_sent(&mut self, gei: GlobalExecIndex) {
         if self.next_to_send().is_some_and(|(next, _)| next == gei) {
             self.sent += 1;
-            if bugs::enabled(KnownBug::WriteCountsAsDelivery) {
-                self.learn(gei);
-            }
         }
     }
 
@@ -130,11 +118,6 @@ impl<T> Window<T> {
     /// Takes in what the executor reports as durable.
     pub fn learn(&mut self, watermark: GlobalExecIndex) -> Learned {
         let from = self.watermark;
-        if bugs::enabled(KnownBug::HandledIndexStands)
-            || bugs::enabled(KnownBug::WriteCountsAsDelivery) && watermark < from
-        {
-            return Learned::Trimmed(0);
-        }
         if watermark < from {
             self.reset(watermark);
             return Learned::Rewound { from };

@@ -1,13 +1,12 @@
 //! The one task that owns the change out of an epoch: does what [`next_action`] says, and writes down what it did
 //! before it goes on.
 
-use super::{ChangeAction, ChangeView, EpochRecord, EpochStore, next_action};
+use super::{ChangeAction, ChangeView, EpochRecord, EpochStore, bug_switches, next_action};
 use crate::{
-    bugs::{self, KnownBug},
     env::{CrashPoint, Env, NodeEvent},
     executor::{ExecutorClient, RpcError, next_wait_ms},
     store::StoreError,
-    types::{ChangeStep, Epoch, EpochEnding, GlobalExecIndex},
+    types::{Epoch, EpochEnding, GlobalExecIndex},
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -48,21 +47,16 @@ impl EpochChange<'_> {
                 EpochEnding::Boundary(boundary) => (Some(boundary), false),
                 EpochEnding::Certified(boundary) => (Some(boundary), true),
             };
-            let watermark = if bugs::enabled(KnownBug::AdvancedBeforeDrained) {
-                GlobalExecIndex(u64::MAX)
-            } else {
-                self.watermark
-            };
-            let action = next_action(&ChangeView {
+            let view = ChangeView {
                 epoch,
                 step: self.record.step,
                 boundary,
                 certified,
                 delivers: self.delivers,
-                watermark,
+                watermark: self.watermark,
                 executor_epoch,
-            });
-            match action {
+            };
+            match bug_switches::decided(next_action(&view), &view, &self).await {
                 ChangeAction::Wait => {
                     // Whoever feeds the executor knows where it is.
                     let idle = async {
@@ -93,26 +87,20 @@ impl EpochChange<'_> {
                     pause_ms = next_wait_ms(pause_ms.max(1), moved, self.poll_ms);
                 }
                 ChangeAction::Record(step) => {
-                    let step = self.misread(step).await;
                     self.record.step = step;
                     self.records.write(&self.record)?;
                     self.env.emit(NodeEvent::ChangeRecorded { epoch, step });
                     self.env.reach(CrashPoint::NodeChangeRecorded).await;
                 }
                 ChangeAction::AdvanceExecutor(boundary) => {
-                    if bugs::enabled(KnownBug::CommitteeBeforeAdvance) {
-                        self.await_committee(epoch.next()).await;
-                    }
-                    match self.client.advance_epoch(epoch.next(), &boundary).await {
+                    let next = epoch.next();
+                    match bug_switches::advance_executor(&self, next, &boundary).await {
                         Ok(entered) => {
                             executor_epoch = entered;
                             self.env.reach(CrashPoint::NodeExecutorAdvanced).await;
                         }
                         Err(e) => {
                             warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
-                            if bugs::enabled(KnownBug::AdvanceFailureIgnored) {
-                                self.await_committee(epoch.next()).await;
-                            }
                             tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
                             // It may have, or it may have lost what it had.
                             if let Ok(answer) = self.ask_executor().await {
@@ -123,40 +111,6 @@ impl EpochChange<'_> {
                 }
                 ChangeAction::Leave => return Ok(()),
             }
-        }
-    }
-
-    /// What is recorded, as the museum has it: nothing else than what was decided.
-    async fn misread(&self, step: ChangeStep) -> ChangeStep {
-        match step {
-            ChangeStep::BoundaryCommitted(mut boundary) => {
-                if bugs::enabled(KnownBug::BoundaryFromLaggingExecutor)
-                    && let Ok(watermark) = self.client.last_block_number().await
-                {
-                    boundary.gei = watermark;
-                }
-                if bugs::enabled(KnownBug::BoundaryOneShort) {
-                    boundary.gei = boundary.gei.prev();
-                }
-                if bugs::enabled(KnownBug::ClockInTheChain) {
-                    boundary.timestamp_ms = self.env.clock.now();
-                }
-                ChangeStep::BoundaryCommitted(boundary)
-            }
-            ChangeStep::Drained(mut boundary)
-                if bugs::enabled(KnownBug::BoundaryReadBeforeStop) =>
-            {
-                boundary.gei = self.watermark;
-                ChangeStep::Drained(boundary)
-            }
-            decided => decided,
-        }
-    }
-
-    /// Asks for a committee until the executor has it.
-    async fn await_committee(&self, epoch: Epoch) {
-        while self.client.epoch_boundary_data(epoch).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
         }
     }
 

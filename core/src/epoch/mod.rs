@@ -5,6 +5,7 @@
 //! taken, so a crash between any two resumes at the right one. Time decides one thing only, whether a node marks its
 //! blocks: what is committed of these marks decides the rest, and no step is forced because it takes long.
 
+mod bug_switches;
 mod change;
 mod driver;
 mod duration;

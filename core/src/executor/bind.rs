@@ -2,8 +2,8 @@
 //!
 //! A Unix socket's file outlives the process that bound it. It is removed only if nobody answers on it.
 
+use super::bug_switches;
 use crate::{
-    bugs::{self, KnownBug},
     env::{BoxListener, Network},
     types::Address,
 };
@@ -56,8 +56,7 @@ pub async fn bind_replacing_stale(
     };
     let (path, in_use) = match (network.listen(address).await, address) {
         (Err(error), Address::Unix(path))
-            if error.kind() == io::ErrorKind::AddrInUse
-                && !bugs::enabled(KnownBug::StaleSocketRefusesBind) =>
+            if bug_switches::may_be_stale(error.kind() == io::ErrorKind::AddrInUse) =>
         {
             (path, error)
         }

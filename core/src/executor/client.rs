@@ -4,14 +4,13 @@
 //! timed out or failed is **dropped**: its late reply must never answer a later request (invariant RPC).
 
 use super::{
-    socket_advice,
+    bug_switches, socket_advice,
     wire::{
         AdvanceEpoch, EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber,
         Request, RequestPayload, Response, ResponsePayload,
     },
 };
 use crate::{
-    bugs::{self, KnownBug},
     config::RpcParameters,
     env::{BoxStream, Env, NodeEvent, RpcKind},
     framing::{self, Decoder, FrameError, Framing, ReadError},
@@ -174,12 +173,9 @@ impl ExecutorClient {
                 reason: e.to_string(),
             });
         }
-        let reusable = match &result {
-            Ok(_) => true,
-            Err(RpcError::Timeout { .. }) => bugs::enabled(KnownBug::LateReplyAnswersNextRequest),
-            Err(_) => false,
-        };
-        if reusable && let Some(connection) = in_use {
+        if (result.is_ok() || bug_switches::is_reused_after(&result))
+            && let Some(connection) = in_use
+        {
             self.put_idle(connection);
         }
         let response = result?;

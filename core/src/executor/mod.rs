@@ -5,6 +5,7 @@
 
 mod advice;
 pub mod bind;
+mod bug_switches;
 mod client;
 mod poll_interval;
 pub mod validators;

@@ -1,70 +1,46 @@
-//! What the bugs of the [known bugs](crate::bugs) make of a start. Without one, everything is passed on as it is.
+//! Where the [known bugs](crate::bugs) of the node are switched on: at what a start learns, and at what the modules that
+//! it wires are given. With no bug enabled, everything is passed on as it is.
+
+mod start;
+mod stores;
+
+pub(super) use start::{answered, base, delivered, is_unfinished, recovered};
 
 use crate::{
     bugs::{self, KnownBug},
-    epoch::EpochStore,
-    store::CommitLog,
-    types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, SubDag},
+    config::ConsensusParameters,
+    env::Env,
+    types::Epoch,
 };
 use std::sync::Arc;
+use stores::BuggyStores;
+use tokio::sync::watch;
 
-/// Where the epoch begins that is run, and whose last commit this is.
-pub(super) fn base(
-    mut base: EpochBase,
-    last_commit: CommitIndex,
-    watermark: GlobalExecIndex,
-) -> EpochBase {
-    if bugs::enabled(KnownBug::BaseTakenFromTip) {
-        base.base = watermark;
+/// What the node may touch of the world.
+pub(super) fn env(mut env: Env) -> Env {
+    if stores::is_buggy() {
+        env.stores = Arc::new(BuggyStores(env.stores));
     }
-    let is_later = base.epoch > Epoch(0) && last_commit > CommitIndex(0);
-    if bugs::enabled(KnownBug::BaseTakenAsZero) && is_later {
-        base.base = GlobalExecIndex(0);
-    }
-    if bugs::enabled(KnownBug::GeiAssertedAsCommitIndex) {
-        let known = u64::from(last_commit.0);
-        assert!(
-            !is_later || watermark.0 <= known,
-            "{watermark} of {known} commits"
-        );
-    }
-    base
+    env
 }
 
-/// What counts as delivered: what is durable.
-pub(super) fn delivered(
-    watermark: GlobalExecIndex,
-    base: EpochBase,
-    log: &CommitLog,
-    records: &EpochStore,
-) -> GlobalExecIndex {
-    let last_commit = *log.tip().borrow();
-    let stored = base.gei(last_commit);
-    let is_later = base.epoch > Epoch(0);
-    let from_zero = bugs::enabled(KnownBug::BaseTakenAsZero) && is_later;
-    if bugs::enabled(KnownBug::ReplayAfterZero) || from_zero {
-        base.base
-    } else if bugs::enabled(KnownBug::StartsAtStoreTip) {
-        stored
-    } else if bugs::enabled(KnownBug::HigherOfTwoCursors) {
-        watermark.max(stored)
-    } else if bugs::enabled(KnownBug::GeiUsedAsCommitIndex) && is_later {
-        GlobalExecIndex(base.base.0 + watermark.0)
-    } else if bugs::enabled(KnownBug::WatermarkWithoutEpoch) && is_later {
-        let before = records.read(base.epoch.prev()).ok().flatten();
-        let handled = before.map_or(0, |before| base.base.0 - before.start.base.base.0);
-        GlobalExecIndex(watermark.0.max(base.base.0 + handled))
-    } else if bugs::enabled(KnownBug::UnitsMixed) {
-        let handled = usize::try_from(watermark.0 - base.base.0).unwrap_or(0);
-        let commits = log.read(CommitIndex(1), last_commit.0 as usize);
-        let commits = commits.unwrap_or_default();
-        let counts = |s: &&Arc<SubDag>| s.blocks.iter().any(|b| !b.transactions.is_empty());
-        let mut counted = commits.iter().filter(counts);
-        let last = counted.nth(handled.saturating_sub(1));
-        last.map_or(watermark, |last| base.gei(last.commit.index))
-    } else if bugs::enabled(KnownBug::AdvancedBeforeDrained) {
-        watermark.max(base.base)
-    } else {
-        watermark
+/// With what consensus runs in an epoch.
+pub(super) fn consensus(mut parameters: ConsensusParameters, epoch: Epoch) -> ConsensusParameters {
+    if bugs::enabled(KnownBug::StaleEpochStart) && epoch > Epoch(0) {
+        parameters.epoch_duration_ms = 0;
     }
+    parameters
+}
+
+/// Whether delivery forbids proposing.
+pub(super) fn pressure(pressure: watch::Receiver<bool>) -> watch::Receiver<bool> {
+    if bugs::enabled(KnownBug::PressureStopsAtTheWindow) {
+        return watch::Sender::new(false).subscribe();
+    }
+    pressure
+}
+
+/// Whether this authority has certainly signed nothing in the epoch, so that its peers need not be asked.
+pub(super) fn is_new(is_new: bool) -> bool {
+    is_new || bugs::enabled(KnownBug::Amnesia)
 }

@@ -65,6 +65,7 @@ pub async fn run(
     pool: Pool,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
+    let env = bug_switches::env(env);
     env.emit(NodeEvent::Starting);
     let ended = tokio::select! {
         biased;

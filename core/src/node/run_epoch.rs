@@ -2,7 +2,6 @@
 
 use super::{Node, NodeError, bug_switches, epochs::Entered};
 use crate::{
-    bugs::{self, KnownBug},
     consensus::{Consensus, ConsensusSetup, recover_log},
     delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
@@ -62,17 +61,18 @@ impl Node<'_> {
                 watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
             }))
         });
+        let pressure = match &delivery {
+            Some(delivery) => delivery.pressure(),
+            None => watch::Sender::new(false).subscribe(),
+        };
         let consensus = Consensus::recover(ConsensusSetup {
             env: env.clone(),
             signer: self.signer(&retained),
             retained,
-            base,
-            parameters: config.consensus.clone(),
+            parameters: bug_switches::consensus(config.consensus.clone(), base.epoch),
             pool,
-            pressure: delivery
-                .as_ref()
-                .map_or_else(|| watch::Sender::new(false).subscribe(), |d| d.pressure()),
-            is_new,
+            pressure: bug_switches::pressure(pressure),
+            is_new: bug_switches::is_new(is_new),
         })?;
         let change = EpochChange {
             env,
@@ -84,10 +84,8 @@ impl Node<'_> {
             poll_ms: config.delivery.watermark_poll_ms,
             ending: consensus.ending(),
         };
-        let backlog = delivery.is_some() && watermark < base.gei(last_commit);
-        if bugs::enabled(KnownBug::RecoveryAwaitsItsConsumer) && backlog {
-            return std::future::pending().await;
-        }
+        let has_backlog = delivery.is_some() && watermark < base.gei(last_commit);
+        bug_switches::recovered(has_backlog).await;
         env.emit(NodeEvent::Ready);
         // Each on a task of its own, ended with this one.
         let tasks = Tasks::new(env.monitor.clone());

@@ -1,8 +1,7 @@
 //! What the executor says before anything of an epoch is built from it (contract §6.1, §6.2).
 
-use super::{Node, NodeError};
+use super::{Node, NodeError, bug_switches};
 use crate::{
-    bugs::{self, KnownBug},
     config::StartPolicy,
     delivery::{ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
@@ -30,8 +29,7 @@ impl Node<'_> {
         let mut failure = None;
         loop {
             attempt += 1;
-            let reads_as_genesis = failure.is_some_and(|failure| reads_as_genesis(&failure));
-            let error = match self.ask_executor_once(reads_as_genesis).await {
+            let error = match self.ask_executor_once(failure.as_ref()).await {
                 Ok(answer) => {
                     let executor = answer?;
                     self.env.emit(NodeEvent::ExecutorQueried {
@@ -51,23 +49,21 @@ impl Node<'_> {
         }
     }
 
-    /// The inner error is one that asking again does not mend.
+    /// The inner error is one that asking again does not mend. `failure` is that of the attempt before.
     async fn ask_executor_once(
         &self,
-        reads_as_genesis: bool,
+        failure: Option<&RpcError>,
     ) -> Result<Result<ExecutorState, NodeError>, RpcError> {
         let client = &self.client;
         let epoch = client.current_epoch().await?;
         let mut boundary = client.epoch_boundary_data(epoch).await?;
-        let watermark = match (client.last_block_number().await, self.config.start_policy) {
-            _ if reads_as_genesis => GlobalExecIndex(0),
+        let answer = bug_switches::answered(client.last_block_number().await, failure);
+        let watermark = match (answer, self.config.start_policy) {
             (Ok(watermark), _) => watermark,
             (Err(_), StartPolicy::AssumeGenesis) => GlobalExecIndex(0),
             (Err(e), StartPolicy::Wait) => return Err(e),
         };
-        while watermark.0 < boundary.boundary_block
-            && !bugs::enabled(KnownBug::AdvancedBeforeDrained)
-        {
+        while bug_switches::is_unfinished(watermark.0 < boundary.boundary_block) {
             let previous = Epoch(boundary.epoch).prev();
             boundary = client.epoch_boundary_data(previous).await?;
         }
@@ -118,11 +114,4 @@ impl Node<'_> {
         }
         Ok(())
     }
-}
-
-/// A question that failed says nothing about the executor: it is asked again.
-fn reads_as_genesis(failure: &RpcError) -> bool {
-    bugs::enabled(KnownBug::QueryFailureReadsAsGenesis)
-        || bugs::enabled(KnownBug::StaleSocketReadsAsGenesis)
-            && matches!(failure, RpcError::Connect { .. })
 }

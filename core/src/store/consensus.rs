@@ -11,10 +11,11 @@ use crate::types::{
     VerifiedBlock,
 };
 use bytes::Bytes;
+pub(crate) use keys::{BLOCKS, COMMITS};
 use keys::{
-    BLOCKS, BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, COMMITS, all_after, all_with_prefix,
-    author_key, block_key, commit_key, parse_author_key, parse_block_key, parse_commit_key,
-    parse_vote_key, successor, vote_key, votes_prefix,
+    BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, all_after, all_with_prefix, author_key, block_key,
+    commit_key, parse_author_key, parse_block_key, parse_commit_key, parse_vote_key, successor,
+    vote_key, votes_prefix,
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 use tracing::warn;

@@ -12,6 +12,7 @@ mod memory;
 mod rocks;
 
 pub use commit_log::{CommitLog, Damage};
+pub(crate) use consensus::{BLOCKS, COMMITS};
 pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
 #[cfg(feature = "rocksdb")]

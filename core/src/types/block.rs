@@ -325,6 +325,19 @@ impl VerifiedBlock {
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
     }
+
+    /// The block under its name and with its bytes, but in memory without the ancestors that are not to be kept.
+    #[cfg(feature = "museum")]
+    #[must_use]
+    pub(crate) fn with_ancestors(&self, keep: impl Fn(&BlockRef) -> bool) -> Self {
+        let mut signed = self.0.signed.clone();
+        signed.block.ancestors.retain(keep);
+        Self(Arc::new(Inner {
+            signed,
+            reference: self.0.reference,
+            bytes: self.0.bytes.clone(),
+        }))
+    }
 }
 
 impl Deref for VerifiedBlock {

@@ -50,7 +50,7 @@ enum Command {
         /// A..B (without B), or N for 0..N
         #[arg(long, conflicts_with = "seed")]
         seeds: Option<Seeds>,
-        /// Switch on a bug of the museum, by name or number
+        /// Switch on a bug of the museum, by name or number: this one and no guard that hides it
         #[arg(long, value_name = "NAME")]
         bug: Vec<String>,
         /// Write every event of the run to this file, one JSON object a line
@@ -88,11 +88,11 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Switch on bugs that really happened, one at a time, and see which oracle notices
+    /// Switch on bugs that really happened, one at a time, and see which of their declared finders notices
     Museum {
-        /// Names or numbers of bugs; all if there is none
+        /// Names or numbers of bugs; all if there is none. Each is switched on with the guards that would hide it
         bugs: Vec<String>,
-        /// A..B (without B), or N for 0..N: tried in this order until one finds it
+        /// A..B (without B), or N for 0..N: tried in this order until one of them finds the bug
         #[arg(long, default_value = "500")]
         seeds: Seeds,
         /// Whose scenarios are run in turn: a name from `metasim list`, or the path of a .toml file
@@ -311,7 +311,7 @@ fn run(
     options: &Options,
 ) -> Result<Exit, CliError> {
     let mut scenario = catalog::scenario(scenario)?;
-    scenario.scenario.bugs.extend(museum::named(bugs)?);
+    scenario.scenario.bugs.extend(museum::switches(bugs)?);
     let scenario = Arc::new(scenario);
     let store = options.store.map(Backend::from);
     let store = store.or(scenario.scenario.store).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::{
     suite::Suite,
 };
 use indicatif::ProgressBar;
-use metanode_core::bugs::KnownBug;
+use metanode_core::bugs::{Entry, KnownBug};
 use std::{ops::Range, path::Path, sync::Arc};
 
 /// Runs to shrink one finding with: most need less than a hundred.
@@ -27,23 +27,43 @@ pub(super) struct Limits<'a> {
     pub failures: &'a Path,
 }
 
-/// The bugs that these names and numbers mean, in the order of the museum.
-pub(super) fn named(asked: &[String]) -> Result<Vec<KnownBug>, InputError> {
-    let mut bugs = vec![];
+/// The switches that these names and numbers mean, and nothing else, in the order of the museum.
+pub(super) fn switches(asked: &[String]) -> Result<Vec<KnownBug>, InputError> {
+    let known = || KnownBug::ALL.iter().map(|bug| bug.name()).collect();
+    let mut bugs = meant(asked, KnownBug::named, known)?;
+    bugs.sort_unstable();
+    bugs.dedup();
+    Ok(bugs)
+}
+
+/// The entries that these names and numbers mean, in the order of the museum.
+fn entries(asked: &[String]) -> Result<Vec<Entry>, InputError> {
+    let all = KnownBug::ENTRIES.iter();
+    let known = || all.clone().map(|entry| entry.bug.name()).collect();
+    let mut entries = meant(asked, Entry::named, known)?;
+    entries.sort_unstable_by_key(|entry| entry.bug);
+    entries.dedup();
+    Ok(entries)
+}
+
+fn meant<T>(
+    asked: &[String],
+    named: impl Fn(&str) -> Vec<T>,
+    known: impl Fn() -> Vec<&'static str>,
+) -> Result<Vec<T>, InputError> {
+    let mut all = vec![];
     for text in asked {
-        let meant = KnownBug::named(text);
+        let meant = named(text);
         if meant.is_empty() {
             return Err(InputError::Unknown {
                 kind: "bug",
                 name: text.clone(),
-                known: KnownBug::ALL.iter().map(|bug| bug.name()).collect(),
+                known: known(),
             });
         }
-        bugs.extend(meant);
+        all.extend(meant);
     }
-    bugs.sort_unstable();
-    bugs.dedup();
-    Ok(bugs)
+    Ok(all)
 }
 
 pub(super) fn run(
@@ -52,15 +72,15 @@ pub(super) fn run(
     limits: &Limits<'_>,
     json: Option<&Path>,
 ) -> Result<Exit, CliError> {
-    let bugs = match asked {
-        [] => KnownBug::ALL.to_vec(),
-        asked => named(asked)?,
+    let entries = match asked {
+        [] => KnownBug::ENTRIES.to_vec(),
+        asked => entries(asked)?,
     };
     let mixed = catalog::suite(suite)?.scenarios()?;
     let mut json = JsonLines::create(json)?;
     let colour = Colour::of_stdout();
     print(&report::head(colour))?;
-    let searches = search_all(&bugs, &mixed, limits, |search, bar| {
+    let searches = search_all(&entries, &mixed, limits, |search, bar| {
         let line = report::line(search, colour);
         bar.suspend(|| print(&line))
             .and_then(|()| json.append(|| report::object(search)))
@@ -73,30 +93,30 @@ pub(super) fn run(
     Ok(exit_code(&searches))
 }
 
-/// All bugs in the scenarios of a suite; shows those that nobody noticed, and how soon the others were found.
+/// All entries in the scenarios of a suite; shows those that were not found, and how soon the others were.
 pub(super) fn run_in_suite(suite: &Suite, limits: &Limits<'_>) -> Result<Exit, CliError> {
     let mixed = suite.scenarios()?;
-    let searches = search_all(KnownBug::ALL, &mixed, limits, |_, _| Ok(()))?;
+    let searches = search_all(KnownBug::ENTRIES, &mixed, limits, |_, _| Ok(()))?;
     let summary = report::summary(&searches, Colour::of_stdout());
     print(&format!("\nmuseum{summary}"))?;
     Ok(exit_code(&searches))
 }
 
-/// Searches for each bug and keeps the smallest run that shows it.
+/// Searches for each entry and keeps the smallest run that shows it.
 pub(super) fn search_all(
-    bugs: &[KnownBug],
+    entries: &[Entry],
     mixed: &[Arc<Named>],
     limits: &Limits<'_>,
     mut each: impl FnMut(&Search, &ProgressBar) -> Result<(), CliError>,
 ) -> Result<Vec<Search>, CliError> {
-    let bar = progress_bar(bugs.len());
+    let bar = progress_bar(entries.len());
     let mut searches = vec![];
     let mut done = Ok(());
     in_order(
-        bugs,
+        entries,
         limits.threads,
-        |bug| {
-            let mut search = search(mixed, *bug, limits.seeds.clone());
+        |entry| {
+            let mut search = search(mixed, *entry, limits.seeds.clone());
             shrink_found(&mut search, SHRINK_BUDGET_RUNS);
             search
         },
@@ -123,7 +143,7 @@ fn keep(search: &Search, folder: &Path) -> Result<(), CliError> {
     let Some(smallest) = &search.smallest else {
         return Ok(());
     };
-    let name = format!("{}.toml", search.bug.name());
+    let name = format!("{}.toml", search.entry.bug.name());
     let kept = Failure::of(smallest).keep_as(folder, &name);
     kept.map(drop).map_err(|error| CliError::Unwritable {
         path: folder.display().to_string(),

@@ -1,9 +1,9 @@
-//! The museum: one line per bug, then those that nobody noticed.
+//! The museum: one line per entry, then those that were not found.
 
 use super::{colour::Colour, verdict};
-use crate::museum::Search;
+use crate::museum::{FailedOtherwise, Search};
 use metanode_sim::{amounts::count, run::Outcome};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, fmt::Write};
 
 /// Runs that fail anyway and are told.
@@ -13,43 +13,67 @@ const SHOWN_FAILING: usize = 5;
 #[must_use]
 pub fn head(colour: Colour) -> String {
     colour.dim(format_args!(
-        "{:<4} {:<36} {:<8} {:>5} {:>7} {:>7}  found in",
-        "no.", "bug", "oracle", "seeds", "wall s", "faults"
+        "{:<4} {:<36} {:<9} {:>5} {:>7} {:>7}  found in",
+        "no.", "bug", "found by", "seeds", "wall s", "faults"
     )) + "\n"
 }
 
 /// What the search for one bug came to.
 #[must_use]
 pub fn line(search: &Search, colour: Colour) -> String {
-    let bug = search.bug;
-    let (oracle, scene) = match &search.found {
-        Some(finished) => {
+    let entry = search.entry;
+    let (finder, scene) = match &search.found {
+        Some((finder, finished)) => {
             let plan = &finished.outcome.plan;
             let scene = format!("{} seed {}", plan.scenario, plan.seed);
-            (colour.good(format_args!("{:<8}", oracle(search))), scene)
+            (colour.good(format_args!("{finder:<9}")), scene)
         }
-        None => (colour.bad(format_args!("{:<8}", "nobody")), String::new()),
+        None => (
+            colour.bad(format_args!("{:<9}", "not found")),
+            String::new(),
+        ),
     };
     let line = format!(
-        "{:<4} {:<36} {oracle} {:>5} {:>7.1} {:>7}  {scene}",
-        bug.number(),
-        bug.name(),
+        "{:<4} {:<36} {finder} {:>5} {:>7.1} {:>7}  {scene}",
+        entry.number,
+        entry.bug.name(),
         search.runs,
         search.wall.as_secs_f64(),
         faults(search),
     );
-    format!("{}\n", line.trim_end())
+    let line = line.trim_end();
+    match failed_otherwise(search) {
+        Some(otherwise) => format!("{line}; {otherwise}\n"),
+        None => format!("{line}\n"),
+    }
 }
 
-/// How many were found and how soon; what each hidden one is, and how to see one that was found.
+/// `failed otherwise: ROOT 2, panics 1`; None if no run did.
+fn failed_otherwise(search: &Search) -> Option<String> {
+    let counts = search.failed_otherwise.iter();
+    let counts: Vec<_> = counts
+        .map(|(how, count)| format!("{} {count}", how_it_failed(how)))
+        .collect();
+    (!counts.is_empty()).then(|| format!("failed otherwise: {}", counts.join(", ")))
+}
+
+fn how_it_failed(how: &FailedOtherwise) -> &str {
+    match how {
+        FailedOtherwise::Broken(finder) => finder,
+        FailedOtherwise::Panicked => "panics",
+        FailedOtherwise::WithoutTheBug => "without the bug",
+    }
+}
+
+/// How many were found and how soon; what each of the others is, and how to see one that was found.
 #[must_use]
 pub fn summary(searches: &[Search], colour: Colour) -> String {
     let mut out = String::from("\n");
     let hidden: Vec<_> = searches.iter().filter(|s| s.found.is_none()).collect();
     for search in &hidden {
-        let bug = search.bug;
+        let bug = search.entry.bug;
         let name = colour.bold(bug.name());
-        let _ = writeln!(out, "{name} was not noticed: {}", bug.mechanism());
+        let _ = writeln!(out, "{name} was not found: {}", bug.mechanism());
     }
     let failing: BTreeSet<String> = searches
         .iter()
@@ -69,7 +93,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
         .map(|search| search.runs)
         .collect();
     runs.sort_unstable();
-    if let Some(last) = searches.iter().rev().find_map(|s| s.found.as_ref()) {
+    if let Some((_, last)) = searches.iter().rev().find_map(|s| s.found.as_ref()) {
         let _ = writeln!(
             out,
             "to see the last: {}",
@@ -85,7 +109,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
     let _ = match (runs.get(runs.len() / 2), runs.last()) {
         (Some(median), Some(most)) => writeln!(
             out,
-            "{found}; seeds until then: {median} in the median, {most} at most"
+            "{found}; seeds until found: median {median}, highest {most}"
         ),
         _ => writeln!(out, "{found}"),
     };
@@ -95,7 +119,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
 /// Fault events of the run that found it, and of the smallest like it.
 fn faults(search: &Search) -> String {
     let of = |outcome: &Outcome| outcome.plan.faults.len();
-    let found = search.found.as_ref().map(|found| of(&found.outcome));
+    let found = search.found.as_ref().map(|(_, found)| of(&found.outcome));
     match (found, search.smallest.as_ref().map(of)) {
         (Some(found), Some(smallest)) => format!("{found} → {smallest}"),
         (Some(found), None) => found.to_string(),
@@ -106,14 +130,23 @@ fn faults(search: &Search) -> String {
 /// For programs.
 #[must_use]
 pub fn object(search: &Search) -> Value {
-    let plan = search.found.as_ref().map(|found| &found.outcome.plan);
+    let found = search.found.as_ref();
+    let plan = found.map(|(_, found)| &found.outcome.plan);
     let smallest = search.smallest.as_ref().map(|outcome| &outcome.plan);
+    let entry = search.entry;
+    let otherwise = search.failed_otherwise.iter();
+    let otherwise: Map<String, Value> = otherwise
+        .map(|(how, count)| (how_it_failed(how).to_owned(), Value::from(*count)))
+        .collect();
     json!({
-        "number": search.bug.number(),
-        "bug": search.bug.name(),
-        "mechanism": search.bug.mechanism(),
+        "number": entry.number,
+        "bug": entry.bug.name(),
+        "mechanism": entry.bug.mechanism(),
+        "masked_by": entry.masked_by,
+        "declared_finders": entry.found_by,
         "found": plan.is_some(),
-        "oracle": plan.map(|_| oracle(search)),
+        "finder": search.finder(),
+        "failed_otherwise": Value::from(otherwise),
         "seeds": search.runs,
         "wall_seconds": search.wall.as_secs_f64(),
         "scenario": plan.map(|plan| &plan.scenario),
@@ -126,10 +159,4 @@ pub fn object(search: &Search) -> Value {
             "duration_ms": plan.duration_ms,
         })),
     })
-}
-
-fn oracle(search: &Search) -> String {
-    search
-        .oracle()
-        .map_or_else(|| "a panic".to_owned(), |invariant| invariant.to_string())
 }

@@ -6,11 +6,11 @@ use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef
 use std::ops::Range;
 
 /// (round, author, digest) → bytes of the signed block.
-pub(super) const BLOCKS: Column = Column("blocks");
+pub(crate) const BLOCKS: Column = Column("blocks");
 /// (author, round, digest) → nothing: the blocks of one author in the order of their rounds.
 pub(super) const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
 /// commit index → digest of the commit, bytes of the commit.
-pub(super) const COMMITS: Column = Column("commits");
+pub(crate) const COMMITS: Column = Column("commits");
 /// (commit index, beginning of the commit's digest, round, author, digest of a block that votes for it) → nothing.
 pub(super) const COMMIT_VOTES: Column = Column("commit_votes");
 

@@ -1,0 +1,312 @@
+//! The switches by name: the entries of the museum, and the guards that have a switch only because they mask one.
+
+use serde::{Deserialize, Serialize};
+
+/// An entry of the museum: a bug that a system of this kind really had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its switch.
+    pub bug: KnownBug,
+    /// Its number in the collection. Letters are variants of one entry; `+` is an entry that the collection lacks.
+    pub number: &'static str,
+    /// Guards that would hide it. The museum switches them off together with it.
+    pub masked_by: &'static [KnownBug],
+    /// Its declared finders: ids of invariants (contract §12), or [`ASSERTION`].
+    pub found_by: &'static [&'static str],
+}
+
+/// Declared finder of a bug that a production assertion notices.
+pub const ASSERTION: &str = "assertion";
+
+macro_rules! known_bugs {
+    (
+        entries { $($bug:ident = $number:literal $name:literal {
+            mechanism: $mechanism:literal,
+            masked_by: [$($mask:ident),*],
+            found_by: [$($finder:expr),+],
+        })* }
+        guards { $($guard:ident = $guard_name:literal {
+            mechanism: $guard_mechanism:literal,
+        })* }
+    ) => {
+        /// One switch. It turns off one guard and leaves all others standing.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum KnownBug {
+            $(#[doc = $mechanism] #[serde(rename = $name)] $bug,)*
+            $(#[doc = $guard_mechanism] #[serde(rename = $guard_name)] $guard,)*
+        }
+
+        impl KnownBug {
+            /// All switches: the entries in the order of their numbers, then the guards.
+            pub const ALL: &'static [Self] = &[$(Self::$bug,)* $(Self::$guard,)*];
+
+            /// The entries of the museum, in the order of their numbers.
+            pub const ENTRIES: &'static [Entry] = &[$(Entry {
+                bug: Self::$bug,
+                number: $number,
+                masked_by: &[$(Self::$mask),*],
+                found_by: &[$($finder),+],
+            },)*];
+
+            /// As it is written on the command line and in files.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $name,)*
+                    $(Self::$guard => $guard_name,)*
+                }
+            }
+
+            /// What goes wrong with it.
+            #[must_use]
+            pub const fn mechanism(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $mechanism,)*
+                    $(Self::$guard => $guard_mechanism,)*
+                }
+            }
+        }
+    };
+}
+
+known_bugs! {
+    entries {
+        ReplayAfterZero = "1a" "replay_after_zero" {
+            mechanism: "after a restart delivery begins at commit 1, whatever the executor holds",
+            masked_by: [StartIsTrusted],
+            found_by: ["WIRE", "EXEC1"],
+        }
+        BaseTakenAsZero = "1b" "base_taken_as_zero" {
+            mechanism: "after a restart in a later epoch delivery begins at commit 1 and numbers from GEI 1",
+            masked_by: [StartIsTrusted],
+            found_by: ["WIRE", "EXEC1", "AGREE"],
+        }
+        QueryFailureReadsAsGenesis = "2a" "query_failure_reads_as_genesis" {
+            mechanism: "an executor that did not answer the first query of a start is taken to be at block 0",
+            masked_by: [],
+            found_by: ["RPC", "WIRE", "EXEC1"],
+        }
+        GeiAssertedAsCommitIndex = "3a" "gei_asserted_as_commit_index" {
+            mechanism: "a start asserts that the watermark, taken for a commit index, is not above the last stored commit",
+            masked_by: [],
+            found_by: [ASSERTION],
+        }
+        GeiUsedAsCommitIndex = "3b" "gei_used_as_commit_index" {
+            mechanism: "delivery begins after the commit whose index is the watermark: right in epoch 0, too high later",
+            masked_by: [StartIsTrusted],
+            found_by: ["GAP0", "LIVE"],
+        }
+        WatermarkWithoutEpoch = "4a" "watermark_without_epoch" {
+            mechanism: "as many commits of a new epoch count as handled as the epoch before it had",
+            masked_by: [StartIsTrusted],
+            found_by: ["GAP0", "LIVE"],
+        }
+        GuardWithoutEpoch = "4c" "guard_without_epoch" {
+            mechanism: "the executor skips commits of a new epoch whose index it has seen in the epoch before",
+            masked_by: [],
+            found_by: ["GAP0", "LIVE"],
+        }
+        StartsAtStoreTip = "5d" "starts_at_store_tip" {
+            mechanism: "delivery begins after the last stored commit; stored commits that the executor lacks are left out",
+            masked_by: [StartIsTrusted],
+            found_by: ["GAP0", "LIVE"],
+        }
+        SentIsRemembered = "6d" "sent_is_remembered" {
+            mechanism: "a new connection continues after what an older one wrote",
+            masked_by: [],
+            found_by: ["WIRE", "GAP0", "LIVE"],
+        }
+        HigherOfTwoCursors = "6e" "higher_of_two_cursors" {
+            mechanism: "delivery begins above the watermark or the last stored commit, whichever is higher",
+            masked_by: [StartIsTrusted],
+            found_by: ["GAP0", "LIVE"],
+        }
+        BaseTakenFromTip = "7" "base_taken_from_tip" {
+            mechanism: "after a restart the epoch's base is the executor's watermark: old commits get new numbers",
+            masked_by: [],
+            found_by: ["AGREE", "EXEC1", "ROOT"],
+        }
+        RecoveryFloods = "9a" "recovery_floods" {
+            mechanism: "the first load takes the whole backlog, whatever the window's size",
+            masked_by: [],
+            found_by: ["BOUND"],
+        }
+        RecoveryAwaitsItsConsumer = "9b" "recovery_awaits_its_consumer" {
+            mechanism: "the start waits until the backlog is durable before it starts the task that delivers it",
+            masked_by: [],
+            found_by: ["START", "LIVE"],
+        }
+        HandledIndexStands = "9c" "handled_index_stands" {
+            mechanism: "durable blocks never leave the window",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        BatchOfNothing = "9e" "batch_of_nothing" {
+            mechanism: "recovery reads batches of 0 commits",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        EndOfEpochMissed = "11a" "end_of_epoch_missed" {
+            mechanism: "a boundary that is stored together with other commits is delivered like them, and no change begins",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        TrailingCommits = "11b" "trailing_commits" {
+            mechanism: "commits go on being made and delivered after the boundary",
+            masked_by: [],
+            found_by: ["AGREE", "EXEC1", "LIVE"],
+        }
+        UnitsMixed = "13" "units_mixed" {
+            mechanism: "the watermark is compared with a count of commits that leaves out the empty ones",
+            masked_by: [StartIsTrusted],
+            found_by: ["GAP0", "LIVE"],
+        }
+        ExecutedBeforeQuorum = "15" "executed_before_quorum" {
+            mechanism: "a block is accepted without its missing ancestors, and commits leave them out",
+            masked_by: [],
+            found_by: ["AGREE", "ROOT"],
+        }
+        WriteCountsAsDelivery = "16" "write_counts_as_delivery" {
+            mechanism: "a block that was written leaves the window for good",
+            masked_by: [],
+            found_by: ["GAP0", "LIVE"],
+        }
+        LateReplyAnswersNextRequest = "18" "late_reply_answers_next_request" {
+            mechanism: "a connection whose request timed out is used again",
+            masked_by: [],
+            found_by: ["RPC"],
+        }
+        TimeoutBelowBlockTime = "19a" "timeout_below_block_time" {
+            mechanism: "a write that the socket does not take at once fails: a block larger than its buffer never arrives",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        DeadPeerGoesUnnoticed = "19c" "dead_peer_goes_unnoticed" {
+            mechanism: "only a failed write ends a connection; its end is never read",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        ResendOnSameConnection = "19e" "resend_on_same_connection" {
+            mechanism: "after a write that timed out in the middle of a frame the same connection is used again",
+            masked_by: [],
+            found_by: ["WIRE", "RPC", "EXEC1", "LIVE"],
+        }
+        UnboundedSendBuffer = "20a" "unbounded_send_buffer" {
+            mechanism: "the window has no capacity",
+            masked_by: [],
+            found_by: ["BOUND", "BACKP"],
+        }
+        PressureStopsAtTheWindow = "20d" "pressure_stops_at_the_window" {
+            mechanism: "a full window does not pause proposals",
+            masked_by: [],
+            found_by: ["BACKP"],
+        }
+        FailureAwaitsNextCommit = "20e" "failure_awaits_next_commit" {
+            mechanism: "a broken connection is replaced only when the next commit is stored",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        StaleSocketRefusesBind = "22a" "stale_socket_refuses_bind" {
+            mechanism: "a socket file that a crash left behind keeps the next start from listening",
+            masked_by: [],
+            found_by: ["START", "LIVE"],
+        }
+        StaleSocketReadsAsGenesis = "22d" "stale_socket_reads_as_genesis" {
+            mechanism: "a connection that is refused at the start is taken for an executor at block 0",
+            masked_by: [],
+            found_by: ["RPC", "WIRE", "EXEC1"],
+        }
+        BoundaryFromLaggingExecutor = "23a" "boundary_from_lagging_executor" {
+            mechanism: "the next epoch's base is what the executor reports when the boundary is committed",
+            masked_by: [],
+            found_by: ["EPOCH", "AGREE", "GAP0", "LIVE"],
+        }
+        BoundaryOneShort = "23b" "boundary_one_short" {
+            mechanism: "the next epoch's base is one below the boundary",
+            masked_by: [],
+            found_by: ["EPOCH", "AGREE", "GAP0", "LIVE"],
+        }
+        BoundaryReadBeforeStop = "24" "boundary_read_before_old_epoch_stops" {
+            mechanism: "the next epoch's base is how far delivery has come when the boundary is drained",
+            masked_by: [TrailingCommits],
+            found_by: ["EPOCH", "AGREE"],
+        }
+        CommitteeBeforeAdvance = "25a" "committee_before_advance" {
+            mechanism: "the executor is asked for the next committee before it is told that the epoch is over",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        ChangePausesDelivery = "25c" "change_pauses_delivery" {
+            mechanism: "a boundary pauses the delivery that the change waits for",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        AdvancedBeforeDrained = "26a" "advanced_before_drained" {
+            mechanism: "the executor is told that the epoch is over before it holds all of it durably",
+            masked_by: [ExecutorAdvancesEarly, UnfinishedEpochForgotten],
+            found_by: ["GAP0", "ROOT", "MONO", "LIVE"],
+        }
+        AdvanceFailureIgnored = "26b" "advance_failure_ignored" {
+            mechanism: "a failed AdvanceEpoch is logged and not repeated: the node waits for the next epoch's committee",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        ClockInTheChain = "28a" "clock_in_the_chain" {
+            mechanism: "an epoch begins at the time of day of the node that announces it",
+            masked_by: [],
+            found_by: ["EPOCH", "ROOT"],
+        }
+        StaleEpochStart = "28b" "stale_epoch_start" {
+            mechanism: "later epochs count as having lasted long enough as soon as they begin",
+            masked_by: [],
+            found_by: ["EPOCH"],
+        }
+        WatermarkBeforeState = "30a" "watermark_before_state" {
+            mechanism: "the executor makes its watermark durable, then the state that it stands for",
+            masked_by: [],
+            found_by: ["DURABLE", "ROOT"],
+        }
+        StateWithoutWatermark = "30b" "state_without_watermark" {
+            mechanism: "the executor's state and watermark are not atomic: a crash between them keeps the state alone",
+            masked_by: [],
+            found_by: ["ROOT", "EXEC1"],
+        }
+        ReportsWhatIsInMemory = "30d" "reports_what_is_in_memory" {
+            mechanism: "the executor reports blocks that it executed and has not made durable",
+            masked_by: [],
+            found_by: ["DURABLE"],
+        }
+        BlocksBeforeState = "30f" "blocks_before_state" {
+            mechanism: "the executor stores blocks before their state",
+            masked_by: [LastBlockReadsAsWatermark],
+            found_by: ["DURABLE", "ROOT"],
+        }
+        Amnesia = "40a" "amnesia" {
+            mechanism: "after a restart peers are not asked what this authority signed",
+            masked_by: [OwnBlocksBuffered],
+            found_by: ["NOEQUIV"],
+        }
+        HandedOnBeforeSynced = "+" "handed_on_before_synced" {
+            mechanism: "commits are delivered before they are synced",
+            masked_by: [],
+            found_by: ["DURABLE"],
+        }
+    }
+    guards {
+        StartIsTrusted = "start_is_trusted" {
+            mechanism: "until its first frame is written, delivery does not correct its start by the executor's answer",
+        }
+        OwnBlocksBuffered = "own_blocks_buffered" {
+            mechanism: "own blocks are not synced before they are sent",
+        }
+        ExecutorAdvancesEarly = "executor_advances_early" {
+            mechanism: "the executor accepts AdvanceEpoch with a boundary above its watermark",
+        }
+        UnfinishedEpochForgotten = "unfinished_epoch_forgotten" {
+            mechanism: "what the executor lacks of an earlier epoch is forgotten: delivery begins at the base of its current one",
+        }
+        LastBlockReadsAsWatermark = "last_block_reads_as_watermark" {
+            mechanism: "a start of the executor takes its last stored block for the watermark",
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The museum: bugs that systems of this kind really had, each behind a switch.
+//!
+//! A test harness is worth what it finds, so the simulator switches on one bug at a time and watches which oracle
+//! notices. Without the feature `museum`, [`enabled`] is `false` at compile time and nothing of a bug is left in the
+//! binary. With it, the bugs of a run belong to the thread that simulates it: nothing has to be passed through the code,
+//! and simulations on several threads do not share them.
+//!
+//! A switch turns off one guard. It is asked for in a file `bug_switches.rs` at the border of the module that has the
+//! guard; with no bug enabled, each function there passes on what it is given. Where a second guard hides the bug, that
+//! one has a switch of its own and the entry names it ([`Entry::masked_by`]).
+//!
+//! Bugs of parts that are not built (transaction sockets, workers, the executor's own catch-up) have no switch. Neither
+//! have these, which the structure leaves no place for:
+//!
+//! | bug | why there is no switch |
+//! |---|---|
+//! | start from the stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
+//! | consumer, sender and loader start from different queries (5a, 5b) | there is one window with one watermark; [`KnownBug::StartsAtStoreTip`] (5d) moves its start as a whole |
+//! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
+//! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own |
+//! | a commit index that wraps above 2^32 (3c) | commit index and GEI are types, and only a base converts one into the other |
+//! | old commits that look new after a change (4b), an old consumer dropped before the new one exists (25d) | each epoch has its own window and log, and nothing is delivered between two epochs |
+//! | a lock held while waiting (25b) | the change is a task that holds no lock |
+//! | a change that is forced after some seconds (25f) | a node runs the epoch that its executor reports, so one that leaves too early comes back |
+//! | an executor that serves an old connection beside the new one (19f) | that is a fault of the environment, which every guard must tolerate |
+
+mod declared;
+
+pub use declared::{ASSERTION, Entry, KnownBug};
+
+impl Entry {
+    /// What the museum switches on for it: the bug and the guards that would hide it.
+    #[must_use]
+    pub fn switches(&self) -> Vec<KnownBug> {
+        let mut switches = vec![self.bug];
+        switches.extend(self.masked_by);
+        switches
+    }
+
+    /// The entries that a name or a number means: `late_reply_answers_next_request`, `18`, or `20` for 20a, 20d and 20e.
+    #[must_use]
+    pub fn named(text: &str) -> Vec<Self> {
+        let is_meant = |entry: &&Self| {
+            let number = entry.number;
+            number == text || number.trim_end_matches(|c: char| c.is_ascii_lowercase()) == text
+        };
+        let all = KnownBug::ENTRIES.iter();
+        match all.clone().find(|entry| entry.bug.name() == text) {
+            Some(entry) => vec![*entry],
+            None => all.filter(is_meant).copied().collect(),
+        }
+    }
+}
+
+impl KnownBug {
+    /// The switches that a name or a number means: those of [`Entry::named`], or a guard by its name.
+    #[must_use]
+    pub fn named(text: &str) -> Vec<Self> {
+        match Self::ALL.iter().find(|bug| bug.name() == text) {
+            Some(bug) => vec![*bug],
+            None => Entry::named(text).iter().map(|entry| entry.bug).collect(),
+        }
+    }
+}
+
+#[cfg(feature = "museum")]
+thread_local! {
+    /// By the position of the bug in [`KnownBug::ALL`].
+    static ENABLED: [std::cell::Cell<bool>; KnownBug::ALL.len()] =
+        const { [const { std::cell::Cell::new(false) }; KnownBug::ALL.len()] };
+}
+
+/// Whether this bug is switched on.
+#[cfg(not(feature = "museum"))]
+#[must_use]
+#[inline(always)]
+pub const fn enabled(_bug: KnownBug) -> bool {
+    false
+}
+
+/// Whether this bug is switched on in the simulation that runs on this thread.
+#[cfg(feature = "museum")]
+#[must_use]
+pub fn enabled(bug: KnownBug) -> bool {
+    ENABLED.with(|enabled| enabled[bug as usize].get())
+}
+
+/// Switches exactly these bugs on for everything that runs on this thread from now on.
+#[cfg(feature = "museum")]
+pub fn enable(bugs: &[KnownBug]) {
+    ENABLED.with(|enabled| {
+        for (bug, enabled) in KnownBug::ALL.iter().zip(enabled) {
+            enabled.set(bugs.contains(bug));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn entries_are_found_by_name_and_number_and_guards_by_name() {
+        for entry in KnownBug::ENTRIES {
+            assert_eq!(Entry::named(entry.bug.name()), [*entry]);
+            assert!(Entry::named(entry.number).contains(entry));
+        }
+        for bug in KnownBug::ALL {
+            assert_eq!(KnownBug::named(bug.name()), [*bug]);
+        }
+        let pressure = [
+            KnownBug::UnboundedSendBuffer,
+            KnownBug::PressureStopsAtTheWindow,
+            KnownBug::FailureAwaitsNextCommit,
+        ];
+        assert_eq!(KnownBug::named("20"), pressure);
+        assert_eq!(KnownBug::named("2"), [KnownBug::QueryFailureReadsAsGenesis]);
+        assert_eq!(KnownBug::named("no_such_bug"), []);
+        assert_eq!(Entry::named(KnownBug::StartIsTrusted.name()), []);
+        let names: BTreeSet<_> = KnownBug::ALL.iter().map(|bug| bug.name()).collect();
+        assert_eq!(names.len(), KnownBug::ALL.len());
+    }
+
+    #[test]
+    fn every_switch_is_an_entry_or_masks_one() {
+        for bug in KnownBug::ALL {
+            let is_used = |entry: &Entry| entry.switches().contains(bug);
+            assert!(KnownBug::ENTRIES.iter().any(is_used), "{}", bug.name());
+        }
+    }
+
+    #[cfg(feature = "museum")]
+    #[test]
+    fn only_what_is_switched_on_is_enabled_and_only_on_this_thread() {
+        enable(&[KnownBug::Amnesia, KnownBug::BaseTakenFromTip]);
+        let enabled_bugs = || {
+            KnownBug::ALL
+                .iter()
+                .copied()
+                .filter(|e| enabled(*e))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            enabled_bugs(),
+            [KnownBug::BaseTakenFromTip, KnownBug::Amnesia]
+        );
+        #[allow(clippy::disallowed_methods)] // that it is another thread is what is tested
+        let elsewhere = std::thread::scope(|scope| scope.spawn(enabled_bugs).join());
+        assert_eq!(elsewhere.expect("no panic"), []);
+        enable(&[]);
+        assert_eq!(enabled_bugs(), []);
+    }
+
+    #[cfg(not(feature = "museum"))]
+    #[test]
+    fn without_the_feature_no_bug_is_enabled() {
+        assert!(KnownBug::ALL.iter().all(|bug| !enabled(*bug)));
+    }
+}

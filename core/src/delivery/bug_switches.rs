@@ -1,0 +1,81 @@
+//! Where the [known bugs](crate::bugs) of delivery are switched on: at what it is built from, at what the executor
+//! answers, and at what is read from the log. With no bug enabled, everything is passed on as it is.
+
+mod network;
+
+use super::{Delivery, DeliverySetup};
+use crate::{
+    bugs::{self, KnownBug},
+    commit::is_boundary,
+    types::{Committee, GlobalExecIndex, SubDag},
+};
+use network::BuggyNetwork;
+use std::sync::{Arc, atomic::Ordering};
+
+/// What delivery is built from.
+pub(super) fn setup(mut setup: DeliverySetup) -> DeliverySetup {
+    if bugs::enabled(KnownBug::RecoveryFloods) {
+        let batch = setup.parameters.recovery_batch_commits;
+        setup.parameters.recovery_batch_commits = batch.max(backlog(&setup));
+    }
+    if bugs::enabled(KnownBug::BatchOfNothing) {
+        setup.parameters.recovery_batch_commits = 0;
+    }
+    if network::is_buggy() {
+        let network = setup.env.network.clone();
+        setup.env.network = Arc::new(BuggyNetwork::new(network, setup.log.tip()));
+    }
+    setup
+}
+
+/// How many blocks the window holds at most.
+pub(super) fn capacity(window_blocks: u32, setup: &DeliverySetup) -> usize {
+    let capacity = if bugs::enabled(KnownBug::UnboundedSendBuffer) {
+        u32::MAX
+    } else if bugs::enabled(KnownBug::RecoveryFloods) {
+        backlog(setup).max(window_blocks)
+    } else {
+        window_blocks
+    };
+    capacity as usize
+}
+
+/// How many commits are stored and not delivered when delivery is built.
+fn backlog(setup: &DeliverySetup) -> u32 {
+    let stored = setup.base.gei(*setup.log.tip().borrow());
+    let backlog = stored.0.saturating_sub(setup.watermark.0);
+    u32::try_from(backlog).unwrap_or(u32::MAX)
+}
+
+/// What the executor answered when it was asked for its watermark.
+pub(super) fn answered(watermark: GlobalExecIndex, delivery: &Delivery) -> GlobalExecIndex {
+    let has_written = || delivery.frames_written.load(Ordering::Relaxed) > 0;
+    let is_trusted = bugs::enabled(KnownBug::StartIsTrusted) && !has_written();
+    if bugs::enabled(KnownBug::HandledIndexStands) || is_trusted {
+        return delivery.window().watermark();
+    }
+    if bugs::enabled(KnownBug::WriteCountsAsDelivery) {
+        let window = delivery.window();
+        let unsent = window.next_to_send().map(|(gei, _)| gei);
+        let written = unsent.unwrap_or(window.next_to_load()).prev();
+        return watermark.max(written);
+    }
+    if bugs::enabled(KnownBug::UnfinishedEpochForgotten) {
+        return watermark.max(delivery.base.base);
+    }
+    watermark
+}
+
+/// What was read from the commit log, to be delivered.
+pub(super) fn batch(batch: Vec<Arc<SubDag>>, committee: &Committee) -> Vec<Arc<SubDag>> {
+    let is_end = |sub_dag: &Arc<SubDag>| is_boundary(&sub_dag.commit, committee);
+    if bugs::enabled(KnownBug::ChangePausesDelivery) && batch.iter().any(is_end) {
+        return vec![];
+    }
+    batch
+}
+
+/// Whether a new connection begins with the first block of the window.
+pub(super) fn forgets_what_was_sent() -> bool {
+    !bugs::enabled(KnownBug::SentIsRemembered)
+}
