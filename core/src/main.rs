@@ -102,7 +102,7 @@ Environment:
             let shutdown = process::shutdown_requested()?;
             let env = real::env(&config.data_dir)?;
             // Nothing submits yet; the pool only has to stay open.
-            let (_submitter, pool) = ingest::pool(config.consensus.pool_transactions);
+            let (_submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
             Ok(node::run(env, config, pool, shutdown).await?)
         })
     }

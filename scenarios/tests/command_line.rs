@@ -103,9 +103,14 @@ fn a_known_bug_that_is_not_found_ends_with_7_and_a_guard_is_no_entry() {
 fn bad_input_ends_with_2_and_says_what_was_expected() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wrong.toml");
-    fs::write(&file, "story = \"x\"\n[node]\nwindow_blocks = [9, 8]\n").expect("written");
+    fs::write(
+        &file,
+        "story = \"x\"\n[node.delivery]\nwindow_blocks = [9, 8]\n",
+    )
+    .expect("written");
     let file = file.to_str().expect("UTF-8");
-    let in_file = format!("error: {file}:3: `node.window_blocks`: the range [9, 8] is empty");
+    let in_file =
+        format!("error: {file}:3: `node.delivery.window_blocks`: the range [9, 8] is empty");
     for (arguments, expected) in [
         (&["run", file][..], in_file.as_str()),
         (

@@ -16,7 +16,7 @@ fn main() {}
 mod speed {
     use metanode_sim::{
         net::bench,
-        plan::{ExecutorPlan, Guard, NetworkPlan, NodePlan, Plan, Span, WorkloadPlan},
+        plan::{ExecutorPlan, Guard, NetworkPlan, NodeParameters, Plan, Span, WorkloadPlan},
         run::{RunOptions, Verdict, run},
     };
     use std::time::Duration;
@@ -77,14 +77,8 @@ mod speed {
                 tcp_buffer_bytes: 256 << 10,
                 ..Plan::example().network
             },
-            node: NodePlan {
-                window_blocks: 500,
-                recovery_batch_commits: 250,
-                watermark_poll_ms: 500,
-                min_round_delay_ms: 50,
-                leader_timeout_ms: 250,
-                ..Plan::example().node
-            },
+            // As in production.
+            node: NodeParameters::default(),
             executors: vec![
                 ExecutorPlan {
                     guard: Guard::Strict,

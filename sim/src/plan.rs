@@ -2,10 +2,15 @@
 //! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
 
 mod epochs;
+mod world;
 
 pub use crate::byzantine::{ByzantinePlan, ByzantineStrategy};
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
+pub use metanode_core::config::{
+    ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
+};
 pub use mock_go_executor::Guard;
+pub use world::{NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
 use crate::{faults::PlannedFault, trace::ProcessId};
 use metanode_core::{
@@ -55,7 +60,9 @@ pub struct Plan {
     /// After healing, every live executor reaches the tip within this time (invariant LIVE).
     pub settle_ms: u64,
     pub network: NetworkPlan,
-    pub node: NodePlan,
+    /// The limits of every node. What it says of signatures and epochs does not count: that is in `signatures` and
+    /// `epochs`.
+    pub node: NodeParameters,
     /// One per executor.
     pub executors: Vec<ExecutorPlan>,
     /// Offset of each host's wall clock, one per validator.
@@ -104,23 +111,25 @@ impl Plan {
             signatures: SignatureScheme::KeyedHash,
             duration_ms: 10_000,
             settle_ms: 20_000,
-            network: NetworkPlan {
-                latency_ms: Span { low: 1, high: 5 },
-                unix_buffer_bytes: 4096,
-                tcp_buffer_bytes: 65_536,
-                backlog: 128,
-            },
-            node: NodePlan {
-                window_blocks: 8,
-                recovery_batch_commits: 3,
-                min_round_delay_ms: 20,
-                leader_timeout_ms: 200,
-                leaders_per_round: 1,
-                gc_depth_rounds: 50,
-                watermark_poll_ms: 50,
-                rpc_timeout_ms: 1_000,
-                write_timeout_ms: 1_000,
-                peers: PeerPlan::default(),
+            network: NetworkPlan::default(),
+            node: NodeParameters {
+                consensus: ConsensusParameters {
+                    min_round_delay_ms: 20,
+                    leader_timeout_ms: 200,
+                    gc_depth_rounds: 50,
+                    ..ConsensusParameters::default()
+                },
+                delivery: DeliveryParameters {
+                    window_blocks: 8,
+                    recovery_batch_commits: 3,
+                    watermark_poll_ms: 50,
+                    write_timeout_ms: 1_000,
+                    ..DeliveryParameters::default()
+                },
+                rpc: RpcParameters {
+                    timeout_ms: 1_000,
+                    ..RpcParameters::default()
+                },
             },
             executors: vec![executor; 4],
             clock_skew_ms: vec![0; 4],
@@ -146,64 +155,6 @@ impl Plan {
     }
 }
 
-/// Links and buffers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NetworkPlan {
-    /// One-way, per chunk, between different hosts.
-    pub latency_ms: Span,
-    pub unix_buffer_bytes: u64,
-    pub tcp_buffer_bytes: u64,
-    /// Connections that may wait for one listener's `accept`.
-    #[serde(default = "default_backlog")]
-    pub backlog: u32,
-}
-
-const fn default_backlog() -> u32 {
-    128
-}
-
-/// The limits of every node (`metanode_core::config` says what each means).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodePlan {
-    pub window_blocks: u32,
-    pub recovery_batch_commits: u32,
-    pub min_round_delay_ms: u64,
-    pub leader_timeout_ms: u64,
-    pub leaders_per_round: u32,
-    pub gc_depth_rounds: u32,
-    pub watermark_poll_ms: u64,
-    pub rpc_timeout_ms: u64,
-    pub write_timeout_ms: u64,
-    #[serde(default)]
-    pub peers: PeerPlan,
-}
-
-/// Those limits of every node that have to do with its peers and with the size of its blocks; as in production where
-/// they are left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PeerPlan {
-    pub commit_sync_threshold: u32,
-    pub commit_sync_batch: u32,
-    pub pool_transactions: u32,
-    pub max_block_bytes: u32,
-    pub peer_timeout_ms: u64,
-    pub peer_silence_ms: u64,
-}
-
-impl Default for PeerPlan {
-    fn default() -> Self {
-        Self {
-            commit_sync_threshold: 20,
-            commit_sync_batch: 100,
-            pool_transactions: 20_000,
-            max_block_bytes: 512 * 1024,
-            peer_timeout_ms: 2_000,
-            peer_silence_ms: 5_000,
-        }
-    }
-}
-
 /// One executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExecutorPlan {
@@ -212,14 +163,6 @@ pub struct ExecutorPlan {
     pub execute_us: Span,
     /// Blocks between two durable watermarks, drawn per flush; 1 = every block.
     pub flush_every_blocks: Span,
-}
-
-/// What clients send.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WorkloadPlan {
-    /// Over all nodes, evenly.
-    pub transactions_per_second: u64,
-    pub accounts: u32,
 }
 
 /// What the scenario's story says of a node.

@@ -18,7 +18,7 @@ fn passes(strategy: ByzantineStrategy, topology: Topology, faults: Vec<PlannedFa
     if topology == Topology::SingleMaster {
         plan.executors.truncate(1);
     }
-    plan.node.gc_depth_rounds = 10;
+    plan.node.consensus.gc_depth_rounds = 10;
     plan.max_faulty = Some(0);
     plan.byzantine = vec![ByzantinePlan {
         validator: 3,

@@ -99,9 +99,9 @@ impl Core {
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,
         );
-        let uncommitted = Uncommitted::new(parameters.max_block_bytes, &pool);
+        let uncommitted = Uncommitted::new(parameters.max_block_bytes as usize, &pool);
         let linearizer_tip = linearizer.last_commit().into_iter().collect();
-        let manager = BlockManager::new(&committee, parameters.max_suspended_per_author);
+        let manager = BlockManager::new(&committee, parameters.max_suspended_per_author as usize);
         let mut core = Self {
             signer,
             start,

@@ -285,7 +285,7 @@ impl ExecutorClient {
 
     fn put_idle(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.parameters.pool_size {
+        if idle.len() < self.parameters.pool_size as usize {
             idle.push(connection);
         }
     }

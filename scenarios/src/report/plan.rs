@@ -4,23 +4,49 @@ use super::{
     colour::Colour,
     describe::{self, span},
 };
-use metanode_core::types::SignatureScheme;
+use metanode_core::{config::LIMITS, types::SignatureScheme};
 use metanode_sim::{
     amounts::{bytes, count, ms, us},
-    plan::{Backend, Guard, PeerPlan, Plan, Span, Topology},
+    plan::{Backend, Guard, NodeParameters, Plan, Span, Topology},
 };
 use std::fmt::Write;
+
+/// Columns of a line of limits, without the name in front.
+const LIMITS_WIDTH: usize = 100;
 
 /// Everything that decides the run. Ends with a line break.
 #[must_use]
 pub fn text(plan: &Plan, colour: Colour) -> String {
-    let mut out = String::new();
-    let mut line = |name: &str, text: String| {
-        let _ = writeln!(out, "  {} {text}", colour.dim(format_args!("{name:<10}")));
+    let mut lines = Lines {
+        text: String::new(),
+        colour,
     };
-    line(
+    add_world(&mut lines, plan);
+    add_limits(&mut lines, &plan.node);
+    add_executors(&mut lines, plan);
+    add_epochs(&mut lines, plan);
+    add_clocks_and_clients(&mut lines, plan);
+    add_faults(&mut lines, plan);
+    lines.text
+}
+
+/// Lines with a name in front of each, or without one where it goes on with the one above.
+struct Lines {
+    text: String,
+    colour: Colour,
+}
+
+impl Lines {
+    fn add(&mut self, name: &str, text: impl std::fmt::Display) {
+        let name = self.colour.dim(format_args!("{name:<10}"));
+        let _ = writeln!(self.text, "  {name} {text}");
+    }
+}
+
+fn add_world(lines: &mut Lines, plan: &Plan) {
+    lines.add(
         "topology",
-        format!(
+        format_args!(
             "{}, {} validators, {} signatures, {}",
             match plan.topology {
                 Topology::SingleMaster => "single-master",
@@ -37,18 +63,18 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
             },
         ),
     );
-    line(
+    lines.add(
         "time",
-        format!(
+        format_args!(
             "{} with faults, then up to {} to reach the tip",
             ms(plan.duration_ms),
             ms(plan.settle_ms)
         ),
     );
     let network = &plan.network;
-    line(
+    lines.add(
         "network",
-        format!(
+        format_args!(
             "{} one way, buffers {} (unix) and {} (tcp), backlog {}",
             span(network.latency_ms, ms),
             bytes(network.unix_buffer_bytes),
@@ -56,59 +82,40 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
             network.backlog
         ),
     );
-    let node = &plan.node;
-    line(
-        "nodes",
-        format!(
-            "window {} blocks, recovery in batches of {}, watermark asked every {}",
-            node.window_blocks,
-            node.recovery_batch_commits,
-            ms(node.watermark_poll_ms)
-        ),
-    );
-    line(
-        "",
-        format!(
-            "rounds at least {} apart, {} per round, leader timeout {}, garbage after {} rounds",
-            ms(node.min_round_delay_ms),
-            count(u64::from(node.leaders_per_round), "leader"),
-            ms(node.leader_timeout_ms),
-            node.gc_depth_rounds
-        ),
-    );
-    line(
-        "",
-        format!(
-            "timeouts: RPC {}, write {}",
-            ms(node.rpc_timeout_ms),
-            ms(node.write_timeout_ms)
-        ),
-    );
-    let peers = &node.peers;
-    if *peers != PeerPlan::default() {
-        line(
-            "",
-            format!(
-                "peers: given up after {} of silence when asked, {} when streaming",
-                ms(peers.peer_timeout_ms),
-                ms(peers.peer_silence_ms)
-            ),
-        );
-        line(
-            "",
-            format!(
-                "behind from {} on, fetching {} at once; {} in the pool, {} a block",
-                count(u64::from(peers.commit_sync_threshold) + 1, "commit"),
-                peers.commit_sync_batch,
-                count(u64::from(peers.pool_transactions), "transaction"),
-                bytes(u64::from(peers.max_block_bytes))
-            ),
-        );
+}
+
+/// Each limit of the nodes that is not as in production, under the name that a file gives it.
+fn add_limits(lines: &mut Lines, node: &NodeParameters) {
+    let production = NodeParameters::default();
+    for group in LIMITS.chunk_by(|one, next| one.group == next.group) {
+        let mut name = group[0].group;
+        let mut line = String::new();
+        for limit in group {
+            let value = (limit.get)(node);
+            if value == (limit.get)(&production) {
+                continue;
+            }
+            let limit = format!("{} {value}", limit.key);
+            if line.is_empty() {
+                line = limit;
+            } else if line.len() + 2 + limit.len() <= LIMITS_WIDTH {
+                line = format!("{line}, {limit}");
+            } else {
+                lines.add(name, format_args!("{line},"));
+                (name, line) = ("", limit);
+            }
+        }
+        if !line.is_empty() {
+            lines.add(name, line);
+        }
     }
+}
+
+fn add_executors(lines: &mut Lines, plan: &Plan) {
     for (number, executor) in plan.executors.iter().enumerate() {
-        line(
+        lines.add(
             if number == 0 { "executors" } else { "" },
-            format!(
+            format_args!(
                 "{number}: {} a block, durable every {}{}",
                 span(executor.execute_us, us),
                 match executor.flush_every_blocks {
@@ -123,55 +130,99 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
             ),
         );
     }
+}
+
+fn add_epochs(lines: &mut Lines, plan: &Plan) {
     let epochs = &plan.epochs;
     if let Some(duration_ms) = epochs.duration_ms {
-        line(
+        let retained = epochs.retained;
+        lines.add(
             "epochs",
-            format!("{} each, {} kept", ms(duration_ms), epochs.retained),
+            format_args!("{} each, {retained} kept", ms(duration_ms)),
         );
     }
     for committee in &epochs.committees {
         let members = committee.members.iter().map(describe::member);
-        let members: Vec<_> = members.collect();
-        let members = members.join(", ");
-        line(
+        let members = members.collect::<Vec<_>>().join(", ");
+        lines.add(
             "",
-            format!("from epoch {} on: {members}", committee.from_epoch),
+            format_args!("from epoch {} on: {members}", committee.from_epoch),
         );
     }
-    let skews: Vec<_> = plan
-        .clock_skew_ms
-        .iter()
-        .map(|s| format!("{s:+}"))
-        .collect();
-    line("clocks", format!("{} ms", skews.join(", ")));
+}
+
+fn add_clocks_and_clients(lines: &mut Lines, plan: &Plan) {
+    let skews = plan.clock_skew_ms.iter().map(|skew| format!("{skew:+}"));
+    let skews = skews.collect::<Vec<_>>().join(", ");
+    lines.add("clocks", format_args!("{skews} ms"));
     if plan.clock_drift_ppm.iter().any(|ppm| *ppm != 0) {
         let drifts = plan.clock_drift_ppm.iter().map(|ppm| format!("{ppm:+}"));
-        let drifts: Vec<_> = drifts.collect();
-        line("", format!("gaining {} ppm", drifts.join(", ")));
+        let drifts = drifts.collect::<Vec<_>>().join(", ");
+        lines.add("", format_args!("gaining {drifts} ppm"));
     }
-    line(
+    lines.add(
         "clients",
-        format!(
+        format_args!(
             "{} transactions/s over {}",
             plan.workload.transactions_per_second,
             count(u64::from(plan.workload.accounts), "account")
         ),
     );
+}
+
+fn add_faults(lines: &mut Lines, plan: &Plan) {
     if let Some(most) = plan.max_faulty {
-        line(
+        lines.add(
             "at most",
-            format!("{} down at once", count(u64::from(most), "validator")),
+            format_args!("{} down at once", count(u64::from(most), "validator")),
         );
     }
     for (position, byzantine) in plan.byzantine.iter().enumerate() {
         let name = if position == 0 { "Byzantine" } else { "" };
         let does = describe::strategy(byzantine.strategy);
-        line(name, format!("node-{} {does}", byzantine.validator));
+        lines.add(name, format_args!("node-{} {does}", byzantine.validator));
     }
     for (position, fault) in plan.faults.iter().enumerate() {
-        let name = if position == 0 { "faults" } else { "" };
-        line(name, fault.to_string());
+        lines.add(if position == 0 { "faults" } else { "" }, fault);
     }
-    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(node: &NodeParameters) -> String {
+        let mut lines = Lines {
+            text: String::new(),
+            colour: Colour::PLAIN,
+        };
+        add_limits(&mut lines, node);
+        lines.text
+    }
+
+    #[test]
+    fn limits_that_are_not_as_in_production_are_named_with_their_values() {
+        assert_eq!(shown(&NodeParameters::default()), "");
+        assert_eq!(
+            shown(&Plan::example().node),
+            "  consensus  min_round_delay_ms 20, leader_timeout_ms 200, gc_depth_rounds 50\n  \
+             delivery   window_blocks 8, recovery_batch_commits 3, watermark_poll_ms 50, write_timeout_ms 1000\n  \
+             rpc        timeout_ms 1000\n"
+        );
+    }
+
+    #[test]
+    fn many_limits_take_several_lines_and_none_is_left_out() {
+        let mut node = NodeParameters::default();
+        for limit in LIMITS {
+            (limit.set)(&mut node, *limit.range.end());
+        }
+        let shown = shown(&node);
+        for limit in LIMITS {
+            let part = format!(" {} {}", limit.key, limit.range.end());
+            assert!(shown.contains(&part), "{part} in\n{shown}");
+        }
+        let widest = shown.lines().map(str::len).max();
+        assert!(widest <= Some(LIMITS_WIDTH + 14), "{shown}");
+    }
 }

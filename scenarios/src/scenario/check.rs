@@ -15,6 +15,9 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     for (key, low, least) in least_values(scenario) {
         source.at_least(key, low, least)?;
     }
+    scenario.network.check(source, "network")?;
+    scenario.node.check(source)?;
+    scenario.workload.check(source, "workload")?;
     if scenario.topology.validators.high > 100 {
         return Err(source.error("topology.validators", "is too high: expected at most 100"));
     }
@@ -77,11 +80,7 @@ fn least_values(scenario: &Scenario) -> Vec<(&'static str, u64, u64)> {
         ("settle_ms", scenario.settle_ms.low, 1),
     ];
     values.extend(scenario.topology.least_values());
-    values.extend(scenario.network.least_values());
-    values.extend(scenario.node.least_values());
-    values.extend(scenario.node.peers.least_values());
     values.extend(scenario.executor.least_values());
-    values.extend(scenario.workload.least_values());
     values.extend(scenario.epochs.least_values());
     values
 }

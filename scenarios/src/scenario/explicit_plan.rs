@@ -3,11 +3,11 @@
 mod executors;
 
 use super::{
-    Byzantine, Delivery, Epochs, FaultSection, MaxFaulty, Network, Node, Peers, Scenario, Share,
-    Topology, Workload,
+    Byzantine, Delivery, Epochs, FaultSection, MaxFaulty, Network, Node, Scenario, Share, Topology,
+    Workload,
 };
 use crate::{sampling::Sampled, seed::Seed};
-use metanode_sim::plan::{self, NetworkPlan, NodePlan, Plan, WorkloadPlan};
+use metanode_sim::plan::{self, Plan};
 use std::fmt::Write;
 use toml::{Table, Value};
 
@@ -65,10 +65,10 @@ impl Scenario {
                 },
                 validators: Sampled::fixed(*validators),
             },
-            network: explicit_network(network),
-            node: explicit_node(node),
+            network: Network::fixed(network),
+            node: Node::fixed(node),
             executor: executors::fixed(executors),
-            workload: explicit_workload(workload),
+            workload: Workload::fixed(workload),
             epochs: Epochs::fixed(epochs),
             byzantine: (!byzantine.is_empty()).then(|| Byzantine {
                 each: byzantine.clone(),
@@ -96,6 +96,13 @@ impl Scenario {
                         .replace("\"\"\"", "\\\"\"\"");
                     let _ = writeln!(head, "story = \"\"\"\n{story}\n\"\"\"");
                 }
+                Value::Table(parts) if !parts.is_empty() && parts.values().all(Value::is_table) => {
+                    for (part, section) in parts {
+                        if let Some(section) = section.as_table() {
+                            write_section(&mut sections, &format!("[{key}.{part}]"), section);
+                        }
+                    }
+                }
                 Value::Table(section) => write_section(&mut sections, &format!("[{key}]"), section),
                 Value::Array(items) if items.iter().all(Value::is_table) => {
                     for section in items.iter().filter_map(Value::as_table) {
@@ -116,59 +123,6 @@ fn write_section(out: &mut String, head: &str, section: &Table) {
     let _ = writeln!(out, "\n{head}");
     for (key, value) in section {
         let _ = writeln!(out, "{key} = {value}");
-    }
-}
-
-fn explicit_network(network: &NetworkPlan) -> Network {
-    let NetworkPlan {
-        latency_ms,
-        unix_buffer_bytes,
-        tcp_buffer_bytes,
-        backlog,
-    } = network;
-    Network {
-        latency_ms: (*latency_ms).into(),
-        unix_buffer_bytes: Sampled::fixed(*unix_buffer_bytes),
-        tcp_buffer_bytes: Sampled::fixed(*tcp_buffer_bytes),
-        backlog: Sampled::fixed(*backlog),
-    }
-}
-
-fn explicit_node(node: &NodePlan) -> Node {
-    let NodePlan {
-        window_blocks,
-        recovery_batch_commits,
-        min_round_delay_ms,
-        leader_timeout_ms,
-        leaders_per_round,
-        gc_depth_rounds,
-        watermark_poll_ms,
-        rpc_timeout_ms,
-        write_timeout_ms,
-        peers,
-    } = node;
-    Node {
-        window_blocks: Sampled::fixed(*window_blocks),
-        recovery_batch_commits: Sampled::fixed(*recovery_batch_commits),
-        min_round_delay_ms: Sampled::fixed(*min_round_delay_ms),
-        leader_timeout_ms: Sampled::fixed(*leader_timeout_ms),
-        leaders_per_round: Sampled::fixed(*leaders_per_round),
-        gc_depth_rounds: Sampled::fixed(*gc_depth_rounds),
-        watermark_poll_ms: Sampled::fixed(*watermark_poll_ms),
-        rpc_timeout_ms: Sampled::fixed(*rpc_timeout_ms),
-        write_timeout_ms: Sampled::fixed(*write_timeout_ms),
-        peers: Peers::fixed(peers),
-    }
-}
-
-fn explicit_workload(workload: &WorkloadPlan) -> Workload {
-    let WorkloadPlan {
-        transactions_per_second,
-        accounts,
-    } = workload;
-    Workload {
-        transactions_per_second: Sampled::fixed(*transactions_per_second),
-        accounts: Sampled::fixed(*accounts),
     }
 }
 
@@ -253,6 +207,8 @@ mod tests {
             "story = \"\"\"\nA story.\n\"\"\"\nseed = 0\nstore = \"memory\"\nduration_ms = 10000\n",
             "clock_skew_ms_by_host = [0, -40, 0, 0]\n",
             "\n[network]\nlatency_ms = 7\n",
+            "\n[node.consensus]\nmin_round_delay_ms = 20\n",
+            "\n[node.rpc]\ntimeout_ms = 1000\n",
             "execute_us = { low = 100, high = 500 }\n",
             "odd = { which = \"executor-2\", guard = \"naive\" }\n",
             "\n[[fault]]\nwhen = { at_ms = 900, stored = { node = \"node-3\", commit = 10 } }\ndo = \"kill\"\n\

@@ -8,7 +8,7 @@ mod check;
 mod epochs;
 mod explicit_plan;
 mod fault;
-mod peers;
+mod limits;
 mod sections;
 mod swarm;
 mod target;
@@ -20,10 +20,11 @@ pub use epochs::Epochs;
 pub use fault::{
     DurableTrigger, FaultKind, FaultSection, ReachedTrigger, Repeat, StoredTrigger, TriggerSection,
 };
-pub use peers::Peers;
-pub use sections::{
-    Delivery, Executor, Network, Node, OddExecutor, OneExecutor, Topology, Workload,
+pub use limits::{
+    ConsensusParameters, DeliveryParameters, NetworkPlan as Network, Node, RpcParameters,
+    WorkloadPlan as Workload,
 };
+pub use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
 pub use swarm::Swarm;
 pub use target::{Kind, Roster, Selector, Target};
 

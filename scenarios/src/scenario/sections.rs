@@ -1,11 +1,8 @@
-//! The sections of a scenario file but its faults: what they may say, their defaults, and what a seed makes of them.
+//! `[topology]` and `[executor]`: what they may say, their defaults, and what a seed makes of them.
 
-use super::{
-    peers::Peers,
-    target::{Roster, Selector, Target},
-};
+use super::target::{Roster, Selector, Target};
 use crate::sampling::{Range, Sampled, Sampler};
-use metanode_sim::plan::{self, ExecutorPlan, Guard, NetworkPlan, NodePlan, WorkloadPlan};
+use metanode_sim::plan::{self, ExecutorPlan, Guard};
 use serde::{Deserialize, Serialize};
 
 /// `[topology]`.
@@ -68,121 +65,6 @@ impl Topology {
     /// Fewer than four validators tolerate no fault at all.
     pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 1] {
         [("topology.validators", self.validators.low.into(), 4)]
-    }
-}
-
-/// `[network]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Network {
-    /// One-way, drawn by each chunk.
-    pub latency_ms: Range,
-    pub unix_buffer_bytes: Sampled<u64>,
-    pub tcp_buffer_bytes: Sampled<u64>,
-    /// Connections that may wait for one listener's `accept`.
-    pub backlog: Sampled<u32>,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            latency_ms: (5, 40).into(),
-            unix_buffer_bytes: (1_024, 32_768).into(),
-            tcp_buffer_bytes: (8_192, 131_072).into(),
-            backlog: Sampled::fixed(128),
-        }
-    }
-}
-
-impl Network {
-    pub(super) fn draw(&self, sampler: &Sampler) -> NetworkPlan {
-        NetworkPlan {
-            latency_ms: sampler.span("network.latency_ms", self.latency_ms),
-            unix_buffer_bytes: sampler.draw("network.unix_buffer_bytes", self.unix_buffer_bytes),
-            tcp_buffer_bytes: sampler.draw("network.tcp_buffer_bytes", self.tcp_buffer_bytes),
-            backlog: sampler.draw("network.backlog", self.backlog),
-        }
-    }
-
-    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 3] {
-        [
-            ("network.backlog", self.backlog.low.into(), 1),
-            ("network.unix_buffer_bytes", self.unix_buffer_bytes.low, 1),
-            ("network.tcp_buffer_bytes", self.tcp_buffer_bytes.low, 1),
-        ]
-    }
-}
-
-/// `[node]`: the limits of every node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Node {
-    pub window_blocks: Sampled<u32>,
-    pub recovery_batch_commits: Sampled<u32>,
-    pub min_round_delay_ms: Sampled<u64>,
-    pub leader_timeout_ms: Sampled<u64>,
-    pub leaders_per_round: Sampled<u32>,
-    pub gc_depth_rounds: Sampled<u32>,
-    pub watermark_poll_ms: Sampled<u64>,
-    pub rpc_timeout_ms: Sampled<u64>,
-    pub write_timeout_ms: Sampled<u64>,
-    pub peers: Peers,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Self {
-            window_blocks: (8, 64).into(),
-            recovery_batch_commits: (1, 8).into(),
-            min_round_delay_ms: (20, 60).into(),
-            leader_timeout_ms: (200, 500).into(),
-            leaders_per_round: (1, 2).into(),
-            gc_depth_rounds: (20, 60).into(),
-            watermark_poll_ms: (20, 200).into(),
-            rpc_timeout_ms: (500, 3_000).into(),
-            write_timeout_ms: (500, 3_000).into(),
-            peers: Peers::default(),
-        }
-    }
-}
-
-impl Node {
-    pub(super) fn draw(&self, sampler: &Sampler) -> NodePlan {
-        NodePlan {
-            window_blocks: sampler.draw("node.window_blocks", self.window_blocks),
-            recovery_batch_commits: sampler
-                .draw("node.recovery_batch_commits", self.recovery_batch_commits),
-            min_round_delay_ms: sampler.draw("node.min_round_delay_ms", self.min_round_delay_ms),
-            leader_timeout_ms: sampler.draw("node.leader_timeout_ms", self.leader_timeout_ms),
-            leaders_per_round: sampler.draw("node.leaders_per_round", self.leaders_per_round),
-            gc_depth_rounds: sampler.draw("node.gc_depth_rounds", self.gc_depth_rounds),
-            watermark_poll_ms: sampler.draw("node.watermark_poll_ms", self.watermark_poll_ms),
-            rpc_timeout_ms: sampler.draw("node.rpc_timeout_ms", self.rpc_timeout_ms),
-            write_timeout_ms: sampler.draw("node.write_timeout_ms", self.write_timeout_ms),
-            peers: self.peers.draw(sampler),
-        }
-    }
-
-    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 9] {
-        [
-            ("node.window_blocks", self.window_blocks.low.into(), 1),
-            (
-                "node.recovery_batch_commits",
-                self.recovery_batch_commits.low.into(),
-                1,
-            ),
-            ("node.min_round_delay_ms", self.min_round_delay_ms.low, 1),
-            ("node.leader_timeout_ms", self.leader_timeout_ms.low, 1),
-            (
-                "node.leaders_per_round",
-                self.leaders_per_round.low.into(),
-                1,
-            ),
-            ("node.gc_depth_rounds", self.gc_depth_rounds.low.into(), 1),
-            ("node.watermark_poll_ms", self.watermark_poll_ms.low, 1),
-            ("node.rpc_timeout_ms", self.rpc_timeout_ms.low, 1),
-            ("node.write_timeout_ms", self.write_timeout_ms.low, 1),
-        ]
     }
 }
 
@@ -289,39 +171,5 @@ impl OneExecutor {
             execute_us: span("execute_us", self.execute_us),
             flush_every_blocks: span("flush_every_blocks", self.flush_every_blocks),
         }
-    }
-}
-
-/// `[workload]`: what clients send.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Workload {
-    /// Over all nodes; 0 leaves every commit empty.
-    pub transactions_per_second: Sampled<u64>,
-    pub accounts: Sampled<u32>,
-}
-
-impl Default for Workload {
-    fn default() -> Self {
-        Self {
-            transactions_per_second: (20, 200).into(),
-            accounts: (4, 32).into(),
-        }
-    }
-}
-
-impl Workload {
-    pub(super) fn draw(&self, sampler: &Sampler) -> WorkloadPlan {
-        WorkloadPlan {
-            transactions_per_second: sampler.draw(
-                "workload.transactions_per_second",
-                self.transactions_per_second,
-            ),
-            accounts: sampler.draw("workload.accounts", self.accounts),
-        }
-    }
-
-    pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 1] {
-        [("workload.accounts", self.accounts.low.into(), 1)]
     }
 }

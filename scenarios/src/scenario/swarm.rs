@@ -13,7 +13,7 @@ use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
-    plan::{NetworkPlan, NodePlan},
+    plan::{NetworkPlan, NodeParameters},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -61,15 +61,19 @@ fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
 }
 
 /// Transactions per second over all nodes that fill half of their blocks.
-fn proposed_per_second(node: &NodePlan, network: &NetworkPlan, validators: u16) -> u64 {
-    let per_block = u64::from(node.peers.max_block_bytes) / TRANSACTION_BYTES;
-    let round_ms = node.min_round_delay_ms + 2 * network.latency_ms.high;
+fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators: u16) -> u64 {
+    let per_block = u64::from(node.consensus.max_block_bytes) / TRANSACTION_BYTES;
+    let round_ms = node.consensus.min_round_delay_ms + 2 * network.latency_ms.high;
     (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
 }
 
 /// No more comes than can go.
 #[must_use]
-pub(super) fn bearable_per_second(node: &NodePlan, network: &NetworkPlan, validators: u16) -> u64 {
+pub(super) fn bearable_per_second(
+    node: &NodeParameters,
+    network: &NetworkPlan,
+    validators: u16,
+) -> u64 {
     carried_per_second(network, validators).min(proposed_per_second(node, network, validators))
 }
 

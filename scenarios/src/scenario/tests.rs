@@ -1,10 +1,10 @@
 //! What a scenario file may say, what is refused and how, and what a seed draws.
 
 use super::*;
-use metanode_core::env::CrashPoint;
+use metanode_core::{config::LIMITS, env::CrashPoint};
 use metanode_sim::{
     faults::{Fault, ProcessFault},
-    plan::Topology as PlannedTopology,
+    plan::{Topology as PlannedTopology, WORLD_LIMITS},
     trace::ProcessId,
 };
 
@@ -57,12 +57,20 @@ const REFUSED: &[(&str, &str)] = &[
         "s.toml:3: `network.latency_ms`: invalid length 3, expected a whole number, or a range of two",
     ),
     (
-        "[node]\nwindow_blocks = 5_000_000_000",
-        "s.toml:3: `node.window_blocks`: 5000000000 is out of range",
+        "[node]\nwindow_blocks = 8",
+        "s.toml:3: `node.window_blocks`: unknown field `window_blocks`, expected one of `consensus`",
     ),
     (
-        "[node]\nrecovery_batch_commits = [0, 4]",
-        "s.toml:3: `node.recovery_batch_commits`: 0 is too low: expected at least 1",
+        "[node.delivery]\nwindow_blocks = 5_000_000_000",
+        "s.toml:3: `node.delivery.window_blocks`: 5000000000 is out of range",
+    ),
+    (
+        "[node.delivery]\nrecovery_batch_commits = [0, 4]",
+        "s.toml:3: `node.delivery.recovery_batch_commits`: is 0: expected 1 to 1000000",
+    ),
+    (
+        "[network]\nbacklog = 0",
+        "s.toml:3: `network.backlog`: is 0: expected 1 to 1000000000",
     ),
     (
         "[topology]\nvalidators = 0",
@@ -226,12 +234,36 @@ fn bad_scenarios_are_refused_with_file_line_and_key() {
 }
 
 #[test]
+fn every_limit_can_be_set_within_its_range_only() {
+    let node = LIMITS.iter().map(|limit| {
+        let section = format!("node.{}", limit.group);
+        (section, limit.key, limit.range.clone())
+    });
+    let world = WORLD_LIMITS.iter();
+    let world = world.map(|limit| (limit.group.to_owned(), limit.key, limit.range.clone()));
+    for (section, key, range) in node.chain(world) {
+        let (low, high) = range.into_inner();
+        let set = |value: String| parse(&format!("[{section}]\n{key} = {value}"));
+        set(format!("[{low}, {high}]")).unwrap_or_else(|e| panic!("{e}"));
+        for beyond in [i128::from(low) - 1, i128::from(high) + 1] {
+            let error = set(beyond.to_string()).expect_err(key).to_string();
+            let problem = if (0..=1_000_000_000).contains(&beyond) {
+                format!("is {beyond}: expected {low} to {high}")
+            } else {
+                format!("{beyond} is out of range for this key")
+            };
+            assert_eq!(error, format!("s.toml:3: `{section}.{key}`: {problem}"));
+        }
+    }
+}
+
+#[test]
 fn a_seed_draws_the_same_plan_on_every_machine() {
     let plan = draw("", 42);
     let drawn = (
         plan.duration_ms,
         plan.network.latency_ms,
-        plan.node.window_blocks,
+        plan.node.delivery.window_blocks,
         &plan.clock_skew_ms[..],
     );
     assert_eq!(drawn, PINNED);

@@ -162,7 +162,7 @@ fn broken(
 impl Backpressure {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            default_capacity: plan.node.window_blocks,
+            default_capacity: plan.node.delivery.window_blocks,
             nodes: BTreeMap::new(),
         }
     }

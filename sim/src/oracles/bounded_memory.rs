@@ -30,7 +30,7 @@ pub(super) struct BoundedMemory {
 impl BoundedMemory {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            limit: plan.node.window_blocks,
+            limit: plan.node.delivery.window_blocks,
             most_stores: usize::try_from(plan.epochs.retained.saturating_add(2))
                 .unwrap_or(usize::MAX),
             stores: BTreeMap::new(),

@@ -49,7 +49,7 @@ struct Beginning {
 impl Start {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            patience: SimTime::from_ms(plan.settle_ms.max(EXCHANGES * plan.node.rpc_timeout_ms)),
+            patience: SimTime::from_ms(plan.settle_ms.max(EXCHANGES * plan.node.rpc.timeout_ms)),
             beginning: BTreeMap::new(),
             byzantine: (plan.byzantine.iter())
                 .map(|byzantine| ProcessId::Node(byzantine.validator))

@@ -1,6 +1,6 @@
 //! Epochs: how long they last, and who is in the committee of each.
 
-use metanode_core::types::Epoch;
+use metanode_core::{config::ConsensusParameters, types::Epoch};
 use serde::{Deserialize, Serialize};
 
 /// Epochs of a run.
@@ -24,7 +24,7 @@ impl Default for EpochPlan {
         Self {
             duration_ms: None,
             genesis_age_ms: 0,
-            retained: 3,
+            retained: ConsensusParameters::default().retained_epochs,
             committees: vec![],
         }
     }

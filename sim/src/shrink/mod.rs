@@ -6,6 +6,7 @@
 
 mod ddmin;
 mod fault;
+mod limits;
 mod simplify;
 
 pub use ddmin::ddmin;

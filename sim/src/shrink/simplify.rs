@@ -3,7 +3,10 @@
 //!
 //! The simplest of everything that cannot be left out is what [`Plan::example`] says.
 
-use super::fault;
+use super::{
+    fault,
+    limits::{self, Number},
+};
 use crate::{
     nearer::toward,
     plan::{
@@ -67,8 +70,8 @@ pub fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("clocks", clocks),
     ]);
     steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
-    steps.push(step("limits", all_limits));
-    steps.extend(numbered("limits", LIMITS.len(), limit));
+    steps.push(step("limits", limits::all));
+    steps.extend(numbered("limits", Number::all().count(), limits::one));
     steps.push(step("latency", latency));
     steps.push(step("executors", executors));
     steps.extend(numbered("executors", plan.executors.len(), executor));
@@ -298,81 +301,6 @@ fn clock(plan: &Plan, host: usize) -> Vec<Plan> {
                 plan.clock_skew_ms[host] = ms.cast_signed() * skew.signum()
             })
         })
-        .collect()
-}
-
-/// A number of a plan.
-struct Limit {
-    get: fn(&Plan) -> u64,
-    set: fn(&mut Plan, u64),
-    /// Instead of the example's.
-    simplest: Option<u64>,
-}
-
-macro_rules! limit {
-    ($($field:ident).+) => { limit!($($field).+, None) };
-    ($($field:ident).+, $simplest:expr) => {
-        Limit {
-            get: |plan| plan.$($field).+.into(),
-            // It came from this type, and a number nearer to the example's fits as well.
-            set: |plan, number| plan.$($field).+ = number.try_into().unwrap_or(plan.$($field).+),
-            simplest: $simplest,
-        }
-    };
-}
-
-#[allow(clippy::useless_conversion)] // some of the numbers are u64
-static LIMITS: &[Limit] = &[
-    limit!(workload.transactions_per_second, Some(0)),
-    limit!(workload.accounts, Some(1)),
-    limit!(network.unix_buffer_bytes),
-    limit!(network.tcp_buffer_bytes),
-    limit!(network.backlog),
-    limit!(node.window_blocks),
-    limit!(node.recovery_batch_commits),
-    limit!(node.min_round_delay_ms),
-    limit!(node.leader_timeout_ms),
-    limit!(node.leaders_per_round),
-    limit!(node.gc_depth_rounds),
-    limit!(node.watermark_poll_ms),
-    limit!(node.rpc_timeout_ms),
-    limit!(node.write_timeout_ms),
-    limit!(node.peers.commit_sync_threshold),
-    limit!(node.peers.commit_sync_batch),
-    limit!(node.peers.pool_transactions),
-    limit!(node.peers.max_block_bytes),
-    limit!(node.peers.peer_timeout_ms),
-    limit!(node.peers.peer_silence_ms),
-];
-
-impl Limit {
-    fn simplest(&self, example: &Plan) -> u64 {
-        self.simplest.unwrap_or_else(|| (self.get)(example))
-    }
-}
-
-fn all_limits(plan: &Plan, _: usize) -> Vec<Plan> {
-    let example = Plan::example();
-    let simplest = with(plan, |plan| {
-        for limit in LIMITS {
-            (limit.set)(plan, limit.simplest(&example));
-        }
-    });
-    if simplest == *plan {
-        vec![]
-    } else {
-        vec![simplest]
-    }
-}
-
-fn limit(plan: &Plan, number: usize) -> Vec<Plan> {
-    let Some(limit) = LIMITS.get(number) else {
-        return vec![];
-    };
-    let simplest = limit.simplest(&Plan::example());
-    toward((limit.get)(plan), simplest)
-        .into_iter()
-        .map(|number| with(plan, |plan| (limit.set)(plan, number)))
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Whatever the plan and whatever fails, shrinking ends, and ends with something that fails and is simple.
 
-use super::*;
+use super::{limits::Number, *};
 use crate::{
     byzantine::most_byzantine,
     faults::{
@@ -158,7 +158,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         1_u16..3,
         prop::sample::select(ByzantineStrategy::ALL),
     );
-    let numbers = (span(), vec(1_u32..3_000, 11));
+    let numbers = (span(), vec(1_u64..3_000, Number::all().count()));
     let parts = (times, topology, lists, byzantine, numbers);
     parts.prop_map(
         |(times, topology, lists, byzantine, (latency_ms, numbers))| {
@@ -186,24 +186,9 @@ fn plan() -> impl Strategy<Value = Plan> {
                 plan.signatures = SignatureScheme::Ed25519;
             }
             plan.network.latency_ms = latency_ms;
-            let wide = |n: usize| u64::from(numbers[n]);
-            (
-                plan.network.unix_buffer_bytes,
-                plan.network.tcp_buffer_bytes,
-            ) = (wide(0), wide(1));
-            plan.node.window_blocks = numbers[2];
-            plan.node.recovery_batch_commits = numbers[3];
-            (plan.node.min_round_delay_ms, plan.node.leader_timeout_ms) = (wide(4), wide(5));
-            plan.node.leaders_per_round = numbers[6];
-            plan.node.gc_depth_rounds = numbers[7];
-            (plan.node.watermark_poll_ms, plan.node.rpc_timeout_ms) = (wide(8), wide(9));
-            let peers = &mut plan.node.peers;
-            (peers.commit_sync_batch, peers.max_block_bytes) = (numbers[1], numbers[2]);
-            (peers.peer_timeout_ms, peers.peer_silence_ms) = (wide(3), wide(4));
-            (
-                plan.workload.transactions_per_second,
-                plan.workload.accounts,
-            ) = (wide(10), numbers[0]);
+            for (limit, value) in Number::all().zip(numbers) {
+                limit.set(&mut plan, value);
+            }
             plan
         },
     )
@@ -212,7 +197,6 @@ fn plan() -> impl Strategy<Value = Plan> {
 /// How far the plan is from the simplest. A sum of parts of which no step makes any larger.
 fn size(plan: &Plan) -> u64 {
     const RANGE: u64 = 1 << 32;
-    let example = Plan::example();
     let span = |span: Span, simplest: u64| {
         let range = if span.low == span.high { 0 } else { RANGE };
         range + span.low.abs_diff(simplest) + span.high.abs_diff(simplest)
@@ -231,39 +215,9 @@ fn size(plan: &Plan) -> u64 {
     }
     let skews = plan.clock_skew_ms.iter();
     size += skews.map(|skew| 1 + skew.unsigned_abs()).sum::<u64>();
-    let (node, simple) = (&plan.node, &example.node);
-    size += plan.workload.transactions_per_second + u64::from(plan.workload.accounts);
-    size += plan
-        .network
-        .unix_buffer_bytes
-        .abs_diff(example.network.unix_buffer_bytes);
-    size += plan
-        .network
-        .tcp_buffer_bytes
-        .abs_diff(example.network.tcp_buffer_bytes);
-    size += u64::from(node.window_blocks.abs_diff(simple.window_blocks));
-    size += u64::from(
-        node.recovery_batch_commits
-            .abs_diff(simple.recovery_batch_commits),
-    );
-    size += node.min_round_delay_ms.abs_diff(simple.min_round_delay_ms);
-    size += node.leader_timeout_ms.abs_diff(simple.leader_timeout_ms);
-    size += u64::from(node.leaders_per_round.abs_diff(simple.leaders_per_round));
-    size += u64::from(node.gc_depth_rounds.abs_diff(simple.gc_depth_rounds));
-    size += node.watermark_poll_ms.abs_diff(simple.watermark_poll_ms);
-    size += node.rpc_timeout_ms.abs_diff(simple.rpc_timeout_ms);
-    size += node.write_timeout_ms.abs_diff(simple.write_timeout_ms);
-    let (peers, simple) = (&node.peers, &simple.peers);
-    size += u64::from(
-        peers
-            .commit_sync_threshold
-            .abs_diff(simple.commit_sync_threshold),
-    );
-    size += u64::from(peers.commit_sync_batch.abs_diff(simple.commit_sync_batch));
-    size += u64::from(peers.pool_transactions.abs_diff(simple.pool_transactions));
-    size += u64::from(peers.max_block_bytes.abs_diff(simple.max_block_bytes));
-    size += peers.peer_timeout_ms.abs_diff(simple.peer_timeout_ms);
-    size += peers.peer_silence_ms.abs_diff(simple.peer_silence_ms);
+    let simplest = limits::simplest();
+    let distance = |number: Number| number.get(plan).abs_diff(number.get(&simplest));
+    size += Number::all().map(distance).sum::<u64>();
     size + plan.faults.iter().map(size_of_fault).sum::<u64>()
 }
 

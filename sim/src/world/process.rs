@@ -111,7 +111,9 @@ impl World {
                         address: settings::p2p_address(index),
                         scheme: self.plan.signatures,
                         strategy,
-                        min_round_delay: Duration::from_millis(self.plan.node.min_round_delay_ms),
+                        min_round_delay: Duration::from_millis(
+                            self.plan.node.consensus.min_round_delay_ms,
+                        ),
                         identity: Box::new(move |epoch| {
                             let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
                             let committee = Arc::new(committee);
@@ -126,7 +128,7 @@ impl World {
             }
             ProcessId::Node(index) => {
                 let config = settings::node(&self.plan, index);
-                let (submitter, pool) = ingest::pool(config.consensus.pool_transactions);
+                let (submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.submitter = Some(submitter);
                 }

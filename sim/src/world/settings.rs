@@ -7,9 +7,7 @@ use crate::{
     plan::{Member, Plan, Topology},
 };
 use metanode_core::{
-    config::{
-        ConsensusParameters, DeliveryParameters, KeySeed, NodeConfig, RpcParameters, StartPolicy,
-    },
+    config::{ConsensusParameters, KeySeed, NodeConfig, NodeParameters, StartPolicy},
     executor::{
         validators::{committee, format_account},
         wire::ValidatorInfo,
@@ -70,8 +68,11 @@ pub fn network(plan: &Plan) -> Settings {
 /// Node `index` of the plan.
 #[must_use]
 pub fn node(plan: &Plan, index: u16) -> NodeConfig {
-    let defaults = ConsensusParameters::default();
-    let (limits, peers) = (&plan.node, &plan.node.peers);
+    let NodeParameters {
+        consensus,
+        delivery,
+        rpc,
+    } = plan.node.clone();
     let rpc_address = match plan.topology {
         Topology::SingleMaster if index > 0 => tcp(0, PEER_RPC_PORT),
         Topology::SingleMaster | Topology::MasterPerNode => Address::Unix(RPC_PATH.into()),
@@ -87,39 +88,17 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
         executor_commit_enabled: Some(delivers(plan, index)),
-        executor_read_enabled: true,
-        peer_go_master_sockets: vec![],
-        peer_rpc_port: None,
         single_node: false,
         start_policy: StartPolicy::Wait,
         consensus: ConsensusParameters {
             signatures: plan.signatures,
-            min_round_delay_ms: limits.min_round_delay_ms,
-            leader_timeout_ms: limits.leader_timeout_ms,
-            leaders_per_round: limits.leaders_per_round,
-            gc_depth_rounds: limits.gc_depth_rounds,
-            commit_sync_threshold: peers.commit_sync_threshold,
-            commit_sync_batch: peers.commit_sync_batch,
-            pool_transactions: peers.pool_transactions as usize,
-            max_block_bytes: peers.max_block_bytes as usize,
-            peer_timeout_ms: peers.peer_timeout_ms,
-            peer_silence_ms: peers.peer_silence_ms,
-            // No run lasts as long as the default, whatever its clocks do.
+            // Without a duration no epoch ends, whatever the clocks do.
             epoch_duration_ms: plan.epochs.duration_ms.unwrap_or(u64::MAX),
             retained_epochs: plan.epochs.retained,
-            ..defaults
+            ..consensus
         },
-        delivery: DeliveryParameters {
-            window_blocks: limits.window_blocks,
-            recovery_batch_commits: limits.recovery_batch_commits,
-            watermark_poll_ms: limits.watermark_poll_ms,
-            write_timeout_ms: limits.write_timeout_ms,
-            ..DeliveryParameters::default()
-        },
-        rpc: RpcParameters {
-            timeout_ms: limits.rpc_timeout_ms,
-            ..RpcParameters::default()
-        },
+        delivery,
+        rpc,
     }
 }
 

@@ -1,0 +1,162 @@
+//! Defaults, ranges, and what is refused.
+
+use super::*;
+use crate::types::MAX_BLOCK_TRANSACTION_BYTES;
+
+const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";
+
+fn parse(extra: &str) -> Result<NodeConfig, String> {
+    NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml"))
+        .map_err(|e| e.to_string())
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let config = parse("").unwrap();
+    assert_eq!(
+        config.block_stream_address().to_string(),
+        "unix:///tmp/executor2.sock"
+    );
+    assert_eq!(
+        config.rpc_address().to_string(),
+        "unix:///tmp/rust-go.sock_1"
+    );
+    assert!(!config.delivers());
+    assert_eq!(config.delivery.window_blocks, 500);
+    assert_eq!(config.rpc.timeout_ms, 10_000);
+}
+
+const EXAMPLE: &str = include_str!("../../node.example.toml");
+
+#[test]
+fn what_the_example_comments_out_are_the_defaults_of_all_parameters() {
+    let example = Path::new("node.example.toml");
+    let config = NodeConfig::parse(EXAMPLE, example).unwrap();
+    let shown: String = EXAMPLE.lines().map(uncommented).collect();
+    assert_eq!(NodeConfig::parse(&shown, example).unwrap(), config);
+
+    let shown: toml::Table = shown.parse().unwrap();
+    let defaults = toml::Table::try_from(NodeParameters::default()).unwrap();
+    for (group, defaults) in &defaults {
+        assert_eq!(shown.get(group), Some(defaults), "[{group}]");
+    }
+}
+
+#[test]
+fn the_example_shows_every_range() {
+    for limit in all_limits() {
+        let start = EXAMPLE.find(&format!("\n[{}]\n", limit.group)).unwrap();
+        let key = format!("\n# {} = ", limit.key);
+        let line = EXAMPLE[start..].split_once(&key).unwrap().1;
+        let (_, range) = line.lines().next().unwrap().split_once("# ").unwrap();
+        let declared = format!("{} to {}", limit.range.start(), limit.range.end());
+        assert_eq!(range.replace('_', ""), declared, "{}", limit.key);
+    }
+}
+
+fn all_limits() -> impl Iterator<Item = &'static Limit<NodeParameters>> {
+    LIMITS.iter().chain(EPOCH_LIMITS)
+}
+
+/// The line with a default that is commented out in it.
+fn uncommented(line: &str) -> String {
+    let setting = line.strip_prefix("# ").filter(|rest| {
+        let key = rest.split_once(" = ").map_or("", |(key, _)| key);
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    });
+    format!("{}\n", setting.unwrap_or(line))
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    for (extra, expected) in [
+        ("windw = 3", "node.toml:4: unknown field `windw`"),
+        (
+            "# window_blocks\n[delivery]\nwindow_blocks = 0",
+            "node.toml:6: delivery.window_blocks is 0: expected 1 to 1000000",
+        ),
+        (
+            "[rpc]\ntimeout_ms = \"long\"",
+            "node.toml:5: invalid type: string \"long\", expected u64",
+        ),
+        (
+            "executor_send_socket_path = \"tmp/x\"",
+            "node.toml:4: `tmp/x` is not an address",
+        ),
+    ] {
+        let error = parse(extra).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_number_has_its_range_and_what_is_beyond_is_refused() {
+    for limit in all_limits() {
+        let Limit { group, key, .. } = limit;
+        let (low, high) = (*limit.range.start(), *limit.range.end());
+        let set = |value: i128| parse(&format!("\n\n[{group}]\n{key} = {value}"));
+        for value in [low, high] {
+            let config = set(value.into()).unwrap();
+            let NodeConfig {
+                consensus,
+                delivery,
+                rpc,
+                ..
+            } = config;
+            let parameters = NodeParameters {
+                consensus,
+                delivery,
+                rpc,
+            };
+            assert_eq!((limit.get)(&parameters), value, "{group}.{key}");
+        }
+        for value in [i128::from(low) - 1, i128::from(high) + 1] {
+            let expected =
+                format!("node.toml:7: {group}.{key} is {value}: expected {low} to {high}");
+            assert_eq!(set(value).unwrap_err(), expected);
+        }
+        let default = (limit.get)(&NodeParameters::default());
+        assert!(limit.range.contains(&default), "{group}.{key}");
+    }
+}
+
+#[test]
+fn a_limit_is_read_and_set_by_itself() {
+    for limit in all_limits() {
+        let defaults = NodeParameters::default();
+        let mut changed = defaults.clone();
+        let other = (limit.get)(&defaults) + 1;
+        (limit.set)(&mut changed, other);
+        assert_eq!((limit.get)(&changed), other, "{}", limit.key);
+        let others = all_limits().filter(|of| (of.get)(&changed) != (of.get)(&defaults));
+        assert_eq!(others.count(), 1, "{}", limit.key);
+    }
+}
+
+#[test]
+fn the_largest_block_that_may_be_configured_is_valid() {
+    let limit = LIMITS.iter().find(|limit| limit.key == "max_block_bytes");
+    let most = usize::try_from(*limit.unwrap().range.end()).unwrap();
+    assert_eq!(most, MAX_BLOCK_TRANSACTION_BYTES);
+}
+
+#[test]
+fn keys_of_former_versions_are_refused_unless_they_mean_what_happens_anyway() {
+    assert_eq!(parse("executor_read_enabled = true"), parse(""));
+    for (extra, expected) in [
+        (
+            "executor_read_enabled = false",
+            "node.toml:4: executor_read_enabled must be true: a node cannot run without asking its executor",
+        ),
+        (
+            "\npeer_go_master_sockets = [\"/tmp/a.sock\"]",
+            "node.toml:5: peer_go_master_sockets does nothing in this version: remove it",
+        ),
+        (
+            "peer_rpc_port = 9100",
+            "node.toml:4: peer_rpc_port does nothing in this version: remove it",
+        ),
+    ] {
+        assert_eq!(parse(extra).unwrap_err(), expected);
+    }
+}

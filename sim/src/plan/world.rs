@@ -1,0 +1,82 @@
+//! The limits of the world around the nodes, declared once: links and buffers, and what clients send.
+
+use super::{Plan, Span};
+use metanode_core::config::Limit;
+use serde::{Deserialize, Serialize};
+
+/// Calls the macro `$then` with all declarations, as [`metanode_core::node_parameters!`] does for those of a node.
+/// Instead of a default each number has its simplest value, to which shrinking leads. `spans` are ranges from which the
+/// run itself draws again and again.
+#[macro_export]
+macro_rules! world_limits {
+    ($then:ident) => {
+        $then! {
+            /// Links and buffers.
+            network: NetworkPlan {
+                spans {
+                    /// One-way, per chunk, between different hosts.
+                    latency_ms = Span { low: 1, high: 5 };
+                }
+                limits {
+                    /// What a Unix socket holds in each direction.
+                    unix_buffer_bytes: u64 = 4_096, 1..=1_000_000_000;
+                    /// What a TCP connection holds in each direction.
+                    tcp_buffer_bytes: u64 = 65_536, 1..=1_000_000_000;
+                    /// Connections that may wait for one listener's `accept`.
+                    backlog: u32 = 128, 1..=1_000_000_000;
+                }
+            }
+            /// What clients send.
+            workload: WorkloadPlan {
+                limits {
+                    /// Over all nodes, evenly; 0 leaves every commit empty.
+                    transactions_per_second: u64 = 0, 0..=1_000_000_000;
+                    /// Accounts between which they transfer.
+                    accounts: u32 = 1, 1..=1_000_000_000;
+                }
+            }
+        }
+    };
+}
+
+macro_rules! declare {
+    ($(
+        $(#[$about:meta])*
+        $group:ident: $Group:ident {
+            $(spans { $($(#[$span_meaning:meta])* $span:ident = $simplest_span:expr;)* })?
+            limits { $($(#[$meaning:meta])* $key:ident: $type:ty = $simplest:expr, $range:expr;)* }
+        }
+    )*) => {
+        $(
+            $(#[$about])*
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[serde(deny_unknown_fields, default)]
+            pub struct $Group {
+                $($($(#[$span_meaning])* pub $span: Span,)*)?
+                $($(#[$meaning])* pub $key: $type,)*
+            }
+
+            /// The simplest.
+            impl Default for $Group {
+                fn default() -> Self {
+                    Self {
+                        $($($span: $simplest_span,)*)?
+                        $($key: $simplest,)*
+                    }
+                }
+            }
+        )*
+
+        /// Every number of the world's limits, in the order of the declarations.
+        #[allow(clippy::useless_conversion)] // some of the numbers are u64
+        pub static WORLD_LIMITS: &[Limit<Plan>] = &[$($(Limit {
+            group: stringify!($group),
+            key: stringify!($key),
+            range: $range,
+            get: |plan| plan.$group.$key.into(),
+            set: |plan, number| plan.$group.$key = number.try_into().unwrap_or(plan.$group.$key),
+        },)*)*];
+    };
+}
+
+world_limits!(declare);
