@@ -6,7 +6,6 @@
 
 mod clock;
 mod crash_point;
-mod display;
 mod entropy;
 mod event;
 mod hashes;
