@@ -201,11 +201,35 @@ impl Linearizer {
         dag.advance_gc(leader_ref.round);
         let last = Last::of(&commit, &self.committee);
         let reference = last.reference;
+        self.check_grows(&last);
         self.last = Some(last);
         SubDag {
             reference,
             commit,
             blocks,
+        }
+    }
+
+    /// # Panics
+    /// If a decision of this node leads back: another order of leaders or a hole would travel on into all that follows.
+    fn check_grows(&self, next: &Last) {
+        let commit = next.reference;
+        assert_eq!(
+            commit.index,
+            self.next_index(),
+            "commits are numbered without gaps"
+        );
+        if let Some(last) = &self.last {
+            assert!(
+                next.leader.round >= last.leader.round && next.leader != last.leader,
+                "leader {} of commit {commit} does not follow leader {}",
+                next.leader,
+                last.leader
+            );
+            assert!(
+                next.timestamp_ms >= last.timestamp_ms,
+                "commit {commit} is earlier than the one before"
+            );
         }
     }
 

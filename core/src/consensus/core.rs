@@ -239,6 +239,11 @@ impl Core {
                 ProposalDecision::Propose => {}
             }
             let round = self.clock.round();
+            assert!(
+                round > self.last_proposed_round,
+                "round {round} was proposed in already, {} is the last one",
+                self.last_proposed_round
+            );
             let ancestors = ancestors_for(&self.dag, self.own()?, round)?;
             let commit_votes = self.take_votes();
             let signer = self.signer.as_ref()?;
@@ -263,7 +268,12 @@ impl Core {
             self.uncommitted.add(&block);
             self.last_proposed_round = round;
             self.last_proposed = Some(now);
-            self.step.own = Some(block.clone());
+            let unstored = self.step.own.replace(block.clone());
+            assert!(
+                unstored.is_none(),
+                "{} is proposed before the block before it is stored",
+                block.reference()
+            );
             let accepted = self.manager.accept(&mut self.dag, vec![block]).accepted;
             self.take_accepted(accepted, now);
             self.commit(now);

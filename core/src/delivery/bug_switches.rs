@@ -42,7 +42,7 @@ pub(super) fn capacity(window_blocks: u32, setup: &DeliverySetup) -> usize {
 
 /// How many commits are stored and not delivered when delivery is built.
 fn backlog(setup: &DeliverySetup) -> u32 {
-    let stored = setup.base.gei(*setup.log.tip().borrow());
+    let stored = setup.base.gei(setup.log.last());
     let backlog = stored.0.saturating_sub(setup.watermark.0);
     u32::try_from(backlog).unwrap_or(u32::MAX)
 }

@@ -5,6 +5,7 @@
 
 use super::{Delivery, DeliveryError, Numbered, bug_switches, number, window::pauses_proposals};
 use crate::{
+    commit::is_boundary,
     env::{CrashPoint, NodeEvent},
     types::CommitIndex,
 };
@@ -70,12 +71,28 @@ impl Delivery {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let mut expected = next;
+        for block in &blocks {
+            assert_eq!(
+                block.gei, expected,
+                "the commit log has a hole before {}",
+                block.commit
+            );
+            expected = expected.next();
+        }
+        let boundary = batch
+            .iter()
+            .find(|sub_dag| is_boundary(&sub_dag.commit, &self.committee))
+            .map(|sub_dag| self.base.gei(sub_dag.commit.index));
         let (len, last) = {
             let mut window = self.window();
             for block in blocks {
                 if window.push(block.gei, block).is_err() {
                     break; // the window was reset meanwhile: read again from where it is now
                 }
+            }
+            if let Some(boundary) = boundary {
+                window.end_at(boundary);
             }
             (window.len(), window.next_to_load().prev())
         };

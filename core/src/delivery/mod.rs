@@ -4,7 +4,8 @@
 //! commits. Memory holds a [`Window`] over the log; what is written to the socket counts for nothing until the
 //! executor reports it durable (contract §5).
 //!
-//! Three loops share the window: the loader fills it, the sender writes it out, the watermark trims it.
+//! Three tasks share the window: the loader fills it, the sender writes it out, and the follower, the only task that asks
+//! for the watermark, trims it.
 
 mod bug_switches;
 mod loader;
@@ -32,7 +33,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64},
 };
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Delivers one epoch's commit log to one executor.
 pub struct Delivery {
@@ -57,6 +58,8 @@ pub struct Delivery {
     /// The executor said that it is in an earlier one.
     is_before_epoch: AtomicBool,
     pressure: watch::Sender<bool>,
+    /// What the executor last reported as durable.
+    watermark: watch::Sender<GlobalExecIndex>,
 }
 
 /// What delivery is built from.
@@ -81,6 +84,7 @@ impl Delivery {
         let capacity = bug_switches::capacity(setup.parameters.window_blocks, &setup);
         Self {
             window: Mutex::new(Window::new(capacity, setup.watermark)),
+            watermark: watch::Sender::new(setup.watermark),
             env: setup.env,
             parameters: setup.parameters,
             stream_address: setup.stream_address,
@@ -105,6 +109,12 @@ impl Delivery {
         self.pressure.subscribe()
     }
 
+    /// Follows what the executor reports as durable, as far as delivery asks. One task may wait for it to change.
+    #[must_use]
+    pub fn watermark(&self) -> watch::Receiver<GlobalExecIndex> {
+        self.watermark.subscribe()
+    }
+
     /// Delivers until the executor says that it has not finished the epoch before: that one is to be delivered first.
     /// Sockets and executors that fail are tried again for ever.
     ///
@@ -113,8 +123,9 @@ impl Delivery {
     pub async fn run(self: Arc<Self>) -> Result<(), DeliveryError> {
         let tasks = Tasks::new(self.env.monitor.clone());
         let (sender, follower) = (self.clone(), self.clone());
-        tasks.spawn(async move { sender.send().await });
-        tasks.spawn(async move { follower.follow_watermark().await });
+        let (queries, requested) = mpsc::channel(1);
+        tasks.spawn(async move { sender.send(&queries).await });
+        tasks.spawn(async move { follower.follow_watermark(requested).await });
         self.load().await
     }
 

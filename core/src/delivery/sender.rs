@@ -2,7 +2,10 @@
 //!
 //! A frame that was written acknowledges nothing; it stays in the window until the executor reports it durable.
 
-use super::{Delivery, Numbered, bug_switches};
+use super::{
+    Delivery, Numbered, bug_switches,
+    watermark::{WatermarkQueries, ask_now},
+};
 use crate::{
     env::{BoxStream, CrashPoint, NodeEvent},
     executor::{RpcError, socket_advice},
@@ -33,13 +36,13 @@ enum StreamEnd {
 
 impl Delivery {
     /// Connects and sends for ever.
-    pub(super) async fn send(&self) {
+    pub(super) async fn send(&self, queries: &WatermarkQueries) {
         let mut backoff_ms = self.parameters.reconnect_min_ms;
         loop {
             let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
             let connected_before = self.frames_written();
             let end = match self.connect().await {
-                Ok(stream) => self.stream(connection, stream).await,
+                Ok(stream) => self.stream(connection, stream, queries).await,
                 Err(end) => end,
             };
             let reason = end.to_string();
@@ -61,13 +64,15 @@ impl Delivery {
     }
 
     /// Serves one connection until it ends.
-    async fn stream(&self, connection: u64, stream: BoxStream) -> StreamEnd {
+    async fn stream(
+        &self,
+        connection: u64,
+        stream: BoxStream,
+        queries: &WatermarkQueries,
+    ) -> StreamEnd {
         // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
-        match self.client.last_block_number().await {
-            Ok(watermark) => {
-                self.learn(watermark).await;
-            }
-            Err(e) => return e.into(),
+        if let Err(e) = ask_now(queries).await {
+            return e.into();
         }
         match self.ask_whether_before_epoch().await {
             Ok(false) => {}

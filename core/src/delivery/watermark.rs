@@ -1,20 +1,67 @@
-//! The one arrow back: asks the executor what is durable, trims the window, rewinds it when the executor lost its tail.
+//! The follower: asks the executor what is durable, trims the window, and rewinds it when the executor lost its tail.
+//!
+//! No other task asks while delivery runs, so answers are taken in in the order in which the executor gave them.
 
 use super::{Delivery, bug_switches, window::Learned};
 use crate::{
     env::{CrashPoint, NodeEvent},
-    executor::next_wait_ms,
+    executor::{RpcError, next_wait_ms},
     types::GlobalExecIndex,
 };
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
+/// Requests to ask the executor at once. Each is answered when the answer has been taken in.
+pub(super) type WatermarkQueries = mpsc::Sender<oneshot::Sender<Result<(), RpcError>>>;
+
+/// Returns when an answer that the executor gave after this call has been taken in.
+pub(super) async fn ask_now(queries: &WatermarkQueries) -> Result<(), RpcError> {
+    let (reply, answered) = oneshot::channel();
+    let Ok(()) = queries.send(reply).await else {
+        return std::future::pending().await; // delivery has ended, and this task with it
+    };
+    match answered.await {
+        Ok(answer) => answer,
+        Err(_) => std::future::pending().await,
+    }
+}
+
 impl Delivery {
-    /// Asks at every interval while something is outstanding, and on demand: a window that waits for nothing else does
-    /// not wait for the interval. A failed query is the next one's business: the window only ever moves by an answer.
-    pub(super) async fn follow_watermark(&self) {
+    /// Asks on request, and at every interval while something is outstanding; a starved window does not wait for the
+    /// interval. After a failed query the window stays as it is: only an answer moves it.
+    pub(super) async fn follow_watermark(
+        &self,
+        mut requests: mpsc::Receiver<oneshot::Sender<Result<(), RpcError>>>,
+    ) {
         let interval_ms = self.parameters.watermark_poll_ms;
         let mut starved_ms = 1;
+        loop {
+            let (request, was_starved) = tokio::select! {
+                biased;
+                Some(request) = requests.recv() => (Some(request), false),
+                was_starved = self.poll_is_due(starved_ms) => (None, was_starved),
+            };
+            let answer = self.client.last_block_number().await;
+            let moved = match &answer {
+                Ok(watermark) => self.learn(*watermark).await,
+                Err(e) => {
+                    debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "watermark unknown for now");
+                    false
+                }
+            };
+            if was_starved {
+                starved_ms = next_wait_ms(starved_ms, moved, interval_ms);
+            }
+            if let Some(request) = request {
+                let _ = request.send(answer.map(drop)); // the connection that asked has ended: fine
+            }
+        }
+    }
+
+    /// Returns when the executor is to be asked again without a request. Says whether the window is starved.
+    async fn poll_is_due(&self, starved_ms: u64) -> bool {
+        let interval_ms = self.parameters.watermark_poll_ms;
         loop {
             while self.window().is_empty() {
                 self.outstanding.notified().await;
@@ -23,27 +70,22 @@ impl Delivery {
             let wait_ms = if starved { starved_ms } else { interval_ms };
             tokio::select! {
                 biased;
-                () = self.starved.notified(), if !starved => continue,
-                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-            }
-            let moved = match self.client.last_block_number().await {
-                Ok(watermark) => self.learn(watermark).await,
-                Err(e) => {
-                    debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "watermark unknown for now");
-                    false
-                }
-            };
-            if starved {
-                starved_ms = next_wait_ms(starved_ms, moved, interval_ms);
+                () = self.starved.notified(), if !starved => {}
+                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => return starved,
             }
         }
     }
 
     /// Takes in a watermark that the executor just reported. Says whether it moved the window.
-    pub(super) async fn learn(&self, watermark: GlobalExecIndex) -> bool {
+    async fn learn(&self, watermark: GlobalExecIndex) -> bool {
         self.env.reach(CrashPoint::NodeWatermarkLearned).await;
         let watermark = bug_switches::answered(watermark, self);
         let learned = self.window().learn(watermark);
+        self.watermark.send_if_modified(|last| {
+            let is_other = *last != watermark;
+            *last = watermark;
+            is_other
+        });
         if learned == Learned::Trimmed(0) {
             return false;
         }

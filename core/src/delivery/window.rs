@@ -14,6 +14,8 @@ pub struct Window<T> {
     entries: VecDeque<T>,
     /// How many entries from the front were written to the current connection.
     sent: usize,
+    /// No entry comes after this one.
+    last: Option<GlobalExecIndex>,
     /// Counts the times everything was thrown away, which ends the connection that carried it.
     resets: u64,
 }
@@ -38,6 +40,7 @@ impl<T> Window<T> {
             watermark,
             entries: VecDeque::new(),
             sent: 0,
+            last: None,
             resets: 0,
         }
     }
@@ -97,10 +100,16 @@ impl<T> Window<T> {
         self.entries.get(self.sent).map(|entry| (gei, entry))
     }
 
-    /// Full, and all of it written: nothing goes on before the executor is known to have more.
+    /// No entry comes after the one at `gei`: it is the epoch's boundary.
+    pub fn end_at(&mut self, gei: GlobalExecIndex) {
+        self.last = Some(gei);
+    }
+
+    /// Everything is written and nothing more can be loaded: nothing goes on before the executor is known to have more.
     #[must_use]
     pub fn is_starved(&self) -> bool {
-        self.room() == 0 && self.sent == self.entries.len()
+        let is_complete = self.last.is_some_and(|last| self.next_to_load() > last);
+        !self.is_empty() && (self.room() == 0 || is_complete) && self.sent == self.entries.len()
     }
 
     /// The entry at `gei` was written in full. Ignored if the window has moved past it meanwhile.
@@ -108,6 +117,12 @@ impl<T> Window<T> {
         if self.next_to_send().is_some_and(|(next, _)| next == gei) {
             self.sent += 1;
         }
+        assert!(
+            self.sent <= self.entries.len(),
+            "{} entries count as written, the window holds {}",
+            self.sent,
+            self.entries.len()
+        );
     }
 
     /// A new connection: nothing of the window was written to it yet.
@@ -130,6 +145,12 @@ impl<T> Window<T> {
         self.entries.drain(..durable);
         self.sent = self.sent.saturating_sub(durable);
         self.watermark = watermark;
+        assert!(
+            self.sent <= self.entries.len(),
+            "{} entries count as written, the window holds {} after GEI {watermark}",
+            self.sent,
+            self.entries.len()
+        );
         Learned::Trimmed(durable)
     }
 
@@ -240,6 +261,22 @@ mod tests {
         window.learn(gei(2));
         assert_eq!(window.push(stale, "six"), Err("six"));
         assert_eq!(window.next_to_load(), gei(3));
+    }
+
+    #[test]
+    fn a_window_that_holds_the_end_of_the_epoch_is_starved_once_all_of_it_is_written() {
+        let mut window = Window::new(4, gei(5));
+        window.end_at(gei(7));
+        assert!(!window.is_starved());
+        for next in [gei(6), gei(7)] {
+            assert_eq!(window.push(next, ()), Ok(()));
+            window.mark_sent(next);
+            assert_eq!(window.is_starved(), next == gei(7));
+        }
+        window.learn(gei(6));
+        assert!(window.is_starved());
+        window.learn(gei(7));
+        assert!(!window.is_starved());
     }
 
     #[test]

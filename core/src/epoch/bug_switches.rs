@@ -16,8 +16,8 @@ pub(super) async fn decided(
     change: &EpochChange<'_>,
 ) -> ChangeAction {
     match (action, view.step) {
-        (ChangeAction::AskExecutor, ChangeStep::BoundaryCommitted(boundary))
-            if bugs::enabled(KnownBug::AdvancedBeforeDrained) && view.delivers =>
+        (ChangeAction::Wait, ChangeStep::BoundaryCommitted(boundary))
+            if bugs::enabled(KnownBug::AdvancedBeforeDrained) && view.certified =>
         {
             ChangeAction::Record(ChangeStep::Drained(boundary))
         }
@@ -33,7 +33,7 @@ pub(super) async fn decided(
         (ChangeAction::Record(ChangeStep::Drained(mut boundary)), _)
             if bugs::enabled(KnownBug::BoundaryReadBeforeStop) =>
         {
-            boundary.gei = change.watermark;
+            boundary.gei = view.watermark;
             ChangeAction::Record(ChangeStep::Drained(boundary))
         }
         (decided, _) => decided,

@@ -14,7 +14,7 @@ pub struct ChangeView {
     pub certified: bool,
     /// Whether this node feeds the executor; else it only watches what another one does.
     pub delivers: bool,
-    /// What the executor said last.
+    /// As the executor said last.
     pub watermark: GlobalExecIndex,
     pub executor_epoch: Epoch,
 }
@@ -22,9 +22,9 @@ pub struct ChangeView {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeAction {
-    /// Nothing, until something that is known changes.
+    /// Nothing, until something that is known changes: the end of the epoch, or the watermark that delivery follows.
     Wait,
-    /// Ask the executor for watermark and epoch again, after a while.
+    /// Ask the executor, which another node feeds, for watermark and epoch again, after a while.
     AskExecutor,
     /// Write down that this step is done.
     Record(ChangeStep),
@@ -61,7 +61,7 @@ pub fn next_action(view: &ChangeView) -> ChangeAction {
             if view.watermark >= boundary.gei {
                 ChangeAction::Record(ChangeStep::Drained(boundary))
             } else {
-                ChangeAction::AskExecutor
+                ChangeAction::Wait
             }
         }
         ChangeStep::Drained(boundary) => {
@@ -117,8 +117,8 @@ mod tests {
             ChangeAction::Wait if view.step == ChangeStep::Running => {
                 view.boundary = Some(BOUNDARY);
             }
-            ChangeAction::Wait => view.certified = true,
-            ChangeAction::AskExecutor if view.delivers => view.watermark = BOUNDARY.gei,
+            ChangeAction::Wait if !view.certified => view.certified = true,
+            ChangeAction::Wait => view.watermark = BOUNDARY.gei,
             ChangeAction::AskExecutor => view.executor_epoch = view.epoch.next(),
             ChangeAction::Record(step) => view.step = step,
             ChangeAction::AdvanceExecutor(_) => view.executor_epoch = view.epoch.next(),
@@ -141,7 +141,7 @@ mod tests {
                 ChangeAction::Wait,
                 ChangeAction::Record(ChangeStep::BoundaryCommitted(BOUNDARY)),
                 ChangeAction::Wait,
-                ChangeAction::AskExecutor,
+                ChangeAction::Wait,
                 ChangeAction::Record(ChangeStep::Drained(BOUNDARY)),
                 ChangeAction::AdvanceExecutor(BOUNDARY),
                 ChangeAction::Record(ChangeStep::Advanced(BOUNDARY)),

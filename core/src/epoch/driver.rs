@@ -6,13 +6,13 @@ use crate::{
     env::{CrashPoint, Env, NodeEvent},
     executor::{ExecutorClient, RpcError, next_wait_ms},
     store::StoreError,
-    types::{Epoch, EpochEnding, GlobalExecIndex},
+    types::{Boundary, ChangeStep, Epoch, EpochEnding, GlobalExecIndex},
 };
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
-/// So often a node that does not feed the executor looks whether the others have gone on without it.
+/// How often a node that does not feed the executor asks whether the others have gone on without it.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The change out of the running epoch.
@@ -22,8 +22,9 @@ pub struct EpochChange<'a> {
     pub client: &'a ExecutorClient,
     /// What is recorded of this epoch.
     pub record: EpochRecord,
-    /// Whether this node feeds the executor.
-    pub delivers: bool,
+    /// The watermark that delivery follows. None if this node does not feed the executor: then nobody else asks while
+    /// the epoch runs, and this task does.
+    pub delivered: Option<watch::Receiver<GlobalExecIndex>>,
     pub watermark: GlobalExecIndex,
     /// Between two questions to the executor, at most.
     pub poll_ms: u64,
@@ -38,75 +39,30 @@ impl EpochChange<'_> {
     pub async fn run(mut self) -> Result<(), StoreError> {
         let epoch = self.record.start.base.epoch;
         let mut executor_epoch = epoch;
-        // The first question is asked at once, the others at the pace of the answers: epochs that are long over are gone
-        // through quickly.
+        // The first question is asked at once, the others at the pace of the answers.
         let mut pause_ms = 0;
         loop {
-            let (boundary, certified) = match *self.ending.borrow_and_update() {
-                EpochEnding::No => (None, false),
-                EpochEnding::Boundary(boundary) => (Some(boundary), false),
-                EpochEnding::Certified(boundary) => (Some(boundary), true),
-            };
-            let view = ChangeView {
-                epoch,
-                step: self.record.step,
-                boundary,
-                certified,
-                delivers: self.delivers,
-                watermark: self.watermark,
-                executor_epoch,
-            };
+            let view = self.view(executor_epoch);
             match bug_switches::decided(next_action(&view), &view, &self).await {
                 ChangeAction::Wait => {
-                    // Whoever feeds the executor knows where it is.
-                    let idle = async {
-                        if self.delivers {
-                            std::future::pending().await
-                        }
-                        tokio::time::sleep(IDLE).await;
-                    };
-                    tokio::select! {
-                        biased;
-                        changed = self.ending.changed() => if changed.is_err() {
-                            // Consensus has ended, and whoever waits for it knows why.
-                            return std::future::pending().await;
-                        },
-                        () = idle => if let Ok(answer) = self.ask_executor().await {
-                            (executor_epoch, self.watermark) = answer;
-                        }
+                    if let Some(asked) = self.wait().await {
+                        executor_epoch = asked;
                     }
                 }
                 ChangeAction::AskExecutor => {
                     tokio::time::sleep(Duration::from_millis(pause_ms)).await;
                     let before = (executor_epoch, self.watermark);
                     match self.ask_executor().await {
-                        Ok(answer) => (executor_epoch, self.watermark) = answer,
+                        Ok(entered) => executor_epoch = entered,
                         Err(e) => warn!(target: "[EPOCH TRANSITION]", error = %e, "asking again"),
                     }
                     let moved = (executor_epoch, self.watermark) != before;
                     pause_ms = next_wait_ms(pause_ms.max(1), moved, self.poll_ms);
                 }
-                ChangeAction::Record(step) => {
-                    self.record.step = step;
-                    self.records.write(&self.record)?;
-                    self.env.emit(NodeEvent::ChangeRecorded { epoch, step });
-                    self.env.reach(CrashPoint::NodeChangeRecorded).await;
-                }
+                ChangeAction::Record(step) => self.write_down(step).await?,
                 ChangeAction::AdvanceExecutor(boundary) => {
-                    let next = epoch.next();
-                    match bug_switches::advance_executor(&self, next, &boundary).await {
-                        Ok(entered) => {
-                            executor_epoch = entered;
-                            self.env.reach(CrashPoint::NodeExecutorAdvanced).await;
-                        }
-                        Err(e) => {
-                            warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
-                            tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
-                            // It may have, or it may have lost what it had.
-                            if let Ok(answer) = self.ask_executor().await {
-                                (executor_epoch, self.watermark) = answer;
-                            }
-                        }
+                    if let Some(entered) = self.advance_executor(epoch.next(), &boundary).await {
+                        executor_epoch = entered;
                     }
                 }
                 ChangeAction::Leave => return Ok(()),
@@ -114,8 +70,79 @@ impl EpochChange<'_> {
         }
     }
 
-    async fn ask_executor(&self) -> Result<(Epoch, GlobalExecIndex), RpcError> {
-        let watermark = self.client.last_block_number().await?;
-        Ok((self.client.current_epoch().await?, watermark))
+    fn view(&mut self, executor_epoch: Epoch) -> ChangeView {
+        if let Some(delivered) = &mut self.delivered {
+            self.watermark = *delivered.borrow_and_update();
+        }
+        let (boundary, certified) = match *self.ending.borrow_and_update() {
+            EpochEnding::No => (None, false),
+            EpochEnding::Boundary(boundary) => (Some(boundary), false),
+            EpochEnding::Certified(boundary) => (Some(boundary), true),
+        };
+        ChangeView {
+            epoch: self.record.start.base.epoch,
+            step: self.record.step,
+            boundary,
+            certified,
+            delivers: self.delivered.is_some(),
+            watermark: self.watermark,
+            executor_epoch,
+        }
+    }
+
+    /// Returns when something that is known may have changed. Says the executor's epoch if it had to be asked.
+    async fn wait(&mut self) -> Option<Epoch> {
+        let Self {
+            ending, delivered, ..
+        } = self;
+        let is_idle = delivered.is_none();
+        let moved = async {
+            match delivered {
+                Some(delivered) => delivered.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let changed = tokio::select! {
+            biased;
+            changed = ending.changed() => changed,
+            changed = moved => changed,
+            () = tokio::time::sleep(IDLE), if is_idle => return self.ask_executor().await.ok(),
+        };
+        if changed.is_err() {
+            // Consensus or delivery has ended, and the caller of this task learns why from them.
+            return std::future::pending().await;
+        }
+        None
+    }
+
+    async fn write_down(&mut self, step: ChangeStep) -> Result<(), StoreError> {
+        let epoch = self.record.start.base.epoch;
+        self.record.step = step;
+        self.records.write(&self.record)?;
+        self.env.emit(NodeEvent::ChangeRecorded { epoch, step });
+        self.env.reach(CrashPoint::NodeChangeRecorded).await;
+        Ok(())
+    }
+
+    /// Returns the epoch that the executor is in then. After a failure it may have advanced, or have lost what it had:
+    /// telling it again answers the one, and the watermark the other.
+    async fn advance_executor(&mut self, next: Epoch, boundary: &Boundary) -> Option<Epoch> {
+        match bug_switches::advance_executor(self, next, boundary).await {
+            Ok(entered) => {
+                self.env.reach(CrashPoint::NodeExecutorAdvanced).await;
+                Some(entered)
+            }
+            Err(e) => {
+                warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
+                tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
+                None
+            }
+        }
+    }
+
+    /// Takes in the executor's watermark and returns its epoch.
+    async fn ask_executor(&mut self) -> Result<Epoch, RpcError> {
+        self.watermark = self.client.last_block_number().await?;
+        self.client.current_epoch().await
     }
 }

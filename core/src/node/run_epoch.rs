@@ -2,19 +2,19 @@
 
 use super::{Node, NodeError, bug_switches, epochs::Entered};
 use crate::{
-    consensus::{Consensus, ConsensusSetup, recover_log},
+    consensus::{Consensus, ConsensusSetup, RetainedEpoch, recover_log},
     delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
     epoch::EpochChange,
     ingest::Pool,
     tasks::Tasks,
-    types::{CommitIndex, GlobalExecIndex},
+    types::{CommitIndex, EpochBase, GlobalExecIndex},
 };
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 impl Node<'_> {
-    /// Runs an epoch until it is over for this node, or until the executor turns out to stand before it. Gives the pool
+    /// Runs an epoch until it is over for this node, or until the executor turns out to be before it. Gives the pool
     /// back for the next one.
     pub(super) async fn run_epoch(
         &self,
@@ -28,13 +28,7 @@ impl Node<'_> {
             record,
             is_new,
         } = entered;
-        let recovered = recover_log(&retained.store, config.consensus.gc_depth_rounds)?;
-        let last_commit = recovered.intact.last();
-        let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
-        if let Some(index) = recovered.damaged {
-            env.emit(NodeEvent::LogCut { index });
-            retained.log.end_at(last_commit);
-        }
+        let last_commit = self.recover_log(&retained)?;
         let base = bug_switches::base(retained.start.base, last_commit, watermark);
         let plan = replay_plan(
             StoreView { base, last_commit },
@@ -46,21 +40,10 @@ impl Node<'_> {
         env.emit(NodeEvent::ReplayPlanned(plan));
         env.reach(CrashPoint::NodeReplayPlanned).await;
 
-        // The consumer stands before recovery produces anything.
-        let delivery = config.delivers().then(|| {
-            Arc::new(Delivery::new(DeliverySetup {
-                env: env.clone(),
-                parameters: config.delivery.clone(),
-                stream_address: config.block_stream_address(),
-                client: self.client.clone(),
-                streams: self.streams.clone(),
-                log: retained.log.clone(),
-                base,
-                committee: retained.start.committee.clone(),
-                // Delivery goes on above W, and nothing else has a say in it.
-                watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
-            }))
-        });
+        // Delivery is there before recovery produces anything.
+        let delivery = config
+            .delivers()
+            .then(|| self.delivery(&retained, base, watermark));
         let pressure = match &delivery {
             Some(delivery) => delivery.pressure(),
             None => watch::Sender::new(false).subscribe(),
@@ -79,7 +62,7 @@ impl Node<'_> {
             records: &self.records,
             client: &self.client,
             record,
-            delivers: config.delivers(),
+            delivered: delivery.as_ref().map(|delivery| delivery.watermark()),
             watermark,
             poll_ms: config.delivery.watermark_poll_ms,
             ending: consensus.ending(),
@@ -87,8 +70,49 @@ impl Node<'_> {
         let has_backlog = delivery.is_some() && watermark < base.gei(last_commit);
         bug_switches::recovered(has_backlog).await;
         env.emit(NodeEvent::Ready);
-        // Each on a task of its own, ended with this one.
-        let tasks = Tasks::new(env.monitor.clone());
+        self.run_tasks(consensus, delivery, change).await
+    }
+
+    /// What the log of an epoch holds: everything up to the first damaged commit.
+    fn recover_log(&self, retained: &RetainedEpoch) -> Result<CommitIndex, NodeError> {
+        let recovered = recover_log(&retained.store, self.config.consensus.gc_depth_rounds)?;
+        let last_commit = recovered.intact.last();
+        let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
+        if let Some(index) = recovered.damaged {
+            self.env.emit(NodeEvent::LogCut { index });
+            retained.log.end_at(last_commit);
+        }
+        Ok(last_commit)
+    }
+
+    /// Delivery of an epoch from above `watermark`.
+    fn delivery(
+        &self,
+        retained: &RetainedEpoch,
+        base: EpochBase,
+        watermark: GlobalExecIndex,
+    ) -> Arc<Delivery> {
+        Arc::new(Delivery::new(DeliverySetup {
+            env: self.env.clone(),
+            parameters: self.config.delivery.clone(),
+            stream_address: self.config.block_stream_address(),
+            client: self.client.clone(),
+            streams: self.streams.clone(),
+            log: retained.log.clone(),
+            base,
+            committee: retained.start.committee.clone(),
+            watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
+        }))
+    }
+
+    /// Consensus, delivery and the change, each on a task of its own, until the first of them ends.
+    async fn run_tasks(
+        &self,
+        consensus: Consensus,
+        delivery: Option<Arc<Delivery>>,
+        change: EpochChange<'_>,
+    ) -> Result<Pool, NodeError> {
+        let tasks = Tasks::new(self.env.monitor.clone());
         let mut delivering = tasks.spawn(async move {
             match delivery {
                 Some(delivery) => delivery.run().await,

@@ -101,7 +101,7 @@ impl Node<'_> {
             _ => StoreView {
                 base,
                 last_commit: (self.archive.get(base.epoch))
-                    .map_or(CommitIndex(0), |retained| *retained.log.tip().borrow()),
+                    .map_or(CommitIndex(0), |retained| retained.log.last()),
             },
         };
         let view = ExecutorView {

@@ -52,9 +52,10 @@ impl CommitLog {
         self.tip.send_replace(tip);
     }
 
-    /// Hands on a commit that is **stored and synced**.
+    /// Hands on the next commit, which is **stored and synced**.
     pub fn publish(&self, sub_dag: SubDag) {
         let index = sub_dag.commit.index;
+        assert_eq!(index, self.last().next(), "the commit log has no gaps");
         {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             if recent.len() == RECENT_COMMITS {
@@ -63,6 +64,12 @@ impl CommitLog {
             recent.push_back(Arc::new(sub_dag));
         }
         self.tip.send_replace(index);
+    }
+
+    /// The index of the last stored commit, 0 if there is none.
+    #[must_use]
+    pub fn last(&self) -> CommitIndex {
+        *self.tip.borrow()
     }
 
     /// Follows the index of the last stored commit.
@@ -108,7 +115,7 @@ impl CommitLog {
     /// # Errors
     /// If the store fails.
     pub fn read(&self, from: CommitIndex, limit: usize) -> Result<Vec<Arc<SubDag>>, StoreError> {
-        let tip = *self.tip.borrow();
+        let tip = self.last();
         if from > tip || limit == 0 {
             return Ok(vec![]);
         }

@@ -65,7 +65,7 @@ pub(in crate::node) fn delivered(
     log: &CommitLog,
     records: &EpochStore,
 ) -> GlobalExecIndex {
-    let last_commit = *log.tip().borrow();
+    let last_commit = log.last();
     let stored = base.gei(last_commit);
     let is_later = base.epoch > Epoch(0);
     let from_zero = bugs::enabled(KnownBug::BaseTakenAsZero) && is_later;

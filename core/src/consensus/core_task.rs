@@ -1,0 +1,431 @@
+//! The task that owns the core of one epoch: it passes on what the others send it, stores what the core decides, and only
+//! then tells anyone.
+
+use super::{
+    amnesia_recovery,
+    archive::RetainedEpoch,
+    bug_switches, commit_sync,
+    core::{Core, Signer},
+    fetch_scheduler::Missing,
+    peer::Peer,
+    repair,
+    shared::{Command, Progress, Shared},
+    subscriber, synchronizer,
+    votes::certified,
+};
+use crate::{
+    commit::is_boundary,
+    config::ConsensusParameters,
+    env::{CrashPoint, Env, NodeEvent},
+    ingest::Pool,
+    store::{Durability, StoreError},
+    tasks::Tasks,
+    types::{Address, AddressError, Boundary, CommitIndex, EpochEnding, Round, VerifiedBlock},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+/// Commands that wait for the core at most.
+const COMMAND_CAPACITY: usize = 256;
+
+/// Commands taken in before what they led to is stored.
+const COMMANDS_PER_STEP: usize = 64;
+
+/// What consensus is built from.
+pub struct ConsensusSetup {
+    pub env: Env,
+    pub retained: Arc<RetainedEpoch>,
+    /// None if this node only follows.
+    pub signer: Option<Signer>,
+    pub parameters: ConsensusParameters,
+    pub pool: Pool,
+    /// Whether delivery forbids proposing.
+    pub pressure: watch::Receiver<bool>,
+    /// As far as its own disk tells, this node has signed nothing in this epoch, and this process saw it begin.
+    /// Otherwise its peers are asked (contract §6.5).
+    pub is_new: bool,
+}
+
+/// Why consensus ended. None of these can be survived by going on.
+#[derive(Debug, Error)]
+pub enum ConsensusError {
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    #[error("authority {authority} has no usable P2P address: {source}")]
+    PeerAddress {
+        authority: String,
+        source: AddressError,
+    },
+    #[error(
+        "a quorum certified commits that contradict the stored ones: {0}; \
+         more than a third of the stake is faulty, or this store is not of this chain"
+    )]
+    Diverged(#[from] crate::commit::AdoptError),
+}
+
+/// One epoch's consensus.
+pub struct Consensus {
+    core: Core,
+    pressure: watch::Receiver<bool>,
+    commands: mpsc::Receiver<Command>,
+    progress: watch::Sender<Progress>,
+    missing: watch::Sender<Missing>,
+    /// As of what was published last.
+    missing_changes: u64,
+    started: Instant,
+    /// Blocks whose votes certify fetched commits. They are stored, so that this node can show them, too.
+    voters: Vec<VerifiedBlock>,
+    ending: watch::Sender<EpochEnding>,
+    is_new: bool,
+    shared: Arc<Shared>,
+    _tasks: EndsWithThis,
+}
+
+/// Tasks hold what owns them, so they would never end by themselves.
+struct EndsWithThis(Arc<Shared>);
+
+impl Drop for EndsWithThis {
+    fn drop(&mut self) {
+        self.0.tasks.abort();
+    }
+}
+
+impl Consensus {
+    /// Recovers the state from the store. Nothing runs yet.
+    ///
+    /// # Errors
+    /// If the store fails or a peer has no address.
+    pub fn recover(setup: ConsensusSetup) -> Result<Self, ConsensusError> {
+        let ConsensusSetup {
+            env,
+            retained,
+            parameters,
+            ..
+        } = setup;
+        let mut core = Core::recover(
+            setup.signer,
+            retained.start.clone(),
+            parameters.clone(),
+            setup.pool,
+            &retained.store,
+        )?;
+        env.emit(NodeEvent::Recovered {
+            last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
+            highest_round: core.highest_round(),
+            last_proposed_round: core.last_proposed_round(),
+        });
+        if setup.is_new {
+            core.set_last_proposed_round(Round(0));
+        }
+        let committee = retained.start.committee.clone();
+        let peers = committee
+            .authorities()
+            .filter(|(index, _)| Some(*index) != retained.own)
+            .map(|(index, authority)| {
+                let address: Address = authority.p2p_address.parse().map_err(|source| {
+                    ConsensusError::PeerAddress {
+                        authority: authority.name.clone(),
+                        source,
+                    }
+                })?;
+                Ok(Peer::new(index, address))
+            })
+            .collect::<Result<Vec<_>, ConsensusError>>()?;
+        let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
+        let ending = recovered_ending(&retained)?;
+        if matches!(ending, EpochEnding::Certified(_)) {
+            core.end();
+        }
+        let progress = watch::Sender::new(progress_of(&core, ending));
+        let missing = watch::Sender::new(Missing::new());
+        let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
+        let shared = Arc::new(Shared {
+            tasks: Tasks::new(env.monitor.clone()),
+            env,
+            committee,
+            parameters,
+            retained,
+            peers,
+            commands: command_sender,
+            progress: progress.subscribe(),
+            wanted_after: Mutex::new(wanted_after),
+            missing: missing.subscribe(),
+        });
+        Ok(Self {
+            core,
+            pressure: setup.pressure,
+            commands,
+            progress,
+            missing,
+            missing_changes: 0,
+            #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
+            started: Instant::now(),
+            voters: vec![],
+            ending: watch::Sender::new(ending),
+            is_new: setup.is_new,
+            _tasks: EndsWithThis(shared.clone()),
+            shared,
+        })
+    }
+
+    /// How far the end of the epoch has come. One task may wait for it to change.
+    #[must_use]
+    pub fn ending(&self) -> watch::Receiver<EpochEnding> {
+        self.ending.subscribe()
+    }
+
+    /// Takes part until this node leaves the epoch. Gives the pool back, with the transactions of own blocks that no
+    /// commit contains in front.
+    ///
+    /// # Errors
+    /// If something fails that cannot be survived.
+    pub async fn run(mut self, leave: oneshot::Receiver<()>) -> Result<Pool, ConsensusError> {
+        self.take_part(leave).await?;
+        let Self { core, shared, .. } = self;
+        let (pool, transactions) = core.leave();
+        if transactions > 0 {
+            let epoch = shared.committee.epoch();
+            shared.env.emit(NodeEvent::Requeued {
+                epoch,
+                transactions,
+            });
+        }
+        Ok(pool)
+    }
+
+    async fn take_part(&mut self, mut leave: oneshot::Receiver<()>) -> Result<(), ConsensusError> {
+        let shared = self.shared.clone();
+        for position in 0..shared.peers.len() {
+            shared.spawn(subscriber::subscribe(shared.clone(), position));
+        }
+        shared.spawn(synchronizer::synchronize(shared.clone()));
+        shared.spawn(repair::repair(shared.clone(), shared.retained.log.clone()));
+        shared.spawn(commit_sync::catch_up(shared.clone()));
+        if let Some(own) = shared.retained.own
+            && !self.is_new
+        {
+            shared.spawn(amnesia_recovery::recover(shared.clone(), own));
+        }
+        loop {
+            let due = self.advance().await?;
+            let command = {
+                let timer = async {
+                    match due {
+                        Some(due) => tokio::time::sleep_until(due).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    _ = &mut leave => return Ok(()),
+                    command = self.commands.recv() => command,
+                    // A sender that is gone has stopped delivering; its last word stands.
+                    Ok(()) = self.pressure.changed() => None,
+                    () = timer => None,
+                }
+            };
+            let mut waiting = vec![];
+            if let Some(command) = command {
+                self.take(command, &mut waiting)?;
+                for _ in 1..COMMANDS_PER_STEP {
+                    let Ok(command) = self.commands.try_recv() else {
+                        break;
+                    };
+                    self.take(command, &mut waiting)?;
+                }
+            }
+            self.persist().await?;
+            for stored in waiting {
+                let _ = stored.send(()); // nobody waits any more: fine
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        command: Command,
+        waiting: &mut Vec<oneshot::Sender<()>>,
+    ) -> Result<(), ConsensusError> {
+        let now = self.started.elapsed();
+        match command {
+            Command::Blocks(blocks) => self.core.receive(blocks, now),
+            Command::LastProposedRound(round) => {
+                self.core.set_last_proposed_round(round);
+                let round = self.core.last_proposed_round();
+                self.shared
+                    .env
+                    .emit(NodeEvent::LastProposedRoundLearned { round });
+            }
+            Command::Commits {
+                sub_dags,
+                voters,
+                stored,
+            } => {
+                self.voters.extend(voters);
+                let next = self
+                    .core
+                    .last_commit()
+                    .map_or(CommitIndex(0), |c| c.index)
+                    .next();
+                // The core may have decided some of them by itself meanwhile.
+                let new = sub_dags
+                    .into_iter()
+                    .filter(|s| s.commit.index >= next)
+                    .collect();
+                self.core.adopt(new, now)?;
+                waiting.push(stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
+    async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
+        let timestamp_ms = self.shared.env.clock.now();
+        let paused = *self.pressure.borrow_and_update();
+        let due = self
+            .core
+            .propose(self.started.elapsed(), timestamp_ms, paused);
+        self.persist().await?;
+        Ok(due.map(|since_start| self.started + since_start))
+    }
+
+    /// Stores and syncs what the core has come up with, then tells those who wait for it.
+    async fn persist(&mut self) -> Result<(), ConsensusError> {
+        let step = self.core.take_step();
+        let env = &self.shared.env;
+        for event in step.events.iter().cloned() {
+            env.emit(event);
+        }
+        let voters = std::mem::take(&mut self.voters);
+        if step.is_empty() && voters.is_empty() {
+            self.publish_progress();
+            return Ok(());
+        }
+        env.reach(CrashPoint::NodeBeforeStore).await;
+        let retained = &self.shared.retained;
+        let (store, log, base) = (&retained.store, &retained.log, retained.start.base);
+        // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
+        let durability = if step.own.is_some() {
+            Durability::Synced
+        } else {
+            Durability::Buffered
+        };
+        store.write(&step.blocks, &[], durability)?;
+        store.write(&voters, &[], Durability::Buffered)?;
+        if let Some(own) = step.own {
+            env.emit(NodeEvent::Proposed {
+                epoch: own.epoch,
+                block: own.reference(),
+                transactions: u32::try_from(own.transactions.len()).unwrap_or(u32::MAX),
+                payload_bytes: u32::try_from(own.bytes().len()).unwrap_or(u32::MAX),
+            });
+            retained.own_blocks.publish(own);
+        }
+        let commits = step.commits.len();
+        // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
+        for (sub_dag, origin) in step.commits {
+            let commit = std::slice::from_ref(&sub_dag.commit);
+            let expected = log.last().next();
+            assert_eq!(
+                sub_dag.commit.index, expected,
+                "stored commits have no gaps"
+            );
+            store.write(&[], commit, Durability::Synced)?;
+            env.emit(NodeEvent::CommitStored {
+                epoch: sub_dag.commit.epoch,
+                commit: sub_dag.reference,
+                gei: base.gei(sub_dag.commit.index),
+                leader: sub_dag.commit.leader,
+                blocks: u32::try_from(sub_dag.blocks.len()).unwrap_or(u32::MAX),
+                origin,
+            });
+            env.reach(CrashPoint::NodeAfterStore).await;
+            let is_first = *self.ending.borrow() == EpochEnding::No;
+            let is_boundary = is_boundary(&sub_dag.commit, &self.shared.committee);
+            if bug_switches::is_boundary(is_boundary, commits) && is_first {
+                let boundary = Boundary::of(&sub_dag.commit, base);
+                self.ending.send_replace(EpochEnding::Boundary(boundary));
+            }
+            log.publish(sub_dag);
+        }
+        let ending = *self.ending.borrow();
+        if let EpochEnding::Boundary(boundary) = ending
+            && is_certified(&self.shared.retained, boundary)?
+        {
+            self.ending.send_replace(EpochEnding::Certified(boundary));
+            self.core.end();
+        }
+        self.publish_progress();
+        Ok(())
+    }
+
+    fn publish_progress(&mut self) {
+        let progress = progress_of(&self.core, *self.ending.borrow());
+        self.progress.send_if_modified(|old| {
+            let modified = *old != progress;
+            *old = progress;
+            modified
+        });
+        {
+            let mut wanted = self
+                .shared
+                .wanted_after
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (after, author) in wanted.iter_mut().zip(self.shared.committee.indexes()) {
+                *after = self.core.wanted_after(author);
+            }
+        }
+        if self.missing_changes == self.core.missing_changes() {
+            return;
+        }
+        self.missing_changes = self.core.missing_changes();
+        let missing = self.core.missing();
+        self.missing.send_if_modified(|old| {
+            let modified = *old != missing;
+            *old = missing;
+            modified
+        });
+    }
+}
+
+/// How far the end of the epoch had come when its store was last written.
+fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError> {
+    let last = retained.store.last_commit()?;
+    let last = last.map(|index| retained.store.commit(index)).transpose()?;
+    let Some(last) = last.flatten() else {
+        return Ok(EpochEnding::No);
+    };
+    if !is_boundary(&last, &retained.start.committee) {
+        return Ok(EpochEnding::No);
+    }
+    let boundary = Boundary::of(&last, retained.start.base);
+    Ok(if is_certified(retained, boundary)? {
+        EpochEnding::Certified(boundary)
+    } else {
+        EpochEnding::Boundary(boundary)
+    })
+}
+
+/// Whether 2f+1 votes for the boundary are stored here.
+fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, StoreError> {
+    let voters = retained.store.votes_for(boundary.commit)?;
+    Ok(certified(
+        boundary.commit,
+        &voters,
+        &retained.start.committee,
+    ))
+}
+
+fn progress_of(core: &Core, ending: EpochEnding) -> Progress {
+    Progress {
+        ending,
+        last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
+        quorum_commit: core.quorum_commit(),
+    }
+}
