@@ -1,39 +1,33 @@
 //! The command line of the node: `metanode run --config FILE`, `metanode validator --config FILE`.
-//!
-//! Exit codes: 0 ended by ctrl-c or SIGTERM · 1 failed while running · 2 the command line or the configuration cannot
-//! be used.
-
-use std::process::ExitCode;
 
 #[cfg(madsim)]
-fn main() -> ExitCode {
-    eprintln!(
-        "metanode: this one was built for the simulator, which starts nodes itself; `make real` builds one to run"
-    );
-    ExitCode::from(2)
+fn main() -> std::process::ExitCode {
+    metanode_core::env::real::refuse_to_run("metanode")
 }
 
 #[cfg(not(madsim))]
-fn main() -> ExitCode {
-    real::main()
+fn main() -> std::process::ExitCode {
+    production::main()
 }
 
-/// On tokio and the operating system.
 #[cfg(not(madsim))]
-mod real {
+mod production {
     use clap::{Parser, Subcommand};
     use metanode_core::{
         config::{ConfigError, NodeConfig},
-        env::real::{self, process},
+        env::real::process::{self, RunArguments},
         executor::wire::ValidatorInfo,
         ingest,
         node::{self, NodeError},
     };
-    use std::{env, io, path::PathBuf, process::ExitCode};
+    use std::{
+        env, io,
+        path::{Path, PathBuf},
+        process::ExitCode,
+    };
     use thiserror::Error;
-    use tracing::level_filters::LevelFilter;
 
-    /// A consensus node that delivers what it commits to its execution engine.
+    /// A consensus node that delivers what it commits to its execution engine
     #[derive(Parser)]
     #[command(name = "metanode", version, after_help = ENVIRONMENT)]
     struct Arguments {
@@ -48,24 +42,17 @@ Environment:
 
     #[derive(Subcommand)]
     enum Command {
-        /// Runs the node until ctrl-c or SIGTERM.
-        Run {
-            /// The configuration, a TOML file.
-            #[arg(long, value_name = "FILE")]
-            config: PathBuf,
-            /// What goes to standard error: off, error, warn, info, debug or trace.
-            #[arg(long, value_name = "LEVEL", default_value = "info")]
-            log: LevelFilter,
-        },
-        /// Prints what executors must be told about this node: an entry of their genesis.
+        /// Run the node until ctrl-c or SIGTERM
+        Run(RunArguments),
+        /// Print what executors must be told about this node: an entry of their genesis
         Validator {
-            /// The configuration, a TOML file.
+            /// The configuration, a TOML file
             #[arg(long, value_name = "FILE")]
             config: PathBuf,
         },
     }
 
-    /// Why the process ends although nobody asked it to.
+    /// Why the process ended although nobody asked it to.
     #[derive(Debug, Error)]
     enum Failure {
         #[error(transparent)]
@@ -77,30 +64,20 @@ Environment:
     }
 
     pub fn main() -> ExitCode {
-        let done = match Arguments::parse().command {
-            Command::Run { config, log } => run(config, log),
-            Command::Validator { config } => validator(config),
+        let ended = match Arguments::parse().command {
+            Command::Run(arguments) => run(&arguments),
+            Command::Validator { config } => validator(&config),
         };
-        let Err(failure) = done else {
-            return ExitCode::SUCCESS;
-        };
-        eprintln!("metanode: {failure}");
-        ExitCode::from(match failure {
-            Failure::Config(_) => 2,
-            Failure::Node(_) | Failure::Process(_) => 1,
+        process::exit_code("metanode", ended, |failure| {
+            matches!(failure, Failure::Config(_))
         })
     }
 
-    fn run(config: PathBuf, log: LevelFilter) -> Result<(), Failure> {
-        let mut config = NodeConfig::load(&config)?;
+    fn run(arguments: &RunArguments) -> Result<(), Failure> {
+        let mut config = NodeConfig::load(&arguments.config)?;
         config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
-        process::log_to_stderr(log);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(async {
-            let shutdown = process::shutdown_requested()?;
-            let env = real::env(&config.data_dir)?;
+        let data_dir = config.data_dir.clone();
+        process::run(arguments.log, &data_dir, async |env, shutdown| {
             // Nothing submits yet; the pool only has to stay open.
             let (_submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
             Ok(node::run(env, config, pool, shutdown).await?)
@@ -108,8 +85,8 @@ Environment:
     }
 
     /// `p2p_address` is where this node listens; peers that reach it elsewhere need another.
-    fn validator(config: PathBuf) -> Result<(), Failure> {
-        let info = ValidatorInfo::from(&NodeConfig::load(&config)?.authority());
+    fn validator(config: &Path) -> Result<(), Failure> {
+        let info = ValidatorInfo::from(&NodeConfig::load(config)?.authority());
         println!("[[genesis.validators]]");
         for (key, value) in [
             ("name", info.name),

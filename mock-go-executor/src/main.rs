@@ -1,49 +1,32 @@
 //! The command line of the mock executor: `mock-go-executor run --config FILE`.
-//!
-//! Exit codes: 0 ended by ctrl-c or SIGTERM · 1 failed while running · 2 the command line or the configuration cannot be
-//! used.
-
-use std::process::ExitCode;
 
 #[cfg(madsim)]
-fn main() -> ExitCode {
-    eprintln!(
-        "built for the simulator, which starts executors itself; build with RUSTFLAGS=\"\" to run this one"
-    );
-    ExitCode::from(2)
+fn main() -> std::process::ExitCode {
+    metanode_core::env::real::refuse_to_run("mock-go-executor")
 }
 
 #[cfg(not(madsim))]
-fn main() -> ExitCode {
-    real::main()
+fn main() -> std::process::ExitCode {
+    production::main()
 }
 
-/// On tokio and the operating system.
 #[cfg(not(madsim))]
-mod real {
+mod production {
     use clap::Parser;
-    use metanode_core::env::real::{self, process};
+    use metanode_core::env::real::process::{self, RunArguments};
     use mock_go_executor::{Controls, ExecutorConfig, ExecutorError, run};
-    use std::{io, path::PathBuf, process::ExitCode};
+    use std::{io, process::ExitCode};
     use thiserror::Error;
-    use tracing::level_filters::LevelFilter;
 
-    /// A mock of the Go Master: executes delivered blocks, answers requests, keeps its state on disk.
+    /// A mock of the Go Master: executes delivered blocks, answers requests, keeps its state on disk
     #[derive(Parser)]
-    #[command(version)]
+    #[command(name = "mock-go-executor", version)]
     enum Arguments {
-        /// Runs an executor until ctrl-c or SIGTERM.
-        Run {
-            /// The configuration, a TOML file.
-            #[arg(long, value_name = "FILE")]
-            config: PathBuf,
-            /// What goes to standard error: off, error, warn, info, debug or trace.
-            #[arg(long, value_name = "LEVEL", default_value = "info")]
-            log: LevelFilter,
-        },
+        /// Run an executor until ctrl-c or SIGTERM
+        Run(RunArguments),
     }
 
-    /// Why the process ends.
+    /// Why the process ended although nobody asked it to.
     #[derive(Debug, Error)]
     enum Failure {
         #[error(transparent)]
@@ -53,26 +36,16 @@ mod real {
     }
 
     pub fn main() -> ExitCode {
-        let Arguments::Run { config, log } = Arguments::parse();
-        let Err(failure) = execute(config, log) else {
-            return ExitCode::SUCCESS;
-        };
-        eprintln!("mock-go-executor: {failure}");
-        ExitCode::from(match failure {
-            Failure::Executor(ExecutorError::Config(_)) => 2,
-            _ => 1,
+        let Arguments::Run(arguments) = Arguments::parse();
+        process::exit_code("mock-go-executor", execute(&arguments), |failure| {
+            matches!(failure, Failure::Executor(ExecutorError::Config(_)))
         })
     }
 
-    fn execute(config: PathBuf, log: LevelFilter) -> Result<(), Failure> {
-        let config = ExecutorConfig::load(&config).map_err(ExecutorError::from)?;
-        process::log_to_stderr(log);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(async {
-            let shutdown = process::shutdown_requested()?;
-            let env = real::env(&config.data_dir)?;
+    fn execute(arguments: &RunArguments) -> Result<(), Failure> {
+        let config = ExecutorConfig::load(&arguments.config).map_err(ExecutorError::from)?;
+        let data_dir = config.data_dir.clone();
+        process::run(arguments.log, &data_dir, async |env, shutdown| {
             let (_controls, running) = tokio::sync::watch::channel(Controls::default());
             Ok(run(env, config, running, shutdown).await?)
         })

@@ -1,4 +1,4 @@
-//! The door to the operating system: its sockets, its clock, its randomness, RocksDB on its disk, and the log.
+//! The environment of production: sockets, clock and randomness of the operating system, RocksDB on its disk, and the log.
 
 mod clock;
 mod crash_points;
@@ -6,7 +6,7 @@ mod entropy;
 mod line;
 mod log;
 mod network;
-#[cfg(not(madsim))] // signals of the operating system; the simulated tokio has none
+#[cfg(all(not(madsim), feature = "rocksdb"))] // the simulated tokio has no signals
 pub mod process;
 
 pub use clock::OsClock;
@@ -14,6 +14,13 @@ pub use crash_points::NoCrashPoints;
 pub use entropy::OsEntropy;
 pub use log::Log;
 pub use network::OsNetwork;
+
+/// What a binary does that was built for the simulator, which starts nodes and executors itself. Returns the exit code.
+#[must_use]
+pub fn refuse_to_run(program: &str) -> std::process::ExitCode {
+    eprintln!("{program}: built for the simulator; `make real` builds the one to run");
+    std::process::ExitCode::from(2)
+}
 
 /// The environment of a process whose stores live below `data_dir`, which is created with the first of them.
 ///
