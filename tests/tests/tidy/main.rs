@@ -1,6 +1,9 @@
 //! Rules of the house that neither the compiler nor clippy can see. Each is a plain function over text, and each is
 //! tried on an example that breaks it: a check that cannot fail is none.
 
+mod citations;
+mod module_order;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -190,7 +193,7 @@ fn repository() -> Files {
 fn the_repository_is_tidy() {
     let files = repository();
     assert!(
-        files.contains_key(Path::new("tests/tests/tidy.rs")),
+        files.contains_key(Path::new("tests/tests/tidy/main.rs")),
         "the walk finds this file"
     );
     let mut problems = vec![];
@@ -222,6 +225,8 @@ fn the_repository_is_tidy() {
     for path in scenarios_without_suite(&files) {
         problems.push(format!("{}: no suite runs it", path.display()));
     }
+    problems.extend(module_order::violations(&files));
+    problems.extend(citations::violations(&files));
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
