@@ -11,8 +11,10 @@
 //! `SNAPSHOTS=overwrite` writes all screens anew, with the same elisions.
 #![cfg(madsim)]
 
+use metasim::scenario::FaultKind;
 use snapbox::{Assert, Data, assert::DEFAULT_ACTION_ENV};
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -143,6 +145,45 @@ fn with_screens(document: &str, shell: &Shell) -> String {
         made.push(FENCE.to_owned());
     }
     made.join("\n") + "\n"
+}
+
+/// Long options in the help of the program and of its commands.
+fn options() -> BTreeSet<String> {
+    let help = |arguments: &[&str]| {
+        let metasim = env!("CARGO_BIN_EXE_metasim");
+        let output = Command::new(metasim).args(arguments).output();
+        String::from_utf8(output.expect("the binary starts").stdout).expect("UTF-8")
+    };
+    let overview = help(&["--help"]);
+    let commands = overview.lines().skip_while(|line| *line != "Commands:");
+    let commands = commands.skip(1).take_while(|line| !line.is_empty());
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    let texts = commands.map(|command| help(&["help", command]));
+    let words = texts.flat_map(|text| {
+        let words = text.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    });
+    let options = words.filter(|word| word.starts_with("--") && word.len() > 2);
+    options.collect()
+}
+
+#[test]
+fn the_tables_name_every_option_and_every_fault() {
+    let document = fs::read_to_string(readme()).expect("the README");
+    let options = options();
+    assert!(options.contains("--seeds"), "{options:?}");
+    let general = ["--help", "--version"];
+    for option in options
+        .iter()
+        .filter(|name| !general.contains(&name.as_str()))
+    {
+        assert!(document.contains(&format!("`{option} ")), "{option}");
+    }
+    for kind in FaultKind::ALL {
+        let name = serde_json::to_value(kind).expect("a name");
+        let name = name.as_str().expect("a text");
+        assert!(document.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 #[test]
