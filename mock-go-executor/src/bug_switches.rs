@@ -1,7 +1,8 @@
 //! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, everything is passed
 //! on as it is.
 
-use crate::{chain::FlushStep, disk::Disk, guard::Verdict};
+use crate::{flush::FlushStep, guard::Verdict};
+use bytes::Bytes;
 use metanode_core::{
     bugs::{self, KnownBug},
     executor::wire::CommittedEpochData,
@@ -30,18 +31,15 @@ pub(crate) fn executed(height: GlobalExecIndex, durable: &watch::Sender<GlobalEx
     }
 }
 
-/// What a start finds to be durable.
+/// The watermark that a start recovers. `last_block` reads the body of the last stored block.
 pub(crate) fn recovered(
     watermark: GlobalExecIndex,
-    disk: &Disk,
+    last_block: impl FnOnce() -> Result<Option<Bytes>, StoreError>,
 ) -> Result<GlobalExecIndex, StoreError> {
     if !bugs::enabled(KnownBug::LastBlockReadsAsWatermark) {
         return Ok(watermark);
     }
-    let all = (GlobalExecIndex(1), GlobalExecIndex(u64::MAX - 1));
-    let stored = disk.blocks(all.0, all.1, usize::MAX)?;
-    let last = stored.last().cloned().map(CommittedEpochData::decode);
-    Ok(match last {
+    Ok(match last_block()?.map(CommittedEpochData::decode) {
         Some(Ok(last)) => GlobalExecIndex(last.global_exec_index),
         Some(Err(_)) | None => watermark,
     })

@@ -7,6 +7,7 @@
 use crate::{
     bug_switches,
     disk::Disk,
+    flush::{self, FlushStep},
     ledger::{Funding, Ledger, Writes},
 };
 use bytes::Bytes;
@@ -33,17 +34,6 @@ impl ReceivedBlock {
         GlobalExecIndex(self.block.global_exec_index)
     }
 }
-
-/// One write of a flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FlushStep {
-    State,
-    Blocks,
-    Watermark,
-}
-
-/// The watermark comes last, and alone is synced: with it everything before it is durable.
-const FLUSH: [FlushStep; 3] = [FlushStep::State, FlushStep::Blocks, FlushStep::Watermark];
 
 /// The chain of one executor.
 pub struct Chain {
@@ -136,7 +126,7 @@ impl Chain {
             return Ok(());
         }
         let watermark = self.ledger.height();
-        for step in bug_switches::flush_order(FLUSH) {
+        for step in bug_switches::flush_order(flush::ORDER) {
             let saved = match step {
                 FlushStep::State => {
                     self.disk.save_state(watermark, &self.unsaved.writes)?;

@@ -49,7 +49,7 @@ impl Disk {
         let disk = Self {
             store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
         };
-        let watermark = bug_switches::recovered(disk.watermark()?, &disk)?;
+        let watermark = bug_switches::recovered(disk.watermark()?, || disk.last_block())?;
         disk.drop_above(watermark)?;
         let accounts = disk.accounts()?;
         Ok((
@@ -152,6 +152,12 @@ impl Disk {
             limit,
         })?;
         Ok(entries.into_iter().map(|(_, body)| body).collect())
+    }
+
+    /// The body of the last stored block.
+    fn last_block(&self) -> Result<Option<Bytes>, StoreError> {
+        let blocks = self.entries(BLOCKS, &[])?;
+        Ok(blocks.into_iter().next_back().map(|(_, body)| body))
     }
 
     /// Removes what lies above the watermark, in one write.

@@ -3,8 +3,8 @@
 //! Whatever is said about the chain is durable (invariant DURABLE), the beginning of an epoch, too.
 
 use crate::{
-    Replies, SharedControls,
     config::Genesis,
+    controls::{Replies, SharedControls},
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
     serve::serve_each,

@@ -5,10 +5,10 @@
 //! wait for execution, the rest stays in the socket and holds the sender back.
 
 use crate::{
-    Controls, ExecutorError, SharedControls,
     bug_switches::SeenCommits,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
+    controls::{Controls, SharedControls},
     epochs::Epochs,
     guard::{Guard, Position, Verdict},
     serve::accept,
@@ -18,6 +18,7 @@ use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::wire::CommittedEpochData,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame},
+    store::StoreError,
     types::GlobalExecIndex,
 };
 use prost::Message;
@@ -51,7 +52,7 @@ pub async fn serve_blocks(
     epochs: watch::Receiver<Epochs>,
     told: &AtomicU64,
     controls: &SharedControls,
-) -> Result<Infallible, ExecutorError> {
+) -> Result<Infallible, StoreError> {
     let mut intake = Intake::new(env, config, chain, epochs, told);
     let mut accepting = Box::pin(accept(listener));
     loop {
@@ -315,7 +316,7 @@ impl<'a> Intake<'a> {
         self.close(number, reason);
     }
 
-    async fn execute(&mut self) -> Result<(), ExecutorError> {
+    async fn execute(&mut self) -> Result<(), StoreError> {
         self.execution = None;
         if let Some(received) = self.executing.take() {
             self.chain.execute(received).await;
@@ -326,10 +327,10 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), ExecutorError> {
+    async fn flush(&mut self) -> Result<(), StoreError> {
         self.idle = None;
         self.flush_after = draw(&mut self.flush_lengths, self.config.flush_every_blocks);
-        Ok(self.chain.flush().await?)
+        self.chain.flush().await
     }
 }
 
