@@ -2,10 +2,45 @@
 
 use madsim::time::TimeHandle;
 use metanode_core::{env::WallClock, types::TimestampMs};
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
 };
+
+/// Simulated time since the run began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SimTime {
+    pub ns: u64,
+}
+
+impl SimTime {
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self { ns: ms * 1_000_000 }
+    }
+
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.ns / 1_000_000
+    }
+
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            ns: self.ns.saturating_sub(earlier.ns),
+        }
+    }
+}
+
+impl fmt::Display for SimTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.as_ms();
+        write!(f, "{:>4}.{:03}s", ms / 1000, ms % 1000)
+    }
+}
 
 /// Trigger every simulation begins, in milliseconds since the Unix epoch (2026-01-01).
 pub const ORIGIN_MS: u64 = 1_767_225_600_000;

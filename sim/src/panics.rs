@@ -1,6 +1,6 @@
 //! Panics of simulated threads: kept for the report of the run instead of written between its lines.
 
-use crate::trace::ProcessId;
+use crate::process_id::ProcessId;
 use metanode_core::tasks::panic_message;
 use serde::{Deserialize, Serialize};
 use std::{

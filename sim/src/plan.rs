@@ -4,7 +4,10 @@
 mod epochs;
 mod world;
 
-pub use crate::byzantine::{ByzantinePlan, ByzantineStrategy};
+pub use crate::{
+    byzantine::{ByzantinePlan, ByzantineStrategy},
+    disk::Backend,
+};
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
 pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
@@ -12,7 +15,7 @@ pub use metanode_core::config::{
 pub use mock_go_executor::Guard;
 pub use world::{NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
-use crate::{faults::PlannedFault, trace::ProcessId};
+use crate::{faults::PlannedFault, process_id::ProcessId};
 use metanode_core::{
     bugs::KnownBug,
     types::{GlobalExecIndex, SignatureScheme},
@@ -27,15 +30,6 @@ pub enum Topology {
     SingleMaster,
     /// One executor per validator; every node delivers.
     MasterPerNode,
-}
-
-/// What stores are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    #[default]
-    Memory,
-    Rocksdb,
 }
 
 /// Both ends included.
@@ -148,8 +142,7 @@ impl Plan {
     }
 
     /// What this validator does instead of running a node, if it is Byzantine.
-    #[must_use]
-    pub fn strategy_of(&self, validator: u16) -> Option<ByzantineStrategy> {
+    pub(crate) fn strategy_of(&self, validator: u16) -> Option<ByzantineStrategy> {
         let of = |byzantine: &&ByzantinePlan| byzantine.validator == validator;
         self.byzantine.iter().find(of).map(|b| b.strategy)
     }

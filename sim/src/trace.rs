@@ -4,113 +4,15 @@
 //! differ between them: no log lines, no ids of libraries, no wall-clock time. The hash covers what happened and leaves
 //! out the texts that explain it, so that a better wording is not another trace.
 
-use crate::{faults::Fault, plan::ByzantineStrategy};
+pub use crate::{clock::SimTime, process_id::ProcessId};
+
+use crate::{byzantine::ByzantineStrategy, faults::Fault};
 use metanode_core::{
     env::{Event, for_people},
     types::{CommitIndex, GlobalExecIndex, SpentNonce},
 };
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
-
-/// Simulated time since the run began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SimTime {
-    pub ns: u64,
-}
-
-impl SimTime {
-    #[must_use]
-    pub const fn from_ms(ms: u64) -> Self {
-        Self { ns: ms * 1_000_000 }
-    }
-
-    #[must_use]
-    pub const fn as_ms(self) -> u64 {
-        self.ns / 1_000_000
-    }
-
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Self {
-        Self {
-            ns: self.ns.saturating_sub(earlier.ns),
-        }
-    }
-}
-
-impl fmt::Display for SimTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.as_ms();
-        write!(f, "{:>4}.{:03}s", ms / 1000, ms % 1000)
-    }
-}
-
-/// A process of the simulated world. Node N and executor N belong to validator N; in `single-master` there is only
-/// executor 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
-pub enum ProcessId {
-    Node(u16),
-    Executor(u16),
-    /// The world itself: clients, faults.
-    World,
-}
-
-impl ProcessId {
-    /// The validator that the process belongs to.
-    #[must_use]
-    pub const fn validator(self) -> Option<u16> {
-        match self {
-            Self::Node(n) | Self::Executor(n) => Some(n),
-            Self::World => None,
-        }
-    }
-}
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node(n) => write!(f, "node-{n}"),
-            Self::Executor(n) => write!(f, "executor-{n}"),
-            Self::World => f.write_str("world"),
-        }
-    }
-}
-
-impl std::str::FromStr for ProcessId {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |digits: &str| digits.parse().ok();
-        match text.split_once('-') {
-            Some(("node", n)) => number(n).map(Self::Node),
-            Some(("executor", n)) => number(n).map(Self::Executor),
-            None if text == "world" => Some(Self::World),
-            _ => None,
-        }
-        .ok_or_else(|| format!("`{text}` is not a process: expected node-N, executor-N or world"))
-    }
-}
-
-impl TryFrom<String> for ProcessId {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl Serialize for ProcessId {
-    /// A name for people; for the hash of the trace, which takes one per entry, a number.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return serializer.collect_str(self);
-        }
-        serializer.serialize_u32(match self {
-            Self::Node(n) => u32::from(*n),
-            Self::Executor(n) => 1 << 16 | u32::from(*n),
-            Self::World => 2 << 16,
-        })
-    }
-}
 
 /// One line of the trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,11 +192,5 @@ impl Trace {
     /// The entries that are kept, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter()
-    }
-
-    /// Gives up the kept entries.
-    #[must_use]
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries.into()
     }
 }

@@ -96,7 +96,7 @@ struct OpenStore {
 
 /// All that the stores of a disk held at some time.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
+pub(crate) struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
 
 impl DiskHealth {
     pub fn counters(&self) -> DiskCounters {

@@ -11,11 +11,11 @@ mod rocks;
 #[cfg(feature = "rocksdb")]
 mod rocks_server;
 
-pub use faulty::{DiskCounters, DiskFailure, Snapshot};
+pub(crate) use faulty::Snapshot;
+pub use faulty::{DiskCounters, DiskFailure};
 #[cfg(feature = "rocksdb")]
 pub use rocks_server::RocksServer;
 
-use crate::plan::Backend;
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{
     store::{Key, MemoryDisk, StoreError, StoreFactory},
@@ -23,7 +23,17 @@ use metanode_core::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, io, sync::Arc};
+
+/// What stores are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    #[default]
+    Memory,
+    Rocksdb,
+}
 
 /// What a power loss took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,8 +96,7 @@ impl Disks {
     }
 
     /// An empty disk.
-    #[must_use]
-    pub fn new_disk(&self) -> Disk {
+    pub(crate) fn new_disk(&self) -> Disk {
         match self {
             Self::Memory => Disk::memory(),
             #[cfg(feature = "rocksdb")]
@@ -134,12 +143,12 @@ impl Disk {
     }
 
     /// From now on the disk fails like this.
-    pub fn begin_failing(&self, how: DiskFailure) {
+    pub(crate) fn begin_failing(&self, how: DiskFailure) {
         self.health.begin(how);
     }
 
     /// The disk fails no more. What was damaged stays so.
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.health.mend();
     }
 
@@ -151,7 +160,7 @@ impl Disk {
     }
 
     /// The same with the commits that were stored last. Returns which.
-    pub fn flip_commits(
+    pub(crate) fn flip_commits(
         &self,
         count: u32,
         rng: &mut ChaCha8Rng,
@@ -167,7 +176,7 @@ impl Disk {
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.health.snapshot(self.backend.stores().as_ref())
     }
 
@@ -175,7 +184,7 @@ impl Disk {
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+    pub(crate) fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
         for name in snapshot.names() {
             self.wipe(name);
         }

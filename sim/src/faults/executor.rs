@@ -4,12 +4,7 @@ use super::{
     Lasting, Parts, Replies, Subject,
     text::{agreeing, executors, lasting},
 };
-use crate::{
-    amounts::ms,
-    trace::{ProcessId, WorldEvent},
-    world::World,
-};
-use mock_go_executor::Controls;
+use crate::amounts::ms;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -56,43 +51,6 @@ impl Subject for ExecutorFault {
             | Self::StopReading { for_ms, .. }
             | Self::ServeBoth { for_ms, .. }
             | Self::Replies { for_ms, .. } => Lasting::Until(*for_ms),
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::Stall { .. } => true,
-            Self::StopReading { .. } | Self::ServeBoth { .. } | Self::Replies { .. } => false,
-        }
-    }
-
-    fn begin(&self, _: usize, world: &World) {
-        match self {
-            Self::Stall { executors, .. } => stall(executors, true, world),
-            Self::StopReading { executors, .. } => {
-                control(executors, world, |controls| controls.reads_nothing = true);
-            }
-            Self::ServeBoth { executors, .. } => {
-                control(executors, world, |controls| controls.serves_both = true);
-            }
-            Self::Replies { executors, how, .. } => {
-                control(executors, world, |controls| controls.replies = Some(*how));
-            }
-        }
-    }
-
-    fn end(&self, world: &World) {
-        match self {
-            Self::Stall { executors, .. } => stall(executors, false, world),
-            Self::StopReading { executors, .. } => {
-                control(executors, world, |controls| controls.reads_nothing = false);
-            }
-            Self::ServeBoth { executors, .. } => {
-                control(executors, world, |controls| controls.serves_both = false);
-            }
-            Self::Replies { executors, .. } => {
-                control(executors, world, |controls| controls.replies = None);
-            }
         }
     }
 
@@ -163,24 +121,6 @@ impl fmt::Display for ExecutorFault {
                     Replies::Refused => write!(f, "{executors} {answer} with errors {lasting}"),
                 }
             }
-        }
-    }
-}
-
-fn control(executors: &[u16], world: &World, change: impl Fn(&mut Controls)) {
-    for executor in executors {
-        world.control(*executor, &change);
-    }
-}
-
-fn stall(executors: &[u16], stalled: bool, world: &World) {
-    let event = match stalled {
-        true => WorldEvent::Stalled,
-        false => WorldEvent::Unstalled,
-    };
-    for executor in executors {
-        if world.control(*executor, |controls| controls.stalled = stalled) {
-            world.emit(ProcessId::Executor(*executor), event.clone());
         }
     }
 }

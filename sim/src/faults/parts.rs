@@ -1,6 +1,6 @@
 //! The parts of any fault that renumbering and shrinking change, whatever its kind.
 
-use crate::trace::ProcessId;
+use crate::process_id::ProcessId;
 
 /// What a fault is made of, but for what has no simpler value.
 pub(crate) struct Parts<'a> {

@@ -1,15 +1,10 @@
 //! Faults of processes and of the power of their hosts: kill, power loss, pause, late start.
 
 use super::{
-    Lasting, Parts, Subject, network,
+    Lasting, Parts, Subject,
     text::{back, hosts, lasting, processes},
 };
-use crate::{
-    amounts::ms,
-    net::Cut,
-    trace::ProcessId,
-    world::{End, Job, World},
-};
+use crate::{amounts::ms, process_id::ProcessId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -43,14 +38,14 @@ pub enum ProcessFault {
 }
 
 /// Processes that are not started with the others.
-pub(super) struct LateStart<'a> {
+pub(crate) struct LateStart<'a> {
     pub processes: &'a [ProcessId],
     pub for_ms: u64,
 }
 
 impl ProcessFault {
     /// The processes that start late, if that is what it is: it begins before the run does.
-    pub(super) fn late_start(&self) -> Option<LateStart<'_>> {
+    pub(crate) fn late_start(&self) -> Option<LateStart<'_>> {
         match self {
             Self::StartLate { processes, for_ms } => Some(LateStart {
                 processes,
@@ -76,55 +71,6 @@ impl Subject for ProcessFault {
             Self::Kill { down_ms, .. } | Self::PowerLoss { down_ms, .. } => Lasting::Down(*down_ms),
             Self::Pause { for_ms, .. } => Lasting::Down(*for_ms),
             Self::StartLate { for_ms, .. } => Lasting::Down(Some(*for_ms)),
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::Kill { .. }
-            | Self::PowerLoss { .. }
-            | Self::Pause { .. }
-            | Self::StartLate { .. } => true,
-        }
-    }
-
-    fn begin(&self, _: usize, world: &World) {
-        match self {
-            Self::Kill { processes, down_ms } => bring_down(processes, End::Kill, *down_ms, world),
-            Self::PowerLoss {
-                hosts,
-                torn,
-                down_ms,
-            } => {
-                for host in hosts {
-                    cut_power(*host, world);
-                }
-                let mut processes = world.process_ids();
-                processes.retain(|id| id.validator().is_some_and(|n| hosts.contains(&n)));
-                let how = End::PowerLoss { torn: *torn };
-                bring_down(&processes, how, *down_ms, world);
-            }
-            Self::Pause { processes, for_ms } => {
-                for id in processes {
-                    if world.pause(*id)
-                        && let Some(for_ms) = for_ms
-                    {
-                        world.later(*for_ms, Job::Resume(*id));
-                    }
-                }
-            }
-            // It began with the run.
-            Self::StartLate { .. } => {}
-        }
-    }
-
-    fn end(&self, _: &World) {
-        match self {
-            // Their processes come back one by one.
-            Self::Kill { .. }
-            | Self::PowerLoss { .. }
-            | Self::Pause { .. }
-            | Self::StartLate { .. } => {}
         }
     }
 
@@ -172,23 +118,6 @@ impl fmt::Display for ProcessFault {
             } => write!(f, "start {} {} late", processes(ids), ms(*for_ms)),
         }
     }
-}
-
-/// Ends processes, which start again after this time, or when all faults end.
-pub(super) fn bring_down(processes: &[ProcessId], how: End, down_ms: Option<u64>, world: &World) {
-    for id in processes {
-        world.end(*id, how);
-        if let Some(down_ms) = down_ms {
-            world.later(down_ms, Job::Start(*id));
-        }
-    }
-}
-
-/// A host without power sends nothing more, not even that its connections are gone.
-fn cut_power(host: u16, world: &World) {
-    let silence = network::cut_off(&[host], Cut::Both, world);
-    let before = world.faults().cut_power(host, silence);
-    drop(before);
 }
 
 /// The validators that these processes belong to.

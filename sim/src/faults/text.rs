@@ -1,6 +1,6 @@
 //! What the descriptions of faults have in common: names of targets, how long, when back.
 
-use crate::{amounts::ms, trace::ProcessId};
+use crate::{amounts::ms, process_id::ProcessId};
 use std::fmt::Display;
 
 /// `node-0, node-1 and executor-0`.

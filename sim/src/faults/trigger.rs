@@ -1,6 +1,6 @@
 //! When a fault happens: a time, and conditions on what nodes and executors have done.
 
-use crate::{amounts::ms, nearer::toward, trace::ProcessId};
+use crate::{amounts::ms, nearer::toward, process_id::ProcessId};
 use metanode_core::{
     env::CrashPoint,
     types::{CommitIndex, GlobalExecIndex},

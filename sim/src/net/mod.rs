@@ -40,5 +40,6 @@ pub use kernel::{Kernel, RuleGuard, Settings};
 pub use link::HostId;
 pub use network::SimNetwork;
 pub use rule::{ConnectVerdict, ConnectionId, Payload, Route, Rule, Segment, Side, Verdict};
-pub use rules::{Cut, LateOnce, LatencySpike, On, Partition, ResetAll, ShortWrites, TearOnce};
+pub use rules::{Cut, LatencySpike, Partition, ResetAll, ShortWrites};
+pub(crate) use rules::{LateOnce, On, TearOnce};
 pub use wire::{Stats, Tap};

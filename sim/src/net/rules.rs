@@ -134,7 +134,7 @@ fn touches(hosts: &BTreeSet<HostId>, route: &Route) -> bool {
 }
 
 /// A rule that holds for some connections only.
-pub struct On<R> {
+pub(crate) struct On<R> {
     pub chosen: Box<dyn Fn(&Route) -> bool + Send>,
     pub rule: R,
 }
@@ -164,7 +164,7 @@ impl<R: Rule> Rule for On<R> {
 
 /// The first connection with so many bytes in one direction dies right behind them.
 #[derive(Clone, Debug)]
-pub struct TearOnce {
+pub(crate) struct TearOnce {
     pub after_bytes: u64,
     pub torn: bool,
 }
@@ -186,7 +186,7 @@ impl Rule for TearOnce {
 
 /// The first thing that a server sends takes longer: a late reply.
 #[derive(Clone, Debug)]
-pub struct LateOnce {
+pub(crate) struct LateOnce {
     pub extra: Duration,
     pub done: bool,
 }

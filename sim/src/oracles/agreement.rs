@@ -96,10 +96,6 @@ impl Agreement {
 }
 
 impl Oracle for Agreement {
-    fn invariant(&self) -> Invariant {
-        Invariant::Agree
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match &entry.what {
             What::Process(Event::Node(NodeEvent::CommitStored {

@@ -15,7 +15,7 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, NodeEvent},
-    types::GlobalExecIndex,
+    types::{BlockRef, GlobalExecIndex},
 };
 use std::collections::BTreeMap;
 
@@ -50,6 +50,10 @@ impl Since {
             entry: entry.clone(),
         })
     }
+
+    fn is_expired(&self, now: SimTime) -> bool {
+        now.since(self.at) > GRACE
+    }
 }
 
 impl Pressure {
@@ -70,42 +74,11 @@ impl Pressure {
         }
     }
 
-    fn did(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
-        let expired = |since: &&Since| entry.at.since(since.at) > GRACE;
-        let pressure = self.paused.as_ref().or(self.full.as_ref());
-        if let (NodeEvent::Proposed { block, .. }, Some(since)) = (event, pressure.filter(expired))
-        {
-            return Err(broken(
-                entry,
-                "proposed-under-pressure",
-                format!(
-                    "expected no proposal while {}, {block} was proposed after {} ms",
-                    if self.paused.is_some() {
-                        "proposals are paused"
-                    } else {
-                        "the window is full"
-                    },
-                    entry.at.since(since.at).as_ms()
-                ),
-                Some(since),
-            ));
+    fn observe(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let NodeEvent::Proposed { block, .. } = event {
+            self.check_proposal(*block, entry)?;
         }
-        if let Some(full) = self.full.as_ref().filter(expired)
-            && self.ready
-            && self.paused.is_none()
-        {
-            return Err(broken(
-                entry,
-                "did-not-pause",
-                format!(
-                    "expected proposals to pause with {} of {} blocks in the window, nothing was said for {} ms",
-                    self.capacity,
-                    self.capacity,
-                    entry.at.since(full.at).as_ms()
-                ),
-                Some(full),
-            ));
-        }
+        self.check_pause(entry)?;
         match event {
             NodeEvent::Ready => {
                 self.ready = true;
@@ -128,23 +101,68 @@ impl Pressure {
             }
             NodeEvent::Rewound { .. } => self.full = None,
             NodeEvent::ProposalsPaused { .. } => self.paused = Since::now(entry),
-            NodeEvent::ProposalsResumed { blocks } => {
-                if *blocks > self.capacity / 2 {
-                    return Err(broken(
-                        entry,
-                        "resumed-too-early",
-                        format!(
-                            "expected at most {} of {} blocks when proposals resume, the window holds {blocks}",
-                            self.capacity / 2,
-                            self.capacity
-                        ),
-                        self.paused.as_ref(),
-                    ));
-                }
-                (self.full, self.paused) = (None, None);
-            }
+            NodeEvent::ProposalsResumed { blocks } => self.resume(*blocks, entry)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn check_proposal(&self, block: BlockRef, entry: &Entry) -> Result<(), Box<Violation>> {
+        let pressure = self.paused.as_ref().or(self.full.as_ref());
+        let Some(since) = pressure.filter(|since| since.is_expired(entry.at)) else {
+            return Ok(());
+        };
+        let state = if self.paused.is_some() {
+            "proposals are paused"
+        } else {
+            "the window is full"
+        };
+        Err(broken(
+            entry,
+            "proposed-under-pressure",
+            format!(
+                "expected no proposal while {state}, {block} was proposed after {} ms",
+                entry.at.since(since.at).as_ms()
+            ),
+            Some(since),
+        ))
+    }
+
+    fn check_pause(&self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let full = self.full.as_ref();
+        let Some(full) = full.filter(|full| full.is_expired(entry.at)) else {
+            return Ok(());
+        };
+        if !self.ready || self.paused.is_some() {
+            return Ok(());
+        }
+        Err(broken(
+            entry,
+            "did-not-pause",
+            format!(
+                "expected proposals to pause with {} of {} blocks in the window, they did not for {} ms",
+                self.capacity,
+                self.capacity,
+                entry.at.since(full.at).as_ms()
+            ),
+            Some(full),
+        ))
+    }
+
+    fn resume(&mut self, blocks: u32, entry: &Entry) -> Result<(), Box<Violation>> {
+        if blocks > self.capacity / 2 {
+            return Err(broken(
+                entry,
+                "resumed-too-early",
+                format!(
+                    "expected at most {} of {} blocks when proposals resume, the window holds {blocks}",
+                    self.capacity / 2,
+                    self.capacity
+                ),
+                self.paused.as_ref(),
+            ));
+        }
+        (self.full, self.paused) = (None, None);
         Ok(())
     }
 }
@@ -169,10 +187,6 @@ impl Backpressure {
 }
 
 impl Oracle for Backpressure {
-    fn invariant(&self) -> Invariant {
-        Invariant::Backp
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
@@ -193,7 +207,7 @@ impl Oracle for Backpressure {
                 self.nodes
                     .entry(n)
                     .or_insert_with(fresh)
-                    .did(event, entry)?;
+                    .observe(event, entry)?;
             }
             What::World(_) | What::Process(_) => {}
         }

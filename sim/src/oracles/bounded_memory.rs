@@ -90,10 +90,6 @@ impl BoundedMemory {
 }
 
 impl Oracle for BoundedMemory {
-    fn invariant(&self) -> Invariant {
-        Invariant::Bound
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let ProcessId::Node(n) = entry.process else {
             return Ok(());

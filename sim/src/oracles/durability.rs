@@ -75,10 +75,6 @@ impl Durability {
 }
 
 impl Oracle for Durability {
-    fn invariant(&self) -> Invariant {
-        Invariant::Durable
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (n, event) = match (entry.process, &entry.what) {
             (ProcessId::Executor(n), What::Process(Event::Executor(event))) => (n, event),

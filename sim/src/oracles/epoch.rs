@@ -347,10 +347,6 @@ fn broken(
 }
 
 impl Oracle for Epochs {
-    fn invariant(&self) -> Invariant {
-        Invariant::Epoch
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(n), What::Process(Event::Node(event))) => match event {

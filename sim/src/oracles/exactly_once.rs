@@ -58,10 +58,6 @@ impl State {
 }
 
 impl Oracle for ExactlyOnce {
-    fn invariant(&self) -> Invariant {
-        Invariant::Exec1
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
             (entry.process, &entry.what)

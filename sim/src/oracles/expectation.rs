@@ -76,10 +76,6 @@ fn list(frames: &[GlobalExecIndex]) -> String {
 }
 
 impl Oracle for ExpectationMet {
-    fn invariant(&self) -> Invariant {
-        Invariant::Expect
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if entry.process != self.expectation.node {
             return Ok(());

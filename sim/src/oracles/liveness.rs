@@ -185,10 +185,6 @@ impl Liveness {
 }
 
 impl Oracle for Liveness {
-    fn invariant(&self) -> Invariant {
-        Invariant::Live
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let Some((began, waited)) = self.settling(entry.at)
             && waited > self.settle

@@ -137,10 +137,7 @@ impl Violation {
 }
 
 /// Judges one invariant.
-pub trait Oracle {
-    /// Which one.
-    fn invariant(&self) -> Invariant;
-
+pub(crate) trait Oracle {
     /// Sees the next entry.
     ///
     /// # Errors
@@ -163,8 +160,7 @@ pub trait Oracle {
 
 /// Every oracle, ready for a run of this plan. One entry may break several invariants: the one nearest to the cause
 /// comes first.
-#[must_use]
-pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
+pub(crate) fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     let invariants: [Box<dyn Oracle + Send>; 15] = [
         Box::new(start::Start::new(plan)),
         Box::new(rpc::Rpc::default()),

@@ -118,10 +118,6 @@ fn not_below(
 }
 
 impl Oracle for Monotonic {
-    fn invariant(&self) -> Invariant {
-        Invariant::Mono
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let ProcessId::Executor(n) = entry.process else {
             return Ok(());

@@ -19,10 +19,6 @@ pub(super) struct NoEquivocation {
 }
 
 impl Oracle for NoEquivocation {
-    fn invariant(&self) -> Invariant {
-        Invariant::Noequiv
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (epoch, block) = match &entry.what {
             What::Process(Event::Node(NodeEvent::Proposed { epoch, block, .. })) => {

@@ -25,11 +25,49 @@ struct Tip {
     set_by: Entry,
 }
 
-impl Oracle for NoGaps {
-    fn invariant(&self) -> Invariant {
-        Invariant::Gap0
+/// The new tip of an executor after `event`, if it changes.
+fn next_tip(
+    tip: Option<GlobalExecIndex>,
+    event: &ExecutorEvent,
+) -> Result<Option<GlobalExecIndex>, Gap> {
+    match (event, tip) {
+        (ExecutorEvent::Started { watermark, .. }, Some(tip)) if *watermark > tip => Err(Gap {
+            clause: "watermark-above-executed",
+            message: format!(
+                "found watermark {watermark} at its start, but it never executed beyond GEI {tip}"
+            ),
+        }),
+        (ExecutorEvent::Started { watermark, .. }, _) => Ok(Some(*watermark)),
+        (ExecutorEvent::Executed { gei, .. }, Some(tip)) if *gei <= tip => Ok(None),
+        (ExecutorEvent::Executed { gei, .. }, Some(tip)) if *gei > tip.next() => Err(Gap {
+            clause: "gei-skipped",
+            message: format!("expected GEI {} next, executed {gei}", tip.next()),
+        }),
+        (ExecutorEvent::Executed { gei, .. }, _) => Ok(Some(*gei)),
+        (ExecutorEvent::Refused { gei, expected }, _) if gei > expected => Err(Gap {
+            clause: "block-not-sent",
+            message: format!(
+                "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
+                gei.0 - expected.0
+            ),
+        }),
+        (ExecutorEvent::Durable { watermark }, Some(tip)) if *watermark > tip => Err(Gap {
+            clause: "durable-above-executed",
+            message: format!(
+                "reports {watermark} as durable, but executed no further than GEI {tip}"
+            ),
+        }),
+        _ => Ok(None),
     }
+}
 
+/// A violated clause of the invariant.
+struct Gap {
+    clause: &'static str,
+    message: String,
+}
+
+impl Oracle for NoGaps {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
             (entry.process, &entry.what)
@@ -37,71 +75,23 @@ impl Oracle for NoGaps {
             return Ok(());
         };
         let tip = self.executors.get(&n);
-        let hole = |clause, message: String| {
-            let earlier = tip.map(|tip| tip.set_by.clone());
-            Err(Violation::by(
-                entry,
-                Invariant::Gap0,
-                clause,
-                message,
-                earlier,
-            ))
-        };
-        let reached = match event {
-            ExecutorEvent::Started { watermark, .. } => {
-                if let Some(tip) = tip.filter(|tip| *watermark > tip.gei) {
-                    return hole(
-                        "watermark-above-executed",
-                        format!(
-                            "found watermark {watermark} at its start, but it never executed beyond GEI {}",
-                            tip.gei
-                        ),
-                    );
-                }
-                *watermark
+        match next_tip(tip.map(|tip| tip.gei), event) {
+            Ok(None) => {}
+            Ok(Some(gei)) => {
+                let set_by = entry.clone();
+                self.executors.insert(n, Tip { gei, set_by });
             }
-            ExecutorEvent::Executed { gei, .. } => {
-                match tip {
-                    Some(tip) if *gei <= tip.gei => return Ok(()),
-                    Some(tip) if *gei > tip.gei.next() => {
-                        let expected = tip.gei.next();
-                        return hole(
-                            "gei-skipped",
-                            format!("expected GEI {expected} next, executed {gei}"),
-                        );
-                    }
-                    _ => {}
-                }
-                *gei
+            Err(Gap { clause, message }) => {
+                let earlier = tip.map(|tip| tip.set_by.clone());
+                return Err(Violation::by(
+                    entry,
+                    Invariant::Gap0,
+                    clause,
+                    message,
+                    earlier,
+                ));
             }
-            ExecutorEvent::Refused { gei, expected } if gei > expected => {
-                return hole(
-                    "block-not-sent",
-                    format!(
-                        "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
-                        gei.0 - expected.0
-                    ),
-                );
-            }
-            ExecutorEvent::Durable { watermark } => {
-                if let Some(tip) = tip.filter(|tip| *watermark > tip.gei) {
-                    return hole(
-                        "durable-above-executed",
-                        format!(
-                            "says {watermark} is durable, but executed no further than GEI {}",
-                            tip.gei
-                        ),
-                    );
-                }
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        let tip = Tip {
-            gei: reached,
-            set_by: entry.clone(),
-        };
-        self.executors.insert(n, tip);
+        }
         Ok(())
     }
 }

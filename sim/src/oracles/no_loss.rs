@@ -132,10 +132,6 @@ impl NoLoss {
 }
 
 impl Oracle for NoLoss {
-    fn invariant(&self) -> Invariant {
-        Invariant::Noloss
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(by), What::World(WorldEvent::Submitted { spends })) => {

@@ -97,10 +97,6 @@ impl Connection {
 }
 
 impl Oracle for Rpc {
-    fn invariant(&self) -> Invariant {
-        Invariant::Rpc
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let What::Process(Event::Executor(ExecutorEvent::Reported { watermark })) = &entry.what {
             for (_, said) in self.asking.values_mut() {

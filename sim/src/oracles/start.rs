@@ -81,6 +81,38 @@ impl Start {
             Some(message) => Err(violation(entry, "overdue", message, Some(beginning.last))),
         }
     }
+
+    /// A process ended by itself, with an error.
+    fn gave_up(&mut self, reason: &str, entry: &Entry) -> Result<(), Box<Violation>> {
+        let process = entry.process;
+        let earlier = self.beginning.remove(&process);
+        let disk_failed = (self.failing_disks.iter())
+            .any(|(id, modelled)| *id == process && reason.contains(modelled));
+        let hijacked = self.hijacked_executors.get(&process);
+        let hijacked = hijacked.is_some_and(|n| *n > 0);
+        if disk_failed || hijacked && reason.contains(IN_USE) {
+            return Ok(());
+        }
+        let message = format!("expected the process to run or wait, it gave up: {reason}");
+        let earlier = earlier.map(|start| start.last);
+        Err(violation(entry, "gave-up", message, earlier))
+    }
+
+    fn fault_began(&mut self, fault: &Fault) {
+        if let Fault::Disk(DiskFault::DiskFails { processes, how, .. }) = fault {
+            let failing = processes.iter().map(|id| (*id, how.reason()));
+            self.failing_disks.extend(failing);
+        }
+        for executor in hijacked_executors(fault) {
+            *self.hijacked_executors.entry(executor).or_default() += 1;
+        }
+    }
+
+    fn fault_ended(&mut self, fault: &Fault) {
+        for executor in hijacked_executors(fault) {
+            *self.hijacked_executors.entry(executor).or_default() -= 1;
+        }
+    }
 }
 
 /// The executors at one of whose paths somebody answers in their place.
@@ -105,10 +137,6 @@ fn violation(
 }
 
 impl Oracle for Start {
-    fn invariant(&self) -> Invariant {
-        Invariant::Start
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let process = entry.process;
         match &entry.what {
@@ -151,24 +179,7 @@ impl Oracle for Start {
                 Event::Node(NodeEvent::Failed { reason })
                 | Event::Executor(ExecutorEvent::Failed { reason }),
             ) => {
-                let earlier = self.beginning.remove(&process);
-                let mut failing = self.failing_disks.iter();
-                let hijacked = self
-                    .hijacked_executors
-                    .get(&process)
-                    .is_some_and(|n| *n > 0);
-                if failing.any(|(id, modelled)| *id == process && reason.contains(modelled))
-                    || hijacked && reason.contains(IN_USE)
-                {
-                    return Ok(());
-                }
-                let message = format!("expected the process to run or wait, it gave up: {reason}");
-                return Err(violation(
-                    entry,
-                    "gave-up",
-                    message,
-                    earlier.map(|start| start.last),
-                ));
+                return self.gave_up(reason, entry);
             }
             What::Process(event) => {
                 let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
@@ -180,23 +191,8 @@ impl Oracle for Start {
                     beginning.waiting = waits;
                 }
             }
-            What::World(WorldEvent::FaultBegan {
-                fault: Fault::Disk(DiskFault::DiskFails { processes, how, .. }),
-                ..
-            }) => {
-                let failing = processes.iter().map(|id| (*id, how.reason()));
-                self.failing_disks.extend(failing);
-            }
-            What::World(WorldEvent::FaultBegan { fault, .. }) => {
-                for executor in hijacked_executors(fault) {
-                    *self.hijacked_executors.entry(executor).or_default() += 1;
-                }
-            }
-            What::World(WorldEvent::FaultEnded { fault, .. }) => {
-                for executor in hijacked_executors(fault) {
-                    *self.hijacked_executors.entry(executor).or_default() -= 1;
-                }
-            }
+            What::World(WorldEvent::FaultBegan { fault, .. }) => self.fault_began(fault),
+            What::World(WorldEvent::FaultEnded { fault, .. }) => self.fault_ended(fault),
             What::World(_) => {}
         }
         Ok(())

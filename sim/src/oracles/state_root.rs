@@ -29,10 +29,6 @@ impl fmt::Display for Short<'_> {
 }
 
 impl Oracle for StateRoot {
-    fn invariant(&self) -> Invariant {
-        Invariant::Root
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (gei, root, how) = match &entry.what {
             What::Process(Event::Executor(ExecutorEvent::Executed {

@@ -118,10 +118,6 @@ impl Sender {
 }
 
 impl Oracle for Wire {
-    fn invariant(&self) -> Invariant {
-        Invariant::Wire
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let What::Process(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what
         {

@@ -131,8 +131,7 @@ impl EpochPlan {
     }
 
     /// How many keys a validator needs.
-    #[must_use]
-    pub fn keys_of(&self, validator: u16) -> u32 {
+    pub(crate) fn keys_of(&self, validator: u16) -> u32 {
         let members = self.committees.iter().flat_map(|c| &c.members);
         let of = members.filter(|member| member.validator == validator);
         of.map(|member| member.key + 1).max().unwrap_or(1)

@@ -3,8 +3,6 @@
 mod supervisor;
 mod watchdog;
 
-pub(crate) use watchdog::Status;
-
 use crate::{
     allocator,
     oracles::Violation,
@@ -12,7 +10,7 @@ use crate::{
     plan::Plan,
     recorder::{ExecutorReport, NodeReport, Recorder},
     trace::{Entry, ProcessId, SimTime, TraceHash, What},
-    world::lock,
+    world::{Status, lock},
 };
 use metanode_core::env::{CrashPoint, Event};
 use serde::{Deserialize, Serialize};

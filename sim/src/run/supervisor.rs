@@ -1,14 +1,13 @@
 //! One simulation: a world on a runtime of its own, driven through two phases. First safety under faults; then everything
 //! heals, and progress is demanded within a bound.
 
-use super::watchdog::Status;
 use crate::{
     disk::Disks,
     net::Kernel,
     plan::Plan,
     recorder::Recorder,
     trace::{ProcessId, SimTime, WorldEvent},
-    world::{Job, Workload, World, lock},
+    world::{Job, Status, Workload, World, lock},
 };
 use std::{
     collections::BTreeMap,

@@ -9,7 +9,7 @@
 ///
 /// # Errors
 /// Whatever `first` gives up with.
-pub fn ddmin<T: Clone, E>(
+pub(super) fn ddmin<T: Clone, E>(
     items: Vec<T>,
     mut first: impl FnMut(&[Vec<T>]) -> Result<Option<usize>, E>,
 ) -> Result<Vec<T>, E> {

@@ -9,10 +9,9 @@ mod fault;
 mod limits;
 mod simplify;
 
-pub use ddmin::ddmin;
-pub use simplify::{Step, steps};
-
 use crate::{faults::PlannedFault, plan::Plan};
+use ddmin::ddmin;
+use simplify::steps;
 use thiserror::Error;
 
 /// Runs plans.

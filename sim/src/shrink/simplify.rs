@@ -22,7 +22,7 @@ const FEWEST_VALIDATORS: u16 = 4;
 
 /// A subject of which a plan may be simplified.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
+pub(super) struct Step {
     /// For people.
     pub name: &'static str,
     /// Which of several of its kind: a host, an executor, a fault, a limit.
@@ -32,7 +32,6 @@ pub struct Step {
 
 impl Step {
     /// Strictly simpler plans, the boldest first.
-    #[must_use]
     pub fn candidates(&self, plan: &Plan) -> Vec<Plan> {
         (self.candidates)(plan, self.number)
     }
@@ -40,8 +39,7 @@ impl Step {
 
 /// All steps for this plan, those first that make runs faster. If what is broken has a deadline, the time after
 /// the faults is left alone: with too little of it every plan fails.
-#[must_use]
-pub fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
+pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     let step = |name, candidates| Step {
         name,
         number: 0,

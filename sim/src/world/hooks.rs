@@ -1,10 +1,7 @@
 //! One incarnation's hooks to the world: where its events and crash points come in.
 
-use super::World;
-use crate::{
-    faults,
-    trace::{ProcessId, What},
-};
+use super::{World, faults};
+use crate::trace::{ProcessId, What};
 use async_trait::async_trait;
 use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, TaskMonitor};
 use std::sync::{

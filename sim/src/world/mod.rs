@@ -3,29 +3,31 @@
 //! A process is one madsim node. It has **lives**: a start until its end by kill, power loss or by itself. What a task
 //! of an ended incarnation still says or writes counts for nothing, the way a killed process says nothing.
 
+mod faults;
 mod hooks;
 mod process;
 mod settings;
+mod status;
 mod workload;
 
 pub use workload::Workload;
 
-pub(crate) use process::End;
-pub(crate) use settings::{channel_of, host, unix_paths};
+use process::End;
+use settings::{channel_of, host, unix_paths};
+pub(crate) use status::Status;
 
 use crate::{
     clock::HostClock,
     disk::Disks,
     entropy::SeedEntropy,
-    faults::{self, ActiveFaults, FaultJob},
     hashes::SharedHashes,
     net::Kernel,
     panics::Panic,
     plan::Plan,
     recorder::Recorder,
-    run::Status,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
+use faults::{ActiveFaults, FaultJob};
 use madsim::{runtime::Handle, time::TimeHandle};
 use metanode_core::{
     env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent},

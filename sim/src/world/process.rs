@@ -6,12 +6,12 @@ use super::{
     lock, settings,
 };
 use crate::{
-    byzantine,
+    byzantine::{self, ByzantineStrategy},
     disk::{Disk, Lost},
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
 };
-use madsim::task::NodeId;
+use madsim::{runtime::NodeHandle, task::NodeId};
 use metanode_core::{
     env::Env,
     ingest::{self, Submitter},
@@ -61,20 +61,8 @@ pub(crate) enum End {
 impl World {
     /// Starts a process that is down.
     pub(crate) fn start(self: &Arc<Self>, id: ProcessId) {
-        let (start, incarnation) = {
-            let mut processes = lock(&self.processes);
-            let Some(process) = processes.get_mut(&id) else {
-                return;
-            };
-            if process.incarnation.is_some() {
-                return;
-            }
-            let incarnation = Incarnation::new();
-            process.starts += 1;
-            process.incarnation = Some(incarnation.clone());
-            process.paused = false;
-            process.controls = watch::Sender::default();
-            (process.starts, incarnation)
+        let Some((start, incarnation)) = self.begin_incarnation(id) else {
+            return;
         };
         if let Some(host) = id.validator() {
             // Its peers learn that the connections they still have are gone.
@@ -82,49 +70,48 @@ impl World {
             drop(silence);
         }
         self.emit(id, WorldEvent::Started { start });
-        let node = lock(&self.processes)[&id].node;
-        let node = match node {
-            Some(node) => {
-                self.runtime.restart(node);
-                node
-            }
-            None => {
-                let node = self.runtime.create_node().name(id.to_string()).build().id();
-                if let Some(process) = lock(&self.processes).get_mut(&id) {
-                    process.node = Some(node);
-                }
-                node
-            }
-        };
-        let env = self.env(id, start, incarnation);
-        let monitor = env.monitor.clone();
-        let Some(handle) = self.runtime.get_node(node) else {
+        let Some(node) = self.runtime.get_node(self.madsim_node(id)) else {
             return;
         };
+        self.spawn(id, &node, self.env(id, start, incarnation));
+    }
+
+    /// The number of the start, from 1, and the new incarnation. `None` if the process is up.
+    fn begin_incarnation(&self, id: ProcessId) -> Option<(u32, Incarnation)> {
+        let mut processes = lock(&self.processes);
+        let process = processes.get_mut(&id)?;
+        if process.incarnation.is_some() {
+            return None;
+        }
+        let incarnation = Incarnation::new();
+        process.starts += 1;
+        process.incarnation = Some(incarnation.clone());
+        process.paused = false;
+        process.controls = watch::Sender::default();
+        Some((process.starts, incarnation))
+    }
+
+    /// The madsim node of a process, created or restarted.
+    fn madsim_node(&self, id: ProcessId) -> NodeId {
+        let existing = lock(&self.processes)[&id].node;
+        if let Some(node) = existing {
+            self.runtime.restart(node);
+            return node;
+        }
+        let node = self.runtime.create_node().name(id.to_string()).build().id();
+        if let Some(process) = lock(&self.processes).get_mut(&id) {
+            process.node = Some(node);
+        }
+        node
+    }
+
+    /// Spawns the main task of a process.
+    fn spawn(&self, id: ProcessId, node: &NodeHandle, env: Env) {
+        let monitor = env.monitor.clone();
         match id {
             ProcessId::Node(index) if let Some(strategy) = self.plan.strategy_of(index) => {
-                let plan = self.plan.clone();
-                handle.spawn(monitored(
-                    monitor,
-                    byzantine::run(byzantine::Setup {
-                        env,
-                        address: settings::p2p_address(index),
-                        scheme: self.plan.signatures,
-                        strategy,
-                        min_round_delay: Duration::from_millis(
-                            self.plan.node.consensus.min_round_delay_ms,
-                        ),
-                        identity: Box::new(move |epoch| {
-                            let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
-                            let committee = Arc::new(committee);
-                            Some(byzantine::Identity {
-                                own,
-                                keys,
-                                committee,
-                            })
-                        }),
-                    }),
-                ));
+                let setup = self.byzantine_setup(index, strategy, env);
+                node.spawn(monitored(monitor, byzantine::run(setup)));
             }
             ProcessId::Node(index) => {
                 let config = settings::node(&self.plan, index);
@@ -132,17 +119,41 @@ impl World {
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.submitter = Some(submitter);
                 }
-                // The end of a node by itself is an event of its own.
-                let node = metanode_core::node::run(env, config, pool, std::future::pending());
-                handle.spawn(monitored(monitor, node));
+                // A node that ends by itself emits an event.
+                let run = metanode_core::node::run(env, config, pool, std::future::pending());
+                node.spawn(monitored(monitor, run));
             }
             ProcessId::Executor(index) => {
                 let config = settings::executor(&self.plan, index);
                 let controls = lock(&self.processes)[&id].controls.subscribe();
-                let executor = mock_go_executor::run(env, config, controls, std::future::pending());
-                handle.spawn(monitored(monitor, executor));
+                let run = mock_go_executor::run(env, config, controls, std::future::pending());
+                node.spawn(monitored(monitor, run));
             }
             ProcessId::World => {}
+        }
+    }
+
+    fn byzantine_setup(
+        &self,
+        index: u16,
+        strategy: ByzantineStrategy,
+        env: Env,
+    ) -> byzantine::Setup {
+        let plan = self.plan.clone();
+        byzantine::Setup {
+            env,
+            address: settings::p2p_address(index),
+            scheme: self.plan.signatures,
+            strategy,
+            min_round_delay: Duration::from_millis(self.plan.node.consensus.min_round_delay_ms),
+            identity: Box::new(move |epoch| {
+                let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
+                Some(byzantine::Identity {
+                    own,
+                    keys,
+                    committee: Arc::new(committee),
+                })
+            }),
         }
     }
 

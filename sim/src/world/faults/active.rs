@@ -1,10 +1,11 @@
 //! The state of the faults of a run, all of it behind one lock of the world.
 
-use super::{PlannedFault, schedule::Schedule};
+use super::schedule::Schedule;
 use crate::{
+    clock::SimTime,
     disk::Snapshot,
+    faults::PlannedFault,
     net::{HijackGuard, RuleGuard},
-    trace::SimTime,
 };
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};

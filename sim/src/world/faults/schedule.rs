@@ -1,7 +1,9 @@
 //! Which faults are due: pure, from what happens and the time.
 
-use super::{PlannedFault, Trigger};
-use crate::trace::{Entry, ProcessId, SimTime, What};
+use crate::{
+    faults::{PlannedFault, Trigger},
+    trace::{Entry, ProcessId, SimTime, What},
+};
 use metanode_core::env::{CrashPoint, Event, ExecutorEvent, NodeEvent};
 use std::collections::BTreeMap;
 
@@ -116,11 +118,11 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{ClockFault, DurableAt, Reached, StoredAt},
-        *,
+    use super::*;
+    use crate::{
+        faults::{ClockFault, DurableAt, Reached, StoredAt},
+        oracles::testing::{durable, executor, node, stored},
     };
-    use crate::oracles::testing::{durable, executor, node, stored};
     use metanode_core::types::{CommitIndex, GlobalExecIndex};
 
     fn schedule(triggers: &[Trigger]) -> Schedule {

@@ -1,8 +1,9 @@
 //! What becomes of the faults of a plan: prepared at the start of the run, injected or skipped when they are due, and
 //! ended after their time or with all others.
 
-use super::{Fault, Lasting, process::LateStart};
+use super::{disk, effect};
 use crate::{
+    faults::{Fault, Lasting, LateStart},
     trace::{ProcessId, WorldEvent},
     world::{Job, World},
 };
@@ -29,7 +30,7 @@ pub(crate) fn prepare(world: &World) -> BTreeMap<ProcessId, u64> {
                     continue;
                 }
             }
-            Fault::Disk(fault) => fault.plan_backups(number, world),
+            Fault::Disk(fault) => disk::schedule_backups(fault, number, world),
             Fault::Executor(_) | Fault::Network(_) | Fault::Socket(_) | Fault::Clock(_) => {}
         }
         if planned.trigger.reached.is_none() {
@@ -43,7 +44,7 @@ pub(crate) fn prepare(world: &World) -> BTreeMap<ProcessId, u64> {
 pub(crate) fn perform(job: FaultJob, world: &World) {
     match job {
         FaultJob::End(number) => end(number, world),
-        FaultJob::Backup(number, executor) => super::disk::back_up(number, executor, world),
+        FaultJob::Backup(number, executor) => disk::back_up(number, executor, world),
         FaultJob::Due => {
             let due = world.faults().schedule.due(world.now());
             for number in due {
@@ -59,13 +60,13 @@ pub(crate) fn inject(number: usize, world: &World) {
     if takes_down_too_many(fault, world) {
         return skip(number, world);
     }
-    let subject = fault.subject();
-    if !subject.has_own_events() {
+    let effect = effect(fault);
+    if !effect.has_own_events() {
         let fault = fault.clone();
         world.emit(ProcessId::World, WorldEvent::FaultBegan { number, fault });
     }
-    subject.begin(number, world);
-    match subject.lasting() {
+    effect.begin(number, world);
+    match fault.lasting() {
         Lasting::Moment | Lasting::Down(_) => {}
         Lasting::Until(for_ms) => {
             world.faults().begin(number);
@@ -99,9 +100,9 @@ fn end(number: usize, world: &World) {
     };
     drop(held);
     let fault = &world.plan().faults[number].fault;
-    let subject = fault.subject();
-    subject.end(world);
-    if !subject.has_own_events() {
+    let effect = effect(fault);
+    effect.end(world);
+    if !effect.has_own_events() {
         let fault = fault.clone();
         world.emit(ProcessId::World, WorldEvent::FaultEnded { number, fault });
     }
