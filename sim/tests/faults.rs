@@ -56,6 +56,17 @@ fn rpc_failures(outcome: &Outcome) -> usize {
     })
 }
 
+/// How often node 0 lost its block stream.
+fn streams_lost(outcome: &Outcome) -> usize {
+    count(outcome, |process, what| {
+        process == NODE
+            && matches!(
+                what,
+                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
+            )
+    })
+}
+
 #[test]
 fn an_executor_that_does_not_answer_is_asked_again() {
     for how in [Replies::Silent, Replies::Late { ms: 1_500 }] {
@@ -229,14 +240,10 @@ fn wires_and_clocks_may_do_what_they_want() {
             }),
         ),
     ]);
-    let lost = count(&outcome, |process, what| {
-        process == NODE
-            && matches!(
-                what,
-                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
-            )
-    });
-    assert!(lost > 0, "the reset at least ends a stream");
+    assert!(
+        streams_lost(&outcome) > 0,
+        "the reset at least ends a stream"
+    );
 }
 
 #[test]
@@ -255,17 +262,6 @@ fn a_fault_of_no_length_is_over_when_it_has_begun() {
         [WorldEvent::Stalled, WorldEvent::Unstalled].map(of_executor),
         [1, 1]
     );
-}
-
-/// How often node 0 lost its block stream.
-fn streams_lost(outcome: &Outcome) -> usize {
-    count(outcome, |process, what| {
-        process == NODE
-            && matches!(
-                what,
-                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
-            )
-    })
 }
 
 #[test]

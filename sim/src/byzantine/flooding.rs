@@ -1,11 +1,11 @@
 //! Sends many blocks besides its honest one, all validly signed: more blocks for the same round, for old ones, and for
 //! rounds far ahead. Whoever keeps them all runs out of memory; whoever fetches what they name has no time for more.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
-    types::{AuthorityIndex, Block, BlockRef, Round, TimestampMs, VerifiedBlock},
+    consensus::protocol::PeerResponse,
+    types::{Block, BlockRef, Round, TimestampMs, VerifiedBlock},
 };
 use rand_core::Rng;
 
@@ -18,12 +18,7 @@ const AHEAD: u32 = 1_000;
 pub(super) struct Flooding;
 
 impl Strategy for Flooding {
-    fn stream(
-        &mut self,
-        _: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
+    fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
         let mut blocks = vec![honest.bytes().clone()];
         for _ in 0..context.below(BURST) {
             let more = match context.below(4) {
@@ -48,14 +43,9 @@ impl Strategy for Flooding {
     }
 
     /// What was asked for, and all that there is besides.
-    fn answer(
-        &mut self,
-        _: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
-        let PeerResponse::Blocks(mut blocks) = honest else {
-            return Some(honest);
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
+        let PeerResponse::Blocks(mut blocks) = asked.honest else {
+            return Some(asked.honest);
         };
         let own = context.memory.own();
         let more = context.memory.blocks_of(own).rev().take(100);

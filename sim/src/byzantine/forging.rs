@@ -1,7 +1,7 @@
 //! Sends blocks whose signatures are not their author's: its own, spoiled, and those of others that it would like to
 //! have signed.
 
-use super::{Context, Strategy, context::with_signature};
+use super::{Asked, Context, Sent, Strategy, context::with_signature};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -14,12 +14,7 @@ use metanode_core::{
 pub(super) struct Forging;
 
 impl Strategy for Forging {
-    fn stream(
-        &mut self,
-        _: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
+    fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
         match context.below(5) {
             0 => vec![with_signature(Block::clone(honest), SignatureBytes::new())],
             1 => {
@@ -35,17 +30,12 @@ impl Strategy for Forging {
         }
     }
 
-    fn answer(
-        &mut self,
-        request: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
         let own = context.memory.own();
         let Some(model) = context.memory.blocks_of(own).next_back().cloned() else {
-            return Some(honest);
+            return Some(asked.honest);
         };
-        Some(match request {
+        Some(match asked.request {
             // Whoever believes this never proposes again, or only far ahead of everybody.
             PeerRequest::NewestBlockOf(author) => {
                 let round = Round(model.round.0 + 1_000);
@@ -130,13 +120,11 @@ mod tests {
         let mut bench = Bench::new();
         let honest = bench.make().expect("a block");
         let mut refused = 0;
-        for _ in 0..40 {
-            for bytes in bench.stream(&mut Forging, &honest) {
-                match bench.verifies(&bytes) {
-                    Ok(block) => assert_eq!(block, honest),
-                    Err(InvalidBlock::BadSignature { .. }) => refused += 1,
-                    Err(other) => panic!("{other}"),
-                }
+        for block in bench.streams(&mut Forging, &honest, 40) {
+            match block {
+                Ok(block) => assert_eq!(block, honest),
+                Err(InvalidBlock::BadSignature { .. }) => refused += 1,
+                Err(other) => panic!("{other}"),
             }
         }
         assert!(refused > 10, "{refused}");

@@ -1,7 +1,7 @@
 //! Sends what is no valid block: noise, and blocks that break one rule each. And valid blocks with contents that no
 //! honest validator would choose, which must do no harm.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -17,12 +17,7 @@ pub(super) struct Invalid;
 const VOTES: u32 = 2_000;
 
 impl Strategy for Invalid {
-    fn stream(
-        &mut self,
-        _: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
+    fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
         // Who sends nonsense is connected to anew; if it did nothing else, nobody would ever hear a block of it.
         match context.below(4) {
             0 => vec![honest.bytes().clone(), nonsense(honest, context)],
@@ -31,18 +26,13 @@ impl Strategy for Invalid {
         }
     }
 
-    fn answer(
-        &mut self,
-        request: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
         let noise = Bytes::copy_from_slice(&context.noise::<64>());
         Some(match context.below(4) {
-            0 => honest,
+            0 => asked.honest,
             1 => PeerResponse::NewestBlock(Some(noise)),
             2 => PeerResponse::Blocks(vec![noise]),
-            _ => match request {
+            _ => match asked.request {
                 // Blocks that nobody asked for.
                 PeerRequest::Blocks(_) => {
                     let own = context.memory.own();
@@ -129,16 +119,14 @@ mod tests {
         let mut refused = vec![];
         let (mut own, mut foreign) = (0, 0);
         bench.hear_round(Round(1), 3);
-        for _ in 0..400 {
-            for bytes in bench.stream(&mut Invalid, &honest) {
-                match bench.verifies(&bytes) {
-                    Ok(block) if block.slot() == honest.slot() => own += 1,
-                    Ok(_) => foreign += 1,
-                    Err(error) => {
-                        let kind = std::mem::discriminant(&error);
-                        if !refused.contains(&kind) {
-                            refused.push(kind);
-                        }
+        for block in bench.streams(&mut Invalid, &honest, 400) {
+            match block {
+                Ok(block) if block.slot() == honest.slot() => own += 1,
+                Ok(_) => foreign += 1,
+                Err(error) => {
+                    let kind = std::mem::discriminant(&error);
+                    if !refused.contains(&kind) {
+                        refused.push(kind);
                     }
                 }
             }

@@ -1,11 +1,11 @@
 //! Builds on what it should not: on blocks that do not exist, on too few of the round before, not on its own last
 //! block, and on the edge of what is garbage collected, where ancestors count as available whether they exist or not.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
-    types::{AuthorityIndex, Block, BlockRef, Round, VerifiedBlock},
+    consensus::protocol::PeerResponse,
+    types::{Block, BlockRef, Round, VerifiedBlock},
 };
 
 /// Rounds behind the newest between which garbage collection is, whatever its depth.
@@ -14,12 +14,7 @@ const EDGE: u32 = 80;
 pub(super) struct Lying;
 
 impl Strategy for Lying {
-    fn stream(
-        &mut self,
-        _: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
+    fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
         if context.one_in(2) {
             return vec![honest.bytes().clone()];
         }
@@ -32,13 +27,8 @@ impl Strategy for Lying {
         }
     }
 
-    fn answer(
-        &mut self,
-        _: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
-        (!context.one_in(3)).then_some(honest)
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
+        (!context.one_in(3)).then_some(asked.honest)
     }
 }
 
@@ -99,13 +89,11 @@ mod tests {
         let mut bench = Bench::new();
         let honest = bench.make().expect("a block");
         let (mut lies, mut few) = (0, 0);
-        for _ in 0..100 {
-            for bytes in bench.stream(&mut Lying, &honest) {
-                match bench.verifies(&bytes) {
-                    Ok(block) => lies += u32::from(block != honest),
-                    Err(InvalidBlock::TooFewParents { .. }) => few += 1,
-                    Err(other) => panic!("{other}"),
-                }
+        for block in bench.streams(&mut Lying, &honest, 100) {
+            match block {
+                Ok(block) => lies += u32::from(block != honest),
+                Err(InvalidBlock::TooFewParents { .. }) => few += 1,
+                Err(other) => panic!("{other}"),
             }
         }
         assert!(lies > 20 && few > 2, "{lies} {few}");

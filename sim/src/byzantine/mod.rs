@@ -88,23 +88,28 @@ pub const fn most_byzantine(validators: u16) -> u16 {
     validators.saturating_sub(1) / 3
 }
 
-/// A strategy at work.
-trait Strategy: Send {
-    /// What goes to `to` instead of the block that an honest validator sends to everybody.
-    fn stream(
-        &mut self,
-        to: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes>;
+/// A block for a peer.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    to: AuthorityIndex,
+    /// What an honest validator sends to every peer.
+    honest: &'a VerifiedBlock,
+}
 
-    /// What is said instead of the honest answer. None: nothing, ever.
-    fn answer(
-        &mut self,
-        _request: &PeerRequest,
-        honest: PeerResponse,
-        _context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
-        Some(honest)
+/// A request of a peer.
+struct Asked<'a> {
+    request: &'a PeerRequest,
+    /// What an honest validator answers.
+    honest: PeerResponse,
+}
+
+/// The decisions of a Byzantine validator.
+trait Strategy: Send {
+    /// What the peer gets instead of the honest block.
+    fn stream(&mut self, sent: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes>;
+
+    /// The answer instead of the honest one. `None`: no answer, ever.
+    fn answer(&mut self, asked: Asked<'_>, _: &mut Context<'_>) -> Option<PeerResponse> {
+        Some(asked.honest)
     }
 }

@@ -4,7 +4,7 @@
 //! It has no executor to tell it of epochs. An epoch begins for it when a peer asks about it, and the one before stays
 //! for peers that are slower.
 
-use super::{ByzantineStrategy, Strategy, context::Context, memory::Memory};
+use super::{Asked, ByzantineStrategy, Sent, Strategy, context::Context, memory::Memory};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{
@@ -68,7 +68,6 @@ struct ByzantineProcess {
 struct ByzantineValidator {
     env: Env,
     own: AuthorityIndex,
-    keys: KeyPair,
     committee: Arc<Committee>,
     scheme: SignatureScheme,
     state: Mutex<State>,
@@ -76,9 +75,7 @@ struct ByzantineValidator {
 }
 
 struct State {
-    memory: Memory,
-    strategy: Box<dyn Strategy>,
-    random: ChaCha8Rng,
+    behaviour: Behaviour,
     recent: VecDeque<VerifiedBlock>,
     /// In the order in which they came.
     subscribers: Vec<Subscriber>,
@@ -87,6 +84,35 @@ struct State {
 struct Subscriber {
     peer: AuthorityIndex,
     frames: mpsc::Sender<Bytes>,
+}
+
+/// The strategy with everything that its decisions depend on.
+struct Behaviour {
+    keys: KeyPair,
+    committee: Arc<Committee>,
+    memory: Memory,
+    strategy: Box<dyn Strategy>,
+    random: ChaCha8Rng,
+}
+
+impl Behaviour {
+    fn decide<T>(&mut self, decide: impl FnOnce(&mut dyn Strategy, &mut Context<'_>) -> T) -> T {
+        let mut context = Context {
+            keys: &self.keys,
+            committee: &self.committee,
+            memory: &mut self.memory,
+            random: &mut self.random,
+        };
+        decide(self.strategy.as_mut(), &mut context)
+    }
+
+    fn stream(&mut self, sent: Sent<'_>) -> Vec<Bytes> {
+        self.decide(|strategy, context| strategy.stream(sent, context))
+    }
+
+    fn answer(&mut self, asked: Asked<'_>) -> Option<PeerResponse> {
+        self.decide(|strategy, context| strategy.answer(asked, context))
+    }
 }
 
 /// Runs a Byzantine validator until its process ends.
@@ -138,15 +164,18 @@ impl ByzantineValidator {
         let label = format!("byzantine/{}", committee.epoch());
         let validator = Arc::new(Self {
             state: Mutex::new(State {
-                memory: Memory::new(own, committee.clone()),
-                strategy: setup.strategy.strategy(),
-                random: setup.env.entropy.stream(&label),
+                behaviour: Behaviour {
+                    keys,
+                    memory: Memory::new(own, committee.clone()),
+                    committee: committee.clone(),
+                    strategy: setup.strategy.strategy(),
+                    random: setup.env.entropy.stream(&label),
+                },
                 recent: VecDeque::new(),
                 subscribers: vec![],
             }),
             env: setup.env.clone(),
             own,
-            keys,
             committee,
             scheme: setup.scheme,
             tasks: Tasks::new(setup.env.monitor.clone()),
@@ -174,24 +203,22 @@ impl ByzantineValidator {
     fn make_block(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(draft) = state.memory.draft(self.env.clock.now()) else {
+        let Some(draft) = state.behaviour.memory.draft(self.env.clock.now()) else {
             return;
         };
-        let honest = draft.sign(&self.keys);
-        state.memory.made(&honest);
+        let honest = draft.sign(&state.behaviour.keys);
+        state.behaviour.memory.made(&honest);
         if state.recent.len() == RECENT {
             state.recent.pop_front();
         }
         state.recent.push_back(honest.clone());
         state.subscribers.retain(|to| !to.frames.is_closed());
         for to in &state.subscribers {
-            let mut context = Context {
-                keys: &self.keys,
-                committee: &self.committee,
-                memory: &mut state.memory,
-                random: &mut state.random,
+            let sent = Sent {
+                to: to.peer,
+                honest: &honest,
             };
-            send(to, state.strategy.stream(to.peer, &honest, &mut context));
+            send(to, state.behaviour.stream(sent));
         }
     }
 
@@ -202,26 +229,27 @@ impl ByzantineValidator {
         let mut guard = self.state();
         let state = &mut *guard;
         for honest in state.recent.iter().filter(|block| block.round > after) {
-            let mut context = Context {
-                keys: &self.keys,
-                committee: &self.committee,
-                memory: &mut state.memory,
-                random: &mut state.random,
-            };
-            send(&to, state.strategy.stream(peer, honest, &mut context));
+            let sent = Sent { to: peer, honest };
+            send(&to, state.behaviour.stream(sent));
         }
         state.subscribers.push(to);
         received
     }
 
     fn answer(&self, request: &PeerRequest) -> Option<PeerResponse> {
-        let mut guard = self.state();
-        let state = &mut *guard;
+        let behaviour = &mut self.state().behaviour;
         let bytes = |block: &VerifiedBlock| block.bytes().clone();
         let honest = match request {
             PeerRequest::Blocks(wanted) => {
                 let wanted = &wanted[..wanted.len().min(MAX_BLOCKS_PER_REQUEST)];
-                PeerResponse::Blocks(state.memory.find(wanted).into_iter().map(bytes).collect())
+                PeerResponse::Blocks(
+                    behaviour
+                        .memory
+                        .find(wanted)
+                        .into_iter()
+                        .map(bytes)
+                        .collect(),
+                )
             }
             // It makes no commits, which is not against any rule.
             PeerRequest::Commits { .. } => PeerResponse::Commits {
@@ -229,17 +257,11 @@ impl ByzantineValidator {
                 voters: vec![],
             },
             PeerRequest::NewestBlockOf(author) => {
-                let newest = state.memory.blocks_of(*author).next_back();
+                let newest = behaviour.memory.blocks_of(*author).next_back();
                 PeerResponse::NewestBlock(newest.map(bytes))
             }
         };
-        let mut context = Context {
-            keys: &self.keys,
-            committee: &self.committee,
-            memory: &mut state.memory,
-            random: &mut state.random,
-        };
-        state.strategy.answer(request, honest, &mut context)
+        behaviour.answer(Asked { request, honest })
     }
 }
 
@@ -270,6 +292,7 @@ async fn try_hear(
     let mut stream = validator.env.network.connect(address).await?;
     let newest = validator
         .state()
+        .behaviour
         .memory
         .blocks_of(peer)
         .next_back()
@@ -287,7 +310,7 @@ async fn try_hear(
     loop {
         let body = next(&mut stream, &mut decoder).await?;
         if let Ok(block) = VerifiedBlock::verify(body, &validator.committee, validator.scheme) {
-            validator.state().memory.keep(block);
+            validator.state().behaviour.memory.keep(block);
         }
     }
 }

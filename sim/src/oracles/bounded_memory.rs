@@ -142,12 +142,11 @@ impl Oracle for BoundedMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{judge, learned, loaded, node, opened, world_event};
+    use crate::oracles::testing::{judge, learned, loaded, node, node_events, opened, world_event};
 
     /// The example's window holds 8 blocks.
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
-        judge(BoundedMemory::new(&Plan::example()), &trace)
+        judge(BoundedMemory::new(&Plan::example()), &node_events(events))
     }
 
     #[test]

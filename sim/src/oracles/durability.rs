@@ -119,17 +119,14 @@ impl Oracle for Durability {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        durable, executed, executor, found, judge, node, opened, reported, stored, world_event,
+        durable, executed, executor, executor_events, found, judge, node, node_events, opened,
+        reported, stored, world_event,
     };
     use crate::trace::SimTime;
     use metanode_core::types::Round;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events
-            .into_iter()
-            .map(|event| executor(0, 0, event))
-            .collect();
-        judge(Durability::default(), &trace)
+        judge(Durability::default(), &executor_events(events))
     }
 
     #[test]
@@ -181,8 +178,7 @@ mod tests {
     }
 
     fn commits_of_one_node(events: impl IntoIterator<Item = NodeEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
-        judge(Durability::default(), &trace)
+        judge(Durability::default(), &node_events(events))
     }
 
     #[test]

@@ -158,15 +158,12 @@ impl Oracle for Monotonic {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        durable, executed, executor, found, judge, power_lost, reported, world_event,
+        durable, executed, executor, executor_events, found, judge, power_lost, reported,
+        world_event,
     };
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events
-            .into_iter()
-            .map(|event| executor(0, 0, event))
-            .collect();
-        judge(Monotonic::default(), &trace)
+        judge(Monotonic::default(), &executor_events(events))
     }
 
     fn of_epoch(number: u64, index: u32, at: u64) -> ExecutorEvent {

@@ -99,17 +99,15 @@ impl Oracle for NoGaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{durable, executed, executor, found, gei, judge};
+    use crate::oracles::testing::{
+        durable, executed, executor, executor_events, found, gei, judge,
+    };
 
     /// Started at 0 and executed 1 and 2, then this.
     fn after_two(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         let mut trace = vec![found(0), executed(1), executed(2)];
         trace.extend(events);
-        let trace: Vec<Entry> = trace
-            .into_iter()
-            .map(|event| executor(0, 0, event))
-            .collect();
-        judge(NoGaps::default(), &trace)
+        judge(NoGaps::default(), &executor_events(trace))
     }
 
     fn refused(refused: u64, expected: u64) -> ExecutorEvent {

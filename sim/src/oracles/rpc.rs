@@ -156,7 +156,7 @@ impl Oracle for Rpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executor, gei, judge, node, reported, world_event};
+    use crate::oracles::testing::{executor, gei, judge, node, node_events, reported, world_event};
     use metanode_core::{env::RpcKind, types::Epoch};
 
     const KIND: RpcKind = RpcKind::GetLastBlockNumber;
@@ -186,18 +186,17 @@ mod tests {
         }
     }
 
-    fn trace(events: Vec<NodeEvent>) -> Vec<Entry> {
-        events.into_iter().map(|event| node(0, 0, event)).collect()
-    }
-
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        judge(Rpc::default(), &trace(events))
+        judge(Rpc::default(), &node_events(events))
     }
 
     #[test]
     fn a_late_reply_does_not_answer_the_next_request() {
         let violation = verdict(vec![sent(1), sent(2), answered(2, 1)]).unwrap();
-        assert_eq!(violation.evidence, trace(vec![sent(2), answered(2, 1)]));
+        assert_eq!(
+            violation.evidence,
+            node_events(vec![sent(2), answered(2, 1)])
+        );
         assert!(violation.message.contains("reply 1 was used"));
         assert_eq!(
             verdict(vec![sent(1), answered(1, 1), sent(2), answered(2, 2)]),
@@ -259,13 +258,13 @@ mod tests {
 
     #[test]
     fn the_next_incarnation_numbers_its_connections_anew() {
-        let mut lives = trace(vec![sent(1), failed()]);
+        let mut lives = node_events(vec![sent(1), failed()]);
         lives.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },
         ));
-        lives.extend(trace(vec![sent(1), answered(1, 1)]));
+        lives.extend(node_events(vec![sent(1), answered(1, 1)]));
         assert_eq!(judge(Rpc::default(), &lives), None);
     }
 }

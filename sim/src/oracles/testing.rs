@@ -31,6 +31,17 @@ pub(crate) fn executor(at_ms: u64, n: u16, event: ExecutorEvent) -> Entry {
     }
 }
 
+/// Events of node 0 at the same time.
+pub(crate) fn node_events(events: impl IntoIterator<Item = NodeEvent>) -> Vec<Entry> {
+    events.into_iter().map(|event| node(0, 0, event)).collect()
+}
+
+/// Events of executor 0 at the same time.
+pub(crate) fn executor_events(events: impl IntoIterator<Item = ExecutorEvent>) -> Vec<Entry> {
+    let entry = |event| executor(0, 0, event);
+    events.into_iter().map(entry).collect()
+}
+
 pub(crate) fn world_event(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),

@@ -172,7 +172,9 @@ impl Oracle for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executor, gei, judge, learned, node, world_event, written};
+    use crate::oracles::testing::{
+        executor, gei, judge, learned, node_events, world_event, written,
+    };
 
     fn connected(connection: u64, start: u64) -> NodeEvent {
         NodeEvent::StreamConnected {
@@ -181,12 +183,8 @@ mod tests {
         }
     }
 
-    fn trace(events: Vec<NodeEvent>) -> Vec<Entry> {
-        events.into_iter().map(|event| node(0, 0, event)).collect()
-    }
-
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        judge(Wire::default(), &trace(events))
+        judge(Wire::default(), &node_events(events))
     }
 
     #[test]
@@ -194,7 +192,7 @@ mod tests {
         let violation = verdict(vec![learned(7), connected(1, 7), written(1, 7)]).unwrap();
         assert_eq!(
             violation.evidence,
-            trace(vec![learned(7), connected(1, 7), written(1, 7)])
+            node_events(vec![learned(7), connected(1, 7), written(1, 7)])
         );
         assert_eq!(
             verdict(vec![learned(7), connected(1, 8), written(1, 8)]),
@@ -283,13 +281,13 @@ mod tests {
 
     #[test]
     fn a_new_incarnation_knows_nothing_of_the_old_and_numbers_its_connections_anew() {
-        let mut lives = trace(vec![learned(5), connected(1, 6), written(1, 6)]);
+        let mut lives = node_events(vec![learned(5), connected(1, 6), written(1, 6)]);
         lives.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },
         ));
-        let unconnected = [lives.clone(), trace(vec![written(1, 7)])].concat();
+        let unconnected = [lives.clone(), node_events(vec![written(1, 7)])].concat();
         assert!(
             judge(Wire::default(), &unconnected)
                 .unwrap()
@@ -297,7 +295,11 @@ mod tests {
                 .contains("never stood")
         );
 
-        lives.extend(trace(vec![learned(4), connected(1, 5), written(1, 5)]));
+        lives.extend(node_events(vec![
+            learned(4),
+            connected(1, 5),
+            written(1, 5),
+        ]));
         assert_eq!(judge(Wire::default(), &lives), None);
     }
 }
