@@ -1,5 +1,5 @@
-//! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, everything is passed
-//! on as it is.
+//! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, every function
+//! returns what it was given.
 
 use crate::{flush::FlushStep, guard::Verdict};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use metanode_core::{
 use prost::Message;
 use tokio::sync::watch;
 
-/// In which order a flush writes.
+/// The order of the writes of a flush.
 pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
     use FlushStep::{Blocks, State, Watermark};
     if bugs::enabled(KnownBug::WatermarkBeforeState) {
@@ -24,7 +24,7 @@ pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
     order
 }
 
-/// Blocks up to `height` are executed: nothing is reported as durable because of that.
+/// Called when blocks up to `height` are executed, which alone makes nothing durable.
 pub(crate) fn executed(height: GlobalExecIndex, durable: &watch::Sender<GlobalExecIndex>) {
     if bugs::enabled(KnownBug::ReportsWhatIsInMemory) {
         durable.send_replace(height);
@@ -45,7 +45,7 @@ pub(crate) fn recovered(
     })
 }
 
-/// The columns of which a start drops what lies above the watermark.
+/// The columns that a start rolls back to the watermark.
 pub(crate) fn rolled_back(columns: &[Column]) -> &[Column] {
     match columns {
         [_state, others @ ..] if bugs::enabled(KnownBug::StateWithoutWatermark) => others,
@@ -53,7 +53,7 @@ pub(crate) fn rolled_back(columns: &[Column]) -> &[Column] {
     }
 }
 
-/// The watermark at which an epoch is asked for that begins after `boundary`.
+/// The watermark that is compared with the boundary of a requested epoch.
 pub(crate) fn at_boundary(
     watermark: GlobalExecIndex,
     boundary: GlobalExecIndex,
@@ -64,15 +64,15 @@ pub(crate) fn at_boundary(
     watermark
 }
 
-/// What a guard remembers that compares commit indexes whatever their epoch.
+/// State of a guard that compares commit indexes and ignores their epochs.
 #[derive(Default)]
 pub(crate) struct SeenCommits {
-    /// The highest index of a commit that was let in.
+    /// The highest commit index of an executed block.
     highest: u32,
 }
 
 impl SeenCommits {
-    /// What happens to a block.
+    /// The verdict about a block.
     pub(crate) fn judged(&mut self, verdict: Verdict, block: &CommittedEpochData) -> Verdict {
         let is_seen = block.epoch > 0 && block.commit_index <= self.highest;
         if is_seen && bugs::enabled(KnownBug::GuardWithoutEpoch) {

@@ -1,4 +1,4 @@
-//! An executor from its start to its end: opens the chain, binds the sockets, serves until it is told to stop.
+//! An executor from its start to its end: opens the chain, binds the sockets, serves until shutdown.
 
 use crate::{
     chain::Chain,
@@ -29,10 +29,10 @@ pub enum ExecutorError {
     Bind(#[from] BindError),
 }
 
-/// Runs an executor until `shutdown` is ready, which makes durable what was executed and removes the sockets.
+/// Runs an executor until `shutdown` completes, then makes the executed blocks durable and removes the sockets.
 ///
 /// # Errors
-/// If the configuration cannot be used, a socket cannot be bound, or the disk fails. A sender that misbehaves is no
+/// If the configuration cannot be used, a socket cannot be bound, or the disk fails. A misbehaving sender is not an
 /// error of the executor.
 pub async fn run(
     env: Env,
@@ -71,14 +71,14 @@ async fn run_until<'a>(
     let begun = chain.disk().epochs()?;
     let controls = SharedControls::new(controls);
     let epochs = watch::Sender::new(Epochs::new(config.genesis.epoch_timestamp_ms, begun));
-    let told = AtomicU64::new(0);
+    let reported = AtomicU64::new(0);
     let rpc = Rpc {
         env,
         genesis: &config.genesis,
         disk: chain.disk(),
         epochs: &epochs,
         watermark: chain.watermark(),
-        told: &told,
+        reported: &reported,
         controls: &controls,
     };
     let serve_peers = async {
@@ -93,7 +93,7 @@ async fn run_until<'a>(
         block_stream.as_ref(),
         &mut chain,
         epochs.subscribe(),
-        &told,
+        &reported,
         &controls,
     );
     tokio::select! {
@@ -108,8 +108,8 @@ async fn run_until<'a>(
     Ok(())
 }
 
-/// The Unix sockets that this process bound. Their files go when it ends by itself, and only then: those of a killed
-/// process stay behind.
+/// The Unix sockets that this process bound. Their files are removed when it ends by itself; those of a killed process
+/// remain.
 struct Sockets<'a> {
     env: &'a Env,
     bound: Vec<&'a Address>,
