@@ -1,4 +1,4 @@
-//! Wall clocks: simulated time since the start, from one origin, with an offset, a drift and jumps per host.
+//! Simulated time, and wall clocks with an offset, a drift and jumps per host.
 
 use madsim::time::TimeHandle;
 use metanode_core::{env::WallClock, types::TimestampMs};
@@ -42,7 +42,7 @@ impl fmt::Display for SimTime {
     }
 }
 
-/// Trigger every simulation begins, in milliseconds since the Unix epoch (2026-01-01).
+/// The wall-clock time at which every simulation begins, in milliseconds since the Unix epoch (2026-01-01).
 pub const ORIGIN_MS: u64 = 1_767_225_600_000;
 
 /// One host's wall clock. Clones are the same clock.
@@ -64,7 +64,7 @@ impl HostClock {
         }
     }
 
-    /// Sets the clock forward, or back.
+    /// Moves the clock forward, or back.
     pub fn jump(&self, by_ms: i64) {
         self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
@@ -78,7 +78,7 @@ impl WallClock for HostClock {
     }
 }
 
-/// What a clock shows after this much simulated time.
+/// The reading of a clock after this much simulated time.
 #[must_use]
 pub fn reading(elapsed_ms: u64, offset_ms: i64, drift_ppm: i32) -> TimestampMs {
     let elapsed_ms = i64::try_from(elapsed_ms).unwrap_or(i64::MAX);

@@ -57,7 +57,7 @@ impl TryFrom<String> for ProcessId {
 }
 
 impl Serialize for ProcessId {
-    /// A name for people; for the hash of the trace, which takes one per entry, a number.
+    /// A name in readable formats; a number for the hash of the trace, which covers one per entry.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             return serializer.collect_str(self);

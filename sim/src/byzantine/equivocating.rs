@@ -1,5 +1,5 @@
-//! Signs several blocks for a round and gives different ones to different peers: now one chain for everybody that
-//! forks in each round, now a chain of its own for each peer. Some of them say that the epoch should end.
+//! Signs several blocks for a round and sends different ones to different peers: either one chain that forks in each
+//! round, or a separate chain for each peer. Some of the blocks have an end-of-epoch mark.
 
 use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
@@ -9,12 +9,12 @@ use metanode_core::{
 };
 use std::collections::BTreeMap;
 
-/// Timestamps of the blocks of one round, the honest one's included.
+/// Different blocks for one round, including the honest one.
 const VARIANTS: u32 = 3;
 
 #[derive(Default)]
 pub(super) struct Equivocating {
-    /// What each peer got last.
+    /// The last block sent to each peer.
     last: BTreeMap<AuthorityIndex, BlockRef>,
 }
 
@@ -39,7 +39,7 @@ impl Strategy for Equivocating {
         vec![block.bytes().clone()]
     }
 
-    /// Half of the time it keeps to itself what it told the others.
+    /// Half of the requests stay unanswered.
     fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
         context.one_in(2).then_some(asked.honest)
     }

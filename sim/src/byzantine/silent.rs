@@ -1,4 +1,4 @@
-//! Accepts connections and says nothing: to its peers a validator that is there and never answers.
+//! Accepts connections and never sends anything.
 
 use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! A Byzantine validator without wires: four authorities, of which it is the first.
+//! A Byzantine validator without network: the first of four authorities.
 
 use super::{Asked, Context, Sent, Strategy, memory::Memory};
 use bytes::Bytes;
@@ -45,15 +45,15 @@ impl Bench {
         }
     }
 
-    /// The block of the next round, if there is one to make.
+    /// The block of the next round, if one is due.
     pub fn make(&mut self) -> Option<VerifiedBlock> {
         let block = self.memory.draft(TimestampMs(5))?.sign(&self.keys[0]);
         self.memory.made(&block);
         Some(block)
     }
 
-    /// Blocks of the first of the others; what they are built on is of no interest here.
-    pub fn hear_round(&mut self, round: Round, others: usize) {
+    /// Keeps blocks of the first `others` peers, without ancestors.
+    pub fn receive_round(&mut self, round: Round, others: usize) {
         for author in self.committee.indexes().skip(1).take(others) {
             let block = Block {
                 epoch: Epoch(0),

@@ -1,5 +1,5 @@
-//! Sends each block to some peers only. Those build on it, and the others have to get it from somebody: the author, who
-//! should have it, does not give it away.
+//! Sends each block to some peers only. These build on it, and the others must fetch it from them: the author does not
+//! answer.
 
 use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ClockFault {
-    /// The wall clocks of these hosts jump, forward or back, and stay so.
+    /// The wall clocks of these hosts jump forward or back, permanently.
     JumpClock { hosts: Vec<u16>, by_ms: i64 },
 }
 

@@ -1,4 +1,4 @@
-//! Faults of disks: they fail, bits flip in what they hold, and an older backup is put back.
+//! Faults of disks: they fail, bits flip, an older backup is restored.
 
 use super::{
     Lasting, Parts, Subject,
@@ -16,21 +16,21 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum DiskFault {
-    /// Disks fail. A process whose disk fails ends, and is started again and again.
+    /// Disks fail. A process whose disk fails ends and is restarted, repeatedly.
     DiskFails {
         processes: Vec<ProcessId>,
         how: DiskFailure,
         for_ms: Option<u64>,
     },
-    /// Bits flip in this many of the blocks and of the commits that these nodes stored last, except where no other node
-    /// has an intact copy.
+    /// Bits flip in this many of the newest blocks and commits of these nodes, except where no other node has an intact
+    /// copy.
     FlipBits {
         nodes: Vec<u16>,
         blocks: u32,
         #[serde(default)]
         commits: u32,
     },
-    /// Executors are ended, and start again with their disks as they were at `taken_ms`: an older backup.
+    /// Executors end and restart with their disks as they were at `taken_ms`: an older backup.
     Restore {
         executors: Vec<u16>,
         taken_ms: u64,

@@ -1,4 +1,5 @@
-//! Faults of the links between hosts: partition, slow links. Unix sockets and connections inside a host go on.
+//! Faults of the links between hosts: partition, slow links. Unix sockets and connections inside a host are not
+//! affected.
 
 use super::{
     Lasting, Parts, Subject,
@@ -11,14 +12,14 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum NetworkFault {
-    /// These validators' hosts are cut off from all others, one way or both.
+    /// The hosts of these validators are cut off from all others, in one direction or both.
     Partition {
         hosts: Vec<u16>,
         #[serde(default)]
         cut: Cut,
         for_ms: Option<u64>,
     },
-    /// Everything from or to these hosts takes this much longer.
+    /// Traffic from and to these hosts is delayed by this much.
     SlowLinks {
         hosts: Vec<u16>,
         extra_ms: u64,

@@ -11,40 +11,40 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ProcessFault {
-    /// End processes; what they wrote stays. They start again after `down_ms`.
+    /// Processes end and restart after `down_ms`. Their writes are kept.
     Kill {
         processes: Vec<ProcessId>,
         down_ms: Option<u64>,
     },
-    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost. Their peers are not
-    /// told: what the hosts had sent stays under way until they are back.
+    /// The hosts of these validators lose power: node and executor end, unsynced writes are lost. Their peers do not
+    /// notice: traffic from and to the hosts is held until they are back.
     PowerLoss {
         hosts: Vec<u16>,
-        /// Of the first write that each store loses, a part is on the disk.
+        /// A part of the first lost write of each store is on the disk.
         #[serde(default)]
         torn: bool,
         down_ms: Option<u64>,
     },
-    /// Processes stop running and go on later.
+    /// Processes are paused.
     Pause {
         processes: Vec<ProcessId>,
         for_ms: Option<u64>,
     },
-    /// Processes that exist from the start are started only after this time.
+    /// Processes are started only after this time.
     StartLate {
         processes: Vec<ProcessId>,
         for_ms: u64,
     },
 }
 
-/// Processes that are not started with the others.
+/// Processes that start late.
 pub(crate) struct LateStart<'a> {
     pub processes: &'a [ProcessId],
     pub for_ms: u64,
 }
 
 impl ProcessFault {
-    /// The processes that start late, if that is what it is: it begins before the run does.
+    /// The processes that start late, if this is `StartLate`: it applies before the run begins.
     pub(crate) fn late_start(&self) -> Option<LateStart<'_>> {
         match self {
             Self::StartLate { processes, for_ms } => Some(LateStart {
@@ -61,7 +61,7 @@ impl Subject for ProcessFault {
         match self {
             Self::Kill { processes, .. } | Self::Pause { processes, .. } => validators(processes),
             Self::PowerLoss { hosts, .. } => hosts.iter().copied().collect(),
-            // Never up is not down: the others cannot have counted on them.
+            // A process that was never up does not count as down.
             Self::StartLate { .. } => BTreeSet::new(),
         }
     }
@@ -120,7 +120,7 @@ impl fmt::Display for ProcessFault {
     }
 }
 
-/// The validators that these processes belong to.
+/// The validators of these processes.
 pub(super) fn validators(processes: &[ProcessId]) -> BTreeSet<u16> {
     processes.iter().filter_map(|id| id.validator()).collect()
 }

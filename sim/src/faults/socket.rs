@@ -14,34 +14,35 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum SocketFault {
-    /// Writes on all sockets of these hosts take at most this many bytes at once.
+    /// Writes on all sockets of these hosts accept at most this many bytes at once.
     ShortWrites {
         hosts: Vec<u16>,
         max_bytes: u64,
         for_ms: Option<u64>,
     },
-    /// Connections of these hosts die at both ends.
+    /// Connections of these hosts are reset at both ends.
     Reset { hosts: Vec<u16>, channel: Channel },
-    /// One direction of the connections of these hosts ends, behind what was sent; the other goes on.
+    /// One direction of the connections of these hosts is closed after what was sent; the other stays open.
     HalfClose {
         hosts: Vec<u16>,
         channel: Channel,
-        /// Whose direction ends.
+        /// The side whose direction is closed.
         side: Side,
     },
-    /// The next connection of these hosts that carries as many bytes in one direction dies behind them.
+    /// The next connection of these hosts that carries this many bytes in one direction is reset after them.
     Truncate {
         hosts: Vec<u16>,
         channel: Channel,
         after_bytes: u64,
     },
-    /// The next thing that a server sends on these connections takes this much longer: one late reply.
+    /// The next data that a server sends on these connections is delayed by this much: one late reply.
     DelayReply {
         hosts: Vec<u16>,
         channel: Channel,
         extra_ms: u64,
     },
-    /// The paths of these executors' Unix sockets lead elsewhere, while their listeners and connections live on.
+    /// The paths of these executors' Unix sockets are removed or replaced, while their listeners and connections stay
+    /// open.
     HijackSocket {
         executors: Vec<u16>,
         channel: Channel,
@@ -116,7 +117,10 @@ impl fmt::Display for SocketFault {
                 for_ms,
             } => {
                 let (hosts, max, lasting) = (hosts(numbers), bytes(*max_bytes), lasting(*for_ms));
-                write!(f, "sockets of {hosts} take at most {max} at once {lasting}")
+                write!(
+                    f,
+                    "limit each write on sockets of {hosts} to {max} {lasting}"
+                )
             }
             Self::Reset {
                 hosts: numbers,
@@ -132,10 +136,7 @@ impl fmt::Display for SocketFault {
                     Side::Server => "server",
                 };
                 let hosts = hosts(numbers);
-                write!(
-                    f,
-                    "half-close {channel} of {hosts}: the {side} sends no more"
-                )
+                write!(f, "close the {side}'s direction of {channel} of {hosts}")
             }
             Self::Truncate {
                 hosts: numbers,

@@ -1,12 +1,13 @@
 //! BACKP: *a stalled executor stops its node's proposals, and nothing is lost or reordered by it.*
 //!
-//! The first half; what is lost or reordered shows as GAP0 and WIRE. A window is full from the load that fills it until
-//! it has drained to half its capacity, as far as the learned watermark tells.
+//! Judges the first half; loss and reordering violate GAP0 and WIRE. A window is full from the load that fills it until
+//! the learned watermark leaves at most half its capacity.
 //!
-//! A violation, each with [`GRACE`] for what was under way: a block proposed while proposals are paused or the window
-//! is full; a ready node that says anything else before it says that it pauses. And proposals that resume above half.
-//! None: a full window before the node is ready, as long as it proposes nothing; the time in which the process itself
-//! does not run; nodes that do not deliver, which have no window. The window of an epoch is a new one, and empty.
+//! Violations, after [`GRACE`]: a block proposed while proposals are paused or the window is full; a ready node that
+//! emits any event before it pauses. Also: proposals that resume above half.
+//!
+//! No violation: a full window before the node is ready, as long as it proposes nothing; the time in which the process
+//! does not run; nodes that do not deliver, which have no window. Every epoch begins with an empty window.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -19,7 +20,7 @@ use metanode_core::{
 };
 use std::collections::BTreeMap;
 
-/// A proposal that was decided before the window filled comes out within this time.
+/// Within this time a proposal that was decided before the window filled may still be emitted.
 const GRACE: SimTime = SimTime::from_ms(10);
 
 pub(super) struct Backpressure {
@@ -37,7 +38,7 @@ struct Pressure {
     paused: Option<Since>,
 }
 
-/// A state with the entry that began it and the time from which it counts.
+/// The beginning of a state: its entry, and the time from which it counts.
 struct Since {
     at: SimTime,
     entry: Entry,
@@ -67,7 +68,7 @@ impl Pressure {
         }
     }
 
-    /// Pressure counts from now on: before, the node could not act on it.
+    /// Pressure counts from now on: before, the node could not react to it.
     fn count_from(&mut self, now: SimTime) {
         for since in [&mut self.full, &mut self.paused].into_iter().flatten() {
             since.at = now;
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_node_does_not_propose_except_what_was_under_way() {
+    fn a_paused_node_does_not_propose_after_the_grace_period() {
         let proposes_at = |at_ms| {
             full_then(vec![
                 node(100, 0, PAUSED),
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn proposals_resume_at_half_and_then_go_on() {
+    fn proposals_resume_at_half_of_the_capacity() {
         let resumed_at = |blocks| {
             full_then(vec![
                 node(100, 0, PAUSED),

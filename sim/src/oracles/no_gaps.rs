@@ -1,10 +1,11 @@
-//! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a hole.*
+//! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a gap.*
 //!
-//! A violation: an executor executes, or its guard refuses, a block beyond the one after its tip; its durable
-//! watermark, said or found at a start, stands for a block that was never executed. A refused hole leaves the state
-//! whole, but it proves that the node will not send what is missing: no legal stream starts above watermark + 1.
-//! None: a repeated GEI (EXEC1 judges its effect), a watermark that skips over executed blocks, the first start of an
-//! executor at any GEI: a restored state begins where it begins.
+//! Violations: an executor executes, or its guard refuses, a block beyond the one after its tip; its durable watermark,
+//! announced or recovered, is above the last executed block. A refused gap leaves the state intact, but it proves that
+//! the node does not send what is missing: no legal stream starts above watermark + 1.
+//!
+//! No violation: a repeated GEI (EXEC1 judges its effect); a watermark that skips executed blocks; a first start of an
+//! executor at any GEI, with a restored state.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What};
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_block_is_a_hole() {
+    fn a_skipped_block_is_a_gap() {
         let violation = after_two(vec![executed(4)]).unwrap();
         assert_eq!(violation.message, "expected GEI 3 next, executed 4");
         assert_eq!(
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_hole_was_sent_and_a_refused_repetition_is_none() {
+    fn a_refused_gap_fires_and_a_refused_repetition_does_not() {
         assert!(
             after_two(vec![refused(5, 3)])
                 .unwrap()
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_finds_what_was_executed_and_goes_on_from_there() {
+    fn a_start_recovers_executed_blocks_and_continues_after_them() {
         assert!(after_two(vec![found(3)]).is_some());
         assert!(after_two(vec![found(1), executed(3)]).is_some());
         assert_eq!(after_two(vec![found(1), executed(2), executed(3)]), None);

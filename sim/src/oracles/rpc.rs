@@ -1,11 +1,12 @@
 //! RPC: *a reply is used only by the request that caused it.*
 //!
-//! Replies carry no id; on one connection the n-th reply belongs to the n-th request (contract §2). A violation: a
-//! reply of another number is used, a request is answered that was not sent or was answered before, requests of a
-//! connection are not numbered 1, 2, 3, …, or a connection is used after an exchange on it failed.
-//! A node that begins an epoch with a watermark which no executor has reported since it started, or since it began the
-//! epoch before, uses no reply at all.
-//! None: a request that is never answered; connections numbered anew in the next incarnation of the node.
+//! Replies have no id; on a connection the n-th reply belongs to the n-th request (contract §2).
+//!
+//! Violations: a reply with another number is used; a request is answered that was not sent, or was answered before;
+//! requests of a connection are not numbered 1, 2, 3, …; a connection is used after an exchange on it failed; a node
+//! begins an epoch with a watermark that no executor has reported since the node started or began the previous epoch.
+//!
+//! No violation: a request that is never answered; connection numbers that start again in the next incarnation.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Rpc {
     /// The connections of each node's incarnation.
     nodes: BTreeMap<u16, BTreeMap<u64, Connection>>,
-    /// What executors have said since each node started, or began its last epoch.
+    /// The watermarks that executors reported since each node started or began its last epoch.
     asking: BTreeMap<u16, (Entry, BTreeSet<GlobalExecIndex>)>,
 }
 
@@ -28,12 +29,12 @@ struct Connection {
     sent: u64,
     answered: u64,
     failed: bool,
-    /// The entry that left the connection as it is.
+    /// The last entry of the connection.
     last: Option<Entry>,
 }
 
 impl Connection {
-    /// What is wrong with the next step, if anything; the step is taken otherwise.
+    /// Applies the next step. Returns the violated clause and a message if it is wrong.
     fn step(&mut self, event: &NodeEvent) -> Option<(&'static str, String)> {
         match event {
             NodeEvent::RpcSent { connection, .. } | NodeEvent::RpcAnswered { connection, .. }
@@ -42,7 +43,7 @@ impl Connection {
                 return Some((
                     "used-after-failure",
                     format!(
-                        "connection {connection} was used after an exchange on it failed: expected it to be gone"
+                        "connection {connection} was used after an exchange on it failed: expected it to be closed"
                     ),
                 ));
             }
@@ -211,60 +212,71 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_numbered_without_holes() {
+    fn requests_are_numbered_without_gaps() {
         assert!(verdict(vec![sent(2)]).is_some());
         assert!(verdict(vec![sent(1), sent(1)]).is_some());
     }
 
     #[test]
-    fn a_failed_exchange_takes_its_connection_with_it() {
+    fn a_connection_is_not_used_after_a_failed_exchange() {
         assert!(verdict(vec![sent(1), failed(), answered(1, 1)]).is_some());
         assert!(verdict(vec![sent(1), failed(), sent(2)]).is_some());
         assert_eq!(verdict(vec![failed(), failed()]), None);
     }
 
     #[test]
-    fn a_start_goes_on_with_what_it_was_told_and_nothing_else() {
+    fn an_epoch_begins_with_a_watermark_reported_since_the_last_query() {
         let start = || world_event(0, ProcessId::Node(0), WorldEvent::Started { start: 2 });
         let queried = |watermark| {
             let epoch = Epoch(0);
             let watermark = gei(watermark);
             node(2, 0, NodeEvent::ExecutorQueried { epoch, watermark })
         };
-        let told = executor(1, 0, reported(7));
+        let reported_seven = executor(1, 0, reported(7));
         assert_eq!(
-            judge(Rpc::default(), &[start(), told.clone(), queried(7)]),
+            judge(
+                Rpc::default(),
+                &[start(), reported_seven.clone(), queried(7)]
+            ),
             None
         );
-        let assumed = judge(Rpc::default(), &[start(), told.clone(), queried(0)]).unwrap();
+        let assumed = judge(
+            Rpc::default(),
+            &[start(), reported_seven.clone(), queried(0)],
+        )
+        .unwrap();
         assert_eq!(assumed.evidence, [start(), queried(0)]);
-        let remembered = [told.clone(), start(), queried(7)];
+        let remembered = [reported_seven.clone(), start(), queried(7)];
         assert!(
             judge(Rpc::default(), &remembered).is_some(),
-            "said before the start"
+            "reported before the start"
         );
-        let twice = [vec![start(), told.clone(), queried(7)], vec![queried(7)]].concat();
+        let twice = [
+            vec![start(), reported_seven.clone(), queried(7)],
+            vec![queried(7)],
+        ]
+        .concat();
         assert!(
             judge(Rpc::default(), &twice).is_some(),
-            "said before the epoch"
+            "reported before the previous query"
         );
         let asked_again = [
-            vec![start(), told.clone(), queried(7)],
-            vec![told, queried(7)],
+            vec![start(), reported_seven.clone(), queried(7)],
+            vec![reported_seven, queried(7)],
         ]
         .concat();
         assert_eq!(judge(Rpc::default(), &asked_again), None);
     }
 
     #[test]
-    fn the_next_incarnation_numbers_its_connections_anew() {
-        let mut lives = node_events(vec![sent(1), failed()]);
-        lives.push(world_event(
+    fn connection_numbers_start_again_in_the_next_incarnation() {
+        let mut entries = node_events(vec![sent(1), failed()]);
+        entries.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },
         ));
-        lives.extend(node_events(vec![sent(1), answered(1, 1)]));
-        assert_eq!(judge(Rpc::default(), &lives), None);
+        entries.extend(node_events(vec![sent(1), answered(1, 1)]));
+        assert_eq!(judge(Rpc::default(), &entries), None);
     }
 }

@@ -1,8 +1,8 @@
-//! Watches a simulation from outside: a task that never yields keeps its thread busy for ever, while simulated time
-//! stands still.
+//! Watches a simulation from outside: a task that never yields keeps its thread busy while simulated time does not
+//! advance.
 //!
-//! Measured in CPU time of the simulation's thread, where the operating system tells it (Linux): on a busy machine a
-//! thread may get little of it for as long as you like, and is not stuck. A thread cannot be ended from outside. It is
+//! Measured in CPU time of the simulation's thread, if the operating system reports it (Linux): on a busy machine a
+//! thread may get little of it for a long time without being stuck. A thread cannot be ended from outside. It is
 //! abandoned, and ends at its next call into the world.
 
 use super::supervisor::Simulated;
@@ -12,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-/// A simulation whose time stands still is given up after its thread has used this much CPU time.
+/// A simulation whose time does not advance is abandoned after its thread has used this much CPU time.
 const STANDSTILL: Duration = Duration::from_secs(10);
 
-/// The same in wall-clock time, where the operating system tells no CPU time of a thread.
+/// The same in wall-clock time, where the operating system does not report the CPU time of a thread.
 const STANDSTILL_WALL: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// Interval between two checks.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Simulated time stood still for too long.
+/// Simulated time did not advance for too long.
 #[derive(Debug)]
 pub(super) struct Stuck {
     pub at: SimTime,
@@ -35,7 +35,8 @@ pub(super) fn wait_for(ended: &Receiver<Simulated>, status: &Status) -> Result<S
         match ended.recv_timeout(INTERVAL) {
             Ok(simulated) => return Ok(simulated),
             Err(RecvTimeoutError::Disconnected) => {
-                let payload: Box<dyn std::any::Any + Send> = Box::new("its thread is gone");
+                let payload: Box<dyn std::any::Any + Send> =
+                    Box::new("the thread of the simulation ended without a result");
                 return Ok(Err(payload));
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -51,7 +52,7 @@ pub(super) fn wait_for(ended: &Receiver<Simulated>, status: &Status) -> Result<S
     }
 }
 
-/// How long simulated time has stood still. Pure: one call per look.
+/// How long simulated time has not advanced. Pure: one call per check.
 #[derive(Default)]
 struct Standstill {
     now: SimTime,
@@ -61,7 +62,7 @@ struct Standstill {
 }
 
 impl Standstill {
-    /// What the thread has used since time stands still, if that is too much.
+    /// The time that the thread has used since simulated time last advanced, if it is too much.
     fn look(&mut self, now: SimTime, cpu_time: Option<Duration>) -> Option<Duration> {
         if now != self.now {
             *self = Self {
@@ -101,7 +102,7 @@ mod tests {
         for _ in 0..1_000 {
             assert_eq!(look(1, 9), None, "the machine is busy with something else");
         }
-        assert_eq!(look(2, 15), None, "time moves");
+        assert_eq!(look(2, 15), None, "time advances");
         assert_eq!(look(2, 24), None);
         assert_eq!(look(2, 25), Some(seconds(10)));
     }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_ends_is_waited_for() {
+    fn a_run_that_ends_is_not_abandoned() {
         let (running, ended) = std::sync::mpsc::channel();
         running.send(Ok(Ok(()))).unwrap();
         assert!(wait_for(&ended, &Status::default()).is_ok());

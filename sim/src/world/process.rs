@@ -21,17 +21,17 @@ use mock_go_executor::Controls;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// One process and what it keeps between its lives.
+/// One process, with what it keeps between incarnations.
 pub(super) struct Process {
     disk: Disk,
-    /// Created by the first start.
+    /// Created at the first start.
     node: Option<NodeId>,
     starts: u32,
     incarnation: Option<Incarnation>,
     paused: bool,
-    /// A node's way in for transactions, in its present incarnation.
+    /// Submits transactions to the present incarnation of a node.
     submitter: Option<Submitter>,
-    /// What an executor is told besides its configuration, in its present incarnation.
+    /// Controls the present incarnation of an executor.
     controls: watch::Sender<Controls>,
 }
 
@@ -52,7 +52,7 @@ impl Process {
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Its writes stay.
+    /// Its writes are kept.
     Kill,
     /// Writes that were not synced may be lost, and one may be torn.
     PowerLoss { torn: bool },
@@ -65,7 +65,7 @@ impl World {
             return;
         };
         if let Some(host) = id.validator() {
-            // Its peers learn that the connections they still have are gone.
+            // Its peers learn that their open connections are closed.
             let silence = self.faults().restore_power(host);
             drop(silence);
         }
@@ -190,8 +190,8 @@ impl World {
         self.emit(id, event);
     }
 
-    /// The run is over: ends everything that still runs, without a word in the trace. Tasks hold their world and the
-    /// world holds their runtime, so that without this neither would ever be freed, nor the files of its disks.
+    /// Ends all processes at the end of the run, without events. Tasks hold the world and the world holds their
+    /// runtime, so without this neither would be freed, nor the files of its disks.
     pub(crate) async fn close(&self) {
         let nodes: Vec<_> = lock(&self.processes)
             .values_mut()
@@ -206,11 +206,11 @@ impl World {
         for node in nodes {
             self.runtime.kill(node);
         }
-        // A killed task is dropped when it is next scheduled: let all of them have their turn.
+        // A killed task is dropped when it is scheduled next: wait until all were.
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 
-    /// Stops a process that is up from running. Says whether it did.
+    /// Pauses a process. Returns whether it was running.
     pub(crate) fn pause(&self, id: ProcessId) -> bool {
         let Some(node) = self.set_paused(id, true) else {
             return false;
@@ -220,7 +220,7 @@ impl World {
         true
     }
 
-    /// Lets a paused process go on.
+    /// Resumes a paused process.
     pub(super) fn resume(&self, id: ProcessId) {
         if let Some(node) = self.set_paused(id, false) {
             self.runtime.resume(node);
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// The madsim node of a process that is up, if this changes anything.
+    /// The madsim node of the process, if it is up and its state changes.
     fn set_paused(&self, id: ProcessId, paused: bool) -> Option<NodeId> {
         let mut processes = lock(&self.processes);
         let process = processes.get_mut(&id)?;
@@ -239,7 +239,7 @@ impl World {
         process.node
     }
 
-    /// Tells an executor how to behave for the rest of its present incarnation. Says whether that is new.
+    /// Changes the controls of an executor until its present incarnation ends. Returns whether that changed anything.
     pub(crate) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
         let processes = lock(&self.processes);
         let Some(process) = processes.get(&ProcessId::Executor(executor)) else {
@@ -252,7 +252,7 @@ impl World {
         })
     }
 
-    /// The validators of which a process is down that has been up, or is paused.
+    /// The validators of which a process is paused, or down after it was up.
     pub(crate) fn down(&self) -> BTreeSet<u16> {
         let processes = lock(&self.processes);
         let down = processes.iter().filter(|(_, process)| {
@@ -268,7 +268,7 @@ impl World {
             .map(|process| process.disk.clone())
     }
 
-    /// The way in for transactions of a node that is up.
+    /// Submits transactions to a node that is up.
     pub(super) fn submitter(&self, node: u16) -> Option<Submitter> {
         lock(&self.processes)
             .get(&ProcessId::Node(node))?

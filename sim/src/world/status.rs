@@ -1,4 +1,4 @@
-//! What a simulation says of itself while it runs, for the watchdog outside of it.
+//! The state of a running simulation, for the watchdog outside of it.
 
 use crate::{clock::SimTime, process_id::ProcessId};
 use std::{
@@ -10,19 +10,19 @@ use std::{
     time::Duration,
 };
 
-/// What a simulation shows of itself while it runs, and how it learns that it was abandoned.
+/// What the watchdog reads, and how the simulation learns that it was abandoned.
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     now_ns: AtomicU64,
-    /// The process whose task ran last, as [`code`] has it.
+    /// The process whose task ran last, encoded by [`code`].
     running: AtomicU64,
     abandoned: AtomicBool,
-    /// Where the operating system shows the CPU time of the simulation's thread.
+    /// The folder with the CPU time of the simulation's thread.
     thread: OnceLock<PathBuf>,
 }
 
 impl Status {
-    /// To be called on the simulation's thread.
+    /// Must be called on the simulation's thread.
     pub fn begin(&self) {
         // `self` would be the process, `thread-self` is a link to the task that reads it.
         if let Ok(thread) = std::fs::read_link("/proc/thread-self") {
@@ -41,7 +41,7 @@ impl Status {
         self.now_ns.store(now.ns, Ordering::Relaxed);
     }
 
-    /// A task of this process runs.
+    /// A task of this process is about to run.
     pub fn set_running(&self, process: ProcessId) {
         self.running.store(code(process), Ordering::Relaxed);
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processes_keep_their_names() {
+    fn every_process_survives_the_encoding() {
         let status = Status::default();
         for process in [
             ProcessId::World,

@@ -49,7 +49,7 @@ impl Effect for DiskFault {
                     disk.mend();
                 }
             }
-            // What is damaged stays damaged, and executors come back one by one.
+            // Damage stays, and executors restart at their scheduled times.
             Self::FlipBits { .. } | Self::Restore { .. } => {}
         }
     }
@@ -86,7 +86,7 @@ fn flip_bits(id: ProcessId, blocks: u32, commits: u32, world: &World) {
     }
 }
 
-/// Keeps what is on an executor's disk now for fault `number`.
+/// Takes a backup of an executor's disk for fault `number`.
 pub(super) fn back_up(number: usize, executor: u16, world: &World) {
     let disk = world.disk(ProcessId::Executor(executor));
     if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {

@@ -45,7 +45,7 @@ impl Effect for NetworkFault {
                 };
                 world.emit(ProcessId::World, event);
             }
-            // Its rule was all of it.
+            // Its rule is removed already.
             Self::SlowLinks { .. } => {}
         }
     }

@@ -43,14 +43,14 @@ impl Effect for ProcessFault {
                     }
                 }
             }
-            // It began with the run.
+            // It was applied at the start of the run.
             Self::StartLate { .. } => {}
         }
     }
 
     fn end(&self, _: &World) {
         match self {
-            // Their processes come back one by one.
+            // Their processes restart or resume at their scheduled times.
             Self::Kill { .. }
             | Self::PowerLoss { .. }
             | Self::Pause { .. }
@@ -59,7 +59,7 @@ impl Effect for ProcessFault {
     }
 }
 
-/// Ends processes, which start again after this time, or when all faults end.
+/// Ends processes. They restart after this time, or when all faults end.
 pub(super) fn bring_down(processes: &[ProcessId], how: End, down_ms: Option<u64>, world: &World) {
     for id in processes {
         world.end(*id, how);
@@ -69,7 +69,7 @@ pub(super) fn bring_down(processes: &[ProcessId], how: End, down_ms: Option<u64>
     }
 }
 
-/// A host without power sends nothing more, not even that its connections are gone.
+/// A host without power sends nothing, not even resets of its connections.
 fn cut_power(host: u16, world: &World) {
     let silence = network::cut_off(&[host], Cut::Both, world);
     let before = world.faults().cut_power(host, silence);

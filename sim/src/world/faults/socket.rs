@@ -74,9 +74,9 @@ impl Effect for SocketFault {
 
     fn end(&self, _: &World) {
         match self {
-            // What is held for them was all of it.
+            // What is held for them is removed already.
             Self::ShortWrites { .. } | Self::HijackSocket { .. } => {}
-            // They are over as soon as they have happened.
+            // They ended when they began.
             Self::Reset { .. }
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
@@ -85,7 +85,7 @@ impl Effect for SocketFault {
     }
 }
 
-/// Holds the rule for the fault on these connections.
+/// Installs a rule for these connections, held for the fault.
 fn install(
     rule: impl Rule + 'static,
     hosts: &[u16],
@@ -93,8 +93,8 @@ fn install(
     number: usize,
     world: &World,
 ) {
-    let chosen = on(hosts, channel);
-    let rule = world.kernel().install(On { chosen, rule });
+    let selected = on(hosts, channel);
+    let rule = world.kernel().install(On { selected, rule });
     world.faults().hold_rule(number, rule);
 }
 
