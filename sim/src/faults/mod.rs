@@ -86,28 +86,6 @@ trait Subject: fmt::Display {
 }
 
 impl Fault {
-    fn subject(&self) -> &dyn Subject {
-        match self {
-            Self::Process(fault) => fault,
-            Self::Executor(fault) => fault,
-            Self::Network(fault) => fault,
-            Self::Socket(fault) => fault,
-            Self::Disk(fault) => fault,
-            Self::Clock(fault) => fault,
-        }
-    }
-
-    fn subject_mut(&mut self) -> &mut dyn Subject {
-        match self {
-            Self::Process(fault) => fault,
-            Self::Executor(fault) => fault,
-            Self::Network(fault) => fault,
-            Self::Socket(fault) => fault,
-            Self::Disk(fault) => fault,
-            Self::Clock(fault) => fault,
-        }
-    }
-
     /// The validators that are down while it lasts.
     #[must_use]
     pub fn takes_down(&self) -> BTreeSet<u16> {
@@ -149,6 +127,20 @@ impl fmt::Display for PlannedFault {
 
 macro_rules! faults_of {
     ($($subject:ident($kinds:ty),)*) => {
+        impl Fault {
+            fn subject(&self) -> &dyn Subject {
+                match self {
+                    $(Self::$subject(fault) => fault,)*
+                }
+            }
+
+            fn subject_mut(&mut self) -> &mut dyn Subject {
+                match self {
+                    $(Self::$subject(fault) => fault,)*
+                }
+            }
+        }
+
         $(impl From<$kinds> for Fault {
             fn from(fault: $kinds) -> Self {
                 Self::$subject(fault)
