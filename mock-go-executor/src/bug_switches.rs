@@ -1,7 +1,8 @@
-//! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, everything is passed
-//! on as it is.
+//! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, every function
+//! returns what it was given.
 
-use crate::{chain::FlushStep, disk::Disk, guard::Verdict};
+use crate::{flush::FlushStep, guard::Verdict};
+use bytes::Bytes;
 use metanode_core::{
     bugs::{self, KnownBug},
     executor::wire::CommittedEpochData,
@@ -11,7 +12,7 @@ use metanode_core::{
 use prost::Message;
 use tokio::sync::watch;
 
-/// In which order a flush writes.
+/// The order of the writes of a flush.
 pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
     use FlushStep::{Blocks, State, Watermark};
     if bugs::enabled(KnownBug::WatermarkBeforeState) {
@@ -23,31 +24,28 @@ pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
     order
 }
 
-/// Blocks up to `height` are executed: nothing is reported as durable because of that.
+/// Called when blocks up to `height` are executed, which alone makes nothing durable.
 pub(crate) fn executed(height: GlobalExecIndex, durable: &watch::Sender<GlobalExecIndex>) {
     if bugs::enabled(KnownBug::ReportsWhatIsInMemory) {
         durable.send_replace(height);
     }
 }
 
-/// What a start finds to be durable.
+/// The watermark that a start recovers. `last_block` reads the body of the last stored block.
 pub(crate) fn recovered(
     watermark: GlobalExecIndex,
-    disk: &Disk,
+    last_block: impl FnOnce() -> Result<Option<Bytes>, StoreError>,
 ) -> Result<GlobalExecIndex, StoreError> {
     if !bugs::enabled(KnownBug::LastBlockReadsAsWatermark) {
         return Ok(watermark);
     }
-    let all = (GlobalExecIndex(1), GlobalExecIndex(u64::MAX - 1));
-    let stored = disk.blocks(all.0, all.1, usize::MAX)?;
-    let last = stored.last().cloned().map(CommittedEpochData::decode);
-    Ok(match last {
+    Ok(match last_block()?.map(CommittedEpochData::decode) {
         Some(Ok(last)) => GlobalExecIndex(last.global_exec_index),
         Some(Err(_)) | None => watermark,
     })
 }
 
-/// The columns of which a start drops what lies above the watermark.
+/// The columns that a start rolls back to the watermark.
 pub(crate) fn rolled_back(columns: &[Column]) -> &[Column] {
     match columns {
         [_state, others @ ..] if bugs::enabled(KnownBug::StateWithoutWatermark) => others,
@@ -55,7 +53,7 @@ pub(crate) fn rolled_back(columns: &[Column]) -> &[Column] {
     }
 }
 
-/// The watermark at which an epoch is asked for that begins after `boundary`.
+/// The watermark that is compared with the boundary of a requested epoch.
 pub(crate) fn at_boundary(
     watermark: GlobalExecIndex,
     boundary: GlobalExecIndex,
@@ -66,15 +64,15 @@ pub(crate) fn at_boundary(
     watermark
 }
 
-/// What a guard remembers that compares commit indexes whatever their epoch.
+/// State of a guard that compares commit indexes and ignores their epochs.
 #[derive(Default)]
 pub(crate) struct SeenCommits {
-    /// The highest index of a commit that was let in.
+    /// The highest commit index of an executed block.
     highest: u32,
 }
 
 impl SeenCommits {
-    /// What happens to a block.
+    /// The verdict about a block.
     pub(crate) fn judged(&mut self, verdict: Verdict, block: &CommittedEpochData) -> Verdict {
         let is_seen = block.epoch > 0 && block.commit_index <= self.highest;
         if is_seen && bugs::enabled(KnownBug::GuardWithoutEpoch) {

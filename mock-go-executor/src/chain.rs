@@ -1,12 +1,13 @@
 //! The executor's chain: what was executed, and how much of it is durable.
 //!
 //! Owns the order of the steps *receive → execute → save state → save blocks → save watermark*, with a crash point
-//! after each. Everything executed since the last flush is volatile; the watermark moves only when a flush is over.
-//! Knows nothing of sockets.
+//! after each. Everything executed since the last flush is volatile; the watermark moves only when a flush is complete.
+//! Does not know about sockets.
 
 use crate::{
     bug_switches,
     disk::Disk,
+    flush::{self, FlushStep},
     ledger::{Funding, Ledger, Writes},
 };
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use metanode_core::{
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A block as it came.
+/// A block as received.
 #[derive(Clone, Debug)]
 pub struct ReceivedBlock {
     pub block: CommittedEpochData,
@@ -33,17 +34,6 @@ impl ReceivedBlock {
         GlobalExecIndex(self.block.global_exec_index)
     }
 }
-
-/// One write of a flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FlushStep {
-    State,
-    Blocks,
-    Watermark,
-}
-
-/// The watermark comes last, and alone is synced: with it everything before it is durable.
-const FLUSH: [FlushStep; 3] = [FlushStep::State, FlushStep::Blocks, FlushStep::Watermark];
 
 /// The chain of one executor.
 pub struct Chain {
@@ -62,7 +52,7 @@ struct Unsaved {
 }
 
 impl Chain {
-    /// Opens what is on disk and reports it as [`ExecutorEvent::Started`].
+    /// Opens the store and emits [`ExecutorEvent::Started`].
     ///
     /// # Errors
     /// If the disk fails or is damaged.
@@ -84,19 +74,19 @@ impl Chain {
         })
     }
 
-    /// The block that comes next.
+    /// The next block to execute.
     #[must_use]
     pub const fn expected(&self) -> GlobalExecIndex {
         self.ledger.height().next()
     }
 
-    /// How many executed blocks a crash would take.
+    /// The number of executed blocks that a crash would lose.
     #[must_use]
     pub fn volatile_blocks(&self) -> usize {
         self.unsaved.blocks.len()
     }
 
-    /// The durable watermark, now and later.
+    /// The durable watermark and its changes.
     #[must_use]
     pub fn watermark(&self) -> watch::Receiver<GlobalExecIndex> {
         self.durable.subscribe()
@@ -108,7 +98,7 @@ impl Chain {
         self.disk.clone()
     }
 
-    /// Executes a block in memory, whatever block it is: the guard has let it in.
+    /// Executes a block in memory without checking its number, which is the task of the guard.
     pub async fn execute(&mut self, received: ReceivedBlock) {
         let gei = received.gei();
         let effects = self.ledger.execute(&received.block);
@@ -127,7 +117,7 @@ impl Chain {
         self.env.reach(CrashPoint::ExecutorExecuted).await;
     }
 
-    /// Makes everything durable that was executed, then moves the watermark. Does nothing if nothing was.
+    /// Makes all executed blocks durable, then moves the watermark. Without executed blocks it does nothing.
     ///
     /// # Errors
     /// If the disk fails. The executor must then end: what the disk holds is known only after the next start.
@@ -136,7 +126,7 @@ impl Chain {
             return Ok(());
         }
         let watermark = self.ledger.height();
-        for step in bug_switches::flush_order(FLUSH) {
+        for step in bug_switches::flush_order(flush::ORDER) {
             let saved = match step {
                 FlushStep::State => {
                     self.disk.save_state(watermark, &self.unsaved.writes)?;
@@ -234,7 +224,7 @@ mod tests {
             for (point, times, kept) in crashes {
                 let world = TestWorld::crashing_at(&disk, point, times);
                 run(&world, LAST, every);
-                let told = world.last_durable();
+                let durable = world.last_durable();
                 match kept {
                     Some(kept) => disk.power_lost(|unsynced| kept.min(unsynced)),
                     None => disk.process_killed(),
@@ -244,7 +234,7 @@ mod tests {
                 let chain = Chain::open(world.env.clone(), funding()).unwrap();
                 let (watermark, root) = world.started();
                 prop_assert_eq!(root, roots[usize::try_from(watermark.0).unwrap()]);
-                prop_assert!(told.is_none_or(|told| watermark >= told), "a durable watermark was lost");
+                prop_assert!(durable.is_none_or(|durable| watermark >= durable), "a durable watermark was lost");
                 prop_assert_eq!(chain.expected(), watermark.next());
                 let stored = chain.disk().blocks(GlobalExecIndex(1), GlobalExecIndex(LAST), 99).unwrap();
                 prop_assert_eq!(stored.len() as u64, watermark.0, "every durable block and no other is stored");

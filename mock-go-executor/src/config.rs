@@ -16,17 +16,17 @@ use std::{
 };
 use thiserror::Error;
 
-/// Everything one executor is told. Ranges are `[low, high]`, both ends included.
+/// The configuration of one executor. Ranges are `[low, high]`, both ends included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExecutorConfig {
     /// Where metanodes deliver blocks. Go calls it `rust_go_receive_socket_path`.
     #[serde(alias = "rust_go_receive_socket_path")]
     pub block_stream_address: Address,
-    /// Where the own metanode asks. Go calls it `rust_go_send_socket_path`.
+    /// Where the metanode of the same validator sends requests. Go calls it `rust_go_send_socket_path`.
     #[serde(alias = "rust_go_send_socket_path")]
     pub rpc_address: Address,
-    /// Where peers ask the same. Default: nowhere.
+    /// The same RPC for peers. Default: none.
     #[serde(default)]
     pub peer_rpc_address: Option<Address>,
     /// What to do with a block that is not the next. Default: `strict`.
@@ -47,16 +47,16 @@ pub struct ExecutorConfig {
     pub genesis: Genesis,
 }
 
-/// Epoch 0.
+/// Epoch 0, and the committees of later epochs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
     /// When epoch 0 began, in milliseconds since the Unix epoch.
     pub epoch_timestamp_ms: u64,
-    /// What an address owns when it is first touched. Default: 1 000 000.
+    /// Balance of an account before its first transaction. Default: 1 000 000.
     #[serde(default = "default_balance")]
     pub initial_balance: u64,
-    /// Addresses that begin with another balance.
+    /// Accounts that start with another balance.
     #[serde(default)]
     pub accounts: BTreeMap<AccountAddress, u64>,
     /// The committee.
@@ -66,7 +66,7 @@ pub struct Genesis {
     pub changes: Vec<CommitteeChange>,
 }
 
-/// From this epoch on these are the validators.
+/// The validators from an epoch on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommitteeChange {
@@ -102,7 +102,7 @@ pub enum ConfigError {
     },
     #[error("{path}: `{key}` is {found}: expected {expected}")]
     Value {
-        /// The file, or what stands for it.
+        /// The file, or another origin of the configuration.
         path: String,
         key: &'static str,
         found: String,
@@ -136,7 +136,7 @@ impl ExecutorConfig {
         Ok(config)
     }
 
-    /// The checks that the types do not make. `origin` is named in errors.
+    /// Checks what the types do not. Errors name `origin`.
     ///
     /// # Errors
     /// The first key whose value cannot be used.
@@ -206,7 +206,7 @@ impl Genesis {
         }
     }
 
-    /// What accounts own before they are first written.
+    /// Balances of accounts before their first write.
     #[must_use]
     pub fn funding(&self) -> Funding {
         Funding {
@@ -247,7 +247,7 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
     }
 
     #[test]
-    fn what_is_left_out_has_its_default() {
+    fn missing_keys_have_their_defaults() {
         let config = parse(GOOD).unwrap();
         assert_eq!(config.guard, Guard::SkipLow);
         assert_eq!(config.flush_every_blocks, [1, 1]);
@@ -274,8 +274,8 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_place_and_expectation() {
-        for (good, bad, told) in [
+    fn errors_name_the_place_and_the_expected_value() {
+        for (good, bad, parts) in [
             (
                 "guard",
                 "gaurd",
@@ -319,7 +319,7 @@ protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
         ] {
             assert!(GOOD.contains(good));
             let error = parse(&GOOD.replacen(good, bad, 1)).unwrap_err().to_string();
-            for part in told {
+            for part in parts {
                 assert!(error.contains(part), "`{part}` is not in: {error}");
             }
         }

@@ -1,9 +1,9 @@
 //! What the executor keeps on disk, and how state, blocks and watermark become durable together although they are
 //! written one after the other.
 //!
-//! A flush is three writes: **state** (buffered), **blocks** (buffered), **watermark** (synced). State is a log: what
-//! each flush wrote, by the height that it leads to. A crash between the writes leaves a prefix of them (see
-//! [`metanode_core::store`]), so what a start finds above the watermark was not durable, and is dropped.
+//! A flush is three writes: **state** (buffered), **blocks** (buffered), **watermark** (synced). State is a log of the
+//! accounts that each flush wrote, keyed by the height after it. A crash between the writes leaves a prefix of them
+//! (see [`metanode_core::store`]), so what a start finds above the watermark was not durable, and is dropped.
 
 use crate::bug_switches;
 use crate::epochs::EpochStart;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 const STORE: &str = "executor";
 /// GEI, big-endian → the accounts that the flush up to it wrote, one [`entry`] after the other.
 const STATE: Column = Column("state");
-/// GEI, big-endian → the frame's body as it came.
+/// GEI, big-endian → the frame's body as received.
 const BLOCKS: Column = Column("blocks");
 /// Number of an epoch above 0, big-endian → its [`EpochStart`].
 const EPOCHS: Column = Column("epochs");
@@ -27,7 +27,7 @@ const WATERMARK: &[u8] = b"watermark";
 /// Above every key of a column that is keyed by GEI.
 const END: &[u8] = &[0xff; 9];
 
-/// What a start found, with everything taken back that was not durable.
+/// What a start recovers: everything that was durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     pub watermark: GlobalExecIndex,
@@ -41,15 +41,15 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens the store and brings it back to its watermark.
+    /// Opens the store and rolls it back to its watermark.
     ///
     /// # Errors
-    /// If the disk fails, or holds what a crash cannot leave.
+    /// If the disk fails, or its content cannot be the result of a crash.
     pub fn open(stores: &dyn StoreFactory) -> Result<(Self, Recovered), StoreError> {
         let disk = Self {
             store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
         };
-        let watermark = bug_switches::recovered(disk.watermark()?, &disk)?;
+        let watermark = bug_switches::recovered(disk.watermark()?, || disk.last_block())?;
         disk.drop_above(watermark)?;
         let accounts = disk.accounts()?;
         Ok((
@@ -61,7 +61,7 @@ impl Disk {
         ))
     }
 
-    /// First step of a flush: what was written since the last one, which makes the state at `height`.
+    /// First write of a flush: the accounts written since the last one. `height` is the last executed block.
     ///
     /// # Errors
     /// If the disk fails; the executor then must end.
@@ -75,7 +75,7 @@ impl Disk {
         self.store.write(batch, Durability::Buffered)
     }
 
-    /// Second step: the blocks, by number.
+    /// Second write: the blocks.
     ///
     /// # Errors
     /// If the disk fails; the executor then must end.
@@ -87,7 +87,7 @@ impl Disk {
         self.store.write(batch, Durability::Buffered)
     }
 
-    /// Last step: the new watermark, with which everything before is durable.
+    /// Last write: the new watermark, which makes everything before it durable.
     ///
     /// # Errors
     /// If the disk fails; the executor then must end.
@@ -97,7 +97,7 @@ impl Disk {
         self.store.write(batch, Durability::Synced)
     }
 
-    /// An epoch has begun: durable, with everything before it, when this returns.
+    /// Stores the start of an epoch. It is durable, with everything before it, when this returns.
     ///
     /// # Errors
     /// If the disk fails; the executor then must end.
@@ -126,7 +126,7 @@ impl Disk {
                     })
                 }
                 _ => {
-                    let reason = format!("expected the beginning of epoch {expected}");
+                    let reason = format!("expected the start of epoch {expected}");
                     Err(damaged(EPOCHS, &key, reason))
                 }
             }
@@ -134,7 +134,7 @@ impl Disk {
         entries.map(start).collect()
     }
 
-    /// The bodies of the blocks `from..=to` that are stored, at most `limit` of them, in order.
+    /// The bodies of the stored blocks in `from..=to`, in order, at most `limit` of them.
     ///
     /// # Errors
     /// If the disk fails.
@@ -152,6 +152,12 @@ impl Disk {
             limit,
         })?;
         Ok(entries.into_iter().map(|(_, body)| body).collect())
+    }
+
+    /// The body of the last stored block.
+    fn last_block(&self) -> Result<Option<Bytes>, StoreError> {
+        let blocks = self.entries(BLOCKS, &[])?;
+        Ok(blocks.into_iter().next_back().map(|(_, body)| body))
     }
 
     /// Removes what lies above the watermark, in one write.
@@ -173,7 +179,7 @@ impl Disk {
         for (key, row) in self.entries(STATE, &[])? {
             let (entries, rest) = row.as_chunks::<ENTRY_BYTES>();
             if !rest.is_empty() {
-                let reason = format!("{} bytes are no multiple of {ENTRY_BYTES}", row.len());
+                let reason = format!("{} bytes are not a multiple of {ENTRY_BYTES}", row.len());
                 return Err(damaged(STATE, &key, reason));
             }
             accounts.extend(entries.iter().map(parse_entry));
@@ -181,7 +187,7 @@ impl Disk {
         Ok(accounts)
     }
 
-    /// What a column that is keyed by GEI holds from `start` on.
+    /// The entries of a column from `start` on.
     fn entries(&self, column: Column, start: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         self.store.scan(Scan {
             column,

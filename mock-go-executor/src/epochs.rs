@@ -1,12 +1,12 @@
-//! The executor's epochs: which one it is in, where each began (contract §7). The rules are pure; whoever asks writes
-//! down what they allow, synced, before anyone is told.
+//! The executor's epochs: which one it is in, where each began (contract §7). The rules are pure; the caller stores
+//! what they allow, synced, before it replies.
 
 use crate::bug_switches;
 use metanode_core::{executor::wire::AdvanceEpoch, types::GlobalExecIndex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Where an epoch began. Its number is its place among [`Epochs`].
+/// Where an epoch began. Its number is its position in [`Epochs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochStart {
     /// Timestamp of the boundary commit; of genesis in epoch 0. Milliseconds since the Unix epoch.
@@ -21,12 +21,12 @@ pub struct Epochs {
     starts: Vec<EpochStart>,
 }
 
-/// What becomes of an allowed `AdvanceEpoch`.
+/// The result of an allowed `AdvanceEpoch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
     /// The epoch begins.
     Enter(EpochStart),
-    /// It has begun already, at the same place and time: the answer was lost.
+    /// It has already begun with the same boundary and timestamp: the reply was lost.
     Repeated,
 }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_epoch_may_be_asked_for_again_but_not_with_another_beginning() {
+    fn a_repeated_request_needs_the_same_boundary_and_timestamp() {
         let epochs = Epochs::new(5, vec![start(100, 7)]);
         let judge = |asked| epochs.judge(&asked, GlobalExecIndex(7));
         assert_eq!(judge(asked(1, 100, 7)), Ok(Advance::Repeated));

@@ -1,6 +1,6 @@
-//! Whether a block that came is let in: a pure decision.
+//! What happens to a received block: a pure decision.
 //!
-//! Real executors differ here, and a lenient one hides mistakes of the sender. So the guard is a choice.
+//! Real executors differ here, and a lenient guard hides errors of the sender. So the guard is configurable.
 
 use metanode_core::types::GlobalExecIndex;
 use serde::{Deserialize, Serialize};
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guard {
-    /// Skip repetitions that the contract allows, report all others, end the stream at a hole.
+    /// Skip repetitions that the contract allows, report all others, end the stream at a gap.
     #[default]
     Strict,
-    /// Skip every repetition without a word, end the stream at a hole.
+    /// Skip every repetition silently, end the stream at a gap.
     SkipLow,
-    /// Execute whatever comes.
+    /// Execute every block.
     Naive,
 }
 
-/// Where the executor and the stream stand.
+/// The state of the executor and of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// One above the last block that was executed, durable or not.
     pub expected: GlobalExecIndex,
-    /// The highest watermark that anyone had been told when the stream was accepted. The sender may repeat what lies
-    /// above it (contract §5): the executor's real watermark may have moved since the sender asked.
-    pub told: GlobalExecIndex,
-    /// The block before on the same stream.
+    /// The highest watermark that had been reported when the stream was accepted. The sender may repeat blocks above it
+    /// (contract §5): the actual watermark may have moved since the sender asked.
+    pub reported: GlobalExecIndex,
+    /// The previous block on the same stream.
     pub previous: Option<GlobalExecIndex>,
 }
 
@@ -34,11 +34,11 @@ pub struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Execute,
-    /// It was executed before, and the sender could not know better.
+    /// It was executed before, and the sender could not know.
     Skip,
-    /// It was executed before, and the sender should have known: report it, go on.
+    /// It was executed before, and the sender should have known: report it, continue.
     Refuse,
-    /// Blocks before it are missing: report it, end the stream, so that the sender asks where to start.
+    /// Blocks before it are missing: report it, end the stream, so that the sender asks for the watermark.
     Close,
 }
 
@@ -48,7 +48,7 @@ impl Guard {
     pub fn judge(self, position: Position, incoming: GlobalExecIndex) -> Verdict {
         let Position {
             expected,
-            told,
+            reported,
             previous,
         } = position;
         if self == Self::Naive || incoming == expected {
@@ -57,7 +57,7 @@ impl Guard {
         if incoming > expected {
             return Verdict::Close;
         }
-        let allowed = incoming > told && previous.is_none_or(|previous| incoming > previous);
+        let allowed = incoming > reported && previous.is_none_or(|previous| incoming > previous);
         if self == Self::SkipLow || allowed {
             Verdict::Skip
         } else {
@@ -71,28 +71,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Expects 8; 4 had been told.
+    /// Expects 8; 4 was reported.
     fn judge(guard: Guard, previous: u64, incoming: u64) -> Verdict {
         let position = Position {
             expected: GlobalExecIndex(8),
-            told: GlobalExecIndex(4),
+            reported: GlobalExecIndex(4),
             previous: (previous > 0).then_some(GlobalExecIndex(previous)),
         };
         guard.judge(position, GlobalExecIndex(incoming))
     }
 
     #[test]
-    fn strict_tells_an_allowed_repetition_from_one_that_is_not() {
+    fn strict_refuses_repetitions_that_the_contract_does_not_allow() {
         assert_eq!(judge(Guard::Strict, 0, 8), Verdict::Execute);
         assert_eq!(
             judge(Guard::Strict, 0, 5),
             Verdict::Skip,
-            "above what was told"
+            "above the reported watermark"
         );
         assert_eq!(
             judge(Guard::Strict, 0, 4),
             Verdict::Refuse,
-            "told to be durable"
+            "reported as durable"
         );
         assert_eq!(judge(Guard::Strict, 5, 6), Verdict::Skip);
         assert_eq!(
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn skip_low_differs_in_silence_and_naive_in_everything() {
+    fn skip_low_skips_silently_and_naive_executes_everything() {
         assert_eq!(judge(Guard::SkipLow, 6, 1), Verdict::Skip);
         assert_eq!(judge(Guard::SkipLow, 0, 9), Verdict::Close);
         for incoming in [1, 5, 9] {
@@ -115,11 +115,11 @@ mod tests {
     proptest! {
         #[test]
         fn only_naive_executes_anything_but_the_next(
-            expected in 1u64.., told: u64, previous: Option<u64>, incoming: u64,
+            expected in 1u64.., reported: u64, previous: Option<u64>, incoming: u64,
         ) {
             let position = Position {
                 expected: GlobalExecIndex(expected),
-                told: GlobalExecIndex(told),
+                reported: GlobalExecIndex(reported),
                 previous: previous.map(GlobalExecIndex),
             };
             for guard in [Guard::Strict, Guard::SkipLow] {

@@ -3,7 +3,7 @@
 //! A transaction moves `amount` from one account to another if and only if its nonce is the next one of the sender
 //! and the sender has the funds. So a transaction changes state at most once, however often it is executed.
 //!
-//! The state root costs what a block changes, not what the state holds.
+//! The cost of the state root depends on what a block changes, not on the size of the state.
 
 use indexmap::IndexMap;
 use metanode_core::{
@@ -44,7 +44,7 @@ impl fmt::Debug for AccountAddress {
     }
 }
 
-/// What an address owns.
+/// An account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     pub balance: u128,
@@ -52,10 +52,10 @@ pub struct Account {
     pub nonce: u64,
 }
 
-/// An account and its address, written out: what is stored, and what the state root covers.
+/// Bytes of an encoded account with its address, as stored and as covered by the state root.
 pub const ENTRY_BYTES: usize = 20 + 16 + 8;
 
-/// Writes out an account.
+/// Encodes an account.
 #[must_use]
 pub fn entry(address: AccountAddress, account: Account) -> [u8; ENTRY_BYTES] {
     let mut entry = [0; ENTRY_BYTES];
@@ -65,7 +65,7 @@ pub fn entry(address: AccountAddress, account: Account) -> [u8; ENTRY_BYTES] {
     entry
 }
 
-/// Reads what [`entry`] wrote.
+/// Decodes what [`entry`] encoded.
 #[must_use]
 pub fn parse_entry(entry: &[u8; ENTRY_BYTES]) -> (AccountAddress, Account) {
     let account = Account {
@@ -75,11 +75,11 @@ pub fn parse_entry(entry: &[u8; ENTRY_BYTES]) -> (AccountAddress, Account) {
     (AccountAddress(std::array::from_fn(|i| entry[i])), account)
 }
 
-/// What addresses own before they are first written.
+/// Balances of accounts before their first write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Funding {
     pub initial_balance: u64,
-    /// Addresses that begin with another balance.
+    /// Accounts that start with another balance.
     pub exceptions: BTreeMap<AccountAddress, u64>,
 }
 
@@ -96,17 +96,17 @@ impl Funding {
 /// All accounts that were ever written.
 pub type Accounts = IndexMap<AccountAddress, Account, FxBuildHasher>;
 
-/// Accounts in the order in which they were written; the last of one address counts.
+/// Accounts in the order in which they were written; the last entry of an address counts.
 pub type Writes = Vec<(AccountAddress, Account)>;
 
-/// What a block did.
+/// What a block changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// What the transactions that changed state spent, in order.
+    /// The nonces that were spent by transactions that changed state, in order.
     pub applied: Vec<SpentNonce>,
-    /// Transactions that did not.
+    /// The number of transactions that did not change state.
     pub skipped: u32,
-    /// What makes the state after the block of the state before it.
+    /// The accounts that the block wrote.
     pub writes: Writes,
 }
 
@@ -120,7 +120,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The state after the block `height`, of which these are the written accounts.
+    /// The state after block `height`, with all accounts that were ever written.
     #[must_use]
     pub fn new(funding: Funding, height: GlobalExecIndex, accounts: Accounts) -> Self {
         let mut commitment = Commitment::default();
@@ -135,13 +135,13 @@ impl Ledger {
         }
     }
 
-    /// The block after which this is the state.
+    /// The last executed block.
     #[must_use]
     pub const fn height(&self) -> GlobalExecIndex {
         self.height
     }
 
-    /// What the address owns.
+    /// The account of an address.
     #[must_use]
     pub fn account(&self, address: AccountAddress) -> Account {
         let written = self.accounts.get(&address);
@@ -154,7 +154,7 @@ impl Ledger {
         self.commitment.root(self.height)
     }
 
-    /// Executes the transactions of `block`, whatever block it is.
+    /// Executes the transactions of `block` without checking its number.
     pub fn execute(&mut self, block: &CommittedEpochData) -> Effects {
         let mut effects = Effects::default();
         for transaction in block.blocks.iter().flat_map(|inner| &inner.transactions) {
@@ -215,8 +215,8 @@ fn big_endian(bytes: &[u8]) -> Option<u128> {
     Some(digits.iter().fold(0, |n, byte| n << 8 | u128::from(*byte)))
 }
 
-/// The sum of a hash per written account: it does not depend on the order of changes, and an account leaves it as
-/// cheaply as it enters. Finds mistakes; does not stand up to an adversary.
+/// The sum of a hash per written account: independent of the order of changes, at constant cost per change. It detects
+/// errors and is not secure against an adversary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Commitment(u128);
 
@@ -257,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_reads_as_it_was_written(address: [u8; 20], balance: u128, nonce: u64) {
+        fn an_entry_decodes_to_what_was_encoded(address: [u8; 20], balance: u128, nonce: u64) {
             let (address, account) = (AccountAddress(address), Account { balance, nonce });
             prop_assert_eq!(parse_entry(&entry(address, account)), (address, account));
         }
@@ -290,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn money_is_neither_made_nor_lost_and_no_nonce_counts_twice(list in transfers()) {
+        fn balances_are_conserved_and_no_nonce_is_spent_twice(list in transfers()) {
             let mut ledger = ledger();
             let transactions = || list.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
             let twice = transactions().chain(transactions());
@@ -305,7 +305,7 @@ mod tests {
         }
 
         #[test]
-        fn its_writes_make_the_state_after_a_block(list in transfers()) {
+        fn the_writes_of_a_block_reproduce_its_state(list in transfers()) {
             let mut ledger = ledger();
             ledger.execute(&block(1, [transfer(0, 1, 5, 0)]));
             let mut accounts = ledger.accounts.clone();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_applied_is_skipped() {
+    fn invalid_transactions_are_skipped() {
         let mut ledger = ledger();
         let mut short_address = ClientTransaction::decode(transfer(0, 1, 1, 0)).unwrap();
         short_address.to_address.truncate(19);

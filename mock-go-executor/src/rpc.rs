@@ -1,10 +1,10 @@
 //! The executor RPC (contract §3): requests of one connection are answered strictly in order.
 //!
-//! Whatever is said about the chain is durable (invariant DURABLE), the beginning of an epoch, too.
+//! Everything that a reply says about the chain is durable (invariant DURABLE), including the start of an epoch.
 
 use crate::{
-    Replies, SharedControls,
     config::Genesis,
+    controls::{Replies, SharedControls},
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
     serve::serve_each,
@@ -31,12 +31,12 @@ use std::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// Blocks in one answer, at most.
+/// Blocks in one reply, at most.
 const RANGE_BLOCKS: usize = 500;
-/// Bytes of blocks in one answer, at most, unless one block alone has more: room for framing stays below the limit.
+/// Bytes of blocks in one reply, at most, unless a single block has more. Leaves room for framing below the limit.
 const RANGE_BYTES: usize = Framing::RPC.limit_bytes / 2;
 
-/// What is answered from.
+/// The state from which requests are answered.
 pub struct Rpc<'a> {
     pub env: &'a Env,
     pub genesis: &'a Genesis,
@@ -44,8 +44,8 @@ pub struct Rpc<'a> {
     pub epochs: &'a watch::Sender<Epochs>,
     /// The durable watermark.
     pub watermark: watch::Receiver<GlobalExecIndex>,
-    /// The highest watermark that anyone was told.
-    pub told: &'a AtomicU64,
+    /// The highest watermark in any reply.
+    pub reported: &'a AtomicU64,
     pub controls: &'a SharedControls,
 }
 
@@ -61,11 +61,11 @@ enum Refusal {
         asked: u64,
         watermark: GlobalExecIndex,
     },
-    #[error("blocks {from}..={to} are no range: expected 1 <= from <= to")]
+    #[error("blocks {from}..={to} are not a range: expected 1 <= from <= to")]
     EmptyRange { from: u64, to: u64 },
     #[error("{0} is not served by this executor")]
     NotServed(&'static str),
-    #[error("this executor answers nothing at the moment")]
+    #[error("this executor refuses all requests at the moment")]
     Unwilling,
     #[error("the request has a payload that this executor does not know")]
     Unknown,
@@ -83,7 +83,7 @@ enum Refusal {
 enum Closed {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("a frame of {bytes} bytes is no request: {source}")]
+    #[error("a frame of {bytes} bytes is not a request: {source}")]
     Undecodable {
         bytes: usize,
         source: prost::DecodeError,
@@ -107,7 +107,7 @@ impl Rpc<'_> {
         tracing::warn!(target: "[EXECUTOR-REQ]", error = %closed, "closing an RPC connection");
         if !matches!(closed, Closed::Read(ReadError::Io(_)) | Closed::Write(_)) {
             let reason = Response::from(ResponsePayload::Error(closed.to_string()));
-            // The requester may be gone, too; then nobody is left to be told.
+            // The requester may be gone.
             let _ = self.reply(&mut stream, reason).await;
         }
     }
@@ -137,13 +137,13 @@ impl Rpc<'_> {
         Ok(())
     }
 
-    /// What stands between an answer and its reply.
+    /// Delays a reply as the controls demand.
     async fn delay(&self) {
         match self.controls.now().replies {
             None | Some(Replies::Refused) => {}
             Some(Replies::Late { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Some(Replies::Silent) => loop {
-                // Made before the look: what changes from here on wakes it.
+                // Registered before the check, so that no change is missed.
                 let changed = self.controls.changed.notified();
                 if self.controls.now().replies != Some(Replies::Silent) {
                     return;
@@ -161,7 +161,7 @@ impl Rpc<'_> {
             _ => None,
         };
         if let Some(watermark) = watermark.map(GlobalExecIndex) {
-            self.told.fetch_max(watermark.0, Ordering::Relaxed);
+            self.reported.fetch_max(watermark.0, Ordering::Relaxed);
             self.env.emit(ExecutorEvent::Reported { watermark });
         }
         write_frame(stream, &frame).await.map_err(Closed::Write)
@@ -228,7 +228,7 @@ impl Rpc<'_> {
         })
     }
 
-    /// Enters the epoch if it may begin; durable before anyone is told.
+    /// Enters the epoch if it may begin. Its start is durable before the reply.
     fn advance(
         &self,
         asked: &AdvanceEpoch,
@@ -255,7 +255,7 @@ impl Rpc<'_> {
         Ok(())
     }
 
-    /// The durable part of the range, cut to what fits an answer. Empty if none of it is durable.
+    /// The durable part of the range, limited to what fits into a reply. Empty if none of it is durable.
     fn blocks_range(
         &self,
         GetBlocksRange { from, to }: GetBlocksRange,
@@ -278,7 +278,8 @@ impl Rpc<'_> {
     }
 }
 
-/// How many of the first bodies have at most `limit_bytes` in sum; one at least, so that a requester gets on.
+/// The number of leading bodies with at most `limit_bytes` in total; at least one, so that the requester makes
+/// progress.
 fn fitting(bodies: &[Bytes], limit_bytes: usize) -> usize {
     let mut sum = 0;
     let fits = |body: &&Bytes| {

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-/// The next connection. An error of `accept(2)` (too many open files) is told and waited out.
+/// The next connection. An error of `accept(2)` (too many open files) is logged, and the call is repeated after a
+/// pause.
 pub async fn accept(listener: &dyn Listener) -> BoxStream {
     loop {
         match listener.accept().await {

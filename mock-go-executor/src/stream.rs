@@ -1,14 +1,14 @@
 //! The block stream: connections in, blocks through the guard into the chain, at the pace of execution.
 //!
-//! One loop owns everything here, so that nothing is served twice and nothing runs ahead: the newest connection
-//! supersedes the one before, whose unread bytes are gone (unless the executor is told to serve both); a few frames
-//! wait for execution, the rest stays in the socket and holds the sender back.
+//! One loop owns all state. The newest connection supersedes the previous one, whose unread bytes are lost (unless the
+//! controls demand to serve both). A few frames are queued for execution; the rest stays in the socket, which is
+//! backpressure for the sender.
 
 use crate::{
-    Controls, ExecutorError, SharedControls,
     bug_switches::SeenCommits,
     chain::{Chain, ReceivedBlock},
     config::ExecutorConfig,
+    controls::{Controls, SharedControls},
     epochs::Epochs,
     guard::{Guard, Position, Verdict},
     serve::accept,
@@ -18,6 +18,7 @@ use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::wire::CommittedEpochData,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame},
+    store::StoreError,
     types::GlobalExecIndex,
 };
 use prost::Message;
@@ -36,10 +37,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Frames that were read and wait for their execution.
+/// Capacity of the queue of received frames.
 const QUEUE_BLOCKS: usize = 4;
 
-/// Serves the block stream until the disk fails. `told` is the highest watermark that anyone was told.
+/// Serves the block stream until the disk fails. `reported` is the highest watermark in any reply.
 ///
 /// # Errors
 /// If the disk fails.
@@ -49,13 +50,13 @@ pub async fn serve_blocks(
     listener: &dyn Listener,
     chain: &mut Chain,
     epochs: watch::Receiver<Epochs>,
-    told: &AtomicU64,
+    reported: &AtomicU64,
     controls: &SharedControls,
-) -> Result<Infallible, ExecutorError> {
-    let mut intake = Intake::new(env, config, chain, epochs, told);
+) -> Result<Infallible, StoreError> {
+    let mut intake = Intake::new(env, config, chain, epochs, reported);
     let mut accepting = Box::pin(accept(listener));
     loop {
-        // Made before the look: what changes from here on wakes it.
+        // Registered before the check, so that no change is missed.
         let changed = controls.changed.notified();
         let Controls {
             stalled,
@@ -66,7 +67,7 @@ pub async fn serve_blocks(
         let running = !stalled;
         let reads = !reads_nothing && intake.queue.len() < QUEUE_BLOCKS;
         if !serves_both {
-            intake.leave_older();
+            intake.drop_older();
         }
         if running {
             intake.begin_next();
@@ -82,11 +83,11 @@ pub async fn serve_blocks(
             () = elapsed(&mut intake.idle), if running => intake.flush().await?,
             frame = next_frame(&mut intake.newest), if reads => {
                 let number = intake.newest.number;
-                intake.take_in(number, frame).await;
+                intake.receive(number, frame).await;
             }
             frame = next_frame(&mut intake.older), if reads => {
                 let number = intake.older.number;
-                intake.take_in(number, frame).await;
+                intake.receive(number, frame).await;
             }
         }
     }
@@ -94,7 +95,7 @@ pub async fn serve_blocks(
 
 type Timer = Option<Pin<Box<Sleep>>>;
 
-/// Ends when the timer does; never, if there is none.
+/// Completes when the timer fires; never without a timer.
 async fn elapsed(timer: &mut Timer) {
     match timer {
         Some(timer) => timer.as_mut().await,
@@ -105,16 +106,16 @@ async fn elapsed(timer: &mut Timer) {
 /// A connection of the block stream, open or not.
 #[derive(Default)]
 struct Connection {
-    /// From 1; 0 is none.
+    /// From 1; 0 means no connection.
     number: u64,
     /// `None` once it is closed.
     open: Option<(BoxStream, Decoder)>,
-    /// [`Position::told`] and [`Position::previous`].
-    told_when_accepted: GlobalExecIndex,
+    /// [`Position::reported`] and [`Position::previous`].
+    reported_when_accepted: GlobalExecIndex,
     previous: Option<GlobalExecIndex>,
 }
 
-/// The next frame of the connection; never, if it is closed. Cancel-safe, as [`read_frame`] is.
+/// The next frame of the connection; never of a closed one. Cancel-safe, as [`read_frame`] is.
 async fn next_frame(connection: &mut Connection) -> Result<Option<Bytes>, ReadError> {
     match &mut connection.open {
         Some((stream, decoder)) => read_frame(stream, decoder).await,
@@ -128,24 +129,24 @@ struct Intake<'a> {
     chain: &'a mut Chain,
     epochs: watch::Receiver<Epochs>,
     seen: SeenCommits,
-    /// The highest watermark that anyone was told.
-    told: &'a AtomicU64,
+    /// The highest watermark in any reply.
+    reported: &'a AtomicU64,
 
     newest: Connection,
-    /// The one before, if both are served.
+    /// The previous one, if both are served.
     older: Connection,
-    /// Blocks of these two only, with the number of the connection that each came over.
+    /// Blocks of these two connections only, each with the number of its connection.
     queue: VecDeque<(u64, ReceivedBlock)>,
 
-    /// The block that is being executed, and when that is over.
+    /// The block that is being executed, and the timer of its execution.
     executing: Option<ReceivedBlock>,
     execution: Timer,
     execution_times: ChaCha8Rng,
 
-    /// Blocks between the last flush and the next.
+    /// Blocks from the last flush to the next.
     flush_after: u64,
     flush_lengths: ChaCha8Rng,
-    /// When a tail that is not durable is flushed because no block came.
+    /// Flushes a volatile tail when no further block arrives.
     idle: Timer,
 }
 
@@ -155,7 +156,7 @@ impl<'a> Intake<'a> {
         config: &'a ExecutorConfig,
         chain: &'a mut Chain,
         epochs: watch::Receiver<Epochs>,
-        told: &'a AtomicU64,
+        reported: &'a AtomicU64,
     ) -> Self {
         let mut flush_lengths = env.entropy.stream("executor/flush");
         Self {
@@ -164,7 +165,7 @@ impl<'a> Intake<'a> {
             chain,
             epochs,
             seen: SeenCommits::default(),
-            told,
+            reported,
             newest: Connection::default(),
             older: Connection::default(),
             queue: VecDeque::new(),
@@ -182,20 +183,20 @@ impl<'a> Intake<'a> {
         let newest = Connection {
             number,
             open: Some((stream, Decoder::new(Framing::BLOCK_STREAM))),
-            told_when_accepted: GlobalExecIndex(self.told.load(Ordering::Relaxed)),
+            reported_when_accepted: GlobalExecIndex(self.reported.load(Ordering::Relaxed)),
             previous: None,
         };
-        self.leave_older();
+        self.drop_older();
         self.older = std::mem::replace(&mut self.newest, newest);
         if !serves_both {
-            self.leave_older();
+            self.drop_older();
         }
         self.env
             .emit(ExecutorEvent::StreamAccepted { connection: number });
     }
 
-    /// Serves the newest connection only: what the one before sent and was not let in yet is gone.
-    fn leave_older(&mut self) {
+    /// Closes the previous connection and drops its queued blocks.
+    fn drop_older(&mut self) {
         let (number, newest) = (self.older.number, self.newest.number);
         if number > 0 {
             self.close(number, format!("superseded by connection {newest}"));
@@ -222,13 +223,13 @@ impl<'a> Intake<'a> {
         }
     }
 
-    async fn take_in(&mut self, number: u64, frame: Result<Option<Bytes>, ReadError>) {
+    async fn receive(&mut self, number: u64, frame: Result<Option<Bytes>, ReadError>) {
         let body = match frame {
             Ok(Some(body)) => body,
             Ok(None) => return self.close(number, "ended by the sender".to_owned()),
             Err(error) => {
                 match error {
-                    // A sender that dies in the middle of a block cannot help it.
+                    // A sender that dies in the middle of a block is not at fault.
                     ReadError::Frame(FrameError::Truncated { .. }) | ReadError::Io(_) => {}
                     ReadError::Frame(_) => self.report_malformed(number),
                 }
@@ -240,7 +241,8 @@ impl<'a> Intake<'a> {
             Err(error) => {
                 self.report_malformed(number);
                 let length = body.len();
-                let reason = format!("a frame of {length} bytes is no CommittedEpochData: {error}");
+                let reason =
+                    format!("a frame of {length} bytes is not a CommittedEpochData: {error}");
                 return self.close(number, reason);
             }
         };
@@ -257,7 +259,7 @@ impl<'a> Intake<'a> {
         self.env.emit(ExecutorEvent::Malformed { connection });
     }
 
-    /// Lets the next block in, if none is being executed; with none left, a volatile tail waits for its flush.
+    /// Starts the next block if none is being executed. With an empty queue, starts the idle timer of a volatile tail.
     fn begin_next(&mut self) {
         while self.executing.is_none() {
             let Some((number, received)) = self.queue.pop_front() else {
@@ -279,7 +281,7 @@ impl<'a> Intake<'a> {
         let connection = self.connection(number);
         let position = Position {
             expected,
-            told: connection.told_when_accepted,
+            reported: connection.reported_when_accepted,
             previous: connection.previous.replace(gei),
         };
         let verdict = self.config.guard.judge(position, gei);
@@ -288,7 +290,9 @@ impl<'a> Intake<'a> {
             self.env.emit(ExecutorEvent::Refused { gei, expected });
             return self.end(
                 number,
-                format!("block {gei} came as one of epoch {epoch}, it is one of {belongs_to}"),
+                format!(
+                    "block {gei} was sent as one of epoch {epoch}, expected epoch {belongs_to}"
+                ),
             );
         }
         match self.seen.judged(verdict, &received.block) {
@@ -301,21 +305,18 @@ impl<'a> Intake<'a> {
             Verdict::Refuse => self.env.emit(ExecutorEvent::Refused { gei, expected }),
             Verdict::Close => {
                 self.env.emit(ExecutorEvent::Refused { gei, expected });
-                self.end(
-                    number,
-                    format!("block {gei} came where {expected} was expected"),
-                );
+                self.end(number, format!("received block {gei}, expected {expected}"));
             }
         }
     }
 
-    /// Ends a stream whose sender has to ask where to go on. What waits of it is not executed.
+    /// Ends a stream, so that its sender asks for the watermark. Its queued blocks are not executed.
     fn end(&mut self, number: u64, reason: String) {
         self.queue.retain(|(of, _)| *of != number);
         self.close(number, reason);
     }
 
-    async fn execute(&mut self) -> Result<(), ExecutorError> {
+    async fn execute(&mut self) -> Result<(), StoreError> {
         self.execution = None;
         if let Some(received) = self.executing.take() {
             self.chain.execute(received).await;
@@ -326,14 +327,14 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), ExecutorError> {
+    async fn flush(&mut self) -> Result<(), StoreError> {
         self.idle = None;
         self.flush_after = draw(&mut self.flush_lengths, self.config.flush_every_blocks);
-        Ok(self.chain.flush().await?)
+        self.chain.flush().await
     }
 }
 
-/// A number of `[low, high]`. The bias of the remainder is far below what a simulation could notice.
+/// A number of `[low, high]`. The bias of the remainder is negligible here.
 fn draw(stream: &mut ChaCha8Rng, [low, high]: [u64; 2]) -> u64 {
     let numbers = (high - low).saturating_add(1);
     low + stream.next_u64() % numbers

@@ -1,4 +1,4 @@
-//! What the tests of this crate are made of: transactions, blocks, and a world in memory that records events.
+//! Test support: transactions, blocks, and an environment in memory that records events.
 
 pub mod running;
 
@@ -66,7 +66,7 @@ pub fn received(gei: u64, transactions: impl IntoIterator<Item = Bytes>) -> Rece
     ReceivedBlock { block, body }
 }
 
-/// The outside of one executor start.
+/// The environment of one executor start.
 pub struct TestWorld {
     pub env: Env,
     events: Arc<Recorder>,
@@ -117,7 +117,7 @@ impl TestWorld {
         self.events().iter().rev().find_map(select)
     }
 
-    /// Waits for an event that `select` takes, counting those that happened already.
+    /// Waits for an event that `select` accepts, past events included.
     pub async fn until<T>(&self, select: impl Fn(&ExecutorEvent) -> Option<T>) -> T {
         loop {
             let more = self.events.more.notified();

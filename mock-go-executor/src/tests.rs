@@ -1,9 +1,6 @@
 //! The executor as a whole, over sockets and a disk in memory.
 
-use crate::{
-    Controls,
-    testing::running::{BLOCK_STREAM, RPC, Running, address, config, frame, response},
-};
+use crate::testing::running::{BLOCK_STREAM, RPC, Running, address, config, frame, response};
 use metanode_core::{
     env::{ExecutorEvent, RpcKind},
     executor::wire::{
@@ -64,7 +61,7 @@ async fn a_frame_may_come_in_pieces() {
 }
 
 #[tokio::test]
-async fn the_newest_stream_supersedes_and_may_repeat_what_was_not_told() {
+async fn the_newest_stream_supersedes_and_may_repeat_unreported_blocks() {
     let executor = Running::start(&MemoryDisk::default());
     let mut old = executor.deliver(1..=3).await;
     old.write_all(&frame(4)[..5]).await.unwrap();
@@ -79,19 +76,13 @@ async fn the_newest_stream_supersedes_and_may_repeat_what_was_not_told() {
     assert_eq!(executor.watermark().await, 5);
     let _again = executor.deliver([4, 5, 6]).await;
     executor.until_durable(6).await;
-    assert_eq!(executor.refused(), [4, 5], "their sender had been told 5");
+    assert_eq!(executor.refused(), [4, 5], "watermark 5 was reported");
 }
 
 #[tokio::test]
 async fn blocks_of_a_superseded_stream_are_not_executed() {
     let executor = Running::start(&MemoryDisk::default());
-    executor
-        .controls
-        .send(Controls {
-            stalled: true,
-            ..Controls::default()
-        })
-        .unwrap();
+    executor.stall();
     let _old = executor.deliver(1..=3).await;
     executor
         .world
@@ -102,7 +93,7 @@ async fn blocks_of_a_superseded_stream_are_not_executed() {
         .await;
     let _new = executor.deliver(1..=2).await;
     executor.until_closed(1).await;
-    executor.controls.send(Controls::default()).unwrap();
+    executor.resume();
     executor.until_durable(2).await;
     assert_eq!(executor.executed(), [1, 2]);
     assert_eq!(
@@ -112,12 +103,12 @@ async fn blocks_of_a_superseded_stream_are_not_executed() {
 }
 
 #[tokio::test]
-async fn a_hole_and_bytes_that_are_no_frames_end_the_stream() {
+async fn a_gap_and_malformed_frames_end_the_stream() {
     let executor = Running::start(&MemoryDisk::default());
     let _stream = executor.deliver([1, 3, 2]).await;
     assert_eq!(
         executor.until_closed(1).await,
-        "block 3 came where 2 was expected"
+        "received block 3, expected 2"
     );
     assert_eq!(executor.refused(), [3]);
 
@@ -125,7 +116,7 @@ async fn a_hole_and_bytes_that_are_no_frames_end_the_stream() {
     garbage.write_all(&[2, 0xff, 0xff]).await.unwrap();
     let reason = executor.until_closed(2).await;
     assert!(
-        reason.starts_with("a frame of 2 bytes is no CommittedEpochData"),
+        reason.starts_with("a frame of 2 bytes is not a CommittedEpochData"),
         "{reason}"
     );
 
@@ -141,13 +132,7 @@ async fn a_hole_and_bytes_that_are_no_frames_end_the_stream() {
 #[tokio::test]
 async fn a_stalled_executor_holds_the_sender_back_and_loses_nothing() {
     let executor = Running::start(&MemoryDisk::default());
-    executor
-        .controls
-        .send(Controls {
-            stalled: true,
-            ..Controls::default()
-        })
-        .unwrap();
+    executor.stall();
     let mut stream = executor.connect(BLOCK_STREAM).await;
     let written = watch::Sender::new(0u64);
     let mut progress = written.subscribe();
@@ -161,20 +146,17 @@ async fn a_stalled_executor_holds_the_sender_back_and_loses_nothing() {
     let stuck = async { while progress.changed().await.is_ok() {} };
     let minute = std::time::Duration::from_secs(60);
     assert!(tokio::time::timeout(minute, stuck).await.is_err());
-    assert!(
-        *progress.borrow() < 40,
-        "nothing bounds what the executor takes in"
-    );
+    assert!(*progress.borrow() < 40, "the intake is not bounded");
     assert_eq!(executor.watermark().await, 0);
     assert_eq!(executor.executed(), [0; 0]);
 
-    executor.controls.send(Controls::default()).unwrap();
+    executor.resume();
     executor.until_durable(40).await;
     assert_eq!(executor.executed(), (1..=40).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn questions_about_what_is_not_there_yet_are_refused() {
+async fn requests_for_missing_epochs_and_blocks_are_refused() {
     let executor = Running::start(&MemoryDisk::default());
     let genesis = config().genesis;
     match executor
@@ -211,7 +193,7 @@ async fn questions_about_what_is_not_there_yet_are_refused() {
         ),
         (
             RequestPayload::GetBlocksRange(GetBlocksRange { from: 2, to: 1 }),
-            "no range",
+            "not a range",
         ),
         (
             RequestPayload::AdvanceEpoch(AdvanceEpoch {
@@ -223,8 +205,8 @@ async fn questions_about_what_is_not_there_yet_are_refused() {
         ),
         (RequestPayload::Status(StatusRequest {}), "StatusRequest"),
     ] {
-        let told = executor.refusal(request).await;
-        assert!(told.contains(reason), "{told}");
+        let refusal = executor.refusal(request).await;
+        assert!(refusal.contains(reason), "{refusal}");
     }
     let reported = executor.world.last(|event| match event {
         ExecutorEvent::Reported { watermark } => Some(*watermark),
@@ -238,7 +220,7 @@ async fn questions_about_what_is_not_there_yet_are_refused() {
 }
 
 #[tokio::test]
-async fn an_epoch_begins_at_its_boundary_and_has_begun_after_a_restart_too() {
+async fn an_epoch_begins_at_its_boundary_and_survives_a_restart() {
     let disk = MemoryDisk::default();
     let executor = Running::start(&disk);
     let mut stream = executor.deliver(1..=2).await;
@@ -251,10 +233,10 @@ async fn an_epoch_begins_at_its_boundary_and_has_begun_after_a_restart_too() {
         })
     };
     for _ in 0..2 {
-        let told = executor.ask(advance()).await;
-        assert!(matches!(told, ResponsePayload::AdvanceEpoch(epoch) if epoch.new_epoch == 1));
+        let response = executor.ask(advance()).await;
+        assert!(matches!(response, ResponsePayload::AdvanceEpoch(epoch) if epoch.new_epoch == 1));
     }
-    // Blocks of the old epoch are over.
+    // Blocks of the old epoch are refused.
     write_frame(&mut stream, &frame(3)).await.unwrap();
     let refused = executor.world.until(|event| match event {
         ExecutorEvent::Refused { gei, .. } => Some(*gei),
@@ -262,7 +244,10 @@ async fn an_epoch_begins_at_its_boundary_and_has_begun_after_a_restart_too() {
     });
     assert_eq!(refused.await, GlobalExecIndex(3));
     let closed = executor.until_closed(1).await;
-    assert_eq!(closed, "block 3 came as one of epoch 0, it is one of 1");
+    assert_eq!(
+        closed,
+        "block 3 was sent as one of epoch 0, expected epoch 1"
+    );
     drop(executor.stop().await);
 
     let executor = Running::start(&disk);
@@ -274,7 +259,7 @@ async fn an_epoch_begins_at_its_boundary_and_has_begun_after_a_restart_too() {
 }
 
 #[tokio::test]
-async fn requests_of_one_connection_are_answered_in_order_until_one_is_bad() {
+async fn requests_of_one_connection_are_answered_in_order_until_one_is_malformed() {
     let executor = Running::start(&MemoryDisk::default());
     let mut stream = executor.connect("10.0.0.1:7000").await;
     let requests = [
@@ -307,15 +292,15 @@ async fn requests_of_one_connection_are_answered_in_order_until_one_is_bad() {
         Some(RpcKind::GetActiveValidators)
     );
 
-    for (bad, told) in [
+    for (bad, expected) in [
         (&[0, 0, 0, 0][..], "length zero"),
         (&[0x7f, 0, 0, 0, 1, 2, 3], "exceeds the limit"),
-        (&[0, 0, 0, 1, 0xff], "is no request"),
+        (&[0, 0, 0, 1, 0xff], "is not a request"),
     ] {
         let mut stream = executor.connect(RPC).await;
         stream.write_all(bad).await.unwrap();
         match response(&mut stream).await {
-            ResponsePayload::Error(reason) => assert!(reason.contains(told), "{reason}"),
+            ResponsePayload::Error(reason) => assert!(reason.contains(expected), "{reason}"),
             other => panic!("served: {other:?}"),
         }
         assert_eq!(
@@ -327,7 +312,7 @@ async fn requests_of_one_connection_are_answered_in_order_until_one_is_bad() {
 }
 
 #[tokio::test]
-async fn socket_files_go_at_a_clean_end_and_a_live_one_is_left_alone() {
+async fn a_clean_end_removes_socket_files_and_a_bound_path_is_refused() {
     let executor = Running::start(&MemoryDisk::default());
     let _stream = executor.deliver([1]).await;
     executor.until_durable(1).await;

@@ -1,4 +1,5 @@
-//! Randomness: one ChaCha stream per label, all derived from the seed, so that one draw more in one moves no other.
+//! Randomness: one ChaCha stream per label, all derived from the seed, so that a further draw from one does not change
+//! another.
 
 use metanode_core::env::Entropy;
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +13,7 @@ pub struct SeedEntropy {
 }
 
 impl SeedEntropy {
-    /// All streams of a run.
+    /// The root of all streams of a run.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self {
@@ -21,7 +22,7 @@ impl SeedEntropy {
         }
     }
 
-    /// The streams of one part of the world, such as one start of one process.
+    /// The streams of one part of the world, such as an incarnation of a process.
     #[must_use]
     pub fn child(&self, label: &str) -> Self {
         Self {

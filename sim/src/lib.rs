@@ -1,25 +1,30 @@
-//! The simulated world: hosts, sockets, disks and clocks in which unchanged nodes and executors run, faults, and the
-//! oracles that watch.
+//! The simulated world: hosts, sockets, disks and clocks for unmodified nodes and executors, with faults and oracles.
 //!
-//! | module | is |
+//! In import order: a module uses only modules above it.
+//!
+//! | module | content |
 //! |---|---|
-//! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
-//! | [`run`] | seed in, outcome out |
-//! | [`world`] | hosts, processes and the record of what happens |
-//! | [`faults`] | what may go wrong, one file per subject |
-//! | [`byzantine`] | validators that do what they want, one file per strategy |
-//! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
-//! | [`disk`] | what is durable and what is not yet |
-//! | [`clock`], [`entropy`] | wall clocks with their skew, labelled randomness |
-//! | [`trace`] | typed events and their hash chain |
-//! | [`hashes`] | hashes of transactions, computed once for all nodes |
-//! | [`recorder`] | takes down what happens |
-//! | [`panics`] | panics of simulated threads, kept for the report |
-//! | [`probes`] | states that must be reached sometimes |
-//! | [`oracles`] | one file per invariant of contract §12 |
+//! | `allocator` | the allocator of programs that simulate |
 //! | [`amounts`] | numbers with units, for people |
-//! | [`shrink`] | from a failing plan to the smallest that fails in the same way |
-//! | [`sweep`] | a crash at every crash point that a run reaches |
+//! | `nearer` | candidates for shrinking a number |
+//! | `entropy` | random streams, named by labels |
+//! | `hashes` | hashes of transactions, computed once for all nodes |
+//! | `process_id` | names of processes |
+//! | `clock` | simulated time, wall clocks with skew, drift and jumps |
+//! | [`disk`] | what is durable and what is not; failing disks |
+//! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
+//! | [`byzantine`] | validators that deviate from the protocol, one file per strategy |
+//! | [`faults`] | what may go wrong, one file per subject (pure) |
+//! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
+//! | [`trace`] | typed events and their hash |
+//! | [`panics`] | panics of simulated threads, captured for the report |
+//! | `probes` | states that must be reached sometimes |
+//! | [`oracles`] | one file per invariant of contract §12 |
+//! | `recorder` | receives every entry: trace, oracles, probes, figures of the report |
+//! | `world` | hosts and processes, the effects of faults, the workload |
+//! | [`run`] | seed in, outcome out |
+//! | [`shrink`] | from a failing plan to the smallest that fails in the same way (pure) |
+//! | [`sweep`] | a crash at every crash point that a run reaches (pure) |
 //!
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
@@ -27,20 +32,21 @@
 mod allocator;
 pub mod amounts;
 pub mod byzantine;
-pub mod clock;
+mod clock;
 pub mod disk;
-pub mod entropy;
+mod entropy;
 pub mod faults;
-pub mod hashes;
+mod hashes;
 mod nearer;
 pub mod net;
 pub mod oracles;
 pub mod panics;
 pub mod plan;
-pub mod probes;
-pub mod recorder;
+mod probes;
+mod process_id;
+mod recorder;
 pub mod run;
 pub mod shrink;
 pub mod sweep;
 pub mod trace;
-pub mod world;
+mod world;

@@ -1,10 +1,11 @@
-//! Numbers nearer to a simple one.
+//! Candidates for shrinking a number towards a simpler one.
 
 /// A difference up to which single steps are tried.
 const NEAR: u64 = 8;
 
-/// Numbers strictly between `value` and `simple`, and `simple` itself; the nearest to `simple` first. They are few,
-/// so that repeating this takes logarithmically many attempts, and round, so that a person can read the result.
+/// Numbers strictly between `value` and `simple`, and `simple` itself; the nearest to `simple` first. There are few, so
+/// that a repeated search takes a logarithmic number of attempts, and they are round, so that the result is easy to
+/// read.
 #[must_use]
 pub fn toward(value: u64, simple: u64) -> Vec<u64> {
     let distance = value.abs_diff(simple);
@@ -18,7 +19,7 @@ pub fn toward(value: u64, simple: u64) -> Vec<u64> {
     let round = |distance: u64, digits| {
         let (number, up) = at(distance);
         let number = rounded(number, digits, up);
-        // Not beyond the simple one.
+        // Not beyond `simple`.
         if up {
             number.min(simple)
         } else {
@@ -37,7 +38,7 @@ pub fn toward(value: u64, simple: u64) -> Vec<u64> {
     numbers
 }
 
-/// With this many digits that are not 0.
+/// Rounds to this many significant digits.
 fn rounded(number: u64, digits: u32, up: bool) -> u64 {
     let all = number.checked_ilog10().map_or(1, |log| log + 1);
     let unit = 10_u64.pow(all.saturating_sub(digits));
@@ -54,7 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn numbers_are_round_and_the_boldest_comes_first() {
+    fn numbers_are_round_and_the_nearest_to_the_simple_one_comes_first() {
         assert_eq!(toward(10_351, 0), [0, 5_100, 7_700, 9_000, 10_000]);
         assert_eq!(toward(5, 1), [1, 3, 4]);
         assert_eq!(toward(30, 50), [50, 40, 35, 32]);

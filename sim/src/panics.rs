@@ -1,6 +1,6 @@
-//! Panics of simulated threads: kept for the report of the run instead of written between its lines.
+//! Panics of simulated threads: captured for the report of the run instead of printed.
 
-use crate::trace::ProcessId;
+use crate::process_id::ProcessId;
 use metanode_core::tasks::panic_message;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -16,16 +16,16 @@ use std::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Panic {
     pub message: String,
-    /// File, line and column; unknown if nothing was captured.
+    /// File, line and column; `None` if nothing was captured.
     pub place: Option<String>,
-    /// Whose task it was; none if it was the simulation's own.
+    /// The process whose task panicked; `None` for the simulation itself.
     pub process: Option<ProcessId>,
     #[serde(skip)]
     pub backtrace: Option<Arc<Backtrace>>,
 }
 
 impl Panic {
-    /// Of the simulation itself, without a place: it could not begin, or had to be given up.
+    /// A failure of the simulation itself, without a place: it could not start, or was abandoned.
     #[must_use]
     pub const fn of_simulation(message: String) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Panic {
         }
     }
 
-    /// The last panic of this thread, with what the hook saw of it.
+    /// The last panic of this thread, with the place and the backtrace that the hook captured.
     pub(crate) fn caught(message: &str, process: Option<ProcessId>) -> Self {
         let captured = CAPTURED.take();
         let (place, backtrace) = captured.map_or((None, None), |(place, backtrace)| {
@@ -50,7 +50,7 @@ impl Panic {
         }
     }
 
-    /// As [`Self::caught`], for what unwound out of the simulation.
+    /// Like [`Self::caught`], for a panic that unwound out of the simulation.
     pub(crate) fn unwound(payload: &(dyn Any + Send)) -> Self {
         Self::caught(panic_message(payload), None)
     }
@@ -82,7 +82,7 @@ thread_local! {
     static CAPTURED: RefCell<Option<(String, Arc<Backtrace>)>> = const { RefCell::new(None) };
 }
 
-/// From here on the panics of this thread are captured; those of all others go where they went before.
+/// Captures panics of this thread from now on. Panics of other threads go to the previous hook.
 pub(crate) fn capture_on_this_thread() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::disallowed_methods)] // the hook belongs to the thread that asks for it
-    fn a_panic_of_a_simulated_thread_is_kept_with_its_place() {
+    fn a_panic_of_a_simulated_thread_is_captured_with_its_place() {
         let panic = std::thread::spawn(|| {
             capture_on_this_thread();
             let caught = std::panic::catch_unwind(|| panic!("number {}", 7));

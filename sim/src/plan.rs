@@ -1,10 +1,13 @@
-//! One run, fully drawn: nothing in here is a range that the run still has to draw from, except where the world
-//! itself is random by nature (latency of a chunk, duration of an execution). Printed before the run.
+//! One run, fully drawn. The only ranges are those from which the world draws repeatedly during the run (latency of a
+//! chunk, duration of an execution). Printed before the run.
 
 mod epochs;
 mod world;
 
-pub use crate::byzantine::{ByzantinePlan, ByzantineStrategy};
+pub use crate::{
+    byzantine::{ByzantinePlan, ByzantineStrategy},
+    disk::Backend,
+};
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
 pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
@@ -12,14 +15,14 @@ pub use metanode_core::config::{
 pub use mock_go_executor::Guard;
 pub use world::{NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
-use crate::{faults::PlannedFault, trace::ProcessId};
+use crate::{faults::PlannedFault, process_id::ProcessId};
 use metanode_core::{
     bugs::KnownBug,
     types::{GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
 
-/// Who delivers (contract §1).
+/// Which nodes deliver (contract §1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topology {
@@ -29,23 +32,14 @@ pub enum Topology {
     MasterPerNode,
 }
 
-/// What stores are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    #[default]
-    Memory,
-    Rocksdb,
-}
-
-/// Both ends included.
+/// A range, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     pub low: u64,
     pub high: u64,
 }
 
-/// Everything that decides a run.
+/// Everything that determines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub scenario: String,
@@ -55,43 +49,43 @@ pub struct Plan {
     pub validators: u16,
     pub store: Backend,
     pub signatures: SignatureScheme,
-    /// Faults happen in this time; afterwards they are healed.
+    /// Faults happen within this time; then all of them end.
     pub duration_ms: u64,
-    /// After healing, every live executor reaches the tip within this time (invariant LIVE).
+    /// After faults have ended, every live executor reaches the tip within this time (invariant LIVE).
     pub settle_ms: u64,
     pub network: NetworkPlan,
-    /// The limits of every node. What it says of signatures and epochs does not count: that is in `signatures` and
-    /// `epochs`.
+    /// The limits of every node. Its signatures and epochs are ignored: `signatures` and `epochs` of the plan apply.
     pub node: NodeParameters,
     /// One per executor.
     pub executors: Vec<ExecutorPlan>,
     /// Offset of each host's wall clock, one per validator.
     pub clock_skew_ms: Vec<i64>,
-    /// How much faster than time each host's wall clock runs, in parts per million; 0 where it is left out.
+    /// How much faster than simulated time each host's wall clock runs, in parts per million; 0 for hosts without an
+    /// entry.
     #[serde(default)]
     pub clock_drift_ppm: Vec<i32>,
-    /// Validators that faults may have down at once: killed, without power or paused, node or executor. A fault that
-    /// would take down more is left out. Any number if it is left out.
+    /// Validators that may be down at once because of faults: killed, without power or paused, node or executor. A
+    /// fault that would take down more is skipped. `None`: no limit.
     #[serde(default)]
     pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
     #[serde(default)]
     pub epochs: EpochPlan,
-    /// Validators that do what they want instead of running a node; at most f, and not the one that delivers alone.
+    /// Byzantine validators; at most f, and not the one that delivers in `single-master`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub byzantine: Vec<ByzantinePlan>,
     pub faults: Vec<PlannedFault>,
     /// What must happen besides the invariants.
     #[serde(default)]
     pub expect: Vec<Expectation>,
-    /// Historical bugs that are switched on; none unless the harness itself is under test.
+    /// Known bugs that are enabled; none except in tests of the harness itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<KnownBug>,
 }
 
 impl Plan {
-    /// A small cluster in which nothing happens: four validators, each with an executor, and tiny limits. Tests
-    /// change what they are about.
+    /// A small cluster without faults: four validators, each with an executor, and small limits. Tests change what they
+    /// need.
     #[must_use]
     pub fn example() -> Self {
         let executor = ExecutorPlan {
@@ -147,9 +141,8 @@ impl Plan {
         }
     }
 
-    /// What this validator does instead of running a node, if it is Byzantine.
-    #[must_use]
-    pub fn strategy_of(&self, validator: u16) -> Option<ByzantineStrategy> {
+    /// The strategy of this validator, if it is Byzantine.
+    pub(crate) fn strategy_of(&self, validator: u16) -> Option<ByzantineStrategy> {
         let of = |byzantine: &&ByzantinePlan| byzantine.validator == validator;
         self.byzantine.iter().find(of).map(|b| b.strategy)
     }
@@ -165,16 +158,16 @@ pub struct ExecutorPlan {
     pub flush_every_blocks: Span,
 }
 
-/// What the scenario's story says of a node.
+/// What a scenario expects of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     pub node: ProcessId,
-    /// Started again, it writes exactly these frames first, once and in order.
+    /// After a restart, it writes exactly these frames first, once and in order.
     pub frames_after_restart: Vec<GlobalExecIndex>,
 }
 
-/// A seed in formats whose integers are signed, like TOML: a number where it fits, else its digits as a text.
+/// A seed in formats with signed integers, like TOML: a number if it fits, otherwise a string of digits.
 mod seed {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -197,7 +190,7 @@ mod seed {
             Seed::Number(seed) => Ok(seed),
             Seed::Digits(digits) => digits.parse().map_err(|_| {
                 D::Error::custom(format_args!(
-                    "`{digits}` is no seed: expected a number below 2^64"
+                    "`{digits}` is not a seed: expected a number below 2^64"
                 ))
             }),
         }

@@ -1,4 +1,4 @@
-//! "This must happen sometimes": states that a suite should reach, counted over a run.
+//! States that a suite should reach sometimes, counted over a run.
 
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
 use metanode_core::{
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 macro_rules! probes {
     ($($name:ident = $text:literal,)*) => {
-        /// A state worth reaching.
+        /// A state that a suite should reach.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Probe { $($name,)* }
 
@@ -61,15 +61,15 @@ probes! {
     EpochRemoved = "store of an old epoch removed",
 }
 
-/// How often each state was reached.
+/// Counts of reached states.
 #[derive(Clone, Debug)]
 pub struct Probes {
     counts: [u64; Probe::ALL.len()],
     /// Processes with a torn write on their disk.
     torn: BTreeSet<ProcessId>,
-    /// The last block that each executor has executed.
+    /// The last executed block of each executor.
     executed: BTreeMap<ProcessId, GlobalExecIndex>,
-    /// The epoch that each node's incarnation has begun to change out of.
+    /// The epoch out of which each node's incarnation has begun to change.
     changing: BTreeMap<ProcessId, Epoch>,
 }
 
@@ -85,7 +85,7 @@ impl Default for Probes {
 }
 
 impl Probes {
-    /// All probes with their counts, those never reached included.
+    /// All probes with their counts, including those never reached.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, u64> {
         Probe::ALL
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_another_incarnation_began_is_seen_once() {
+    fn a_change_that_another_incarnation_began_is_counted_once() {
         let process = ProcessId::Node(0);
         let restarted = world_event(2, process, WorldEvent::Started { start: 2 });
         let mut trace = vec![
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_place_follows() {
+    fn a_node_that_is_not_a_member_follows() {
         let trace = [node(0, 0, opened(0, 0)), node(1, 0, follows(1, 5))];
         assert_eq!(count(&trace, Probe::FollowsWithoutVote), 1);
     }

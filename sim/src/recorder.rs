@@ -1,4 +1,4 @@
-//! Takes down what happens: the trace, the judgement of the oracles, the figures of the report.
+//! Receives every entry: for the trace, the oracles, the probes and the figures of the report.
 
 use crate::{
     oracles::{self, Oracle, Violation},
@@ -21,9 +21,9 @@ pub struct NodeReport {
     pub epoch: Epoch,
     pub last_commit: CommitIndex,
     pub last_gei: GlobalExecIndex,
-    /// Most blocks that were in its window at once.
+    /// Maximum number of blocks in its window.
     pub window_max: u32,
-    /// How long it was kept from proposing.
+    /// How long its proposals were paused.
     pub proposals_paused_ms: u64,
     pub starts: u32,
     #[serde(skip)]
@@ -37,7 +37,7 @@ pub struct ExecutorReport {
     pub last_block_number: GlobalExecIndex,
     /// After the last executed block.
     pub state_root: [u8; 32],
-    /// Blocks that came and were not executed.
+    /// Received blocks that were not executed.
     pub duplicates: u64,
     pub restarts: u32,
     #[serde(skip)]
@@ -46,7 +46,7 @@ pub struct ExecutorReport {
     executed: u64,
 }
 
-/// Everything that is written down during one run.
+/// The record of one run.
 pub struct Recorder {
     trace: Trace,
     oracles: Vec<Box<dyn Oracle + Send>>,
@@ -80,7 +80,7 @@ impl Recorder {
         }
     }
 
-    /// Takes down one entry. After a violation nothing more is taken: the trace ends with what proves it.
+    /// Records one entry. After a violation nothing more is recorded: the trace ends with the entry that proves it.
     pub fn record(&mut self, entry: Entry) {
         if self.violation.is_some() {
             return;
@@ -88,7 +88,7 @@ impl Recorder {
         self.end = entry.at;
         self.probes.observe(&entry);
         self.count(&entry);
-        // A panic is a verdict of its own.
+        // After a panic the oracles do not judge: the verdict is the panic.
         let judging = self.oracles.iter_mut().filter(|_| self.panic.is_none());
         for oracle in judging {
             if let Err(violation) = oracle.observe(&entry) {
@@ -99,8 +99,8 @@ impl Recorder {
         self.trace.push(entry);
     }
 
-    /// The run is over: the oracles say what should have happened by now. `reached` is how often each process was at
-    /// each of its crash points.
+    /// Ends the run: oracles judge what had to happen by now. `reached` counts how often each process reached each
+    /// crash point.
     pub fn finish(&mut self, end: SimTime, reached: BTreeMap<(ProcessId, CrashPoint), u32>) {
         self.end = end;
         self.reached = reached;
@@ -115,13 +115,13 @@ impl Recorder {
         }
     }
 
-    /// No oracle demands anything more by the end.
+    /// Whether everything that oracles demand by the end has happened.
     #[must_use]
     pub fn is_satisfied(&self) -> bool {
         self.oracles.iter().all(|oracle| oracle.is_satisfied())
     }
 
-    /// Something has happened after which nothing counts.
+    /// Whether a violation or a panic has ended the run.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.violation.is_some() || self.panic.is_some()
@@ -262,7 +262,7 @@ mod tests {
     use crate::oracles::testing::{executed, executor, submitted, world_event};
 
     #[test]
-    fn what_one_oracle_waits_for_is_outstanding() {
+    fn a_submitted_transaction_is_outstanding_until_it_is_executed() {
         let mut recorder = Recorder::new(&Plan::example(), 0);
         assert!(recorder.is_satisfied());
         recorder.record(world_event(0, ProcessId::Node(0), submitted(1)));

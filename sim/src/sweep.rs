@@ -1,8 +1,9 @@
-//! A crash at every crash point that a run reaches, the first times that it reaches it: in the node and in the executor
-//! of one validator, alone and both. Pure: from what an undisturbed run reached to the plans of the sweep.
+//! A crash at every crash point that a run reaches, for the first times that it reaches it: in the node and in the
+//! executor of one validator, each alone and both. Pure: from the crash points that the base run reached to the plans
+//! of the sweep.
 //!
-//! Nothing here is drawn. A run that crashes at the n-th reach of a point is the undisturbed run up to there, so every
-//! crash that is asked for happens. The second of a pair may not: after the first, the other process may go another way.
+//! Nothing is drawn. Up to its first crash a run is equal to the base run, so that crash always happens. The second
+//! crash of a pair may not: after the first one the other process may behave differently.
 
 use crate::{
     faults::{PlannedFault, ProcessFault, Reached, Trigger},
@@ -12,10 +13,10 @@ use crate::{
 use metanode_core::env::CrashPoint;
 use std::collections::BTreeMap;
 
-/// A crashed process starts again after this long.
+/// A crashed process restarts after this time.
 const DOWN_MS: u64 = 200;
 
-/// One crash: at a point that is reached for the n-th time, from 1.
+/// One crash: when `process` reaches `point` for the n-th time, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Crash {
     pub process: ProcessId,
@@ -23,20 +24,20 @@ pub struct Crash {
     pub times: u32,
 }
 
-/// One run of a sweep: a crash alone, or one of the node and one of the executor.
+/// One run of a sweep: a single crash, or one of the node and one of the executor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     pub crashes: Vec<Crash>,
 }
 
 impl Case {
-    /// The plan with these crashes besides its own faults.
+    /// The plan with these crashes in addition to its own faults.
     #[must_use]
-    pub fn plan(&self, undisturbed: &Plan) -> Plan {
-        let mut plan = undisturbed.clone();
-        // A sweep is about crashes in any state, also in those in which others are down.
+    pub fn plan(&self, base: &Plan) -> Plan {
+        let mut plan = base.clone();
+        // A sweep crashes in any state, also while other validators are down.
         plan.max_faulty = None;
-        // What the story expects besides the invariants is about the undisturbed run.
+        // The expectations of the scenario apply to the base run only.
         plan.expect.clear();
         for Crash { point, times, .. } in &self.crashes {
             plan.scenario.push_str(&format!("+{point}-{times}"));
@@ -62,7 +63,7 @@ impl Case {
     }
 }
 
-/// Every crash of one process that a run allows: each point it reached, for the first `most` times.
+/// All crashes of one process: at each crash point that it reached, for the first `most` times.
 #[must_use]
 pub fn crashes(
     reached: &BTreeMap<(ProcessId, CrashPoint), u32>,
@@ -80,7 +81,7 @@ pub fn crashes(
     .collect()
 }
 
-/// All of a sweep: first each crash alone, then each of the node with each of the executor.
+/// All cases of a sweep: first each crash alone, then each of the node with each of the executor.
 #[must_use]
 pub fn cases(
     reached: &BTreeMap<(ProcessId, CrashPoint), u32>,
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_swept_as_often_as_it_is_reached_and_no_more_than_asked_for() {
+    fn a_point_is_swept_as_often_as_it_is_reached_up_to_the_limit() {
         let times = |most| {
             let crashes = crashes(&reached(), NODE, most).into_iter();
             crashes.map(|crash| crash.times).collect::<Vec<_>>()
@@ -139,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn crashes_come_besides_the_faults_of_the_plan() {
-        let mut undisturbed = Plan::example();
-        undisturbed.faults.push(PlannedFault {
+    fn crashes_are_added_to_the_faults_of_the_plan() {
+        let mut base = Plan::example();
+        base.faults.push(PlannedFault {
             trigger: Trigger::default(),
             fault: ProcessFault::PowerLoss {
                 torn: false,
@@ -151,8 +152,8 @@ mod tests {
             .into(),
         });
         for case in cases(&reached(), 0, 1) {
-            let plan = case.plan(&undisturbed);
-            assert_eq!(plan.faults[0], undisturbed.faults[0]);
+            let plan = case.plan(&base);
+            assert_eq!(plan.faults[0], base.faults[0]);
             assert_eq!(plan.faults.len(), 1 + case.crashes.len());
         }
     }

@@ -1,118 +1,20 @@
-//! The trace: what happened, in order, as typed events, with a hash chain over all of it.
+//! The trace: typed events in order, with a hash over all of them.
 //!
-//! Two runs of one build, scenario and seed have the same chain (invariant DET). Nothing enters the trace that could
-//! differ between them: no log lines, no ids of libraries, no wall-clock time. The hash covers what happened and leaves
-//! out the texts that explain it, so that a better wording is not another trace.
+//! Two runs of one build, scenario and seed have the same hash (invariant DET). The trace contains nothing that could
+//! differ between them: no log lines, no ids of libraries, no real time. The hash does not cover texts for people, so
+//! that a changed wording does not change it.
 
-use crate::{faults::Fault, plan::ByzantineStrategy};
+pub use crate::{clock::SimTime, process_id::ProcessId};
+
+use crate::{byzantine::ByzantineStrategy, faults::Fault};
 use metanode_core::{
     env::{Event, for_people},
     types::{CommitIndex, GlobalExecIndex, SpentNonce},
 };
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
-/// Simulated time since the run began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SimTime {
-    pub ns: u64,
-}
-
-impl SimTime {
-    #[must_use]
-    pub const fn from_ms(ms: u64) -> Self {
-        Self { ns: ms * 1_000_000 }
-    }
-
-    #[must_use]
-    pub const fn as_ms(self) -> u64 {
-        self.ns / 1_000_000
-    }
-
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Self {
-        Self {
-            ns: self.ns.saturating_sub(earlier.ns),
-        }
-    }
-}
-
-impl fmt::Display for SimTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.as_ms();
-        write!(f, "{:>4}.{:03}s", ms / 1000, ms % 1000)
-    }
-}
-
-/// A process of the simulated world. Node N and executor N belong to validator N; in `single-master` there is only
-/// executor 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
-pub enum ProcessId {
-    Node(u16),
-    Executor(u16),
-    /// The world itself: clients, faults.
-    World,
-}
-
-impl ProcessId {
-    /// The validator that the process belongs to.
-    #[must_use]
-    pub const fn validator(self) -> Option<u16> {
-        match self {
-            Self::Node(n) | Self::Executor(n) => Some(n),
-            Self::World => None,
-        }
-    }
-}
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node(n) => write!(f, "node-{n}"),
-            Self::Executor(n) => write!(f, "executor-{n}"),
-            Self::World => f.write_str("world"),
-        }
-    }
-}
-
-impl std::str::FromStr for ProcessId {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |digits: &str| digits.parse().ok();
-        match text.split_once('-') {
-            Some(("node", n)) => number(n).map(Self::Node),
-            Some(("executor", n)) => number(n).map(Self::Executor),
-            None if text == "world" => Some(Self::World),
-            _ => None,
-        }
-        .ok_or_else(|| format!("`{text}` is not a process: expected node-N, executor-N or world"))
-    }
-}
-
-impl TryFrom<String> for ProcessId {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl Serialize for ProcessId {
-    /// A name for people; for the hash of the trace, which takes one per entry, a number.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return serializer.collect_str(self);
-        }
-        serializer.serialize_u32(match self {
-            Self::Node(n) => u32::from(*n),
-            Self::Executor(n) => 1 << 16 | u32::from(*n),
-            Self::World => 2 << 16,
-        })
-    }
-}
-
-/// One line of the trace.
+/// One entry of the trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub at: SimTime,
@@ -120,19 +22,19 @@ pub struct Entry {
     pub what: What,
 }
 
-/// What a line says.
+/// The content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
-    /// A process reported it.
+    /// An event that a process emitted.
     Process(Event),
-    /// The world did it to the process, or to itself.
+    /// An event of the world, about the process or the world itself.
     World(WorldEvent),
 }
 
-/// What the world does to processes, and to itself.
+/// An event of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorldEvent {
-    /// The node is none: its validator is Byzantine, for the whole run.
+    /// The validator of this node is Byzantine for the whole run.
     TurnedByzantine {
         strategy: ByzantineStrategy,
     },
@@ -140,9 +42,10 @@ pub enum WorldEvent {
     Started {
         start: u32,
     },
-    /// The process was ended; what it wrote stays.
+    /// The process was ended; its writes are kept.
     Killed,
-    /// The process was ended and its disk lost this many writes that were not synced; of some, a part is on the disk.
+    /// The process was ended and its disk lost this many unsynced writes. Of `torn_writes` of them a part is on the
+    /// disk.
     PowerLost {
         lost_writes: u32,
         torn_writes: u32,
@@ -154,39 +57,39 @@ pub enum WorldEvent {
     },
     Paused,
     Resumed,
-    /// The executor stopped executing (it still reads and answers).
+    /// The executor stopped executing. It still answers requests.
     Stalled,
     Unstalled,
-    /// These validators' hosts were cut off from all others.
+    /// The hosts of these validators were cut off from all others.
     Partitioned {
         hosts: Vec<u16>,
     },
     PartitionHealed {
         hosts: Vec<u16>,
     },
-    /// A fault began that is no event of its own above.
+    /// A fault began that has no event of its own above.
     FaultBegan {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
         fault: Fault,
     },
-    /// It is over.
+    /// The fault ended.
     FaultEnded {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
         fault: Fault,
     },
-    /// A fault did not happen: more validators would have been down at once than the plan allows, or there is no
-    /// backup to put back.
+    /// A fault was skipped: more validators would have been down at once than the plan allows, or there is no backup to
+    /// restore.
     FaultSkipped {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
         fault: Fault,
     },
-    /// The process's disk is what it was at this time; everything written since is gone.
+    /// A backup of the process's disk from this time was restored; later writes are lost.
     DiskRestored {
         taken: SimTime,
     },
@@ -194,19 +97,19 @@ pub enum WorldEvent {
     CommitsDamaged {
         commits: BTreeSet<CommitIndex>,
     },
-    /// All faults are over; from here on progress is demanded (invariant LIVE).
+    /// All faults have ended; from now on progress is demanded (invariant LIVE).
     FaultsEnded,
     /// Every live executor has reached the tip that was committed when faults ended.
     CaughtUp {
         tip: GlobalExecIndex,
     },
-    /// A client handed the transaction that spends this to the process.
+    /// A client submitted the transaction that spends this to the process.
     Submitted {
         spends: SpentNonce,
     },
 }
 
-/// The hash over everything that happened so far.
+/// The hash over all entries so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String")]
 pub struct TraceHash(pub [u8; 32]);
@@ -232,13 +135,13 @@ impl From<TraceHash> for String {
     }
 }
 
-/// blake3 hashes many chunks at once, so entries are handed to it in runs.
+/// blake3 hashes many chunks in parallel, so entries are passed in batches of this size.
 const HASHED_AT_ONCE_BYTES: usize = 16 << 10;
 
 /// The entries of a run so far. The hash covers all of them; only the newest `capacity` are kept for reports.
 pub struct Trace {
     hasher: blake3::Hasher,
-    /// Entries that the hasher has not got yet.
+    /// Encoded entries that are not hashed yet.
     encoded: Vec<u8>,
     entries: std::collections::VecDeque<Entry>,
     capacity: usize,
@@ -257,7 +160,7 @@ impl Trace {
         }
     }
 
-    /// Appends an entry to the chain.
+    /// Appends an entry.
     pub fn push(&mut self, entry: Entry) {
         #[allow(clippy::expect_used)]
         bcs::serialize_into(&mut self.encoded, &entry).expect("entries are plain data");
@@ -281,7 +184,7 @@ impl Trace {
         TraceHash(*hasher.update(&self.encoded).finalize().as_bytes())
     }
 
-    /// How many entries there were, kept or not.
+    /// The number of entries, kept or not.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
@@ -290,11 +193,5 @@ impl Trace {
     /// The entries that are kept, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter()
-    }
-
-    /// Gives up the kept entries.
-    #[must_use]
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries.into()
     }
 }

@@ -1,4 +1,4 @@
-//! Each strategy of a Byzantine validator: it really happens, and the honest agree and go on.
+//! Each strategy of a Byzantine validator: its effect is visible, and honest nodes agree and make progress.
 
 #![cfg(madsim)]
 
@@ -34,14 +34,20 @@ fn passes(strategy: ByzantineStrategy, topology: Topology, faults: Vec<PlannedFa
     outcome
 }
 
-/// In both topologies; what is counted must be there in each.
-fn does(strategy: ByzantineStrategy, least: usize, shows: impl Fn(&NodeEvent) -> bool) {
+/// Runs the strategy in both topologies. At least `least` events of honest nodes must match in each.
+fn has_effect(
+    strategy: ByzantineStrategy,
+    least: usize,
+    matches_effect: impl Fn(&NodeEvent) -> bool,
+) {
     for topology in [Topology::MasterPerNode, Topology::SingleMaster] {
         let outcome = passes(strategy, topology, vec![]);
-        let seen = events(&outcome).filter(|event| shows(event)).count();
+        let seen = events(&outcome)
+            .filter(|event| matches_effect(event))
+            .count();
         assert!(seen >= least, "{strategy:?} in {topology:?}: {seen}");
         let least = outcome.nodes[..3].iter().map(|node| node.last_commit.0);
-        // Slow as it may be with a quarter of the leaders away, it is no standstill.
+        // Progress is slower with a quarter of the leaders missing, but has_effect not stop.
         assert!(least.clone().all(|commits| commits >= 20), "{strategy:?}");
     }
 }
@@ -61,14 +67,14 @@ fn rejected(event: &NodeEvent, because: &str) -> bool {
 }
 
 #[test]
-fn equivocating_is_seen_by_those_who_compare() {
-    does(ByzantineStrategy::Equivocating, 10, |event| {
+fn equivocation_is_detected() {
+    has_effect(ByzantineStrategy::Equivocating, 10, |event| {
         matches!(event, NodeEvent::Equivocation { .. })
     });
 }
 
 #[test]
-fn a_silent_validator_holds_up_no_start() {
+fn a_silent_validator_does_not_delay_a_start() {
     let outcome = passes(ByzantineStrategy::Silent, Topology::MasterPerNode, vec![]);
     for n in 0..3 {
         let when = |happens: fn(&NodeEvent) -> bool| {
@@ -89,14 +95,14 @@ fn a_silent_validator_holds_up_no_start() {
 }
 
 #[test]
-fn withheld_blocks_come_from_others() {
-    does(ByzantineStrategy::Withholding, 10, |event| {
+fn withheld_blocks_are_fetched_from_others() {
+    has_effect(ByzantineStrategy::Withholding, 10, |event| {
         matches!(event, NodeEvent::AncestorsFetched { .. })
     });
 }
 
 #[test]
-fn invalid_blocks_are_refused_for_many_reasons() {
+fn invalid_blocks_are_rejected_for_each_reason() {
     for because in [
         "do not decode",
         "not among the",
@@ -108,39 +114,39 @@ fn invalid_blocks_are_refused_for_many_reasons() {
         "votes for",
         "which is not its own",
     ] {
-        does(ByzantineStrategy::Invalid, 1, |event| {
+        has_effect(ByzantineStrategy::Invalid, 1, |event| {
             rejected(event, because)
         });
     }
 }
 
 #[test]
-fn forged_signatures_are_refused() {
-    does(ByzantineStrategy::Forging, 10, |event| {
-        rejected(event, "does not verify")
+fn forged_signatures_are_rejected() {
+    has_effect(ByzantineStrategy::Forging, 10, |event| {
+        rejected(event, "has_effect not verify")
     });
 }
 
 #[test]
-fn ancestors_that_do_not_exist_are_looked_for_in_vain() {
-    does(ByzantineStrategy::Lying, 10, |event| {
+fn ancestors_that_do_not_exist_stay_missing() {
+    has_effect(ByzantineStrategy::Lying, 10, |event| {
         matches!(event, NodeEvent::AncestorsMissing { .. })
     });
-    does(ByzantineStrategy::Lying, 1, |event| {
+    has_effect(ByzantineStrategy::Lying, 1, |event| {
         rejected(event, "stake of the round before")
     });
 }
 
 #[test]
-fn a_flood_of_twins_and_of_blocks_from_the_future_is_let_pass() {
-    does(ByzantineStrategy::Flooding, 100, |event| {
+fn flooding_is_tolerated() {
+    has_effect(ByzantineStrategy::Flooding, 100, |event| {
         matches!(event, NodeEvent::Equivocation { .. })
     });
 }
 
 #[test]
-fn without_a_silent_one_leaders_are_skipped() {
-    does(ByzantineStrategy::Silent, 5, |event| {
+fn leaders_of_a_silent_validator_are_skipped() {
+    has_effect(ByzantineStrategy::Silent, 5, |event| {
         matches!(event, NodeEvent::LeaderSkipped { .. })
     });
     let outcome = passes(ByzantineStrategy::Silent, Topology::MasterPerNode, vec![]);
@@ -148,7 +154,7 @@ fn without_a_silent_one_leaders_are_skipped() {
         let did = matches!(entry.what, What::Process(_));
         did && entry.process == ProcessId::Node(3)
     });
-    assert_eq!(of_it.count(), 0, "there is no node");
+    assert_eq!(of_it.count(), 0, "a Byzantine validator has no node");
     let turned = What::World(WorldEvent::TurnedByzantine {
         strategy: ByzantineStrategy::Silent,
     });
@@ -157,7 +163,7 @@ fn without_a_silent_one_leaders_are_skipped() {
 }
 
 #[test]
-fn to_be_killed_changes_nothing_for_the_others() {
+fn a_byzantine_validator_may_be_killed_and_restarted() {
     let kill = PlannedFault {
         trigger: Trigger::at_ms(1_000),
         fault: Fault::Process(ProcessFault::Kill {
@@ -178,5 +184,5 @@ fn to_be_killed_changes_nothing_for_the_others() {
         );
         seen && entry.at.as_ms() > 2_000
     });
-    assert!(twins.count() > 0, "it goes on after its second start");
+    assert!(twins.count() > 0, "it equivocates after its second start");
 }

@@ -1,4 +1,4 @@
-//! Both kinds of disk, used from a simulated thread, keep and lose the same for the same draws.
+//! Both backends, used from a simulated thread, keep and lose the same writes for the same draws.
 
 #![cfg(madsim)]
 #![allow(clippy::unwrap_used, reason = "in a test, to fail is to panic")]
@@ -79,7 +79,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Everything that was read, and what the disk counted.
+/// All results of reads, and the counters of the disk.
 fn history(disk: &Disk, operations: &[Operation], seed: u64) -> (Vec<Vec<Entry>>, DiskCounters) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut read = vec![];
@@ -130,7 +130,7 @@ proptest! {
     })]
 
     #[test]
-    fn both_disks_tell_the_same_history(operations in vec(operation(), 1..40), seed: u64) {
+    fn both_backends_have_the_same_history(operations in vec(operation(), 1..40), seed: u64) {
         let (memory, rocks) = simulated(|server| (
             history(&Disk::memory(), &operations, seed),
             history(&Disk::rocksdb(server), &operations, seed),
@@ -140,7 +140,7 @@ proptest! {
 }
 
 #[test]
-fn a_power_loss_may_keep_none_some_or_all_of_the_unsynced_writes_and_never_a_synced_one_less() {
+fn a_power_loss_keeps_synced_writes_and_any_prefix_of_unsynced_ones() {
     let lengths: BTreeSet<usize> = (0..64)
         .map(|seed| {
             let disk = Disk::memory();
@@ -195,18 +195,14 @@ fn a_handle_of_an_ended_process_is_closed() {
             let again = stores.open("store", &[COLUMN]);
             assert!(
                 again.is_err(),
-                "dropping the dead handle closed its successor's"
+                "dropping the dead handle closed that of the next process"
             );
             assert_eq!(entries(&*store), [(vec![1].into(), "alive".into())]);
             let expected = DiskCounters {
                 writes: 1,
                 syncs: 0,
             };
-            assert_eq!(
-                disk.counters(),
-                expected,
-                "a refused write counts for nothing"
-            );
+            assert_eq!(disk.counters(), expected, "a refused write is not counted");
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Faults do what they say: each in a small cluster, seen in the trace and in what comes of it.
+//! Faults have their described effects: each in a small cluster, checked in the trace.
 
 #![cfg(madsim)]
 
@@ -18,7 +18,7 @@ use metanode_sim::{
 const NODE: ProcessId = ProcessId::Node(0);
 const EXECUTOR: ProcessId = ProcessId::Executor(0);
 
-/// The example with these faults, each at its time. It passes: whatever happens is within what must be survived.
+/// Runs the example with these faults, each at its time. It must pass.
 fn passes(faults: Vec<(u64, Fault)>) -> Outcome {
     plan_passes(Plan::example(), faults)
 }
@@ -56,8 +56,19 @@ fn rpc_failures(outcome: &Outcome) -> usize {
     })
 }
 
+/// How often node 0 lost its block stream.
+fn streams_lost(outcome: &Outcome) -> usize {
+    count(outcome, |process, what| {
+        process == NODE
+            && matches!(
+                what,
+                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
+            )
+    })
+}
+
 #[test]
-fn an_executor_that_does_not_answer_is_asked_again() {
+fn a_request_without_a_reply_is_repeated() {
     for how in [Replies::Silent, Replies::Late { ms: 1_500 }] {
         let silent = Fault::Executor(ExecutorFault::Replies {
             executors: vec![0],
@@ -70,7 +81,7 @@ fn an_executor_that_does_not_answer_is_asked_again() {
 }
 
 #[test]
-fn a_late_reply_costs_its_connection() {
+fn a_late_reply_closes_its_connection() {
     let late = Fault::Socket(SocketFault::DelayReply {
         hosts: vec![0],
         channel: Channel::Rpc,
@@ -97,7 +108,7 @@ fn an_executor_that_stops_reading_receives_nothing() {
 }
 
 #[test]
-fn a_process_whose_disk_fails_ends_and_comes_back() {
+fn a_process_whose_disk_fails_ends_and_restarts() {
     for (process, how) in [
         (NODE, DiskFailure::Sync),
         (NODE, DiskFailure::Full),
@@ -125,7 +136,7 @@ fn a_process_whose_disk_fails_ends_and_comes_back() {
 }
 
 #[test]
-fn an_older_backup_takes_the_watermark_back() {
+fn a_restored_backup_lowers_the_watermark() {
     let restore = Fault::Disk(DiskFault::Restore {
         executors: vec![0],
         taken_ms: 1_000,
@@ -157,7 +168,7 @@ fn an_older_backup_takes_the_watermark_back() {
 }
 
 #[test]
-fn more_than_may_be_down_are_not_taken_down() {
+fn a_fault_that_takes_down_too_many_is_skipped() {
     let kill = |n| {
         Fault::Process(ProcessFault::Kill {
             processes: vec![ProcessId::Node(n)],
@@ -178,7 +189,7 @@ fn more_than_may_be_down_are_not_taken_down() {
 }
 
 #[test]
-fn wires_and_clocks_may_do_what_they_want() {
+fn link_socket_and_clock_faults_are_survived() {
     let hosts = || vec![0, 2];
     let for_ms = Some(1_000);
     let outcome = passes(vec![
@@ -229,18 +240,11 @@ fn wires_and_clocks_may_do_what_they_want() {
             }),
         ),
     ]);
-    let lost = count(&outcome, |process, what| {
-        process == NODE
-            && matches!(
-                what,
-                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
-            )
-    });
-    assert!(lost > 0, "the reset at least ends a stream");
+    assert!(streams_lost(&outcome) > 0, "the reset ends a stream");
 }
 
 #[test]
-fn a_fault_of_no_length_is_over_when_it_has_begun() {
+fn a_fault_of_zero_duration_ends_when_it_begins() {
     let stall = Fault::Executor(ExecutorFault::Stall {
         executors: vec![0],
         for_ms: Some(0),
@@ -257,19 +261,8 @@ fn a_fault_of_no_length_is_over_when_it_has_begun() {
     );
 }
 
-/// How often node 0 lost its block stream.
-fn streams_lost(outcome: &Outcome) -> usize {
-    count(outcome, |process, what| {
-        process == NODE
-            && matches!(
-                what,
-                What::Process(Event::Node(NodeEvent::StreamLost { .. }))
-            )
-    })
-}
-
 #[test]
-fn a_hijacked_path_leads_elsewhere_until_it_is_given_back() {
+fn a_hijacked_path_is_unreachable_until_it_is_restored() {
     let hijack = |channel, how| {
         Fault::Socket(SocketFault::HijackSocket {
             executors: vec![0],
@@ -302,13 +295,13 @@ fn a_hijacked_path_leads_elsewhere_until_it_is_given_back() {
         ]);
         assert!(streams_lost(&outcome) > 1, "{how:?}");
     }
-    // Who has his connections already notices nothing.
+    // Open connections are not affected.
     let outcome = passes(vec![(1_000, hijack(Channel::BlockStream, Hijack::Silent))]);
     assert_eq!(streams_lost(&outcome), 0);
 }
 
 #[test]
-fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
+fn an_executor_does_not_take_a_path_on_which_a_process_answers() {
     let hijack = Fault::Socket(SocketFault::HijackSocket {
         executors: vec![0],
         channel: Channel::Any,
@@ -330,7 +323,7 @@ fn an_executor_whose_path_somebody_answers_on_does_not_take_it() {
 }
 
 #[test]
-fn a_half_closed_connection_is_made_anew() {
+fn a_half_closed_connection_is_replaced() {
     for side in [Side::Client, Side::Server] {
         let half = |channel| {
             Fault::Socket(SocketFault::HalfClose {
@@ -349,7 +342,7 @@ fn a_half_closed_connection_is_made_anew() {
     }
 }
 
-/// The connection over which each block came to executor 0, in order.
+/// The connection of each block that executor 0 received, in order.
 fn received(outcome: &Outcome) -> Vec<u64> {
     let entries = outcome.entries.iter();
     entries
@@ -365,7 +358,7 @@ fn received(outcome: &Outcome) -> Vec<u64> {
 }
 
 #[test]
-fn late_frames_of_the_connection_before_come_in_between() {
+fn late_frames_of_the_previous_connection_interleave() {
     for guard in [Guard::Strict, Guard::SkipLow] {
         let mut plan = Plan::example();
         plan.executors[0].guard = guard;
@@ -374,7 +367,7 @@ fn late_frames_of_the_connection_before_come_in_between() {
             executors: executors.clone(),
             for_ms: None,
         });
-        // Its node connects again; what was written before is still to be read.
+        // The node reconnects while frames on the previous connection are unread.
         let stop_reading = Fault::Executor(ExecutorFault::StopReading {
             executors,
             for_ms: Some(2_500),
@@ -393,7 +386,7 @@ fn late_frames_of_the_connection_before_come_in_between() {
 }
 
 #[test]
-fn a_torn_write_is_dropped_as_a_whole() {
+fn a_torn_write_is_dropped_completely() {
     let torn = |at| {
         let fault = Fault::Process(ProcessFault::PowerLoss {
             hosts: vec![0],
@@ -408,7 +401,7 @@ fn a_torn_write_is_dropped_as_a_whole() {
 }
 
 #[test]
-fn damaged_commits_come_back_as_they_were() {
+fn damaged_commits_are_restored() {
     let stall = Fault::Executor(ExecutorFault::Stall {
         executors: vec![0],
         for_ms: None,

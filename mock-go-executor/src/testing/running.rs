@@ -1,4 +1,4 @@
-//! A running executor in memory, and what metanodes do to it.
+//! A running executor in memory, and the metanode's side of its sockets.
 
 use super::{TestWorld, block, transfer};
 use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, run};
@@ -56,7 +56,7 @@ pub fn frame(gei: u64) -> Bytes {
     Framing::BLOCK_STREAM.encode(&block).unwrap()
 }
 
-/// A running executor and what a metanode does to it.
+/// A running executor.
 pub struct Running {
     pub world: TestWorld,
     pub controls: watch::Sender<Controls>,
@@ -84,6 +84,20 @@ impl Running {
             shutdown,
             ended,
         }
+    }
+
+    /// Stops execution, until `resume`.
+    pub fn stall(&self) {
+        self.controls
+            .send(Controls {
+                stalled: true,
+                ..Controls::default()
+            })
+            .unwrap();
+    }
+
+    pub fn resume(&self) {
+        self.controls.send(Controls::default()).unwrap();
     }
 
     pub async fn connect(&self, to: &str) -> BoxStream {

@@ -1,4 +1,4 @@
-//! What a strategy makes its lies of: the validator's own keys, what it has heard, and dice.
+//! The input of a strategy's decision: the validator's own keys, received blocks, randomness.
 
 use super::memory::Memory;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use metanode_core::types::{
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
-/// Handed to a strategy for one decision.
+/// The input of one decision.
 pub struct Context<'a> {
     pub keys: &'a KeyPair,
     pub committee: &'a Committee,
@@ -23,19 +23,19 @@ impl Context<'_> {
         self.random.next_u32() % bound.max(1)
     }
 
-    /// True once in `times`.
+    /// True with probability 1 / `times`.
     pub fn one_in(&mut self, times: u32) -> bool {
         self.below(times) == 0
     }
 
-    /// Bytes that mean nothing.
+    /// Random bytes.
     pub fn noise<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.random.fill_bytes(&mut bytes);
         bytes
     }
 
-    /// A block that does not exist, in the slot of one that does.
+    /// A reference to a block that does not exist, in the slot of an existing one.
     pub fn unknown(&mut self, slot_of: BlockRef) -> BlockRef {
         BlockRef {
             digest: BlockDigest(self.noise()),
@@ -43,19 +43,19 @@ impl Context<'_> {
         }
     }
 
-    /// Signs a block and forgets it: nobody who asks gets it.
+    /// Signs a block without keeping it: requests for it stay unanswered.
     pub fn sign(&self, block: Block) -> VerifiedBlock {
         block.sign(self.keys)
     }
 
-    /// Signs a block that is given to whoever asks.
+    /// Signs a block and keeps it for requests.
     pub fn sign_and_keep(&mut self, block: Block) -> VerifiedBlock {
         let block = self.sign(block);
         self.memory.keep(block.clone());
         block
     }
 
-    /// Any other authority.
+    /// A random other authority.
     pub fn another(&mut self) -> AuthorityIndex {
         let own = self.memory.own();
         let size = u32::try_from(self.committee.size()).unwrap_or(u32::MAX);
@@ -65,9 +65,9 @@ impl Context<'_> {
     }
 }
 
-/// The bytes of a block with whatever for a signature.
+/// The bytes of a block with any signature.
 pub fn with_signature(block: Block, signature: SignatureBytes) -> Bytes {
-    // Plain structs always encode; nothing at all is no valid block either.
+    // Plain structs always encode; an empty body would be invalid, too.
     bcs::to_bytes(&SignedBlock { block, signature })
         .unwrap_or_default()
         .into()

@@ -1,30 +1,25 @@
-//! Signs several blocks for a round and gives different ones to different peers: now one chain for everybody that
-//! forks in each round, now a chain of its own for each peer. Some of them say that the epoch should end.
+//! Signs several blocks for a round and sends different ones to different peers: either one chain that forks in each
+//! round, or a separate chain for each peer. Some of the blocks have an end-of-epoch mark.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
-    types::{AuthorityIndex, Block, BlockRef, TimestampMs, VerifiedBlock},
+    consensus::protocol::PeerResponse,
+    types::{AuthorityIndex, Block, BlockRef, TimestampMs},
 };
 use std::collections::BTreeMap;
 
-/// Timestamps of the blocks of one round, the honest one's included.
+/// Different blocks for one round, including the honest one.
 const VARIANTS: u32 = 3;
 
 #[derive(Default)]
 pub(super) struct Equivocating {
-    /// What each peer got last.
+    /// The last block sent to each peer.
     last: BTreeMap<AuthorityIndex, BlockRef>,
 }
 
 impl Strategy for Equivocating {
-    fn stream(
-        &mut self,
-        to: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
+    fn stream(&mut self, Sent { to, honest }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
         let variant = context.below(VARIANTS);
         let block = if variant == 0 {
             honest.clone()
@@ -44,14 +39,9 @@ impl Strategy for Equivocating {
         vec![block.bytes().clone()]
     }
 
-    /// Half of the time it keeps to itself what it told the others.
-    fn answer(
-        &mut self,
-        _: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
-        context.one_in(2).then_some(honest)
+    /// Half of the requests stay unanswered.
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
+        context.one_in(2).then_some(asked.honest)
     }
 }
 
@@ -67,13 +57,11 @@ mod tests {
         let honest = bench.make().expect("a block");
         let mut strategy = Equivocating::default();
         let (mut seen, mut marks) = (BTreeSet::new(), BTreeSet::new());
-        for _ in 0..40 {
-            for bytes in bench.stream(&mut strategy, &honest) {
-                let block = bench.verifies(&bytes).expect("a valid block");
-                assert_eq!(block.slot(), honest.slot());
-                seen.insert(block.reference());
-                marks.insert(block.end_of_epoch);
-            }
+        for block in bench.streams(&mut strategy, &honest, 40) {
+            let block = block.expect("a valid block");
+            assert_eq!(block.slot(), honest.slot());
+            seen.insert(block.reference());
+            marks.insert(block.end_of_epoch);
         }
         assert_eq!(seen.len(), 5, "{seen:?}");
         assert_eq!(marks, [false, true].into());

@@ -1,39 +1,35 @@
-//! Sends many blocks besides its honest one, all validly signed: more blocks for the same round, for old ones, and for
-//! rounds far ahead. Whoever keeps them all runs out of memory; whoever fetches what they name has no time for more.
+//! Sends many validly signed blocks besides its honest one: further blocks for the same round, for old rounds, and for
+//! rounds far ahead. A node that keeps all of them runs out of memory; a node that fetches all their ancestors makes no
+//! progress.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
-    types::{AuthorityIndex, Block, BlockRef, Round, TimestampMs, VerifiedBlock},
+    consensus::protocol::PeerResponse,
+    types::{Block, BlockRef, Round, TimestampMs, VerifiedBlock},
 };
 use rand_core::Rng;
 
-/// Blocks besides the honest one, at most.
+/// Blocks besides the honest one: fewer than this.
 const BURST: u32 = 10;
 
-/// How far ahead it goes, mostly: on both sides of what a node takes in.
+/// How many rounds ahead most of these blocks are, at most: below and above the limit of a node.
 const AHEAD: u32 = 1_000;
 
 pub(super) struct Flooding;
 
 impl Strategy for Flooding {
-    fn stream(
-        &mut self,
-        _: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
+    fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
         let mut blocks = vec![honest.bytes().clone()];
         for _ in 0..context.below(BURST) {
             let more = match context.below(4) {
-                0 => twin(honest, context),
+                0 => another_block(honest, context),
                 1 => {
                     let own = context.memory.own();
                     let count = context.memory.blocks_of(own).count();
                     let position = context.below(u32::try_from(count).unwrap_or(1)) as usize;
                     let old = context.memory.blocks_of(own).nth(position).cloned();
-                    twin(&old.unwrap_or_else(|| honest.clone()), context)
+                    another_block(&old.unwrap_or_else(|| honest.clone()), context)
                 }
                 2 => ahead(
                     honest,
@@ -47,15 +43,10 @@ impl Strategy for Flooding {
         blocks
     }
 
-    /// What was asked for, and all that there is besides.
-    fn answer(
-        &mut self,
-        _: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
-        let PeerResponse::Blocks(mut blocks) = honest else {
-            return Some(honest);
+    /// The requested blocks and many others.
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
+        let PeerResponse::Blocks(mut blocks) = asked.honest else {
+            return Some(asked.honest);
         };
         let own = context.memory.own();
         let more = context.memory.blocks_of(own).rev().take(100);
@@ -65,13 +56,13 @@ impl Strategy for Flooding {
 }
 
 /// Another block for the same slot.
-fn twin(of: &VerifiedBlock, context: &mut Context<'_>) -> Block {
+fn another_block(of: &VerifiedBlock, context: &mut Context<'_>) -> Block {
     let mut block = Block::clone(of);
     block.timestamp_ms = TimestampMs(context.random.next_u64() >> 1);
     block
 }
 
-/// A block far ahead, on blocks that do not exist.
+/// A block of `round` with ancestors that do not exist.
 fn ahead(honest: &VerifiedBlock, round: Round, context: &mut Context<'_>) -> Block {
     let mut block = Block::clone(honest);
     block.round = round;

@@ -1,7 +1,7 @@
-//! Sends what is no valid block: noise, and blocks that break one rule each. And valid blocks with contents that no
-//! honest validator would choose, which must do no harm.
+//! Sends invalid blocks: random bytes, and blocks that break one rule each. Also sends valid blocks with contents that
+//! no honest validator would choose; they must do no harm.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -17,33 +17,23 @@ pub(super) struct Invalid;
 const VOTES: u32 = 2_000;
 
 impl Strategy for Invalid {
-    fn stream(
-        &mut self,
-        _: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes> {
-        // Who sends nonsense is connected to anew; if it did nothing else, nobody would ever hear a block of it.
+    fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
+        // An invalid block makes the peer reconnect; if there were no others, no peer would receive a block.
         match context.below(4) {
-            0 => vec![honest.bytes().clone(), nonsense(honest, context)],
-            1 => vec![odd(honest, context)],
+            0 => vec![honest.bytes().clone(), invalid(honest, context)],
+            1 => vec![unusual(honest, context)],
             _ => vec![honest.bytes().clone()],
         }
     }
 
-    fn answer(
-        &mut self,
-        request: &PeerRequest,
-        honest: PeerResponse,
-        context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
+    fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {
         let noise = Bytes::copy_from_slice(&context.noise::<64>());
         Some(match context.below(4) {
-            0 => honest,
+            0 => asked.honest,
             1 => PeerResponse::NewestBlock(Some(noise)),
             2 => PeerResponse::Blocks(vec![noise]),
-            _ => match request {
-                // Blocks that nobody asked for.
+            _ => match asked.request {
+                // Blocks that were not requested.
                 PeerRequest::Blocks(_) => {
                     let own = context.memory.own();
                     let all = context.memory.blocks_of(own).rev();
@@ -58,8 +48,8 @@ impl Strategy for Invalid {
     }
 }
 
-/// What no node may believe.
-fn nonsense(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
+/// An invalid body.
+fn invalid(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
     let mut block = Block::clone(honest);
     let parent = block.ancestors[0];
     match context.below(11) {
@@ -69,7 +59,7 @@ fn nonsense(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
             return honest.bytes().slice(..half);
         }
         2 => {
-            // Somebody else's block, which is valid, over this validator's stream.
+            // A valid block of another author over this validator's stream.
             let other = context.another();
             let of_other = context.memory.blocks_of(other).next_back();
             return of_other.map_or_else(Bytes::new, |block| block.bytes().clone());
@@ -90,8 +80,8 @@ fn nonsense(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
     context.sign(block).bytes().clone()
 }
 
-/// Valid, and unlike anything honest.
-fn odd(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
+/// A valid block with unusual contents.
+fn unusual(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
     let mut block = Block::clone(honest);
     match context.below(4) {
         0 => block.timestamp_ms = TimestampMs(u64::MAX),
@@ -108,7 +98,7 @@ fn odd(honest: &VerifiedBlock, context: &mut Context<'_>) -> Bytes {
     context.sign_and_keep(block).bytes().clone()
 }
 
-/// Votes for commits that nobody made, as high as numbers go.
+/// Votes for commits that do not exist, with the highest indexes.
 fn votes(count: u32, context: &mut Context<'_>) -> Vec<CommitRef> {
     let vote = |distance| CommitRef {
         index: CommitIndex(u32::MAX - distance),
@@ -123,22 +113,20 @@ mod tests {
     use crate::byzantine::testing::Bench;
 
     #[test]
-    fn nothing_but_own_blocks_of_the_round_verifies() {
+    fn only_own_blocks_of_the_round_verify() {
         let mut bench = Bench::new();
         let honest = bench.make().expect("a block");
         let mut refused = vec![];
         let (mut own, mut foreign) = (0, 0);
-        bench.hear_round(Round(1), 3);
-        for _ in 0..400 {
-            for bytes in bench.stream(&mut Invalid, &honest) {
-                match bench.verifies(&bytes) {
-                    Ok(block) if block.slot() == honest.slot() => own += 1,
-                    Ok(_) => foreign += 1,
-                    Err(error) => {
-                        let kind = std::mem::discriminant(&error);
-                        if !refused.contains(&kind) {
-                            refused.push(kind);
-                        }
+        bench.receive_round(Round(1), 3);
+        for block in bench.streams(&mut Invalid, &honest, 400) {
+            match block {
+                Ok(block) if block.slot() == honest.slot() => own += 1,
+                Ok(_) => foreign += 1,
+                Err(error) => {
+                    let kind = std::mem::discriminant(&error);
+                    if !refused.contains(&kind) {
+                        refused.push(kind);
                     }
                 }
             }

@@ -1,4 +1,5 @@
-//! What a Byzantine validator has heard, and the block that an honest validator would make of it. Pure.
+//! The blocks that a Byzantine validator has received, and the block that an honest validator would build on them.
+//! Pure.
 
 use metanode_core::types::{
     AuthorityIndex, Block, BlockRef, Committee, Round, Stake, TimestampMs, VerifiedBlock,
@@ -8,14 +9,14 @@ use std::{
     sync::Arc,
 };
 
-/// Rounds behind the newest that are remembered.
+/// Rounds behind the newest that are kept.
 const DEPTH: u32 = 200;
 
 /// Blocks of the last rounds, in plain memory: a restart forgets them.
 pub struct Memory {
     own: AuthorityIndex,
     committee: Arc<Committee>,
-    /// The newest round of each authority, as it says.
+    /// The highest round of a received block, by author.
     newest: Vec<Round>,
     blocks: BTreeMap<BlockRef, VerifiedBlock>,
     /// The last block that an honest validator would have made.
@@ -23,7 +24,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Genesis, and nothing else.
+    /// Only genesis.
     pub fn new(own: AuthorityIndex, committee: Arc<Committee>) -> Self {
         let genesis = |author| Block::genesis(committee.epoch(), author);
         Self {
@@ -37,7 +38,7 @@ impl Memory {
         }
     }
 
-    /// Remembers a block that verified, of whomever.
+    /// Keeps a verified block.
     pub fn keep(&mut self, block: VerifiedBlock) {
         let newest = &mut self.newest[block.author.as_usize()];
         *newest = block.round.max(*newest);
@@ -46,7 +47,7 @@ impl Memory {
         self.blocks = self.blocks.split_off(&BlockRef::first_of_round(oldest));
     }
 
-    /// The round after the last one that a quorum has reached: other Byzantine validators cannot move it alone.
+    /// The round after the last one that a quorum has reached, so that other Byzantine validators cannot move it alone.
     fn round(&self) -> Round {
         let mut reached: Vec<_> = self
             .newest
@@ -63,7 +64,7 @@ impl Memory {
         last.map_or(Round(0), |(round, _)| round).next()
     }
 
-    /// The block of that round, if it was not made and can be.
+    /// The block of the current round. `None` if it was already built, or ancestors are missing.
     pub fn draft(&self, timestamp_ms: TimestampMs) -> Option<Block> {
         let round = self.round();
         if self.previous.round >= round {
@@ -90,19 +91,19 @@ impl Memory {
         })
     }
 
-    /// The honest block of a round is made: the next one follows it.
+    /// Records the honest block of a round, which is an ancestor of the next one.
     pub fn made(&mut self, block: &VerifiedBlock) {
         self.previous = block.reference();
         self.keep(block.clone());
     }
 
-    /// Those of the blocks that are remembered.
+    /// The requested blocks that are kept.
     pub fn find(&self, wanted: &[BlockRef]) -> Vec<&VerifiedBlock> {
         let found = wanted.iter().filter_map(|name| self.blocks.get(name));
         found.filter(|block| block.round > Round(0)).collect()
     }
 
-    /// Every block of `author` that is remembered, oldest first, genesis left out.
+    /// All kept blocks of `author` except genesis, oldest first.
     pub fn blocks_of(
         &self,
         author: AuthorityIndex,
@@ -122,14 +123,14 @@ mod tests {
     use metanode_core::types::{Round, TimestampMs};
 
     #[test]
-    fn a_block_is_made_once_a_quorum_was_heard_and_verifies() {
+    fn a_block_is_built_once_on_a_quorum_and_verifies() {
         let mut bench = Bench::new();
-        let first = bench.make().expect("genesis is everybody's");
+        let first = bench.make().expect("genesis is known");
         assert_eq!(first.round, Round(1));
-        assert!(bench.make().is_none(), "the round is made");
-        bench.hear_round(Round(1), 1);
+        assert!(bench.make().is_none(), "the block of the round exists");
+        bench.receive_round(Round(1), 1);
         assert!(bench.make().is_none(), "two of three");
-        bench.hear_round(Round(1), 2);
+        bench.receive_round(Round(1), 2);
         let second = bench.make().expect("three of four");
         assert_eq!(second.round, Round(2));
         assert_eq!(second.ancestors[0], first.reference());
@@ -137,10 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn rounds_that_were_missed_are_left_out() {
+    fn missed_rounds_are_skipped() {
         let mut bench = Bench::new();
         for round in 1..=5 {
-            bench.hear_round(Round(round), 3);
+            bench.receive_round(Round(round), 3);
         }
         let block = bench.make().expect("a quorum of round 5");
         assert_eq!(block.round, Round(6));

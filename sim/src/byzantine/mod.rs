@@ -1,11 +1,12 @@
-//! Byzantine validators: they hold real keys and do with them what they want. At most f of 3f+1 in a run.
+//! Byzantine validators: members of the committee with real keys that deviate from the protocol. At most f of 3f+1 in a
+//! run.
 //!
-//! A Byzantine validator has no node. In its place runs a [process](process::run): it hears its peers like a node, makes
-//! the block of every round like a node, and then its [`ByzantineStrategy`] decides what each peer gets instead. Behaviours
-//! are one file each, and plain functions of what the validator has heard and of a random stream.
+//! A Byzantine validator has no node. In its place runs a [process](process::run) that subscribes to its peers and
+//! builds the block of every round as a node does. Then its [`ByzantineStrategy`] decides what each peer gets instead.
+//! There is one file per strategy; its decisions depend only on received blocks and a random stream.
 //!
-//! A Byzantine validator knows its keys, the committees and what others sent it, nothing more: it signs for nobody else. It reports no events; what
-//! it does shows in what the honest report.
+//! A Byzantine validator knows only its own keys, the committees and what others sent to it. It emits no events; its
+//! effects are visible in the events of honest nodes.
 
 mod context;
 mod equivocating;
@@ -30,23 +31,23 @@ use metanode_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a Byzantine validator does.
+/// How a Byzantine validator deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ByzantineStrategy {
-    /// Signs several blocks for a round; peers get different ones.
+    /// Signs several blocks for a round and sends different ones to different peers.
     Equivocating,
-    /// Sends its blocks to some peers only, and does not give them to those who ask.
+    /// Sends its blocks to some peers only, and does not answer requests for them.
     Withholding,
-    /// Sends what is no valid block, and valid blocks with odd contents.
+    /// Sends invalid blocks, and valid blocks with unusual contents.
     Invalid,
-    /// Sends blocks with signatures that are not their author's.
+    /// Sends blocks with forged signatures.
     Forging,
-    /// Builds on blocks that do not exist, on old ones, on too few.
+    /// Names ancestors that do not exist, are too old, or too few.
     Lying,
-    /// Sends many blocks besides: twins, old rounds, rounds far ahead.
+    /// Sends many further blocks: for the same round, for old rounds, for rounds far ahead.
     Flooding,
-    /// Accepts connections and says nothing.
+    /// Accepts connections and sends nothing.
     Silent,
 }
 
@@ -82,29 +83,34 @@ pub struct ByzantinePlan {
     pub strategy: ByzantineStrategy,
 }
 
-/// f of 3f+1: how many of so many validators may be Byzantine.
+/// f of 3f+1: the number of validators that may be Byzantine.
 #[must_use]
 pub const fn most_byzantine(validators: u16) -> u16 {
     validators.saturating_sub(1) / 3
 }
 
-/// A strategy at work.
-trait Strategy: Send {
-    /// What goes to `to` instead of the block that an honest validator sends to everybody.
-    fn stream(
-        &mut self,
-        to: AuthorityIndex,
-        honest: &VerifiedBlock,
-        context: &mut Context<'_>,
-    ) -> Vec<Bytes>;
+/// A block for a peer.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    to: AuthorityIndex,
+    /// What an honest validator sends to every peer.
+    honest: &'a VerifiedBlock,
+}
 
-    /// What is said instead of the honest answer. None: nothing, ever.
-    fn answer(
-        &mut self,
-        _request: &PeerRequest,
-        honest: PeerResponse,
-        _context: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
-        Some(honest)
+/// A request of a peer.
+struct Asked<'a> {
+    request: &'a PeerRequest,
+    /// What an honest validator answers.
+    honest: PeerResponse,
+}
+
+/// The decisions of a Byzantine validator.
+trait Strategy: Send {
+    /// What the peer gets instead of the honest block.
+    fn stream(&mut self, sent: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes>;
+
+    /// The answer instead of the honest one. `None`: no answer, ever.
+    fn answer(&mut self, asked: Asked<'_>, _: &mut Context<'_>) -> Option<PeerResponse> {
+        Some(asked.honest)
     }
 }

@@ -1,10 +1,10 @@
-//! the validator: listens where the node would, hears the blocks of all peers, makes one block per round, and lets its
-//! strategy decide what goes out. Moves bytes; decides nothing.
+//! The process of a Byzantine validator: listens at the address of its node, receives the blocks of all peers, builds
+//! one block per round, and sends what its strategy decides. It moves bytes and decides nothing.
 //!
-//! It has no executor to tell it of epochs. An epoch begins for it when a peer asks about it, and the one before stays
-//! for peers that are slower.
+//! It learns of an epoch from the first peer that connects in it, because it has no executor. The previous epoch stays
+//! for slower peers.
 
-use super::{ByzantineStrategy, Strategy, context::Context, memory::Memory};
+use super::{Asked, ByzantineStrategy, Sent, Strategy, context::Context, memory::Memory};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{
@@ -26,26 +26,26 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Why an exchange with a peer ended: nobody looks at it.
+/// Why an exchange with a peer ended; always ignored.
 type Ended = Box<dyn std::error::Error + Send + Sync>;
 
-/// Between two attempts to reach a peer.
+/// Pause between two attempts to connect to a peer.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Honest blocks of the last rounds, for peers that connect late.
+/// Honest blocks of the last rounds that are kept for peers that connect late.
 const RECENT: usize = 64;
 
-/// What waits for a peer that reads slowly. The rest it does not get.
+/// Frames queued for a slow peer. Further ones are dropped.
 const QUEUE: usize = 1_024;
 
-/// What a Byzantine validator is made of.
+/// The configuration of a Byzantine validator.
 pub(crate) struct Setup {
     pub env: Env,
     pub address: Address,
     pub scheme: SignatureScheme,
     pub strategy: ByzantineStrategy,
     pub min_round_delay: Duration,
-    /// Who it is in an epoch; None if it is no member.
+    /// Its identity in an epoch; `None` if it is not a member.
     pub identity: Box<dyn Fn(Epoch) -> Option<Identity> + Send + Sync>,
 }
 
@@ -56,19 +56,18 @@ pub(crate) struct Identity {
     pub committee: Arc<Committee>,
 }
 
-/// the validator over all epochs.
+/// The validator over all epochs.
 struct ByzantineProcess {
     setup: Setup,
-    /// The newest epoch that a peer has asked about, and the one before if there was one; none where it is no member.
+    /// The newest epoch of any peer and the previous one. `None` where the validator is not a member.
     epochs: Mutex<BTreeMap<Epoch, Option<Arc<ByzantineValidator>>>>,
     tasks: Tasks,
 }
 
-/// the validator in one epoch.
+/// The validator in one epoch.
 struct ByzantineValidator {
     env: Env,
     own: AuthorityIndex,
-    keys: KeyPair,
     committee: Arc<Committee>,
     scheme: SignatureScheme,
     state: Mutex<State>,
@@ -76,17 +75,44 @@ struct ByzantineValidator {
 }
 
 struct State {
-    memory: Memory,
-    strategy: Box<dyn Strategy>,
-    random: ChaCha8Rng,
+    behaviour: Behaviour,
     recent: VecDeque<VerifiedBlock>,
-    /// In the order in which they came.
+    /// In the order of their subscriptions.
     subscribers: Vec<Subscriber>,
 }
 
 struct Subscriber {
     peer: AuthorityIndex,
     frames: mpsc::Sender<Bytes>,
+}
+
+/// The strategy with everything that its decisions depend on.
+struct Behaviour {
+    keys: KeyPair,
+    committee: Arc<Committee>,
+    memory: Memory,
+    strategy: Box<dyn Strategy>,
+    random: ChaCha8Rng,
+}
+
+impl Behaviour {
+    fn decide<T>(&mut self, decide: impl FnOnce(&mut dyn Strategy, &mut Context<'_>) -> T) -> T {
+        let mut context = Context {
+            keys: &self.keys,
+            committee: &self.committee,
+            memory: &mut self.memory,
+            random: &mut self.random,
+        };
+        decide(self.strategy.as_mut(), &mut context)
+    }
+
+    fn stream(&mut self, sent: Sent<'_>) -> Vec<Bytes> {
+        self.decide(|strategy, context| strategy.stream(sent, context))
+    }
+
+    fn answer(&mut self, asked: Asked<'_>) -> Option<PeerResponse> {
+        self.decide(|strategy, context| strategy.answer(asked, context))
+    }
 }
 
 /// Runs a Byzantine validator until its process ends.
@@ -99,14 +125,14 @@ pub(crate) async fn run(setup: Setup) {
         setup,
         epochs: Mutex::default(),
     });
-    // Whoever is a member from the beginning need not be asked first.
+    // A member of epoch 0 is active before any peer connects.
     let _ = process.in_epoch(Epoch(0));
     serve(process, listener).await;
 }
 
 impl ByzantineProcess {
-    /// the validator in this epoch, which begins if it is newer than all before. None where it is no member, or in an
-    /// epoch that is long over.
+    /// The validator in this epoch, which begins if it is newer than all before. `None` where it is not a member, and
+    /// in old epochs.
     fn in_epoch(&self, epoch: Epoch) -> Option<Arc<ByzantineValidator>> {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         if epochs
@@ -128,7 +154,7 @@ impl ByzantineProcess {
 }
 
 impl ByzantineValidator {
-    /// Hears everybody and makes blocks until its tasks are aborted.
+    /// Subscribes to all peers and builds blocks until its tasks are aborted.
     fn begin(setup: &Setup, identity: Identity) -> Arc<Self> {
         let Identity {
             own,
@@ -138,15 +164,18 @@ impl ByzantineValidator {
         let label = format!("byzantine/{}", committee.epoch());
         let validator = Arc::new(Self {
             state: Mutex::new(State {
-                memory: Memory::new(own, committee.clone()),
-                strategy: setup.strategy.strategy(),
-                random: setup.env.entropy.stream(&label),
+                behaviour: Behaviour {
+                    keys,
+                    memory: Memory::new(own, committee.clone()),
+                    committee: committee.clone(),
+                    strategy: setup.strategy.strategy(),
+                    random: setup.env.entropy.stream(&label),
+                },
                 recent: VecDeque::new(),
                 subscribers: vec![],
             }),
             env: setup.env.clone(),
             own,
-            keys,
             committee,
             scheme: setup.scheme,
             tasks: Tasks::new(setup.env.monitor.clone()),
@@ -157,7 +186,7 @@ impl ByzantineValidator {
             {
                 validator
                     .tasks
-                    .spawn(hear(validator.clone(), peer, address));
+                    .spawn(subscribe_to(validator.clone(), peer, address));
             }
         }
         validator
@@ -170,76 +199,69 @@ impl ByzantineValidator {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the block of a round, if one is due, and gives everybody what the strategy wants them to get.
+    /// Builds the block of a round, if one is due, and sends each subscriber what the strategy decides.
     fn make_block(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(draft) = state.memory.draft(self.env.clock.now()) else {
+        let Some(draft) = state.behaviour.memory.draft(self.env.clock.now()) else {
             return;
         };
-        let honest = draft.sign(&self.keys);
-        state.memory.made(&honest);
+        let honest = draft.sign(&state.behaviour.keys);
+        state.behaviour.memory.made(&honest);
         if state.recent.len() == RECENT {
             state.recent.pop_front();
         }
         state.recent.push_back(honest.clone());
         state.subscribers.retain(|to| !to.frames.is_closed());
         for to in &state.subscribers {
-            let mut context = Context {
-                keys: &self.keys,
-                committee: &self.committee,
-                memory: &mut state.memory,
-                random: &mut state.random,
+            let sent = Sent {
+                to: to.peer,
+                honest: &honest,
             };
-            send(to, state.strategy.stream(to.peer, &honest, &mut context));
+            send(to, state.behaviour.stream(sent));
         }
     }
 
-    /// What somebody gets who subscribes, and then with every round.
+    /// The frames for a new subscriber: recent blocks, then those of every round.
     fn subscribe(&self, peer: AuthorityIndex, after: Round) -> mpsc::Receiver<Bytes> {
         let (frames, received) = mpsc::channel(QUEUE);
         let to = Subscriber { peer, frames };
         let mut guard = self.state();
         let state = &mut *guard;
         for honest in state.recent.iter().filter(|block| block.round > after) {
-            let mut context = Context {
-                keys: &self.keys,
-                committee: &self.committee,
-                memory: &mut state.memory,
-                random: &mut state.random,
-            };
-            send(&to, state.strategy.stream(peer, honest, &mut context));
+            let sent = Sent { to: peer, honest };
+            send(&to, state.behaviour.stream(sent));
         }
         state.subscribers.push(to);
         received
     }
 
     fn answer(&self, request: &PeerRequest) -> Option<PeerResponse> {
-        let mut guard = self.state();
-        let state = &mut *guard;
+        let behaviour = &mut self.state().behaviour;
         let bytes = |block: &VerifiedBlock| block.bytes().clone();
         let honest = match request {
             PeerRequest::Blocks(wanted) => {
                 let wanted = &wanted[..wanted.len().min(MAX_BLOCKS_PER_REQUEST)];
-                PeerResponse::Blocks(state.memory.find(wanted).into_iter().map(bytes).collect())
+                PeerResponse::Blocks(
+                    behaviour
+                        .memory
+                        .find(wanted)
+                        .into_iter()
+                        .map(bytes)
+                        .collect(),
+                )
             }
-            // It makes no commits, which is not against any rule.
+            // It stores no commits, which violates no rule.
             PeerRequest::Commits { .. } => PeerResponse::Commits {
                 commits: vec![],
                 voters: vec![],
             },
             PeerRequest::NewestBlockOf(author) => {
-                let newest = state.memory.blocks_of(*author).next_back();
+                let newest = behaviour.memory.blocks_of(*author).next_back();
                 PeerResponse::NewestBlock(newest.map(bytes))
             }
         };
-        let mut context = Context {
-            keys: &self.keys,
-            committee: &self.committee,
-            memory: &mut state.memory,
-            random: &mut state.random,
-        };
-        state.strategy.answer(request, honest, &mut context)
+        behaviour.answer(Asked { request, honest })
     }
 }
 
@@ -248,21 +270,21 @@ fn send(to: &Subscriber, bodies: Vec<Bytes>) {
         .iter()
         .filter_map(|body| FRAMING.encode_body(body).ok())
     {
-        // Full or gone: nobody is owed anything here.
+        // A full or closed queue drops the frame.
         let _ = to.frames.try_send(frame);
     }
 }
 
-/// Hears a peer's blocks for ever.
-async fn hear(validator: Arc<ByzantineValidator>, peer: AuthorityIndex, address: Address) {
+/// Receives a peer's blocks, reconnecting forever.
+async fn subscribe_to(validator: Arc<ByzantineValidator>, peer: AuthorityIndex, address: Address) {
     loop {
-        // However it ended, it begins again.
-        let _ = try_hear(&validator, peer, &address).await;
+        // Every end leads to another attempt.
+        let _ = try_subscribe_to(&validator, peer, &address).await;
         tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn try_hear(
+async fn try_subscribe_to(
     validator: &ByzantineValidator,
     peer: AuthorityIndex,
     address: &Address,
@@ -270,6 +292,7 @@ async fn try_hear(
     let mut stream = validator.env.network.connect(address).await?;
     let newest = validator
         .state()
+        .behaviour
         .memory
         .blocks_of(peer)
         .next_back()
@@ -287,7 +310,7 @@ async fn try_hear(
     loop {
         let body = next(&mut stream, &mut decoder).await?;
         if let Ok(block) = VerifiedBlock::verify(body, &validator.committee, validator.scheme) {
-            validator.state().memory.keep(block);
+            validator.state().behaviour.memory.keep(block);
         }
     }
 }
@@ -297,7 +320,7 @@ async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, En
     read?.ok_or_else(|| "closed".into())
 }
 
-/// Makes blocks for ever.
+/// Builds blocks forever.
 async fn make_blocks(validator: Arc<ByzantineValidator>, min_round_delay: Duration) {
     loop {
         validator.make_block();
@@ -305,26 +328,31 @@ async fn make_blocks(validator: Arc<ByzantineValidator>, min_round_delay: Durati
     }
 }
 
-/// Accepts peers for ever.
+/// Accepts peers forever.
 async fn serve(process: Arc<ByzantineProcess>, listener: BoxListener) {
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                // However it ends, the peer comes again.
-                process.tasks.spawn(greet(process.clone(), stream));
+                // After any error the peer reconnects.
+                process
+                    .tasks
+                    .spawn(serve_connection(process.clone(), stream));
             }
             Err(_) => tokio::time::sleep(RETRY).await,
         }
     }
 }
 
-/// Finds out which epoch the peer is in, and serves it there.
-async fn greet(process: Arc<ByzantineProcess>, mut stream: BoxStream) -> Result<(), Ended> {
+/// Reads the epoch of the peer and serves it in that epoch.
+async fn serve_connection(
+    process: Arc<ByzantineProcess>,
+    mut stream: BoxStream,
+) -> Result<(), Ended> {
     let mut decoder = Decoder::new(FRAMING);
     let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
     let validator = process
         .in_epoch(hello.epoch)
-        .ok_or("it is nobody in that epoch")?;
+        .ok_or("not a member in that epoch")?;
     let served = validator.clone();
     validator.tasks.spawn(async move {
         let _ = serve_peer(&served, stream, decoder, hello).await;
@@ -340,12 +368,12 @@ async fn serve_peer(
 ) -> Result<Infallible, Ended> {
     match hello.purpose {
         Purpose::Subscribe { after } => {
-            let from = hello.from.ok_or("followers get nothing here")?;
+            let from = hello.from.ok_or("followers are not served")?;
             let mut frames = validator.subscribe(from, after);
             while let Some(frame) = frames.recv().await {
                 write_frame(&mut stream, &frame).await?;
             }
-            Err("nothing more comes".into())
+            Err("the validator ended".into())
         }
         Purpose::Query => loop {
             let request = protocol::parse(&next(&mut stream, &mut decoder).await?)?;

@@ -1,25 +1,17 @@
-//! Accepts connections and says nothing: to its peers a validator that is there and never answers.
+//! Accepts connections and never sends anything.
 
-use super::{Context, Strategy};
+use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
-use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
-    types::{AuthorityIndex, VerifiedBlock},
-};
+use metanode_core::consensus::protocol::PeerResponse;
 
 pub(super) struct Silent;
 
 impl Strategy for Silent {
-    fn stream(&mut self, _: AuthorityIndex, _: &VerifiedBlock, _: &mut Context<'_>) -> Vec<Bytes> {
+    fn stream(&mut self, _: Sent<'_>, _: &mut Context<'_>) -> Vec<Bytes> {
         vec![]
     }
 
-    fn answer(
-        &mut self,
-        _: &PeerRequest,
-        _: PeerResponse,
-        _: &mut Context<'_>,
-    ) -> Option<PeerResponse> {
+    fn answer(&mut self, _: Asked<'_>, _: &mut Context<'_>) -> Option<PeerResponse> {
         None
     }
 }

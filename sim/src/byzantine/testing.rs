@@ -1,6 +1,6 @@
-//! A Byzantine validator without wires: four authorities, of which it is the first.
+//! A Byzantine validator without network: the first of four authorities.
 
-use super::{Context, Strategy, memory::Memory};
+use super::{Asked, Context, Sent, Strategy, memory::Memory};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
@@ -45,15 +45,15 @@ impl Bench {
         }
     }
 
-    /// The block of the next round, if there is one to make.
+    /// The block of the next round, if one is due.
     pub fn make(&mut self) -> Option<VerifiedBlock> {
         let block = self.memory.draft(TimestampMs(5))?.sign(&self.keys[0]);
         self.memory.made(&block);
         Some(block)
     }
 
-    /// Blocks of the first of the others; what they are built on is of no interest here.
-    pub fn hear_round(&mut self, round: Round, others: usize) {
+    /// Keeps blocks of the first `others` peers, without ancestors.
+    pub fn receive_round(&mut self, round: Round, others: usize) {
         for author in self.committee.indexes().skip(1).take(others) {
             let block = Block {
                 epoch: Epoch(0),
@@ -75,7 +75,20 @@ impl Bench {
 
     /// What authority 1 gets.
     pub fn stream(&mut self, strategy: &mut dyn Strategy, honest: &VerifiedBlock) -> Vec<Bytes> {
-        strategy.stream(AuthorityIndex(1), honest, &mut self.context())
+        let to = AuthorityIndex(1);
+        strategy.stream(Sent { to, honest }, &mut self.context())
+    }
+
+    /// What authority 1 gets if it is sent the same honest block this many times, after verification.
+    pub fn streams(
+        &mut self,
+        strategy: &mut dyn Strategy,
+        honest: &VerifiedBlock,
+        times: u32,
+    ) -> Vec<Result<VerifiedBlock, InvalidBlock>> {
+        let bodies = (0..times).flat_map(|_| self.stream(strategy, honest));
+        let bodies: Vec<_> = bodies.collect();
+        bodies.iter().map(|body| self.verifies(body)).collect()
     }
 
     pub fn answer(
@@ -84,7 +97,7 @@ impl Bench {
         request: &PeerRequest,
         honest: PeerResponse,
     ) -> Option<PeerResponse> {
-        strategy.answer(request, honest, &mut self.context())
+        strategy.answer(Asked { request, honest }, &mut self.context())
     }
 
     fn context(&mut self) -> Context<'_> {

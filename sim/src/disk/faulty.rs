@@ -1,5 +1,5 @@
-//! What a disk does wrong: syncs that fail, no space left, flipped bits, and older backups put back. Wraps the stores of
-//! either backend, so that both go wrong in the same way for the same draws, and counts what is written.
+//! Disk failures: failing syncs, no space left, flipped bits, restored backups. Wraps the stores of either backend, so
+//! that both fail in the same way for the same draws, and counts writes.
 
 use bytes::Bytes;
 use metanode_core::store::{
@@ -18,14 +18,14 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskFailure {
-    /// The next sync fails, and what it should have made durable is gone.
+    /// The next sync fails, and its write is lost.
     Sync,
-    /// Nothing can be written.
+    /// Every write fails.
     Full,
 }
 
 impl DiskFailure {
-    /// What the operating system says.
+    /// The error text of the operating system.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -35,8 +35,8 @@ impl DiskFailure {
     }
 }
 
-/// The columns in which bits flip. Their values are held against digests; what else is stored is covered by RocksDB's
-/// checksums, and losing it is a matter of power losses.
+/// The columns in which bits flip. Their values are checked against digests; all others are covered by RocksDB's
+/// checksums.
 const FRAGILE: [&str; 2] = ["blocks", "commits"];
 
 /// A column in which bits flip.
@@ -55,15 +55,15 @@ impl Fragile {
     }
 }
 
-/// Bits flip in one of so many values that were written last: what is older was garbage long ago.
+/// Bits flip in one of this many newest values: older ones are below the garbage collection round.
 const FRAGILE_VALUES: usize = 128;
 
-/// What was asked of a disk, over all its processes. A function of the seed, so reports and traces may show it.
+/// Writes to a disk, over all its processes. Determined by the seed, so reports and traces may contain them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskCounters {
     /// Batches written.
     pub writes: u64,
-    /// Those of them that were synced.
+    /// Batches that were synced.
     pub syncs: u64,
 }
 
@@ -85,7 +85,7 @@ struct Health {
 struct FragileColumn {
     /// Keys in the order in which they were written.
     written: VecDeque<Key>,
-    /// Which bit of which value is flipped.
+    /// The flipped bit of each damaged value.
     flipped: BTreeMap<Key, u64>,
 }
 
@@ -94,9 +94,9 @@ struct OpenStore {
     store: Weak<dyn Store>,
 }
 
-/// All that the stores of a disk held at some time.
+/// The content of all stores of a disk at some time.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
+pub(crate) struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
 
 impl DiskHealth {
     pub fn counters(&self) -> DiskCounters {
@@ -143,15 +143,14 @@ impl DiskHealth {
         keys
     }
 
-    /// Whether this value was written not long ago and is intact.
+    /// Whether this value is among the newest ones and intact.
     pub fn holds(&self, what: Fragile, key: &[u8]) -> bool {
         let health = self.lock();
         let mut written = health.fragile[what as usize].written.iter();
         written.any(|of| of[..] == *key)
     }
 
-    /// Everything that is stored now, read through the stores of the process that runs, or through `stores` if none
-    /// does.
+    /// The present content, read through the stores of the running process, or through `stores` if none is running.
     pub fn snapshot(&self, stores: &dyn StoreFactory) -> Result<Snapshot, StoreError> {
         let mut snapshot = Snapshot::default();
         for (name, open) in &self.lock().open {
@@ -206,7 +205,7 @@ impl DiskHealth {
         Ok(())
     }
 
-    /// The value as it is read.
+    /// The value as a read returns it.
     fn read(&self, column: Column, key: &[u8], value: Bytes) -> Bytes {
         let Some(what) = Fragile::of(column) else {
             return value;

@@ -1,4 +1,4 @@
-//! The disk of a sweep: stores in memory with the durability of RocksDB.
+//! Stores in memory with the durability of RocksDB.
 
 use super::DiskBackend;
 use metanode_core::store::{MemoryDisk, MemoryStores, StoreFactory};
@@ -13,7 +13,7 @@ impl DiskBackend for MemoryDisk {
         Self::process_killed(self);
     }
 
-    /// A torn write is dropped, as RocksDB drops it: found by its checksum.
+    /// A torn write is dropped, as RocksDB does when the checksum is wrong.
     fn power_lost(&self, keep: &mut dyn FnMut(usize) -> usize, _torn: bool) {
         Self::power_lost(self, keep);
     }

@@ -1,8 +1,8 @@
-//! The disk of a process role on a host: it outlives the processes that open stores on it, and decides what is left
-//! of their writes.
+//! The disk of a process on a host: it outlives the incarnations that open stores on it, and decides which of their
+//! writes survive.
 //!
-//! Two backends keep the same promises and lose the same writes for the same draws: memory for sweeps, and real
-//! RocksDB ([`RocksServer`]) where recovery is the subject. A disk does not know who kills processes, nor when.
+//! Two backends have the same durability and lose the same writes for the same draws: memory, and real RocksDB
+//! ([`RocksServer`]).
 
 mod faulty;
 mod memory;
@@ -11,11 +11,11 @@ mod rocks;
 #[cfg(feature = "rocksdb")]
 mod rocks_server;
 
-pub use faulty::{DiskCounters, DiskFailure, Snapshot};
+pub(crate) use faulty::Snapshot;
+pub use faulty::{DiskCounters, DiskFailure};
 #[cfg(feature = "rocksdb")]
 pub use rocks_server::RocksServer;
 
-use crate::plan::Backend;
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{
     store::{Key, MemoryDisk, StoreError, StoreFactory},
@@ -23,31 +23,40 @@ use metanode_core::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, io, sync::Arc};
 
-/// What a power loss took.
+/// The backend of stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    #[default]
+    Memory,
+    Rocksdb,
+}
+
+/// The writes that a power loss took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Writes that are gone.
+    /// Lost writes.
     pub writes: u32,
-    /// Those of them of which a part is on the disk, at most one of each store.
+    /// Lost writes of which a part is on the disk, at most one per store.
     pub torn: u32,
 }
 
-/// Where the stores of one disk are, and what a crash leaves of them.
+/// Keeps the stores of one disk, and applies crashes to them.
 trait DiskBackend: Send + Sync {
-    /// A process starts on this disk: the stores that it may open, until it ends.
+    /// A process starts on this disk. Returns the stores that it may open until it ends.
     fn stores(&self) -> Arc<dyn StoreFactory>;
 
-    /// The process has ended. Every write is kept; its handles are closed.
+    /// The process has ended. All its writes are kept and its handles are closed.
     fn process_killed(&self);
 
-    /// The host lost power. Per store, in the order of their names, `keep` gets the number of writes that were not
-    /// synced and returns how many of them, from the oldest on, are left. Of the next one a part is there if it is
-    /// `torn`.
+    /// The host lost power. For each store, in the order of their names, `keep` gets the number of unsynced writes and
+    /// returns how many of them survive, oldest first. Of the next one a part is on the disk if `torn`.
     fn power_lost(&self, keep: &mut dyn FnMut(usize) -> usize, torn: bool);
 
-    /// The store is gone, and the process with it.
+    /// Deletes the store. The process has ended.
     fn wipe(&self, name: &str);
 }
 
@@ -68,11 +77,11 @@ impl Disks {
         }
     }
 
-    /// Call it **before** the simulated runtime is entered: RocksDB cannot be opened on a simulated thread, so it gets
-    /// a thread of its own here.
+    /// Must be called **before** the simulated runtime is entered: RocksDB cannot be opened on a simulated thread and
+    /// gets one of its own here.
     ///
     /// # Errors
-    /// If there is no place for temporary files, no thread to be had, or no RocksDB in this build.
+    /// If temporary files or the thread cannot be created, or this build has no RocksDB.
     pub fn start(backend: Backend) -> io::Result<Self> {
         match backend {
             Backend::Memory => Ok(Self::Memory),
@@ -86,8 +95,7 @@ impl Disks {
     }
 
     /// An empty disk.
-    #[must_use]
-    pub fn new_disk(&self) -> Disk {
+    pub(crate) fn new_disk(&self) -> Disk {
         match self {
             Self::Memory => Disk::memory(),
             #[cfg(feature = "rocksdb")]
@@ -124,7 +132,7 @@ impl Disk {
         }
     }
 
-    /// A process starts on this disk: the stores that it may open, until it ends.
+    /// A process starts on this disk. Returns the stores that it may open until it ends.
     #[must_use]
     pub fn stores(&self) -> Arc<dyn StoreFactory> {
         Arc::new(FaultyStores {
@@ -133,25 +141,25 @@ impl Disk {
         })
     }
 
-    /// From now on the disk fails like this.
-    pub fn begin_failing(&self, how: DiskFailure) {
+    /// Makes the disk fail.
+    pub(crate) fn begin_failing(&self, how: DiskFailure) {
         self.health.begin(how);
     }
 
-    /// The disk fails no more. What was damaged stays so.
-    pub fn mend(&self) {
+    /// Ends failures. Damage stays.
+    pub(crate) fn mend(&self) {
         self.health.mend();
     }
 
-    /// Flips a bit in each of up to `count` of the blocks that were stored last, but in none of which none of the
-    /// `others` has an intact copy: what is lost everywhere nobody can survive.
+    /// Flips a bit in each of up to `count` of the newest blocks, except where no disk of `others` has an intact copy:
+    /// no protocol survives the loss of all copies.
     pub fn flip_blocks(&self, count: u32, rng: &mut ChaCha8Rng, others: &[Self]) {
         let spared = |key: &[u8]| only_here(Fragile::Blocks, key, others);
         let _ = self.health.flip_bits(Fragile::Blocks, count, rng, spared);
     }
 
-    /// The same with the commits that were stored last. Returns which.
-    pub fn flip_commits(
+    /// The same for the newest commits. Returns the damaged ones.
+    pub(crate) fn flip_commits(
         &self,
         count: u32,
         rng: &mut ChaCha8Rng,
@@ -163,19 +171,19 @@ impl Disk {
         keys.into_iter().filter_map(index).collect()
     }
 
-    /// What is on the disk now.
+    /// The present content of the disk.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.health.snapshot(self.backend.stores().as_ref())
     }
 
-    /// The process has ended, and the disk is what it was then.
+    /// Restores the content of a snapshot. The process has ended.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+    pub(crate) fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
         for name in snapshot.names() {
             self.wipe(name);
         }
@@ -184,17 +192,15 @@ impl Disk {
         Ok(())
     }
 
-    /// The process has ended, in whatever way. Every write is kept; its handles are closed, and whoever still holds
-    /// one gets errors.
+    /// The process has ended. All its writes are kept; its handles are closed and return errors.
     pub fn process_killed(&self) {
         self.backend.process_killed();
     }
 
-    /// The host lost power. Of the writes of each store that were not synced, a prefix is left: sometimes none of
-    /// them, sometimes all, drawn from `rng`. If the next one is `torn`, a part of it is on the disk.
+    /// The host lost power. Of the unsynced writes of each store a prefix survives, drawn from `rng`; it may be empty
+    /// or complete. With `torn`, a part of the next write is on the disk.
     ///
-    /// A write is all or nothing: RocksDB finds a torn record by its checksum and drops it, so that it counts as lost.
-    /// In memory it is dropped here.
+    /// A write is atomic: RocksDB detects a torn record by its checksum and drops it, so it counts as lost.
     pub fn power_lost(&self, rng: &mut ChaCha8Rng, torn: bool) -> Lost {
         let mut lost = Lost::default();
         let mut keep = |unsynced| {
@@ -207,12 +213,12 @@ impl Disk {
         lost
     }
 
-    /// The store `name` is gone, as if its directory had been deleted, and the process with it.
+    /// Deletes the store `name`. The process has ended.
     pub fn wipe(&self, name: &str) {
         self.backend.wipe(name);
     }
 
-    /// What was asked of this disk since it was made.
+    /// Writes since the disk was created.
     #[must_use]
     pub fn counters(&self) -> DiskCounters {
         self.health.counters()
@@ -223,7 +229,8 @@ fn only_here(what: Fragile, key: &[u8], others: &[Disk]) -> bool {
     !others.iter().any(|disk| disk.health.holds(what, key))
 }
 
-/// None and all are a quarter each, because they are the extremes that recovery is written for; the rest is uniform.
+/// Nothing and everything survive with a probability of a quarter each, because these are the extreme cases of
+/// recovery; the rest is uniform.
 fn kept_by_power_loss(rng: &mut ChaCha8Rng, unsynced: usize) -> usize {
     let draw = rng.next_u64();
     match draw % 4 {

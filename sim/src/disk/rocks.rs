@@ -1,12 +1,11 @@
-//! Disks with real RocksDB files that lose exactly the writes that the durability contract lets them lose.
+//! Disks with real RocksDB files that lose exactly the writes that the durability contract allows.
 //!
-//! RocksDB keeps unsynced writes in memory (`manual_wal_flush`), so its files always are what a power loss would
-//! leave at its worst. The unsynced writes are remembered here as well, as the operating system would: whenever a
-//! store is opened again, after a crash or not, it is opened from a copy of its files, and those of the unsynced
-//! writes that were not lost are written to it once more.
+//! RocksDB keeps unsynced writes in memory (`manual_wal_flush`), so its files always have the content after the worst
+//! power loss. The unsynced writes are kept here as well, as an operating system keeps them: a store is always reopened
+//! from a copy of its files, and the unsynced writes that were not lost are written again.
 //!
-//! What opens, copies or closes files is done by the [`RocksServer`]. Reads and writes need no other thread: nothing in
-//! them waits for a clock, and to hand them over took ten times as long as to do them.
+//! The [`RocksServer`] opens, copies and closes files. Reads and writes run on the simulated thread: they do not depend
+//! on a clock, and a handover would cost ten times as much.
 
 use super::{DiskBackend, RocksServer};
 use bytes::Bytes;
@@ -21,8 +20,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Larger than what a simulation writes, because a full buffer is flushed by a thread of RocksDB, at a moment that
-/// no seed decides.
+/// Larger than what a simulation writes, because a thread of RocksDB flushes a full buffer at a time that does not
+/// depend on the seed.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 
 /// A disk with named RocksDB stores. Clones are the same disk.
@@ -32,22 +31,22 @@ pub(super) struct RocksDisk(Arc<Mutex<Contents>>);
 struct Contents {
     server: RocksServer,
     path: PathBuf,
-    /// Counts process starts and ends; a handle of another number is closed.
+    /// Number of the process; a handle with another number is closed.
     process: u64,
-    /// Numbers directories, so that none is used twice.
+    /// Number of the last directory. None is used twice.
     directories: u64,
     stores: BTreeMap<String, StoredFiles>,
 }
 
 #[derive(Default)]
 struct StoredFiles {
-    /// The last RocksDB opened on them, which may have outlived its handle and its process.
+    /// The last RocksDB that was opened on them. It may outlive its handle and its process.
     database: Option<Arc<RocksStore>>,
-    /// Whether a live process holds it.
+    /// Whether a running process holds it.
     open: bool,
-    /// Survived a power loss, so they are on the disk; written with the next opening.
+    /// Survived a power loss, so they are durable. Written when the store is opened next.
     survived: Vec<WriteBatch>,
-    /// Half of its record is on the disk, behind those that survived.
+    /// A part of its record is on the disk, after those that survived.
     torn: Option<WriteBatch>,
     /// Written since the last sync, oldest first.
     unsynced: Vec<WriteBatch>,
@@ -133,7 +132,7 @@ impl Contents {
         if store.open {
             return Err(StoreError::Open {
                 path: PathBuf::from(name),
-                reason: "it is open already".to_owned(),
+                reason: "it is already open".to_owned(),
             });
         }
         let (before, columns) = (store.database.clone(), columns.to_vec());
@@ -192,7 +191,7 @@ impl Drop for Contents {
     }
 }
 
-/// Leaves files whose last record, that of `batch`, ends in the middle.
+/// Leaves files whose last record, that of `batch`, is truncated.
 fn tear(database: RocksStore, batch: WriteBatch) -> Result<(), StoreError> {
     let failed = |e: io::Error| StoreError::of_store("tear", e);
     let path = database.path().to_owned();
@@ -219,10 +218,10 @@ fn wal(path: &Path) -> io::Result<(PathBuf, u64)> {
     Ok(newest)
 }
 
-/// Closes a database on the server's thread and deletes its files, which nobody will open again.
+/// Closes a database on the server's thread and deletes its files, which are not opened again.
 fn close(server: &RocksServer, database: Option<Arc<RocksStore>>) {
     let Some(database) = database else { return };
-    // Files that stay behind are deleted with the server's directory.
+    // Remaining files are deleted with the server's directory.
     let _ = server.run(move || {
         let path = database.path().to_owned();
         drop(database);
@@ -282,7 +281,7 @@ impl RocksDiskStore {
 
 impl Drop for RocksDiskStore {
     fn drop(&mut self) {
-        // A handle whose process has ended was closed then, and its name may belong to a successor.
+        // The handle of an ended process is already closed, and its name may be open in the next process.
         if let Ok(mut contents) = self.disk.of_process(self.process, "close")
             && let Some(store) = contents.stores.get_mut(&self.name)
         {

@@ -1,6 +1,6 @@
-//! The real thread on which RocksDB is opened and closed. RocksDB compares its timer with the clock and refuses to open on a
-//! simulated thread; here it sees real time, and the simulated thread waits for each answer, so that nothing of the
-//! real world is visible to the simulation.
+//! The real thread on which RocksDB is opened and closed. RocksDB compares its timer with the clock and fails to open
+//! on a simulated thread. On this thread it sees real time, and the simulated thread waits for each result, so that
+//! real time is not visible to the simulation.
 
 use metanode_core::store::StoreError;
 use std::{
@@ -15,18 +15,18 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Files in memory, where the machine has them: a simulation syncs more often than a disk likes.
+/// Files in memory, if available: a simulation syncs too often for a disk.
 const MEMORY_FILES: &str = "/dev/shm";
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The RocksDB of one simulation. Clones are the same server; files and thread go with the last of them and of the
-/// disks on it.
+/// The RocksDB thread of one simulation. Clones are the same server; thread and files exist until the last clone and
+/// the last disk are dropped.
 #[derive(Clone)]
 pub struct RocksServer(Arc<Inner>);
 
 struct Inner {
-    /// `None` only while dropping: the thread ends when nobody can send.
+    /// `None` only while dropping: the thread ends when the sender is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
     root: TempDir,
@@ -37,7 +37,7 @@ impl RocksServer {
     /// Starts the thread. Call it **before** the simulated runtime is entered.
     ///
     /// # Errors
-    /// If there is no place for temporary files, or no thread to be had.
+    /// If temporary files or the thread cannot be created.
     #[allow(
         clippy::disallowed_methods,
         reason = "the one thread that must not be simulated; its caller waits for every answer"
@@ -89,7 +89,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in a job has already been reported to whoever waited for it.
+            // The caller of a job has already got its panic as an error.
             let _ = thread.join();
         }
     }

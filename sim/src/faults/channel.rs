@@ -1,4 +1,4 @@
-//! Which connections a fault is about.
+//! The connections that a fault applies to.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -14,7 +14,7 @@ pub enum Channel {
     Peers,
 }
 
-/// As the plural of its connections.
+/// The plural, for descriptions.
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,14 +1,13 @@
 //! Faults of wall clocks: they jump.
 
 use super::{Lasting, Parts, Subject, text::hosts};
-use crate::world::World;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ClockFault {
-    /// The wall clocks of these hosts jump, forward or back, and stay so.
+    /// The wall clocks of these hosts jump forward or back, permanently.
     JumpClock { hosts: Vec<u16>, by_ms: i64 },
 }
 
@@ -22,28 +21,6 @@ impl Subject for ClockFault {
     fn lasting(&self) -> Lasting {
         match self {
             Self::JumpClock { .. } => Lasting::Moment,
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::JumpClock { .. } => false,
-        }
-    }
-
-    fn begin(&self, _: usize, world: &World) {
-        match self {
-            Self::JumpClock { hosts, by_ms } => {
-                for host in hosts {
-                    world.clock(*host).jump(*by_ms);
-                }
-            }
-        }
-    }
-
-    fn end(&self, _: &World) {
-        match self {
-            Self::JumpClock { .. } => {}
         }
     }
 

@@ -1,15 +1,14 @@
-//! Faults of disks: they fail, bits flip in what they hold, and an older backup is put back.
+//! Faults of disks: they fail, bits flip, an older backup is restored.
 
 use super::{
-    FaultJob, Lasting, Parts, Subject, lifecycle,
-    process::{bring_down, validators},
+    Lasting, Parts, Subject,
+    process::validators,
     text::{back, executors, lasting, nodes, processes},
 };
 use crate::{
     amounts::{count, ms},
     disk::DiskFailure,
-    trace::{ProcessId, WorldEvent},
-    world::{End, Job, World},
+    process_id::ProcessId,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
@@ -17,44 +16,26 @@ use std::{collections::BTreeSet, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum DiskFault {
-    /// Disks fail. A process whose disk fails ends, and is started again and again.
+    /// Disks fail. A process whose disk fails ends and is restarted, repeatedly.
     DiskFails {
         processes: Vec<ProcessId>,
         how: DiskFailure,
         for_ms: Option<u64>,
     },
-    /// Bits flip in this many of the blocks and of the commits that these nodes stored last, except where no other node
-    /// has an intact copy.
+    /// Bits flip in this many of the newest blocks and commits of these nodes, except where no other node has an intact
+    /// copy.
     FlipBits {
         nodes: Vec<u16>,
         blocks: u32,
         #[serde(default)]
         commits: u32,
     },
-    /// Executors are ended, and start again with their disks as they were at `taken_ms`: an older backup.
+    /// Executors end and restart with their disks as they were at `taken_ms`: an older backup.
     Restore {
         executors: Vec<u16>,
         taken_ms: u64,
         down_ms: Option<u64>,
     },
-}
-
-impl DiskFault {
-    /// Puts the backups that it will restore into the calendar.
-    pub(super) fn plan_backups(&self, number: usize, world: &World) {
-        match self {
-            Self::Restore {
-                executors,
-                taken_ms,
-                ..
-            } => {
-                for executor in executors {
-                    world.later(*taken_ms, Job::Fault(FaultJob::Backup(number, *executor)));
-                }
-            }
-            Self::DiskFails { .. } | Self::FlipBits { .. } => {}
-        }
-    }
 }
 
 impl Subject for DiskFault {
@@ -71,51 +52,6 @@ impl Subject for DiskFault {
             Self::DiskFails { for_ms, .. } => Lasting::Until(*for_ms),
             Self::FlipBits { .. } => Lasting::Moment,
             Self::Restore { down_ms, .. } => Lasting::Down(*down_ms),
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::DiskFails { .. } | Self::FlipBits { .. } => false,
-            Self::Restore { .. } => true,
-        }
-    }
-
-    fn begin(&self, number: usize, world: &World) {
-        match self {
-            Self::DiskFails { processes, how, .. } => {
-                for disk in processes.iter().filter_map(|id| world.disk(*id)) {
-                    disk.begin_failing(*how);
-                }
-            }
-            Self::FlipBits {
-                nodes,
-                blocks,
-                commits,
-            } => {
-                for node in nodes {
-                    flip_bits(ProcessId::Node(*node), *blocks, *commits, world);
-                }
-            }
-            Self::Restore {
-                executors, down_ms, ..
-            } => {
-                for executor in executors {
-                    restore(number, *executor, *down_ms, world);
-                }
-            }
-        }
-    }
-
-    fn end(&self, world: &World) {
-        match self {
-            Self::DiskFails { processes, .. } => {
-                for disk in processes.iter().filter_map(|id| world.disk(*id)) {
-                    disk.mend();
-                }
-            }
-            // What is damaged stays damaged, and executors come back one by one.
-            Self::FlipBits { .. } | Self::Restore { .. } => {}
         }
     }
 
@@ -184,41 +120,5 @@ impl fmt::Display for DiskFault {
                 )
             }
         }
-    }
-}
-
-fn flip_bits(id: ProcessId, blocks: u32, commits: u32, world: &World) {
-    let Some(disk) = world.disk(id) else { return };
-    let others = (0..world.plan().validators).map(ProcessId::Node);
-    let others = others.filter(|other| *other != id);
-    let others: Vec<_> = others.filter_map(|other| world.disk(other)).collect();
-    let commits = {
-        let random = &mut world.faults().disk_damage;
-        disk.flip_blocks(blocks, random, &others);
-        disk.flip_commits(commits, random, &others)
-    };
-    if !commits.is_empty() {
-        world.emit(id, WorldEvent::CommitsDamaged { commits });
-    }
-}
-
-/// Keeps what is on an executor's disk now for fault `number`.
-pub(super) fn back_up(number: usize, executor: u16, world: &World) {
-    let disk = world.disk(ProcessId::Executor(executor));
-    if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
-        let now = world.now();
-        world.faults().keep_backup(number, executor, now, snapshot);
-    }
-}
-
-fn restore(number: usize, executor: u16, down_ms: Option<u64>, world: &World) {
-    let id = ProcessId::Executor(executor);
-    let backup = world.faults().take_backup(number, executor);
-    let (Some((taken, snapshot)), Some(disk)) = (backup, world.disk(id)) else {
-        return lifecycle::skip(number, world);
-    };
-    bring_down(&[id], End::Kill, down_ms, world);
-    if disk.restore(snapshot).is_ok() {
-        world.emit(id, WorldEvent::DiskRestored { taken });
     }
 }

@@ -1,38 +1,34 @@
-//! Faults of how executors behave while they run: stall, stop reading, serve two block streams, reply wrongly.
+//! Faults of running executors: they stall, stop reading, serve two block streams, reply late, not at all or with
+//! errors.
 
 use super::{
     Lasting, Parts, Replies, Subject,
-    text::{agreeing, executors, lasting},
+    text::{executors, lasting},
 };
-use crate::{
-    amounts::ms,
-    trace::{ProcessId, WorldEvent},
-    world::World,
-};
-use mock_go_executor::Controls;
+use crate::amounts::ms;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
-/// An executor that is started again behaves as it should.
+/// Faults of running executors. A restarted executor behaves normally.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ExecutorFault {
-    /// Executors stop executing; they still read until their queues are full, and answer.
+    /// Executors stop executing. They still answer requests, and read until their queues are full.
     Stall {
         executors: Vec<u16>,
         for_ms: Option<u64>,
     },
-    /// Executors accept block streams and read nothing from them; they still execute what they have, and answer.
+    /// Executors accept block streams without reading from them. They still execute queued blocks and answer requests.
     StopReading {
         executors: Vec<u16>,
         for_ms: Option<u64>,
     },
-    /// Executors go on reading the block stream that was there before the newest one.
+    /// Executors continue to read the previous block stream besides the newest one.
     ServeBoth {
         executors: Vec<u16>,
         for_ms: Option<u64>,
     },
-    /// Executors answer requests in another way than they should.
+    /// Executors misbehave on requests.
     Replies {
         executors: Vec<u16>,
         how: Replies,
@@ -56,43 +52,6 @@ impl Subject for ExecutorFault {
             | Self::StopReading { for_ms, .. }
             | Self::ServeBoth { for_ms, .. }
             | Self::Replies { for_ms, .. } => Lasting::Until(*for_ms),
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::Stall { .. } => true,
-            Self::StopReading { .. } | Self::ServeBoth { .. } | Self::Replies { .. } => false,
-        }
-    }
-
-    fn begin(&self, _: usize, world: &World) {
-        match self {
-            Self::Stall { executors, .. } => stall(executors, true, world),
-            Self::StopReading { executors, .. } => {
-                control(executors, world, |controls| controls.reads_nothing = true);
-            }
-            Self::ServeBoth { executors, .. } => {
-                control(executors, world, |controls| controls.serves_both = true);
-            }
-            Self::Replies { executors, how, .. } => {
-                control(executors, world, |controls| controls.replies = Some(*how));
-            }
-        }
-    }
-
-    fn end(&self, world: &World) {
-        match self {
-            Self::Stall { executors, .. } => stall(executors, false, world),
-            Self::StopReading { executors, .. } => {
-                control(executors, world, |controls| controls.reads_nothing = false);
-            }
-            Self::ServeBoth { executors, .. } => {
-                control(executors, world, |controls| controls.serves_both = false);
-            }
-            Self::Replies { executors, .. } => {
-                control(executors, world, |controls| controls.replies = None);
-            }
         }
     }
 
@@ -129,58 +88,33 @@ impl fmt::Display for ExecutorFault {
                 executors: numbers,
                 for_ms,
             } => {
-                let stop = agreeing(
-                    numbers,
-                    "stops reading its block stream",
-                    "stop reading their block streams",
-                );
-                write!(f, "{} {stop} {}", executors(numbers), lasting(*for_ms))
+                let (executors, lasting) = (executors(numbers), lasting(*for_ms));
+                write!(f, "stop {executors} from reading block streams {lasting}")
             }
             Self::ServeBoth {
                 executors: numbers,
                 for_ms,
             } => {
-                let read = agreeing(
-                    numbers,
-                    "reads its previous block stream",
-                    "read their previous block streams",
-                );
                 let (executors, lasting) = (executors(numbers), lasting(*for_ms));
-                write!(f, "{executors} {read} beside the newest {lasting}")
+                write!(
+                    f,
+                    "make {executors} read the previous block stream, too, {lasting}"
+                )
             }
             Self::Replies {
                 executors: numbers,
                 how,
                 for_ms,
             } => {
-                let answer = agreeing(numbers, "answers", "answer");
                 let (executors, lasting) = (executors(numbers), lasting(*for_ms));
                 match how {
                     Replies::Late { ms: late } => {
-                        write!(f, "{executors} {answer} {} late {lasting}", ms(*late))
+                        write!(f, "delay replies of {executors} by {} {lasting}", ms(*late))
                     }
-                    Replies::Silent => write!(f, "{executors} {answer} no requests {lasting}"),
-                    Replies::Refused => write!(f, "{executors} {answer} with errors {lasting}"),
+                    Replies::Silent => write!(f, "suppress replies of {executors} {lasting}"),
+                    Replies::Refused => write!(f, "make {executors} reply with errors {lasting}"),
                 }
             }
-        }
-    }
-}
-
-fn control(executors: &[u16], world: &World, change: impl Fn(&mut Controls)) {
-    for executor in executors {
-        world.control(*executor, &change);
-    }
-}
-
-fn stall(executors: &[u16], stalled: bool, world: &World) {
-    let event = match stalled {
-        true => WorldEvent::Stalled,
-        false => WorldEvent::Unstalled,
-    };
-    for executor in executors {
-        if world.control(*executor, |controls| controls.stalled = stalled) {
-            world.emit(ProcessId::Executor(*executor), event.clone());
         }
     }
 }

@@ -1,35 +1,29 @@
-//! Faults: what may go wrong in a run, when, and what that does to the world.
+//! Faults: what may go wrong in a run, and when. Pure: what a fault does to the world is in `world::faults`.
 //!
-//! | file | is |
+//! | file | content |
 //! |---|---|
 //! | `process` | processes end, lose power, are paused, start late |
 //! | `executor` | executors stall, stop reading, serve two streams, answer wrongly |
 //! | `network` | links between hosts are cut or slow |
-//! | `socket` | sockets take few bytes at once, die, end in one direction, lead elsewhere |
-//! | `disk` | disks fail, flip bits, become older backups of themselves |
+//! | `socket` | short writes, resets, half-closed connections, hijacked socket files |
+//! | `disk` | disks fail, bits flip, an older backup is restored |
 //! | `clock` | wall clocks jump |
 //! | `trigger` | [`Trigger`], the moment at which a fault happens |
-//! | `schedule` | which faults are due (pure) |
-//! | `active` | `ActiveFaults`, the state of the faults that are under way |
-//! | `lifecycle` | from the start of a run to its healing: injected or skipped, ended |
 //! | `parts` | the parts of any fault that renumbering and shrinking change |
-//! | `channel` | the connections that a fault is about |
-//! | `text` | what the descriptions of faults have in common |
+//! | `channel` | the connections that a fault applies to |
+//! | `text` | phrases that the descriptions of faults share |
 //!
-//! The first six are the subjects. Each holds an enum of its kinds, with their parameters, and answers `Subject` for
-//! all of them; every `match` is exhaustive, so that a new kind cannot silently do nothing. `CONTRIBUTING.md` shows
-//! how to add one.
+//! The first six are the subjects. Each declares an enum of its kinds with their parameters and implements `Subject`
+//! for it. Every `match` is exhaustive, so that a new kind cannot silently do nothing. `CONTRIBUTING.md` describes how
+//! to add one.
 
-mod active;
 mod channel;
 mod clock;
 mod disk;
 mod executor;
-mod lifecycle;
 mod network;
 mod parts;
 mod process;
-mod schedule;
 mod socket;
 mod text;
 mod trigger;
@@ -44,11 +38,9 @@ pub use process::ProcessFault;
 pub use socket::SocketFault;
 pub use trigger::{DurableAt, Reached, StoredAt, Trigger};
 
-pub(crate) use active::ActiveFaults;
-pub(crate) use lifecycle::{FaultJob, end_all, inject, perform, prepare};
 pub(crate) use parts::Parts;
+pub(crate) use process::LateStart;
 
-use crate::world::World;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -60,7 +52,7 @@ pub struct PlannedFault {
     pub fault: Fault,
 }
 
-/// What happens. A duration that is absent lasts until all faults end.
+/// What happens. Without a duration, a fault lasts until all faults end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "subject", rename_all = "kebab-case")]
 pub enum Fault {
@@ -72,75 +64,48 @@ pub enum Fault {
     Clock(ClockFault),
 }
 
-/// How long a fault lasts, and what ends it. A time that is absent: the end of all faults does.
+/// How long a fault lasts, in ms, and what ends it. Without a duration, it lasts until all faults end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lasting {
-    /// It is over as soon as it has happened.
+pub(crate) enum Lasting {
+    /// It ends as soon as it has begun.
     Moment,
-    /// Processes are down or paused for this time, in ms. They come back one by one, which `begin` plans.
+    /// Processes are down or paused for this long. Each is scheduled to come back when the fault begins.
     Down(Option<u64>),
-    /// It goes on for this time, in ms. Then `end` undoes it.
+    /// The world ends it after this long.
     Until(Option<u64>),
 }
 
-/// What each kind of a subject answers. Nothing has a default. The description names targets and amounts.
+/// The properties of the kinds of a subject. No method has a default. The description names targets and amounts.
 trait Subject: fmt::Display {
-    /// The validators that are down while it lasts.
+    /// The validators that are down while the fault lasts.
     fn takes_down(&self) -> BTreeSet<u16>;
 
     fn lasting(&self) -> Lasting;
-
-    /// Whether `begin` and `end` emit events of their own. For all others the trace has `FaultBegan` and `FaultEnded`.
-    fn has_own_events(&self) -> bool;
-
-    /// Does it to the world, as fault `number` of the plan.
-    fn begin(&self, number: usize, world: &World);
-
-    /// Undoes what `begin` did, except what `ActiveFaults` holds for the fault: that is dropped before.
-    fn end(&self, world: &World);
 
     fn parts(&mut self) -> Parts<'_>;
 }
 
 impl Fault {
-    fn subject(&self) -> &dyn Subject {
-        match self {
-            Self::Process(fault) => fault,
-            Self::Executor(fault) => fault,
-            Self::Network(fault) => fault,
-            Self::Socket(fault) => fault,
-            Self::Disk(fault) => fault,
-            Self::Clock(fault) => fault,
-        }
-    }
-
-    fn subject_mut(&mut self) -> &mut dyn Subject {
-        match self {
-            Self::Process(fault) => fault,
-            Self::Executor(fault) => fault,
-            Self::Network(fault) => fault,
-            Self::Socket(fault) => fault,
-            Self::Disk(fault) => fault,
-            Self::Clock(fault) => fault,
-        }
-    }
-
     /// The validators that are down while it lasts.
     #[must_use]
     pub fn takes_down(&self) -> BTreeSet<u16> {
         self.subject().takes_down()
     }
 
-    /// How long it lasts; none if until all faults end, 0 if it is over at once.
+    pub(crate) fn lasting(&self) -> Lasting {
+        self.subject().lasting()
+    }
+
+    /// How long it lasts: 0 if it ends at once, `None` if it lasts until all faults end.
     #[must_use]
     pub fn lasts_ms(&self) -> Option<u64> {
-        match self.subject().lasting() {
+        match self.lasting() {
             Lasting::Moment => Some(0),
             Lasting::Down(for_ms) | Lasting::Until(for_ms) => for_ms,
         }
     }
 
-    /// What renumbering and shrinking may change in it.
+    /// The parts that renumbering and shrinking change.
     pub(crate) fn parts(&mut self) -> Parts<'_> {
         self.subject_mut().parts()
     }
@@ -162,6 +127,20 @@ impl fmt::Display for PlannedFault {
 
 macro_rules! faults_of {
     ($($subject:ident($kinds:ty),)*) => {
+        impl Fault {
+            fn subject(&self) -> &dyn Subject {
+                match self {
+                    $(Self::$subject(fault) => fault,)*
+                }
+            }
+
+            fn subject_mut(&mut self) -> &mut dyn Subject {
+                match self {
+                    $(Self::$subject(fault) => fault,)*
+                }
+            }
+        }
+
         $(impl From<$kinds> for Fault {
             fn from(fault: $kinds) -> Self {
                 Self::$subject(fault)
@@ -182,11 +161,11 @@ faults_of! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::ProcessId;
+    use crate::process_id::ProcessId;
     use metanode_core::types::CommitIndex;
 
     #[test]
-    fn a_planned_fault_reads_as_a_sentence() {
+    fn a_planned_fault_is_described_in_one_line() {
         let stored = Some(StoredAt {
             node: 3,
             commit: CommitIndex(10),
@@ -210,25 +189,6 @@ mod tests {
             planned.to_string(),
             "once node-3 stored commit 10, not before 2.5 s: \
              kill node-0, node-1 and executor-0, back after 800 ms"
-        );
-    }
-
-    #[test]
-    fn descriptions_agree_with_the_number_of_their_targets() {
-        let stop_reading = |executors| {
-            let fault = ExecutorFault::StopReading {
-                executors,
-                for_ms: None,
-            };
-            Fault::from(fault).to_string()
-        };
-        assert_eq!(
-            stop_reading(vec![0]),
-            "executor-0 stops reading its block stream until faults end"
-        );
-        assert_eq!(
-            stop_reading(vec![0, 2]),
-            "executor-0 and executor-2 stop reading their block streams until faults end"
         );
     }
 }

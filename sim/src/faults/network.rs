@@ -1,29 +1,25 @@
-//! Faults of the links between hosts: partition, slow links. Unix sockets and connections inside a host go on.
+//! Faults of the links between hosts: partition, slow links. Unix sockets and connections inside a host are not
+//! affected.
 
 use super::{
     Lasting, Parts, Subject,
     text::{hosts, lasting},
 };
-use crate::{
-    amounts::ms,
-    net::{Cut, HostId, LatencySpike, Partition, RuleGuard},
-    trace::{ProcessId, WorldEvent},
-    world::{World, host},
-};
+use crate::{amounts::ms, net::Cut};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum NetworkFault {
-    /// These validators' hosts are cut off from all others, one way or both.
+    /// The hosts of these validators are cut off from all others, in one direction or both.
     Partition {
         hosts: Vec<u16>,
         #[serde(default)]
         cut: Cut,
         for_ms: Option<u64>,
     },
-    /// Everything from or to these hosts takes this much longer.
+    /// Traffic from and to these hosts is delayed by this much.
     SlowLinks {
         hosts: Vec<u16>,
         extra_ms: u64,
@@ -43,45 +39,6 @@ impl Subject for NetworkFault {
             Self::Partition { for_ms, .. } | Self::SlowLinks { for_ms, .. } => {
                 Lasting::Until(*for_ms)
             }
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::Partition { .. } => true,
-            Self::SlowLinks { .. } => false,
-        }
-    }
-
-    fn begin(&self, number: usize, world: &World) {
-        let rule = match self {
-            Self::Partition { hosts, cut, .. } => {
-                let event = WorldEvent::Partitioned {
-                    hosts: hosts.clone(),
-                };
-                world.emit(ProcessId::World, event);
-                cut_off(hosts, *cut, world)
-            }
-            Self::SlowLinks {
-                hosts, extra_ms, ..
-            } => world.kernel().install(LatencySpike {
-                hosts: ids(hosts),
-                extra: Duration::from_millis(*extra_ms),
-            }),
-        };
-        world.faults().hold_rule(number, rule);
-    }
-
-    fn end(&self, world: &World) {
-        match self {
-            Self::Partition { hosts, .. } => {
-                let event = WorldEvent::PartitionHealed {
-                    hosts: hosts.clone(),
-                };
-                world.emit(ProcessId::World, event);
-            }
-            // Its rule was all of it.
-            Self::SlowLinks { .. } => {}
         }
     }
 
@@ -128,19 +85,4 @@ impl fmt::Display for NetworkFault {
             }
         }
     }
-}
-
-/// Cuts hosts off from all others.
-pub(super) fn cut_off(hosts: &[u16], cut: Cut, world: &World) -> RuleGuard {
-    let others = (0..world.plan().validators).filter(|n| !hosts.contains(n));
-    world.kernel().install(Partition {
-        hosts: ids(hosts),
-        others: others.map(host).collect(),
-        cut,
-    })
-}
-
-/// The hosts of these validators.
-pub(super) fn ids(hosts: &[u16]) -> BTreeSet<HostId> {
-    hosts.iter().map(|n| host(*n)).collect()
 }

@@ -1,20 +1,20 @@
-//! The parts of any fault that renumbering and shrinking change, whatever its kind.
+//! The parts of any fault that renumbering and shrinking change.
 
-use crate::trace::ProcessId;
+use crate::process_id::ProcessId;
 
-/// What a fault is made of, but for what has no simpler value.
+/// The parts of a fault that have simpler values.
 pub(crate) struct Parts<'a> {
     pub targets: Targets<'a>,
-    /// How long it lasts; until all faults end if there is none.
+    /// Its duration: `Some(None)` lasts until all faults end, `None` if the kind has no duration.
     pub lasting_ms: Option<&'a mut Option<u64>>,
-    /// A delay, or another amount whose simplest is 0.
+    /// A delay, or another amount whose simplest value is 0.
     pub amount: Option<&'a mut u64>,
 }
 
-/// What a fault is about.
+/// The targets of a fault.
 pub(crate) enum Targets<'a> {
     Processes(&'a mut Vec<ProcessId>),
-    /// Validators, for all that they run.
+    /// Validators, with all their processes.
     Hosts(&'a mut Vec<u16>),
     Executors(&'a mut Vec<u16>),
 }
@@ -52,7 +52,7 @@ impl<'a> Parts<'a> {
 }
 
 impl Targets<'_> {
-    /// How many there are.
+    /// The number of targets.
     pub const fn count(&self) -> usize {
         match self {
             Self::Processes(ids) => ids.len(),
@@ -60,7 +60,7 @@ impl Targets<'_> {
         }
     }
 
-    /// Removes the one at this position.
+    /// Removes the target at this position.
     pub fn remove(&mut self, position: usize) {
         match self {
             Self::Processes(ids) => {
@@ -72,7 +72,7 @@ impl Targets<'_> {
         }
     }
 
-    /// Keeps the targets that `to` keeps, under the numbers that it gives them.
+    /// Replaces every target by what `to` returns for it, and removes those without a replacement.
     pub fn renumber(&mut self, to: &impl Fn(ProcessId) -> Option<ProcessId>) {
         match self {
             Self::Processes(ids) => {

@@ -1,56 +1,51 @@
 //! Faults of processes and of the power of their hosts: kill, power loss, pause, late start.
 
 use super::{
-    Lasting, Parts, Subject, network,
+    Lasting, Parts, Subject,
     text::{back, hosts, lasting, processes},
 };
-use crate::{
-    amounts::ms,
-    net::Cut,
-    trace::ProcessId,
-    world::{End, Job, World},
-};
+use crate::{amounts::ms, process_id::ProcessId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum ProcessFault {
-    /// End processes; what they wrote stays. They start again after `down_ms`.
+    /// Processes end and restart after `down_ms`. Their writes are kept.
     Kill {
         processes: Vec<ProcessId>,
         down_ms: Option<u64>,
     },
-    /// Hosts of these validators lose power: node and executor end, unsynced writes are lost. Their peers are not
-    /// told: what the hosts had sent stays under way until they are back.
+    /// The hosts of these validators lose power: node and executor end, unsynced writes are lost. Their peers do not
+    /// notice: traffic from and to the hosts is held until they are back.
     PowerLoss {
         hosts: Vec<u16>,
-        /// Of the first write that each store loses, a part is on the disk.
+        /// A part of the first lost write of each store is on the disk.
         #[serde(default)]
         torn: bool,
         down_ms: Option<u64>,
     },
-    /// Processes stop running and go on later.
+    /// Processes are paused.
     Pause {
         processes: Vec<ProcessId>,
         for_ms: Option<u64>,
     },
-    /// Processes that exist from the start are started only after this time.
+    /// Processes are started only after this time.
     StartLate {
         processes: Vec<ProcessId>,
         for_ms: u64,
     },
 }
 
-/// Processes that are not started with the others.
-pub(super) struct LateStart<'a> {
+/// Processes that start late.
+pub(crate) struct LateStart<'a> {
     pub processes: &'a [ProcessId],
     pub for_ms: u64,
 }
 
 impl ProcessFault {
-    /// The processes that start late, if that is what it is: it begins before the run does.
-    pub(super) fn late_start(&self) -> Option<LateStart<'_>> {
+    /// The processes that start late, if this is `StartLate`: it applies before the run begins.
+    pub(crate) fn late_start(&self) -> Option<LateStart<'_>> {
         match self {
             Self::StartLate { processes, for_ms } => Some(LateStart {
                 processes,
@@ -66,7 +61,7 @@ impl Subject for ProcessFault {
         match self {
             Self::Kill { processes, .. } | Self::Pause { processes, .. } => validators(processes),
             Self::PowerLoss { hosts, .. } => hosts.iter().copied().collect(),
-            // Never up is not down: the others cannot have counted on them.
+            // A process that was never up does not count as down.
             Self::StartLate { .. } => BTreeSet::new(),
         }
     }
@@ -76,55 +71,6 @@ impl Subject for ProcessFault {
             Self::Kill { down_ms, .. } | Self::PowerLoss { down_ms, .. } => Lasting::Down(*down_ms),
             Self::Pause { for_ms, .. } => Lasting::Down(*for_ms),
             Self::StartLate { for_ms, .. } => Lasting::Down(Some(*for_ms)),
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::Kill { .. }
-            | Self::PowerLoss { .. }
-            | Self::Pause { .. }
-            | Self::StartLate { .. } => true,
-        }
-    }
-
-    fn begin(&self, _: usize, world: &World) {
-        match self {
-            Self::Kill { processes, down_ms } => bring_down(processes, End::Kill, *down_ms, world),
-            Self::PowerLoss {
-                hosts,
-                torn,
-                down_ms,
-            } => {
-                for host in hosts {
-                    cut_power(*host, world);
-                }
-                let mut processes = world.process_ids();
-                processes.retain(|id| id.validator().is_some_and(|n| hosts.contains(&n)));
-                let how = End::PowerLoss { torn: *torn };
-                bring_down(&processes, how, *down_ms, world);
-            }
-            Self::Pause { processes, for_ms } => {
-                for id in processes {
-                    if world.pause(*id)
-                        && let Some(for_ms) = for_ms
-                    {
-                        world.later(*for_ms, Job::Resume(*id));
-                    }
-                }
-            }
-            // It began with the run.
-            Self::StartLate { .. } => {}
-        }
-    }
-
-    fn end(&self, _: &World) {
-        match self {
-            // Their processes come back one by one.
-            Self::Kill { .. }
-            | Self::PowerLoss { .. }
-            | Self::Pause { .. }
-            | Self::StartLate { .. } => {}
         }
     }
 
@@ -174,24 +120,7 @@ impl fmt::Display for ProcessFault {
     }
 }
 
-/// Ends processes, which start again after this time, or when all faults end.
-pub(super) fn bring_down(processes: &[ProcessId], how: End, down_ms: Option<u64>, world: &World) {
-    for id in processes {
-        world.end(*id, how);
-        if let Some(down_ms) = down_ms {
-            world.later(down_ms, Job::Start(*id));
-        }
-    }
-}
-
-/// A host without power sends nothing more, not even that its connections are gone.
-fn cut_power(host: u16, world: &World) {
-    let silence = network::cut_off(&[host], Cut::Both, world);
-    let before = world.faults().cut_power(host, silence);
-    drop(before);
-}
-
-/// The validators that these processes belong to.
+/// The validators of these processes.
 pub(super) fn validators(processes: &[ProcessId]) -> BTreeSet<u16> {
     processes.iter().filter_map(|id| id.validator()).collect()
 }

@@ -2,48 +2,47 @@
 
 use super::{
     Channel, Lasting, Parts, Subject,
-    network::ids,
     text::{executors, hosts, lasting},
 };
 use crate::{
     amounts::{bytes, ms},
-    net::{Hijack, LateOnce, On, Route, Rule, ShortWrites, Side, TearOnce},
-    world::{World, channel_of, host, unix_paths},
+    net::{Hijack, Side},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum SocketFault {
-    /// Writes on all sockets of these hosts take at most this many bytes at once.
+    /// Writes on all sockets of these hosts accept at most this many bytes at once.
     ShortWrites {
         hosts: Vec<u16>,
         max_bytes: u64,
         for_ms: Option<u64>,
     },
-    /// Connections of these hosts die at both ends.
+    /// Connections of these hosts are reset at both ends.
     Reset { hosts: Vec<u16>, channel: Channel },
-    /// One direction of the connections of these hosts ends, behind what was sent; the other goes on.
+    /// One direction of the connections of these hosts is closed after what was sent; the other stays open.
     HalfClose {
         hosts: Vec<u16>,
         channel: Channel,
-        /// Whose direction ends.
+        /// The side whose direction is closed.
         side: Side,
     },
-    /// The next connection of these hosts that carries as many bytes in one direction dies behind them.
+    /// The next connection of these hosts that carries this many bytes in one direction is reset after them.
     Truncate {
         hosts: Vec<u16>,
         channel: Channel,
         after_bytes: u64,
     },
-    /// The next thing that a server sends on these connections takes this much longer: one late reply.
+    /// The next data that a server sends on these connections is delayed by this much: one late reply.
     DelayReply {
         hosts: Vec<u16>,
         channel: Channel,
         extra_ms: u64,
     },
-    /// The paths of these executors' Unix sockets lead elsewhere, while their listeners and connections live on.
+    /// The paths of these executors' Unix sockets are removed or replaced, while their listeners and connections stay
+    /// open.
     HijackSocket {
         executors: Vec<u16>,
         channel: Channel,
@@ -73,81 +72,6 @@ impl Subject for SocketFault {
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
             | Self::DelayReply { .. } => Lasting::Moment,
-        }
-    }
-
-    fn has_own_events(&self) -> bool {
-        match self {
-            Self::ShortWrites { .. }
-            | Self::Reset { .. }
-            | Self::HalfClose { .. }
-            | Self::Truncate { .. }
-            | Self::DelayReply { .. }
-            | Self::HijackSocket { .. } => false,
-        }
-    }
-
-    fn begin(&self, number: usize, world: &World) {
-        match self {
-            Self::ShortWrites {
-                hosts, max_bytes, ..
-            } => {
-                let rule = ShortWrites {
-                    max_bytes: usize::try_from(*max_bytes).unwrap_or(usize::MAX),
-                    stream: world.random(&format!("short writes/{number}")),
-                };
-                install(rule, hosts, Channel::Any, number, world);
-            }
-            Self::Reset { hosts, channel } => {
-                world.kernel().reset_connections(on(hosts, *channel));
-            }
-            Self::HalfClose {
-                hosts,
-                channel,
-                side,
-            } => {
-                world.kernel().half_close(*side, on(hosts, *channel));
-            }
-            Self::Truncate {
-                hosts,
-                channel,
-                after_bytes,
-            } => {
-                let rule = TearOnce {
-                    after_bytes: *after_bytes,
-                    torn: false,
-                };
-                install(rule, hosts, *channel, number, world);
-            }
-            Self::DelayReply {
-                hosts,
-                channel,
-                extra_ms,
-            } => {
-                let rule = LateOnce {
-                    extra: Duration::from_millis(*extra_ms),
-                    done: false,
-                };
-                install(rule, hosts, *channel, number, world);
-            }
-            Self::HijackSocket {
-                executors,
-                channel,
-                how,
-                ..
-            } => hijack(number, executors, *channel, *how, world),
-        }
-    }
-
-    fn end(&self, _: &World) {
-        match self {
-            // What is held for them was all of it.
-            Self::ShortWrites { .. } | Self::HijackSocket { .. } => {}
-            // They are over as soon as they have happened.
-            Self::Reset { .. }
-            | Self::HalfClose { .. }
-            | Self::Truncate { .. }
-            | Self::DelayReply { .. } => {}
         }
     }
 
@@ -193,7 +117,10 @@ impl fmt::Display for SocketFault {
                 for_ms,
             } => {
                 let (hosts, max, lasting) = (hosts(numbers), bytes(*max_bytes), lasting(*for_ms));
-                write!(f, "sockets of {hosts} take at most {max} at once {lasting}")
+                write!(
+                    f,
+                    "limit each write on sockets of {hosts} to {max} {lasting}"
+                )
             }
             Self::Reset {
                 hosts: numbers,
@@ -209,10 +136,7 @@ impl fmt::Display for SocketFault {
                     Side::Server => "server",
                 };
                 let hosts = hosts(numbers);
-                write!(
-                    f,
-                    "half-close {channel} of {hosts}: the {side} sends no more"
-                )
+                write!(f, "close the {side}'s direction of {channel} of {hosts}")
             }
             Self::Truncate {
                 hosts: numbers,
@@ -239,58 +163,23 @@ impl fmt::Display for SocketFault {
                 how,
                 for_ms,
             } => {
-                let file = match channel {
-                    Channel::BlockStream => "block stream socket",
-                    Channel::Rpc => "RPC socket",
-                    Channel::Any | Channel::Peers => "sockets",
-                };
-                let (executors, lasting) = (executors(numbers), lasting(*for_ms));
-                match how {
-                    Hijack::Removed => write!(f, "remove the {file} of {executors} {lasting}"),
-                    Hijack::Refuses => write!(
-                        f,
-                        "put the {file} of a dead process in place of that of {executors} {lasting}"
-                    ),
-                    Hijack::Silent => write!(
-                        f,
-                        "put a silent listener in place of the {file} of {executors} {lasting}"
-                    ),
-                }
+                let (target, lasting) = (executors(numbers), lasting(*for_ms));
+                let text = describe_hijack(*channel, *how, &target);
+                write!(f, "{text} {lasting}")
             }
         }
     }
 }
 
-/// Holds the rule for the fault on these connections.
-fn install(
-    rule: impl Rule + 'static,
-    hosts: &[u16],
-    channel: Channel,
-    number: usize,
-    world: &World,
-) {
-    let chosen = on(hosts, channel);
-    let rule = world.kernel().install(On { chosen, rule });
-    world.faults().hold_rule(number, rule);
-}
-
-fn hijack(number: usize, executors: &[u16], channel: Channel, how: Hijack, world: &World) {
-    let paths = unix_paths(channel);
-    let hijack = |executor: &u16| {
-        let host = host(*executor);
-        let hijacked = paths.iter();
-        let hijacked = hijacked.map(move |path| world.kernel().hijack(host, path, how));
-        hijacked.flatten().collect::<Vec<_>>()
+fn describe_hijack(channel: Channel, how: Hijack, executors: &str) -> String {
+    let sockets = match channel {
+        Channel::BlockStream => "block stream socket",
+        Channel::Rpc => "RPC socket",
+        Channel::Any | Channel::Peers => "sockets",
     };
-    let hijacked = executors.iter().flat_map(hijack).collect();
-    world.faults().hold_hijacks(number, hijacked);
-}
-
-/// The connections of these hosts on this channel.
-fn on(hosts: &[u16], channel: Channel) -> Box<dyn Fn(&Route) -> bool + Send> {
-    let hosts = ids(hosts);
-    Box::new(move |route| {
-        let on_channel = channel == Channel::Any || channel == channel_of(&route.address);
-        on_channel && (hosts.contains(&route.client) || hosts.contains(&route.server))
-    })
+    match how {
+        Hijack::Removed => format!("remove the {sockets} of {executors}"),
+        Hijack::Refuses => format!("replace the {sockets} of {executors} by a stale file"),
+        Hijack::Silent => format!("replace the {sockets} of {executors} by a silent listener"),
+    }
 }

@@ -1,6 +1,6 @@
-//! What the descriptions of faults have in common: names of targets, how long, when back.
+//! Phrases that the descriptions of faults share: targets and durations.
 
-use crate::{amounts::ms, trace::ProcessId};
+use crate::{amounts::ms, process_id::ProcessId};
 use std::fmt::Display;
 
 /// `node-0, node-1 and executor-0`.
@@ -32,15 +32,7 @@ fn list(items: impl Iterator<Item = impl Display>) -> String {
     format!("{} and {last}", items.join(", "))
 }
 
-/// What one target does, or several do.
-pub(super) const fn agreeing<'a>(targets: &[u16], one: &'a str, several: &'a str) -> &'a str {
-    match targets {
-        [_] => one,
-        _ => several,
-    }
-}
-
-/// How long a fault lasts.
+/// The duration of a fault.
 pub(super) fn lasting(for_ms: Option<u64>) -> String {
     match for_ms {
         Some(for_ms) => format!("for {}", ms(for_ms)),

@@ -1,6 +1,6 @@
 //! When a fault happens: a time, and conditions on what nodes and executors have done.
 
-use crate::{amounts::ms, nearer::toward, trace::ProcessId};
+use crate::{amounts::ms, nearer::toward, process_id::ProcessId};
 use metanode_core::{
     env::CrashPoint,
     types::{CommitIndex, GlobalExecIndex},
@@ -8,7 +8,7 @@ use metanode_core::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A moment. All conditions that are given must hold; none given means the start of the run.
+/// A moment. All given conditions must hold; without any it is the start of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Trigger {
@@ -18,7 +18,7 @@ pub struct Trigger {
     pub stored: Option<StoredAt>,
     /// The executor's watermark is durable at this GEI.
     pub durable: Option<DurableAt>,
-    /// The process reaches this crash point for the n-th time (from 1, counted over all its starts).
+    /// The process reaches this crash point for the n-th time (from 1, counted over all its incarnations).
     pub reached: Option<Reached>,
 }
 
@@ -42,7 +42,7 @@ pub struct Reached {
 }
 
 impl Trigger {
-    /// A time and nothing else.
+    /// A time without further conditions.
     #[must_use]
     pub fn at_ms(at_ms: u64) -> Self {
         Self {
@@ -51,13 +51,13 @@ impl Trigger {
         }
     }
 
-    /// Whether it is a time and nothing else.
+    /// Whether it has no conditions besides the time.
     #[must_use]
     pub const fn is_a_time(&self) -> bool {
         self.stored.is_none() && self.durable.is_none() && self.reached.is_none()
     }
 
-    /// The same moment after `to` gave processes other numbers. None if it waits for one that is gone.
+    /// The same moment with the processes replaced by `to`. `None` if it waits for one without a replacement.
     pub(crate) fn renumbered(&self, to: &impl Fn(ProcessId) -> Option<ProcessId>) -> Option<Self> {
         let mut renumbered = self.clone();
         let Self {
@@ -108,7 +108,7 @@ impl Trigger {
         simpler
     }
 
-    /// The same with one rounder and smaller number, the smallest first: times down to 0, all else down to 1.
+    /// The same with one smaller and rounder number, the smallest first: times down to 0, all others down to 1.
     pub(crate) fn with_smaller_numbers(&self) -> Vec<Self> {
         let Self {
             at_ms,
@@ -156,7 +156,7 @@ impl Trigger {
     }
 }
 
-/// Back to the type it came from, nearer to a smaller number than it was.
+/// Back to the original type. The number lies between two of that type.
 fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Work whose cost is worth knowing. The caller measures: inside a simulation there is no other clock than its own.
+//! Work for benchmarks. The caller measures: a simulation has no clock of the outside.
 
 use super::{HostId, Kernel, SimNetwork};
 use madsim::runtime::Runtime;
@@ -10,22 +10,22 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What the two ends of a connection have between them.
+/// The path between the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     Unix,
-    /// Between two hosts that reach each other at once.
+    /// Between two hosts, without latency.
     Tcp,
-    /// Between two hosts, this far from each other.
+    /// Between two hosts, with this latency.
     Link(Duration),
 }
 
 const MESSAGE_BYTES: usize = 64;
 
-/// Runs a simulation in which 64 bytes go there and back `count` times. One round trip is two chunks.
+/// Runs a simulation in which 64 bytes travel there and back `count` times. One round trip is two chunks.
 ///
 /// # Errors
-/// None that are expected: whatever the simulated sockets report.
+/// Errors of the simulated sockets; none are expected.
 pub fn round_trips(path: Path, count: u64) -> io::Result<()> {
     let runtime = Runtime::new();
     runtime.add_simulator::<Kernel>();

@@ -1,6 +1,6 @@
-//! A connection: two pipes and two ends, with Linux's rules about what one end sees of the other's end.
+//! A connection: two pipes and two ends, with Linux's rules about what one end observes when the other closes.
 //!
-//! Knows no task, no namespace and no listener. Where Unix and TCP differ it follows the kernel's sources:
+//! Does not know tasks, namespaces and listeners. Where Unix and TCP sockets differ, it follows the sources of Linux:
 //! `unix_release_sock` and `unix_stream_sendmsg`, `tcp_close` and `tcp_reset`.
 
 use super::pipe::{Due, Pipe};
@@ -12,15 +12,15 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::ReadBuf;
 
-/// What the kernel knows of one end.
+/// The state of one end.
 #[derive(Debug)]
 struct End {
-    /// The process that holds the socket; nobody while it waits to be accepted.
+    /// The process that holds the socket; `None` while it waits to be accepted.
     owner: Option<NodeId>,
     open: bool,
-    /// A reset came: nothing can be written any more.
+    /// A reset arrived: further writes fail.
     dead: bool,
-    /// The reset was not reported yet. It is reported once, by a read or by a write.
+    /// The reset is not reported yet. It is reported once, by a read or a write.
     unreported: bool,
 }
 
@@ -57,7 +57,7 @@ impl Connection {
         end.open && end.owner == Some(node)
     }
 
-    /// Nobody holds an end of it any more.
+    /// Both ends are closed.
     pub fn is_over(&self) -> bool {
         self.ends.iter().all(|end| !end.open)
     }
@@ -88,11 +88,11 @@ impl Connection {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if pipe.room() == 0 {
+        if pipe.space() == 0 {
             pipe.wait_to_write(context);
             return Poll::Pending;
         }
-        let offered = pipe.room().min(data.len());
+        let offered = pipe.space().min(data.len());
         let taken = wire.rules.limit_write(&self.route, side, offered);
         wire.stats.chunks += 1;
         wire.stats.bytes += taken as u64;
@@ -132,13 +132,13 @@ impl Connection {
         }
     }
 
-    /// `shutdown(SHUT_WR)` by somebody else: a writer that waits for room gets its broken pipe.
+    /// `shutdown(SHUT_WR)` from outside the process: a writer that waits for space gets a broken pipe.
     pub fn half_close(&mut self, side: Side, wire: &mut Wire) {
         self.shutdown(side, wire);
         self.pipes[side as usize].wake_writer();
     }
 
-    /// `close`: the peer is reset if something was left unread, else it sees the end.
+    /// `close`: the peer is reset if unread bytes are left, otherwise it reads the end of the stream.
     pub fn close(&mut self, side: Side, wire: &mut Wire) {
         let unread = self.pipes[side.peer() as usize].arrived() > 0;
         if unread {
@@ -164,24 +164,24 @@ impl Connection {
         end.owner = None;
         let incoming = &mut self.pipes[side.peer() as usize];
         incoming.lose_arrived();
-        // A Unix peer that waits for room gets its broken pipe.
+        // A Unix peer that waits for space gets a broken pipe.
         incoming.wake_writer();
     }
 
-    /// Both ends find the connection dead, at once. What has arrived can still be read.
+    /// Resets both ends immediately. What has arrived can still be read.
     pub fn abort(&mut self) {
         self.kill_end(Side::Client);
         self.kill_end(Side::Server);
     }
 
-    /// Lets arrive what `sender` has in flight and is due by `now`.
+    /// Delivers what `sender` has in flight and is due by `now`.
     pub fn deliver(&mut self, sender: Side, now: Instant, wire: &mut Wire) {
         while let Some(payload) = self.pipes[sender as usize].pop_due(now) {
             self.arrive(sender, payload, wire);
         }
     }
 
-    /// `rule` is gone: what it held is judged by the rules after it and goes on.
+    /// `rule` was uninstalled: the rules after it decide about what it held.
     pub fn release(&mut self, rule: RuleId, wire: &mut Wire) {
         for sender in [Side::Client, Side::Server] {
             let mut index = 0;
@@ -202,7 +202,7 @@ impl Connection {
                         }
                         Fate::Arrives(at) => {
                             if let Some(at) = pipe.reschedule(index, Due::At(at)) {
-                                wire.look_after(self.id, sender, at);
+                                wire.schedule(self.id, sender, at);
                             }
                         }
                         Fate::Held(other) => {
@@ -216,7 +216,7 @@ impl Connection {
         }
     }
 
-    /// Puts `bytes` into the sender's pipe and sends `payload`, which says what they are, on its way.
+    /// Puts `bytes` into the sender's pipe and sends `payload`, which describes them.
     fn send(&mut self, sender: Side, payload: Payload, bytes: &[u8], wire: &mut Wire) {
         let pipe = &mut self.pipes[sender as usize];
         let segment = Segment {
@@ -240,7 +240,7 @@ impl Connection {
             }
             Fate::Arrives(at) => {
                 if let Some(at) = pipe.launch(payload, Due::At(at)) {
-                    wire.look_after(self.id, sender, at);
+                    wire.schedule(self.id, sender, at);
                 }
             }
             Fate::Held(rule) => {
@@ -249,7 +249,7 @@ impl Connection {
         }
     }
 
-    /// The connection dies in the middle of what `sender` sent: `tail_bytes` more arrive.
+    /// Resets the connection in the middle of what `sender` sent: `tail_bytes` more arrive.
     fn tear(&mut self, sender: Side, tail_bytes: usize) {
         if self.ends[sender.peer() as usize].open {
             self.pipes[sender as usize].arrive(tail_bytes);
@@ -278,8 +278,8 @@ impl Connection {
         }
     }
 
-    /// A closed socket answers data with a reset. It takes no time of its own, because it may be sent inside a timer,
-    /// where no other can be set; but rules hold it, and it comes after what is in flight.
+    /// A closed socket answers data with a reset. The reset has no latency, because it may be sent inside a timer,
+    /// where no other can be set; but rules can hold it, and it arrives after what is in flight.
     fn answer_with_reset(&mut self, sender: Side, wire: &mut Wire) {
         let pipe = &mut self.pipes[sender as usize];
         let segment = Segment {
@@ -301,11 +301,11 @@ impl Connection {
         }
     }
 
-    /// A reset has come to this end.
+    /// A reset has arrived at this end.
     fn kill_end(&mut self, side: Side) {
         let incoming = &mut self.pipes[side.peer() as usize];
         let end = &mut self.ends[side as usize];
-        // Whoever has seen the end of the stream is not told of a reset after it.
+        // A reader that has seen the end of the stream gets no error from a later reset.
         end.unreported |= !end.dead && !incoming.ended;
         end.dead = true;
         incoming.wake_reader();

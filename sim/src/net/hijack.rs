@@ -1,4 +1,4 @@
-//! Hijacked socket files: a Unix path that leads to somebody else, or nowhere, while its listener lives on.
+//! Hijacked socket files: a Unix path that is removed or leads to another listener while its own listener stays open.
 
 use super::kernel::Kernel;
 use super::link::HostId;
@@ -6,26 +6,26 @@ use super::listener::ListenerId;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What is at the path instead.
+/// What replaces the socket file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hijack {
     /// Nothing: the file was removed.
     Removed,
-    /// The file of a dead process: connections are refused.
+    /// A stale file: connections are refused.
     Refuses,
-    /// Another listener: it takes every connection and says nothing.
+    /// Another listener, which accepts every connection and sends nothing.
     Silent,
 }
 
-/// Gives the path back to its owner when dropped, unless somebody has bound it anew.
-#[must_use = "dropping the guard gives the path back"]
+/// Restores the path when dropped, unless another listener has been bound to it.
+#[must_use = "dropping the guard restores the path"]
 pub struct HijackGuard {
     kernel: Kernel,
     host: HostId,
     path: PathBuf,
     owner: ListenerId,
-    /// What stands at the path as long as nobody else has changed it.
+    /// What is at the path unless it was changed since.
     left: Left,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Left {
 }
 
 impl Kernel {
-    /// Hijacks the path of a live listener; nothing happens if there is none. Connections that are open go on.
+    /// Hijacks the path of a live listener, if there is one. Open connections are not affected.
     pub fn hijack(&self, host: HostId, path: &Path, how: Hijack) -> Option<HijackGuard> {
         let (owner, left) = self.lock().listeners.hijack(host, path, how)?;
         Some(HijackGuard {
@@ -53,7 +53,7 @@ impl Drop for HijackGuard {
     fn drop(&mut self) {
         let mut state = self.kernel.lock();
         let listeners = &mut state.listeners;
-        listeners.give_back(self.host, &self.path, self.owner, self.left);
+        listeners.restore(self.host, &self.path, self.owner, self.left);
         if let Left::File(Some(impostor)) = self.left {
             state.close_listener(impostor);
         }

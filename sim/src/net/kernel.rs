@@ -1,7 +1,7 @@
 //! The socket kernel: every socket of a simulation, behind one lock.
 //!
 //! A madsim plugin: when a process is killed its sockets are closed as `close(2)` would. A paused process loses
-//! nothing, its buffers fill. Everything that has an order has it from numbers of this kernel.
+//! nothing; its buffers fill. All orders are those of numbers that this kernel assigns.
 
 use super::connection::Connection;
 use super::link::{HostId, Links};
@@ -22,14 +22,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-/// What a world may choose. The default is Linux, with hosts that reach each other at once.
+/// Configuration of the kernel. The default is that of Linux, without latency between hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Bytes that one direction of a Unix connection holds, at least 1.
     pub unix_buffer_bytes: usize,
     /// Bytes that one direction of a TCP connection holds, in flight or not, at least 1.
     pub tcp_buffer_bytes: usize,
-    /// Connections that may wait for one listener's `accept`, at least 1; more of them wait in `connect`.
+    /// Connections that may wait for one listener's `accept`, at least 1; further ones wait in `connect`.
     pub backlog: usize,
     /// Latency of a chunk from one host to another, unless the link has its own.
     pub latency: RangeInclusive<Duration>,
@@ -61,7 +61,7 @@ pub(super) struct State {
     held_connects: Waiting,
 }
 
-/// Uninstalls its rule when dropped, and lets go what the rule held.
+/// Uninstalls its rule when dropped, and releases what the rule held.
 #[must_use = "dropping the guard uninstalls the rule"]
 pub struct RuleGuard {
     kernel: Kernel,
@@ -78,8 +78,8 @@ impl Kernel {
         (*madsim::plugin::simulator::<Self>()).clone()
     }
 
-    /// Sets what holds for sockets made from now on and for all links. Without entropy, which comes with this, every
-    /// latency is the lowest of its range.
+    /// Applies settings to sockets created from now on and to all links. Before the first call, every latency is the
+    /// lowest of its range.
     pub fn configure(&self, settings: Settings, entropy: Arc<dyn Entropy>) {
         let mut state = self.lock();
         state.listeners.backlog = settings.backlog.max(1);
@@ -108,7 +108,7 @@ impl Kernel {
         self.lock().wire.taps.push(tap);
     }
 
-    /// Kills the connections that `filter` chooses, at both ends and at once. Returns how many.
+    /// Resets the connections that `filter` selects at both ends, immediately. Returns their number.
     pub fn reset_connections(&self, mut filter: impl FnMut(&Route) -> bool) -> usize {
         let mut state = self.lock();
         let chosen = state
@@ -118,8 +118,8 @@ impl Kernel {
         chosen.map(Connection::abort).count()
     }
 
-    /// Ends what `side` sends over the connections that `filter` chooses, behind what it has sent; the other direction
-    /// goes on. Returns how many they are.
+    /// Closes the direction of `side` of the connections that `filter` selects, after what it has sent; the other
+    /// direction stays open. Returns their number.
     pub fn half_close(&self, side: Side, mut filter: impl FnMut(&Route) -> bool) -> usize {
         let state = &mut *self.lock();
         let chosen = state
@@ -137,7 +137,7 @@ impl Kernel {
         self.lock().wire.stats
     }
 
-    /// What is listened on at `host`, with the ports that port 0 became, in the order of binding.
+    /// The addresses of all listeners of `host`, in the order of binding. Port 0 is replaced by the assigned port.
     #[must_use]
     pub fn listening(&self, host: HostId) -> Vec<Address> {
         self.lock().listeners.addresses(host)
@@ -195,7 +195,7 @@ impl Drop for RuleGuard {
 }
 
 impl State {
-    /// Makes a connection that waits for `accept`.
+    /// Opens a connection that waits for `accept`.
     pub fn open(&mut self, listener: ListenerId, route: Route, client: NodeId) -> ConnectionId {
         self.wire.stats.connections += 1;
         let id = ConnectionId(self.wire.stats.connections);
@@ -231,8 +231,8 @@ impl State {
         }
     }
 
-    /// Asks the rules after `after` whether a connection may be made: after which delay, or an error. While a rule
-    /// holds it, `after` is that rule.
+    /// Asks the rules after `after` whether a connection may be opened. Returns its delay, or an error. While a rule
+    /// holds the attempt, `after` is that rule.
     pub fn poll_permission(
         &mut self,
         attempt: &Route,

@@ -1,7 +1,7 @@
 //! Hosts and the links between them.
 //!
-//! A link is directed. Its latencies come from a random stream of its own, so that one draw more on one link moves no
-//! other.
+//! A link is directed. It draws its latencies from its own random stream, so that traffic on one link does not change
+//! another.
 
 use metanode_core::env::Entropy;
 use rand_chacha::ChaCha8Rng;
@@ -72,7 +72,7 @@ impl Links {
         self.ranges.insert((from, to), latency);
     }
 
-    /// Draws the latency of one chunk. A host reaches itself at once.
+    /// Draws the latency of one chunk; 0 within a host.
     pub fn draw(&mut self, from: HostId, to: HostId) -> Duration {
         if from == to {
             return Duration::ZERO;

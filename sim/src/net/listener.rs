@@ -1,4 +1,4 @@
-//! Who listens where: Unix paths and TCP ports of each host, and the queues of connections not accepted yet.
+//! Listeners: Unix paths and TCP ports of each host, and the queues of connections that are not accepted yet.
 //!
 //! Plain data with the errors of `bind(2)`, `connect(2)` and `unlink(2)`.
 
@@ -20,23 +20,23 @@ pub(super) struct ListenerId(u64);
 
 /// A bound socket.
 struct Bound {
-    /// Nobody, if it is an impostor's.
+    /// `None` for the silent listener of a hijacked path.
     owner: Option<NodeId>,
     host: HostId,
     address: Address,
     queue: VecDeque<ConnectionId>,
     /// Tasks in `accept`.
     acceptors: Waiting,
-    /// Tasks in `connect`, waiting for room in the queue.
+    /// Tasks in `connect` that wait for space in the queue.
     connectors: Waiting,
 }
 
 /// The namespaces of all hosts.
 pub(super) struct Listeners {
     bound: BTreeMap<ListenerId, Bound>,
-    /// Socket files; one that nobody listens on any more is stale.
+    /// Socket files; stale ones without a listener.
     files: BTreeMap<HostId, BTreeMap<PathBuf, Option<ListenerId>>>,
-    /// A port has one listener, whichever of the host's addresses it is bound to.
+    /// A port has one listener for all addresses of the host.
     ports: BTreeMap<(HostId, u16), ListenerId>,
     last: u64,
     /// Connections that may wait for one listener's `accept`.
@@ -44,7 +44,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Linux takes the first ephemeral port from here.
+    /// The first ephemeral port of Linux.
     const FIRST_EPHEMERAL_PORT: u16 = 32768;
 
     pub const fn new(backlog: usize) -> Self {
@@ -92,17 +92,17 @@ impl Listeners {
         self.bound.insert(id, bound);
     }
 
-    /// Puts something else in the place of a live listener's file. Returns that listener, and what is there now.
+    /// Replaces the file of a live listener. Returns that listener, and what is at the path now.
     pub fn hijack(&mut self, host: HostId, path: &Path, how: Hijack) -> Option<(ListenerId, Left)> {
-        let impostor = ListenerId(self.last + 1);
+        let silent = ListenerId(self.last + 1);
         let files = self.files.entry(host).or_default();
         let owner = (*files.get(path)?)?;
-        // What is hijacked already is not hijacked again.
+        // A hijacked path is not hijacked again.
         self.bound.get(&owner)?.owner?;
         let left = match how {
             Hijack::Removed => Left::Nothing,
             Hijack::Refuses => Left::File(None),
-            Hijack::Silent => Left::File(Some(impostor)),
+            Hijack::Silent => Left::File(Some(silent)),
         };
         match left {
             Left::Nothing => files.remove(path),
@@ -110,13 +110,13 @@ impl Listeners {
         };
         if how == Hijack::Silent {
             let bound = Bound::new(None, host, Address::Unix(path.to_owned()));
-            self.insert(impostor, bound);
+            self.insert(silent, bound);
         }
         Some((owner, left))
     }
 
-    /// Puts the file of `owner` back, if it still listens and nobody has bound the path anew.
-    pub fn give_back(&mut self, host: HostId, path: &Path, owner: ListenerId, left: Left) {
+    /// Restores the file of `owner`, if it still listens and the path was not bound again.
+    pub fn restore(&mut self, host: HostId, path: &Path, owner: ListenerId, left: Left) {
         let files = self.files.entry(host).or_default();
         let found = match files.get(path) {
             None => Left::Nothing,
@@ -153,7 +153,7 @@ impl Listeners {
         }
     }
 
-    /// Removes a socket file. Whoever listens on it goes on with the connections it has.
+    /// Removes a socket file. The open connections of its listener are not affected.
     pub fn unlink(&mut self, host: HostId, path: &Path) -> io::Result<()> {
         let files = self.files.entry(host).or_default();
         match files.remove(path) {
@@ -162,7 +162,7 @@ impl Listeners {
         }
     }
 
-    /// Stops listening. Returns the connections that nobody will accept.
+    /// Stops listening. Returns the connections that were not accepted.
     pub fn close(&mut self, id: ListenerId) -> VecDeque<ConnectionId> {
         let Some(mut bound) = self.bound.remove(&id) else {
             return VecDeque::new();
@@ -191,25 +191,25 @@ impl Listeners {
         owned.map(|(&id, _)| id).collect()
     }
 
-    /// What is listened on at `host`, in the order of binding.
+    /// The addresses of all listeners of `host`, in the order of binding.
     pub fn addresses(&self, host: HostId) -> Vec<Address> {
         let here = self.bound.values().filter(|bound| bound.host == host);
         here.map(|bound| bound.address.clone()).collect()
     }
 
-    /// Whether another connection may wait at `id`; if not, the caller is woken when one may.
-    pub fn has_room(&mut self, id: ListenerId, context: &Context<'_>) -> bool {
+    /// Whether the queue of `id` has space; otherwise the caller is woken when it has.
+    pub fn has_space(&mut self, id: ListenerId, context: &Context<'_>) -> bool {
         let Some(bound) = self.bound.get_mut(&id) else {
             return false;
         };
-        let has_room = bound.queue.len() < self.backlog || bound.owner.is_none();
-        if !has_room {
+        let has_space = bound.queue.len() < self.backlog || bound.owner.is_none();
+        if !has_space {
             bound.connectors.add(context);
         }
-        has_room
+        has_space
     }
 
-    /// Lets a connection wait at `id`.
+    /// Appends a connection to the queue of `id`.
     pub fn enqueue(&mut self, id: ListenerId, connection: ConnectionId) {
         if let Some(bound) = self.bound.get_mut(&id) {
             bound.queue.push_back(connection);
@@ -217,7 +217,7 @@ impl Listeners {
         }
     }
 
-    /// The connection that waits longest at `id`; if there is none, the caller is woken when there is.
+    /// The oldest connection in the queue of `id`; if there is none, the caller is woken when one is appended.
     ///
     /// # Errors
     /// If the listener is closed.
@@ -249,7 +249,7 @@ impl Bound {
         }
     }
 
-    /// A listener on one address of its host is not reached over another.
+    /// A listener that is bound to one address of its host is not reached over another.
     fn is_reached_by(&self, ip: IpAddr) -> bool {
         match &self.address {
             Address::Tcp(socket) => socket.ip().is_unspecified() || socket.ip() == ip,

@@ -1,25 +1,25 @@
-//! Sockets: a small socket kernel, the resource behind [`metanode_core::env::Network`] in a simulation.
+//! Sockets: a small socket kernel, the implementation of [`metanode_core::env::Network`] in a simulation.
 //!
-//! | file | is |
+//! | file | content |
 //! |---|---|
-//! | `kernel` | [`Kernel`], the madsim plugin: all sockets behind one lock, what a world can do to them |
-//! | `network` | [`SimNetwork`], one host's hooks to the kernel, and the streams and listeners it gives |
+//! | `kernel` | [`Kernel`], the madsim plugin: all sockets behind one lock, and the operations of the world on them |
+//! | `network` | [`SimNetwork`], the network of one host, its streams and listeners |
 //! | `connection` | two pipes and two ends: end of stream, reset, broken pipe as Linux has them |
 //! | `pipe` | one direction: a bounded queue of bytes, the front arrived, the rest in flight |
-//! | `listener` | who listens where: Unix paths, TCP ports, queues of connections not accepted yet |
+//! | `listener` | Unix paths, TCP ports, queues of connections that are not accepted yet |
 //! | `link` | [`HostId`] and the latency between hosts |
-//! | `rule`, `rules` | faults: a [`Rule`] sees what travels and returns a [`Verdict`] |
-//! | `hijack` | socket files that lead elsewhere while their listeners live |
-//! | `wire` | what all connections share: rules, links, timers, taps |
+//! | `rule`, `rules` | faults: a [`Rule`] gets each segment and returns a [`Verdict`] |
+//! | `hijack` | socket files that are removed or replaced while their listeners stay open |
+//! | `wire` | the state that all connections share: rules, links, timers, taps |
 //! | `timer` | deliveries inside madsim's timers, without a task |
-//! | `waiting` | tasks that wait for the same thing |
-//! | `bench` | work whose cost is worth knowing |
+//! | `waiting` | tasks that wait for the same condition |
+//! | `bench` | work for benchmarks |
 //!
-//! It promises: bytes arrive in order, each once, or not at all and then nothing after them; a Unix socket and a
-//! connection inside a host deliver at once, waking the reader; a chunk between hosts takes the latency drawn from its
-//! link; one seed gives one order. It never looks into the bytes.
+//! Guarantees: bytes arrive in order and once, and none arrive after a lost one; Unix sockets and connections inside a
+//! host deliver immediately; a chunk between hosts takes the latency drawn from its link; a seed determines the order
+//! of all events. It does not interpret the bytes.
 //!
-//! The tests of `tests/tests/socket_parity.rs` hold for it and for the operating system.
+//! The tests in `tests/tests/socket_parity.rs` run against it and against the operating system.
 
 pub mod bench;
 mod connection;
@@ -40,5 +40,6 @@ pub use kernel::{Kernel, RuleGuard, Settings};
 pub use link::HostId;
 pub use network::SimNetwork;
 pub use rule::{ConnectVerdict, ConnectionId, Payload, Route, Rule, Segment, Side, Verdict};
-pub use rules::{Cut, LateOnce, LatencySpike, On, Partition, ResetAll, ShortWrites, TearOnce};
+pub use rules::{Cut, LatencySpike, Partition, ResetAll, ShortWrites};
+pub(crate) use rules::{LateOnce, On, TearOnce};
 pub use wire::{Stats, Tap};

@@ -1,4 +1,4 @@
-//! The simulated [`Network`] of one host: `connect`, `listen`, `unlink`, and the sockets they give.
+//! The simulated [`Network`] of one host: `connect`, `listen`, `unlink`, streams and listeners.
 
 use super::kernel::Kernel;
 use super::link::HostId;
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The sockets of one host. A socket belongs to the process whose task made or accepted it, and dies with it.
+/// The sockets of one host. A socket belongs to the process whose task opened or accepted it, and is closed with it.
 #[derive(Clone)]
 pub struct SimNetwork {
     kernel: Kernel,
@@ -46,7 +46,7 @@ impl SimNetwork {
         })
     }
 
-    /// Waits until the rules let a connection be made. Returns how much longer than the link it takes.
+    /// Waits until the rules allow a connection. Returns the delay that they add to the latency of the link.
     async fn permission(&self, route: &Route) -> io::Result<Duration> {
         let mut after = Rules::START;
         poll_fn(|context| {
@@ -57,12 +57,12 @@ impl SimNetwork {
         .await
     }
 
-    /// Waits for room at the listener, if there is one, and makes the connection.
+    /// Waits for space in the queue of the listener, and opens the connection.
     async fn arrive(&self, route: &Route) -> io::Result<SimStream> {
         let id = poll_fn(|context| {
             let mut state = self.kernel.lock();
             let listener = state.listeners.find(route.server, &route.address)?;
-            if !state.listeners.has_room(listener, context) {
+            if !state.listeners.has_space(listener, context) {
                 return Poll::Pending;
             }
             let client = madsim::plugin::node();
@@ -83,7 +83,7 @@ impl SimNetwork {
 
 #[async_trait]
 impl Network for SimNetwork {
-    /// One way to the listener and back, plus what rules add. If the caller gives up, so does the connection.
+    /// Takes a round trip plus the delay of the rules. Dropping the future abandons the attempt.
     async fn connect(&self, address: &Address) -> io::Result<BoxStream> {
         let route = self.route(address)?;
         let time = self.kernel.time();

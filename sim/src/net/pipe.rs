@@ -1,13 +1,13 @@
 //! One direction of a connection: a bounded queue of bytes of which the front has arrived and the rest is in flight.
 //!
-//! Plain data. It keeps bytes in order and remembers who waits; it knows no clock, no fault and no other pipe.
+//! Plain data: the bytes in order, and the wakers of waiting tasks. It does not know clocks, faults and other pipes.
 
 use super::rule::{Payload, RuleId};
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-/// Trigger something in flight arrives, unless what was sent before it arrives later.
+/// When something in flight arrives, unless what was sent before it arrives later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     At(Instant),
@@ -27,17 +27,17 @@ pub(super) struct InFlight {
 /// A bounded, ordered queue of bytes between one writer and one reader.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// What was written and not read yet: first what has arrived, then what is in flight.
+    /// Bytes that were written and not read yet: first those that have arrived, then those in flight.
     bytes: VecDeque<u8>,
     /// How many of `bytes` have arrived.
     arrived: usize,
     capacity: usize,
     in_flight: VecDeque<InFlight>,
-    /// Bytes ever written.
+    /// Total bytes written.
     written: u64,
-    /// The writer sent its last.
+    /// The writer has sent the end of the stream.
     pub finished: bool,
-    /// The reader got the writer's last.
+    /// The end of the stream has arrived.
     pub ended: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -58,28 +58,28 @@ impl Pipe {
         }
     }
 
-    /// Bytes that a write could take. What is in flight counts against the bound.
-    pub fn room(&self) -> usize {
+    /// Bytes that a write can accept. Bytes in flight count against the capacity.
+    pub fn space(&self) -> usize {
         self.capacity - self.bytes.len()
     }
 
-    /// Bytes that a read could give.
+    /// Bytes that a read can return.
     pub const fn arrived(&self) -> usize {
         self.arrived
     }
 
-    /// Bytes ever written.
+    /// Total bytes written.
     pub const fn written(&self) -> u64 {
         self.written
     }
 
-    /// Takes all of `data`, which must fit into the room. It is neither arrived nor in flight until the caller says.
+    /// Appends `data`, which must fit into the space. The caller then launches it or lets it arrive.
     pub fn push(&mut self, data: &[u8]) {
         self.bytes.extend(data);
         self.written += data.len() as u64;
     }
 
-    /// Copies arrived bytes to the front of `buffer` and makes room for the writer. Returns how many.
+    /// Moves arrived bytes into `buffer`, which makes space for the writer. Returns their number.
     pub fn pull(&mut self, buffer: &mut tokio::io::ReadBuf<'_>) -> usize {
         let count = self.arrived.min(buffer.remaining());
         let (front, back) = self.bytes.as_slices();
@@ -90,8 +90,8 @@ impl Pipe {
         count
     }
 
-    /// Sends what was pushed (or an end) on its way. Returns the time at which the caller has to look for what is due,
-    /// if nobody will do so anyway.
+    /// Puts pushed data (or an end) in flight. Returns the time at which the caller must check what is due, unless that
+    /// time is already scheduled.
     pub fn launch(&mut self, payload: Payload, due: Due) -> Option<Instant> {
         self.in_flight.push_back(InFlight {
             payload,
@@ -106,7 +106,8 @@ impl Pipe {
         self.in_flight.get(index).copied()
     }
 
-    /// Changes when the thing at `index` arrives: not before the thing before it. Returns what [`Self::launch`] does.
+    /// Changes when the thing at `index` arrives, but not before the previous one. Returns the same as
+    /// [`Self::launch`].
     pub fn reschedule(&mut self, index: usize, due: Due) -> Option<Instant> {
         let previous = index
             .checked_sub(1)
@@ -122,7 +123,7 @@ impl Pipe {
         }
     }
 
-    /// Takes the next thing that is due by `now` out of flight. Its bytes have not arrived until the caller says.
+    /// Removes the next thing in flight that is due by `now`. The caller then lets its bytes arrive.
     pub fn pop_due(&mut self, now: Instant) -> Option<Payload> {
         match self.in_flight.front()?.due {
             Due::At(at) if at <= now => self.in_flight.pop_front().map(|entry| entry.payload),
@@ -136,19 +137,19 @@ impl Pipe {
         debug_assert!(self.arrived <= self.bytes.len());
     }
 
-    /// The next `count` bytes have arrived where nobody reads them.
+    /// The next `count` bytes have arrived at a closed socket.
     pub fn lose(&mut self, count: usize) {
         debug_assert_eq!(self.arrived, 0);
         self.arrived = count;
         self.forget_front(count);
     }
 
-    /// Loses everything that has arrived.
+    /// Drops everything that has arrived.
     pub fn lose_arrived(&mut self) {
         self.forget_front(self.arrived);
     }
 
-    /// Loses everything that has not arrived.
+    /// Drops everything in flight.
     pub fn lose_in_flight(&mut self) {
         self.bytes.truncate(self.arrived);
         self.in_flight.clear();
@@ -188,7 +189,7 @@ impl Pipe {
     }
 }
 
-/// Keeps the waker of `context` in `slot`; the task that waited there before is the same one in a later poll.
+/// Keeps the waker of `context` in `slot`. A previous waker is of the same task.
 fn remember(slot: &mut Option<Waker>, context: &Context<'_>) {
     match slot {
         Some(waker) => waker.clone_from(context.waker()),

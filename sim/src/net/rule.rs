@@ -1,7 +1,7 @@
-//! Faults on the wire: a rule looks at what is about to travel and returns a verdict.
+//! Faults on the wire: a rule gets a segment that is about to travel and returns a verdict.
 //!
-//! Rules never touch a connection themselves. They are asked in the order of their installation, once for each thing
-//! that travels, while the kernel is locked: a rule must not call the kernel.
+//! Rules do not access connections. They are called in the order of their installation, once per segment, while the
+//! kernel is locked: a rule must not call the kernel.
 
 use super::link::HostId;
 use metanode_core::types::Address;
@@ -18,7 +18,7 @@ pub struct ConnectionId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RuleId(pub u64);
 
-/// Who connects to whom.
+/// Client, server and address of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub client: HostId,
@@ -28,7 +28,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether this is a TCP connection between two hosts, the only kind that a cable can break.
+    /// Whether this is a connection between two hosts, which faults of links affect.
     #[must_use]
     pub fn crosses_hosts(&self) -> bool {
         self.client != self.server
@@ -62,14 +62,14 @@ impl Side {
     }
 }
 
-/// What travels.
+/// The content of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// This many bytes.
     Data(usize),
-    /// The writer will write no more (shutdown, or close with everything read).
+    /// The end of the stream (shutdown, or close with everything read).
     Fin,
-    /// The connection is dead.
+    /// The connection is reset.
     Reset,
 }
 
@@ -85,14 +85,14 @@ impl Payload {
     }
 }
 
-/// One thing on its way.
+/// What travels over a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
     pub connection: ConnectionId,
     pub route: &'a Route,
-    /// Who sent it.
+    /// The side that sent it.
     pub sender: Side,
-    /// Bytes that this side wrote before.
+    /// Bytes that this side had written before.
     pub offset: u64,
     pub payload: Payload,
 }
@@ -117,29 +117,29 @@ impl Segment<'_> {
     }
 }
 
-/// What becomes of a segment. The bytes of a stream are never lost in the middle: what does not arrive in time holds
-/// up everything after it.
+/// The verdict of a rule about a segment. A stream never loses bytes in the middle: a held segment holds everything
+/// after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It travels as the link says.
+    /// It travels with the latency of the link.
     Deliver,
-    /// It takes this much longer.
+    /// It is delayed by this much.
     Delay(Duration),
-    /// It stays where it is until the rule is uninstalled.
+    /// It is held until the rule is uninstalled.
     Hold,
-    /// Both ends find the connection dead, and what is in flight is lost. The first `after_bytes` of this segment
+    /// The connection is reset at both ends, and what is in flight is lost. The first `after_bytes` of this segment
     /// still arrive if nothing is in flight before it.
     Reset { after_bytes: usize },
 }
 
-/// What becomes of an attempt to connect.
+/// The verdict of a rule about an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectVerdict {
-    /// It goes on.
+    /// It continues.
     Allow,
-    /// It takes this much longer.
+    /// It is delayed by this much.
     Delay(Duration),
-    /// It hangs until the rule is uninstalled; the caller has a timeout of its own.
+    /// It is held until the rule is uninstalled; timeouts are up to the caller.
     Hold,
     /// It fails with this error, such as `ConnectionRefused` or `PermissionDenied`.
     Fail(ErrorKind),
@@ -147,26 +147,26 @@ pub enum ConnectVerdict {
 
 /// A fault that is applied while it is installed.
 pub trait Rule: Send {
-    /// How many of the `offered_bytes` one call of `write` takes; at least one is taken in any case.
+    /// How many of the `offered_bytes` a call of `write` accepts; 0 counts as 1.
     fn on_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
         let _ = (route, sender);
         offered_bytes
     }
 
-    /// What becomes of a segment.
+    /// The verdict about a segment.
     fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
         let _ = segment;
         Verdict::Deliver
     }
 
-    /// What becomes of an attempt to connect.
+    /// The verdict about an attempt to connect.
     fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
         let _ = attempt;
         ConnectVerdict::Allow
     }
 }
 
-/// What all rules together say of a segment.
+/// The verdict of all rules about a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     Deliver { delay: Duration },
@@ -174,7 +174,7 @@ pub(super) enum Judgement {
     Reset { after_bytes: usize },
 }
 
-/// What all rules together say of an attempt to connect.
+/// The verdict of all rules about an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectJudgement {
     Allow { delay: Duration },
@@ -182,8 +182,8 @@ pub(super) enum ConnectJudgement {
     Fail(ErrorKind),
 }
 
-/// The installed rules. A rule that holds something stops the round of questions; it goes on with the rule after it
-/// when the holder is uninstalled, so that no rule is asked twice about one thing.
+/// The installed rules. A rule that holds a segment is the last one to be called; when it is uninstalled, the rules
+/// after it are called, so that no rule is called twice for one segment.
 #[derive(Default)]
 pub(super) struct Rules {
     installed: BTreeMap<RuleId, Box<dyn Rule>>,
@@ -209,7 +209,7 @@ impl Rules {
         self.installed.contains_key(&id)
     }
 
-    /// How much of a write is taken.
+    /// How many bytes of a write are accepted.
     pub fn limit_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
         self.installed
             .values_mut()
@@ -218,7 +218,7 @@ impl Rules {
             })
     }
 
-    /// Asks the rules after `after`.
+    /// Calls the rules after `after`.
     pub fn judge(&mut self, segment: &Segment<'_>, after: RuleId) -> Judgement {
         let mut delay = Duration::ZERO;
         for (&id, rule) in self.installed.range_mut(RuleId(after.0 + 1)..) {
@@ -232,7 +232,7 @@ impl Rules {
         Judgement::Deliver { delay }
     }
 
-    /// Asks the rules after `after`.
+    /// Calls the rules after `after`.
     pub fn judge_connect(&mut self, attempt: &Route, after: RuleId) -> ConnectJudgement {
         let mut delay = Duration::ZERO;
         for (&id, rule) in self.installed.range_mut(RuleId(after.0 + 1)..) {

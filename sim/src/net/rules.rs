@@ -1,4 +1,4 @@
-//! The rules that come with the kernel.
+//! The rules of the faults.
 
 use super::link::{HostId, below};
 use super::rule::{ConnectVerdict, Route, Rule, Segment, Side, Verdict};
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Which way a partition cuts.
+/// The direction in which a partition cuts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cut {
@@ -20,8 +20,8 @@ pub enum Cut {
     Incoming,
 }
 
-/// Hosts that cannot reach some others, or cannot be reached by them. Connections stall and attempts to connect hang until the rule is uninstalled.
-/// Unix sockets and connections inside a host go on.
+/// Cuts hosts off from some others, in one direction or both. Connections and attempts to connect are held until the
+/// rule is uninstalled. Unix sockets and connections inside a host are not affected.
 #[derive(Clone, Debug)]
 pub struct Partition {
     pub hosts: BTreeSet<HostId>,
@@ -51,7 +51,7 @@ impl Rule for Partition {
         }
     }
 
-    /// A handshake needs both ways.
+    /// A handshake needs both directions.
     fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
         let Route { client, server, .. } = *attempt;
         if self.cuts(client, server) || self.cuts(server, client) {
@@ -62,7 +62,7 @@ impl Rule for Partition {
     }
 }
 
-/// Everything from or to these hosts takes longer; what stays inside a host does not.
+/// Delays all traffic from and to these hosts, except within a host.
 #[derive(Clone, Debug)]
 pub struct LatencySpike {
     pub hosts: BTreeSet<HostId>,
@@ -87,8 +87,8 @@ impl Rule for LatencySpike {
     }
 }
 
-/// A firewall that rejects everything from and to these hosts: connections die with the next thing sent over them,
-/// new ones are refused. What stays inside a host goes on.
+/// A firewall that rejects traffic from and to these hosts: connections are reset with the next segment, new ones are
+/// refused. Connections inside a host are not affected.
 #[derive(Clone, Debug)]
 pub struct ResetAll {
     pub hosts: BTreeSet<HostId>,
@@ -112,7 +112,7 @@ impl Rule for ResetAll {
     }
 }
 
-/// Writes take fewer bytes than they could: each a number drawn from 1 to `max_bytes`. On every connection.
+/// Writes on all connections accept at most a number of bytes that is drawn from 1 to `max_bytes` for each write.
 #[derive(Clone, Debug)]
 pub struct ShortWrites {
     pub max_bytes: usize,
@@ -133,38 +133,38 @@ fn touches(hosts: &BTreeSet<HostId>, route: &Route) -> bool {
     route.crosses_hosts() && (hosts.contains(&route.client) || hosts.contains(&route.server))
 }
 
-/// A rule that holds for some connections only.
-pub struct On<R> {
-    pub chosen: Box<dyn Fn(&Route) -> bool + Send>,
+/// Applies a rule to the selected connections only.
+pub(crate) struct On<R> {
+    pub selected: Box<dyn Fn(&Route) -> bool + Send>,
     pub rule: R,
 }
 
 impl<R: Rule> Rule for On<R> {
     fn on_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
-        match (self.chosen)(route) {
+        match (self.selected)(route) {
             true => self.rule.on_write(route, sender, offered_bytes),
             false => offered_bytes,
         }
     }
 
     fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
-        match (self.chosen)(segment.route) {
+        match (self.selected)(segment.route) {
             true => self.rule.on_chunk(segment),
             false => Verdict::Deliver,
         }
     }
 
     fn on_connect(&mut self, attempt: &Route) -> ConnectVerdict {
-        match (self.chosen)(attempt) {
+        match (self.selected)(attempt) {
             true => self.rule.on_connect(attempt),
             false => ConnectVerdict::Allow,
         }
     }
 }
 
-/// The first connection with so many bytes in one direction dies right behind them.
+/// Resets the first connection that carries this many bytes in one direction, right after them.
 #[derive(Clone, Debug)]
-pub struct TearOnce {
+pub(crate) struct TearOnce {
     pub after_bytes: u64,
     pub torn: bool,
 }
@@ -184,9 +184,9 @@ impl Rule for TearOnce {
     }
 }
 
-/// The first thing that a server sends takes longer: a late reply.
+/// Delays the first data that a server sends: a late reply.
 #[derive(Clone, Debug)]
-pub struct LateOnce {
+pub(crate) struct LateOnce {
     pub extra: Duration,
     pub done: bool,
 }

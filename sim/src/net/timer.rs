@@ -1,8 +1,8 @@
-//! Timers that call the kernel without a task of its own, and pauses of exact length.
+//! Timers that call the kernel without a task, and exact sleeps.
 //!
-//! madsim fires a timer by waking a waker. The kernel brings its own waker, so that a delivery happens inside the
-//! timer: no task is scheduled for it and nothing is allocated but madsim's own entry. Timers cannot be cancelled and
-//! none needs to be: the n-th one to fire is the n-th earliest, whoever set it.
+//! madsim fires a timer by waking a waker. The kernel registers its own waker, so that a delivery happens inside the
+//! timer: no task is scheduled, and only madsim's own entry is allocated. Timers cannot be cancelled and need not be:
+//! the n-th one to fire is the n-th earliest.
 
 use madsim::time::{Sleep, TimeHandle};
 use std::cmp::Reverse;
@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-/// Pending timers, each with what to do then.
+/// Pending timers, each with its payload.
 pub(super) struct Timers<T> {
     time: TimeHandle,
     fired: Waker,
@@ -39,7 +39,7 @@ impl<T: Ord> Timers<T> {
         &self.time
     }
 
-    /// Sets a timer for a time to come. Must not be called inside a timer: madsim holds its own lock there.
+    /// Sets a timer for a future time. Must not be called inside a timer, where madsim holds its own lock.
     pub fn set(&mut self, deadline: Instant, what: T) {
         self.pending.push(Reverse((deadline, self.next, what)));
         self.next += 1;
@@ -49,11 +49,11 @@ impl<T: Ord> Timers<T> {
             .poll(&mut Context::from_waker(&self.fired))
             .is_ready()
         {
-            debug_assert!(false, "a timer must be set for a time to come");
+            debug_assert!(false, "a timer must be set for a future time");
         }
     }
 
-    /// What the timer that fires now was set for, and when. The clock may still show the time before.
+    /// The payload and the deadline of the timer that fires now. The clock may still have an earlier time.
     pub fn pop(&mut self) -> Option<(Instant, T)> {
         self.pending
             .pop()
@@ -61,7 +61,7 @@ impl<T: Ord> Timers<T> {
     }
 }
 
-/// Waits for exactly `duration`, which madsim's own sleep rounds up to a millisecond.
+/// Sleeps for exactly `duration`; madsim's own sleep rounds up to milliseconds.
 pub(super) async fn pause(time: &TimeHandle, duration: Duration) {
     if !duration.is_zero() {
         exact(time, time.now_instant() + duration).await;

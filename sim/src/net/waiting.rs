@@ -1,8 +1,8 @@
-//! Tasks that wait for the same thing.
+//! Tasks that wait for the same condition.
 
 use std::task::{Context, Waker};
 
-/// Tasks to wake together. One that was given up stays until then, which costs it a needless poll.
+/// Tasks that are woken together. A task that no longer waits is woken, too, which only costs a poll.
 #[derive(Default)]
 pub(super) struct Waiting(Vec<Waker>);
 

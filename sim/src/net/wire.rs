@@ -1,12 +1,12 @@
-//! What all connections share between their two ends: rules, links, timers, and those who listen in.
+//! The state that all connections share: rules, links, timers and taps.
 
 use super::link::Links;
 use super::rule::{ConnectionId, Judgement, RuleId, Rules, Segment, Side};
 use super::timer::Timers;
 use std::time::Instant;
 
-/// Sees every segment when it is sent, with its bytes (none for an end), before any rule does. Called while the
-/// kernel is locked: it must not call the kernel.
+/// Gets every segment with its bytes (none for an end) when it is sent, before the rules. Called while the kernel is
+/// locked: it must not call the kernel.
 pub type Tap = Box<dyn FnMut(&Segment<'_>, &[u8]) + Send>;
 
 /// Counters of one kernel.
@@ -14,16 +14,16 @@ pub type Tap = Box<dyn FnMut(&Segment<'_>, &[u8]) + Send>;
 pub struct Stats {
     /// Connections that reached a listener.
     pub connections: u64,
-    /// Writes that took at least one byte.
+    /// Writes that accepted at least one byte.
     pub chunks: u64,
-    /// Bytes taken by writes.
+    /// Bytes accepted by writes.
     pub bytes: u64,
 }
 
-/// What becomes of a segment in the end.
+/// What happens to a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It arrives then, which may be now.
+    /// It arrives at this time, which may be now.
     Arrives(Instant),
     Held(RuleId),
     Dies {
@@ -40,7 +40,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Asks the rules after `after` and the link.
+    /// Calls the rules after `after`, and draws the latency of the link.
     pub fn fate(&mut self, segment: &Segment<'_>, after: RuleId) -> Fate {
         match self.rules.judge(segment, after) {
             Judgement::Deliver { delay } => {
@@ -52,16 +52,16 @@ impl Wire {
         }
     }
 
-    /// Shows a segment to those who listen in.
+    /// Passes a segment to the taps.
     pub fn show(&mut self, segment: &Segment<'_>, bytes: &[u8]) {
         for tap in &mut self.taps {
             tap(segment, bytes);
         }
     }
 
-    /// Sees to it that what `sender` has in flight is looked after at `at`, unless that is now: then it waits for
-    /// something before it, which is looked after already.
-    pub fn look_after(&mut self, connection: ConnectionId, sender: Side, at: Instant) {
+    /// Schedules a delivery of what `sender` has in flight at `at`. If that is now, it waits for something before it
+    /// that is already scheduled.
+    pub fn schedule(&mut self, connection: ConnectionId, sender: Side, at: Instant) {
         if at > self.timers.now() {
             self.timers.set(at, (connection, sender));
         }

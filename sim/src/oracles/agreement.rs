@@ -1,9 +1,11 @@
 //! AGREE: *GEI → (epoch, commit index, commit digest) is one function over all nodes and all time.*
 //!
-//! Heard from what nodes store and write and from what executors execute. A violation: a commit that has two digests
-//! or two GEIs; a delivered GEI that names two commits, or two contents.
-//! None: a stored commit behind an epoch's boundary. It is never delivered, so its number may be given away again;
-//! as a commit of its epoch it still has one digest and one number everywhere.
+//! Input: what nodes store and write, and what executors execute.
+//!
+//! Violations: a commit with two digests or two GEIs; a delivered GEI with two commits, or two contents.
+//!
+//! No violation: a stored commit after an epoch's boundary. It is never delivered, so its GEI may be used again; as a
+//! commit of its epoch it still has one digest and one GEI everywhere.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::trace::{Entry, What};
@@ -86,7 +88,7 @@ impl Agreement {
                 Invariant::Agree,
                 "frame-has-one-content",
                 format!(
-                    "expected the frame of GEI {gei} byte for byte as {} executed it, found another",
+                    "expected the frame of GEI {gei} to have the bytes that {} executed, found others",
                     earlier.process
                 ),
                 [earlier.clone()],
@@ -96,10 +98,6 @@ impl Agreement {
 }
 
 impl Oracle for Agreement {
-    fn invariant(&self) -> Invariant {
-        Invariant::Agree
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match &entry.what {
             What::Process(Event::Node(NodeEvent::CommitStored {
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_renumbered_on_replay_has_two_places() {
+    fn a_commit_renumbered_on_replay_has_two_geis() {
         let first = of_epoch_one(2, 12);
         let trace = [node(0, 0, first), node(1, 0, of_epoch_one(2, 17))];
         assert!(judge(Agreement::default(), &trace).is_some());
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_executed_is_what_was_written_and_the_same_everywhere() {
+    fn executed_blocks_are_those_written_and_equal_everywhere() {
         let legal = [
             node(0, 0, stored(1)),
             node(1, 1, stored(1)),

@@ -1,12 +1,13 @@
 //! BACKP: *a stalled executor stops its node's proposals, and nothing is lost or reordered by it.*
 //!
-//! The first half; what is lost or reordered shows as GAP0 and WIRE. A window is full from the load that fills it until
-//! it has drained to half its capacity, as far as the learned watermark tells.
+//! Judges the first half; loss and reordering violate GAP0 and WIRE. A window is full from the load that fills it until
+//! the learned watermark leaves at most half its capacity.
 //!
-//! A violation, each with [`GRACE`] for what was under way: a block proposed while proposals are paused or the window
-//! is full; a ready node that says anything else before it says that it pauses. And proposals that resume above half.
-//! None: a full window before the node is ready, as long as it proposes nothing; the time in which the process itself
-//! does not run; nodes that do not deliver, which have no window. The window of an epoch is a new one, and empty.
+//! Violations, after [`GRACE`]: a block proposed while proposals are paused or the window is full; a ready node that
+//! emits any event before it pauses. Also: proposals that resume above half.
+//!
+//! No violation: a full window before the node is ready, as long as it proposes nothing; the time in which the process
+//! does not run; nodes that do not deliver, which have no window. Every epoch begins with an empty window.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -15,11 +16,11 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, NodeEvent},
-    types::GlobalExecIndex,
+    types::{BlockRef, GlobalExecIndex},
 };
 use std::collections::BTreeMap;
 
-/// A proposal that was decided before the window filled comes out within this time.
+/// Within this time a proposal that was decided before the window filled may still be emitted.
 const GRACE: SimTime = SimTime::from_ms(10);
 
 pub(super) struct Backpressure {
@@ -37,7 +38,7 @@ struct Pressure {
     paused: Option<Since>,
 }
 
-/// A state with the entry that began it and the time from which it counts.
+/// The beginning of a state: its entry, and the time from which it counts.
 struct Since {
     at: SimTime,
     entry: Entry,
@@ -49,6 +50,10 @@ impl Since {
             at: entry.at,
             entry: entry.clone(),
         })
+    }
+
+    fn is_expired(&self, now: SimTime) -> bool {
+        now.since(self.at) > GRACE
     }
 }
 
@@ -63,49 +68,18 @@ impl Pressure {
         }
     }
 
-    /// Pressure counts from now on: before, the node could not act on it.
+    /// Pressure counts from now on: before, the node could not react to it.
     fn count_from(&mut self, now: SimTime) {
         for since in [&mut self.full, &mut self.paused].into_iter().flatten() {
             since.at = now;
         }
     }
 
-    fn did(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
-        let expired = |since: &&Since| entry.at.since(since.at) > GRACE;
-        let pressure = self.paused.as_ref().or(self.full.as_ref());
-        if let (NodeEvent::Proposed { block, .. }, Some(since)) = (event, pressure.filter(expired))
-        {
-            return Err(broken(
-                entry,
-                "proposed-under-pressure",
-                format!(
-                    "expected no proposal while {}, {block} was proposed after {} ms",
-                    if self.paused.is_some() {
-                        "proposals are paused"
-                    } else {
-                        "the window is full"
-                    },
-                    entry.at.since(since.at).as_ms()
-                ),
-                Some(since),
-            ));
+    fn observe(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let NodeEvent::Proposed { block, .. } = event {
+            self.check_proposal(*block, entry)?;
         }
-        if let Some(full) = self.full.as_ref().filter(expired)
-            && self.ready
-            && self.paused.is_none()
-        {
-            return Err(broken(
-                entry,
-                "did-not-pause",
-                format!(
-                    "expected proposals to pause with {} of {} blocks in the window, nothing was said for {} ms",
-                    self.capacity,
-                    self.capacity,
-                    entry.at.since(full.at).as_ms()
-                ),
-                Some(full),
-            ));
-        }
+        self.check_pause(entry)?;
         match event {
             NodeEvent::Ready => {
                 self.ready = true;
@@ -128,23 +102,68 @@ impl Pressure {
             }
             NodeEvent::Rewound { .. } => self.full = None,
             NodeEvent::ProposalsPaused { .. } => self.paused = Since::now(entry),
-            NodeEvent::ProposalsResumed { blocks } => {
-                if *blocks > self.capacity / 2 {
-                    return Err(broken(
-                        entry,
-                        "resumed-too-early",
-                        format!(
-                            "expected at most {} of {} blocks when proposals resume, the window holds {blocks}",
-                            self.capacity / 2,
-                            self.capacity
-                        ),
-                        self.paused.as_ref(),
-                    ));
-                }
-                (self.full, self.paused) = (None, None);
-            }
+            NodeEvent::ProposalsResumed { blocks } => self.resume(*blocks, entry)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn check_proposal(&self, block: BlockRef, entry: &Entry) -> Result<(), Box<Violation>> {
+        let pressure = self.paused.as_ref().or(self.full.as_ref());
+        let Some(since) = pressure.filter(|since| since.is_expired(entry.at)) else {
+            return Ok(());
+        };
+        let state = if self.paused.is_some() {
+            "proposals are paused"
+        } else {
+            "the window is full"
+        };
+        Err(broken(
+            entry,
+            "proposed-under-pressure",
+            format!(
+                "expected no proposal while {state}, {block} was proposed after {} ms",
+                entry.at.since(since.at).as_ms()
+            ),
+            Some(since),
+        ))
+    }
+
+    fn check_pause(&self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let full = self.full.as_ref();
+        let Some(full) = full.filter(|full| full.is_expired(entry.at)) else {
+            return Ok(());
+        };
+        if !self.ready || self.paused.is_some() {
+            return Ok(());
+        }
+        Err(broken(
+            entry,
+            "did-not-pause",
+            format!(
+                "expected proposals to pause with {} of {} blocks in the window, they did not for {} ms",
+                self.capacity,
+                self.capacity,
+                entry.at.since(full.at).as_ms()
+            ),
+            Some(full),
+        ))
+    }
+
+    fn resume(&mut self, blocks: u32, entry: &Entry) -> Result<(), Box<Violation>> {
+        if blocks > self.capacity / 2 {
+            return Err(broken(
+                entry,
+                "resumed-too-early",
+                format!(
+                    "expected at most {} of {} blocks when proposals resume, the window holds {blocks}",
+                    self.capacity / 2,
+                    self.capacity
+                ),
+                self.paused.as_ref(),
+            ));
+        }
+        (self.full, self.paused) = (None, None);
         Ok(())
     }
 }
@@ -169,10 +188,6 @@ impl Backpressure {
 }
 
 impl Oracle for Backpressure {
-    fn invariant(&self) -> Invariant {
-        Invariant::Backp
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
@@ -193,7 +208,7 @@ impl Oracle for Backpressure {
                 self.nodes
                     .entry(n)
                     .or_insert_with(fresh)
-                    .did(event, entry)?;
+                    .observe(event, entry)?;
             }
             What::World(_) | What::Process(_) => {}
         }
@@ -218,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_node_does_not_propose_except_what_was_under_way() {
+    fn a_paused_node_does_not_propose_after_the_grace_period() {
         let proposes_at = |at_ms| {
             full_then(vec![
                 node(100, 0, PAUSED),
@@ -258,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn proposals_resume_at_half_and_then_go_on() {
+    fn proposals_resume_at_half_of_the_capacity() {
         let resumed_at = |blocks| {
             full_then(vec![
                 node(100, 0, PAUSED),

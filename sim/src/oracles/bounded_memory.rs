@@ -1,11 +1,11 @@
 //! BOUND: *window, channels and recovery in memory stay within their configured sizes*, and the stores of a node, too.
 //!
-//! A violation: a window that holds more than its capacity, has a larger capacity than the plan gave it, or reaches
-//! further above the watermark than its capacity: what is loaded and not durable is in memory somewhere, whatever the
-//! window says of itself; a node that opens an epoch while it keeps more stores than the running one, those that it was
-//! told to keep, and one that is being closed.
-//! None: a window behind a watermark that fell (the highest one that this incarnation of the node learned counts). Channels
-//! and recovery leave no events of their own; they show only through how far above the watermark blocks are loaded.
+//! Violations: a window that holds more than its capacity, has a larger capacity than the plan, or reaches further
+//! above the watermark than its capacity, because loaded blocks that are not durable are in memory somewhere; a node
+//! that opens an epoch while it keeps more stores than the running one, the retained ones and one that is being closed.
+//!
+//! No violation: a window above a watermark that fell (the highest one that this incarnation of the node learned
+//! counts). Channels and recovery emit no events; only the number of blocks loaded above the watermark covers them.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -21,9 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct BoundedMemory {
     limit: u32,
     most_stores: usize,
-    /// Epochs whose stores each node has.
+    /// The epochs of the stores of each node.
     stores: BTreeMap<u16, BTreeSet<Epoch>>,
-    /// The highest watermark of each node's incarnation, with the entry that brought it.
+    /// The highest watermark that each node's incarnation learned, with its entry.
     learned: BTreeMap<u16, (GlobalExecIndex, Entry)>,
 }
 
@@ -90,10 +90,6 @@ impl BoundedMemory {
 }
 
 impl Oracle for BoundedMemory {
-    fn invariant(&self) -> Invariant {
-        Invariant::Bound
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
@@ -146,12 +142,11 @@ impl Oracle for BoundedMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{judge, learned, loaded, node, opened, world_event};
+    use crate::oracles::testing::{judge, learned, loaded, node, node_events, opened, world_event};
 
     /// The example's window holds 8 blocks.
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
-        judge(BoundedMemory::new(&Plan::example()), &trace)
+        judge(BoundedMemory::new(&Plan::example()), &node_events(events))
     }
 
     #[test]
@@ -164,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_decides_the_capacity() {
+    fn the_plan_limits_the_capacity() {
         assert!(verdict(vec![loaded(1, 9, 1)]).is_some());
         assert_eq!(verdict(vec![loaded(1, 4, 1)]), None);
     }
@@ -191,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_incarnation_has_to_ask_again() {
+    fn a_new_incarnation_has_not_learned_a_watermark() {
         let trace = [
             node(0, 0, learned(10)),
             world_event(1, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
@@ -201,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_of_epochs_that_are_over_do_not_pile_up() {
+    fn stores_of_old_epochs_are_removed() {
         let mut plan = Plan::example();
         plan.epochs.retained = 2;
         let open = |epochs: u64| (0..epochs).map(|epoch| node(epoch, 0, opened(epoch, epoch)));

@@ -1,13 +1,13 @@
 //! DURABLE: *a reported watermark never exceeds what survives the reporter's crash.*
 //!
-//! A node reports, too: it hands commits on, and they are synced before that (contract §5).
+//! A stored commit is a report of a node: it is synced before it is delivered (contract §5).
 //!
-//! A violation: a start finds a watermark below one that the same executor told anyone in an earlier incarnation, whatever
-//! ended that incarnation; a node recovers fewer commits of an epoch than it stored.
-//! None: losing blocks, or a durable watermark, that nobody was told of, or by an older backup that was put back;
-//! losing the commits from one on in which the world flipped bits; commits of an epoch more than one before the node's,
-//! which nobody needs.
-//! Reports that no crash ever puts to the test cannot be judged.
+//! Violations: a start finds a watermark below one that the same executor reported in an earlier incarnation; a node
+//! recovers fewer commits of an epoch than it stored.
+//!
+//! No violation: the loss of blocks or of a durable watermark that were never reported, or by a restored backup; the
+//! loss of commits from the first one on in which the world flipped bits; the loss of commits of an epoch more than one
+//! before the node's, which are no longer needed. A report that no crash follows cannot be judged.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -20,13 +20,13 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub(super) struct Durability {
     /// Highest watermark each executor reported, with the report.
-    promised: BTreeMap<u16, (GlobalExecIndex, Entry)>,
-    /// The last commit each node stored of an epoch, with the entry that says so.
+    reported_highest: BTreeMap<u16, (GlobalExecIndex, Entry)>,
+    /// The last commit each node stored of an epoch, with its entry.
     stored: BTreeMap<(u16, Epoch), (CommitIndex, Entry)>,
-    /// Commits in which bits flipped, and that were not stored anew since. Of whatever epoch: the world flips the bits of
-    /// an index in every store that has it, until one is written again.
+    /// Commits in which bits flipped, and that were not stored again since, of any epoch: the event does not name the
+    /// epoch.
     damaged: BTreeSet<(u16, CommitIndex)>,
-    /// The epoch that each node opened last: what it recovers is of that one.
+    /// The epoch that each node opened last, of which it recovers commits.
     epochs: BTreeMap<u16, Epoch>,
 }
 
@@ -43,7 +43,7 @@ impl Durability {
             }
             NodeEvent::EpochOpened { base, .. } => {
                 self.epochs.insert(n, base.epoch);
-                // Removed as soon as the node likes, which a crash may leave unsaid.
+                // The store of an older epoch may be removed at any time; a crash may suppress the event.
                 let is_kept = |epoch: Epoch| epoch.next() >= base.epoch;
                 self.stored
                     .retain(|(of, epoch), _| *of != n || is_kept(*epoch));
@@ -75,10 +75,6 @@ impl Durability {
 }
 
 impl Oracle for Durability {
-    fn invariant(&self) -> Invariant {
-        Invariant::Durable
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (n, event) = match (entry.process, &entry.what) {
             (ProcessId::Executor(n), What::Process(Event::Executor(event))) => (n, event),
@@ -86,7 +82,7 @@ impl Oracle for Durability {
                 return self.node_did(n, event, entry);
             }
             (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {
-                self.promised.remove(&n);
+                self.reported_highest.remove(&n);
                 return Ok(());
             }
             (ProcessId::Node(n), What::World(WorldEvent::CommitsDamaged { commits })) => {
@@ -96,15 +92,15 @@ impl Oracle for Durability {
             }
             _ => return Ok(()),
         };
-        let promised = self.promised.get(&n);
+        let reported_highest = self.reported_highest.get(&n);
         match event {
             ExecutorEvent::Reported { watermark } => {
-                if promised.is_none_or(|(highest, _)| watermark > highest) {
-                    self.promised.insert(n, (*watermark, entry.clone()));
+                if reported_highest.is_none_or(|(highest, _)| watermark > highest) {
+                    self.reported_highest.insert(n, (*watermark, entry.clone()));
                 }
                 Ok(())
             }
-            ExecutorEvent::Started { watermark, .. } => match promised {
+            ExecutorEvent::Started { watermark, .. } => match reported_highest {
                 Some((highest, report)) if watermark < highest => Err(Violation::by(
                     entry,
                     Invariant::Durable,
@@ -123,23 +119,20 @@ impl Oracle for Durability {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        durable, executed, executor, found, judge, node, opened, reported, stored, world_event,
+        durable, executed, executor, executor_events, found, judge, node, node_events, opened,
+        reported, stored, world_event,
     };
     use crate::trace::SimTime;
     use metanode_core::types::Round;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events
-            .into_iter()
-            .map(|event| executor(0, 0, event))
-            .collect();
-        judge(Durability::default(), &trace)
+        judge(Durability::default(), &executor_events(events))
     }
 
     #[test]
-    fn a_report_that_did_not_survive_is_a_broken_promise() {
-        let lives = vec![found(0), reported(2), reported(1), found(1)];
-        let violation = verdict(lives).unwrap();
+    fn a_reported_watermark_must_survive() {
+        let trace = vec![found(0), reported(2), reported(1), found(1)];
+        let violation = verdict(trace).unwrap();
         assert_eq!(
             violation.message,
             "reported 2, but only 1 survived the crash"
@@ -151,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn losing_what_nobody_was_told_of_breaks_no_promise() {
-        let told_one = vec![
+    fn an_unreported_watermark_may_be_lost() {
+        let reported_one = vec![
             executed(1),
             durable(1),
             reported(1),
@@ -160,11 +153,11 @@ mod tests {
             durable(2),
             found(1),
         ];
-        assert_eq!(verdict(told_one), None);
+        assert_eq!(verdict(reported_one), None);
     }
 
     #[test]
-    fn a_promise_outlives_the_next_incarnation() {
+    fn a_report_binds_all_later_incarnations() {
         assert!(verdict(vec![reported(2), found(2), found(1)]).is_some());
     }
 
@@ -185,22 +178,21 @@ mod tests {
     }
 
     fn commits_of_one_node(events: impl IntoIterator<Item = NodeEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events.into_iter().map(|event| node(0, 0, event)).collect();
-        judge(Durability::default(), &trace)
+        judge(Durability::default(), &node_events(events))
     }
 
     #[test]
-    fn a_commit_that_was_handed_on_survives() {
-        let lives = |last_commit| {
+    fn a_stored_commit_survives() {
+        let trace = |last_commit| {
             [stored(1), stored(2), recovered(last_commit)].map(|event| node(0, 0, event))
         };
-        assert_eq!(judge(Durability::default(), &lives(2)), None);
-        let violation = judge(Durability::default(), &lives(1)).unwrap();
-        assert_eq!(violation.evidence, lives(1)[1..]);
+        assert_eq!(judge(Durability::default(), &trace(2)), None);
+        let violation = judge(Durability::default(), &trace(1)).unwrap();
+        assert_eq!(violation.evidence, trace(1)[1..]);
     }
 
     #[test]
-    fn commits_of_one_epoch_say_nothing_of_another() {
+    fn commits_of_each_epoch_are_judged_separately() {
         let of_epoch_zero = || vec![opened(0, 0), recovered(0), stored(1), stored(2)];
         let then = |events: Vec<_>| commits_of_one_node([of_epoch_zero(), events].concat());
         assert_eq!(then(vec![opened(1, 2), recovered(0)]), None);
@@ -214,35 +206,35 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_before_the_last_may_be_removed() {
+    fn the_store_of_an_old_epoch_may_be_removed() {
         let removed = [opened(0, 0), stored(1), opened(1, 1), opened(2, 2)];
         let again = [opened(0, 0), recovered(0)];
         assert_eq!(commits_of_one_node([&removed[..], &again].concat()), None);
     }
 
     #[test]
-    fn a_damaged_commit_ends_the_log_until_it_is_stored_anew() {
+    fn a_damaged_commit_ends_the_log_until_it_is_stored_again() {
         let commits = BTreeSet::from([CommitIndex(2)]);
         let damage = world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::CommitsDamaged { commits },
         );
-        let lives = |events: Vec<NodeEvent>| {
+        let trace = |events: Vec<NodeEvent>| {
             let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2)), damage.clone()];
             trace.extend(events.into_iter().map(|event| node(2, 0, event)));
             judge(Durability::default(), &trace)
         };
-        assert_eq!(lives(vec![recovered(1), recovered(1)]), None);
-        assert!(lives(vec![recovered(0)]).is_some());
-        assert!(lives(vec![stored(2), recovered(1)]).is_some());
+        assert_eq!(trace(vec![recovered(1), recovered(1)]), None);
+        assert!(trace(vec![recovered(0)]).is_some());
+        assert!(trace(vec![stored(2), recovered(1)]).is_some());
         let elsewhere = vec![recovered(1), opened(1, 1), of_epoch_one(2)];
         let back = vec![opened(0, 0), recovered(1)];
-        assert_eq!(lives([elsewhere, back].concat()), None);
+        assert_eq!(trace([elsewhere, back].concat()), None);
     }
 
     #[test]
-    fn whoever_puts_back_an_older_backup_breaks_the_promise_knowingly() {
+    fn a_restored_backup_may_lose_a_reported_watermark() {
         let restored = WorldEvent::DiskRestored {
             taken: SimTime::from_ms(0),
         };
@@ -255,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn executors_promise_for_themselves() {
+    fn reports_bind_only_their_executor() {
         let trace = [executor(0, 0, reported(2)), executor(1, 1, found(0))];
         assert_eq!(judge(Durability::default(), &trace), None);
     }

@@ -1,21 +1,20 @@
 //! EPOCH: *one change per epoch per node; same boundary, base, timestamp, committee everywhere; epochs never go back.*
 //!
-//! Heard from nodes that open an epoch or record a step of the change out of one, and from executors that enter one.
+//! Input: nodes that open an epoch or record a step of an epoch change, and executors that enter an epoch.
 //!
-//! A violation: an epoch with two bases, start timestamps, committees or boundaries, whoever says so and whenever; a
-//! step out of an epoch that the node is not in, or one that does not follow the step before it (contract §7), which
-//! every second change out of an epoch is; an executor that enters any epoch but the one after its last; a node that
-//! opens an epoch below the one that it opened last; an epoch that is over before it is due by the clocks of 2f+1 of its
-//! stake (as far as they are known: they do not jump), where Byzantine ones say that it is due at once; an epoch that ends
-//! less than its duration after the one before ended, or after the run began: however late an epoch begins, it lasts
-//! (contract §7). The second is measured in simulated time: however much clocks differ, the lower median of 2f+1 of them
-//! is not behind the slowest of those 2f+1 that are needed to end an epoch, unless Byzantine ones are among them; then
-//! it may be by as much as honest clocks differ.
+//! Violations: an epoch with two bases, start timestamps, committees or boundaries; a step of a change out of an epoch
+//! that the node is not in; a step that does not follow the previous one (contract §7), such as a second change out of
+//! the same epoch; an executor that enters another epoch than the next one; a node that opens an epoch below the one
+//! that it opened last; an epoch that ends before it is due by the clocks of 2f+1 of its stake (judged only if no clock
+//! jumps), where Byzantine members may end it at any time; an epoch that ends less than its duration after the previous
+//! one ended, or after the run began: every epoch lasts, however late it begins (contract §7). The last rule is
+//! measured in simulated time: the lower median of 2f+1 clocks is not behind the slowest of the 2f+1 that end an epoch,
+//! unless some of them are Byzantine; then it may be behind by as much as honest clocks differ.
 //!
-//! None: going back because an older backup of the executor was put back: it enters its epochs again, its nodes open
-//! an older one and change out of it again. A change that is not finished, because the executor is in the next epoch
-//! already; one that begins anew because the node has removed what it knew of the epoch. A node that does not deliver
-//! does not see the executor drained.
+//! No violation: a return to an older epoch after a backup of the executor was restored: it enters its epochs again,
+//! and its nodes open an older one and repeat its change; a change that is not finished because the executor is already
+//! in the next epoch; a change that begins again because the node has removed the store of the epoch; a missing
+//! `Drained` step of a node that does not deliver.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
@@ -35,36 +34,36 @@ use std::collections::BTreeMap;
 
 pub(super) struct Epochs {
     topology: Topology,
-    /// If it tells when epochs are due.
+    /// The plan, if it determines when epochs are due.
     clocks: Option<Plan>,
-    /// Base and start timestamp: from whoever opens or enters the epoch, or leaves the one before.
+    /// Base and start timestamp, when the epoch is opened or entered, or the previous one ends.
     begins: FirstSaid<Epoch, (GlobalExecIndex, TimestampMs)>,
-    /// From whoever opens the epoch.
+    /// When the epoch is opened.
     committees: FirstSaid<Epoch, CommitteeDigest>,
-    /// The last commit of each epoch, from whoever leaves it.
+    /// The last commit of each epoch, when a change records it.
     boundaries: FirstSaid<Epoch, CommitRef>,
-    /// When the last commit of each epoch was first recorded.
+    /// The entry that first recorded the last commit of each epoch.
     ended: BTreeMap<Epoch, Entry>,
-    /// The epoch that each executor entered last; none if an older backup says which. All begin in epoch 0.
+    /// The epoch that each executor entered last; `None` after a restored backup. All begin in epoch 0.
     executors: BTreeMap<u16, Option<(Epoch, Entry)>>,
     nodes: BTreeMap<u16, Node>,
 }
 
 #[derive(Default)]
 struct Node {
-    /// The epoch that it opened last, over all its lives.
+    /// The epoch that it opened last, over all its incarnations.
     opened: Option<(Epoch, Entry)>,
     started: TimestampMs,
-    /// So many of the epochs that it opens next may lie below the one before.
+    /// The number of next opened epochs that may be below the previous one.
     may_fall: u8,
     changes: BTreeMap<Epoch, Change>,
 }
 
-/// What a node has recorded of the change out of an epoch.
+/// The recorded steps of the change out of an epoch.
 struct Change {
     step: ChangeStep,
     recorded: Option<Entry>,
-    may_begin_anew: bool,
+    may_begin_again: bool,
 }
 
 impl Default for Change {
@@ -72,7 +71,7 @@ impl Default for Change {
         Self {
             step: ChangeStep::Running,
             recorded: None,
-            may_begin_anew: false,
+            may_begin_again: false,
         }
     }
 }
@@ -182,7 +181,9 @@ impl Epochs {
         match &node.opened {
             Some((open, _)) if *open == epoch => {}
             opened => {
-                let message = format!("changes out of epoch {epoch}, which it is not in");
+                let message = format!(
+                    "expected a change out of the epoch of the node, it recorded one of epoch {epoch}, which it is not in"
+                );
                 let earlier = opened.as_ref().map(|(_, earlier)| earlier.clone());
                 return Err(broken(entry, "change-of-another-epoch", message, earlier));
             }
@@ -203,7 +204,7 @@ impl Epochs {
             | (BoundaryCommitted(_), Drained(_))
             | (Drained(_), Advanced(_)) => true,
             (BoundaryCommitted(_), Advanced(_)) => !delivers,
-            (_, BoundaryCommitted(_)) => std::mem::take(&mut change.may_begin_anew),
+            (_, BoundaryCommitted(_)) => std::mem::take(&mut change.may_begin_again),
             _ => false,
         };
         if !follows {
@@ -222,7 +223,7 @@ impl Epochs {
         Ok(())
     }
 
-    /// The epoch has ended, for the first time that anybody says so.
+    /// The first record that the epoch has ended.
     fn lasted(&mut self, epoch: Epoch, entry: &Entry) -> Result<(), Box<Violation>> {
         if self.ended.contains_key(&epoch) {
             return Ok(());
@@ -265,10 +266,11 @@ impl Epochs {
         self.executors.insert(executor, None);
         for (n, node) in &mut self.nodes {
             if executor_of(self.topology, *n) == executor {
-                // An answer from before may be under way, so the first epoch opened from here on may be the newest yet.
+                // A reply from before may be in flight, so the first epoch that is opened from here on may still be the
+                // newest one.
                 node.may_fall = 2;
                 for change in node.changes.values_mut() {
-                    change.may_begin_anew = true;
+                    change.may_begin_again = true;
                 }
             }
         }
@@ -282,7 +284,7 @@ fn clocks_are_known(plan: &Plan) -> bool {
     ends && !plan.faults.iter().any(jumps)
 }
 
-/// Whether so many may have marked the end of the epoch by now: the Byzantine ones mark it when they like.
+/// Whether 2f+1 of the stake may have marked the end of the epoch by now. Byzantine members may mark it at any time.
 pub(super) fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
     let members = plan.epochs.members(epoch, plan.validators);
     let duration_ms = plan.epochs.duration_ms.unwrap_or(u64::MAX);
@@ -305,7 +307,7 @@ pub(super) fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTi
     stake(&mut members.iter().filter(elapsed)) > of_all * 2 / 3
 }
 
-/// How long an epoch lasts at least in simulated time, whenever it was to begin.
+/// The least duration of an epoch in simulated time, however late it begins.
 fn least_ms(plan: &Plan, epoch: Epoch) -> u64 {
     /// Readings are whole milliseconds.
     const ROUNDING_MS: u64 = 3;
@@ -324,7 +326,7 @@ fn least_ms(plan: &Plan, epoch: Epoch) -> u64 {
     };
     let drifts = plan.clock_drift_ppm.iter().map(|ppm| ppm.unsigned_abs());
     let drift_ppm = u64::from(drifts.max().unwrap_or(0));
-    // Clocks drift apart from the beginning of the run.
+    // Clocks drift from the start of the run.
     let drift_ms = 2 * drift_ppm * (plan.duration_ms + plan.settle_ms) / 1_000_000;
     duration_ms.saturating_sub(spread_ms + drift_ms + ROUNDING_MS)
 }
@@ -347,10 +349,6 @@ fn broken(
 }
 
 impl Oracle for Epochs {
-    fn invariant(&self) -> Invariant {
-        Invariant::Epoch
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(n), What::Process(Event::Node(event))) => match event {
@@ -364,7 +362,7 @@ impl Oracle for Epochs {
                 NodeEvent::EpochRemoved { epoch } => {
                     let node = self.nodes.entry(n).or_default();
                     if let Some(change) = node.changes.get_mut(epoch) {
-                        change.may_begin_anew = true;
+                        change.may_begin_again = true;
                     }
                     Ok(())
                 }

@@ -1,4 +1,4 @@
-//! EPOCH on hand-made traces: each violation, and the nearest legal trace.
+//! EPOCH on constructed traces: each violation, and the nearest legal trace.
 
 use super::{
     Violation,
@@ -26,17 +26,17 @@ fn verdict(topology: Topology, trace: &[Entry]) -> Option<Box<Violation>> {
     judge(Epochs::new(&plan), trace)
 }
 
-fn complains(trace: &[Entry], about: &str) {
+fn fires(trace: &[Entry], about: &str) {
     let violation = verdict(Topology::MasterPerNode, trace).expect(about);
     assert!(violation.message.contains(about), "{}", violation.message);
     assert_eq!(violation.evidence.last(), trace.last());
 }
 
-fn quiet(trace: &[Entry]) {
+fn passes(trace: &[Entry]) {
     assert_eq!(verdict(Topology::MasterPerNode, trace), None);
 }
 
-/// An older backup of an executor is put back.
+/// An older backup of an executor is restored.
 fn restored(n: u16) -> Entry {
     let taken = SimTime::from_ms(0);
     world_event(
@@ -63,7 +63,7 @@ fn after_change(entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 #[test]
-fn every_node_makes_the_same_change_for_itself() {
+fn every_node_records_the_same_change() {
     let others = [
         node(6, 1, opened(0, 0)),
         node(7, 1, boundary_committed(0, 10)),
@@ -72,15 +72,15 @@ fn every_node_makes_the_same_change_for_itself() {
         node(10, 1, advanced(0, 10)),
         node(11, 1, opened(1, 10)),
     ];
-    quiet(&after_change(others.to_vec()));
+    passes(&after_change(others.to_vec()));
 }
 
 #[test]
 fn an_epoch_has_one_base() {
     let later = |entry: Entry| after_change(vec![node(6, 1, opened(0, 0)), entry]);
-    complains(&later(node(7, 1, opened(1, 11))), "as node-0 has it");
-    complains(&later(executor(7, 1, entered(1, 9))), "found GEI 9");
-    complains(
+    fires(&later(node(7, 1, opened(1, 11))), "as node-0 has it");
+    fires(&later(executor(7, 1, entered(1, 9))), "found GEI 9");
+    fires(
         &later(node(7, 1, boundary_committed(0, 11))),
         "expected epoch 1 to begin after GEI 10",
     );
@@ -108,31 +108,31 @@ fn an_epoch_has_one_start_committee_and_last_commit() {
         boundary.commit.digest.0[0] += 1;
     }
     let later = |event| after_change(vec![node(6, 1, opened(0, 0)), node(7, 1, event)]);
-    complains(&later(other_start), "expected epoch 1 to begin");
-    complains(&later(other_committee), "expected committee");
-    complains(&later(other_commit), "expected epoch 0 to end with commit");
+    fires(&later(other_start), "expected epoch 1 to begin");
+    fires(&later(other_committee), "expected committee");
+    fires(&later(other_commit), "expected epoch 0 to end with commit");
 }
 
 #[test]
-fn no_step_of_a_change_is_left_out_or_made_twice() {
+fn no_step_of_a_change_is_skipped_or_repeated() {
     let without = |position: usize| {
         let mut trace = change();
         trace.truncate(5);
         trace.remove(position);
         trace
     };
-    complains(&without(1)[..2], "does not follow \"it runs\"");
-    complains(&without(2), "does not follow \"boundary committed");
+    fires(&without(1)[..2], "does not follow \"it runs\"");
+    fires(&without(2), "does not follow \"boundary committed");
     for repeated in 1..5 {
         let mut trace = change();
         trace.truncate(repeated + 1);
         let again = trace[repeated].clone();
-        complains(&[trace, vec![again]].concat(), "");
+        fires(&[trace, vec![again]].concat(), "");
     }
 }
 
 #[test]
-fn a_crash_between_two_steps_repeats_none() {
+fn a_crash_between_two_steps_does_not_repeat_steps() {
     for crash in 1..5 {
         let mut trace = change();
         let start = [
@@ -141,18 +141,18 @@ fn a_crash_between_two_steps_repeats_none() {
             node(0, 0, opened(0, 0)),
         ];
         trace.splice(crash..crash, start);
-        quiet(&trace);
+        passes(&trace);
     }
     let again = vec![
         world_event(6, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
         node(7, 0, opened(1, 10)),
         node(8, 0, advanced(0, 10)),
     ];
-    complains(&after_change(again), "which it is not in");
+    fires(&after_change(again), "which it is not in");
 }
 
 #[test]
-fn only_a_node_that_does_not_deliver_leaves_out_a_step() {
+fn only_a_node_that_does_not_deliver_skips_a_step() {
     let watches = [
         node(0, 1, opened(0, 0)),
         node(1, 1, boundary_committed(0, 10)),
@@ -160,45 +160,45 @@ fn only_a_node_that_does_not_deliver_leaves_out_a_step() {
         node(3, 1, advanced(0, 10)),
     ];
     assert_eq!(verdict(Topology::SingleMaster, &watches), None);
-    complains(&watches, "does not follow");
+    fires(&watches, "does not follow");
 }
 
 #[test]
 fn a_node_may_find_its_executor_in_a_later_epoch() {
     let mut trace = change();
     trace.remove(4);
-    quiet(&trace);
-    quiet(&after_change(vec![node(6, 1, opened(1, 10))]));
+    passes(&trace);
+    passes(&after_change(vec![node(6, 1, opened(1, 10))]));
 }
 
 #[test]
 fn an_executor_enters_one_epoch_after_the_other() {
-    complains(&[executor(0, 0, entered(2, 10))], "expected epoch 1");
-    complains(
+    fires(&[executor(0, 0, entered(2, 10))], "expected epoch 1");
+    fires(
         &after_change(vec![executor(6, 0, entered(1, 10))]),
         "expected epoch 2 after epoch 1, entered 1",
     );
-    quiet(&after_change(vec![executor(6, 0, entered(2, 20))]));
-    quiet(&after_change(vec![
+    passes(&after_change(vec![executor(6, 0, entered(2, 20))]));
+    passes(&after_change(vec![
         restored(0),
         executor(6, 0, entered(1, 10)),
     ]));
-    complains(
+    fires(
         &after_change(vec![restored(1), executor(6, 0, entered(1, 10))]),
         "entered 1",
     );
 }
 
 #[test]
-fn a_node_goes_back_with_its_executor_and_changes_again() {
+fn a_node_goes_back_with_its_executor_and_repeats_the_change() {
     let again = [vec![restored(0)], change()].concat();
-    quiet(&after_change(again));
-    complains(
+    passes(&after_change(again));
+    fires(
         &after_change(vec![node(6, 0, opened(0, 0))]),
         "lost nothing",
     );
     let other = vec![restored(1), node(6, 0, opened(0, 0))];
-    complains(&after_change(other.clone()), "lost nothing");
+    fires(&after_change(other.clone()), "lost nothing");
     let of_all = [
         vec![node(0, 2, opened(0, 0)), node(0, 2, opened(1, 10))],
         vec![restored(0), node(6, 2, opened(0, 0))],
@@ -207,21 +207,21 @@ fn a_node_goes_back_with_its_executor_and_changes_again() {
 }
 
 #[test]
-fn an_answer_from_before_the_backup_may_be_the_last_one() {
+fn a_reply_from_before_the_backup_may_be_used_once() {
     let fell = [
         restored(0),
         node(6, 0, opened(1, 10)),
         node(7, 0, opened(0, 0)),
     ];
-    quiet(&after_change(fell.to_vec()));
+    passes(&after_change(fell.to_vec()));
     let much_later = [fell.to_vec(), change()[1..].to_vec()].concat();
-    quiet(&after_change(much_later.clone()));
+    passes(&after_change(much_later.clone()));
     let twice = [much_later, vec![node(8, 0, opened(0, 0))]].concat();
-    complains(&after_change(twice), "lost nothing");
+    fires(&after_change(twice), "lost nothing");
 }
 
 #[test]
-fn one_backup_begins_a_change_anew_once() {
+fn one_backup_allows_one_repeated_change() {
     let drained_for_nothing = vec![
         node(0, 0, opened(0, 0)),
         node(1, 0, boundary_committed(0, 10)),
@@ -230,13 +230,13 @@ fn one_backup_begins_a_change_anew_once() {
         node(3, 0, boundary_committed(0, 10)),
         node(4, 0, drained(0, 10)),
     ];
-    quiet(&drained_for_nothing);
+    passes(&drained_for_nothing);
     let again = vec![node(5, 0, boundary_committed(0, 10))];
-    complains(&[drained_for_nothing, again].concat(), "does not follow");
+    fires(&[drained_for_nothing, again].concat(), "does not follow");
 }
 
 #[test]
-fn an_epoch_is_due_when_two_thirds_of_the_clocks_say_so() {
+fn an_epoch_is_due_by_the_clocks_of_a_quorum() {
     let mut plan = Plan::example();
     plan.epochs.duration_ms = Some(100);
     let start = TimestampMs(ORIGIN_MS);
@@ -247,7 +247,7 @@ fn an_epoch_is_due_when_two_thirds_of_the_clocks_say_so() {
     assert!(!due(&plan));
 }
 
-/// The epochs began in 1970, so that they are due by all clocks.
+/// The epochs began in 1970, so they are due by all clocks.
 #[test]
 fn an_epoch_lasts_however_late_it_begins() {
     let mut plan = Plan::example();
@@ -268,7 +268,7 @@ fn an_epoch_lasts_however_late_it_begins() {
         let violation = judged(&plan, &ends(first, second)).unwrap();
         assert_eq!(violation.clause, "lasted-too-short");
     }
-    // A Byzantine validator moves the median as far as honest clocks differ, and no further.
+    // A Byzantine validator can move the median by at most the difference of honest clocks.
     plan.clock_skew_ms = vec![-7, 13, 0, 900];
     plan.byzantine.push(ByzantinePlan {
         validator: 3,
@@ -276,7 +276,7 @@ fn an_epoch_lasts_however_late_it_begins() {
     });
     assert_eq!(judged(&plan, &ends(80, 160)), None);
     assert!(judged(&plan, &ends(70, 300)).is_some());
-    // Of clocks that jump nothing is known.
+    // Clocks that jump are not judged.
     let trigger = Trigger::default();
     let fault = Fault::Clock(ClockFault::JumpClock {
         hosts: vec![1],

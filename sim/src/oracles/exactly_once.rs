@@ -1,11 +1,11 @@
 //! EXEC1: *each (epoch, commit index) and each transaction hash changes state at most once.*
 //!
-//! A transaction is known by the nonce that it spends, which its hash covers. Counted per executor, over the state that
-//! survives its crashes: whatever GEI or incarnation repeats it.
+//! A transaction is identified by the nonce that it spends, which its hash covers. Counted per executor over the state
+//! that survives its crashes, across GEIs and incarnations.
 //!
-//! A violation: a commit is executed, or a transaction applied, that the surviving state already holds.
-//! None: executing again, after a restart, what lay above the watermark that was found; transactions that were
-//! skipped.
+//! Violations: a commit is executed, or a transaction applied, that the surviving state already contains.
+//!
+//! No violation: execution, after a restart, of blocks above the recovered watermark; skipped transactions.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What};
@@ -22,7 +22,7 @@ pub(super) struct ExactlyOnce {
     executors: BTreeMap<u16, State>,
 }
 
-/// What one executor's state is made of.
+/// The history of the state of one executor.
 #[derive(Default)]
 struct State {
     commits: BTreeMap<(Epoch, CommitIndex), GlobalExecIndex>,
@@ -31,7 +31,7 @@ struct State {
 }
 
 impl State {
-    /// A start found this watermark: what lies above never happened.
+    /// A start recovered this watermark: blocks above it are undone.
     fn forget_above(&mut self, watermark: GlobalExecIndex) {
         if self.blocks.split_off(&watermark.next()).is_empty() {
             return;
@@ -58,10 +58,6 @@ impl State {
 }
 
 impl Oracle for ExactlyOnce {
-    fn invariant(&self) -> Invariant {
-        Invariant::Exec1
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
             (entry.process, &entry.what)
@@ -169,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lay_above_the_found_watermark_may_happen_again() {
+    fn blocks_above_the_recovered_watermark_may_be_executed_again() {
         let incarnation = |from: u64, to: u64| (from + 1..=to).map(|g| executor(g, 0, executed(g)));
         let mut trace = vec![executor(0, 0, found(0))];
         trace.extend(incarnation(0, 5));

@@ -1,11 +1,10 @@
-//! EXPECT: *what the scenario says will happen, did.* No invariant of the contract, but a claim that a scenario makes
-//! about its own story.
+//! EXPECT: *the expectations of the scenario hold.* Not an invariant of the contract.
 //!
 //! [`Expectation`]: in every incarnation of the node after its first, the first frames that it writes have exactly these
 //! GEIs, in this order, and none of them is written again in that incarnation.
 //!
-//! A violation: another frame before all of them were written; one of them again; a run whose end comes before the
-//! node was started again and has written them all, for then the story did not happen.
+//! Violations: another frame before all of them were written; one of them again; a run that ends before the node was
+//! restarted and has written all of them.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -19,13 +18,13 @@ use metanode_core::{
 
 pub(super) struct ExpectationMet {
     expectation: Expectation,
-    /// Of the node's current incarnation, if it is not its first.
+    /// The node's current incarnation, if it is not its first.
     incarnation: Option<Incarnation>,
 }
 
 struct Incarnation {
     began: Entry,
-    /// How many of the expected frames were written.
+    /// The number of expected frames that were written.
     written: usize,
 }
 
@@ -76,10 +75,6 @@ fn list(frames: &[GlobalExecIndex]) -> String {
 }
 
 impl Oracle for ExpectationMet {
-    fn invariant(&self) -> Invariant {
-        Invariant::Expect
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if entry.process != self.expectation.node {
             return Ok(());
@@ -112,7 +107,7 @@ impl Oracle for ExpectationMet {
                 list(frames),
                 incarnation.written
             ),
-            None => format!("the scenario expects {node} to be started again: it never was"),
+            None => format!("the scenario expects {node} to be restarted: it never was"),
         };
         Err(Box::new(Violation {
             invariant: Invariant::Expect,
@@ -137,9 +132,9 @@ mod tests {
 
     const NODE: u16 = 1;
 
-    fn lives(lives: &[&[u64]]) -> Vec<Entry> {
+    fn incarnations(incarnations: &[&[u64]]) -> Vec<Entry> {
         (1..)
-            .zip(lives)
+            .zip(incarnations)
             .flat_map(|(start, frames)| {
                 let process = ProcessId::Node(NODE);
                 let started = world_event(0, process, WorldEvent::Started { start });
@@ -157,42 +152,48 @@ mod tests {
         judge(oracle, trace).map(|violation| violation.message)
     }
 
-    fn complains(trace: &[Entry], about: &str) {
+    fn fires(trace: &[Entry], about: &str) {
         let message = verdict(trace).expect(about);
         assert!(message.contains(about), "{message}");
     }
 
     #[test]
-    fn the_expected_frames_once_and_in_order_after_every_restart_are_fine() {
-        assert_eq!(verdict(&lives(&[&[1, 2, 3], &[8, 9, 10, 11]])), None);
-        assert_eq!(verdict(&lives(&[&[], &[8, 9, 10], &[8, 9, 10]])), None);
+    fn the_expected_frames_once_and_in_order_after_every_restart_pass() {
+        assert_eq!(verdict(&incarnations(&[&[1, 2, 3], &[8, 9, 10, 11]])), None);
+        assert_eq!(
+            verdict(&incarnations(&[&[], &[8, 9, 10], &[8, 9, 10]])),
+            None
+        );
     }
 
     #[test]
-    fn another_frame_first_is_not() {
-        complains(&lives(&[&[], &[7, 8, 9, 10]]), "expected 8, 7 was");
-        complains(&lives(&[&[], &[8, 10]]), "expected 9, 10 was");
-        complains(&lives(&[&[], &[8, 9, 10], &[11]]), "expected 8, 11 was");
+    fn another_frame_first_fires() {
+        fires(&incarnations(&[&[], &[7, 8, 9, 10]]), "expected 8, 7 was");
+        fires(&incarnations(&[&[], &[8, 10]]), "expected 9, 10 was");
+        fires(
+            &incarnations(&[&[], &[8, 9, 10], &[11]]),
+            "expected 8, 11 was",
+        );
     }
 
     #[test]
-    fn a_frame_written_twice_is_not() {
-        complains(&lives(&[&[], &[8, 8]]), "expected 9, 8 was");
-        complains(
-            &lives(&[&[], &[8, 9, 10, 11, 10]]),
+    fn a_frame_written_twice_fires() {
+        fires(&incarnations(&[&[], &[8, 8]]), "expected 9, 8 was");
+        fires(
+            &incarnations(&[&[], &[8, 9, 10, 11, 10]]),
             "none of them again, 10 was",
         );
     }
 
     #[test]
-    fn a_story_that_did_not_happen_is_not() {
-        complains(&lives(&[&[8, 9, 10]]), "it never was");
-        complains(&lives(&[&[], &[8, 9]]), "only 2 of them");
+    fn a_missing_restart_or_frame_fires() {
+        fires(&incarnations(&[&[8, 9, 10]]), "it never was");
+        fires(&incarnations(&[&[], &[8, 9]]), "only 2 of them");
     }
 
     #[test]
-    fn other_nodes_write_what_they_like() {
-        let mut trace = lives(&[&[], &[8, 9, 10]]);
+    fn other_nodes_are_not_judged() {
+        let mut trace = incarnations(&[&[], &[8, 9, 10]]);
         trace.push(node(0, 0, written(1, 3)));
         assert_eq!(verdict(&trace), None);
     }

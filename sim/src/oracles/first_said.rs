@@ -1,10 +1,10 @@
-//! One function over all processes and all time: whoever speaks first about a key sets the value, everyone after
-//! must say the same. AGREE, ROOT, NOEQUIV and EPOCH are made of these.
+//! One value per key over all processes and all time: the first report of a key sets its value, and later ones must
+//! agree. AGREE, ROOT, NOEQUIV and EPOCH use it.
 
 use crate::trace::Entry;
 use std::collections::{BTreeMap, btree_map::Entry as Place};
 
-/// What was first said about each key, with the entry that said it.
+/// The first reported value of each key, with its entry.
 pub(super) struct FirstSaid<K, V> {
     said: BTreeMap<K, (V, Entry)>,
 }
@@ -18,7 +18,7 @@ impl<K, V> Default for FirstSaid<K, V> {
 }
 
 impl<K: Ord, V: PartialEq> FirstSaid<K, V> {
-    /// Takes in what `entry` says. Gives what was said before if that is something else.
+    /// Records that `entry` reports `value`. Returns the first report if its value is different.
     pub(super) fn contradicted(&mut self, key: K, value: V, entry: &Entry) -> Option<&(V, Entry)> {
         match self.said.entry(key) {
             Place::Vacant(place) => {

@@ -1,10 +1,11 @@
 //! LIVE: *once faults end, every live executor reaches the committed tip within a bounded time.*
 //!
 //! Judged between `FaultsEnded` and `CaughtUp`; the bound is the plan's `settle_ms`. The world decides what the tip is
-//! and who has reached it. A violation names what is still pending: executors below the tip, nodes that are down,
-//! wait, or have their proposals paused.
-//! None: lack of progress while faults last; a run that ends before the time is up; whatever a Byzantine validator's
-//! node or executor lacks.
+//! and which executors have reached it. A violation names what is pending: executors below the tip, nodes that are
+//! down, wait, or have paused their proposals.
+//!
+//! No violation: missing progress while faults last; a run that ends before the time is up; the node and the executor
+//! of a Byzantine validator.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -36,7 +37,7 @@ enum Phase {
 #[derive(Default)]
 struct Executor {
     durable: GlobalExecIndex,
-    /// The entry that says so.
+    /// The entry that reported it.
     last: Option<Entry>,
     down: bool,
 }
@@ -119,7 +120,7 @@ impl Liveness {
         }
     }
 
-    /// Since faults ended, if progress is demanded.
+    /// The entry that ended faults, and the time since then, while progress is demanded.
     fn settling(&self, now: SimTime) -> Option<(&Entry, SimTime)> {
         match &self.phase {
             Phase::Settling { began } => Some((began, now.since(began.at))),
@@ -146,7 +147,7 @@ impl Liveness {
         })
     }
 
-    /// What is not where it should be, with the entries that left it there.
+    /// The processes that are pending, with their last entries.
     fn pending(&self) -> (Vec<String>, Vec<Entry>) {
         let (mut pending, mut evidence) = (vec![], vec![]);
         for (n, executor) in &self.executors {
@@ -185,10 +186,6 @@ impl Liveness {
 }
 
 impl Oracle for Liveness {
-    fn invariant(&self) -> Invariant {
-        Invariant::Live
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let Some((began, waited)) = self.settling(entry.at)
             && waited > self.settle
@@ -262,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_byzantine_validator_lacks_is_not_pending() {
+    fn processes_of_a_byzantine_validator_are_not_pending() {
         let plan = Plan {
             byzantine: vec![ByzantinePlan {
                 validator: 1,
@@ -289,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_run_tells_that_time_is_up() {
+    fn the_bound_is_judged_at_the_end_of_the_run() {
         let silent_until = |at_ms| settling(vec![executor(at_ms, 0, durable(2))]);
         assert!(silent_until(30_000).is_some());
         assert_eq!(silent_until(29_999), None);
     }
 
     #[test]
-    fn reaching_the_tip_ends_the_demand() {
+    fn nothing_is_demanded_after_the_tip_is_reached() {
         assert_eq!(
             settling(vec![caught_up(29_999), node(90_000, 0, stored(4))]),
             None

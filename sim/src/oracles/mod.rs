@@ -1,8 +1,8 @@
-//! The invariants of contract §12, one file each. An oracle sees every trace entry as it happens and keeps only what
-//! it needs to judge the next one.
+//! The invariants of contract §12, one file each. An oracle observes every trace entry when it is recorded and keeps
+//! only what it needs to judge later ones.
 //!
-//! An oracle fires only where the contract is broken, whatever the implementation: where two orders of events are
-//! both legal it takes the lenient one, and its header says so.
+//! An oracle fires only on violations of the contract, independent of the implementation. Where two orders of events
+//! are legal it accepts both, and its header says so.
 
 mod agreement;
 mod backpressure;
@@ -37,7 +37,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The invariants of contract §12 that are watched.
+/// The invariants of contract §12 that have an oracle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Invariant {
@@ -56,7 +56,7 @@ pub enum Invariant {
     Start,
     Live,
     Rpc,
-    /// No invariant: a claim of the scenario about its own story.
+    /// Not an invariant of the contract: the expectations of the scenario.
     Expect,
 }
 
@@ -81,13 +81,13 @@ impl Invariant {
         Self::Expect,
     ];
 
-    /// A liveness violation has an exit code of its own.
+    /// Liveness violations have their own exit code.
     #[must_use]
     pub const fn is_liveness(self) -> bool {
         matches!(self, Self::Live)
     }
 
-    /// Something has to happen before the run ends: with too little time left for it, every run breaks this.
+    /// Something has to happen before the run ends. With too little time every run violates this.
     #[must_use]
     pub const fn has_deadline(self) -> bool {
         matches!(self, Self::Live | Self::Noloss | Self::Expect)
@@ -100,7 +100,7 @@ impl fmt::Display for Invariant {
     }
 }
 
-/// A broken invariant with the entries that prove it.
+/// A violated invariant with the entries that prove it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     pub invariant: Invariant,
@@ -110,12 +110,12 @@ pub struct Violation {
     pub process: ProcessId,
     /// What was expected and what was found.
     pub message: String,
-    /// The entries that show it, oldest first; the last one broke it.
+    /// The entries that prove it, oldest first; the last one is the violation.
     pub evidence: Vec<Entry>,
 }
 
 impl Violation {
-    /// `breaking` breaks what the `earlier` entries demanded.
+    /// `breaking` violates what the `earlier` entries demand.
     fn by(
         breaking: &Entry,
         invariant: Invariant,
@@ -137,17 +137,14 @@ impl Violation {
 }
 
 /// Judges one invariant.
-pub trait Oracle {
-    /// Which one.
-    fn invariant(&self) -> Invariant;
-
-    /// Sees the next entry.
+pub(crate) trait Oracle {
+    /// Observes the next entry.
     ///
     /// # Errors
-    /// If it breaks the invariant. The run ends there.
+    /// If it violates the invariant. The run ends there.
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>>;
 
-    /// The run is over: what had to happen by now?
+    /// Judges at the end of the run what had to happen by now.
     ///
     /// # Errors
     /// If it did not.
@@ -155,16 +152,15 @@ pub trait Oracle {
         Ok(())
     }
 
-    /// Nothing that it demands by the end is outstanding.
+    /// Whether everything that must happen by the end has happened.
     fn is_satisfied(&self) -> bool {
         true
     }
 }
 
-/// Every oracle, ready for a run of this plan. One entry may break several invariants: the one nearest to the cause
-/// comes first.
-#[must_use]
-pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
+/// All oracles for a run of this plan. If an entry violates several invariants, the first oracle of this list reports
+/// it: the order is by nearness to the cause.
+pub(crate) fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     let invariants: [Box<dyn Oracle + Send>; 15] = [
         Box::new(start::Start::new(plan)),
         Box::new(rpc::Rpc::default()),
@@ -180,7 +176,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
         Box::new(monotonic::Monotonic::default()),
         Box::new(durability::Durability::default()),
         Box::new(liveness::Liveness::new(plan)),
-        // Without progress everything is outstanding: that is no loss.
+        // After LIVE: without progress all transactions are outstanding.
         Box::new(no_loss::NoLoss::new(plan)),
     ];
     let expectations = plan.expect.iter().map(|expectation| {

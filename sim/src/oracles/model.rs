@@ -1,7 +1,7 @@
 //! A model of the delivery path that keeps the contract through random crashes.
 //!
-//! One node, one executor, random steps. Time moves one millisecond per entry. The model is written from the contract,
-//! not from the oracles; where the contract leaves a choice it draws both.
+//! One node, one executor, random steps. Time advances by one millisecond per entry. The model follows the contract,
+//! not the oracles; where the contract leaves a choice it draws one.
 
 mod epochs;
 
@@ -21,25 +21,25 @@ const CAPACITY: u64 = 8;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// A client hands a transaction over, a block is proposed, if the window lets it, and a commit stored.
+    /// A client submits a transaction, a block is proposed unless the window is full, and a commit is stored.
     Commit,
     Load,
     Write,
-    /// The executor reads a frame and executes it, if it is new.
+    /// The executor reads a frame and executes it if it is new.
     Execute,
     Flush,
-    /// The node asks for the watermark; the answer may come a while after it was computed.
+    /// The node asks for the watermark; the reply may be older than the newest watermark.
     Ask {
         late: bool,
     },
     Reconnect,
-    /// The epoch ends, or its change comes a step further.
+    /// The epoch ends, or its change proceeds by a step.
     Change,
     KillNode,
     KillExecutor,
     CutPower,
     Backup,
-    /// The last backup of the executor is put back.
+    /// The last backup of the executor is restored.
     Restore,
 }
 
@@ -139,7 +139,7 @@ impl Model {
         self.open();
     }
 
-    /// Gives the watermark that was answered.
+    /// Returns the watermark of the reply.
     fn exchange(&mut self, late: bool) -> u64 {
         let (connection, kind) = (1, RpcKind::GetLastBlockNumber);
         self.request += 1;
@@ -183,7 +183,7 @@ impl Model {
         }
     }
 
-    /// What the old connection still carried is lost.
+    /// The frames in flight on the old connection are lost.
     fn connect(&mut self) {
         self.socket.clear();
         self.connection += 1;
@@ -247,7 +247,7 @@ impl Model {
             self.executed = next;
             self.executor(executed(next));
         } else {
-            assert!(next < expected, "the model itself must not make holes");
+            assert!(next < expected, "the model must not skip blocks");
             self.executor(ExecutorEvent::Refused {
                 gei: gei(next),
                 expected: gei(expected),
@@ -296,7 +296,7 @@ impl Model {
         }
     }
 
-    /// Faults end, changes that were begun come to their end, and everything that is stored becomes durable.
+    /// Faults end, changes in progress are completed, and all stored commits become durable.
     fn settle(&mut self) {
         self.world(ProcessId::World, WorldEvent::FaultsEnded);
         while self.durable < self.stored || self.end().is_some() {
@@ -318,7 +318,7 @@ impl Model {
     }
 }
 
-/// What happens in a model that takes these steps and then settles.
+/// The trace of a model that takes these steps and then settles.
 pub(super) fn legal_trace(steps: Vec<Step>) -> Vec<Entry> {
     let mut model = Model {
         eras: vec![Era::default()],

@@ -1,13 +1,13 @@
 //! MONO: *first GEI of epoch E+1 = last of E + 1; `last_block_number` falls only by a modelled loss of the executor's
 //! own tail.*
 //!
-//! A violation: a durable watermark, said or found at a start, below the one before it, unless the executor's disk
-//! lost writes in between; a report below what the same incarnation found at its start; an epoch that does not begin with
-//! its commit 1 at the GEI after the last one executed of the epoch before, or that goes back.
-//! None: a fall after a power loss with lost writes (DURABLE judges whether it was reported), or after an older backup
-//! of its disk was put back; a report below the
-//! newest durable watermark, for an answer may be on its way while the next blocks become durable; a repeated GEI
-//! (EXEC1 judges its effect).
+//! Violations: a durable watermark, announced or recovered, below the previous one, unless the executor's disk lost
+//! writes in between; a report below the watermark that the same incarnation recovered; an epoch that does not begin
+//! with commit 1 at the GEI after the last executed one of the previous epoch; a return to an older epoch.
+//!
+//! No violation: a fall after a power loss with lost writes (DURABLE judges whether it was reported), or after a backup
+//! was restored; a report below the newest durable watermark, because a reply may be in flight while further blocks
+//! become durable; a repeated GEI (EXEC1 judges its effect).
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -22,18 +22,18 @@ pub(super) struct Monotonic {
     executors: BTreeMap<u16, Executor>,
 }
 
-/// What one executor reached.
+/// The progress of one executor.
 #[derive(Default)]
 struct Executor {
     /// Its disk lost writes since its last start.
     lost_writes: bool,
-    /// The watermark that its last start found.
+    /// The watermark that its last start recovered.
     found: Option<(GlobalExecIndex, Entry)>,
     /// The newest durable watermark.
     durable: Option<(GlobalExecIndex, Entry)>,
     /// The highest block in memory.
     tip: GlobalExecIndex,
-    /// The epochs executed so far with the first block of each.
+    /// The executed epochs with the first block of each.
     epochs: Vec<(Epoch, GlobalExecIndex, Entry)>,
 }
 
@@ -96,7 +96,7 @@ impl Executor {
     }
 }
 
-/// Fires if `watermark` lies below what was said before.
+/// A violation if `watermark` is below the previous one.
 fn not_below(
     before: Option<&(GlobalExecIndex, Entry)>,
     watermark: GlobalExecIndex,
@@ -118,10 +118,6 @@ fn not_below(
 }
 
 impl Oracle for Monotonic {
-    fn invariant(&self) -> Invariant {
-        Invariant::Mono
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let ProcessId::Executor(n) = entry.process else {
             return Ok(());
@@ -143,7 +139,7 @@ impl Oracle for Monotonic {
                         gei, epoch, commit, ..
                     } => executor.executed(*gei, *epoch, *commit, entry),
                     ExecutorEvent::Durable { watermark } => {
-                        not_below(executor.durable.as_ref(), *watermark, "said", entry)?;
+                        not_below(executor.durable.as_ref(), *watermark, "announced", entry)?;
                         executor.durable = Some((*watermark, entry.clone()));
                         Ok(())
                     }
@@ -162,15 +158,12 @@ impl Oracle for Monotonic {
 mod tests {
     use super::*;
     use crate::oracles::testing::{
-        durable, executed, executor, found, judge, power_lost, reported, world_event,
+        durable, executed, executor, executor_events, found, judge, power_lost, reported,
+        world_event,
     };
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
-        let trace: Vec<Entry> = events
-            .into_iter()
-            .map(|event| executor(0, 0, event))
-            .collect();
-        judge(Monotonic::default(), &trace)
+        judge(Monotonic::default(), &executor_events(events))
     }
 
     fn of_epoch(number: u64, index: u32, at: u64) -> ExecutorEvent {

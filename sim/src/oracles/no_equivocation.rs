@@ -1,10 +1,11 @@
 //! NOEQUIV: *an honest authority signs at most one block per round.*
 //!
-//! A violation: two digests for one slot of one epoch, in what authorities propose over all their lives and in the
-//! leaders of stored commits.
-//! None: the same block offered again; the same round in another epoch; what a Byzantine validator signs, as long as
-//! all who commit a leader of it commit the same one. It proposes nothing that is heard here: only nodes report, and a
-//! Byzantine validator has none. A signed block that is neither proposed nor a committed leader leaves no event.
+//! Violations: two digests for one slot of one epoch, among the proposed blocks of all incarnations and the leaders of
+//! stored commits.
+//!
+//! No violation: the same block again; the same round in another epoch; equivocation by a Byzantine validator, as long
+//! as all nodes commit the same leader. A Byzantine validator emits no events, so its proposals are not observed. A
+//! signed block that is neither proposed nor a committed leader is not observed either.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::trace::{Entry, What};
@@ -19,10 +20,6 @@ pub(super) struct NoEquivocation {
 }
 
 impl Oracle for NoEquivocation {
-    fn invariant(&self) -> Invariant {
-        Invariant::Noequiv
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (epoch, block) = match &entry.what {
             What::Process(Event::Node(NodeEvent::Proposed { epoch, block, .. })) => {

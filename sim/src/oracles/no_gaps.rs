@@ -1,10 +1,11 @@
-//! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a hole.*
+//! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a gap.*
 //!
-//! A violation: an executor executes, or its guard refuses, a block beyond the one after its tip; its durable
-//! watermark, said or found at a start, stands for a block that was never executed. A refused hole leaves the state
-//! whole, but it proves that the node will not send what is missing: no legal stream starts above watermark + 1.
-//! None: a repeated GEI (EXEC1 judges its effect), a watermark that skips over executed blocks, the first start of an
-//! executor at any GEI: a restored state begins where it begins.
+//! Violations: an executor executes, or its guard refuses, a block beyond the one after its tip; its durable watermark,
+//! announced or recovered, is above the last executed block. A refused gap leaves the state intact, but it proves that
+//! the node does not send what is missing: no legal stream starts above watermark + 1.
+//!
+//! No violation: a repeated GEI (EXEC1 judges its effect); a watermark that skips executed blocks; a first start of an
+//! executor at any GEI, with a restored state.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What};
@@ -25,11 +26,49 @@ struct Tip {
     set_by: Entry,
 }
 
-impl Oracle for NoGaps {
-    fn invariant(&self) -> Invariant {
-        Invariant::Gap0
+/// The new tip of an executor after `event`, if it changes.
+fn next_tip(
+    tip: Option<GlobalExecIndex>,
+    event: &ExecutorEvent,
+) -> Result<Option<GlobalExecIndex>, Gap> {
+    match (event, tip) {
+        (ExecutorEvent::Started { watermark, .. }, Some(tip)) if *watermark > tip => Err(Gap {
+            clause: "watermark-above-executed",
+            message: format!(
+                "found watermark {watermark} at its start, but it never executed beyond GEI {tip}"
+            ),
+        }),
+        (ExecutorEvent::Started { watermark, .. }, _) => Ok(Some(*watermark)),
+        (ExecutorEvent::Executed { gei, .. }, Some(tip)) if *gei <= tip => Ok(None),
+        (ExecutorEvent::Executed { gei, .. }, Some(tip)) if *gei > tip.next() => Err(Gap {
+            clause: "gei-skipped",
+            message: format!("expected GEI {} next, executed {gei}", tip.next()),
+        }),
+        (ExecutorEvent::Executed { gei, .. }, _) => Ok(Some(*gei)),
+        (ExecutorEvent::Refused { gei, expected }, _) if gei > expected => Err(Gap {
+            clause: "block-not-sent",
+            message: format!(
+                "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
+                gei.0 - expected.0
+            ),
+        }),
+        (ExecutorEvent::Durable { watermark }, Some(tip)) if *watermark > tip => Err(Gap {
+            clause: "durable-above-executed",
+            message: format!(
+                "reports {watermark} as durable, but executed no further than GEI {tip}"
+            ),
+        }),
+        _ => Ok(None),
     }
+}
 
+/// A violated clause of the invariant.
+struct Gap {
+    clause: &'static str,
+    message: String,
+}
+
+impl Oracle for NoGaps {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
             (entry.process, &entry.what)
@@ -37,71 +76,23 @@ impl Oracle for NoGaps {
             return Ok(());
         };
         let tip = self.executors.get(&n);
-        let hole = |clause, message: String| {
-            let earlier = tip.map(|tip| tip.set_by.clone());
-            Err(Violation::by(
-                entry,
-                Invariant::Gap0,
-                clause,
-                message,
-                earlier,
-            ))
-        };
-        let reached = match event {
-            ExecutorEvent::Started { watermark, .. } => {
-                if let Some(tip) = tip.filter(|tip| *watermark > tip.gei) {
-                    return hole(
-                        "watermark-above-executed",
-                        format!(
-                            "found watermark {watermark} at its start, but it never executed beyond GEI {}",
-                            tip.gei
-                        ),
-                    );
-                }
-                *watermark
+        match next_tip(tip.map(|tip| tip.gei), event) {
+            Ok(None) => {}
+            Ok(Some(gei)) => {
+                let set_by = entry.clone();
+                self.executors.insert(n, Tip { gei, set_by });
             }
-            ExecutorEvent::Executed { gei, .. } => {
-                match tip {
-                    Some(tip) if *gei <= tip.gei => return Ok(()),
-                    Some(tip) if *gei > tip.gei.next() => {
-                        let expected = tip.gei.next();
-                        return hole(
-                            "gei-skipped",
-                            format!("expected GEI {expected} next, executed {gei}"),
-                        );
-                    }
-                    _ => {}
-                }
-                *gei
+            Err(Gap { clause, message }) => {
+                let earlier = tip.map(|tip| tip.set_by.clone());
+                return Err(Violation::by(
+                    entry,
+                    Invariant::Gap0,
+                    clause,
+                    message,
+                    earlier,
+                ));
             }
-            ExecutorEvent::Refused { gei, expected } if gei > expected => {
-                return hole(
-                    "block-not-sent",
-                    format!(
-                        "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
-                        gei.0 - expected.0
-                    ),
-                );
-            }
-            ExecutorEvent::Durable { watermark } => {
-                if let Some(tip) = tip.filter(|tip| *watermark > tip.gei) {
-                    return hole(
-                        "durable-above-executed",
-                        format!(
-                            "says {watermark} is durable, but executed no further than GEI {}",
-                            tip.gei
-                        ),
-                    );
-                }
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        let tip = Tip {
-            gei: reached,
-            set_by: entry.clone(),
-        };
-        self.executors.insert(n, tip);
+        }
         Ok(())
     }
 }
@@ -109,17 +100,15 @@ impl Oracle for NoGaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{durable, executed, executor, found, gei, judge};
+    use crate::oracles::testing::{
+        durable, executed, executor, executor_events, found, gei, judge,
+    };
 
     /// Started at 0 and executed 1 and 2, then this.
     fn after_two(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         let mut trace = vec![found(0), executed(1), executed(2)];
         trace.extend(events);
-        let trace: Vec<Entry> = trace
-            .into_iter()
-            .map(|event| executor(0, 0, event))
-            .collect();
-        judge(NoGaps::default(), &trace)
+        judge(NoGaps::default(), &executor_events(trace))
     }
 
     fn refused(refused: u64, expected: u64) -> ExecutorEvent {
@@ -130,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_block_is_a_hole() {
+    fn a_skipped_block_is_a_gap() {
         let violation = after_two(vec![executed(4)]).unwrap();
         assert_eq!(violation.message, "expected GEI 3 next, executed 4");
         assert_eq!(
@@ -141,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_hole_was_sent_and_a_refused_repetition_is_none() {
+    fn a_refused_gap_fires_and_a_refused_repetition_does_not() {
         assert!(
             after_two(vec![refused(5, 3)])
                 .unwrap()
@@ -158,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_finds_what_was_executed_and_goes_on_from_there() {
+    fn a_start_recovers_executed_blocks_and_continues_after_them() {
         assert!(after_two(vec![found(3)]).is_some());
         assert!(after_two(vec![found(1), executed(3)]).is_some());
         assert_eq!(after_two(vec![found(1), executed(2), executed(3)]), None);

@@ -1,16 +1,18 @@
-//! NOLOSS: *a transaction answered `success` is executed.*
+//! NOLOSS: *a transaction that was answered with `success` is executed.*
 //!
-//! A node takes a transaction when the client hands it over. Judged at the end, like LIVE: a run that went on for the
-//! plan's `settle_ms` after faults ended.
+//! A node accepts a transaction when the client submits it. Judged at the end of a run that lasted the plan's
+//! `settle_ms` after faults ended, like LIVE.
 //!
-//! A violation: a transaction that a node took before faults ended, and that no executor has executed, although one was
-//! that the same node took later, in the first half of that time; or although the node proposed blocks then, none of
-//! which brought anything to execution.
-//! None: what waits its turn because clients send faster than blocks carry, or because a slow executor keeps its node
-//! from proposing, or is still busy with what was committed by half of that time; what the memory of a process took with
-//! it that ended, since taking makes nothing durable yet; what a node has that is no member of the committee, for it
-//! cannot propose: it counts again when the node is one again; a transaction whose execution is undone because its
-//! executor loses its tail: other oracles see that it comes again.
+//! Violations: a transaction that a node accepted before faults ended, and that no executor executed, although a
+//! transaction that the same node accepted later was executed in the first half of that time; or although the node
+//! proposed blocks in that half and nothing of them was executed.
+//!
+//! No violation: a transaction that is still queued because clients submit faster than blocks are filled, because a
+//! slow executor pauses its node's proposals, or because the executor still executes what was committed in the first
+//! half; a transaction that was lost with the memory of a process, because accepting it makes nothing durable yet; a
+//! transaction of a node that is not a member of the committee, because it cannot propose (it counts again when the
+//! node is a member again); an execution that is undone when an executor loses its tail, because other oracles check
+//! that it is repeated.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -28,22 +30,22 @@ const EXAMPLES: usize = 3;
 
 pub(super) struct NoLoss {
     settle: SimTime,
-    /// What was taken and is not executed.
-    outstanding: BTreeMap<SpentNonce, Taken>,
-    /// Of each node, the last of what it took that was executed before half of the time was up.
+    /// Accepted transactions that are not executed.
+    outstanding: BTreeMap<SpentNonce, Accepted>,
+    /// When each node accepted the newest of its transactions that were executed in the first half of the time.
     overtaken_by: BTreeMap<u16, SimTime>,
-    /// The last block that was committed before half of the time was up, and the last that any executor has executed.
+    /// The last block that was committed in the first half of the time, and the last one that any executor executed.
     committed: GlobalExecIndex,
     executed: GlobalExecIndex,
-    /// Nodes that proposed before half of the time was up, without anything of them being executed since.
+    /// Nodes that proposed in the first half of the time, and of which nothing was executed since.
     fruitless: BTreeSet<u16>,
-    /// Nodes that are no members of the committee, in the epoch that each opened last.
+    /// Nodes that are not members of the committee of the epoch that they opened last.
     followers: BTreeSet<u16>,
-    /// The end of faults.
+    /// The entry that ended faults.
     settling: Option<Entry>,
 }
 
-struct Taken {
+struct Accepted {
     by: u16,
     entry: Entry,
 }
@@ -62,85 +64,81 @@ impl NoLoss {
         }
     }
 
-    /// What nodes have to see to.
-    fn owed(&self) -> impl Iterator<Item = &Taken> {
+    /// Transactions that must be executed.
+    fn owed(&self) -> impl Iterator<Item = &Accepted> {
         let ended = self.settling.as_ref().map(|ended| ended.at);
         let owed = self.outstanding.values();
-        owed.filter(move |taken| {
-            let in_time = ended.is_none_or(|ended| taken.entry.at <= ended);
-            in_time && !self.followers.contains(&taken.by)
+        owed.filter(move |accepted| {
+            let in_time = ended.is_none_or(|ended| accepted.entry.at <= ended);
+            in_time && !self.followers.contains(&accepted.by)
         })
     }
 
-    /// What of it does not only wait its turn.
-    fn lost(&self) -> impl Iterator<Item = &Taken> {
+    /// Those of them that are lost, not merely queued.
+    fn lost(&self) -> impl Iterator<Item = &Accepted> {
         let busy = self.executed < self.committed;
-        self.owed().filter(move |taken| {
+        self.owed().filter(move |accepted| {
             if busy {
                 return false;
             }
-            let overtaken_by = self.overtaken_by.get(&taken.by);
-            overtaken_by.is_some_and(|later| *later > taken.entry.at)
-                || self.fruitless.contains(&taken.by)
+            let overtaken_by = self.overtaken_by.get(&accepted.by);
+            overtaken_by.is_some_and(|later| *later > accepted.entry.at)
+                || self.fruitless.contains(&accepted.by)
         })
     }
 
     fn executed(&mut self, spent: &SpentNonce, entry: &Entry) {
-        let Some(taken) = self.outstanding.remove(spent) else {
+        let Some(accepted) = self.outstanding.remove(spent) else {
             return;
         };
-        self.fruitless.remove(&taken.by);
+        self.fruitless.remove(&accepted.by);
         if self.is_late(entry.at) {
             return;
         }
-        let overtaken_by = self.overtaken_by.entry(taken.by).or_default();
-        *overtaken_by = taken.entry.at.max(*overtaken_by);
+        let overtaken_by = self.overtaken_by.entry(accepted.by).or_default();
+        *overtaken_by = accepted.entry.at.max(*overtaken_by);
     }
 
-    /// Whether half of the time is up.
+    /// Whether the first half of the time is over.
     fn is_late(&self, now: SimTime) -> bool {
         let settling = self.settling.as_ref();
         settling.is_some_and(|ended| now.since(ended.at).ns > self.settle.ns / 2)
     }
 
     fn lost_by(&self, n: u16, faults_ended: &Entry, end: SimTime) -> Box<Violation> {
-        let of_node = self.lost().filter(|taken| taken.by == n);
-        let mut taken: Vec<Entry> = of_node.map(|taken| taken.entry.clone()).collect();
-        taken.sort_by_key(|entry| entry.at);
-        let count = taken.len();
-        taken.truncate(EXAMPLES);
-        let example = match taken.first().map(|entry| (entry.at, &entry.what)) {
+        let of_node = self.lost().filter(|accepted| accepted.by == n);
+        let mut accepted: Vec<Entry> = of_node.map(|accepted| accepted.entry.clone()).collect();
+        accepted.sort_by_key(|entry| entry.at);
+        let count = accepted.len();
+        accepted.truncate(EXAMPLES);
+        let example = match accepted.first().map(|entry| (entry.at, &entry.what)) {
             Some((at, What::World(WorldEvent::Submitted { spends }))) => {
-                format!("{spends}, taken at {}", at.to_string().trim_start())
+                format!("{spends}, accepted at {}", at.to_string().trim_start())
             }
             _ => "unknown".to_owned(),
         };
-        taken.push(faults_ended.clone());
+        accepted.push(faults_ended.clone());
         Box::new(Violation {
             invariant: Invariant::Noloss,
             clause: "not-executed",
             at: end,
             process: ProcessId::Node(n),
             message: format!(
-                "expected all transactions taken before faults ended to be executed within {} ms after; \
+                "expected all transactions accepted before faults ended to be executed within {} ms after; \
                  of what node-{n} took {count} are not, the first of them {example}",
                 self.settle.as_ms()
             ),
-            evidence: taken,
+            evidence: accepted,
         })
     }
 }
 
 impl Oracle for NoLoss {
-    fn invariant(&self) -> Invariant {
-        Invariant::Noloss
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(by), What::World(WorldEvent::Submitted { spends })) => {
                 let entry = entry.clone();
-                self.outstanding.insert(*spends, Taken { by, entry });
+                self.outstanding.insert(*spends, Accepted { by, entry });
             }
             (
                 ProcessId::Node(n),
@@ -148,7 +146,7 @@ impl Oracle for NoLoss {
                     WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. },
                 )
                 | What::Process(Event::Node(NodeEvent::Failed { .. } | NodeEvent::Stopped)),
-            ) => self.outstanding.retain(|_, taken| taken.by != n),
+            ) => self.outstanding.retain(|_, accepted| accepted.by != n),
             (
                 ProcessId::Node(n),
                 What::Process(Event::Node(NodeEvent::EpochOpened { own, .. })),
@@ -206,7 +204,7 @@ mod tests {
     /// The example's faults end at 10 s, and 20 s are given.
     const FAULTS_END_MS: u64 = 10_000;
 
-    /// Node 1 takes the transaction of block 1 at 5 s, then this, until `end_ms`. It goes on proposing.
+    /// Node 1 accepts the transaction of block 1 at 5 s, then `entries` follow, until `end_ms`. It keeps proposing.
     fn ends_at(end_ms: u64, entries: Vec<Entry>) -> (NoLoss, Option<Box<Violation>>) {
         let mut trace = vec![
             node(0, 1, opened(0, 0)),
@@ -233,16 +231,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_executed_is_lost() {
+    fn a_transaction_that_is_never_executed_is_lost() {
         let also = vec![
             world_event(6_000, ProcessId::Node(1), submitted(2)),
             world_event(7_000, ProcessId::Node(2), submitted(3)),
         ];
         let violation = verdict(also).unwrap();
         assert_eq!(violation.process, ProcessId::Node(1));
-        let told = "of what node-1 took 2 are not, the first of them 0707070707070707#1, \
-                    taken at 5.000s";
-        assert!(violation.message.ends_with(told), "{}", violation.message);
+        let expected = "of what node-1 took 2 are not, the first of them 0707070707070707#1, \
+                    accepted at 5.000s";
+        assert!(
+            violation.message.ends_with(expected),
+            "{}",
+            violation.message
+        );
         let evidence = [
             world_event(5_000, ProcessId::Node(1), submitted(1)),
             world_event(6_000, ProcessId::Node(1), submitted(2)),
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_its_turn_is_not_lost() {
+    fn a_queued_transaction_is_not_lost() {
         let of_node = |n| vec![world_event(6_000, ProcessId::Node(n), submitted(2))];
         let with = |n, executed_ms| {
             let executed = executor(executed_ms, 0, executed(2));
@@ -264,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn an_executor_that_lags_behind_may_come_to_it() {
+    fn an_executor_that_lags_behind_may_still_execute_it() {
         let committed = |of| verdict(vec![node(12_000, 2, stored(of))]);
         assert!(committed(90).is_some(), "the executor is at 90");
         assert_eq!(committed(91), None);
     }
 
     #[test]
-    fn a_node_that_does_not_propose_keeps_what_it_has() {
+    fn a_node_that_does_not_propose_loses_nothing() {
         let pressed = [
             world_event(5_000, ProcessId::Node(2), submitted(2)),
             executor(6_000, 0, executed(1)),
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_after_faults_ended_need_not_be_executed() {
+    fn transactions_accepted_after_faults_ended_are_not_judged() {
         let later = vec![
             executor(6_000, 0, executed(1)),
             world_event(10_001, ProcessId::Node(1), submitted(2)),
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_ends_with_its_process() {
+    fn transactions_in_memory_are_lost_with_their_process() {
         let ends = [
             WorldEvent::Killed,
             power_lost(0),
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_no_member_cannot_propose_until_it_is_one_again() {
+    fn a_node_that_is_not_a_member_is_not_judged() {
         let follows = vec![node(12_000, 1, follows(1, 10))];
         let (oracle, verdict) = ends_at(30_000, follows.clone());
         assert_eq!(verdict, None);

@@ -1,11 +1,12 @@
 //! RPC: *a reply is used only by the request that caused it.*
 //!
-//! Replies carry no id; on one connection the n-th reply belongs to the n-th request (contract §2). A violation: a
-//! reply of another number is used, a request is answered that was not sent or was answered before, requests of a
-//! connection are not numbered 1, 2, 3, …, or a connection is used after an exchange on it failed.
-//! A node that begins an epoch with a watermark which no executor has reported since it started, or since it began the
-//! epoch before, uses no reply at all.
-//! None: a request that is never answered; connections numbered anew in the next incarnation of the node.
+//! Replies have no id; on a connection the n-th reply belongs to the n-th request (contract §2).
+//!
+//! Violations: a reply with another number is used; a request is answered that was not sent, or was answered before;
+//! requests of a connection are not numbered 1, 2, 3, …; a connection is used after an exchange on it failed; a node
+//! begins an epoch with a watermark that no executor has reported since the node started or began the previous epoch.
+//!
+//! No violation: a request that is never answered; connection numbers that start again in the next incarnation.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Rpc {
     /// The connections of each node's incarnation.
     nodes: BTreeMap<u16, BTreeMap<u64, Connection>>,
-    /// What executors have said since each node started, or began its last epoch.
+    /// The watermarks that executors reported since each node started or began its last epoch.
     asking: BTreeMap<u16, (Entry, BTreeSet<GlobalExecIndex>)>,
 }
 
@@ -28,12 +29,12 @@ struct Connection {
     sent: u64,
     answered: u64,
     failed: bool,
-    /// The entry that left the connection as it is.
+    /// The last entry of the connection.
     last: Option<Entry>,
 }
 
 impl Connection {
-    /// What is wrong with the next step, if anything; the step is taken otherwise.
+    /// Applies the next step. Returns the violated clause and a message if it is wrong.
     fn step(&mut self, event: &NodeEvent) -> Option<(&'static str, String)> {
         match event {
             NodeEvent::RpcSent { connection, .. } | NodeEvent::RpcAnswered { connection, .. }
@@ -42,7 +43,7 @@ impl Connection {
                 return Some((
                     "used-after-failure",
                     format!(
-                        "connection {connection} was used after an exchange on it failed: expected it to be gone"
+                        "connection {connection} was used after an exchange on it failed: expected it to be closed"
                     ),
                 ));
             }
@@ -97,10 +98,6 @@ impl Connection {
 }
 
 impl Oracle for Rpc {
-    fn invariant(&self) -> Invariant {
-        Invariant::Rpc
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let What::Process(Event::Executor(ExecutorEvent::Reported { watermark })) = &entry.what {
             for (_, said) in self.asking.values_mut() {
@@ -160,7 +157,7 @@ impl Oracle for Rpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executor, gei, judge, node, reported, world_event};
+    use crate::oracles::testing::{executor, gei, judge, node, node_events, reported, world_event};
     use metanode_core::{env::RpcKind, types::Epoch};
 
     const KIND: RpcKind = RpcKind::GetLastBlockNumber;
@@ -190,18 +187,17 @@ mod tests {
         }
     }
 
-    fn trace(events: Vec<NodeEvent>) -> Vec<Entry> {
-        events.into_iter().map(|event| node(0, 0, event)).collect()
-    }
-
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        judge(Rpc::default(), &trace(events))
+        judge(Rpc::default(), &node_events(events))
     }
 
     #[test]
     fn a_late_reply_does_not_answer_the_next_request() {
         let violation = verdict(vec![sent(1), sent(2), answered(2, 1)]).unwrap();
-        assert_eq!(violation.evidence, trace(vec![sent(2), answered(2, 1)]));
+        assert_eq!(
+            violation.evidence,
+            node_events(vec![sent(2), answered(2, 1)])
+        );
         assert!(violation.message.contains("reply 1 was used"));
         assert_eq!(
             verdict(vec![sent(1), answered(1, 1), sent(2), answered(2, 2)]),
@@ -216,60 +212,71 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_numbered_without_holes() {
+    fn requests_are_numbered_without_gaps() {
         assert!(verdict(vec![sent(2)]).is_some());
         assert!(verdict(vec![sent(1), sent(1)]).is_some());
     }
 
     #[test]
-    fn a_failed_exchange_takes_its_connection_with_it() {
+    fn a_connection_is_not_used_after_a_failed_exchange() {
         assert!(verdict(vec![sent(1), failed(), answered(1, 1)]).is_some());
         assert!(verdict(vec![sent(1), failed(), sent(2)]).is_some());
         assert_eq!(verdict(vec![failed(), failed()]), None);
     }
 
     #[test]
-    fn a_start_goes_on_with_what_it_was_told_and_nothing_else() {
+    fn an_epoch_begins_with_a_watermark_reported_since_the_last_query() {
         let start = || world_event(0, ProcessId::Node(0), WorldEvent::Started { start: 2 });
         let queried = |watermark| {
             let epoch = Epoch(0);
             let watermark = gei(watermark);
             node(2, 0, NodeEvent::ExecutorQueried { epoch, watermark })
         };
-        let told = executor(1, 0, reported(7));
+        let reported_seven = executor(1, 0, reported(7));
         assert_eq!(
-            judge(Rpc::default(), &[start(), told.clone(), queried(7)]),
+            judge(
+                Rpc::default(),
+                &[start(), reported_seven.clone(), queried(7)]
+            ),
             None
         );
-        let assumed = judge(Rpc::default(), &[start(), told.clone(), queried(0)]).unwrap();
+        let assumed = judge(
+            Rpc::default(),
+            &[start(), reported_seven.clone(), queried(0)],
+        )
+        .unwrap();
         assert_eq!(assumed.evidence, [start(), queried(0)]);
-        let remembered = [told.clone(), start(), queried(7)];
+        let remembered = [reported_seven.clone(), start(), queried(7)];
         assert!(
             judge(Rpc::default(), &remembered).is_some(),
-            "said before the start"
+            "reported before the start"
         );
-        let twice = [vec![start(), told.clone(), queried(7)], vec![queried(7)]].concat();
+        let twice = [
+            vec![start(), reported_seven.clone(), queried(7)],
+            vec![queried(7)],
+        ]
+        .concat();
         assert!(
             judge(Rpc::default(), &twice).is_some(),
-            "said before the epoch"
+            "reported before the previous query"
         );
         let asked_again = [
-            vec![start(), told.clone(), queried(7)],
-            vec![told, queried(7)],
+            vec![start(), reported_seven.clone(), queried(7)],
+            vec![reported_seven, queried(7)],
         ]
         .concat();
         assert_eq!(judge(Rpc::default(), &asked_again), None);
     }
 
     #[test]
-    fn the_next_incarnation_numbers_its_connections_anew() {
-        let mut lives = trace(vec![sent(1), failed()]);
-        lives.push(world_event(
+    fn connection_numbers_start_again_in_the_next_incarnation() {
+        let mut entries = node_events(vec![sent(1), failed()]);
+        entries.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },
         ));
-        lives.extend(trace(vec![sent(1), answered(1, 1)]));
-        assert_eq!(judge(Rpc::default(), &lives), None);
+        entries.extend(node_events(vec![sent(1), answered(1, 1)]));
+        assert_eq!(judge(Rpc::default(), &entries), None);
     }
 }

@@ -1,12 +1,12 @@
 //! START: *a node start ends ready or in a stated wait, without panic.*
 //!
-//! A violation: a process fails or panics, at any time; a start that neither became ready nor waits, when the process
-//! or the run ends, for longer than the plan gives the whole cluster to settle (or than a few RPC exchanges take that
-//! are all answered at the last moment). A stated wait lasts until the process does anything else.
-//! None: a process that gives up with the reason that its disk gave it, if the world made that disk fail; an executor
-//! that gives up because somebody who took its path answers there; a start that waits and has said so, for however
-//! long; a process that does not run; what runs in place of a Byzantine validator's node. An executor is ready when it
-//! says what it found on its disk.
+//! Violations: a process fails or panics, at any time; a start that is neither ready nor in a stated wait, judged when
+//! the process or the run ends, for longer than the plan's `settle_ms` (or than a few RPC exchanges take that are
+//! answered just before their timeouts). A stated wait lasts until the process emits another event.
+//!
+//! No violation: a process that ends with the error of its disk, if the world made the disk fail; an executor that ends
+//! because another process answers at its hijacked path; a stated wait of any length; a paused process; the process of
+//! a Byzantine validator. An executor is ready when it emits `Started`.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -18,29 +18,29 @@ use crate::{
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// RPC exchanges that a start may make between two things that it says: epoch, committee, watermark, and one more.
+/// RPC exchanges of a start between two events: epoch, committee, watermark, and one more.
 const EXCHANGES: u64 = 4;
 
 pub(super) struct Start {
     patience: SimTime,
     /// Processes that are not ready yet.
     beginning: BTreeMap<ProcessId, Beginning>,
-    /// Processes of which no start is expected.
+    /// Processes that need not start.
     byzantine: BTreeSet<ProcessId>,
-    /// Disks that the world made fail, and with what reason.
+    /// Disks that the world made fail, with their errors.
     failing_disks: BTreeSet<(ProcessId, &'static str)>,
-    /// How many faults gave a path of an executor to somebody else.
+    /// The number of active faults that put a silent listener at a path of each executor.
     hijacked_executors: BTreeMap<ProcessId, u32>,
 }
 
-/// The words of [`metanode_core::executor::bind::BindError::InUse`].
+/// The text of [`metanode_core::executor::bind::BindError::InUse`].
 const IN_USE: &str = "a live process answers on it";
 
 /// A start that has not ended.
 struct Beginning {
-    /// Its start, the wait it stated, or what ended that wait.
+    /// Its start, its stated wait, or the entry that ended the wait.
     last: Entry,
-    /// From when it is expected to come to an end.
+    /// The time from which its duration counts.
     since: SimTime,
     waiting: bool,
     paused: bool,
@@ -59,19 +59,19 @@ impl Start {
         }
     }
 
-    /// What is wrong with a start that has come no further by now.
+    /// A message if the start is overdue.
     fn overdue(&self, beginning: &Beginning, now: SimTime) -> Option<String> {
         let elapsed = now.since(beginning.since);
         (!beginning.waiting && !beginning.paused && elapsed > self.patience).then(|| {
             format!(
-                "expected the start to be ready or to say why it waits within {} ms, neither came for {} ms",
+                "expected the start to be ready or in a stated wait within {} ms, it was neither for {} ms",
                 self.patience.as_ms(),
                 elapsed.as_ms()
             )
         })
     }
 
-    /// The process ends: nothing more will come of its start.
+    /// The process has ended, and so has its start.
     fn ended(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let Some(beginning) = self.beginning.remove(&entry.process) else {
             return Ok(());
@@ -81,9 +81,41 @@ impl Start {
             Some(message) => Err(violation(entry, "overdue", message, Some(beginning.last))),
         }
     }
+
+    /// A process ended by itself, with an error.
+    fn gave_up(&mut self, reason: &str, entry: &Entry) -> Result<(), Box<Violation>> {
+        let process = entry.process;
+        let earlier = self.beginning.remove(&process);
+        let disk_failed = (self.failing_disks.iter())
+            .any(|(id, modelled)| *id == process && reason.contains(modelled));
+        let hijacked = self.hijacked_executors.get(&process);
+        let hijacked = hijacked.is_some_and(|n| *n > 0);
+        if disk_failed || hijacked && reason.contains(IN_USE) {
+            return Ok(());
+        }
+        let message = format!("expected the process to run or wait, it gave up: {reason}");
+        let earlier = earlier.map(|start| start.last);
+        Err(violation(entry, "gave-up", message, earlier))
+    }
+
+    fn fault_began(&mut self, fault: &Fault) {
+        if let Fault::Disk(DiskFault::DiskFails { processes, how, .. }) = fault {
+            let failing = processes.iter().map(|id| (*id, how.reason()));
+            self.failing_disks.extend(failing);
+        }
+        for executor in hijacked_executors(fault) {
+            *self.hijacked_executors.entry(executor).or_default() += 1;
+        }
+    }
+
+    fn fault_ended(&mut self, fault: &Fault) {
+        for executor in hijacked_executors(fault) {
+            *self.hijacked_executors.entry(executor).or_default() -= 1;
+        }
+    }
 }
 
-/// The executors at one of whose paths somebody answers in their place.
+/// The executors with a silent listener at one of their paths.
 fn hijacked_executors(fault: &Fault) -> Vec<ProcessId> {
     match fault {
         Fault::Socket(SocketFault::HijackSocket {
@@ -105,10 +137,6 @@ fn violation(
 }
 
 impl Oracle for Start {
-    fn invariant(&self) -> Invariant {
-        Invariant::Start
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let process = entry.process;
         match &entry.what {
@@ -151,24 +179,7 @@ impl Oracle for Start {
                 Event::Node(NodeEvent::Failed { reason })
                 | Event::Executor(ExecutorEvent::Failed { reason }),
             ) => {
-                let earlier = self.beginning.remove(&process);
-                let mut failing = self.failing_disks.iter();
-                let hijacked = self
-                    .hijacked_executors
-                    .get(&process)
-                    .is_some_and(|n| *n > 0);
-                if failing.any(|(id, modelled)| *id == process && reason.contains(modelled))
-                    || hijacked && reason.contains(IN_USE)
-                {
-                    return Ok(());
-                }
-                let message = format!("expected the process to run or wait, it gave up: {reason}");
-                return Err(violation(
-                    entry,
-                    "gave-up",
-                    message,
-                    earlier.map(|start| start.last),
-                ));
+                return self.gave_up(reason, entry);
             }
             What::Process(event) => {
                 let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
@@ -180,23 +191,8 @@ impl Oracle for Start {
                     beginning.waiting = waits;
                 }
             }
-            What::World(WorldEvent::FaultBegan {
-                fault: Fault::Disk(DiskFault::DiskFails { processes, how, .. }),
-                ..
-            }) => {
-                let failing = processes.iter().map(|id| (*id, how.reason()));
-                self.failing_disks.extend(failing);
-            }
-            What::World(WorldEvent::FaultBegan { fault, .. }) => {
-                for executor in hijacked_executors(fault) {
-                    *self.hijacked_executors.entry(executor).or_default() += 1;
-                }
-            }
-            What::World(WorldEvent::FaultEnded { fault, .. }) => {
-                for executor in hijacked_executors(fault) {
-                    *self.hijacked_executors.entry(executor).or_default() -= 1;
-                }
-            }
+            What::World(WorldEvent::FaultBegan { fault, .. }) => self.fault_began(fault),
+            What::World(WorldEvent::FaultEnded { fault, .. }) => self.fault_ended(fault),
             What::World(_) => {}
         }
         Ok(())
@@ -229,7 +225,7 @@ mod tests {
 
     const NODE: ProcessId = ProcessId::Node(1);
 
-    /// Node 1 starts at 0, does this, and the run ends at 30 s; the example's patience is 20 s.
+    /// Node 1 starts at 0, then `entries` follow, and the run ends at 30 s; the example's patience is 20 s.
     fn start_then(entries: Vec<Entry>) -> Option<Box<Violation>> {
         let mut trace = vec![world_event(0, NODE, WorldEvent::Started { start: 1 })];
         trace.extend(entries);
@@ -242,7 +238,7 @@ mod tests {
         node(at_ms, 1, NodeEvent::Waiting { attempt: 1, reason })
     }
 
-    /// What ends a wait.
+    /// An event that ends a wait.
     fn asks(at_ms: u64) -> Entry {
         let sent = NodeEvent::RpcSent {
             connection: 1,
@@ -265,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_or_waiting_are_the_ends_of_a_start() {
+    fn a_ready_or_waiting_start_passes() {
         assert_eq!(start_then(vec![waiting(1)]), None);
         assert_eq!(start_then(vec![waiting(8_000), asks(11_000)]), None);
         assert_eq!(start_then(vec![node(1, 1, NodeEvent::Ready)]), None);
@@ -298,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_start_is_judged_when_the_process_ends_too() {
+    fn a_hanging_start_is_found_when_the_process_ends() {
         let killed_at = |at_ms| start_then(vec![world_event(at_ms, NODE, WorldEvent::Killed)]);
         assert!(killed_at(20_001).is_some());
         assert_eq!(killed_at(20_000), None);
     }
 
     #[test]
-    fn a_process_that_does_not_run_owes_nothing() {
+    fn a_paused_process_is_not_judged() {
         let paused = world_event(1, NODE, WorldEvent::Paused);
         assert_eq!(start_then(vec![paused.clone()]), None);
         assert_eq!(
@@ -315,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn giving_up_and_panicking_are_violations_at_any_time() {
+    fn errors_and_panics_fire_at_any_time() {
         let ready = node(1, 1, NodeEvent::Ready);
         let reason = "address in use".to_owned();
         let failed = node(2, 1, NodeEvent::Failed { reason });

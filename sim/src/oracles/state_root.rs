@@ -1,8 +1,9 @@
 //! ROOT: *equal state root at equal GEI on every executor.*
 //!
-//! A violation: two roots at one GEI, whether two executors computed them, one computed both in two lives, or one
-//! found the second on its disk at a start: a watermark that came to disk without its state, or behind it, shows there.
-//! None: executors that are not equally far.
+//! Violation: two roots at one GEI, computed by two executors, computed by one in two incarnations, or recovered from
+//! disk: a watermark that was stored without its state is found at a start.
+//!
+//! No violation: executors at different GEIs.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::trace::{Entry, What};
@@ -17,7 +18,7 @@ pub(super) struct StateRoot {
     roots: FirstSaid<GlobalExecIndex, [u8; 32]>,
 }
 
-/// The beginning of a root, for messages.
+/// The first bytes of a root, for messages.
 struct Short<'a>(&'a [u8; 32]);
 
 impl fmt::Display for Short<'_> {
@@ -29,10 +30,6 @@ impl fmt::Display for Short<'_> {
 }
 
 impl Oracle for StateRoot {
-    fn invariant(&self) -> Invariant {
-        Invariant::Root
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (gei, root, how) = match &entry.what {
             What::Process(Event::Executor(ExecutorEvent::Executed {
@@ -41,7 +38,7 @@ impl Oracle for StateRoot {
             What::Process(Event::Executor(ExecutorEvent::Started {
                 watermark,
                 state_root,
-            })) => (*watermark, *state_root, "found at its start for"),
+            })) => (*watermark, *state_root, "recovered for"),
             _ => return Ok(()),
         };
         match self.roots.contradicted(gei, root, entry) {
@@ -91,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_without_its_state_shows_at_the_start() {
+    fn a_watermark_without_its_state_is_found_at_the_start() {
         let state_behind = ExecutorEvent::Started {
             watermark: gei(2),
             state_root: [9; 32],
@@ -105,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_roots_at_different_times_are_one_history() {
+    fn equal_roots_at_different_times_pass() {
         let trace = [
             executor(0, 0, found(0)),
             executor(1, 0, executed(1)),

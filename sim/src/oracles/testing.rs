@@ -1,8 +1,8 @@
-//! Hand-made traces: the shortest way to write an entry, and a judgement over a whole trace.
+//! Constructed traces: short functions for entries, and the judgement of a whole trace.
 //!
-//! What a frame and its execution say follows from the GEI, so that entries about one GEI agree unless a test changes
-//! them: epoch 0, commit = GEI, and digest, content, root and the one transaction are the GEI repeated. An epoch is told
-//! by the GEI before it, which is its start timestamp, too.
+//! The content of entries follows from the GEI, so that entries about one GEI agree unless a test changes them: epoch
+//! 0, commit = GEI; digest, content, root and the only transaction contain the GEI. The base of an epoch is its start
+//! timestamp, too.
 
 use super::{Oracle, Violation};
 use crate::trace::{Entry, ProcessId, SimTime, What, WorldEvent};
@@ -31,6 +31,17 @@ pub(crate) fn executor(at_ms: u64, n: u16, event: ExecutorEvent) -> Entry {
     }
 }
 
+/// Events of node 0 at the same time.
+pub(crate) fn node_events(events: impl IntoIterator<Item = NodeEvent>) -> Vec<Entry> {
+    events.into_iter().map(|event| node(0, 0, event)).collect()
+}
+
+/// Events of executor 0 at the same time.
+pub(crate) fn executor_events(events: impl IntoIterator<Item = ExecutorEvent>) -> Vec<Entry> {
+    let entry = |event| executor(0, 0, event);
+    events.into_iter().map(entry).collect()
+}
+
 pub(crate) fn world_event(at_ms: u64, process: ProcessId, event: WorldEvent) -> Entry {
     Entry {
         at: SimTime::from_ms(at_ms),
@@ -39,7 +50,7 @@ pub(crate) fn world_event(at_ms: u64, process: ProcessId, event: WorldEvent) -> 
     }
 }
 
-/// A power loss that tears nothing.
+/// A power loss without torn writes.
 pub(crate) const fn power_lost(lost_writes: u32) -> WorldEvent {
     WorldEvent::PowerLost {
         lost_writes,
@@ -126,7 +137,7 @@ pub(crate) fn learned(watermark: u64) -> NodeEvent {
     }
 }
 
-/// The executor's start; its root is that of its watermark.
+/// The start of an executor; its root is that of its watermark.
 pub(crate) fn found(watermark: u64) -> ExecutorEvent {
     ExecutorEvent::Started {
         watermark: gei(watermark),
@@ -153,7 +164,7 @@ const fn spent(nonce: u64) -> SpentNonce {
     }
 }
 
-/// A client hands over the transaction of this block.
+/// A client submits the transaction of this block.
 pub(crate) const fn submitted(of: u64) -> WorldEvent {
     WorldEvent::Submitted { spends: spent(of) }
 }
@@ -175,7 +186,7 @@ pub(crate) const fn opened(epoch: u64, base: u64) -> NodeEvent {
     epoch_opened(epoch, base, Some(AuthorityIndex(0)))
 }
 
-/// By a node that is no member.
+/// By a node that is not a member.
 pub(crate) const fn follows(epoch: u64, base: u64) -> NodeEvent {
     epoch_opened(epoch, base, None)
 }

@@ -1,15 +1,16 @@
 //! WIRE: *nothing ≤ the watermark known to the sender is written to a block stream, and each connection carries
 //! strictly increasing GEI.*
 //!
-//! A frame is reported when it went out in full, so a watermark may be learned while it is under way. What the sender
-//! must have known is therefore what this incarnation of the node had learned before the *previous* frame of the connection
-//! was out (before the connection stood, for its first frame).
+//! A frame is reported when it is completely written, so a watermark may be learned while it is being written. The
+//! sender must therefore respect the watermark that this incarnation of the node had learned before the *previous*
+//! frame of the connection was written (for the first frame: before the connection was established).
 //!
-//! A violation: an executor that cannot read what came over its block stream; a frame at or below that watermark; a frame
-//! that is not above the one before it on the connection, or is below the connection's start; a step over a GEI that is
-//! not durable; a frame on a connection that never stood.
-//! None: frames that lie above the watermark and were written on an earlier connection; a step over GEIs that have
-//! become durable meanwhile; starting again below after the watermark fell.
+//! Violations: an executor that cannot decode its block stream; a frame at or below that watermark; a frame that is not
+//! above the previous one of the connection, or is below the connection's start; a skipped GEI that is not durable; a
+//! frame on a connection that was never established.
+//!
+//! No violation: a repetition of frames above the watermark on a new connection; skipped GEIs that have become durable;
+//! a lower start after the watermark fell.
 
 use super::{Invariant, Oracle, Violation};
 use crate::trace::{Entry, ProcessId, What, WorldEvent};
@@ -24,14 +25,14 @@ pub(super) struct Wire {
     nodes: BTreeMap<u16, Sender>,
 }
 
-/// What the sender of one node incarnation knows and did.
+/// The knowledge and the connections of the sender of one incarnation.
 #[derive(Default)]
 struct Sender {
     known: Option<Known>,
     streams: BTreeMap<u64, Stream>,
 }
 
-/// A watermark and the entry that brought it.
+/// A learned watermark with its entry.
 #[derive(Clone)]
 struct Known {
     watermark: GlobalExecIndex,
@@ -41,9 +42,9 @@ struct Known {
 struct Stream {
     /// The lowest GEI that may come next.
     next: GlobalExecIndex,
-    /// The entry that says so: the last frame, or the connection itself.
+    /// The last frame, or the entry of the connection.
     last: Entry,
-    /// What was known at that moment.
+    /// The watermark that was known at that entry.
     floor: Option<Known>,
 }
 
@@ -66,7 +67,9 @@ impl Sender {
         let Some(stream) = self.streams.get_mut(&connection) else {
             return broken(
                 "unknown-connection",
-                format!("GEI {gei} was written to connection {connection}, which never stood"),
+                format!(
+                    "GEI {gei} was written to connection {connection}, which was never established"
+                ),
                 vec![],
             );
         };
@@ -118,10 +121,6 @@ impl Sender {
 }
 
 impl Oracle for Wire {
-    fn invariant(&self) -> Invariant {
-        Invariant::Wire
-    }
-
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         if let What::Process(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what
         {
@@ -176,7 +175,9 @@ impl Oracle for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executor, gei, judge, learned, node, world_event, written};
+    use crate::oracles::testing::{
+        executor, gei, judge, learned, node_events, world_event, written,
+    };
 
     fn connected(connection: u64, start: u64) -> NodeEvent {
         NodeEvent::StreamConnected {
@@ -185,20 +186,16 @@ mod tests {
         }
     }
 
-    fn trace(events: Vec<NodeEvent>) -> Vec<Entry> {
-        events.into_iter().map(|event| node(0, 0, event)).collect()
-    }
-
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        judge(Wire::default(), &trace(events))
+        judge(Wire::default(), &node_events(events))
     }
 
     #[test]
-    fn what_was_known_to_be_durable_is_not_written() {
+    fn frames_at_or_below_the_known_watermark_fire() {
         let violation = verdict(vec![learned(7), connected(1, 7), written(1, 7)]).unwrap();
         assert_eq!(
             violation.evidence,
-            trace(vec![learned(7), connected(1, 7), written(1, 7)])
+            node_events(vec![learned(7), connected(1, 7), written(1, 7)])
         );
         assert_eq!(
             verdict(vec![learned(7), connected(1, 8), written(1, 8)]),
@@ -207,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_learned_while_a_frame_is_under_way_comes_too_late_for_it() {
+    fn a_watermark_learned_while_a_frame_is_written_does_not_apply_to_it() {
         let mut events = vec![
             learned(0),
             connected(1, 1),
@@ -226,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_is_no_stream() {
+    fn a_malformed_frame_fires() {
         let malformed = executor(0, 0, ExecutorEvent::Malformed { connection: 1 });
         assert!(judge(Wire::default(), &[malformed]).is_some());
         let closed = ExecutorEvent::StreamClosed {
@@ -243,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_passes_over_durable_blocks_only() {
+    fn only_durable_blocks_may_be_skipped() {
         let step = |watermark| {
             vec![
                 learned(0),
@@ -258,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_connection_writes_again_what_is_not_durable() {
+    fn the_next_connection_may_repeat_blocks_that_are_not_durable() {
         let again = vec![
             learned(0),
             connected(1, 1),
@@ -273,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fallen_watermark_is_what_is_known() {
+    fn a_fallen_watermark_is_the_known_one() {
         let fallen = vec![
             learned(5),
             connected(1, 6),
@@ -286,22 +283,26 @@ mod tests {
     }
 
     #[test]
-    fn a_new_incarnation_knows_nothing_of_the_old_and_numbers_its_connections_anew() {
-        let mut lives = trace(vec![learned(5), connected(1, 6), written(1, 6)]);
-        lives.push(world_event(
+    fn a_new_incarnation_starts_without_watermark_and_connections() {
+        let mut entries = node_events(vec![learned(5), connected(1, 6), written(1, 6)]);
+        entries.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },
         ));
-        let unconnected = [lives.clone(), trace(vec![written(1, 7)])].concat();
+        let unconnected = [entries.clone(), node_events(vec![written(1, 7)])].concat();
         assert!(
             judge(Wire::default(), &unconnected)
                 .unwrap()
                 .message
-                .contains("never stood")
+                .contains("never established")
         );
 
-        lives.extend(trace(vec![learned(4), connected(1, 5), written(1, 5)]));
-        assert_eq!(judge(Wire::default(), &lives), None);
+        entries.extend(node_events(vec![
+            learned(4),
+            connected(1, 5),
+            written(1, 5),
+        ]));
+        assert_eq!(judge(Wire::default(), &entries), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Epochs: how long they last, and who is in the committee of each.
+//! Epochs: their duration, and the committee of each.
 
 use metanode_core::{config::ConsensusParameters, types::Epoch};
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EpochPlan {
-    /// The first one does not end if it is left out.
+    /// Without a duration, epoch 0 does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
-    /// How long before the run genesis was: epoch 0 begins late by so much.
+    /// Time from genesis to the start of the run: epoch 0 begins late by this much.
     pub genesis_age_ms: u64,
     /// Epochs before the running one that nodes keep.
     pub retained: u64,
-    /// In the order of their epochs; each stays until the next. Before, all validators are in, with equal stake.
+    /// In the order of their epochs; each applies until the next. Before the first, all validators are members with
+    /// equal stake.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub committees: Vec<CommitteePlan>,
 }
@@ -30,7 +31,7 @@ impl Default for EpochPlan {
     }
 }
 
-/// From this epoch on these are the members.
+/// The members from an epoch on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommitteePlan {
@@ -38,13 +39,14 @@ pub struct CommitteePlan {
     pub members: Vec<Member>,
 }
 
-/// One member of a committee. In files it is the number of the validator, where the rest is as usual.
+/// One member of a committee. In files it is the number of the validator, or a table if stake or key are not the
+/// default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "MemberText", into = "MemberText")]
 pub struct Member {
     pub validator: u16,
     pub stake: u64,
-    /// The how-manieth of its keys it signs with, from 0.
+    /// The index of the key with which it signs, from 0.
     pub key: u32,
 }
 
@@ -130,15 +132,14 @@ impl EpochPlan {
         }
     }
 
-    /// How many keys a validator needs.
-    #[must_use]
-    pub fn keys_of(&self, validator: u16) -> u32 {
+    /// The number of keys of a validator.
+    pub(crate) fn keys_of(&self, validator: u16) -> u32 {
         let members = self.committees.iter().flat_map(|c| &c.members);
         let of = members.filter(|member| member.validator == validator);
         of.map(|member| member.key + 1).max().unwrap_or(1)
     }
 
-    /// Validators that may be faulty in every epoch, whichever they are.
+    /// The number of validators of which any may be faulty in every epoch.
     #[must_use]
     pub fn tolerated(&self, validators: u16) -> u16 {
         let later = self.committees.iter().map(|c| c.from_epoch);
@@ -151,7 +152,7 @@ impl EpochPlan {
     }
 }
 
-/// As many members as hold at most f of 3f+1 of the stake, whichever they are.
+/// The number of members of which any hold at most f of 3f+1 of the stake.
 #[must_use]
 pub fn tolerated(members: &[Member]) -> u16 {
     let mut stakes: Vec<u64> = members.iter().map(|member| member.stake).collect();
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_committee_tolerates_is_measured_by_its_largest_members() {
+    fn the_largest_members_determine_what_a_committee_tolerates() {
         for (stakes, expected) in [
             (&[1, 1, 1, 1][..], 1),
             (&[1; 7], 2),

@@ -1,12 +1,12 @@
-//! The limits of the world around the nodes, declared once: links and buffers, and what clients send.
+//! The limits of the world around the nodes, declared once: links, buffers and workload.
 
 use super::{Plan, Span};
 use metanode_core::config::Limit;
 use serde::{Deserialize, Serialize};
 
 /// Calls the macro `$then` with all declarations, as [`metanode_core::node_parameters!`] does for those of a node.
-/// Instead of a default each number has its simplest value, to which shrinking leads. `spans` are ranges from which the
-/// run itself draws again and again.
+/// Instead of a default each number has its simplest value, the target of shrinking. `spans` are ranges from which the
+/// run draws repeatedly.
 #[macro_export]
 macro_rules! world_limits {
     ($then:ident) => {
@@ -18,20 +18,20 @@ macro_rules! world_limits {
                     latency_ms = Span { low: 1, high: 5 };
                 }
                 limits {
-                    /// What a Unix socket holds in each direction.
+                    /// Capacity of a Unix socket in each direction.
                     unix_buffer_bytes: u64 = 4_096, 1..=1_000_000_000;
-                    /// What a TCP connection holds in each direction.
+                    /// Capacity of a TCP connection in each direction.
                     tcp_buffer_bytes: u64 = 65_536, 1..=1_000_000_000;
                     /// Connections that may wait for one listener's `accept`.
                     backlog: u32 = 128, 1..=1_000_000_000;
                 }
             }
-            /// What clients send.
+            /// Transactions of clients.
             workload: WorkloadPlan {
                 limits {
-                    /// Over all nodes, evenly; 0 leaves every commit empty.
+                    /// Distributed evenly over all nodes; with 0 all commits are empty.
                     transactions_per_second: u64 = 0, 0..=1_000_000_000;
-                    /// Accounts between which they transfer.
+                    /// Accounts that receive transfers.
                     accounts: u32 = 1, 1..=1_000_000_000;
                 }
             }
@@ -56,7 +56,7 @@ macro_rules! declare {
                 $($(#[$meaning])* pub $key: $type,)*
             }
 
-            /// The simplest.
+            /// The simplest values.
             impl Default for $Group {
                 fn default() -> Self {
                     Self {

@@ -3,8 +3,6 @@
 mod supervisor;
 mod watchdog;
 
-pub(crate) use watchdog::Status;
-
 use crate::{
     allocator,
     oracles::Violation,
@@ -12,7 +10,7 @@ use crate::{
     plan::Plan,
     recorder::{ExecutorReport, NodeReport, Recorder},
     trace::{Entry, ProcessId, SimTime, TraceHash, What},
-    world::lock,
+    world::{Status, lock},
 };
 use metanode_core::env::{CrashPoint, Event};
 use serde::{Deserialize, Serialize};
@@ -31,7 +29,7 @@ use watchdog::Stuck;
 /// Stack of a simulation's thread: futures of a whole cluster are polled on it.
 const STACK_BYTES: usize = 8 << 20;
 
-/// How a run is done, apart from what decides it.
+/// Options of a run that do not affect its events.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
     /// The newest entries that are kept for the report.
@@ -39,13 +37,13 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Everything that happened is kept.
+    /// All entries are kept.
     pub const KEEP_ALL: Self = Self {
         keep_entries: usize::MAX,
     };
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -57,20 +55,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// From the gravest to the mildest: broken safety, then panics, which may hide anything, then missing progress.
-    const BY_GRAVITY: [Self; 4] = [
+    /// In descending order of severity: violated safety, then panics, which may hide other failures, then missing
+    /// progress.
+    const BY_SEVERITY: [Self; 4] = [
         Self::SafetyViolated,
         Self::Panicked,
         Self::LivenessViolated,
         Self::Passed,
     ];
 
-    /// The gravest of many; passed if there is none.
+    /// The most severe of several verdicts; `Passed` if there are none.
     #[must_use]
     pub fn gravest(verdicts: impl IntoIterator<Item = Self>) -> Self {
         let all: Vec<_> = verdicts.into_iter().collect();
-        let mut by_gravity = Self::BY_GRAVITY.into_iter();
-        by_gravity
+        let mut by_severity = Self::BY_SEVERITY.into_iter();
+        by_severity
             .find(|verdict| all.contains(verdict))
             .unwrap_or(Self::Passed)
     }
@@ -81,7 +80,7 @@ impl Verdict {
 pub struct Outcome {
     pub plan: Plan,
     pub verdict: Verdict,
-    /// The run ends at the first.
+    /// At most one: the run ends at the first violation.
     pub violations: Vec<Violation>,
     /// What panicked: a process, or the simulation itself.
     pub panic: Option<Panic>,
@@ -99,8 +98,8 @@ pub struct Outcome {
     pub entries: Vec<Entry>,
 }
 
-/// Runs a plan on a thread of its own and waits for the outcome. A simulation whose time stands still is abandoned: its
-/// outcome is a panic that says where it hangs.
+/// Runs a plan on a new thread and waits for the outcome. A simulation whose time does not advance is abandoned: its
+/// outcome is a panic that describes where it hangs.
 #[must_use]
 pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     allocator::keep_freed_memory();
@@ -108,12 +107,12 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     let status = Arc::new(Status::default());
     let simulation_failed = match simulate_on_new_thread(&plan, &recorder, &status) {
         Err(e) => Some(Panic::of_simulation(format!(
-            "the simulation's thread could not begin: {e}"
+            "the thread of the simulation could not start: {e}"
         ))),
         Ok(ended) => match watchdog::wait_for(&ended, &status) {
             Ok(Ok(Ok(()))) => None,
             Ok(Ok(Err(e))) => Some(Panic::of_simulation(format!(
-                "the simulation could not begin: {e}"
+                "the simulation could not start: {e}"
             ))),
             Ok(Err(payload)) => Some(Panic::unwound(payload.as_ref())),
             Err(stuck) => Some(Panic {
@@ -154,7 +153,7 @@ fn simulate_on_new_thread(
 ) -> io::Result<Receiver<Simulated>> {
     let (sender, ended) = channel();
     let (plan, recorder, status) = (plan.clone(), recorder.clone(), status.clone());
-    #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
+    #[allow(clippy::disallowed_methods)] // one simulation = one new thread
     let thread = std::thread::Builder::new()
         .name(format!("{}/{}", plan.scenario, plan.seed))
         .stack_size(STACK_BYTES);
@@ -162,16 +161,16 @@ fn simulate_on_new_thread(
         panics::capture_on_this_thread();
         status.begin();
         let simulated = AssertUnwindSafe(|| simulate(plan, recorder, status));
-        // Nobody listens any more to a run that was abandoned.
+        // The receiver of an abandoned run is gone.
         let _ = sender.send(std::panic::catch_unwind(simulated));
     })?;
     Ok(ended)
 }
 
-/// Where a simulation hangs.
+/// Describes where a simulation hangs.
 fn hang(stuck: &Stuck, recorder: &Recorder) -> String {
     let last = recorder.last_entry().map_or_else(
-        || "nothing was reported before".to_owned(),
+        || "there was no event before".to_owned(),
         |last| {
             let event = match &last.what {
                 What::Process(Event::Node(event)) => event.to_string(),
@@ -194,10 +193,10 @@ mod tests {
     use super::*;
     use crate::plan::Backend;
 
-    /// The world holds the recorder, its tasks hold the world: if one of them were left, so would be a reference.
+    /// The world holds the recorder, and its tasks hold the world: a remaining task would keep a reference.
     #[test]
-    #[allow(clippy::disallowed_methods)] // one simulation = one fresh thread
-    fn nothing_of_a_world_outlives_its_run() {
+    #[allow(clippy::disallowed_methods)] // one simulation = one new thread
+    fn no_task_of_a_world_outlives_its_run() {
         for store in [Backend::Memory, Backend::Rocksdb] {
             let plan = Plan {
                 store,

@@ -1,14 +1,13 @@
-//! One simulation: a world on a runtime of its own, driven through two phases. First safety under faults; then everything
-//! heals, and progress is demanded within a bound.
+//! One simulation: a world on its own runtime, driven through two phases. First safety under faults; then all faults
+//! end, and progress is demanded within a bound.
 
-use super::watchdog::Status;
 use crate::{
     disk::Disks,
     net::Kernel,
     plan::Plan,
     recorder::Recorder,
     trace::{ProcessId, SimTime, WorldEvent},
-    world::{Job, Workload, World, lock},
+    world::{Job, Status, Workload, World, lock},
 };
 use std::{
     collections::BTreeMap,
@@ -17,16 +16,16 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// New commits that the second phase demands beyond the tip at its start, so that a chain that stands still fails.
+/// New commits that the second phase demands beyond the tip at its start, so that a chain without progress fails.
 const NEW_COMMITS: u64 = 3;
 
-/// What unwound out of a simulation, or how it ended.
+/// The panic of a simulation, or its result.
 pub(super) type Simulated = std::thread::Result<std::io::Result<()>>;
 
-/// Runs a plan on this thread, which must be a fresh one.
+/// Runs a plan on this thread, which must be a new one.
 ///
 /// # Errors
-/// If it cannot begin.
+/// If it cannot start.
 pub(super) fn simulate(
     plan: Plan,
     recorder: Arc<Mutex<Recorder>>,
@@ -49,11 +48,11 @@ pub(super) fn simulate(
     Ok(())
 }
 
-/// Drives the world through its two phases, doing at each moment what the calendar says.
+/// Drives the world through its two phases and performs the jobs of the calendar.
 struct Supervisor {
     world: Arc<World>,
     jobs: mpsc::UnboundedReceiver<(SimTime, Job)>,
-    /// In order of time; ties in the order in which they were entered.
+    /// By time; ties in the order of insertion.
     calendar: BTreeMap<(SimTime, u64), Job>,
     entered: u64,
     workload: Workload,
@@ -93,7 +92,7 @@ impl Supervisor {
         self.pass_until(end).await;
     }
 
-    /// Lets time pass until `end`, or until the world is decided.
+    /// Advances time until `end`, or until the run is decided.
     async fn pass_until(&mut self, end: SimTime) -> Pass {
         loop {
             while let Ok((at, job)) = self.jobs.try_recv() {

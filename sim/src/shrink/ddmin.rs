@@ -1,15 +1,15 @@
-//! Delta debugging: the smallest part of a list that still shows something (Zeller and Hildebrandt, *Simplifying and
-//! Isolating Failure-Inducing Input*, 2002, algorithm `ddmin`). Knows nothing of what the items are.
+//! Delta debugging: a minimal part of a list that still fails (Zeller and Hildebrandt, *Simplifying and Isolating
+//! Failure-Inducing Input*, 2002, algorithm `ddmin`). Independent of the type of the items.
 //!
-//! Candidates are handed over in batches, in order of preference, so that whoever judges them may judge several at
-//! once: only the first one of a batch that shows it counts.
+//! Candidates come in batches, in order of preference, so that several can be judged in parallel: only the first
+//! failing one of a batch counts.
 
-/// Removes items until the list is 1-minimal: it shows it, and without any single item it does not. `items` must
-/// show it; `first` gives the position of the first candidate that does.
+/// Removes items until the list is 1-minimal: it fails, and without any single item it does not. `items` must fail;
+/// `first` returns the position of the first candidate that fails.
 ///
 /// # Errors
-/// Whatever `first` gives up with.
-pub fn ddmin<T: Clone, E>(
+/// Errors of `first`.
+pub(super) fn ddmin<T: Clone, E>(
     items: Vec<T>,
     mut first: impl FnMut(&[Vec<T>]) -> Result<Option<usize>, E>,
 ) -> Result<Vec<T>, E> {
@@ -36,7 +36,7 @@ pub fn ddmin<T: Clone, E>(
     Ok(items)
 }
 
-/// Where part `part` of `parts` begins in a list of `len` items; the parts differ by one item at most.
+/// The first position of part `part` of `parts` in a list of `len` items. The lengths of parts differ by at most one.
 const fn begin(len: usize, parts: usize, part: usize) -> usize {
     len * part / parts
 }
@@ -60,45 +60,45 @@ mod tests {
     use proptest::prelude::*;
     use std::convert::Infallible;
 
-    fn minimal(items: Vec<u8>, shows: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    fn minimal(items: Vec<u8>, fails: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let first =
-            |lists: &[Vec<u8>]| Ok::<_, Infallible>(lists.iter().position(|list| shows(list)));
+            |lists: &[Vec<u8>]| Ok::<_, Infallible>(lists.iter().position(|list| fails(list)));
         let Ok(items) = ddmin(items, first);
         items
     }
 
     #[test]
-    fn what_matters_stays_in_its_order() {
+    fn items_that_matter_stay_in_order() {
         let all: Vec<u8> = (0..100).collect();
-        let shows = |list: &[u8]| [7, 42, 93].iter().all(|item| list.contains(item));
-        assert_eq!(minimal(all, shows), [7, 42, 93]);
+        let fails = |list: &[u8]| [7, 42, 93].iter().all(|item| list.contains(item));
+        assert_eq!(minimal(all, fails), [7, 42, 93]);
     }
 
     #[test]
-    fn nothing_matters() {
+    fn a_list_without_items_that_matter_becomes_empty() {
         assert_eq!(minimal(vec![1, 2, 3], |_| true), []);
         assert_eq!(minimal(vec![], |_| panic!("there is nothing to try")), []);
     }
 
     #[test]
-    fn whoever_gives_up_is_heard() {
+    fn an_error_ends_the_search() {
         assert_eq!(ddmin(vec![1, 2], |_| Err("enough")), Err("enough"));
     }
 
     proptest! {
-        /// Also where the answer is not monotone: more items may show less.
+        /// Also if failing is not monotone: a longer list may pass.
         #[test]
         fn no_single_item_can_be_removed(items in proptest::collection::vec(0_u8..20, 1..40), modulus in 1_u32..7) {
-            let shows = |list: &[u8]| {
+            let fails = |list: &[u8]| {
                 !list.is_empty() && list.iter().map(|item| u32::from(*item)).sum::<u32>() % modulus
                     == items.iter().map(|item| u32::from(*item)).sum::<u32>() % modulus
             };
-            let found = minimal(items.clone(), shows);
-            prop_assert!(shows(&found));
+            let found = minimal(items.clone(), fails);
+            prop_assert!(fails(&found));
             for left_out in 0..found.len() {
                 let mut rest = found.clone();
                 rest.remove(left_out);
-                prop_assert!(!shows(&rest), "{found:?} without {left_out}");
+                prop_assert!(!fails(&rest), "{found:?} without {left_out}");
             }
         }
     }

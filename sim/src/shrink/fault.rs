@@ -1,9 +1,9 @@
-//! Simpler faults, whatever their kind.
+//! Simpler faults of any kind.
 
 use crate::{faults::PlannedFault, nearer::toward, trace::ProcessId};
 
-/// The fault with the processes that `to` keeps, under the numbers that it gives them; none if no target is left, or
-/// it waits for a process that is gone.
+/// The fault with its processes replaced by `to`. `None` if no target is left, or if it waits for a process without a
+/// replacement.
 pub(super) fn renumbered(
     planned: &PlannedFault,
     to: &impl Fn(ProcessId) -> Option<ProcessId>,
@@ -15,7 +15,7 @@ pub(super) fn renumbered(
     (targets.count() > 0).then_some(PlannedFault { trigger, fault })
 }
 
-/// Strictly simpler faults of the same kind: fewer conditions, fewer targets, then rounder and smaller numbers.
+/// Strictly simpler faults of the same kind: fewer conditions, fewer targets, then smaller and rounder numbers.
 pub(super) fn simpler(planned: &PlannedFault) -> Vec<PlannedFault> {
     let PlannedFault { trigger, fault } = planned;
     let with_trigger = |trigger| PlannedFault {

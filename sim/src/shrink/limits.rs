@@ -1,5 +1,4 @@
-//! Simpler limits, of the world and of its nodes: every number that is declared goes towards the one of the simplest
-//! plan.
+//! Simpler limits of the world and its nodes: every declared number approaches that of the simplest plan.
 
 use crate::{
     nearer::toward,
@@ -7,7 +6,7 @@ use crate::{
 };
 use metanode_core::config::{LIMITS, Limit, NodeParameters};
 
-/// The plan to whose limits shrinking leads: the example, but without clients.
+/// The plan with the simplest limits: the example without clients.
 pub(super) fn simplest() -> Plan {
     Plan {
         workload: WorkloadPlan::default(),

@@ -1,28 +1,26 @@
 //! From a plan whose run fails to the smallest one that fails in the same way. Pure: what is tried next follows from
-//! the plan and from which attempts failed; whoever runs them is behind [`Trial`].
+//! the plan and from which attempts failed; a [`Trial`] runs them.
 //!
-//! The seed stays. Every part of the world draws from streams of its own, named by labels, so that leaving out a fault
-//! moves nothing but what followed from it.
+//! The seed is kept. Every part of the world draws from its own streams, named by labels, so that removing a fault
+//! changes only its consequences.
 
 mod ddmin;
 mod fault;
 mod limits;
 mod simplify;
 
-pub use ddmin::ddmin;
-pub use simplify::{Step, steps};
-
 use crate::{faults::PlannedFault, plan::Plan};
+use ddmin::ddmin;
+use simplify::steps;
 use thiserror::Error;
 
-/// Runs plans.
+/// Judges plans by running them.
 pub trait Trial {
-    /// The position of the first of these that fails in the way that is looked for. They are in order of preference,
-    /// all simpler than the last one that was found. Those before the first must all have been judged, those behind
-    /// it need not be.
+    /// The position of the first candidate that fails in the same way. They are in order of preference, all simpler
+    /// than the last one that was found. All candidates before it must have been judged, those after it need not be.
     ///
     /// # Errors
-    /// If no more shall be tried.
+    /// If the search must stop.
     fn first_failing(
         &mut self,
         step: &'static str,
@@ -30,13 +28,13 @@ pub trait Trial {
     ) -> Result<Option<usize>, Stopped>;
 }
 
-/// No more shall be tried.
+/// The search was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("stopped before the plan was the smallest")]
 pub struct Stopped;
 
-/// Simplifies `plan`, whose run fails, until no step finds anything simpler that fails: first the list of faults, then
-/// everything else, again and again. Returns the simplest that was found, and whether it is a fixed point.
+/// Simplifies `plan`, whose run fails, until no step finds a simpler plan that fails: first the list of faults, then
+/// everything else, repeatedly. Returns the simplest plan that was found, and whether it is a fixed point.
 pub fn shrink(
     plan: Plan,
     has_deadline: bool,
@@ -82,7 +80,7 @@ impl<T: Trial> Search<'_, T> {
         Ok(())
     }
 
-    /// Goes on with the first candidate that fails, if one does; says which.
+    /// Adopts the first failing candidate, if there is one. Returns its position.
     fn adopt(
         &mut self,
         step: &'static str,

@@ -1,7 +1,7 @@
-//! Simpler plans, one subject at a time. Every step offers strictly simpler plans: each makes something of the plan
-//! smaller and nothing larger, so that repeating the steps comes to an end.
+//! Simpler plans, one subject at a time. Every step offers strictly simpler plans: each makes a part of the plan
+//! smaller and none larger, so that repeating the steps terminates.
 //!
-//! The simplest of everything that cannot be left out is what [`Plan::example`] says.
+//! The simplest value of everything that cannot be removed is that of [`Plan::example`].
 
 use super::{
     fault,
@@ -17,31 +17,29 @@ use crate::{
 };
 use metanode_core::types::SignatureScheme;
 
-/// Fewer tolerate no fault at all.
+/// Fewer tolerate no faulty validator.
 const FEWEST_VALIDATORS: u16 = 4;
 
-/// A subject of which a plan may be simplified.
+/// A way to simplify a plan.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// For people.
+pub(super) struct Step {
+    /// Name in reports.
     pub name: &'static str,
-    /// Which of several of its kind: a host, an executor, a fault, a limit.
+    /// The number of the host, executor, fault or limit.
     number: usize,
     candidates: fn(&Plan, usize) -> Vec<Plan>,
 }
 
 impl Step {
-    /// Strictly simpler plans, the boldest first.
-    #[must_use]
+    /// Strictly simpler plans, the simplest first.
     pub fn candidates(&self, plan: &Plan) -> Vec<Plan> {
         (self.candidates)(plan, self.number)
     }
 }
 
-/// All steps for this plan, those first that make runs faster. If what is broken has a deadline, the time after
-/// the faults is left alone: with too little of it every plan fails.
-#[must_use]
-pub fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
+/// All steps for this plan; those that make runs faster come first. If the violated invariant has a deadline, the time
+/// after the faults is kept: with too little of it every plan fails.
+pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     let step = |name, candidates| Step {
         name,
         number: 0,
@@ -115,12 +113,12 @@ fn validators(plan: &Plan, _: usize) -> Vec<Plan> {
             let kept: Vec<u16> = (0..plan.validators).filter(|n| *n != left_out).collect();
             renumbered(plan, &kept)
         })
-        // With more than f Byzantine ones nothing has to hold.
+        // With more than f Byzantine validators no invariant has to hold.
         .filter(|plan| plan.byzantine.len() <= usize::from(plan.epochs.tolerated(plan.validators)))
         .collect()
 }
 
-/// One executor for all, whichever it was.
+/// One executor for all: any of the present ones.
 fn single_master(plan: &Plan, _: usize) -> Vec<Plan> {
     if plan.topology == Topology::SingleMaster {
         return vec![];
@@ -142,7 +140,7 @@ fn single_master(plan: &Plan, _: usize) -> Vec<Plan> {
         .collect()
 }
 
-/// Validator `kept[n]` becomes number n, with all that belongs to it; the others are gone.
+/// Validator `kept[n]` becomes number n, with all its settings; the others are removed.
 fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
     let position = |old: u16| {
         let position = kept.iter().position(|kept| *kept == old)?;
@@ -180,7 +178,7 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         });
         committee.members = kept.collect();
     }
-    // Byzantine validators are among those whom the committee tolerates, as where a scenario is read.
+    // Byzantine validators count among those that the committee tolerates, as in the check of scenarios.
     let byzantine = u16::try_from(new.byzantine.len()).unwrap_or(u16::MAX);
     let tolerated = new.epochs.tolerated(new.validators);
     let others = tolerated.saturating_sub(byzantine);
@@ -214,7 +212,7 @@ fn stores_and_signatures(plan: &Plan, _: usize) -> Vec<Plan> {
     found
 }
 
-/// Without one of the planted bugs: of several, those that matter stay.
+/// Without one of the enabled bugs.
 fn bugs(plan: &Plan, _: usize) -> Vec<Plan> {
     let positions = 0..plan.bugs.len();
     positions
@@ -226,7 +224,7 @@ fn bugs(plan: &Plan, _: usize) -> Vec<Plan> {
         .collect()
 }
 
-/// One of them is honest, or silent, which is the simplest that is not.
+/// One of them becomes honest, or silent, the simplest strategy.
 fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
     let positions = || 0..plan.byzantine.len();
     let honest = positions().map(|position| {
@@ -257,7 +255,7 @@ fn epochs(plan: &Plan, _: usize) -> Vec<Plan> {
         .collect()
 }
 
-/// Genesis is when the run begins.
+/// Genesis at the start of the run.
 fn genesis(plan: &Plan, _: usize) -> Vec<Plan> {
     if plan.epochs.genesis_age_ms == 0 {
         return vec![];
@@ -265,7 +263,7 @@ fn genesis(plan: &Plan, _: usize) -> Vec<Plan> {
     vec![with(plan, |plan| plan.epochs.genesis_age_ms = 0)]
 }
 
-/// All validators with equal stake, or one change of the committee less.
+/// All validators with equal stake, or one committee change less.
 fn committees(plan: &Plan, _: usize) -> Vec<Plan> {
     if plan.epochs.committees.is_empty() {
         return vec![];
@@ -312,7 +310,7 @@ fn latency(plan: &Plan, _: usize) -> Vec<Plan> {
         .collect()
 }
 
-/// A range becomes its lower end, then that becomes simpler.
+/// A range becomes a single number, which then becomes simpler.
 fn simpler_span(span: Span, simplest: u64) -> Vec<Span> {
     let fixed = |value| Span {
         low: value,
@@ -381,7 +379,7 @@ fn executor(plan: &Plan, number: usize) -> Vec<Plan> {
         .collect()
 }
 
-/// All faults that have a time come earlier, and keep their distances.
+/// All faults with a time happen earlier, with the same intervals.
 fn sooner(plan: &Plan, _: usize) -> Vec<Plan> {
     let times = || {
         plan.faults

@@ -1,4 +1,4 @@
-//! Whatever the plan and whatever fails, shrinking ends, and ends with something that fails and is simple.
+//! Shrinking any plan for any failure terminates with a simple plan that fails.
 
 use super::{limits::Number, *};
 use crate::{
@@ -17,7 +17,7 @@ use metanode_core::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-/// Tries plans without running them.
+/// Judges plans without running them.
 struct Pure<F> {
     fails: F,
     tried: usize,
@@ -194,7 +194,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// How far the plan is from the simplest. A sum of parts of which no step makes any larger.
+/// The distance of a plan from the simplest. A sum of parts of which no step increases any.
 fn size(plan: &Plan) -> u64 {
     const RANGE: u64 = 1 << 32;
     let span = |span: Span, simplest: u64| {
@@ -228,7 +228,7 @@ fn size_of_fault(fault: &PlannedFault) -> u64 {
         durable,
         reached,
     } = &fault.trigger;
-    // A condition weighs more than the numbers in it, which are not below 100.
+    // A condition weighs more than any number in it.
     let mut size = 1 + at_ms;
     size += stored
         .as_ref()
@@ -244,7 +244,7 @@ fn size_of_fault(fault: &PlannedFault) -> u64 {
     size + parts.amount.map_or(0, |amount| *amount)
 }
 
-/// Only processes that exist are named, and every fault has a target.
+/// Checks that only existing processes are named, and that every fault has a target.
 fn assert_coherent(plan: &Plan) {
     assert_eq!(plan.clock_skew_ms.len(), usize::from(plan.validators));
     let executors = match plan.topology {
@@ -284,7 +284,7 @@ proptest! {
     }
 
     #[test]
-    fn if_everything_fails_nothing_is_left(plan in plan()) {
+    fn if_every_plan_fails_the_simplest_is_left(plan in plan()) {
         let left = shrunk(plan.clone(), |_| true);
         prop_assert_eq!(left.faults.len(), 0);
         prop_assert_eq!(left.byzantine.len(), 0);
@@ -326,7 +326,7 @@ fn a_stopped_search_returns_the_best_so_far() {
 }
 
 #[test]
-fn what_has_a_deadline_keeps_the_time_until_then() {
+fn the_time_until_a_deadline_is_kept() {
     let mut trial = Pure {
         fails: |_: &Plan| true,
         tried: 0,
@@ -337,7 +337,7 @@ fn what_has_a_deadline_keeps_the_time_until_then() {
 }
 
 #[test]
-fn whoever_matters_keeps_what_belongs_to_him() {
+fn a_validator_that_matters_keeps_its_settings() {
     let mut plan = Plan::example();
     plan.validators = 7;
     plan.executors = (0..7).map(|_| plan.executors[0].clone()).collect();
@@ -394,7 +394,7 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
         byzantine(1, ByzantineStrategy::Flooding),
         byzantine(4, ByzantineStrategy::Lying),
     ];
-    // Of the two only the one with the wrong clock matters, whatever it does.
+    // Of the two only the one with the wrong clock matters, with any strategy.
     let fails = |plan: &Plan| {
         let wrong = |b: &ByzantinePlan| plan.clock_skew_ms[usize::from(b.validator)] == 77;
         plan.byzantine.iter().any(wrong)
@@ -412,9 +412,10 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
     assert!(of_byzantine.validator > 0);
 }
 
-/// As where a scenario is read: who is Byzantine may not be taken down besides as many as the committee tolerates.
+/// As in the check of scenarios: Byzantine validators and those that faults take down are together at most as many as
+/// the committee tolerates.
 #[test]
-fn faulty_and_byzantine_validators_are_counted_together_whoever_is_left_out() {
+fn faulty_and_byzantine_validators_are_counted_together() {
     let mut plan = Plan::example();
     plan.validators = 7;
     plan.executors = (0..7).map(|_| plan.executors[0].clone()).collect();

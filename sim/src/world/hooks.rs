@@ -1,10 +1,7 @@
-//! One incarnation's hooks to the world: where its events and crash points come in.
+//! The hooks of one incarnation to the world: events, crash points, task monitor.
 
-use super::World;
-use crate::{
-    faults,
-    trace::{ProcessId, What},
-};
+use super::{World, faults};
+use crate::trace::{ProcessId, What};
 use async_trait::async_trait;
 use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, TaskMonitor};
 use std::sync::{
@@ -12,7 +9,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Whether an incarnation has not ended. Clones are the same incarnation.
+/// Whether an incarnation is running. Clones are the same incarnation.
 #[derive(Clone, Debug)]
 pub(super) struct Incarnation(Arc<AtomicBool>);
 
@@ -30,7 +27,7 @@ impl Incarnation {
     }
 }
 
-/// What one incarnation says, and where it can be ended.
+/// The hooks of one incarnation.
 pub(super) struct ProcessHooks {
     pub world: Arc<World>,
     pub process: ProcessId,
@@ -38,7 +35,7 @@ pub(super) struct ProcessHooks {
 }
 
 impl ProcessHooks {
-    /// Nothing that this incarnation does counts any more.
+    /// Whether what this incarnation does is ignored.
     fn is_over(&self) -> bool {
         self.incarnation.is_over() || self.world.status.is_abandoned()
     }
@@ -54,7 +51,7 @@ impl TaskMonitor for ProcessHooks {
         if !self.is_over() {
             self.world.panicked(self.process, message);
         }
-        // The run is over, or the process was before.
+        // The run is decided, or the process had already ended.
         std::future::pending().await
     }
 }
@@ -62,7 +59,8 @@ impl TaskMonitor for ProcessHooks {
 impl EventSink for ProcessHooks {
     fn emit(&self, event: Event) {
         if self.world.status.is_abandoned() {
-            // The only way out of a task that never yields. The panic hook is for those that somebody waits for.
+            // Unwinding is the only way out of a task that never yields. It bypasses the panic hook because nothing
+            // waits for the result.
             std::panic::resume_unwind(Box::new("the run was abandoned"));
         }
         if !self.incarnation.is_over() {
@@ -87,7 +85,7 @@ impl CrashPoints for ProcessHooks {
             faults::inject(fault, &self.world);
         }
         if self.incarnation.is_over() {
-            // The task is dropped at its next scheduling; until then it must not go on.
+            // The task is dropped when it is scheduled next; until then it must not continue.
             std::future::pending().await
         }
     }

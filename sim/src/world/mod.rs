@@ -1,31 +1,33 @@
-//! The world of one run: hosts with their disks and clocks, the processes on them, and the record of what happens.
+//! The world of one run: hosts with disks and clocks, the processes on them, and the record of events.
 //!
-//! A process is one madsim node. It has **lives**: a start until its end by kill, power loss or by itself. What a task
-//! of an ended incarnation still says or writes counts for nothing, the way a killed process says nothing.
+//! A process is one madsim node. An **incarnation** lasts from a start to its end by kill, power loss or by itself.
+//! Events and writes of tasks of an ended incarnation are ignored.
 
+mod faults;
 mod hooks;
 mod process;
 mod settings;
+mod status;
 mod workload;
 
 pub use workload::Workload;
 
-pub(crate) use process::End;
-pub(crate) use settings::{channel_of, host, unix_paths};
+use process::End;
+use settings::{channel_of, host, unix_paths};
+pub(crate) use status::Status;
 
 use crate::{
     clock::HostClock,
     disk::Disks,
     entropy::SeedEntropy,
-    faults::{self, ActiveFaults, FaultJob},
     hashes::SharedHashes,
     net::Kernel,
     panics::Panic,
     plan::Plan,
     recorder::Recorder,
-    run::Status,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
+use faults::{ActiveFaults, FaultJob};
 use madsim::{runtime::Handle, time::TimeHandle};
 use metanode_core::{
     env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent},
@@ -39,30 +41,30 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc};
 
-/// A process that ended by itself is started again after this long, as a service manager would.
+/// A process that ended by itself is restarted after this time, as by a service manager.
 const RESTART_FAILED_AFTER_MS: u64 = 300;
 
-/// Something that the world does at a certain time.
+/// What the world does at a scheduled time.
 pub(crate) enum Job {
     Start(ProcessId),
     Resume(ProcessId),
-    /// The process has ended by itself: its sockets close, and it is started again.
+    /// The process has ended by itself: its sockets are closed, and it is restarted.
     RestartFailed(ProcessId),
     Fault(FaultJob),
 }
 
-/// What the second phase still demands.
+/// What the second phase demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
-    /// It has not begun, or there is nothing left.
+    /// Nothing: it has not begun, or everything was reached.
     None,
-    /// Every executor that is fed has this durable.
+    /// Every executor of an honest validator reaches this durable watermark.
     Tip(GlobalExecIndex),
-    /// They have; now the oracles get what they demand by the end.
+    /// Everything happens that oracles demand by the end.
     NothingOutstanding,
 }
 
-/// Everything a run is made of. Shared by all its tasks, which run one at a time.
+/// The state of a run. Shared by all its tasks, which run one at a time.
 pub struct World {
     plan: Plan,
     runtime: Handle,
@@ -76,7 +78,7 @@ pub struct World {
     clocks: Vec<HostClock>,
     faults: Mutex<ActiveFaults>,
     jobs: mpsc::UnboundedSender<(SimTime, Job)>,
-    /// A violation was found, or the goal of the second phase was reached.
+    /// Notified when a violation is found or the goal of the second phase is reached.
     pub(crate) decided: Notify,
     goal: Mutex<Goal>,
 }
@@ -155,17 +157,17 @@ impl World {
         self.entropy.stream(label)
     }
 
-    /// The state of the faults of the run. Nothing else may be done to the world while it is held.
+    /// The state of the faults of the run. The lock must not be held while calling other methods of the world.
     pub(crate) fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
         lock(&self.faults)
     }
 
-    /// How often each process was at each of its crash points.
+    /// How often each process reached each crash point.
     pub(crate) fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
         self.faults().schedule.reached()
     }
 
-    /// Starts everything but what a fault starts late.
+    /// Starts all processes except those that a fault starts late.
     pub(crate) fn begin(self: &Arc<Self>) {
         for byzantine in &self.plan.byzantine {
             let strategy = byzantine.strategy;
@@ -181,7 +183,7 @@ impl World {
         }
     }
 
-    /// Ends all faults, and lets everything run that is down or paused.
+    /// Ends all faults, and starts or resumes all processes that are down or paused.
     pub(crate) fn heal(self: &Arc<Self>) {
         faults::end_all(self);
         for id in self.process_ids() {
@@ -190,7 +192,7 @@ impl World {
         }
     }
 
-    /// Does what the calendar says.
+    /// Performs a job of the calendar.
     pub(crate) fn perform(self: &Arc<Self>, job: Job) {
         match job {
             Job::Start(id) => self.start(id),
@@ -203,19 +205,19 @@ impl World {
         }
     }
 
-    /// Writes that something happened to a process.
+    /// Records an event of the world.
     pub(crate) fn emit(&self, process: ProcessId, event: WorldEvent) {
         self.record(process, What::World(event));
     }
 
-    /// A task of the process panicked: the run ends with it.
+    /// A task of the process panicked, which ends the run.
     fn panicked(&self, process: ProcessId, message: &str) {
         lock(&self.recorder).record_panic(Panic::caught(message, Some(process)));
         let message = message.to_owned();
         self.emit(process, WorldEvent::Panicked { message });
     }
 
-    /// Writes an entry and injects the faults that are due because of it, before anything else happens.
+    /// Records an entry, and injects the faults that become due before anything else happens.
     fn record(&self, process: ProcessId, what: What) {
         let entry = Entry {
             at: self.now(),
@@ -242,8 +244,7 @@ impl World {
         }
     }
 
-    /// Demands that every executor reaches the tip that any node has stored, and `beyond` more, and that no oracle
-    /// waits for anything.
+    /// Demands that every executor reaches the highest stored commit plus `beyond`, and that all oracles are satisfied.
     pub(crate) fn set_goal(&self, beyond: u64) {
         let stored = lock(&self.recorder)
             .nodes()
@@ -275,22 +276,22 @@ impl World {
 
     fn all_have(&self, tip: GlobalExecIndex, recorder: &Recorder) -> bool {
         let executors = recorder.executors().iter().zip(0..);
-        // Nobody feeds the executor of a Byzantine validator.
-        let mut fed = executors.filter(|(_, n)| self.plan.strategy_of(*n).is_none());
-        fed.all(|(executor, _)| executor.last_block_number >= tip)
+        // No node delivers to the executor of a Byzantine validator.
+        let mut honest = executors.filter(|(_, n)| self.plan.strategy_of(*n).is_none());
+        honest.all(|(executor, _)| executor.last_block_number >= tip)
     }
 
-    /// Puts a job into the calendar.
+    /// Schedules a job.
     pub(crate) fn later(&self, after_ms: u64, job: Job) {
         let at = SimTime {
             ns: self.now().ns + after_ms * 1_000_000,
         };
-        // The supervisor outlives all that could be said to it; when it is gone the run is over.
+        // Without the supervisor the run is over.
         let _ = self.jobs.send((at, job));
     }
 }
 
-/// A simulation runs on one thread: a poisoned lock means that it panicked and is over.
+/// A simulation runs on one thread: a poisoned lock means that it has panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,12 +6,12 @@ use super::{
     lock, settings,
 };
 use crate::{
-    byzantine,
+    byzantine::{self, ByzantineStrategy},
     disk::{Disk, Lost},
     net::SimNetwork,
     trace::{ProcessId, WorldEvent},
 };
-use madsim::task::NodeId;
+use madsim::{runtime::NodeHandle, task::NodeId};
 use metanode_core::{
     env::Env,
     ingest::{self, Submitter},
@@ -21,17 +21,17 @@ use mock_go_executor::Controls;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// One process and what it keeps between its lives.
+/// One process, with what it keeps between incarnations.
 pub(super) struct Process {
     disk: Disk,
-    /// Created by the first start.
+    /// Created at the first start.
     node: Option<NodeId>,
     starts: u32,
     incarnation: Option<Incarnation>,
     paused: bool,
-    /// A node's way in for transactions, in its present incarnation.
+    /// Submits transactions to the present incarnation of a node.
     submitter: Option<Submitter>,
-    /// What an executor is told besides its configuration, in its present incarnation.
+    /// Controls the present incarnation of an executor.
     controls: watch::Sender<Controls>,
 }
 
@@ -52,7 +52,7 @@ impl Process {
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Its writes stay.
+    /// Its writes are kept.
     Kill,
     /// Writes that were not synced may be lost, and one may be torn.
     PowerLoss { torn: bool },
@@ -61,70 +61,57 @@ pub(crate) enum End {
 impl World {
     /// Starts a process that is down.
     pub(crate) fn start(self: &Arc<Self>, id: ProcessId) {
-        let (start, incarnation) = {
-            let mut processes = lock(&self.processes);
-            let Some(process) = processes.get_mut(&id) else {
-                return;
-            };
-            if process.incarnation.is_some() {
-                return;
-            }
-            let incarnation = Incarnation::new();
-            process.starts += 1;
-            process.incarnation = Some(incarnation.clone());
-            process.paused = false;
-            process.controls = watch::Sender::default();
-            (process.starts, incarnation)
+        let Some((start, incarnation)) = self.begin_incarnation(id) else {
+            return;
         };
         if let Some(host) = id.validator() {
-            // Its peers learn that the connections they still have are gone.
+            // Its peers learn that their open connections are closed.
             let silence = self.faults().restore_power(host);
             drop(silence);
         }
         self.emit(id, WorldEvent::Started { start });
-        let node = lock(&self.processes)[&id].node;
-        let node = match node {
-            Some(node) => {
-                self.runtime.restart(node);
-                node
-            }
-            None => {
-                let node = self.runtime.create_node().name(id.to_string()).build().id();
-                if let Some(process) = lock(&self.processes).get_mut(&id) {
-                    process.node = Some(node);
-                }
-                node
-            }
-        };
-        let env = self.env(id, start, incarnation);
-        let monitor = env.monitor.clone();
-        let Some(handle) = self.runtime.get_node(node) else {
+        let Some(node) = self.runtime.get_node(self.madsim_node(id)) else {
             return;
         };
+        self.spawn(id, &node, self.env(id, start, incarnation));
+    }
+
+    /// The number of the start, from 1, and the new incarnation. `None` if the process is up.
+    fn begin_incarnation(&self, id: ProcessId) -> Option<(u32, Incarnation)> {
+        let mut processes = lock(&self.processes);
+        let process = processes.get_mut(&id)?;
+        if process.incarnation.is_some() {
+            return None;
+        }
+        let incarnation = Incarnation::new();
+        process.starts += 1;
+        process.incarnation = Some(incarnation.clone());
+        process.paused = false;
+        process.controls = watch::Sender::default();
+        Some((process.starts, incarnation))
+    }
+
+    /// The madsim node of a process, created or restarted.
+    fn madsim_node(&self, id: ProcessId) -> NodeId {
+        let existing = lock(&self.processes)[&id].node;
+        if let Some(node) = existing {
+            self.runtime.restart(node);
+            return node;
+        }
+        let node = self.runtime.create_node().name(id.to_string()).build().id();
+        if let Some(process) = lock(&self.processes).get_mut(&id) {
+            process.node = Some(node);
+        }
+        node
+    }
+
+    /// Spawns the main task of a process.
+    fn spawn(&self, id: ProcessId, node: &NodeHandle, env: Env) {
+        let monitor = env.monitor.clone();
         match id {
             ProcessId::Node(index) if let Some(strategy) = self.plan.strategy_of(index) => {
-                let plan = self.plan.clone();
-                handle.spawn(monitored(
-                    monitor,
-                    byzantine::run(byzantine::Setup {
-                        env,
-                        address: settings::p2p_address(index),
-                        scheme: self.plan.signatures,
-                        strategy,
-                        min_round_delay: Duration::from_millis(
-                            self.plan.node.consensus.min_round_delay_ms,
-                        ),
-                        identity: Box::new(move |epoch| {
-                            let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
-                            let committee = Arc::new(committee);
-                            Some(byzantine::Identity {
-                                own,
-                                keys,
-                                committee,
-                            })
-                        }),
-                    }),
-                ));
+                let setup = self.byzantine_setup(index, strategy, env);
+                node.spawn(monitored(monitor, byzantine::run(setup)));
             }
             ProcessId::Node(index) => {
                 let config = settings::node(&self.plan, index);
@@ -132,17 +119,41 @@ impl World {
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.submitter = Some(submitter);
                 }
-                // The end of a node by itself is an event of its own.
-                let node = metanode_core::node::run(env, config, pool, std::future::pending());
-                handle.spawn(monitored(monitor, node));
+                // A node that ends by itself emits an event.
+                let run = metanode_core::node::run(env, config, pool, std::future::pending());
+                node.spawn(monitored(monitor, run));
             }
             ProcessId::Executor(index) => {
                 let config = settings::executor(&self.plan, index);
                 let controls = lock(&self.processes)[&id].controls.subscribe();
-                let executor = mock_go_executor::run(env, config, controls, std::future::pending());
-                handle.spawn(monitored(monitor, executor));
+                let run = mock_go_executor::run(env, config, controls, std::future::pending());
+                node.spawn(monitored(monitor, run));
             }
             ProcessId::World => {}
+        }
+    }
+
+    fn byzantine_setup(
+        &self,
+        index: u16,
+        strategy: ByzantineStrategy,
+        env: Env,
+    ) -> byzantine::Setup {
+        let plan = self.plan.clone();
+        byzantine::Setup {
+            env,
+            address: settings::p2p_address(index),
+            scheme: self.plan.signatures,
+            strategy,
+            min_round_delay: Duration::from_millis(self.plan.node.consensus.min_round_delay_ms),
+            identity: Box::new(move |epoch| {
+                let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
+                Some(byzantine::Identity {
+                    own,
+                    keys,
+                    committee: Arc::new(committee),
+                })
+            }),
         }
     }
 
@@ -179,8 +190,8 @@ impl World {
         self.emit(id, event);
     }
 
-    /// The run is over: ends everything that still runs, without a word in the trace. Tasks hold their world and the
-    /// world holds their runtime, so that without this neither would ever be freed, nor the files of its disks.
+    /// Ends all processes at the end of the run, without events. Tasks hold the world and the world holds their
+    /// runtime, so without this neither would be freed, nor the files of its disks.
     pub(crate) async fn close(&self) {
         let nodes: Vec<_> = lock(&self.processes)
             .values_mut()
@@ -195,11 +206,11 @@ impl World {
         for node in nodes {
             self.runtime.kill(node);
         }
-        // A killed task is dropped when it is next scheduled: let all of them have their turn.
+        // A killed task is dropped when it is scheduled next: wait until all were.
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 
-    /// Stops a process that is up from running. Says whether it did.
+    /// Pauses a process. Returns whether it was running.
     pub(crate) fn pause(&self, id: ProcessId) -> bool {
         let Some(node) = self.set_paused(id, true) else {
             return false;
@@ -209,7 +220,7 @@ impl World {
         true
     }
 
-    /// Lets a paused process go on.
+    /// Resumes a paused process.
     pub(super) fn resume(&self, id: ProcessId) {
         if let Some(node) = self.set_paused(id, false) {
             self.runtime.resume(node);
@@ -217,7 +228,7 @@ impl World {
         }
     }
 
-    /// The madsim node of a process that is up, if this changes anything.
+    /// The madsim node of the process, if it is up and its state changes.
     fn set_paused(&self, id: ProcessId, paused: bool) -> Option<NodeId> {
         let mut processes = lock(&self.processes);
         let process = processes.get_mut(&id)?;
@@ -228,7 +239,7 @@ impl World {
         process.node
     }
 
-    /// Tells an executor how to behave for the rest of its present incarnation. Says whether that is new.
+    /// Changes the controls of an executor until its present incarnation ends. Returns whether that changed anything.
     pub(crate) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
         let processes = lock(&self.processes);
         let Some(process) = processes.get(&ProcessId::Executor(executor)) else {
@@ -241,7 +252,7 @@ impl World {
         })
     }
 
-    /// The validators of which a process is down that has been up, or is paused.
+    /// The validators of which a process is paused, or down after it was up.
     pub(crate) fn down(&self) -> BTreeSet<u16> {
         let processes = lock(&self.processes);
         let down = processes.iter().filter(|(_, process)| {
@@ -257,7 +268,7 @@ impl World {
             .map(|process| process.disk.clone())
     }
 
-    /// The way in for transactions of a node that is up.
+    /// Submits transactions to a node that is up.
     pub(super) fn submitter(&self, node: u16) -> Option<Submitter> {
         lock(&self.processes)
             .get(&ProcessId::Node(node))?

@@ -1,4 +1,4 @@
-//! From the plan to the configuration of each process: the same structs that a file would fill in production.
+//! From the plan to the configuration of each process: the structs that a file fills in production.
 
 use crate::{
     clock::ORIGIN_MS,
@@ -38,7 +38,7 @@ pub fn channel_of(address: &Address) -> Channel {
     }
 }
 
-/// The Unix sockets of an executor that carry this.
+/// The paths of the Unix sockets of an executor on this channel.
 #[must_use]
 pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
     let all = [
@@ -51,7 +51,7 @@ pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
     chosen.map(|(_, path)| Path::new(*path)).collect()
 }
 
-/// The kernel's settings of a plan.
+/// The settings of the socket kernel.
 #[must_use]
 pub fn network(plan: &Plan) -> Settings {
     let network = &plan.network;
@@ -65,7 +65,7 @@ pub fn network(plan: &Plan) -> Settings {
     }
 }
 
-/// Node `index` of the plan.
+/// The configuration of node `index`.
 #[must_use]
 pub fn node(plan: &Plan, index: u16) -> NodeConfig {
     let NodeParameters {
@@ -92,7 +92,7 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
         start_policy: StartPolicy::Wait,
         consensus: ConsensusParameters {
             signatures: plan.signatures,
-            // Without a duration no epoch ends, whatever the clocks do.
+            // Without a duration no epoch ends.
             epoch_duration_ms: plan.epochs.duration_ms.unwrap_or(u64::MAX),
             retained_epochs: plan.epochs.retained,
             ..consensus
@@ -102,7 +102,7 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
     }
 }
 
-/// Executor `index` of the plan.
+/// The configuration of executor `index`.
 #[must_use]
 pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
     let drawn = &plan.executors[usize::from(index)];
@@ -132,7 +132,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
     }
 }
 
-/// Who validator `index` is in the committee of an epoch, with the key that it signs with. None if it is no member.
+/// The authority index of validator `index` in an epoch, its key and the committee. `None` if it is not a member.
 #[must_use]
 pub fn identity(
     plan: &Plan,
@@ -147,7 +147,7 @@ pub fn identity(
     Some((own, keys, committee))
 }
 
-/// Where the node of validator `index` listens for peers.
+/// The address at which the node of validator `index` listens for peers.
 #[must_use]
 pub fn p2p_address(index: u16) -> Address {
     tcp(index, P2P_PORT)
@@ -176,7 +176,7 @@ fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
     ValidatorInfo {
         address: format_account(&account),
         stake: member.stake.to_string(),
-        // The order of the committee is that of these bytes, not that of the hosts.
+        // Hashed, so that the order of the committee is not that of the hosts.
         authority_key: STANDARD.encode(blake3::hash(&key.0).as_bytes()),
         protocol_key: STANDARD.encode(key.0),
         network_key: STANDARD.encode(key.0),
@@ -186,7 +186,7 @@ fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
     }
 }
 
-/// The `key`-th key of a validator, from 0.
+/// The seed of key `key` of a validator, from 0.
 fn key_seed(index: u16, key: u32) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("metasim validator key");
     hasher.update(&index.to_le_bytes());

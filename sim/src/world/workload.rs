@@ -1,5 +1,5 @@
-//! Clients: transactions at a steady rate, handed to the nodes in turn. Every sender sends once, so that the loss of
-//! one transaction with its node says nothing about another.
+//! Clients: transactions at a steady rate, submitted to the nodes in turn. Every account sends once, so that the loss
+//! of a transaction does not invalidate another.
 
 use super::World;
 use crate::trace::{ProcessId, WorldEvent};
@@ -12,7 +12,7 @@ use prost::Message;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
-/// Where the next transaction goes and what is in it.
+/// The state from which the next transaction is made.
 pub struct Workload {
     random: ChaCha8Rng,
     sent: u64,
@@ -22,11 +22,11 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The clients of a world.
+    /// The workload of a world.
     pub(crate) fn new(world: &World) -> Self {
         const INTERVALS_PER_SECOND: u64 = 20;
         let rate = world.plan.workload.transactions_per_second;
-        // Slow clients send one at a time, fast ones in small bursts.
+        // Low rates send single transactions, high ones small bursts.
         let intervals = rate.clamp(1, INTERVALS_PER_SECOND);
         Self {
             random: world.entropy.stream("workload"),
@@ -49,7 +49,7 @@ impl Workload {
             let (transaction, spends) = self.next();
             let node = u16::try_from(self.sent % u64::from(world.plan.validators)).unwrap_or(0);
             self.sent += 1;
-            // A node that is down or full takes nothing; its client gives up.
+            // A node that is down or full accepts nothing; the transaction is dropped.
             let Some(submitter) = world.submitter(node) else {
                 continue;
             };

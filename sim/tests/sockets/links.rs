@@ -1,9 +1,9 @@
-//! Latency, and the order it gives.
+//! Latency and order.
 
 use super::*;
 
-/// Trigger each of ten bytes, sent 1 ms apart, is sent and read.
-async fn journeys(kernel: Kernel) -> Vec<(Duration, Duration)> {
+/// When each of ten bytes, sent 1 ms apart, is sent and read.
+async fn transfers(kernel: Kernel) -> Vec<(Duration, Duration)> {
     let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
     let sends = async {
         let mut times = Vec::new();
@@ -28,33 +28,33 @@ async fn journeys(kernel: Kernel) -> Vec<(Duration, Duration)> {
 
 #[test]
 fn a_chunk_takes_the_latency_of_its_link_and_overtakes_none() {
-    let journeys = simulate(with_latency(ms(5)..=ms(20)), journeys);
+    let transfers = simulate(with_latency(ms(5)..=ms(20)), transfers);
     let mut last_read = Duration::ZERO;
-    for &(sent, read) in &journeys {
+    for &(sent, read) in &transfers {
         assert!(read >= sent + ms(5) && read >= last_read);
         assert!(read <= (sent + ms(20)).max(last_read) + SCHEDULING);
         last_read = read;
     }
     let spread = |(sent, read): &(Duration, Duration)| read.abs_diff(*sent).as_millis();
-    let taken: BTreeSet<_> = journeys.iter().map(spread).collect();
+    let taken: BTreeSet<_> = transfers.iter().map(spread).collect();
     assert!(taken.len() > 3, "latencies are drawn: {taken:?}");
 }
 
 #[test]
 fn one_seed_gives_one_order_and_another_gives_another() {
-    let run = |seed| simulate_seed(seed, with_latency(ms(5)..=ms(20)), journeys);
+    let run = |seed| simulate_seed(seed, with_latency(ms(5)..=ms(20)), transfers);
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
 
 #[test]
-fn traffic_on_one_link_moves_no_other() {
+fn traffic_on_one_link_does_not_change_another() {
     let settings = with_latency(ms(5)..=ms(20));
-    let quiet = simulate(settings.clone(), journeys);
+    let quiet = simulate(settings.clone(), transfers);
     let noisy = simulate(settings, async |kernel| {
         let (mut noise, _other) = connected(&kernel, A, HostId(3), &tcp(HostId(3))).await;
         noise.write_all(b"noise").await.unwrap();
-        journeys(kernel).await
+        transfers(kernel).await
     });
     for ((sent, read), (sent_in_noise, read_in_noise)) in quiet.into_iter().zip(noisy) {
         assert!((read - sent).abs_diff(read_in_noise - sent_in_noise) < SCHEDULING);
@@ -72,7 +72,7 @@ fn links_are_directed_and_may_be_faster_than_a_millisecond() {
         let handshake = now() - start;
         assert!(handshake >= fast + ms(7) && handshake < fast + ms(7) + SCHEDULING);
 
-        let taken = journey(&mut client, &mut server).await;
+        let taken = transfer(&mut client, &mut server).await;
         assert!(taken >= fast && taken < fast + SCHEDULING, "{taken:?}");
     });
 }
@@ -94,7 +94,7 @@ fn inside_a_host_nothing_takes_time() {
         let loopback: Address = "127.0.0.1:9000".parse().unwrap();
         for (host, address) in [(A, unix()), (A, loopback), (B, tcp(B))] {
             let (mut client, mut server) = connected(&kernel, host, host, &address).await;
-            journey(&mut client, &mut server).await;
+            transfer(&mut client, &mut server).await;
         }
         assert!(now() - start < SCHEDULING);
     });

@@ -1,5 +1,5 @@
-//! What only simulated sockets have: links with latency, rules, processes that are killed or paused, taps. What they
-//! share with the operating system's is in `tests/tests/socket_parity.rs`.
+//! Tests of what only simulated sockets have: links with latency, rules, processes that are killed or paused, taps.
+//! Behaviour that they share with the operating system is tested in `tests/tests/socket_parity.rs`.
 
 #![cfg(madsim)]
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
@@ -31,7 +31,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const A: HostId = HostId(1);
 const B: HostId = HostId(2);
 
-/// What the scheduler adds to a time while it runs a few tasks.
+/// Time that the scheduler adds while it runs a few tasks.
 const SCHEDULING: Duration = Duration::from_micros(10);
 
 struct Seed(u64);
@@ -119,20 +119,20 @@ async fn read_error(stream: &mut BoxStream) -> ErrorKind {
     stream.read(&mut [0; 8]).await.unwrap_err().kind()
 }
 
-/// Whether nothing comes for a long time.
+/// Whether nothing arrives for a long time.
 async fn is_silent(stream: &mut BoxStream) -> bool {
     timeout(ms(60_000), stream.read(&mut [0; 8])).await.is_err()
 }
 
-/// How long one byte takes from one end to the other.
-async fn journey(from: &mut BoxStream, to: &mut BoxStream) -> Duration {
+/// The time that one byte takes from one end to the other.
+async fn transfer(from: &mut BoxStream, to: &mut BoxStream) -> Duration {
     let start = now();
     from.write_all(b"x").await.unwrap();
     to.read_u8().await.unwrap();
     now() - start
 }
 
-/// Kills a connection in the middle of the first chunk that is long enough.
+/// Resets a connection in the middle of the first chunk that is long enough.
 struct TearAt(usize);
 
 impl Rule for TearAt {

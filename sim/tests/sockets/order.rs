@@ -1,9 +1,9 @@
-//! A property of every stream, whatever rules do to it.
+//! A property of every stream under any rules.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Something that a world does to a connection between two hosts, or that its client does.
+/// A step of the world or of the client of a connection between two hosts.
 #[derive(Clone, Debug)]
 enum Step {
     Write(usize),
@@ -77,7 +77,7 @@ async fn run_steps(kernel: Kernel, steps: Vec<Step>) -> (Vec<u8>, Vec<u8>, bool)
 
 proptest! {
     #[test]
-    fn whatever_rules_do_a_stream_is_read_in_order_up_to_where_it_breaks(steps in steps()) {
+    fn a_stream_is_read_in_order_up_to_its_reset_under_any_rules(steps in steps()) {
         let settings = Settings {
             tcp_buffer_bytes: 1000,
             ..with_latency(ms(0)..=ms(10))

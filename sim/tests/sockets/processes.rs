@@ -1,8 +1,8 @@
-//! Processes that are killed or paused, and those who listen in.
+//! Processes that are killed or paused, and taps.
 
 use super::*;
 
-/// A process that listens, accepts one connection, says hello and does nothing more.
+/// A process that listens, accepts one connection, sends `hello` and then waits.
 fn process(kernel: &Kernel, address: Address) -> NodeHandle {
     async fn accepts(listener: BoxListener) -> Result<()> {
         let mut stream = listener.accept().await?;
@@ -48,7 +48,7 @@ fn the_sockets_of_a_killed_process_are_closed_as_the_kernel_does() {
 }
 
 #[test]
-fn a_death_behind_a_partition_is_seen_when_it_heals() {
+fn a_close_behind_a_partition_is_seen_when_it_heals() {
     simulate(Settings::default(), async |kernel| {
         let node = process(&kernel, tcp(B));
         sleep(ms(1)).await;
@@ -56,7 +56,7 @@ fn a_death_behind_a_partition_is_seen_when_it_heals() {
         assert_eq!(read_some(&mut client).await, b"hello");
         let cut = kernel.install(partition(Cut::Both));
         Handle::current().kill(node.id());
-        client.write_all(b"anybody there?").await.unwrap();
+        client.write_all(b"data").await.unwrap();
         assert!(is_silent(&mut client).await);
         drop(cut);
         assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
@@ -109,7 +109,7 @@ fn a_paused_process_loses_no_bytes() {
 }
 
 #[test]
-fn a_tap_reads_the_wire() {
+fn a_tap_gets_every_segment() {
     simulate(Settings::default(), async |kernel| {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();

@@ -1,9 +1,9 @@
-//! The rules: what they hold, delay, kill, and let go.
+//! Rules: hold, delay, reset, release.
 
 use super::*;
 
 #[test]
-fn a_partition_holds_up_the_stream_and_loses_nothing() {
+fn a_partition_holds_the_stream_and_loses_nothing() {
     simulate(with_latency(ms(1)..=ms(5)), async |kernel| {
         let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
         let cut = kernel.install(partition(Cut::Both));
@@ -19,7 +19,7 @@ fn a_partition_holds_up_the_stream_and_loses_nothing() {
 }
 
 #[test]
-fn a_partition_can_cut_one_way() {
+fn a_partition_can_cut_one_direction() {
     simulate(Settings::default(), async |kernel| {
         let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
         let _cut = kernel.install(partition(Cut::Incoming));
@@ -38,7 +38,7 @@ fn a_connection_across_a_partition_waits_until_it_heals() {
         let network = network(&kernel, A);
         let address = tcp(B);
         let abandoned = timeout(ms(10_000), network.connect(&address)).await;
-        assert!(abandoned.is_err(), "it hangs");
+        assert!(abandoned.is_err(), "it is held");
         let start = now();
         let heals = async {
             sleep(ms(500)).await;
@@ -48,12 +48,16 @@ fn a_connection_across_a_partition_waits_until_it_heals() {
             tokio::join!(network.connect(&address), listener.accept(), heals);
         assert!(client.is_ok() && server.is_ok());
         assert!(now() - start >= ms(500));
-        assert_eq!(kernel.stats().connections, 1, "the abandoned one is none");
+        assert_eq!(
+            kernel.stats().connections,
+            1,
+            "an abandoned attempt is not counted"
+        );
     });
 }
 
 #[test]
-fn a_partition_leaves_hosts_alone_with_themselves() {
+fn a_partition_does_not_affect_connections_inside_a_host() {
     simulate(Settings::default(), async |kernel| {
         let everybody = BTreeSet::from([A, B]);
         let _cut = kernel.install(Partition {
@@ -69,7 +73,7 @@ fn a_partition_leaves_hosts_alone_with_themselves() {
     });
 }
 
-/// Always says the same, and counts how often it is asked.
+/// Always returns the same verdict, and counts its calls.
 struct Always(Verdict, Arc<Mutex<u32>>);
 
 impl Rule for Always {
@@ -80,13 +84,13 @@ impl Rule for Always {
 }
 
 #[test]
-fn what_two_rules_hold_goes_on_when_both_are_gone_and_no_rule_is_asked_twice() {
+fn a_segment_held_by_two_rules_is_released_after_both_and_no_rule_is_called_twice() {
     for first_goes_first in [true, false] {
         simulate(Settings::default(), async |kernel| {
             let (mut client, mut server) = connected(&kernel, A, A, &unix()).await;
-            let asked: [Arc<Mutex<u32>>; 3] = Default::default();
+            let calls: [Arc<Mutex<u32>>; 3] = Default::default();
             let install =
-                |verdict, rule: usize| kernel.install(Always(verdict, asked[rule].clone()));
+                |verdict, rule: usize| kernel.install(Always(verdict, calls[rule].clone()));
             let _bystander = install(Verdict::Deliver, 0);
             let mut holders = vec![install(Verdict::Hold, 1), install(Verdict::Hold, 2)];
             client.write_all(b"x").await.unwrap();
@@ -94,8 +98,8 @@ fn what_two_rules_hold_goes_on_when_both_are_gone_and_no_rule_is_asked_twice() {
             assert!(is_silent(&mut server).await);
             drop(holders);
             assert_eq!(read_some(&mut server).await, b"x");
-            let asked = asked.each_ref().map(|count| *count.lock().unwrap());
-            assert_eq!(asked, [1, 1, u32::from(first_goes_first)]);
+            let calls = calls.each_ref().map(|count| *count.lock().unwrap());
+            assert_eq!(calls, [1, 1, u32::from(first_goes_first)]);
         });
     }
 }
@@ -108,14 +112,14 @@ fn a_latency_spike_delays_until_it_is_over() {
             hosts: BTreeSet::from([B]),
             extra: ms(50),
         });
-        assert!((ms(50)..ms(50) + SCHEDULING).contains(&journey(&mut client, &mut server).await));
+        assert!((ms(50)..ms(50) + SCHEDULING).contains(&transfer(&mut client, &mut server).await));
         drop(spike);
-        assert!(journey(&mut client, &mut server).await < SCHEDULING);
+        assert!(transfer(&mut client, &mut server).await < SCHEDULING);
     });
 }
 
 #[test]
-fn a_rejecting_firewall_kills_connections_and_refuses_new_ones() {
+fn a_rejecting_firewall_resets_connections_and_refuses_new_ones() {
     simulate(with_latency(ms(1)..=ms(5)), async |kernel| {
         let listener = network(&kernel, B).listen(&tcp(B)).await.unwrap();
         let network = network(&kernel, A);
@@ -136,7 +140,7 @@ fn a_rejecting_firewall_kills_connections_and_refuses_new_ones() {
 }
 
 #[test]
-fn a_frame_can_be_torn() {
+fn a_chunk_can_be_torn() {
     simulate(Settings::default(), async |kernel| {
         let _rule = kernel.install(TearAt(3));
         let start = now();
@@ -151,7 +155,7 @@ fn a_frame_can_be_torn() {
 }
 
 #[test]
-fn short_writes_take_less_than_they_could() {
+fn short_writes_accept_at_most_the_limit() {
     simulate(Settings::default(), async |kernel| {
         let (mut client, mut server) = connected(&kernel, A, A, &unix()).await;
         let _rule = kernel.install(ShortWrites {
@@ -184,7 +188,7 @@ fn connections_can_be_reset_from_outside() {
 }
 
 #[test]
-fn a_hijacked_path_is_given_back_and_open_connections_go_on() {
+fn a_hijacked_path_is_restored_and_open_connections_are_not_affected() {
     simulate(Settings::default(), async |kernel| {
         let address = Address::Unix("/run/a.sock".into());
         let path = std::path::Path::new("/run/a.sock");
@@ -201,7 +205,7 @@ fn a_hijacked_path_is_given_back_and_open_connections_go_on() {
             assert!(hijacked.is_some());
             assert!(
                 kernel.hijack(A, path, Hijack::Silent).is_none(),
-                "it is hijacked already"
+                "it is already hijacked"
             );
             let mut astray = network.connect(&address).await;
             assert_eq!(astray.as_ref().err().map(std::io::Error::kind), error);
@@ -223,7 +227,7 @@ fn a_hijacked_path_is_given_back_and_open_connections_go_on() {
 }
 
 #[test]
-fn a_path_that_was_bound_anew_is_not_taken_from_its_new_owner() {
+fn a_path_that_was_bound_again_keeps_its_new_listener() {
     simulate(Settings::default(), async |kernel| {
         let address = Address::Unix("/run/a.sock".into());
         let path = std::path::Path::new("/run/a.sock");
@@ -240,7 +244,7 @@ fn a_path_that_was_bound_anew_is_not_taken_from_its_new_owner() {
 }
 
 #[test]
-fn a_half_closed_connection_ends_one_way_behind_what_was_sent() {
+fn a_half_closed_connection_ends_in_one_direction_after_what_was_sent() {
     for side in [Side::Client, Side::Server] {
         simulate(with_latency(ms(1)..=ms(5)), async |kernel| {
             let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;

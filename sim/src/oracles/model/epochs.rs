@@ -1,4 +1,4 @@
-//! The epochs of the model: begun, left step by step, and gone back to with an executor that an older backup replaced.
+//! The epochs of the model: opened, changed step by step, and reopened after a backup of the executor was restored.
 
 use super::{EXECUTOR, Model};
 use crate::{
@@ -11,13 +11,13 @@ use metanode_core::{
     types::{CommitIndex, Epoch, Round},
 };
 
-/// One epoch, as the node has it on its disk.
+/// One epoch on the disk of the node.
 #[derive(Default)]
 pub(super) struct Era {
     /// The GEI before it.
     pub(super) base: u64,
     recorded: Recorded,
-    /// Peers know it, too.
+    /// Known to peers, too.
     pub(super) round: u32,
 }
 
@@ -35,7 +35,7 @@ impl Model {
         self.eras[self.epoch].base
     }
 
-    /// The boundary of the node's epoch, once there is one.
+    /// The boundary of the node's epoch, if it has ended.
     pub(super) fn end(&self) -> Option<u64> {
         self.eras.get(self.epoch + 1).map(|next| next.base)
     }
@@ -45,7 +45,7 @@ impl Model {
         self.end().unwrap_or(self.stored)
     }
 
-    /// Begins the epoch in which the executor is.
+    /// Opens the executor's epoch.
     pub(super) fn open(&mut self) {
         self.exchange(false);
         let (epoch, watermark) = (self.entered as u64, gei(self.durable));

@@ -1,33 +1,34 @@
-//! The state of the faults of a run, all of it behind one lock of the world.
+//! The state of the faults of a run, behind one lock of the world.
 
-use super::{PlannedFault, schedule::Schedule};
+use super::schedule::Schedule;
 use crate::{
+    clock::SimTime,
     disk::Snapshot,
+    faults::PlannedFault,
     net::{HijackGuard, RuleGuard},
-    trace::SimTime,
 };
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Faults that wait, and what is there because of those that have begun. Guards that it gives up are for the caller
-/// to drop, which undoes what they stand for.
+/// Scheduled faults, and what the active ones hold. A guard that is returned must be dropped by the caller, which
+/// undoes its effect.
 pub(crate) struct ActiveFaults {
     pub schedule: Schedule,
-    /// Decides what a power loss leaves on a disk and which bits flip.
+    /// Draws what a power loss leaves on a disk and which bits flip.
     pub disk_damage: ChaCha8Rng,
-    /// The numbers of the faults that have begun and will be ended.
+    /// The numbers of the active faults that end later.
     lasting: BTreeSet<usize>,
     /// Rules of the socket kernel, by the number of their fault.
     rules: BTreeMap<usize, RuleGuard>,
     /// Hijacked socket files, by the number of their fault.
     hijacks: BTreeMap<usize, Vec<HijackGuard>>,
-    /// Hosts without power are silent: their peers are not told that connections are gone.
+    /// Hosts without power are silent: their peers do not learn that connections are closed.
     powerless: BTreeMap<u16, RuleGuard>,
     /// Backups of executors' disks, by the number of the fault that will restore them.
     backups: BTreeMap<(usize, u16), (SimTime, Snapshot)>,
 }
 
-/// What one fault holds; dropped, it is undone.
+/// What an active fault holds. Dropping it undoes the effect.
 #[must_use = "dropping it undoes the fault"]
 pub(crate) struct Held {
     _rule: Option<RuleGuard>,
@@ -47,12 +48,12 @@ impl ActiveFaults {
         }
     }
 
-    /// The fault has begun and will be ended.
+    /// The fault has begun and ends later.
     pub fn begin(&mut self, number: usize) {
         self.lasting.insert(number);
     }
 
-    /// The fault is over. None if it was over before.
+    /// The fault ends. `None` if it had already ended.
     pub fn end(&mut self, number: usize) -> Option<Held> {
         self.lasting.remove(&number).then(|| Held {
             _rule: self.rules.remove(&number),
@@ -60,32 +61,32 @@ impl ActiveFaults {
         })
     }
 
-    /// The numbers of the faults that have begun and are not over.
+    /// The numbers of the active faults.
     pub fn lasting(&self) -> Vec<usize> {
         self.lasting.iter().copied().collect()
     }
 
-    /// The rule stays until the fault is over; that of a fault that is over at once, until all faults are.
+    /// Holds the rule until the fault ends. The rule of a momentary fault is held until all faults end.
     pub fn hold_rule(&mut self, number: usize, rule: RuleGuard) {
         self.rules.insert(number, rule);
     }
 
-    /// The socket files are hijacked until the fault is over.
+    /// Holds hijacked socket files until the fault ends.
     pub fn hold_hijacks(&mut self, number: usize, hijacks: Vec<HijackGuard>) {
         self.hijacks.insert(number, hijacks);
     }
 
-    /// Gives up all rules but those of hosts without power.
+    /// Returns all rules except those of hosts without power.
     pub fn take_rules(&mut self) -> BTreeMap<usize, RuleGuard> {
         std::mem::take(&mut self.rules)
     }
 
-    /// The host is without power, and `silence` keeps it silent. Returns what kept it silent before.
+    /// The host has lost power, and `silence` blocks its traffic. Returns the previous guard.
     pub fn cut_power(&mut self, host: u16, silence: RuleGuard) -> Option<RuleGuard> {
         self.powerless.insert(host, silence)
     }
 
-    /// The host has power again. Returns what kept it silent.
+    /// The host has power again. Returns the guard that blocks its traffic.
     pub fn restore_power(&mut self, host: u16) -> Option<RuleGuard> {
         self.powerless.remove(&host)
     }
@@ -96,7 +97,7 @@ impl ActiveFaults {
     }
 
     /// The backup that the fault restores, with the time at which it was taken. Later ones of the same executor are
-    /// gone: they are of a past that did not happen any more.
+    /// dropped, because the restored disk has not reached them.
     pub fn take_backup(&mut self, number: usize, executor: u16) -> Option<(SimTime, Snapshot)> {
         let (taken, disk) = self.backups.remove(&(number, executor))?;
         self.backups

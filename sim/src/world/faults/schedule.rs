@@ -1,11 +1,13 @@
-//! Which faults are due: pure, from what happens and the time.
+//! Which faults are due: pure, from entries and the time.
 
-use super::{PlannedFault, Trigger};
-use crate::trace::{Entry, ProcessId, SimTime, What};
+use crate::{
+    faults::{PlannedFault, Trigger},
+    trace::{Entry, ProcessId, SimTime, What},
+};
 use metanode_core::env::{CrashPoint, Event, ExecutorEvent, NodeEvent};
 use std::collections::BTreeMap;
 
-/// What each fault of a plan still waits for. Each is due once.
+/// What each fault waits for. Each is due once.
 pub(crate) struct Schedule {
     /// By the number of the fault.
     waiting: Vec<Waiting>,
@@ -21,7 +23,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Whether everything but a crash point has come.
+    /// Whether all conditions except a crash point hold.
     fn ready(&self, now: SimTime) -> bool {
         let in_time = now >= SimTime::from_ms(self.trigger.at_ms);
         !self.injected && self.stored && self.durable && in_time
@@ -43,7 +45,7 @@ impl Schedule {
         }
     }
 
-    /// Takes in an entry; returns the faults that are due because of it.
+    /// Observes an entry; returns the faults that become due.
     pub fn observe(&mut self, entry: &Entry) -> Vec<usize> {
         match (entry.process, &entry.what) {
             (
@@ -71,7 +73,7 @@ impl Schedule {
         self.due(entry.at)
     }
 
-    /// A process is at a crash point; returns the faults that are due because of it.
+    /// A process has reached a crash point; returns the faults that become due.
     pub fn reach(&mut self, process: ProcessId, point: CrashPoint, now: SimTime) -> Vec<usize> {
         let count = self.reached.entry((process, point)).or_default();
         *count += 1;
@@ -84,17 +86,17 @@ impl Schedule {
         self.take(|fault| here(&fault.trigger) && fault.ready(now))
     }
 
-    /// How often each process was at each of its crash points.
+    /// How often each process reached each crash point.
     pub fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
         self.reached.clone()
     }
 
-    /// The faults whose time and conditions have come, except those that wait for a crash point.
+    /// The faults that are due, except those that wait for a crash point.
     pub fn due(&mut self, now: SimTime) -> Vec<usize> {
         self.take(|fault| fault.trigger.reached.is_none() && fault.ready(now))
     }
 
-    /// No fault is due any more.
+    /// No further fault becomes due.
     pub fn end(&mut self) {
         self.over = true;
     }
@@ -116,11 +118,11 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{ClockFault, DurableAt, Reached, StoredAt},
-        *,
+    use super::*;
+    use crate::{
+        faults::{ClockFault, DurableAt, Reached, StoredAt},
+        oracles::testing::{durable, executor, node, stored},
     };
-    use crate::oracles::testing::{durable, executor, node, stored};
     use metanode_core::types::{CommitIndex, GlobalExecIndex};
 
     fn schedule(triggers: &[Trigger]) -> Schedule {
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn all_conditions_must_have_come_in_any_order() {
+    fn all_conditions_must_hold_in_any_order() {
         let mut schedule = schedule(&[conditions()]);
         for early in [
             executor(101, 0, durable(8)),
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_that_come_before_the_time_count_when_it_has_come() {
+    fn conditions_may_hold_before_the_time() {
         let mut schedule = schedule(&[conditions()]);
         assert_eq!(schedule.observe(&node(1, 1, stored(5))), [0; 0]);
         assert_eq!(schedule.observe(&executor(2, 0, durable(7))), [0; 0]);
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_point_is_counted_for_its_process_and_only_then_the_fault_is_due() {
+    fn a_crash_point_is_counted_for_its_process_only() {
         let (process, point) = (ProcessId::Node(1), CrashPoint::NodeAfterStore);
         let mut schedule = schedule(&[Trigger {
             reached: Some(Reached {

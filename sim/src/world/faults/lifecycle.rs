@@ -1,24 +1,25 @@
-//! What becomes of the faults of a plan: prepared at the start of the run, injected or skipped when they are due, and
-//! ended after their time or with all others.
+//! The lifecycle of faults: prepared at the start of the run, injected or skipped when they are due, ended after their
+//! duration or together.
 
-use super::{Fault, Lasting, process::LateStart};
+use super::{disk, effect};
 use crate::{
+    faults::{Fault, Lasting, LateStart},
     trace::{ProcessId, WorldEvent},
     world::{Job, World},
 };
 use std::collections::BTreeMap;
 
-/// What faults put into the calendar of a run.
+/// Scheduled jobs of faults.
 pub(crate) enum FaultJob {
-    /// The time of some fault has come; its other conditions may hold or not.
+    /// The time of some fault has come; it is due if its other conditions hold.
     Due,
-    /// The fault of this number is over.
+    /// The fault with this number ends.
     End(usize),
-    /// Keep what is on an executor's disk for the fault of this number.
+    /// Takes a backup of an executor's disk for the fault with this number.
     Backup(usize, u16),
 }
 
-/// Puts all that depends on time alone into the calendar. Returns the processes that start late, and after how long.
+/// Schedules everything that depends only on time. Returns the processes that start late, with their delays in ms.
 pub(crate) fn prepare(world: &World) -> BTreeMap<ProcessId, u64> {
     let mut late = BTreeMap::new();
     for (number, planned) in world.plan().faults.iter().enumerate() {
@@ -29,7 +30,7 @@ pub(crate) fn prepare(world: &World) -> BTreeMap<ProcessId, u64> {
                     continue;
                 }
             }
-            Fault::Disk(fault) => fault.plan_backups(number, world),
+            Fault::Disk(fault) => disk::schedule_backups(fault, number, world),
             Fault::Executor(_) | Fault::Network(_) | Fault::Socket(_) | Fault::Clock(_) => {}
         }
         if planned.trigger.reached.is_none() {
@@ -39,11 +40,11 @@ pub(crate) fn prepare(world: &World) -> BTreeMap<ProcessId, u64> {
     late
 }
 
-/// Does what the calendar says.
+/// Performs a scheduled job.
 pub(crate) fn perform(job: FaultJob, world: &World) {
     match job {
         FaultJob::End(number) => end(number, world),
-        FaultJob::Backup(number, executor) => super::disk::back_up(number, executor, world),
+        FaultJob::Backup(number, executor) => disk::back_up(number, executor, world),
         FaultJob::Due => {
             let due = world.faults().schedule.due(world.now());
             for number in due {
@@ -53,19 +54,19 @@ pub(crate) fn perform(job: FaultJob, world: &World) {
     }
 }
 
-/// Lets a fault happen, if that leaves enough validators.
+/// Injects a fault, or skips it if too many validators would be down.
 pub(crate) fn inject(number: usize, world: &World) {
     let fault = &world.plan().faults[number].fault;
     if takes_down_too_many(fault, world) {
         return skip(number, world);
     }
-    let subject = fault.subject();
-    if !subject.has_own_events() {
+    let effect = effect(fault);
+    if !effect.has_own_events() {
         let fault = fault.clone();
         world.emit(ProcessId::World, WorldEvent::FaultBegan { number, fault });
     }
-    subject.begin(number, world);
-    match subject.lasting() {
+    effect.begin(number, world);
+    match fault.lasting() {
         Lasting::Moment | Lasting::Down(_) => {}
         Lasting::Until(for_ms) => {
             world.faults().begin(number);
@@ -76,13 +77,13 @@ pub(crate) fn inject(number: usize, world: &World) {
     }
 }
 
-/// Says that a fault does not happen.
+/// Records that a fault was skipped.
 pub(super) fn skip(number: usize, world: &World) {
     let fault = world.plan().faults[number].fault.clone();
     world.emit(ProcessId::World, WorldEvent::FaultSkipped { number, fault });
 }
 
-/// Ends all faults. Processes that are down or paused are left so.
+/// Ends all faults. Processes that are down or paused stay so.
 pub(crate) fn end_all(world: &World) {
     world.faults().schedule.end();
     let lasting = world.faults().lasting();
@@ -99,15 +100,15 @@ fn end(number: usize, world: &World) {
     };
     drop(held);
     let fault = &world.plan().faults[number].fault;
-    let subject = fault.subject();
-    subject.end(world);
-    if !subject.has_own_events() {
+    let effect = effect(fault);
+    effect.end(world);
+    if !effect.has_own_events() {
         let fault = fault.clone();
         world.emit(ProcessId::World, WorldEvent::FaultEnded { number, fault });
     }
 }
 
-/// Byzantine validators are not counted: the committee relies on none of them, up or down.
+/// Byzantine validators do not count: the committee does not rely on them.
 fn takes_down_too_many(fault: &Fault, world: &World) -> bool {
     let Some(most) = world.plan().max_faulty else {
         return false;
