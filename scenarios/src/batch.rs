@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// Options of a run whose trace entries nobody reads.
+pub(crate) const OUTCOME_ONLY: RunOptions = RunOptions { keep_entries: 1 };
+
 /// One run to do.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -52,7 +55,7 @@ impl Job {
         clippy::disallowed_methods,
         reason = "how long the run took outside, for the report alone"
     )]
-    pub fn run_plan(plan: Plan, options: &RunOptions) -> Finished {
+    pub(crate) fn run_plan(plan: Plan, options: &RunOptions) -> Finished {
         let begin = std::time::Instant::now();
         let outcome = run(plan, options);
         Finished {
@@ -64,7 +67,7 @@ impl Job {
 
 /// Does the work for every item on up to `threads` threads and hands over the results in the order of the items, each
 /// as soon as it and all before it are there.
-pub fn in_order<T: Sync, R: Send>(
+pub(crate) fn in_order<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
     work: impl Fn(&T) -> R + Sync,

@@ -1,10 +1,10 @@
 //! The scenarios and suites that are built in, so that their names work from anywhere, and files from elsewhere.
 
-use crate::{scenario::Scenario, source::InputError, suite::Suite};
+use crate::{scenario::Scenario, source::InputError};
 
 /// A file of `scenarios/files` or `scenarios/suites`.
 #[derive(Clone, Copy, Debug)]
-pub struct BuiltIn {
+pub(crate) struct BuiltIn {
     pub name: &'static str,
     /// In the repository; errors name it.
     pub path: &'static str,
@@ -22,7 +22,7 @@ macro_rules! built_in {
 }
 
 /// In the order of `metasim list`: from quiet to rough.
-pub const SCENARIOS: &[BuiltIn] = built_in!("files":
+pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "happy_path"
     "single_master"
     "resume_at_8_of_10"
@@ -63,7 +63,7 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "swarm_epochs"
 );
 
-pub const SUITES: &[BuiltIn] = built_in!("suites":
+pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "ci"
     "epochs"
     "swarm"
@@ -89,15 +89,8 @@ pub fn scenario(name: &str) -> Result<Named, InputError> {
     })
 }
 
-/// The suite of this name, or in the file at this path.
-///
-/// # Errors
-/// If there is none, or if what it says cannot be used.
-pub fn suite(name: &str) -> Result<Suite, InputError> {
-    open("suite", SUITES, name, Suite::parse)
-}
-
-fn open<T>(
+/// What is built in under this name, or is in the file at this path.
+pub(crate) fn open<T>(
     kind: &'static str,
     built_in: &[BuiltIn],
     name: &str,
@@ -137,21 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn every_built_in_suite_names_scenarios_that_exist() {
-        for entry in SUITES {
-            let runs = suite(entry.name).and_then(|suite| suite.runs(0, None, None));
-            assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
-        }
-    }
-
-    #[test]
     fn a_name_that_is_none_is_answered_with_those_that_are() {
         let error = scenario("hapy_path").expect_err("a typo").to_string();
         assert!(
             error.contains("`hapy_path`") && error.contains("happy_path, "),
             "{error}"
         );
-        let error = suite("missing.toml").expect_err("no file").to_string();
+        let error = scenario("missing.toml").expect_err("no file").to_string();
         assert!(
             error.starts_with("missing.toml: cannot be read: "),
             "{error}"

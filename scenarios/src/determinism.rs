@@ -1,8 +1,10 @@
 //! Invariant DET, checked: the same run here, after other runs, and in a process of its own that did nothing before,
 //! must have the same trace hash.
 
-use crate::{batch::Job, report::describe::store};
-use metanode_sim::run::RunOptions;
+use crate::{
+    batch::{Job, OUTCOME_ONLY},
+    run_reference::store_name,
+};
 use std::process::Command;
 
 /// Both hashes of one job; `alone` says why there is none if the other process failed.
@@ -23,13 +25,10 @@ impl Compared {
 /// The hidden subcommand that prints a run's trace hash.
 pub const SUBCOMMAND: &str = "trace-hash";
 
-/// For runs of which only the outcome matters.
-pub const HASH_ONLY: RunOptions = RunOptions { keep_entries: 1 };
-
 /// Runs the job twice. The caller sees to it that this process has run other seeds before.
 #[must_use]
 pub fn compare(job: &Job) -> Compared {
-    let here = job.run(&HASH_ONLY).outcome.trace_hash.to_string();
+    let here = job.run(&OUTCOME_ONLY).outcome.trace_hash.to_string();
     Compared {
         job: job.clone(),
         here,
@@ -42,7 +41,7 @@ fn alone(job: &Job) -> Result<String, String> {
     let output = Command::new(&binary)
         .args([SUBCOMMAND, &job.scenario.name, "--seed"])
         .arg(job.seed.to_string())
-        .args(["--store", store(job.store)])
+        .args(["--store", store_name(job.store)])
         .output()
         .map_err(|e| format!("{} cannot be started: {e}", binary.display()))?;
     if !output.status.success() {

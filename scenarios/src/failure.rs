@@ -46,7 +46,7 @@ pub struct Broken {
 
 /// By what two failures are the same: which rule was broken by which kind of process, or where something panicked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Symptom {
+pub(crate) enum Symptom {
     Broken {
         invariant: Invariant,
         clause: &'static str,
@@ -60,7 +60,7 @@ pub enum Symptom {
 
 /// Processes that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcessKind {
+pub(crate) enum ProcessKind {
     Node,
     Executor,
     World,
@@ -164,7 +164,7 @@ impl Failure {
     ///
     /// # Errors
     /// If folder or file cannot be written.
-    pub fn keep(&self, folder: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn keep(&self, folder: &Path) -> io::Result<PathBuf> {
         self.keep_as(folder, &file_name(&self.plan))
     }
 
@@ -172,7 +172,7 @@ impl Failure {
     ///
     /// # Errors
     /// If folder or file cannot be written.
-    pub fn keep_as(&self, folder: &Path, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn keep_as(&self, folder: &Path, name: &str) -> io::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(name);
         write_whole(&path, &self.text())?;
@@ -197,7 +197,7 @@ fn file_name(plan: &Plan) -> String {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = folder
@@ -211,7 +211,7 @@ pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 
 /// Tells builds apart: the hash of this program's file. Empty if that cannot be read.
 #[must_use]
-pub fn build_id() -> &'static str {
+pub(crate) fn build_id() -> &'static str {
     static ID: OnceLock<String> = OnceLock::new();
     ID.get_or_init(|| {
         let file = std::env::current_exe().and_then(std::fs::read);

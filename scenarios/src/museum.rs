@@ -3,9 +3,8 @@
 //! that is not found is a defect of the harness.
 
 use crate::{
-    batch::{Finished, Job},
+    batch::{Finished, Job, OUTCOME_ONLY},
     catalog::Named,
-    determinism::HASH_ONLY,
     failure::Symptom,
     shrinking::{Limits, Unwatched, shrink},
 };
@@ -114,7 +113,7 @@ impl Search {
 /// The scenario of this seed, in turn. Each round begins one further, so that a scenario does not always meet seeds of
 /// one parity, which is what decides the topology of many.
 #[must_use]
-pub fn scenario_of<T>(mixed: &[T], seed: u64) -> Option<&T> {
+fn scenario_of<T>(mixed: &[T], seed: u64) -> Option<&T> {
     let count = u64::try_from(mixed.len()).ok()?;
     let turn = seed.checked_div(count)?;
     usize::try_from((seed % count + turn) % count)
@@ -124,7 +123,7 @@ pub fn scenario_of<T>(mixed: &[T], seed: u64) -> Option<&T> {
 
 /// The run of this seed with these bugs.
 #[must_use]
-pub fn job(mixed: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
+fn job(mixed: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
     let mut named = Named::clone(scenario_of(mixed, seed)?);
     named.scenario.bugs.extend_from_slice(bugs);
     Some(Job {
@@ -139,7 +138,7 @@ pub fn job(mixed: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
 pub fn search(mixed: &[Arc<Named>], entry: Entry, seeds: Range<u64>) -> Search {
     let mut search = Search::new(entry);
     for seed in seeds {
-        let run = |bugs: &[KnownBug]| job(mixed, seed, bugs).map(|job| job.run(&HASH_ONLY));
+        let run = |bugs: &[KnownBug]| job(mixed, seed, bugs).map(|job| job.run(&OUTCOME_ONLY));
         let Some(finished) = run(&entry.switches()) else {
             break;
         };
@@ -162,11 +161,11 @@ fn shows(plan: &Plan, bug: KnownBug, symptom: &Symptom) -> bool {
     let mut without = plan.clone();
     without.bugs.retain(|other| *other != bug);
     without.bugs.len() < plan.bugs.len()
-        && Symptom::of(&run(without, &HASH_ONLY)).as_ref() != Some(symptom)
+        && Symptom::of(&run(without, &OUTCOME_ONLY)).as_ref() != Some(symptom)
 }
 
 /// Shrinks the run that found the bug, on this thread.
-pub fn shrink_found(search: &mut Search, budget_runs: u64) {
+pub(crate) fn shrink_found(search: &mut Search, budget_runs: u64) {
     let Some((_, found)) = &search.found else {
         return;
     };
@@ -186,7 +185,7 @@ pub fn shrink_found(search: &mut Search, budget_runs: u64) {
     let smallest = [shrunk.plan, found.outcome.plan.clone()]
         .into_iter()
         .find(|plan| shows(plan, search.entry.bug, &symptom));
-    search.smallest = smallest.map(|plan| run(plan, &HASH_ONLY));
+    search.smallest = smallest.map(|plan| run(plan, &OUTCOME_ONLY));
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@
 //! What comes out depends on the plan and the budget alone, not on how many runs go on at once: runs that were begun
 //! beyond the first that fails are neither looked at nor counted.
 
-use crate::{batch::in_order, determinism::HASH_ONLY, failure::Symptom, scenario::Scenario};
+use crate::{
+    batch::{OUTCOME_ONLY, in_order},
+    failure::Symptom,
+    scenario::Scenario,
+};
 use metanode_sim::{
     plan::Plan,
     run::{Outcome, run},
@@ -107,7 +111,7 @@ impl<W: Watcher> Trial for Runs<'_, W> {
             in_order(
                 now,
                 self.limits.threads,
-                |(_, plan, _)| run((*plan).clone(), &HASH_ONLY),
+                |(_, plan, _)| run((*plan).clone(), &OUTCOME_ONLY),
                 |outcome| outcomes.push(outcome),
             );
             for ((position, _, hash), outcome) in now.iter().zip(outcomes) {

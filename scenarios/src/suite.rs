@@ -2,7 +2,7 @@
 
 use crate::{
     batch::Job,
-    catalog,
+    catalog::{self, SUITES},
     source::{InputError, Source},
 };
 use metanode_sim::plan::Backend;
@@ -14,32 +14,32 @@ use std::sync::Arc;
 #[serde(default, deny_unknown_fields)]
 pub struct Suite {
     /// What the suite is for, for people.
-    pub story: String,
+    pub(crate) story: String,
     /// One seed of this many runs on real RocksDB; none if it is left out.
-    pub rocksdb_every: Option<u64>,
+    rocksdb_every: Option<u64>,
     #[serde(rename = "run")]
-    pub entries: Vec<SuiteEntry>,
+    entries: Vec<SuiteEntry>,
     #[serde(rename = "sweep")]
-    pub sweeps: Vec<SweepEntry>,
+    pub(crate) sweeps: Vec<SweepEntry>,
     /// Every bug of the museum in the scenarios of this suite.
-    pub museum: Option<MuseumEntry>,
+    pub(crate) museum: Option<MuseumEntry>,
 }
 
 /// One `[[run]]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SuiteEntry {
-    pub scenario: String,
+pub(crate) struct SuiteEntry {
+    scenario: String,
     /// How many seeds.
-    pub seeds: u64,
+    seeds: u64,
     /// Instead of the suite's.
-    pub rocksdb_every: Option<u64>,
+    rocksdb_every: Option<u64>,
 }
 
 /// One `[[sweep]]`, of the crash points of node 0 and its executor.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SweepEntry {
+pub(crate) struct SweepEntry {
     pub scenario: String,
     /// The first so many times that a point is reached.
     pub times: u32,
@@ -48,7 +48,7 @@ pub struct SweepEntry {
 /// `[museum]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MuseumEntry {
+pub(crate) struct MuseumEntry {
     /// How many until a bug counts as not noticed.
     pub seeds: u64,
 }
@@ -60,9 +60,17 @@ const fn is_chosen(seed: u64, every: u64) -> bool {
 }
 
 impl Suite {
+    /// The suite that is built in under this name, or is in the file at this path.
+    ///
+    /// # Errors
+    /// If there is none, or if its file is not valid.
+    pub fn open(name: &str) -> Result<Self, InputError> {
+        catalog::open("suite", SUITES, name, Self::parse)
+    }
+
     /// # Errors
     /// File, line and key of the first thing that is wrong.
-    pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
+    fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         let source = Source::new(file, text)?;
         let suite: Self = source.read()?;
         if suite.story.trim().is_empty() {
@@ -120,7 +128,7 @@ impl Suite {
     ///
     /// # Errors
     /// If a scenario cannot be used.
-    pub fn runs(
+    pub(crate) fn runs(
         &self,
         first_seed: u64,
         count: Option<u64>,
@@ -156,6 +164,14 @@ mod tests {
         let chosen: Vec<u64> = (0..100).filter(|seed| is_chosen(*seed, 10)).collect();
         assert_eq!(chosen, [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]);
         assert!((0..10).all(|seed| is_chosen(seed, 1)));
+    }
+
+    #[test]
+    fn every_built_in_suite_names_scenarios_that_exist() {
+        for entry in SUITES {
+            let runs = Suite::open(entry.name).and_then(|suite| suite.runs(0, None, None));
+            assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
+        }
     }
 
     #[test]

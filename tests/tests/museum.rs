@@ -6,13 +6,14 @@ use metanode_core::bugs::{Entry, KnownBug};
 use metasim::{
     catalog,
     museum::{self, FailedOtherwise, Search},
+    suite::Suite,
 };
 use std::{fs, path::Path, sync::Arc};
 
 const SEEDS: u64 = 200;
 
 fn ordinary() -> Vec<Arc<catalog::Named>> {
-    let suite = catalog::suite("ci").and_then(|suite| suite.scenarios());
+    let suite = Suite::open("ci").and_then(|suite| suite.scenarios());
     suite.unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -6,9 +6,9 @@ use super::{
     threads,
 };
 use crate::{
-    batch::{Job, in_order},
+    batch::{Job, OUTCOME_ONLY, in_order},
     catalog::{self, SCENARIOS},
-    determinism::{HASH_ONLY, compare},
+    determinism::compare,
     report::colour::Colour,
     seed::Seed,
 };
@@ -37,7 +37,7 @@ pub(super) fn check(
     }
     // So that even the first of them comes after another run.
     if let Some(last) = runs.last() {
-        let _ = last.run(&HASH_ONLY);
+        let _ = last.run(&OUTCOME_ONLY);
     }
     let bar = progress_bar(runs.len());
     let mut different = vec![];
@@ -76,7 +76,7 @@ pub(super) fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<E
         seed: seed.0,
         store,
     };
-    let finished = job.run(&HASH_ONLY);
+    let finished = job.run(&OUTCOME_ONLY);
     print(&format!("{}\n", finished.outcome.trace_hash))?;
     Ok(Exit::Passed)
 }

@@ -5,7 +5,7 @@ use super::{
     output::{CliError, print, spinner},
 };
 use crate::{
-    determinism::HASH_ONLY,
+    batch::OUTCOME_ONLY,
     failure::{Failure, Symptom, build_id, write_whole},
     report::{
         colour::Colour,
@@ -13,7 +13,7 @@ use crate::{
         failure::{self as failure_report, Replayed},
         plan, timeline, verdict,
     },
-    run_reference::{self, RunReference},
+    run_reference,
     scenario::Scenario,
     shrinking::{Limits, Watcher, shrink},
     source::InputError,
@@ -71,8 +71,8 @@ pub(super) fn shrink_to_file(
     out: Option<PathBuf>,
     limits: Limits,
 ) -> Result<Exit, CliError> {
-    let RunReference { plan, .. } = RunReference::open(name)?;
-    let first = run(plan.clone(), &HASH_ONLY);
+    let plan = run_reference::plan(name)?;
+    let first = run(plan.clone(), &OUTCOME_ONLY);
     let Some(symptom) = Symptom::of(&first) else {
         return Err(CliError::Passes { name: name.into() });
     };
@@ -102,8 +102,8 @@ pub(super) fn shrink_to_file(
 /// The file that is kept must show what it was made for.
 fn confirm(file: &Path, symptom: &Symptom) -> Result<(), CliError> {
     let name = file.display().to_string();
-    let plan = RunReference::open(&name)?.plan;
-    let found = Symptom::of(&run(plan, &HASH_ONLY));
+    let plan = run_reference::plan(&name)?;
+    let found = Symptom::of(&run(plan, &OUTCOME_ONLY));
     if found.as_ref() == Some(symptom) {
         return Ok(());
     }
@@ -159,8 +159,8 @@ impl Watcher for Writer<'_> {
 
 pub(super) fn diff(names: [&str; 2]) -> Result<Exit, CliError> {
     let plans = [
-        RunReference::open(names[0])?.plan,
-        RunReference::open(names[1])?.plan,
+        run_reference::plan(names[0])?,
+        run_reference::plan(names[1])?,
     ];
     let same_plan = plans[0] == plans[1];
     let outcomes = plans.map(|plan| run(plan, &RunOptions::KEEP_ALL));

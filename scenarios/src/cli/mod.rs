@@ -9,12 +9,13 @@ mod reports;
 mod sweep;
 
 use crate::{
-    batch::{Job, in_order},
+    batch::{Job, OUTCOME_ONLY, in_order},
     catalog::{self, SCENARIOS, SUITES},
-    determinism::{HASH_ONLY, SUBCOMMAND},
+    determinism::SUBCOMMAND,
     report::{colour::Colour, failure, plan, summary::Summary, timeline, verdict},
     seed::{Seed, Seeds},
     shrinking::Limits,
+    suite::Suite,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exit::Exit;
@@ -286,7 +287,7 @@ fn list() -> Result<Exit, CliError> {
         stories[0].1.push((built_in.name, story));
     }
     for built_in in SUITES {
-        let story = catalog::suite(built_in.name)?.story;
+        let story = Suite::open(built_in.name)?.story;
         stories[1].1.push((built_in.name, story));
     }
     let colour = Colour::of_stdout();
@@ -342,7 +343,7 @@ fn run_suite(
     seeds: Option<Seeds>,
     options: &Options,
 ) -> Result<Exit, CliError> {
-    let suite = catalog::suite(name)?;
+    let suite = Suite::open(name)?;
     let store = options.store.map(Backend::from);
     let first_seed = seeds.as_ref().map_or(seed.0, |Seeds(seeds)| seeds.start);
     let count = seeds.map(|Seeds(seeds)| seeds.end - seeds.start);
@@ -439,7 +440,7 @@ fn run_many(jobs: &[Job], reports: &mut Reports, options: &Options) -> Result<Ex
     in_order(
         jobs,
         threads(options.jobs),
-        |job| job.run(&HASH_ONLY),
+        |job| job.run(&OUTCOME_ONLY),
         |finished| {
             if written.is_ok() {
                 written = reports

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::output::{CliError, JsonLines, print, progress_bar};
 use crate::{
     batch::in_order,
-    catalog::{self, Named},
+    catalog::Named,
     failure::Failure,
     museum::{Search, search, shrink_found},
     report::{colour::Colour, museum as report},
@@ -76,7 +76,7 @@ pub(super) fn run(
         [] => KnownBug::ENTRIES.to_vec(),
         asked => entries(asked)?,
     };
-    let mixed = catalog::suite(suite)?.scenarios()?;
+    let mixed = Suite::open(suite)?.scenarios()?;
     let mut json = JsonLines::create(json)?;
     let colour = Colour::of_stdout();
     print(&report::head(colour))?;

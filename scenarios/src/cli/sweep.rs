@@ -7,8 +7,7 @@ use super::{
     reports::Reports,
 };
 use crate::{
-    batch::{Finished, Job, in_order},
-    determinism::HASH_ONLY,
+    batch::{Finished, Job, OUTCOME_ONLY, in_order},
     report::{colour::Colour, junit::Failed, sweep as report, verdict},
 };
 use metanode_sim::{
@@ -57,7 +56,7 @@ fn sweep_and_show(
     show: impl FnOnce(&[Case], &[report::Swept], Colour) -> String,
 ) -> Result<Exit, CliError> {
     let colour = Colour::of_stdout();
-    let undisturbed = run(job.plan(), &HASH_ONLY);
+    let undisturbed = run(job.plan(), &OUTCOME_ONLY);
     if undisturbed.verdict != Verdict::Passed {
         failures::keep(&undisturbed, limits.failures)?;
         print(&verdict::text(&undisturbed, colour))?;
@@ -70,7 +69,7 @@ fn sweep_and_show(
     in_order(
         &cases,
         limits.threads,
-        |case| Job::run_plan(case.plan(&undisturbed.plan), &HASH_ONLY),
+        |case| Job::run_plan(case.plan(&undisturbed.plan), &OUTCOME_ONLY),
         |finished| {
             let Finished { outcome, wall } = finished;
             let file = failures::keep(&outcome, limits.failures);

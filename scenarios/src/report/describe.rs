@@ -1,6 +1,6 @@
 //! What plans hold, for people.
 
-use metanode_sim::plan::{Backend, ByzantineStrategy, Member, Span};
+use metanode_sim::plan::{ByzantineStrategy, Member, Span};
 
 /// `5 ms to 31 ms`, or one number where both ends are equal.
 #[must_use]
@@ -39,14 +39,5 @@ pub const fn strategy(strategy: ByzantineStrategy) -> &'static str {
         ByzantineStrategy::Lying => "builds on blocks that do not exist",
         ByzantineStrategy::Flooding => "floods its peers with blocks",
         ByzantineStrategy::Silent => "says nothing",
-    }
-}
-
-/// As `--store` takes it.
-#[must_use]
-pub const fn store(store: Backend) -> &'static str {
-    match store {
-        Backend::Memory => "memory",
-        Backend::Rocksdb => "rocksdb",
     }
 }

@@ -5,7 +5,7 @@ use metanode_sim::trace::{Entry, What, WorldEvent};
 
 /// One entry of the trace on one line: time, process and what happened.
 #[must_use]
-pub fn line(entry: &Entry) -> String {
+pub(crate) fn line(entry: &Entry) -> String {
     let Entry { at, process, what } = entry;
     format!("{at}  {process} {}", text(what))
 }

@@ -1,10 +1,7 @@
 //! One JSON object per run, for programs (`--json`, JSON Lines).
 
-use super::{
-    describe,
-    verdict::{self, hex},
-};
-use crate::batch::Finished;
+use super::verdict::{self, hex};
+use crate::{batch::Finished, run_reference};
 use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
 use metanode_sim::{oracles::Violation, panics::Panic, trace::TraceHash};
 use serde::Serialize;
@@ -69,7 +66,7 @@ pub fn object(finished: &Finished) -> RunObject<'_> {
     RunObject {
         scenario: &outcome.plan.scenario,
         seed: outcome.plan.seed,
-        store: describe::store(outcome.plan.store),
+        store: run_reference::store_name(outcome.plan.store),
         verdict: verdict::name(outcome.verdict),
         violations: &outcome.violations,
         panic: outcome.panic.as_ref(),
@@ -80,6 +77,6 @@ pub fn object(finished: &Finished) -> RunObject<'_> {
         nodes: nodes.collect(),
         executors: executors.collect(),
         probes: &outcome.probes,
-        reproduce: verdict::reproduce(&outcome.plan),
+        reproduce: run_reference::command(&outcome.plan),
     }
 }

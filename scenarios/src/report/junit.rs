@@ -1,7 +1,7 @@
 //! JUnit XML (`--junit`), as continuous integration reads it: a test suite per scenario, a test case per group of seeds.
 
 use super::{colour::Colour, verdict};
-use crate::batch::Finished;
+use crate::{batch::Finished, run_reference};
 use metanode_sim::run::{Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::{path::Path, time::Duration};
@@ -34,7 +34,7 @@ impl Failed {
         let mut text = verdict::evidence(outcome, Colour::PLAIN);
         match file {
             Some(file) => text.push_str(&format!("metasim replay {}\n", file.display())),
-            None => text.push_str(&format!("{}\n", verdict::reproduce(&outcome.plan))),
+            None => text.push_str(&format!("{}\n", run_reference::command(&outcome.plan))),
         }
         Some(Self {
             kind,

@@ -18,15 +18,15 @@
 //! | [`junit`] | test cases, for continuous integration |
 
 pub mod colour;
-pub mod describe;
-pub mod diff;
+pub(crate) mod describe;
+pub(crate) mod diff;
 pub mod events;
-pub mod failure;
+pub(crate) mod failure;
 pub mod json;
 pub mod junit;
-pub mod museum;
-pub mod plan;
+pub(crate) mod museum;
+pub(crate) mod plan;
 pub mod summary;
-pub mod sweep;
-pub mod timeline;
+pub(crate) mod sweep;
+pub(crate) mod timeline;
 pub mod verdict;

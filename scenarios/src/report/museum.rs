@@ -1,7 +1,10 @@
 //! The museum: one line per entry, then those that were not found.
 
-use super::{colour::Colour, verdict};
-use crate::museum::{FailedOtherwise, Search};
+use super::colour::Colour;
+use crate::{
+    museum::{FailedOtherwise, Search},
+    run_reference,
+};
 use metanode_sim::{amounts::count, run::Outcome};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, fmt::Write};
@@ -77,7 +80,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
     }
     let failing: BTreeSet<String> = searches
         .iter()
-        .flat_map(|search| search.failing_anyway.iter().map(verdict::reproduce))
+        .flat_map(|search| search.failing_anyway.iter().map(run_reference::command))
         .collect();
     if !failing.is_empty() {
         let what = count(failing.len() as u64, "run");
@@ -97,7 +100,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
         let _ = writeln!(
             out,
             "to see the last: {}",
-            verdict::reproduce(&last.outcome.plan)
+            run_reference::command(&last.outcome.plan)
         );
     }
     let found = format!("{} of {} found", runs.len(), searches.len());
@@ -151,7 +154,7 @@ pub fn object(search: &Search) -> Value {
         "wall_seconds": search.wall.as_secs_f64(),
         "scenario": plan.map(|plan| &plan.scenario),
         "seed": plan.map(|plan| plan.seed),
-        "reproduce": plan.map(verdict::reproduce),
+        "reproduce": plan.map(run_reference::command),
         "faults": plan.map(|plan| plan.faults.len()),
         "smallest": smallest.map(|plan| json!({
             "faults": plan.faults.len(),

@@ -1,7 +1,7 @@
 //! Many runs: a table with one line per scenario, and the failures with the lines that show them again.
 
 use super::{colour::Colour, verdict};
-use crate::batch::Finished;
+use crate::{batch::Finished, run_reference};
 use metanode_sim::run::Verdict;
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -90,7 +90,7 @@ impl Summary {
             let _ = writeln!(out, "\nto see them again:");
             for failure in &self.failures {
                 let plan = &failure.outcome.plan;
-                let _ = writeln!(out, "  {}", verdict::reproduce(plan));
+                let _ = writeln!(out, "  {}", run_reference::command(plan));
             }
         }
         let runs: u64 = self.rows.iter().map(|(_, row)| row.runs).sum();

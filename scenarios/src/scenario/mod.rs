@@ -15,18 +15,13 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use byzantine::Byzantine;
-pub use epochs::Epochs;
-pub use fault::{
-    DurableTrigger, FaultKind, FaultSection, ReachedTrigger, Repeat, StoredTrigger, TriggerSection,
-};
-pub use limits::{
-    ConsensusParameters, DeliveryParameters, NetworkPlan as Network, Node, RpcParameters,
-    WorkloadPlan as Workload,
-};
-pub use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
-pub use swarm::Swarm;
-pub use target::{Kind, Roster, Selector, Target};
+use byzantine::Byzantine;
+use epochs::Epochs;
+use fault::FaultSection;
+use limits::{NetworkPlan as Network, Node, WorkloadPlan as Workload};
+use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
+use swarm::Swarm;
+use target::{Kind, Roster, Target};
 
 use crate::{
     sampling::{Sampled, Sampler},

@@ -2,9 +2,9 @@
 //! there.
 
 use super::{
-    DurableTrigger, FaultSection, StoredTrigger, TriggerSection,
+    FaultSection,
     kinds::{Schema, Time},
-    points_of,
+    trigger::{DurableTrigger, StoredTrigger, TriggerSection, points_of},
 };
 use crate::{
     scenario::target::{Kind, Roster, Selector, Target},

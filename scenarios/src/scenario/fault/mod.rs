@@ -14,12 +14,11 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub use kinds::FaultKind;
-pub use trigger::{DurableTrigger, ReachedTrigger, StoredTrigger, TriggerSection};
-
-pub(super) use kinds::Moments;
+pub(super) use kinds::{FaultKind, Moments};
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
+
+use trigger::TriggerSection;
 
 use super::target::{Kind, Roster, Selector, Target};
 use crate::sampling::{Sampled, Sampler};
