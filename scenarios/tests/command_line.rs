@@ -83,12 +83,21 @@ fn a_run_is_the_same_in_this_process_and_in_another() {
 fn a_known_bug_that_is_not_found_ends_with_7_and_a_guard_is_no_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let failures = folder.path().to_str().expect("UTF-8");
-    // One seed of a scenario without epochs: the bug does nothing.
-    let limits = ["--seeds", "1", "--failures", failures];
+    let junit = folder.path().join("junit.xml").display().to_string();
+    // One seed of a scenario without epochs: the bug has no effect.
+    let limits = ["--seeds", "1", "--failures", failures, "--junit", &junit];
     let output = metasim(&[&["museum", "boundary_one_short"], &limits[..]].concat());
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(7), "{text}{}", stderr(&output));
     assert!(text.contains("0 of 1 found"), "{text}");
+    let junit = fs::read_to_string(junit).expect("JUnit");
+    for part in [
+        "<testcase name=\"boundary_one_short\" classname=\"museum\"",
+        "failures=\"1\"",
+        "metasim museum boundary_one_short --suite ci --seeds 0..1",
+    ] {
+        assert!(junit.contains(part), "expected {part} in {junit}");
+    }
 
     let output = metasim(&["museum", "start_is_trusted"]);
     let text = stderr(&output);
@@ -180,7 +189,7 @@ fn a_process_that_panics_is_reported_and_nothing_falls_between_the_lines() {
         fs::read_to_string(junit).expect("JUnit"),
     ];
     for report in [&text, &json, &junit] {
-        assert!(report.contains("node/bug_switches.rs:"), "{report}");
+        assert!(report.contains("core/src/node/bug_switches/"), "{report}");
     }
     assert!(text.contains(" panicked: "), "{text}");
     assert_eq!(json.lines().count(), 40);

@@ -3,7 +3,6 @@
 use super::{
     exit::Exit,
     output::{CliError, print, progress_bar},
-    threads,
 };
 use crate::{
     batch::{Job, OUTCOME_ONLY, in_order},
@@ -18,7 +17,7 @@ use std::{ops::Range, sync::Arc};
 pub(super) fn check(
     scenarios: &[String],
     seeds: Range<u64>,
-    jobs: Option<usize>,
+    threads: usize,
     store: Backend,
 ) -> Result<Exit, CliError> {
     let built_in = SCENARIOS.iter().map(|entry| entry.name);
@@ -41,7 +40,7 @@ pub(super) fn check(
     }
     let bar = progress_bar(runs.len());
     let mut different = vec![];
-    in_order(&runs, threads(jobs), compare, |compared| {
+    in_order(&runs, threads, compare, |compared| {
         bar.set_prefix(compared.job.scenario.name.clone());
         bar.inc(1);
         if !compared.is_equal() {

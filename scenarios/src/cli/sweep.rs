@@ -1,20 +1,23 @@
 //! `metasim sweep`: exhaustive over the crash points that one run of a scenario reaches. Exit codes as for runs.
 
 use super::{
+    arguments::Options,
     exit::Exit,
     failures,
-    output::{CliError, print, progress_bar},
+    output::{CliError, print, progress_bar, start_log},
     reports::Reports,
 };
 use crate::{
     batch::{Finished, Job, OUTCOME_ONLY, in_order},
+    catalog,
     report::{colour::Colour, junit::Failed, sweep as report, verdict},
+    seed::Seed,
 };
 use metanode_sim::{
     run::{Verdict, run},
     sweep::{Case, cases},
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// How a sweep is done.
 pub(super) struct Limits<'a> {
@@ -26,12 +29,42 @@ pub(super) struct Limits<'a> {
     pub failures: &'a Path,
 }
 
-/// Shows the whole matrix.
-pub(super) fn sweep(
-    job: &Job,
-    limits: &Limits<'_>,
-    reports: &mut Reports,
+/// The run that is swept.
+pub(super) fn job(scenario: &str, seed: Option<Seed>, options: &Options) -> Result<Job, CliError> {
+    let scenario = catalog::scenario(scenario)?;
+    Ok(Job {
+        seed: seed.map_or(scenario.scenario.usual_seed(), |seed| seed.0),
+        store: options
+            .backend()
+            .or(scenario.scenario.store)
+            .unwrap_or_default(),
+        scenario: Arc::new(scenario),
+    })
+}
+
+pub(super) fn scenario(
+    scenario: &str,
+    seed: Option<Seed>,
+    times: u32,
+    validator: u16,
+    options: &Options,
 ) -> Result<Exit, CliError> {
+    let job = self::job(scenario, seed, options)?;
+    start_log(options.log.as_deref())?;
+    let limits = Limits {
+        times,
+        validator,
+        threads: options.threads(),
+        failures: &options.failures,
+    };
+    let mut reports = options.reports()?;
+    let exit = sweep(&job, &limits, &mut reports)?;
+    reports.finish()?;
+    Ok(exit)
+}
+
+/// Shows the whole matrix.
+fn sweep(job: &Job, limits: &Limits<'_>, reports: &mut Reports) -> Result<Exit, CliError> {
     sweep_and_show(job, limits, reports, |cases, results, colour| {
         report::text(cases, results, limits.times, colour)
     })

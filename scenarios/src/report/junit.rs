@@ -1,7 +1,7 @@
 //! JUnit XML (`--junit`), as continuous integration reads it: a test suite per scenario, a test case per group of seeds.
 
-use super::{colour::Colour, verdict};
-use crate::{batch::Finished, run_reference};
+use super::{colour::Colour, museum, verdict};
+use crate::{batch::Finished, museum::Search, run_reference};
 use metanode_sim::run::{Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::{path::Path, time::Duration};
@@ -57,6 +57,8 @@ struct Case {
     name: String,
     wall: Duration,
     failed: Vec<Failed>,
+    /// What a test case that passed has printed.
+    output: Option<String>,
 }
 
 impl Junit {
@@ -73,6 +75,7 @@ impl Junit {
                 name: format!("seeds {first} to {last}"),
                 wall: Duration::ZERO,
                 failed: vec![],
+                output: None,
             });
             cases.len() - 1
         });
@@ -91,6 +94,31 @@ impl Junit {
             name,
             wall,
             failed: failed.into_iter().collect(),
+            output: None,
+        });
+    }
+
+    /// Adds a museum entry: a test case that fails if the bug was not found. `again` is the command that searches for it
+    /// again.
+    pub fn add_search(&mut self, search: &Search, again: &str) {
+        let text = museum::finding(search, again);
+        let (failed, output) = match &search.found {
+            Some(_) => (vec![], Some(text)),
+            None => {
+                let failed = Failed {
+                    kind: "not found".to_owned(),
+                    message: museum::not_found(search),
+                    text,
+                };
+                (vec![failed], None)
+            }
+        };
+        self.suite("museum").push(Case {
+            group: None,
+            name: search.entry.bug.name().to_owned(),
+            wall: search.wall,
+            failed,
+            output,
         });
     }
 
@@ -134,6 +162,9 @@ impl Case {
         };
         let mut case = TestCase::new(self.name.as_str(), status);
         case.set_classname(suite).set_time(self.wall);
+        if let Some(output) = &self.output {
+            case.set_system_out(output.as_str());
+        }
         case
     }
 }

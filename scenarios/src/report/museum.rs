@@ -51,6 +51,41 @@ pub fn line(search: &Search, colour: Colour) -> String {
     }
 }
 
+/// Why an entry failed, on one line: the finders that did not report it, and how runs failed otherwise.
+#[must_use]
+pub fn not_found(search: &Search) -> String {
+    let finders = search.entry.found_by.join(", ");
+    let runs = count(search.runs, "run");
+    match failed_otherwise(search) {
+        Some(otherwise) => format!("not found by {finders} in {runs}; {otherwise}"),
+        None => format!("not found by {finders} in {runs}"),
+    }
+}
+
+/// The finding as the text of a test case: what the bug does, runs that fail without it, and the command that runs the
+/// finding again. `again` is the command that searches again.
+#[must_use]
+pub fn finding(search: &Search, again: &str) -> String {
+    let mut out = format!("{}\n", search.entry.bug.mechanism());
+    for plan in &search.failing_anyway {
+        let _ = writeln!(
+            out,
+            "fails without the bug: {}",
+            run_reference::command(plan)
+        );
+    }
+    match &search.found {
+        Some((finder, found)) => {
+            let command = run_reference::command(&found.outcome.plan);
+            let _ = writeln!(out, "found by {finder}\n{command}");
+        }
+        None => {
+            let _ = writeln!(out, "{again}");
+        }
+    }
+    out
+}
+
 /// `failed otherwise: ROOT 2, panics 1`; None if no run did.
 fn failed_otherwise(search: &Search) -> Option<String> {
     let counts = search.failed_otherwise.iter();
