@@ -32,10 +32,8 @@ pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, 
         return Ok(None);
     }
     let kept = Failure::of(outcome).keep(folder);
-    kept.map(Some).map_err(|error| CliError::Unwritable {
-        path: folder.display().to_string(),
-        error,
-    })
+    kept.map(Some)
+        .map_err(|error| CliError::unwritable(folder, error))
 }
 
 pub(super) fn replay(file: &str) -> Result<Exit, CliError> {
@@ -143,10 +141,7 @@ impl Watcher for Writer<'_> {
         ));
         let text = Scenario::explicit(plan, failure_report::story(outcome)).text();
         write_whole(self.file, &text).map_err(|error| {
-            self.error = Some(CliError::Unwritable {
-                path: self.file.display().to_string(),
-                error,
-            });
+            self.error = Some(CliError::unwritable(self.file, error));
             Stopped
         })
     }

@@ -166,8 +166,6 @@ fn keep(search: &Search, folder: &Path) -> Result<(), CliError> {
     };
     let name = format!("{}.toml", search.entry.bug.name());
     let kept = Failure::of(smallest).keep_as(folder, &name);
-    kept.map(drop).map_err(|error| CliError::Unwritable {
-        path: folder.display().to_string(),
-        error,
-    })
+    kept.map(drop)
+        .map_err(|error| CliError::unwritable(folder, error))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use thiserror::Error;
 
@@ -36,6 +36,15 @@ pub(super) enum CliError {
     Log { value: String, reason: String },
     #[error("the report cannot be written: {0}")]
     Stdout(io::Error),
+}
+
+impl CliError {
+    pub(super) fn unwritable(path: &Path, error: io::Error) -> Self {
+        Self::Unwritable {
+            path: path.display().to_string(),
+            error,
+        }
+    }
 }
 
 /// Unlike `print!`, does not panic if the reader of a pipe went away: the exit code still says how it ended.
@@ -86,7 +95,7 @@ pub(super) fn start_log(level: Option<&str>) -> Result<(), CliError> {
 
 /// A file of JSON objects, one a line, if it was asked for.
 pub(super) struct JsonLines {
-    file: Option<(String, BufWriter<File>)>,
+    file: Option<(PathBuf, BufWriter<File>)>,
 }
 
 impl JsonLines {
@@ -94,13 +103,10 @@ impl JsonLines {
         let Some(path) = path else {
             return Ok(Self { file: None });
         };
-        let name = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => Ok(Self {
-                file: Some((name, BufWriter::new(file))),
-            }),
-            Err(error) => Err(CliError::Unwritable { path: name, error }),
-        }
+        let file = File::create(path).map_err(|error| CliError::unwritable(path, error))?;
+        Ok(Self {
+            file: Some((path.to_owned(), BufWriter::new(file))),
+        })
     }
 
     /// Appends a line, which is made only if there is a file.
@@ -115,9 +121,6 @@ impl JsonLines {
             .map_err(io::Error::from)
             .and_then(|()| writeln!(file))
             .and_then(|()| file.flush())
-            .map_err(|error| CliError::Unwritable {
-                path: path.clone(),
-                error,
-            })
+            .map_err(|error| CliError::unwritable(path, error))
     }
 }

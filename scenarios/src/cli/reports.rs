@@ -79,9 +79,6 @@ impl Reports {
         let written = junit.text().map_err(io::Error::other);
         written
             .and_then(|text| write_whole(path, &text))
-            .map_err(|error| CliError::Unwritable {
-                path: path.display().to_string(),
-                error,
-            })
+            .map_err(|error| CliError::unwritable(path, error))
     }
 }

@@ -6,49 +6,23 @@ use super::{
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::{disk::DiskFailure, faults::DiskFault};
 
-pub(super) const FAIL_SYNC: Schema = Schema {
-    targets: PROCESSES,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
+pub(super) const FAIL_SYNC: Schema =
+    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
         DiskFault::DiskFails {
-            processes: drawn.processes(),
+            processes,
             how: DiskFailure::Sync,
-            for_ms: drawn.for_ms(),
+            for_ms,
         }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        DiskFault::DiskFails {
-            processes: swarm.processes(),
-            how: DiskFailure::Sync,
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+    });
 
-pub(super) const DISK_FULL: Schema = Schema {
-    targets: PROCESSES,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
+pub(super) const DISK_FULL: Schema =
+    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
         DiskFault::DiskFails {
-            processes: drawn.processes(),
+            processes,
             how: DiskFailure::Full,
-            for_ms: drawn.for_ms(),
+            for_ms,
         }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        DiskFault::DiskFails {
-            processes: swarm.processes(),
-            how: DiskFailure::Full,
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+    });
 
 pub(super) const FLIP_BITS: Schema = Schema {
     targets: NODES,

@@ -4,6 +4,26 @@
 //! section takes, the fault that a seed draws from a section, the fault that a swarm draws. Below them, `section` is
 //! the way back: the section that says a given fault and leaves nothing open.
 
+/// The schema of a kind without keys of its own that lasts `for_ms`. `$of_section` and `$of_swarm` are the methods that
+/// name its targets, `$fault` makes the fault of them and of its duration.
+macro_rules! lasting {
+    ($targets:ident, $of_section:ident, $of_swarm:ident, |$who:ident, $for_ms:ident| $fault:expr) => {
+        Schema {
+            targets: $targets,
+            time: Time::For,
+            keys: Keys::NONE,
+            of_section: |drawn| {
+                let ($who, $for_ms) = (drawn.$of_section(), drawn.for_ms());
+                $fault.into()
+            },
+            in_swarm: InSwarm::usual(|swarm| {
+                let ($who, $for_ms) = (swarm.$of_swarm(), Some(swarm.lasts_ms));
+                $fault.into()
+            }),
+        }
+    };
+}
+
 mod clock;
 mod disk;
 mod executor;

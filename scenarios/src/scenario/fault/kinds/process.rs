@@ -52,25 +52,9 @@ pub(super) const POWER_LOSS: Schema = Schema {
     }),
 };
 
-pub(super) const PAUSE: Schema = Schema {
-    targets: PROCESSES,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
-        ProcessFault::Pause {
-            processes: drawn.processes(),
-            for_ms: drawn.for_ms(),
-        }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ProcessFault::Pause {
-            processes: swarm.processes(),
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+pub(super) const PAUSE: Schema = lasting!(PROCESSES, processes, processes, |processes, for_ms| {
+    ProcessFault::Pause { processes, for_ms }
+});
 
 pub(super) const START_LATE: Schema = Schema {
     targets: PROCESSES,
