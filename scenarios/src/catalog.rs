@@ -1,4 +1,4 @@
-//! The scenarios and suites that are built in, so that their names work from anywhere, and files from elsewhere.
+//! Scenarios and suites by name: built into the binary, so that the current folder does not matter, or in a file.
 
 use crate::{scenario::Scenario, source::InputError};
 
@@ -6,7 +6,7 @@ use crate::{scenario::Scenario, source::InputError};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BuiltIn {
     pub name: &'static str,
-    /// In the repository; errors name it.
+    /// Path in the repository, for errors.
     pub path: &'static str,
     pub text: &'static str,
 }
@@ -21,7 +21,7 @@ macro_rules! built_in {
     };
 }
 
-/// In the order of `metasim list`: from quiet to rough.
+/// In the order of `metasim list`.
 pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "happy_path"
     "single_master"
@@ -70,17 +70,17 @@ pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "swarm_epochs"
 );
 
-/// A scenario with the name under which it was asked for.
+/// A scenario with its name or path, as it was given.
 #[derive(Clone, Debug)]
 pub struct Named {
     pub name: String,
     pub scenario: Scenario,
 }
 
-/// The scenario of this name, or in the file at this path.
+/// The built-in scenario of this name, or the one in the file at this path.
 ///
 /// # Errors
-/// If there is none, or if what it says cannot be used.
+/// If there is none, or if its file is not valid.
 pub fn scenario(name: &str) -> Result<Named, InputError> {
     let scenario = open("scenario", SCENARIOS, name, Scenario::parse)?;
     Ok(Named {
@@ -89,7 +89,7 @@ pub fn scenario(name: &str) -> Result<Named, InputError> {
     })
 }
 
-/// What is built in under this name, or is in the file at this path.
+/// The built-in entry of this name, or the file at this path.
 pub(crate) fn open<T>(
     kind: &'static str,
     built_in: &[BuiltIn],
@@ -119,7 +119,7 @@ mod tests {
     use metanode_sim::plan::Backend;
 
     #[test]
-    fn every_built_in_scenario_tells_its_story_and_draws() {
+    fn every_built_in_scenario_draws_the_same_plan_twice() {
         for entry in SCENARIOS {
             let named = scenario(entry.name).unwrap_or_else(|e| panic!("{e}"));
             for seed in 0..50 {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_answered_with_those_that_are() {
+    fn an_error_about_an_unknown_name_lists_the_known_ones() {
         let error = scenario("hapy_path").expect_err("a typo").to_string();
         assert!(
             error.contains("`hapy_path`") && error.contains("happy_path, "),

@@ -9,19 +9,19 @@ use metanode_sim::plan::Backend;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// A suite as its file says it.
+/// The content of a suite file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Suite {
-    /// What the suite is for, for people.
+    /// What the suite is for.
     pub(crate) story: String,
-    /// One seed of this many runs on real RocksDB; none if it is left out.
+    /// One seed of this many runs on RocksDB; none if it is left out.
     rocksdb_every: Option<u64>,
     #[serde(rename = "run")]
     entries: Vec<SuiteEntry>,
     #[serde(rename = "sweep")]
     pub(crate) sweeps: Vec<SweepEntry>,
-    /// Every bug of the museum in the scenarios of this suite.
+    /// Searches for every bug of the museum in the scenarios of this suite.
     pub(crate) museum: Option<MuseumEntry>,
 }
 
@@ -30,18 +30,18 @@ pub struct Suite {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SuiteEntry {
     scenario: String,
-    /// How many seeds.
+    /// Number of seeds.
     seeds: u64,
-    /// Instead of the suite's.
+    /// Replaces that of the suite.
     rocksdb_every: Option<u64>,
 }
 
-/// One `[[sweep]]`, of the crash points of node 0 and its executor.
+/// One `[[sweep]]` over the crash points of node 0 and its executor.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SweepEntry {
     pub scenario: String,
-    /// The first so many times that a point is reached.
+    /// The first `times` occurrences of each crash point.
     pub times: u32,
 }
 
@@ -49,12 +49,12 @@ pub(crate) struct SweepEntry {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MuseumEntry {
-    /// How many until a bug counts as not noticed.
+    /// Number of seeds after which a bug counts as not found.
     pub seeds: u64,
 }
 
-/// Whether this seed is the one of `every` that runs on RocksDB. Each block of `every` seeds has another position
-/// for it, so that the choice does not coincide with anything else that goes by the seed's remainder.
+/// Whether this seed is the one of `every` that runs on RocksDB. Its position moves from block to block of `every`
+/// seeds: other choices follow the remainder of the seed, too.
 const fn is_chosen(seed: u64, every: u64) -> bool {
     seed % every == (seed / every) % every
 }
@@ -112,7 +112,7 @@ impl Suite {
     /// The scenarios in order, each once.
     ///
     /// # Errors
-    /// If a scenario cannot be used.
+    /// If a scenario is unknown or not valid.
     pub fn scenarios(&self) -> Result<Vec<Arc<catalog::Named>>, InputError> {
         let mut names: Vec<&str> = vec![];
         for entry in &self.entries {
@@ -124,10 +124,10 @@ impl Suite {
         names.into_iter().map(scenario).collect()
     }
 
-    /// Everything to run one by one, from this seed on. `count` and `store` override what the suite says.
+    /// The runs of all `[[run]]` entries, from `first_seed` on. `count` and `store` override those of the suite.
     ///
     /// # Errors
-    /// If a scenario cannot be used.
+    /// If a scenario is unknown or not valid.
     pub(crate) fn runs(
         &self,
         first_seed: u64,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_seed_of_each_ten_is_chosen_of_both_parities() {
+    fn one_seed_of_ten_runs_on_rocksdb_of_both_parities() {
         let chosen: Vec<u64> = (0..100).filter(|seed| is_chosen(*seed, 10)).collect();
         assert_eq!(chosen, [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]);
         assert!((0..10).all(|seed| is_chosen(seed, 1)));

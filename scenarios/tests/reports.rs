@@ -1,4 +1,4 @@
-//! Whatever an oracle says, and whatever panics, every report holds it: text, JSON and JUnit.
+//! Every violation and every panic is in every report: text, JSON and JUnit.
 #![cfg(madsim)]
 
 use metanode_core::{
@@ -22,7 +22,7 @@ use metasim::{
 use quick_junit::{Report, TestCaseStatus};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// A run with everything that can happen in it, and one entry of each kind of event in it.
+/// A run with many kinds of events, and one trace entry of each kind.
 fn eventful() -> (Finished, Vec<Entry>) {
     let scenario = catalog::scenario("swarm_epochs").expect("it is built in");
     let job = Job {
@@ -44,7 +44,7 @@ fn eventful() -> (Finished, Vec<Entry>) {
     let mut by_kind: BTreeMap<_, Entry> =
         entries.map(|entry| (kind(entry), entry.clone())).collect();
     for entry in by_kind.values_mut() {
-        // Larger than any number of JSON.
+        // Larger than the integers that most JSON parsers take.
         if let What::Process(Event::Executor(ExecutorEvent::Executed { content, .. })) =
             &mut entry.what
         {
@@ -55,7 +55,7 @@ fn eventful() -> (Finished, Vec<Entry>) {
     (finished, by_kind.into_values().collect())
 }
 
-/// All reports of one run: text, JSON and JUnit.
+/// The reports on a run: text, JSON and JUnit.
 fn reports(finished: &Finished) -> [String; 3] {
     let mut summary = Summary::default();
     summary.add(finished.clone());
@@ -69,7 +69,7 @@ fn reports(finished: &Finished) -> [String; 3] {
 }
 
 #[test]
-fn every_report_holds_what_every_oracle_says() {
+fn every_report_contains_the_violation_of_every_invariant() {
     let (passed, evidence) = eventful();
     let last = evidence.last().expect("entries").clone();
     for invariant in Invariant::ALL {
@@ -107,17 +107,17 @@ fn every_report_holds_what_every_oracle_says() {
             found["evidence"].as_array().map(Vec::len),
             Some(evidence.len())
         );
-        assert!(json.contains(&"f".repeat(32)), "128 bits, whole");
+        assert!(json.contains(&"f".repeat(32)), "all 128 bits");
         let failure = Failure::of(&finished.outcome);
         assert_eq!(
-            Failure::parse("f.toml", &failure.text()).expect("it reads what it wrote"),
+            Failure::parse("f.toml", &failure.text()).expect("a failure file"),
             failure
         );
     }
 }
 
 #[test]
-fn every_report_holds_a_panic_with_its_place_and_process() {
+fn every_report_contains_a_panic_with_its_place_and_process() {
     let (passed, _) = eventful();
     let finished = Finished {
         outcome: Outcome {
@@ -141,12 +141,12 @@ fn every_report_holds_a_panic_with_its_place_and_process() {
         }
     }
     let failure = Failure::of(&finished.outcome);
-    let read = Failure::parse("f.toml", &failure.text()).expect("it reads what it wrote");
+    let read = Failure::parse("f.toml", &failure.text()).expect("a failure file");
     assert_eq!(read, failure);
 }
 
 #[test]
-fn runs_that_pass_are_test_cases_by_groups_of_seeds() {
+fn runs_are_test_cases_by_groups_of_seeds() {
     let (mut finished, _) = eventful();
     let mut junit = Junit::default();
     for seed in [3, 49, 50, 51] {
@@ -209,7 +209,7 @@ fn a_museum_entry_is_a_test_case_that_fails_if_the_bug_was_not_found() {
 
     assert!(matches!(found.status, TestCaseStatus::Success { .. }));
     let output = found.system_out.as_ref().expect("how it was found");
-    let again = format!("metasim run swarm_epochs --seed 3 --bug {name}\n");
+    let again = format!("metasim run swarm_epochs --seed 3 --bug {name}");
     assert!(output.as_str().contains(&again), "{output:?}");
 
     let TestCaseStatus::NonSuccess {

@@ -1,4 +1,4 @@
-//! `metasim determinism`: the same run after others and in a process of its own, which is this binary again.
+//! `metasim determinism`: runs each seed in this process, after other runs, and in a new process of this binary.
 
 use super::{
     exit::Exit,
@@ -34,7 +34,7 @@ pub(super) fn check(
             store,
         }));
     }
-    // So that even the first of them comes after another run.
+    // Even the first job comes after another run.
     if let Some(last) = runs.last() {
         let _ = last.run(&OUTCOME_ONLY);
     }
@@ -50,18 +50,21 @@ pub(super) fn check(
     bar.finish_and_clear();
     let colour = Colour::of_stdout();
     if different.is_empty() {
-        let text = format!("{} runs, each the same here and alone", runs.len());
+        let text = format!(
+            "{} runs: each has the same trace in this process and in a new one",
+            runs.len()
+        );
         print(&format!("{}\n", colour.good(text)))?;
         return Ok(Exit::Passed);
     }
     for compared in &different {
         let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
-        let alone = match &compared.alone {
+        let fresh = match &compared.fresh {
             Ok(hash) => hash.clone(),
             Err(reason) => format!("failed: {reason}"),
         };
         print(&format!(
-            "{}\n  after other runs  {}\n  alone             {alone}\n",
+            "{}\n  after other runs  {}\n  in a new process  {fresh}\n",
             colour.bad(format_args!("{head} is not deterministic")),
             compared.here,
         ))?;

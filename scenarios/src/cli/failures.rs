@@ -1,4 +1,4 @@
-//! What one does with failures: keep, replay, shrink, and compare runs.
+//! Failure files: written by runs, `metasim replay`, `shrink` and `diff`.
 
 use super::{
     exit::Exit,
@@ -26,7 +26,7 @@ use metanode_sim::{
 };
 use std::path::{Path, PathBuf};
 
-/// Writes the failure file of a run, if it failed.
+/// Writes the failure file of a run that failed. None if it passed.
 pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, CliError> {
     if outcome.verdict == Verdict::Passed {
         return Ok(None);
@@ -39,13 +39,13 @@ pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, 
 pub(super) fn replay(file: &str) -> Result<Exit, CliError> {
     let failure = run_reference::failure(file)?.ok_or_else(|| InputError::Unreadable {
         path: file.into(),
-        reason: "expected a failure file, as a failing run leaves it behind".into(),
+        reason: "expected a failure file, as a failing run writes it".into(),
     })?;
     let colour = Colour::of_stdout();
     let Plan { scenario, seed, .. } = &failure.plan;
     let head = colour.bold(format_args!("{scenario} · seed {seed}"));
     if failure.build != build_id() {
-        eprintln!("note: this is not the build that failed");
+        eprintln!("note: another build recorded this failure");
     }
     print(&format!(
         "{head}\n\n{}\n",
@@ -63,7 +63,7 @@ pub(super) fn replay(file: &str) -> Result<Exit, CliError> {
     })
 }
 
-/// Without `out`, the result is written beside the file; a result of earlier shrinking is replaced.
+/// Without `out` the result is written beside the failure file; the result of an earlier search is replaced.
 pub(super) fn shrink_to_file(
     name: &str,
     out: Option<PathBuf>,
@@ -85,7 +85,7 @@ pub(super) fn shrink_to_file(
         bar: spinner(),
         error: None,
     };
-    // The file is there from the start: whenever this is interrupted, it holds the best so far.
+    // Written from the start: an interrupted search leaves the best scenario so far.
     let _ = writer.found(&first);
     let shrunk = shrink(plan.clone(), symptom.clone(), limits, &mut writer);
     writer.bar.finish_and_clear();
@@ -97,7 +97,7 @@ pub(super) fn shrink_to_file(
     Ok(Exit::Passed)
 }
 
-/// The file that is kept must show what it was made for.
+/// Checks that the scenario file, once it is read again, fails in the same way.
 fn confirm(file: &Path, symptom: &Symptom) -> Result<(), CliError> {
     let name = file.display().to_string();
     let plan = run_reference::plan(&name)?;
@@ -123,7 +123,7 @@ fn default_out(name: &str) -> PathBuf {
     }
 }
 
-/// Shows progress, and keeps the best plan in a file.
+/// Displays progress and writes the best plan to a file.
 struct Writer<'a> {
     file: &'a Path,
     bar: ProgressBar,

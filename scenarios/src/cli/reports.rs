@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// The files that were asked for.
+/// The report files of a command; each is optional.
 pub(super) struct Reports {
     json: JsonLines,
     junit: Option<(PathBuf, Junit)>,

@@ -149,7 +149,7 @@ fn run_many(jobs: &[Job], reports: &mut Reports, options: &Options) -> Result<Ex
 }
 
 /// # Errors
-/// If a run wants a store that this build leaves out.
+/// If a run needs a store backend that this build does not contain.
 fn check_stores(jobs: &[Job]) -> Result<(), CliError> {
     match jobs.iter().find(|job| !Disks::supports(job.store)) {
         Some(job) => Err(CliError::NoRocksdb {

@@ -1,4 +1,4 @@
-//! `metasim sweep`: exhaustive over the crash points that one run of a scenario reaches. Exit codes as for runs.
+//! `metasim sweep`: one run per crash at each crash point that a run of the scenario reaches, alone and in pairs.
 
 use super::{
     arguments::Options,
@@ -19,11 +19,11 @@ use metanode_sim::{
 };
 use std::{path::Path, sync::Arc};
 
-/// How a sweep is done.
+/// The extent of a sweep.
 pub(super) struct Limits<'a> {
-    /// The first so many times that a point is reached.
+    /// Crashes happen at the first `times` occurrences of each crash point.
     pub times: u32,
-    /// Whose node and executor crash.
+    /// The validator whose node and executor crash.
     pub validator: u16,
     pub threads: usize,
     pub failures: &'a Path,
@@ -63,14 +63,14 @@ pub(super) fn scenario(
     Ok(exit)
 }
 
-/// Shows the whole matrix.
+/// Prints the whole matrix.
 fn sweep(job: &Job, limits: &Limits<'_>, reports: &mut Reports) -> Result<Exit, CliError> {
     sweep_and_show(job, limits, reports, |cases, results, colour| {
         report::text(cases, results, limits.times, colour)
     })
 }
 
-/// Shows failures, and how many runs it were.
+/// Prints the failures and the number of runs.
 pub(super) fn sweep_in_suite(
     job: &Job,
     limits: &Limits<'_>,

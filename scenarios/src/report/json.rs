@@ -1,4 +1,4 @@
-//! One JSON object per run, for programs (`--json`, JSON Lines).
+//! One JSON object per run (`--json`, JSON Lines).
 
 use super::verdict::{self, hex};
 use crate::{batch::Finished, run_reference};
@@ -7,8 +7,7 @@ use metanode_sim::{oracles::Violation, panics::Panic, trace::TraceHash};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Everything that a dashboard or a script wants of a run. Only `wall_seconds` differs between two runs of one build,
-/// scenario and seed.
+/// The result of a run. Only `wall_seconds` differs between two runs of one build, scenario and seed.
 #[derive(Serialize)]
 pub struct RunObject<'a> {
     scenario: &'a str,

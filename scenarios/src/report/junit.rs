@@ -1,4 +1,5 @@
-//! JUnit XML (`--junit`), as continuous integration reads it: a test suite per scenario, a test case per group of seeds.
+//! JUnit XML (`--junit`): a test suite per scenario with a test case per group of seeds, and a test case per crash of a
+//! sweep and per bug of the museum.
 
 use super::{colour::Colour, museum, verdict};
 use crate::{batch::Finished, museum::Search, run_reference};
@@ -6,21 +7,21 @@ use metanode_sim::run::{Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::{path::Path, time::Duration};
 
-/// Seeds of one test case: a group begins at a multiple of this.
+/// Seeds per test case; a group begins at a multiple of this.
 const GROUP_SEEDS: u64 = 50;
 
-/// What a test case failed with.
+/// Why a test case failed.
 #[derive(Clone, Debug)]
 pub struct Failed {
-    /// The invariant, or what kind of failure it is.
+    /// The invariant, or the class of the failure.
     pub kind: String,
     pub message: String,
-    /// The evidence, and the line that shows it again.
+    /// The evidence, and the command that reproduces it.
     pub text: String,
 }
 
 impl Failed {
-    /// None if the run passed. `file` is where it was kept.
+    /// None if the run passed. `file` is its failure file.
     #[must_use]
     pub fn of(outcome: &Outcome, file: Option<&Path>) -> Option<Self> {
         if outcome.verdict == Verdict::Passed {
@@ -44,7 +45,7 @@ impl Failed {
     }
 }
 
-/// Test cases in the order in which they came.
+/// Test cases, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Junit {
     suites: Vec<(String, Vec<Case>)>,
@@ -52,7 +53,7 @@ pub struct Junit {
 
 #[derive(Debug)]
 struct Case {
-    /// Of a group of seeds.
+    /// The number of its group, if it stands for a group of seeds.
     group: Option<u64>,
     name: String,
     wall: Duration,
@@ -62,7 +63,7 @@ struct Case {
 }
 
 impl Junit {
-    /// Takes in one run of many.
+    /// Adds a run to the test case of its group.
     pub fn add_run(&mut self, finished: &Finished) {
         let plan = &finished.outcome.plan;
         let group = plan.seed / GROUP_SEEDS;
@@ -87,7 +88,7 @@ impl Junit {
         }
     }
 
-    /// Takes in a test case by itself.
+    /// Adds a test case that does not stand for a group of seeds.
     pub fn add_case(&mut self, suite: &str, name: String, wall: Duration, failed: Option<Failed>) {
         self.suite(suite).push(Case {
             group: None,
@@ -98,8 +99,8 @@ impl Junit {
         });
     }
 
-    /// Adds a museum entry: a test case that fails if the bug was not found. `again` is the command that searches for it
-    /// again.
+    /// Adds a museum entry: a test case that fails if the bug was not found. `again` is the command that searches for
+    /// it again.
     pub fn add_search(&mut self, search: &Search, again: &str) {
         let text = museum::finding(search, again);
         let (failed, output) = match &search.found {
@@ -134,7 +135,7 @@ impl Junit {
     /// The XML document.
     ///
     /// # Errors
-    /// If it cannot be written as XML, which no text of ours prevents.
+    /// If a text cannot be written as XML.
     pub fn text(&self) -> Result<String, quick_junit::SerializeError> {
         let mut report = Report::new("metasim");
         for (name, cases) in &self.suites {

@@ -1,4 +1,4 @@
-//! How one run ended: the verdict, what proves it, and the line that shows it again.
+//! The result of a run: the verdict, its evidence, and the command that reproduces it.
 
 use super::{colour::Colour, events};
 use crate::run_reference;
@@ -9,7 +9,7 @@ use metanode_sim::{
 };
 use std::fmt::Write;
 
-/// In the words of reports and of JSON.
+/// The verdict as reports and JSON name it.
 #[must_use]
 pub(crate) const fn name(verdict: Verdict) -> &'static str {
     match verdict {
@@ -20,7 +20,7 @@ pub(crate) const fn name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why a run failed, in one line: what was expected and found, or what panicked and where. None if it passed.
+/// Why a run failed, on one line. None if it passed.
 #[must_use]
 pub(crate) fn cause(outcome: &Outcome) -> Option<String> {
     let violation = outcome.violations.first();
@@ -28,7 +28,7 @@ pub(crate) fn cause(outcome: &Outcome) -> Option<String> {
     violation.or_else(|| outcome.panic.as_ref().map(ToString::to_string))
 }
 
-/// The last line of a report about many runs.
+/// The last line of a report on several runs.
 #[must_use]
 pub(crate) fn tally(failed: u64, runs: u64, colour: Colour) -> String {
     let text = match failed {
@@ -38,7 +38,7 @@ pub(crate) fn tally(failed: u64, runs: u64, colour: Colour) -> String {
     format!("\n{text}\n")
 }
 
-/// The last lines of a run's report.
+/// The last lines of the report on a run.
 #[must_use]
 pub fn text(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();
@@ -82,13 +82,13 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
     let _ = writeln!(out, "trace  {}", outcome.trace_hash);
     let _ = writeln!(
         out,
-        "again  {}",
+        "rerun  {}",
         colour.bold(run_reference::command(&outcome.plan))
     );
     out
 }
 
-/// What proves that a run failed: broken invariants with their entries, or the panic. Empty if it passed.
+/// The evidence of a failure: the broken invariants with their trace entries, or the panic. Empty if the run passed.
 #[must_use]
 pub(crate) fn evidence(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Kinds of faults of disks.
+//! Kinds of disk faults.
 
 use super::{
     EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Moments, NODES, PROCESSES, Schema, Time,
@@ -40,8 +40,8 @@ pub(super) const FLIP_BITS: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm {
-        // A block that a Byzantine validator gave to one peer only is gone with that peer's copy: a validator that
-        // loses what it built on is faulty, too, and with the Byzantine ones more may be than the committee tolerates.
+        // A block that a Byzantine validator sent to one peer only is lost with the copy of that peer. A validator that
+        // loses an ancestor of its own blocks is faulty, too: there could be more faulty validators than tolerated.
         beside_byzantine: false,
         ..InSwarm::usual(|swarm| {
             DiskFault::FlipBits {
@@ -70,7 +70,7 @@ pub(super) const RESTORE: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm {
-        // On a condition it might come before its backup is taken.
+        // A condition could be met before the backup is taken.
         moments: Moments::Times,
         ..InSwarm::usual(|swarm| {
             DiskFault::Restore {
@@ -83,7 +83,7 @@ pub(super) const RESTORE: Schema = Schema {
     },
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &DiskFault) -> FaultSection {
     match fault {
         DiskFault::DiskFails {

@@ -64,7 +64,7 @@ pub(super) const ERROR_REPLIES: Schema =
         }
     });
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &ExecutorFault) -> FaultSection {
     let of = |kind, executors: &[u16], for_ms: &Option<u64>| FaultSection {
         for_ms: for_ms.map(Sampled::fixed),

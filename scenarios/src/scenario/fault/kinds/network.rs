@@ -58,7 +58,7 @@ pub(super) const SLOW_LINKS: Schema = Schema {
     }),
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &NetworkFault) -> FaultSection {
     match fault {
         NetworkFault::Partition { hosts, cut, for_ms } => FaultSection {

@@ -1,4 +1,4 @@
-//! Kinds of faults of processes and of the power of their hosts.
+//! Kinds of process faults and power losses.
 
 use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, Moments, PROCESSES, Schema, Time};
 use crate::{sampling::Sampled, scenario::target::Target};
@@ -79,7 +79,7 @@ pub(super) const START_LATE: Schema = Schema {
     },
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &ProcessFault) -> FaultSection {
     match fault {
         ProcessFault::Kill { processes, down_ms } => FaultSection {

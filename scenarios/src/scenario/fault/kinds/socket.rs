@@ -1,4 +1,4 @@
-//! Kinds of faults of single sockets.
+//! Kinds of socket faults.
 
 use super::{EXECUTORS, FaultKind, FaultSection, HOSTS, InSwarm, Keys, Schema, Time};
 use crate::{sampling::Sampled, scenario::target::Target};
@@ -172,7 +172,7 @@ pub(super) const HIJACK_SOCKET: Schema = Schema {
     }),
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &SocketFault) -> FaultSection {
     match fault {
         SocketFault::ShortWrites {
