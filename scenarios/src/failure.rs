@@ -143,7 +143,7 @@ impl Failure {
     /// Reads a failure file. `file` is its name in errors.
     ///
     /// # Errors
-    /// File, line and key of the first thing that is wrong.
+    /// The first error in the file, with line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         Source::new(file, text)?.read()
     }

@@ -28,7 +28,7 @@ pub fn plan(name: &str) -> Result<Plan, InputError> {
         None => (name, None),
     };
     let Named { name, scenario } = catalog::scenario(scenario)?;
-    let seed = seed.unwrap_or_else(|| scenario.usual_seed());
+    let seed = seed.unwrap_or_else(|| scenario.default_seed());
     Ok(scenario.draw(&name, seed, scenario.store.unwrap_or_default()))
 }
 

@@ -187,7 +187,7 @@ impl<'de> Visitor<'de> for RangeVisitor {
 #[derive(Clone)]
 pub struct Sampler {
     key: [u8; 32],
-    leans_low: bool,
+    is_biased_low: bool,
 }
 
 /// One random stream, for several draws in a row.
@@ -218,15 +218,15 @@ impl Sampler {
     pub fn of_seed(seed: u64) -> Self {
         Self {
             key: blake3::derive_key("metasim: what a scenario leaves open", &seed.to_le_bytes()),
-            leans_low: false,
+            is_biased_low: false,
         }
     }
 
     /// The same sampler, but numbers mostly come from the low end of their range, as those of [`Stream::low`].
     #[must_use]
-    pub fn leaning_low(&self) -> Self {
+    pub fn biased_low(&self) -> Self {
         Self {
-            leans_low: true,
+            is_biased_low: true,
             ..self.clone()
         }
     }
@@ -261,7 +261,7 @@ impl Sampler {
     }
 
     fn pick<T: Number>(&self, stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
-        match self.leans_low {
+        match self.is_biased_low {
             true => within_low(stream, range),
             false => within(stream, range),
         }

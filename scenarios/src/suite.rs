@@ -69,7 +69,7 @@ impl Suite {
     }
 
     /// # Errors
-    /// File, line and key of the first thing that is wrong.
+    /// The first error in the file, with line and key.
     fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         let source = Source::new(file, text)?;
         let suite: Self = source.read()?;

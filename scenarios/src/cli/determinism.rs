@@ -11,7 +11,7 @@ use crate::{
     report::colour::Colour,
     seed::Seed,
 };
-use metanode_sim::plan::Backend;
+use metanode_sim::{amounts::count, plan::Backend};
 use std::{ops::Range, sync::Arc};
 
 pub(super) fn check(
@@ -51,8 +51,8 @@ pub(super) fn check(
     let colour = Colour::of_stdout();
     if different.is_empty() {
         let text = format!(
-            "{} runs: each has the same trace in this process and in a new one",
-            runs.len()
+            "{}: the same trace in this process and in a new one",
+            count(runs.len() as u64, "run")
         );
         print(&format!("{}\n", colour.good(text)))?;
         return Ok(Exit::Passed);

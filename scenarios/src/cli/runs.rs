@@ -31,7 +31,7 @@ pub(super) fn scenario(
     let scenario = Arc::new(scenario);
     let store = options.backend().or(scenario.scenario.store);
     let store = store.unwrap_or_default();
-    let usual_seed = scenario.scenario.usual_seed();
+    let default_seed = scenario.scenario.default_seed();
     let job = |seed| Job {
         scenario: Arc::clone(&scenario),
         seed,
@@ -40,7 +40,7 @@ pub(super) fn scenario(
     start_log(options.log.as_deref())?;
     match seeds {
         None => {
-            let seed = seed.map_or(usual_seed, |seed| seed.0);
+            let seed = seed.map_or(default_seed, |seed| seed.0);
             run_one(&job(seed), trace, options)
         }
         Some(Seeds(seeds)) => {

@@ -33,7 +33,7 @@ pub(super) struct Limits<'a> {
 pub(super) fn job(scenario: &str, seed: Option<Seed>, options: &Options) -> Result<Job, CliError> {
     let scenario = catalog::scenario(scenario)?;
     Ok(Job {
-        seed: seed.map_or(scenario.scenario.usual_seed(), |seed| seed.0),
+        seed: seed.map_or(scenario.scenario.default_seed(), |seed| seed.0),
         store: options
             .backend()
             .or(scenario.scenario.store)

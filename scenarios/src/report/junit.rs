@@ -58,7 +58,7 @@ struct Case {
     name: String,
     wall: Duration,
     failed: Vec<Failed>,
-    /// What a test case that passed has printed.
+    /// The text of a test case that passed.
     output: Option<String>,
 }
 

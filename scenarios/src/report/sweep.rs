@@ -86,7 +86,7 @@ pub fn text(cases: &[Case], results: &[Swept], times: u32, colour: Colour) -> St
         .iter()
         .filter(|point| !alone.contains_key(point))
     {
-        let _ = writeln!(out, "{:<28} {:>8}", point.name(), colour.dim("not reached"));
+        let _ = writeln!(out, "{:<28} {:>8}", point.name(), colour.dim("never"));
     }
     out.push_str(&pairs_text(&pairs, colour));
     out.push_str(&verdicts(cases, results, colour));

@@ -154,7 +154,7 @@ impl Scenario {
 
     /// The seed of a run without `--seed`.
     #[must_use]
-    pub fn usual_seed(&self) -> u64 {
+    pub fn default_seed(&self) -> u64 {
         self.seed.map_or(0, |Seed(seed)| seed)
     }
 
@@ -163,7 +163,7 @@ impl Scenario {
     pub fn draw(&self, name: &str, seed: u64, store: Backend) -> Plan {
         let sampler = Sampler::of_seed(seed);
         let limits = match self.swarm {
-            Some(_) => sampler.leaning_low(),
+            Some(_) => sampler.biased_low(),
             None => sampler.clone(),
         };
         let validators = sampler.draw("topology.validators", self.topology.validators);
@@ -205,7 +205,7 @@ impl Scenario {
             faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
             faults.extend(outage);
             let rate = &mut workload.transactions_per_second;
-            *rate = (*rate).min(swarm::bearable_per_second(&node, &network, validators));
+            *rate = (*rate).min(swarm::sustainable_per_second(&node, &network, validators));
         }
         Plan {
             scenario: name.into(),

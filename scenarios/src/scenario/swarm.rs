@@ -1,12 +1,12 @@
 //! `[swarm]`: random faults. Each seed draws the kinds that are enabled, their weights, and every fault in full, so
 //! that its plan can be replayed and shrunk like any other.
 //!
-//! Limits are mostly drawn from the low ends of their ranges, where they are reached sooner ([`Sampler::leaning_low`]).
-//! Clients send at most what the drawn links and blocks can carry ([`bearable_per_second`]): permanent overload is not
+//! Limits are mostly drawn from the low ends of their ranges, where they are reached sooner ([`Sampler::biased_low`]).
+//! Clients send at most what the drawn links and blocks can carry ([`sustainable_per_second`]): permanent overload is not
 //! a fault.
 
 use super::{
-    fault::{FaultKind, Moments, SwarmDraws, points_of},
+    fault::{FaultKind, SwarmDraws, Triggers, points_of},
     target::{Kind, Roster},
 };
 use crate::sampling::{Sampled, Sampler, Stream};
@@ -69,7 +69,7 @@ fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators:
 
 /// The highest rate of transactions that links and blocks can carry.
 #[must_use]
-pub(super) fn bearable_per_second(
+pub(super) fn sustainable_per_second(
     node: &NodeParameters,
     network: &NetworkPlan,
     validators: u16,
@@ -172,10 +172,10 @@ impl Drawing<'_> {
             let (roster, max_faulty) = (self.roster, self.max_faulty);
             let mut draws = SwarmDraws::new(&mut self.stream, roster, max_faulty, at_ms);
             let fault = (schema.draw)(&mut draws);
-            let trigger = match (&schema.moments, self.stream.below(8)) {
-                (Moments::Start, _) => Trigger::default(),
-                (Moments::Any, 0..3) => self.condition(&fault),
-                (Moments::Any | Moments::Times, _) => Trigger::at_ms(at_ms),
+            let trigger = match (&schema.triggers, self.stream.below(8)) {
+                (Triggers::Start, _) => Trigger::default(),
+                (Triggers::Any, 0..3) => self.condition(&fault),
+                (Triggers::Any | Triggers::Times, _) => Trigger::at_ms(at_ms),
             };
             let repeats = schema.loops && self.stream.below(4) == 0;
             if !self.fits(&trigger, &fault) {

@@ -35,14 +35,14 @@ impl FaultSection {
         };
         let schema = self.kind.schema();
         at.targets(self, schema)?;
-        at.particulars(self, schema)?;
+        at.kind_keys(self, schema)?;
         at.times(self, schema)?;
-        at.moment(&self.when)?;
+        at.trigger(&self.when)?;
         at.repeat(self)
     }
 
     /// The keys that only some kinds take, and whether they are present.
-    pub(super) const fn particulars(&self) -> [(&'static str, bool); 12] {
+    pub(super) const fn kind_keys(&self) -> [(&'static str, bool); 12] {
         // Exhaustive, so that a new key cannot be forgotten.
         let Self {
             when: _,
@@ -115,8 +115,8 @@ impl At<'_> {
     }
 
     /// The keys that only some kinds take.
-    fn particulars(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
-        let given = section.particulars();
+    fn kind_keys(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
+        let given = section.kind_keys();
         let keys = &schema.keys;
         for (key, is_given) in given {
             let needed = keys.needs.contains(&key);
@@ -186,7 +186,7 @@ impl At<'_> {
         self.source.at_least(&self.key(key), low, 1)
     }
 
-    fn moment(&self, when: &TriggerSection) -> Result<(), InputError> {
+    fn trigger(&self, when: &TriggerSection) -> Result<(), InputError> {
         if let Some(StoredTrigger { node, commit }) = &when.stored {
             self.one_of("when.stored.node", *node, &[Kind::Node])?;
             self.counts_from_1("when.stored.commit", commit.low.into())?;

@@ -14,7 +14,7 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub(super) use kinds::{FaultKind, Moments};
+pub(super) use kinds::{FaultKind, Triggers};
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
 
@@ -138,7 +138,8 @@ impl FaultSection {
             .collect()
     }
 
-    /// The validator that `any-…` selects in this fault: one with an executor if `any-executor` is among its targets.
+    /// The validator that `any-…` selects in this fault: one with an executor if `any-executor`
+    /// is among its targets or conditions.
     fn any(&self, sampler: &Sampler, label: &str, roster: Roster) -> u16 {
         let mut named = self.targets.iter().copied().chain(self.when.targets());
         let executors = named.any(|t| t.kind == Kind::Executor && t.which == Selector::Any);

@@ -18,7 +18,7 @@ pub(super) const JUMP_CLOCK: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         let by_ms = swarm.stream.low(300_000).cast_signed();
         ClockFault::JumpClock {
             hosts: swarm.hosts(),

@@ -1,7 +1,7 @@
 //! Kinds of disk faults.
 
 use super::{
-    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Moments, NODES, PROCESSES, Schema, Time,
+    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, NODES, PROCESSES, Schema, Time, Triggers,
 };
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::{disk::DiskFailure, faults::DiskFault};
@@ -43,7 +43,7 @@ pub(super) const FLIP_BITS: Schema = Schema {
         // A block that a Byzantine validator sent to one peer only is lost with the copy of that peer. A validator that
         // loses an ancestor of its own blocks is faulty, too: there could be more faulty validators than tolerated.
         beside_byzantine: false,
-        ..InSwarm::usual(|swarm| {
+        ..InSwarm::plain(|swarm| {
             DiskFault::FlipBits {
                 nodes: swarm.hosts(),
                 blocks: swarm.stream.low(20) as u32,
@@ -71,8 +71,8 @@ pub(super) const RESTORE: Schema = Schema {
     },
     in_swarm: InSwarm {
         // A condition could be met before the backup is taken.
-        moments: Moments::Times,
-        ..InSwarm::usual(|swarm| {
+        triggers: Triggers::Times,
+        ..InSwarm::plain(|swarm| {
             DiskFault::Restore {
                 executors: vec![swarm.one_executor()],
                 taken_ms: swarm.stream.below(swarm.at_ms.max(1)),

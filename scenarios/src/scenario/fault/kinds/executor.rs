@@ -35,7 +35,7 @@ pub(super) const SLOW_REPLIES: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         let ms = 1 + swarm.stream.low(4_000);
         ExecutorFault::Replies {
             executors: swarm.executors(),

@@ -16,7 +16,7 @@ macro_rules! lasting {
                 let ($who, $for_ms) = (drawn.$of_section(), drawn.for_ms());
                 $fault.into()
             },
-            in_swarm: InSwarm::usual(|swarm| {
+            in_swarm: InSwarm::plain(|swarm| {
                 let ($who, $for_ms) = (swarm.$of_swarm(), Some(swarm.lasts_ms));
                 $fault.into()
             }),
@@ -168,7 +168,7 @@ impl Keys {
 
 /// How a swarm draws faults of a kind.
 pub(in crate::scenario) struct InSwarm {
-    pub moments: Moments,
+    pub triggers: Triggers,
     /// Whether some are repeated as crash loops.
     pub loops: bool,
     /// Whether it may occur in a run with Byzantine validators.
@@ -178,7 +178,7 @@ pub(in crate::scenario) struct InSwarm {
 }
 
 /// The triggers that a swarm draws for a fault.
-pub(in crate::scenario) enum Moments {
+pub(in crate::scenario) enum Triggers {
     /// At a time or on a condition.
     Any,
     /// At a time.
@@ -189,9 +189,9 @@ pub(in crate::scenario) enum Moments {
 
 impl InSwarm {
     /// Any trigger, no crash loops, with or without Byzantine validators.
-    const fn usual(draw: fn(&mut SwarmDraws<'_>) -> Fault) -> Self {
+    const fn plain(draw: fn(&mut SwarmDraws<'_>) -> Fault) -> Self {
         Self {
-            moments: Moments::Any,
+            triggers: Triggers::Any,
             loops: false,
             beside_byzantine: true,
             draw,
@@ -230,10 +230,10 @@ mod tests {
             let Schema { keys, .. } = kind.schema();
             let own = keys.needs.iter().chain(keys.one_of).chain(keys.takes);
             let own: BTreeSet<_> = own.copied().collect();
-            let particulars = section(&drawn(*kind)).particulars();
-            let exist: BTreeSet<_> = particulars.iter().map(|(key, _)| *key).collect();
+            let kind_keys = section(&drawn(*kind)).kind_keys();
+            let exist: BTreeSet<_> = kind_keys.iter().map(|(key, _)| *key).collect();
             assert!(own.is_subset(&exist), "{kind:?}: {own:?}");
-            for (key, is_given) in particulars {
+            for (key, is_given) in kind_keys {
                 assert!(!is_given || own.contains(key), "{kind:?}: {key}");
                 assert!(is_given || !keys.needs.contains(&key), "{kind:?}: {key}");
             }

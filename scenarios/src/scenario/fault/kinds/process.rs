@@ -1,6 +1,6 @@
 //! Kinds of process faults and power losses.
 
-use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, Moments, PROCESSES, Schema, Time};
+use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, PROCESSES, Schema, Time, Triggers};
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::faults::ProcessFault;
 
@@ -17,7 +17,7 @@ pub(super) const KILL: Schema = Schema {
     },
     in_swarm: InSwarm {
         loops: true,
-        ..InSwarm::usual(|swarm| {
+        ..InSwarm::plain(|swarm| {
             ProcessFault::Kill {
                 processes: swarm.processes(),
                 down_ms: Some(swarm.lasts_ms),
@@ -42,7 +42,7 @@ pub(super) const POWER_LOSS: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         ProcessFault::PowerLoss {
             hosts: swarm.few(),
             torn: swarm.stream.below(2) == 0,
@@ -68,8 +68,8 @@ pub(super) const START_LATE: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm {
-        moments: Moments::Start,
-        ..InSwarm::usual(|swarm| {
+        triggers: Triggers::Start,
+        ..InSwarm::plain(|swarm| {
             ProcessFault::StartLate {
                 processes: swarm.processes(),
                 for_ms: swarm.lasts_ms,
