@@ -1,5 +1,4 @@
-//! Many runs on a few threads. Each run is a world of its own; the order in which they finish is nobody's business:
-//! results come in the order of the jobs.
+//! Runs jobs on several threads. Jobs are independent; results are returned in the order of the jobs.
 
 use crate::catalog::Named;
 use metanode_sim::{
@@ -17,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-/// One run to do.
+/// For runs whose trace entries are not needed.
+pub(crate) const OUTCOME_ONLY: RunOptions = RunOptions { keep_entries: 1 };
+
+/// A run to execute.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub scenario: Arc<Named>,
@@ -25,11 +27,11 @@ pub struct Job {
     pub store: Backend,
 }
 
-/// One run that was done.
+/// An executed run.
 #[derive(Clone, Debug)]
 pub struct Finished {
     pub outcome: Outcome,
-    /// How long it took.
+    /// Wall-clock time of the run.
     pub wall: Duration,
 }
 
@@ -40,19 +42,19 @@ impl Job {
         scenario.draw(name, self.seed, self.store)
     }
 
-    /// Runs it on a thread of its own and waits.
+    /// Executes the run and waits for its result.
     #[must_use]
     pub fn run(&self, options: &RunOptions) -> Finished {
         Self::run_plan(self.plan(), options)
     }
 
-    /// As [`Self::run`], for a plan that no seed draws.
+    /// As [`Self::run`], for a plan that is not drawn from a seed.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
-        reason = "how long the run took outside, for the report alone"
+        reason = "wall-clock time, for the report alone"
     )]
-    pub fn run_plan(plan: Plan, options: &RunOptions) -> Finished {
+    pub(crate) fn run_plan(plan: Plan, options: &RunOptions) -> Finished {
         let begin = std::time::Instant::now();
         let outcome = run(plan, options);
         Finished {
@@ -62,9 +64,9 @@ impl Job {
     }
 }
 
-/// Does the work for every item on up to `threads` threads and hands over the results in the order of the items, each
-/// as soon as it and all before it are there.
-pub fn in_order<T: Sync, R: Send>(
+/// Calls `work` for every item on up to `threads` threads, and `each` for every result in the order of the items, as
+/// soon as that result and all before it exist.
+pub(crate) fn in_order<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
     work: impl Fn(&T) -> R + Sync,
@@ -107,7 +109,7 @@ mod tests {
     use std::sync::Barrier;
 
     #[test]
-    fn results_come_in_the_order_of_the_items_whatever_finishes_first() {
+    fn results_come_in_the_order_of_the_items() {
         // The first item finishes only after the second has begun on another thread.
         let both = Barrier::new(2);
         let mut results = vec![];
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn no_items_are_no_work() {
+    fn without_items_nothing_is_called() {
         in_order(&[], 4, |_: &u8| panic!("there is nothing to do"), |()| {});
     }
 }

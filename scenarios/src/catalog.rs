@@ -1,12 +1,12 @@
-//! The scenarios and suites that are built in, so that their names work from anywhere, and files from elsewhere.
+//! Scenarios and suites by name: built into the binary, so that the current folder does not matter, or in a file.
 
-use crate::{scenario::Scenario, source::InputError, suite::Suite};
+use crate::{scenario::Scenario, source::InputError};
 
 /// A file of `scenarios/files` or `scenarios/suites`.
 #[derive(Clone, Copy, Debug)]
-pub struct BuiltIn {
+pub(crate) struct BuiltIn {
     pub name: &'static str,
-    /// In the repository; errors name it.
+    /// Path in the repository, for errors.
     pub path: &'static str,
     pub text: &'static str,
 }
@@ -21,8 +21,8 @@ macro_rules! built_in {
     };
 }
 
-/// In the order of `metasim list`: from quiet to rough.
-pub const SCENARIOS: &[BuiltIn] = built_in!("files":
+/// In the order of `metasim list`.
+pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "happy_path"
     "single_master"
     "resume_at_8_of_10"
@@ -63,24 +63,24 @@ pub const SCENARIOS: &[BuiltIn] = built_in!("files":
     "swarm_epochs"
 );
 
-pub const SUITES: &[BuiltIn] = built_in!("suites":
+pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "ci"
     "epochs"
     "swarm"
     "swarm_epochs"
 );
 
-/// A scenario with the name under which it was asked for.
+/// A scenario with its name or path, as it was given.
 #[derive(Clone, Debug)]
 pub struct Named {
     pub name: String,
     pub scenario: Scenario,
 }
 
-/// The scenario of this name, or in the file at this path.
+/// The built-in scenario of this name, or the one in the file at this path.
 ///
 /// # Errors
-/// If there is none, or if what it says cannot be used.
+/// If there is none, or if its file is not valid.
 pub fn scenario(name: &str) -> Result<Named, InputError> {
     let scenario = open("scenario", SCENARIOS, name, Scenario::parse)?;
     Ok(Named {
@@ -89,15 +89,8 @@ pub fn scenario(name: &str) -> Result<Named, InputError> {
     })
 }
 
-/// The suite of this name, or in the file at this path.
-///
-/// # Errors
-/// If there is none, or if what it says cannot be used.
-pub fn suite(name: &str) -> Result<Suite, InputError> {
-    open("suite", SUITES, name, Suite::parse)
-}
-
-fn open<T>(
+/// The built-in entry of this name, or the file at this path.
+pub(crate) fn open<T>(
     kind: &'static str,
     built_in: &[BuiltIn],
     name: &str,
@@ -126,7 +119,7 @@ mod tests {
     use metanode_sim::plan::Backend;
 
     #[test]
-    fn every_built_in_scenario_tells_its_story_and_draws() {
+    fn every_built_in_scenario_draws_the_same_plan_twice() {
         for entry in SCENARIOS {
             let named = scenario(entry.name).unwrap_or_else(|e| panic!("{e}"));
             for seed in 0..50 {
@@ -137,21 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn every_built_in_suite_names_scenarios_that_exist() {
-        for entry in SUITES {
-            let runs = suite(entry.name).and_then(|suite| suite.runs(0, None, None));
-            assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_none_is_answered_with_those_that_are() {
+    fn an_error_about_an_unknown_name_lists_the_known_ones() {
         let error = scenario("hapy_path").expect_err("a typo").to_string();
         assert!(
             error.contains("`hapy_path`") && error.contains("happy_path, "),
             "{error}"
         );
-        let error = suite("missing.toml").expect_err("no file").to_string();
+        let error = scenario("missing.toml").expect_err("no file").to_string();
         assert!(
             error.starts_with("missing.toml: cannot be read: "),
             "{error}"

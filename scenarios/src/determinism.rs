@@ -1,53 +1,53 @@
-//! Invariant DET, checked: the same run here, after other runs, and in a process of its own that did nothing before,
-//! must have the same trace hash.
+//! Checks invariant DET: a run has the same trace hash in this process, after other runs, and in a new process.
 
-use crate::{batch::Job, report::describe::store};
-use metanode_sim::run::RunOptions;
+use crate::{
+    batch::{Job, OUTCOME_ONLY},
+    run_reference::store_name,
+};
 use std::process::Command;
 
-/// Both hashes of one job; `alone` says why there is none if the other process failed.
+/// The trace hashes of one job in both processes.
 #[derive(Clone, Debug)]
 pub struct Compared {
     pub job: Job,
     pub here: String,
-    pub alone: Result<String, String>,
+    /// The hash in a new process, or why that process failed.
+    pub fresh: Result<String, String>,
 }
 
 impl Compared {
     #[must_use]
     pub fn is_equal(&self) -> bool {
-        self.alone.as_ref() == Ok(&self.here)
+        self.fresh.as_ref() == Ok(&self.here)
     }
 }
 
-/// The hidden subcommand that prints a run's trace hash.
+/// The hidden subcommand that prints the trace hash of a run.
 pub const SUBCOMMAND: &str = "trace-hash";
 
-/// For runs of which only the outcome matters.
-pub const HASH_ONLY: RunOptions = RunOptions { keep_entries: 1 };
-
-/// Runs the job twice. The caller sees to it that this process has run other seeds before.
+/// Runs the job twice. The caller has run other seeds in this process before.
 #[must_use]
 pub fn compare(job: &Job) -> Compared {
-    let here = job.run(&HASH_ONLY).outcome.trace_hash.to_string();
+    let here = job.run(&OUTCOME_ONLY).outcome.trace_hash.to_string();
     Compared {
         job: job.clone(),
         here,
-        alone: alone(job),
+        fresh: in_new_process(job),
     }
 }
 
-fn alone(job: &Job) -> Result<String, String> {
-    let binary = std::env::current_exe().map_err(|e| format!("where am I? {e}"))?;
+fn in_new_process(job: &Job) -> Result<String, String> {
+    let binary =
+        std::env::current_exe().map_err(|e| format!("the path of this binary is unknown: {e}"))?;
     let output = Command::new(&binary)
         .args([SUBCOMMAND, &job.scenario.name, "--seed"])
         .arg(job.seed.to_string())
-        .args(["--store", store(job.store)])
+        .args(["--store", store_name(job.store)])
         .output()
         .map_err(|e| format!("{} cannot be started: {e}", binary.display()))?;
     if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{}: {}", output.status, complaint.trim()));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{}: {}", output.status, errors.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -1,5 +1,5 @@
-//! Failure files: one failing run, whole. Everything that was drawn, what was broken, and the hash by which another
-//! run of it is known to be the same.
+//! Failure files: the plan of a failing run, the failure, and the trace hash, which tells whether another run is the
+//! same.
 
 use crate::source::{InputError, Source};
 use metanode_sim::{
@@ -17,15 +17,14 @@ use std::{
     sync::OnceLock,
 };
 
-/// What a failing run leaves behind.
+/// The content of a failure file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// Of the metasim that ran it: see [`build_id`].
+    /// The build that ran it: see [`build_id`].
     pub build: String,
     pub verdict: Verdict,
     pub trace_hash: String,
-    /// What panicked, if something did.
     pub panic: Option<Panic>,
     pub violation: Option<Broken>,
     pub plan: Plan,
@@ -36,17 +35,17 @@ pub struct Failure {
 #[serde(deny_unknown_fields)]
 pub struct Broken {
     pub invariant: Invariant,
-    /// Which rule of it.
+    /// The rule of the invariant.
     pub clause: String,
     pub process: ProcessId,
-    /// Since the run began.
+    /// Simulated time since the start of the run.
     pub at_ms: u64,
     pub message: String,
 }
 
-/// By what two failures are the same: which rule was broken by which kind of process, or where something panicked.
+/// What makes two failures the same: the broken rule and the kind of process that broke it, or the place of a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Symptom {
+pub(crate) enum Symptom {
     Broken {
         invariant: Invariant,
         clause: &'static str,
@@ -58,9 +57,9 @@ pub enum Symptom {
     },
 }
 
-/// Processes that are alike.
+/// The kind of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcessKind {
+pub(crate) enum ProcessKind {
     Node,
     Executor,
     World,
@@ -121,7 +120,7 @@ impl fmt::Display for Symptom {
 }
 
 impl Failure {
-    /// Of a run that failed.
+    /// The failure file of a failing run.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
         let violation = outcome.violations.first().map(|violation| Broken {
@@ -144,7 +143,7 @@ impl Failure {
     /// Reads a failure file. `file` is its name in errors.
     ///
     /// # Errors
-    /// File, line and key of the first thing that is wrong.
+    /// The first error in the file, with line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         Source::new(file, text)?.read()
     }
@@ -155,16 +154,17 @@ impl Failure {
         #[allow(clippy::expect_used)]
         let text = toml::to_string(self).expect("failures are plain data");
         format!(
-            "# A run that failed. `metasim replay` runs it again, `metasim shrink` finds the smallest like it.\n{text}"
+            "# A failing run. `metasim replay` repeats it, `metasim shrink` searches for the smallest run that fails in the \
+             same way.\n{text}"
         )
     }
 
-    /// Writes the file into a folder, which is made if it is missing. A file of the same scenario, seed and store is
-    /// replaced.
+    /// Writes the file into a folder, which is created if it does not exist. The file of an earlier run of the same
+    /// scenario, seed and store is replaced.
     ///
     /// # Errors
     /// If folder or file cannot be written.
-    pub fn keep(&self, folder: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn keep(&self, folder: &Path) -> io::Result<PathBuf> {
         self.keep_as(folder, &file_name(&self.plan))
     }
 
@@ -172,7 +172,7 @@ impl Failure {
     ///
     /// # Errors
     /// If folder or file cannot be written.
-    pub fn keep_as(&self, folder: &Path, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn keep_as(&self, folder: &Path, name: &str) -> io::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(name);
         write_whole(&path, &self.text())?;
@@ -180,7 +180,7 @@ impl Failure {
     }
 }
 
-/// Scenario, seed, and the store if it is not the usual.
+/// Scenario, seed, and the store unless it is the one in memory.
 fn file_name(plan: &Plan) -> String {
     let scenario = Path::new(&plan.scenario).file_stem();
     let scenario = scenario
@@ -193,11 +193,11 @@ fn file_name(plan: &Plan) -> String {
     format!("{scenario}-{}{store}.toml", plan.seed)
 }
 
-/// Replaces the file at once: whoever stops this finds the old text or the new one.
+/// Replaces the file atomically: after an interruption it holds the old text or the new one.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = folder
@@ -209,9 +209,9 @@ pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&fresh, path)
 }
 
-/// Tells builds apart: the hash of this program's file. Empty if that cannot be read.
+/// Identifies the build: the hash of the running binary, or empty if that cannot be read.
 #[must_use]
-pub fn build_id() -> &'static str {
+pub(crate) fn build_id() -> &'static str {
     static ID: OnceLock<String> = OnceLock::new();
     ID.get_or_init(|| {
         let file = std::env::current_exe().and_then(std::fs::read);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_file_holds_every_plan() {
+    fn every_plan_is_read_back_from_a_failure_file() {
         let everything = include_str!("scenario/everything.toml");
         let scenario =
             Scenario::parse("everything.toml", everything).unwrap_or_else(|e| panic!("{e}"));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_stored_by_subject_and_kind_and_a_wrong_one_is_refused_by_its_key() {
+    fn an_invalid_fault_is_refused_with_its_key() {
         let fails = DiskFault::DiskFails {
             processes: vec![ProcessId::Node(2)],
             how: DiskFailure::Full,
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_kept_under_the_name_of_scenario_seed_and_store() {
+    fn a_failure_file_is_named_after_scenario_seed_and_store() {
         let folder = tempfile::tempdir().expect("a folder");
         let plan = Plan {
             scenario: "some/where/rough.toml".into(),

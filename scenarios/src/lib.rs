@@ -1,21 +1,23 @@
 //! Scenarios and suites, the command line and the reports.
 //!
-//! | room | is |
+//! In import order: a module uses only modules above it.
+//!
+//! | module | task |
 //! |---|---|
-//! | [`source`] | a TOML file whose errors name file, line and key |
-//! | [`sampling`] | labelled random streams of one seed |
-//! | [`scenario`] | scenario files, and the plan that a seed draws from one |
-//! | [`suite`] | lists of scenarios with seed counts |
-//! | [`catalog`] | the scenarios and suites that are built in |
-//! | [`seed`] | seeds and ranges of seeds as people type them |
-//! | [`batch`] | many runs on a few threads, reported in order |
-//! | [`failure`] | a failing run in a file of its own |
-//! | [`subject`] | one run as people name it |
-//! | [`shrinking`] | the smallest run that fails in the same way |
-//! | [`determinism`] | one run twice: after other runs, and in a process of its own |
-//! | [`museum`] | known bugs, switched on until a declared finder notices |
-//! | [`cli`] | the command line |
-//! | [`report`] | what a person reads; [`report::json`] is what a program reads |
+//! | `source` | reads a TOML file; errors name file, line and key |
+//! | `sampling` | ranges, and the labelled random streams of a seed that draw from them |
+//! | `seed` | parses seeds and ranges of seeds |
+//! | `scenario` | scenario files, and the plan that a seed draws from one |
+//! | `catalog` | the scenarios and suites that are built in |
+//! | `batch` | runs jobs on several threads and returns their results in order |
+//! | `suite` | lists of scenarios with seed counts |
+//! | `failure` | failure files: one failing run each |
+//! | `run_reference` | the names of a run: a failure file, or a scenario and a seed |
+//! | `determinism` | compares the trace of a run with that of the same run in another process |
+//! | `shrinking` | searches for the smallest run that fails in the same way |
+//! | `museum` | searches for known bugs: switches one on until a declared finder reports it |
+//! | `report` | from outcomes to text, JSON and JUnit |
+//! | `cli` | the command line |
 //!
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
@@ -23,14 +25,14 @@
 pub mod batch;
 pub mod catalog;
 pub mod cli;
-pub mod determinism;
+mod determinism;
 pub mod failure;
 pub mod museum;
 pub mod report;
-pub mod run_reference;
-pub mod sampling;
+mod run_reference;
+mod sampling;
 pub mod scenario;
-pub mod seed;
-pub mod shrinking;
-pub mod source;
+mod seed;
+mod shrinking;
+mod source;
 pub mod suite;

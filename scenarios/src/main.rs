@@ -8,8 +8,7 @@ fn main() -> std::process::ExitCode {
 #[cfg(not(madsim))]
 fn main() -> std::process::ExitCode {
     eprintln!(
-        "error: this metasim was built without the simulated world: build it with `--cfg madsim`, \
-         as .cargo/config.toml does"
+        "error: this metasim was built without the simulation: build it with `--cfg madsim`, as .cargo/config.toml does"
     );
     std::process::ExitCode::from(2)
 }

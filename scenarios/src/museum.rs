@@ -1,11 +1,10 @@
-//! Does the harness find bugs that systems of this kind really had? Each museum entry of [`metanode_core::bugs`] is
-//! switched on in ordinary runs until one of its declared finders notices. No scenario is made for any of them: a bug
-//! that is not found is a defect of the harness.
+//! Searches for known bugs: an entry of [`metanode_core::bugs`] is switched on in ordinary runs until one of its
+//! declared finders reports it. There are no scenarios for single bugs: a bug that is not found is a defect of the
+//! harness.
 
 use crate::{
-    batch::{Finished, Job},
+    batch::{Finished, Job, OUTCOME_ONLY},
     catalog::Named,
-    determinism::HASH_ONLY,
     failure::Symptom,
     shrinking::{Limits, Unwatched, shrink},
 };
@@ -16,34 +15,34 @@ use metanode_sim::{
 };
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
-/// What a search for one bug came to.
+/// The result of the search for one bug.
 #[derive(Clone, Debug)]
 pub struct Search {
     pub entry: Entry,
-    /// Runs with the bug: none but the last was failed by a declared finder.
+    /// Number of runs with the bug, up to the one that found it.
     pub runs: u64,
     pub wall: Duration,
-    /// The run that a declared finder failed, and which one.
+    /// The declared finder that reported the bug, and the run in which it did.
     pub found: Option<(Finder, Finished)>,
-    /// The smallest run that fails as that one does.
+    /// The smallest run that fails in the same way.
     pub smallest: Option<Outcome>,
-    /// Runs that failed without showing the bug, by how they failed.
+    /// Number of runs that failed but do not show the bug, by how they failed.
     pub failed_otherwise: BTreeMap<FailedOtherwise, u64>,
-    /// Runs that fail with nothing switched on, and so prove nothing.
+    /// Runs that fail without the bug and its guards, too, and so do not count.
     pub failing_anyway: Vec<Plan>,
 }
 
-/// What makes a run fail, as entries declare it: the id of an invariant or [`ASSERTION`].
+/// A finder as entries declare it: the id of an invariant, or [`ASSERTION`].
 pub type Finder = String;
 
-/// How a run failed that does not show the bug.
+/// How a run that does not show the bug failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailedOtherwise {
-    /// An invariant that is no declared finder.
+    /// By an invariant that is not a declared finder.
     Broken(Finder),
-    /// A panic where [`ASSERTION`] is not declared.
+    /// By a panic, although [`ASSERTION`] is not declared.
     Panicked,
-    /// A declared finder notices, but it does so with the masking guards alone switched off, too.
+    /// By a declared finder, which also reports the run in which only the masking guards are switched off.
     WithoutTheBug,
 }
 
@@ -67,7 +66,7 @@ impl Search {
         }
     }
 
-    /// The declared finder that noticed.
+    /// The declared finder that reported the bug.
     #[must_use]
     pub fn finder(&self) -> Option<&str> {
         self.found.as_ref().map(|(finder, _)| finder.as_str())
@@ -78,8 +77,8 @@ impl Search {
         self.entry.found_by.contains(&finder.as_str())
     }
 
-    /// Takes in a run that failed in this way with the bug. `run` is the same run with other bugs.
-    fn take_failed(
+    /// Classifies a run that failed with the bug. `run` executes the same run with other bugs.
+    fn classify(
         &mut self,
         symptom: &Symptom,
         finished: Finished,
@@ -92,10 +91,10 @@ impl Search {
             };
             return self.count(how);
         }
-        if let Some(sound) = run(&[])
-            && Symptom::of(&sound).is_some()
+        if let Some(without) = run(&[])
+            && Symptom::of(&without).is_some()
         {
-            return self.failing_anyway.push(sound.plan);
+            return self.failing_anyway.push(without.plan);
         }
         let masks = self.entry.masked_by;
         let alone = (!masks.is_empty()).then(|| run(masks)).flatten();
@@ -111,21 +110,21 @@ impl Search {
     }
 }
 
-/// The scenario of this seed, in turn. Each round begins one further, so that a scenario does not always meet seeds of
-/// one parity, which is what decides the topology of many.
+/// The scenario for this seed, in turn. Each round begins one position later: otherwise a scenario could get seeds of
+/// one parity only, which decides the topology of many scenarios.
 #[must_use]
-pub fn scenario_of<T>(mixed: &[T], seed: u64) -> Option<&T> {
-    let count = u64::try_from(mixed.len()).ok()?;
+fn scenario_of<T>(scenarios: &[T], seed: u64) -> Option<&T> {
+    let count = u64::try_from(scenarios.len()).ok()?;
     let turn = seed.checked_div(count)?;
     usize::try_from((seed % count + turn) % count)
         .ok()
-        .and_then(|position| mixed.get(position))
+        .and_then(|position| scenarios.get(position))
 }
 
-/// The run of this seed with these bugs.
+/// The run of a seed with these bugs.
 #[must_use]
-pub fn job(mixed: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
-    let mut named = Named::clone(scenario_of(mixed, seed)?);
+fn job(scenarios: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
+    let mut named = Named::clone(scenario_of(scenarios, seed)?);
     named.scenario.bugs.extend_from_slice(bugs);
     Some(Job {
         scenario: Arc::new(named),
@@ -134,12 +133,12 @@ pub fn job(mixed: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
     })
 }
 
-/// Runs one seed after the other until a declared finder notices the bug.
+/// Tries one seed after the other until a declared finder reports the bug.
 #[must_use]
-pub fn search(mixed: &[Arc<Named>], entry: Entry, seeds: Range<u64>) -> Search {
+pub fn search(scenarios: &[Arc<Named>], entry: Entry, seeds: Range<u64>) -> Search {
     let mut search = Search::new(entry);
     for seed in seeds {
-        let run = |bugs: &[KnownBug]| job(mixed, seed, bugs).map(|job| job.run(&HASH_ONLY));
+        let run = |bugs: &[KnownBug]| job(scenarios, seed, bugs).map(|job| job.run(&OUTCOME_ONLY));
         let Some(finished) = run(&entry.switches()) else {
             break;
         };
@@ -147,7 +146,7 @@ pub fn search(mixed: &[Arc<Named>], entry: Entry, seeds: Range<u64>) -> Search {
         search.wall += finished.wall;
         if let Some(symptom) = Symptom::of(&finished.outcome) {
             let again = |bugs: &[KnownBug]| run(bugs).map(|finished| finished.outcome);
-            search.take_failed(&symptom, finished, again);
+            search.classify(&symptom, finished, again);
         }
         if search.found.is_some() {
             break;
@@ -156,17 +155,16 @@ pub fn search(mixed: &[Arc<Named>], entry: Entry, seeds: Range<u64>) -> Search {
     search
 }
 
-/// Whether the run of this plan, which fails in this way, does so because of the bug: a smaller run may do so for a
-/// reason of its own.
+/// Whether the bug is the cause of this failure. A run that became smaller may fail in the same way without it.
 fn shows(plan: &Plan, bug: KnownBug, symptom: &Symptom) -> bool {
     let mut without = plan.clone();
     without.bugs.retain(|other| *other != bug);
     without.bugs.len() < plan.bugs.len()
-        && Symptom::of(&run(without, &HASH_ONLY)).as_ref() != Some(symptom)
+        && Symptom::of(&run(without, &OUTCOME_ONLY)).as_ref() != Some(symptom)
 }
 
 /// Shrinks the run that found the bug, on this thread.
-pub fn shrink_found(search: &mut Search, budget_runs: u64) {
+pub(crate) fn shrink_found(search: &mut Search, budget_runs: u64) {
     let Some((_, found)) = &search.found else {
         return;
     };
@@ -186,7 +184,7 @@ pub fn shrink_found(search: &mut Search, budget_runs: u64) {
     let smallest = [shrunk.plan, found.outcome.plan.clone()]
         .into_iter()
         .find(|plan| shows(plan, search.entry.bug, &symptom));
-    search.smallest = smallest.map(|plan| run(plan, &HASH_ONLY));
+    search.smallest = smallest.map(|plan| run(plan, &OUTCOME_ONLY));
 }
 
 #[cfg(test)]
@@ -197,7 +195,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_declared_finder_is_an_invariant_that_is_watched_or_an_assertion() {
+    fn every_declared_finder_is_an_invariant_or_an_assertion() {
         let is_invariant = |id: &str| {
             let text = StrDeserializer::<serde::de::value::Error>::new(id);
             Invariant::deserialize(text).is_ok_and(|invariant| invariant.to_string() == id)
@@ -212,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn every_scenario_meets_seeds_of_both_parities() {
-        let mixed = ["a", "b", "c", "d"];
-        let met: BTreeSet<_> = (0..8)
-            .map(|seed| (scenario_of(&mixed, seed), seed % 2))
+    fn every_scenario_gets_seeds_of_both_parities() {
+        let scenarios = ["a", "b", "c", "d"];
+        let pairs: BTreeSet<_> = (0..8)
+            .map(|seed| (scenario_of(&scenarios, seed), seed % 2))
             .collect();
-        assert_eq!(met.len(), 8);
+        assert_eq!(pairs.len(), 8);
         assert_eq!(scenario_of::<&str>(&[], 3), None);
     }
 }

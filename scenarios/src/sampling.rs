@@ -1,5 +1,5 @@
-//! Labelled random streams of one seed. Every value that a scenario leaves open has a label and a stream of its own,
-//! so that one draw more in one place moves no other.
+//! Ranges, and the labelled random streams of a seed that draw from them. Every value that a scenario leaves open has a
+//! label and a stream of its own, so that an additional draw changes no other value.
 
 use metanode_sim::plan::Span;
 use rand_chacha::ChaCha8Rng;
@@ -10,14 +10,14 @@ use serde::{
 };
 use std::{fmt, marker::PhantomData};
 
-/// A number of a scenario file: fixed, or somewhere in `[low, high]`, both included.
+/// A number of a scenario file: fixed, or drawn from `[low, high]`, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampled<T> {
     pub low: T,
     pub high: T,
 }
 
-/// No number of a scenario is larger: sums and conversions of units cannot overflow, and nobody needs more.
+/// The largest number of a scenario: sums and conversions of units cannot overflow.
 const LARGEST: u64 = 1_000_000_000;
 
 /// Integers that can be drawn.
@@ -70,7 +70,7 @@ impl<'de, T: Number> Visitor<'de> for SampledVisitor<T> {
     type Value = Sampled<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number, or a range of two: [low, high]")
+        f.write_str("a whole number, or a range [low, high]")
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
@@ -97,17 +97,17 @@ impl<'de, T: Number> Visitor<'de> for SampledVisitor<T> {
     }
 }
 
-/// A range of a scenario file, from which the run itself draws again and again.
+/// A range of a scenario file from which a run draws many times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// Each seed has a range of its own in here.
+    /// Each seed draws a range within this one.
     Within(Sampled<u64>),
-    /// Every seed has this one: `{ low, high }`.
+    /// The range of every seed: `{ low, high }`.
     Exactly(Span),
 }
 
 impl Range {
-    /// The lowest that may be drawn.
+    /// The lowest number that can be drawn.
     #[must_use]
     pub const fn low(&self) -> u64 {
         match self {
@@ -155,7 +155,7 @@ impl<'de> Visitor<'de> for RangeVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a whole number, a range of two: [low, high], or { low, high } for the same in every seed",
+            "a whole number, a range [low, high], or { low, high } for the same range in every seed",
         )
     }
 
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for RangeVisitor {
         let span = Span::deserialize(MapAccessDeserializer::new(entries))?;
         if span.low > span.high || span.high > LARGEST {
             return Err(A::Error::custom(format_args!(
-                "{{ low = {}, high = {} }} is no range: expected the lower end first, and at most {LARGEST}",
+                "{{ low = {}, high = {} }} is not a range: expected the lower end first, and at most {LARGEST}",
                 span.low, span.high
             )));
         }
@@ -187,14 +187,14 @@ impl<'de> Visitor<'de> for RangeVisitor {
 #[derive(Clone)]
 pub struct Sampler {
     key: [u8; 32],
-    leans_low: bool,
+    is_biased_low: bool,
 }
 
-/// One random stream, for what is drawn one after the other.
+/// One random stream, for several draws in a row.
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// A number below `bound`, or 0.
+    /// A number below `bound`; 0 if there is none.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.within(Sampled {
             low: 0,
@@ -202,12 +202,12 @@ impl Stream {
         })
     }
 
-    /// A number of the range.
+    /// A number in the range.
     pub fn within<T: Number>(&mut self, range: Sampled<T>) -> T {
         within(&mut self.0, range)
     }
 
-    /// A number up to `high`, mostly small: every number of digits is as likely as any other.
+    /// A number up to `high`, mostly small: every number of binary digits is equally likely.
     pub fn low(&mut self, high: u64) -> u64 {
         within_low(&mut self.0, Sampled { low: 0, high })
     }
@@ -218,20 +218,20 @@ impl Sampler {
     pub fn of_seed(seed: u64) -> Self {
         Self {
             key: blake3::derive_key("metasim: what a scenario leaves open", &seed.to_le_bytes()),
-            leans_low: false,
+            is_biased_low: false,
         }
     }
 
-    /// The same, but numbers mostly come from the low end of their range, now and then from anywhere in it.
+    /// The same sampler, but numbers mostly come from the low end of their range, as those of [`Stream::low`].
     #[must_use]
-    pub fn leaning_low(&self) -> Self {
+    pub fn biased_low(&self) -> Self {
         Self {
-            leans_low: true,
+            is_biased_low: true,
             ..self.clone()
         }
     }
 
-    /// A stream to draw from one after the other.
+    /// The stream with this label.
     #[must_use]
     pub fn stream(&self, label: &str) -> Stream {
         Stream(self.random(label))
@@ -241,12 +241,12 @@ impl Sampler {
         ChaCha8Rng::from_seed(*blake3::keyed_hash(&self.key, label.as_bytes()).as_bytes())
     }
 
-    /// A number of the range.
+    /// A number in the range.
     pub fn draw<T: Number>(&self, label: &str, range: Sampled<T>) -> T {
         self.pick(&mut self.random(label), range)
     }
 
-    /// The range from which the run itself draws.
+    /// The range from which the run draws.
     pub fn span(&self, label: &str, range: Range) -> Span {
         let range = match range {
             Range::Within(draw) => draw,
@@ -261,7 +261,7 @@ impl Sampler {
     }
 
     fn pick<T: Number>(&self, stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
-        match self.leans_low {
+        match self.is_biased_low {
             true => within_low(stream, range),
             false => within(stream, range),
         }
@@ -294,7 +294,7 @@ fn within<T: Number>(stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
     T::try_from(low + offset.cast_signed()).unwrap_or(range.high)
 }
 
-/// First a power of two up to the size of the range, then a number below it.
+/// Draws a power of two up to the size of the range, then an offset below it.
 fn within_low<T: Number>(stream: &mut ChaCha8Rng, range: Sampled<T>) -> T {
     let (low, high): (i128, i128) = (range.low.into(), range.high.into());
     let powers = u128::BITS - (high - low).unsigned_abs().leading_zeros();
@@ -317,7 +317,7 @@ mod tests {
     const DIGITS: Sampled<u64> = Sampled { low: 0, high: 9 };
 
     #[test]
-    fn every_number_of_a_range_comes_up_and_no_other() {
+    fn every_number_of_a_range_is_drawn() {
         let mut seen = [0; 10];
         for seed in 0..1000 {
             seen[usize::try_from(Sampler::of_seed(seed).draw("x", DIGITS)).expect("small")] += 1;
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn negative_ranges_and_the_whole_of_u64_can_be_drawn() {
+    fn negative_ranges_and_all_of_u64_can_be_drawn() {
         let skews: Vec<i64> = (0..100)
             .map(|seed| Sampler::of_seed(seed).draw("skew", Sampled { low: -5, high: 5 }))
             .collect();
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_label_draws_does_not_depend_on_other_labels() {
+    fn labels_draw_independently() {
         let sampler = Sampler::of_seed(7);
         let alone = sampler.draw("b", DIGITS);
         let _ = sampler.draw("a", DIGITS);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subset_has_the_size_asked_for_and_no_repetition() {
+    fn a_subset_has_its_size_and_no_repetition() {
         for seed in 0..100 {
             let chosen = Sampler::of_seed(seed).subset("s", Sampled { low: 1, high: 3 }, 4);
             assert!((1..=3).contains(&chosen.len()), "{chosen:?}");

@@ -1,10 +1,10 @@
-//! Seeds as people type them.
+//! Seeds and ranges of seeds on the command line and in files.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, ops::Range, str::FromStr};
 
-/// A seed: a decimal number, or the 40 hexadecimal digits of a commit hash, so that every commit is tested with a
-/// seed that nobody chose.
+/// A seed: a decimal number, or a commit hash of 40 hexadecimal digits, whose first 16 are the number. So every commit
+/// can be tested with a seed of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
@@ -12,8 +12,9 @@ impl FromStr for Seed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("`{text}` is no seed: expected a number or the 40 hex digits of a commit");
+        let expected = || {
+            format!("`{text}` is not a seed: expected a number or a commit hash of 40 hex digits")
+        };
         if let Ok(number) = text.parse() {
             return Ok(Self(number));
         }
@@ -26,7 +27,7 @@ impl FromStr for Seed {
     }
 }
 
-/// As a number, or as digits where a signed integer (TOML's) is too small for it.
+/// As a number, or as a string of digits if it exceeds the signed integers of TOML.
 impl Serialize for Seed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match i64::try_from(self.0) {
@@ -48,7 +49,7 @@ impl de::Visitor<'_> for SeedVisitor {
     type Value = Seed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, or a text with a number or the 40 hex digits of a commit")
+        f.write_str("a number, or a string with a number or a commit hash of 40 hex digits")
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
@@ -63,7 +64,7 @@ impl de::Visitor<'_> for SeedVisitor {
     }
 }
 
-/// `A..B` (without B), or a number N for `0..N`.
+/// `A..B` (B excluded), or a number N for `0..N`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeds(pub Range<u64>);
 
@@ -73,7 +74,7 @@ impl FromStr for Seeds {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "`{text}` is no range of seeds: expected A..B with A < B, or a number N for 0..N"
+                "`{text}` is not a range of seeds: expected A..B with A < B, or a number N for 0..N"
             )
         };
         let (first, end) = text.split_once("..").unwrap_or(("0", text));
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_has_its_end_outside() {
+    fn a_range_excludes_its_end() {
         assert_eq!("3..5".parse(), Ok(Seeds(3..5)));
         assert_eq!("5".parse(), Ok(Seeds(0..5)));
         for wrong in ["", "5..5", "5..3", "0", "..", "a..b"] {

@@ -1,10 +1,14 @@
-//! Shrinking by running: [`metanode_sim::shrink`] says what to try, this tries it. What is tried is the plan that the
-//! scenario file of a candidate draws: what is kept in the end is a file, and it must fail like the run it came from.
+//! Shrinking: [`metanode_sim::shrink`] proposes simpler plans, this module runs them. The result is a scenario file, so
+//! a candidate counts only if its scenario file draws it again.
 //!
-//! What comes out depends on the plan and the budget alone, not on how many runs go on at once: runs that were begun
-//! beyond the first that fails are neither looked at nor counted.
+//! The result depends on the plan and the budget alone, not on the number of threads: runs after the first failing one
+//! of a round are ignored and not counted.
 
-use crate::{batch::in_order, determinism::HASH_ONLY, failure::Symptom, scenario::Scenario};
+use crate::{
+    batch::{OUTCOME_ONLY, in_order},
+    failure::Symptom,
+    scenario::Scenario,
+};
 use metanode_sim::{
     plan::Plan,
     run::{Outcome, run},
@@ -12,28 +16,28 @@ use metanode_sim::{
 };
 use std::collections::BTreeSet;
 
-/// How far it goes.
+/// The extent of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// No more runs than these.
+    /// Maximum number of runs.
     pub budget_runs: u64,
-    /// How many at once.
+    /// Number of parallel runs.
     pub threads: usize,
 }
 
-/// Who watches.
+/// Observes the progress of a search.
 pub trait Watcher {
     /// A simpler plan fails in the same way.
     ///
     /// # Errors
-    /// If it cannot be taken down: the search ends.
+    /// If the plan cannot be recorded. The search ends.
     fn found(&mut self, outcome: &Outcome) -> Result<(), Stopped>;
 
-    /// So many runs were made; the next ones are about this.
+    /// `runs` runs are over; the next ones belong to `step`.
     fn tried(&mut self, runs: u64, step: &str);
 }
 
-/// Nobody watches.
+/// Ignores progress.
 pub struct Unwatched;
 
 impl Watcher for Unwatched {
@@ -44,16 +48,16 @@ impl Watcher for Unwatched {
     fn tried(&mut self, _: u64, _: &str) {}
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
     pub plan: Plan,
     pub runs: u64,
-    /// Nothing simpler fails in the same way; else the budget was used up.
+    /// Whether nothing simpler fails in the same way. Otherwise the budget is used up.
     pub complete: bool,
 }
 
-/// The simplest plan that fails in the same way as this one, which does.
+/// Searches for the simplest plan that fails with `symptom`, as `plan` does.
 pub fn shrink(plan: Plan, symptom: Symptom, limits: Limits, watcher: &mut impl Watcher) -> Shrunk {
     let has_deadline = symptom.has_deadline();
     let mut runs = Runs {
@@ -76,7 +80,7 @@ struct Runs<'a, W> {
     limits: Limits,
     watcher: &'a mut W,
     made: u64,
-    /// Hashes of plans that do not fail in this way: later rounds come upon many of them again.
+    /// Hashes of plans that do not fail in this way; later rounds propose many of them again.
     passed: BTreeSet<[u8; 32]>,
 }
 
@@ -87,9 +91,8 @@ impl<W: Watcher> Trial for Runs<'_, W> {
         candidates: &[Plan],
     ) -> Result<Option<usize>, Stopped> {
         let candidates = candidates.iter().enumerate();
-        // A candidate that no file can express, or that reads otherwise than it was written, is none.
-        let said = candidates.filter(|(_, plan)| reread(plan).as_ref() == Some(plan));
-        let unknown = said.map(|(position, plan)| (position, plan, hash(plan)));
+        let expressible = candidates.filter(|(_, plan)| reread(plan).as_ref() == Some(plan));
+        let unknown = expressible.map(|(position, plan)| (position, plan, hash(plan)));
         let unknown: Vec<_> = unknown
             .filter(|(_, _, hash)| !self.passed.contains(hash))
             .collect();
@@ -107,7 +110,7 @@ impl<W: Watcher> Trial for Runs<'_, W> {
             in_order(
                 now,
                 self.limits.threads,
-                |(_, plan, _)| run((*plan).clone(), &HASH_ONLY),
+                |(_, plan, _)| run((*plan).clone(), &OUTCOME_ONLY),
                 |outcome| outcomes.push(outcome),
             );
             for ((position, _, hash), outcome) in now.iter().zip(outcomes) {
@@ -123,7 +126,7 @@ impl<W: Watcher> Trial for Runs<'_, W> {
     }
 }
 
-/// The plan that the scenario file of this one draws.
+/// The plan that the scenario file of this plan draws. None if no file can express it.
 fn reread(plan: &Plan) -> Option<Plan> {
     let text = Scenario::explicit(plan, "Shrunk.".to_owned()).text();
     let scenario = Scenario::parse("shrunk", &text).ok()?;

@@ -1,10 +1,10 @@
-//! A TOML file whose errors name file, line and key. Knows nothing of what the file means.
+//! Reads a TOML file; errors name file, line and key. Independent of the content of the file.
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-/// What somebody typed, in a file or on the command line, cannot be used. Exit code 2.
+/// An invalid argument or file. Exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InputError {
     #[error("{file}:{line}: `{key}`: {message}")]
@@ -35,7 +35,7 @@ pub enum InputError {
     },
 }
 
-/// The text of a TOML file, with the place of every key in it.
+/// The text of a TOML file with the positions of its keys.
 pub struct Source<'a> {
     file: &'a str,
     text: &'a str,
@@ -44,7 +44,7 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `file` is only a name for messages.
+    /// `file` is the name of the file in errors.
     ///
     /// # Errors
     /// If the text is not TOML.
@@ -63,7 +63,7 @@ impl<'a> Source<'a> {
     /// Reads the file as a `T`.
     ///
     /// # Errors
-    /// If a key is unknown or missing, or a value is not what its key takes.
+    /// If a key is unknown or missing, or a value is not valid for its key.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, InputError> {
         toml::from_str(self.text).map_err(|e| {
             let offset = e.span().map_or(0, |span| span.start);
@@ -87,10 +87,10 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Refuses a key whose lowest value is lower than it may be.
+    /// Checks the lowest value `low` of a key.
     ///
     /// # Errors
-    /// If it is.
+    /// If it is below `least`.
     pub fn at_least(&self, key: &str, low: u64, least: u64) -> Result<(), InputError> {
         if low >= least {
             return Ok(());
@@ -99,8 +99,8 @@ impl<'a> Source<'a> {
         Err(self.error(key, message))
     }
 
-    /// An error about the value of a key; the line is that of the key or, where it was left out, of what it belongs
-    /// to.
+    /// An error about the value of a key. Its line is that of the key or, if that is missing, of the table that it
+    /// belongs to.
     #[must_use]
     pub fn error(&self, key: &str, message: impl Into<String>) -> InputError {
         let mut at = Some(key);
@@ -126,7 +126,7 @@ fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
 }
 
-/// The end of the header `[name]` that begins there: an error about a whole table is placed before the table's name.
+/// The end of the header `[name]` that begins at this offset, where errors about a whole table are placed.
 fn end_of_header(text: &str, offset: usize) -> Option<usize> {
     let (before, header) = text.split_at_checked(offset)?;
     let is_table = header.starts_with('[') && !header.starts_with("[[");
@@ -187,41 +187,36 @@ mod tests {
         blue: u8,
     }
 
-    fn read(text: &str) -> String {
-        Source::new("a.toml", text)
-            .and_then(|source| source.read::<File>())
-            .expect_err("every case is wrong")
-            .to_string()
-    }
-
     #[test]
     fn errors_name_file_line_and_key() {
-        let wrong_type = read("[[part]]\nnumber = 1\n\n[[part]]\nnumber = \"x\"\n");
-        assert!(
-            wrong_type.starts_with("a.toml:5: `part.1.number`: "),
-            "{wrong_type}"
-        );
-        let unknown = read("[[part]]\nnumber = 1\nnumbr = 2\n");
-        assert!(
-            unknown.starts_with("a.toml:3: `part.0.numbr`: unknown field"),
-            "{unknown}"
-        );
-        let missing = read("[[part]]\nnumber = 1\n[[part]]\n");
-        assert!(
-            missing.starts_with("a.toml:3: `part.1`: missing field `number`"),
-            "{missing}"
-        );
-        let in_table = read("[[part]]\nnumber = 1\n[part.colour]\nred = 1\n");
-        assert!(
-            in_table.starts_with("a.toml:3: `part.0.colour`: missing field `blue`"),
-            "{in_table}"
-        );
-        let syntax = read("[[part]]\nnumber = = 1\n");
-        assert!(syntax.starts_with("a.toml:2: "), "{syntax}");
+        for (text, expected) in [
+            (
+                "[[part]]\nnumber = 1\n\n[[part]]\nnumber = \"x\"\n",
+                "a.toml:5: `part.1.number`: ",
+            ),
+            (
+                "[[part]]\nnumber = 1\nnumbr = 2\n",
+                "a.toml:3: `part.0.numbr`: unknown field",
+            ),
+            (
+                "[[part]]\nnumber = 1\n[[part]]\n",
+                "a.toml:3: `part.1`: missing field `number`",
+            ),
+            (
+                "[[part]]\nnumber = 1\n[part.colour]\nred = 1\n",
+                "a.toml:3: `part.0.colour`: missing field `blue`",
+            ),
+            ("[[part]]\nnumber = = 1\n", "a.toml:2: "),
+        ] {
+            let source = Source::new("a.toml", text);
+            let read = source.and_then(|source| source.read::<File>());
+            let error = read.expect_err(expected).to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]
-    fn a_key_that_was_left_out_is_reported_where_it_belongs() {
+    fn an_error_about_a_missing_key_has_the_line_of_its_table() {
         let text = "story = \"x\"\n[[part]]\nnumber = 1\n";
         let source = Source::new("a.toml", text).expect("TOML");
         let error = source.error("part.0.other", "is needed").to_string();

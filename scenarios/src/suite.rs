@@ -2,67 +2,75 @@
 
 use crate::{
     batch::Job,
-    catalog,
+    catalog::{self, SUITES},
     source::{InputError, Source},
 };
 use metanode_sim::plan::Backend;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// A suite as its file says it.
+/// The content of a suite file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Suite {
-    /// What the suite is for, for people.
-    pub story: String,
-    /// One seed of this many runs on real RocksDB; none if it is left out.
-    pub rocksdb_every: Option<u64>,
+    /// What the suite is for.
+    pub(crate) story: String,
+    /// One seed of this many runs on RocksDB; none if it is left out.
+    rocksdb_every: Option<u64>,
     #[serde(rename = "run")]
-    pub entries: Vec<SuiteEntry>,
+    entries: Vec<SuiteEntry>,
     #[serde(rename = "sweep")]
-    pub sweeps: Vec<SweepEntry>,
-    /// Every bug of the museum in the scenarios of this suite.
-    pub museum: Option<MuseumEntry>,
+    pub(crate) sweeps: Vec<SweepEntry>,
+    /// Searches for every bug of the museum in the scenarios of this suite.
+    pub(crate) museum: Option<MuseumEntry>,
 }
 
 /// One `[[run]]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SuiteEntry {
-    pub scenario: String,
-    /// How many seeds.
-    pub seeds: u64,
-    /// Instead of the suite's.
-    pub rocksdb_every: Option<u64>,
+pub(crate) struct SuiteEntry {
+    scenario: String,
+    /// Number of seeds.
+    seeds: u64,
+    /// Replaces that of the suite.
+    rocksdb_every: Option<u64>,
 }
 
-/// One `[[sweep]]`, of the crash points of node 0 and its executor.
+/// One `[[sweep]]` over the crash points of node 0 and its executor.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SweepEntry {
+pub(crate) struct SweepEntry {
     pub scenario: String,
-    /// The first so many times that a point is reached.
+    /// The first `times` occurrences of each crash point.
     pub times: u32,
 }
 
 /// `[museum]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MuseumEntry {
-    /// How many until a bug counts as not noticed.
+pub(crate) struct MuseumEntry {
+    /// Number of seeds after which a bug counts as not found.
     pub seeds: u64,
 }
 
-/// Whether this seed is the one of `every` that runs on RocksDB. Each block of `every` seeds has another position
-/// for it, so that the choice does not coincide with anything else that goes by the seed's remainder.
+/// Whether this seed is the one of `every` that runs on RocksDB. Its position moves from block to block of `every`
+/// seeds: other choices follow the remainder of the seed, too.
 const fn is_chosen(seed: u64, every: u64) -> bool {
     seed % every == (seed / every) % every
 }
 
 impl Suite {
+    /// The suite that is built in under this name, or is in the file at this path.
+    ///
     /// # Errors
-    /// File, line and key of the first thing that is wrong.
-    pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
+    /// If there is none, or if its file is not valid.
+    pub fn open(name: &str) -> Result<Self, InputError> {
+        catalog::open("suite", SUITES, name, Self::parse)
+    }
+
+    /// # Errors
+    /// The first error in the file, with line and key.
+    fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         let source = Source::new(file, text)?;
         let suite: Self = source.read()?;
         if suite.story.trim().is_empty() {
@@ -104,7 +112,7 @@ impl Suite {
     /// The scenarios in order, each once.
     ///
     /// # Errors
-    /// If a scenario cannot be used.
+    /// If a scenario is unknown or not valid.
     pub fn scenarios(&self) -> Result<Vec<Arc<catalog::Named>>, InputError> {
         let mut names: Vec<&str> = vec![];
         for entry in &self.entries {
@@ -116,11 +124,11 @@ impl Suite {
         names.into_iter().map(scenario).collect()
     }
 
-    /// Everything to run one by one, from this seed on. `count` and `store` override what the suite says.
+    /// The runs of all `[[run]]` entries, from `first_seed` on. `count` and `store` override those of the suite.
     ///
     /// # Errors
-    /// If a scenario cannot be used.
-    pub fn runs(
+    /// If a scenario is unknown or not valid.
+    pub(crate) fn runs(
         &self,
         first_seed: u64,
         count: Option<u64>,
@@ -152,10 +160,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_seed_of_each_ten_is_chosen_of_both_parities() {
+    fn one_seed_of_ten_runs_on_rocksdb_of_both_parities() {
         let chosen: Vec<u64> = (0..100).filter(|seed| is_chosen(*seed, 10)).collect();
         assert_eq!(chosen, [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]);
         assert!((0..10).all(|seed| is_chosen(seed, 1)));
+    }
+
+    #[test]
+    fn every_built_in_suite_names_scenarios_that_exist() {
+        for entry in SUITES {
+            let runs = Suite::open(entry.name).and_then(|suite| suite.runs(0, None, None));
+            assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
+        }
     }
 
     #[test]

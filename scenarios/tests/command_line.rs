@@ -1,4 +1,4 @@
-//! The binary as a person or a script meets it: exit codes, messages, files.
+//! The binary `metasim`: exit codes, messages and report files.
 #![cfg(madsim)]
 
 use std::{
@@ -31,21 +31,21 @@ fn list_names_every_scenario_and_suite() {
 }
 
 #[test]
-fn one_run_tells_what_was_drawn_and_how_to_see_it_again() {
+fn the_report_on_a_run_has_the_plan_and_the_command_that_reproduces_it() {
     let output = metasim(&["run", "happy_path", "--seed", "7"]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     assert!(text.starts_with("happy_path · seed 7\n"), "{text}");
     assert!(text.contains("  topology   single-master, "), "{text}");
     assert!(
-        text.contains("again  metasim run happy_path --seed 7\n"),
+        text.contains("rerun  metasim run happy_path --seed 7\n"),
         "{text}"
     );
     assert!(!text.contains('\x1b'), "no colours in a pipe: {text}");
 }
 
 #[test]
-fn many_runs_end_in_a_table_and_write_json_lines_in_seed_order() {
+fn many_runs_print_a_table_and_write_json_lines_in_seed_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("runs.jsonl");
     let output = metasim(&[
@@ -74,21 +74,30 @@ fn many_runs_end_in_a_table_and_write_json_lines_in_seed_order() {
 }
 
 #[test]
-fn a_run_is_the_same_in_this_process_and_in_another() {
+fn a_run_has_the_same_trace_in_a_new_process() {
     let output = metasim(&["determinism", "happy_path", "--seeds", "2"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
 }
 
 #[test]
-fn a_known_bug_that_is_not_found_ends_with_7_and_a_guard_is_no_entry() {
+fn a_known_bug_that_is_not_found_exits_with_7_and_a_guard_is_not_an_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let failures = folder.path().to_str().expect("UTF-8");
-    // One seed of a scenario without epochs: the bug does nothing.
-    let limits = ["--seeds", "1", "--failures", failures];
+    let junit = folder.path().join("junit.xml").display().to_string();
+    // One seed of a scenario without epochs: the bug has no effect.
+    let limits = ["--seeds", "1", "--failures", failures, "--junit", &junit];
     let output = metasim(&[&["museum", "boundary_one_short"], &limits[..]].concat());
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(7), "{text}{}", stderr(&output));
     assert!(text.contains("0 of 1 found"), "{text}");
+    let junit = fs::read_to_string(junit).expect("JUnit");
+    for part in [
+        "<testcase name=\"boundary_one_short\" classname=\"museum\"",
+        "failures=\"1\"",
+        "metasim museum boundary_one_short --suite ci --seeds 0..1",
+    ] {
+        assert!(junit.contains(part), "expected {part} in {junit}");
+    }
 
     let output = metasim(&["museum", "start_is_trusted"]);
     let text = stderr(&output);
@@ -100,7 +109,7 @@ fn a_known_bug_that_is_not_found_ends_with_7_and_a_guard_is_no_entry() {
 }
 
 #[test]
-fn bad_input_ends_with_2_and_says_what_was_expected() {
+fn invalid_input_exits_with_2_and_an_error_with_what_was_expected() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wrong.toml");
     fs::write(
@@ -124,11 +133,11 @@ fn bad_input_ends_with_2_and_says_what_was_expected() {
         (&["suite", "sea"], "error: there is no suite `sea`"),
         (
             &["run", "happy_path", "--seed", "x"],
-            "`x` is no seed: expected a number",
+            "`x` is not a seed: expected a number",
         ),
         (
             &["run", "happy_path", "--seeds", "5..5"],
-            "is no range of seeds",
+            "is not a range of seeds",
         ),
         (&["run", "happy_path", "--store", "tape"], "memory, rocksdb"),
         (
@@ -152,9 +161,9 @@ fn bad_input_ends_with_2_and_says_what_was_expected() {
     }
 }
 
-/// The assertion of a known bug: it ends a node at its start in a later epoch.
+/// The assertion of this known bug fails when a node starts in a later epoch.
 #[test]
-fn a_process_that_panics_is_reported_and_nothing_falls_between_the_lines() {
+fn a_panic_exits_with_5_and_is_in_every_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (json, junit, failures) = (path("runs.jsonl"), path("junit.xml"), path("failures"));
@@ -173,14 +182,18 @@ fn a_process_that_panics_is_reported_and_nothing_falls_between_the_lines() {
         &failures,
     ]);
     assert_eq!(output.status.code(), Some(5), "{}", stdout(&output));
-    assert_eq!(stderr(&output), "", "panics belong into the report");
+    assert_eq!(
+        stderr(&output),
+        "",
+        "a panic is in the report, not on stderr"
+    );
     let [text, json, junit] = [
         stdout(&output),
         fs::read_to_string(json).expect("JSON Lines"),
         fs::read_to_string(junit).expect("JUnit"),
     ];
     for report in [&text, &json, &junit] {
-        assert!(report.contains("node/bug_switches.rs:"), "{report}");
+        assert!(report.contains("core/src/node/bug_switches/"), "{report}");
     }
     assert!(text.contains(" panicked: "), "{text}");
     assert_eq!(json.lines().count(), 40);

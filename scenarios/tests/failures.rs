@@ -1,4 +1,4 @@
-//! What the binary does with runs that fail: exit codes, failure files, replaying, shrinking, comparing.
+//! The binary `metasim` and failing runs: exit codes, failure files, `replay`, `shrink` and `diff`.
 #![cfg(madsim)]
 
 use metanode_sim::oracles::Invariant;
@@ -9,10 +9,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Too little time to settle: LIVE breaks whatever happens.
+/// Too little time to settle: every run breaks LIVE.
 const HASTY: &str = "story = \"x\"\nduration_ms = 3_000\nsettle_ms = 1\n";
 
-/// Nodes die while their executors hold blocks that are not durable, and one of these executes what it is sent again.
+/// Nodes are killed while their executors hold blocks that are not durable, and one executor has the guard `naive`.
 const NAIVE: &str = r#"
 story = "x"
 duration_ms = 6_000
@@ -68,7 +68,7 @@ fn failure(folder: &TempDir, name: &str) -> Failure {
 }
 
 #[track_caller]
-fn assert_ends(output: &Output, code: i32) -> String {
+fn assert_exits(output: &Output, code: i32) -> String {
     let text = stdout(output);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}{errors}");
@@ -76,9 +76,9 @@ fn assert_ends(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn a_run_without_progress_ends_with_4_and_leaves_a_file_that_replays() {
+fn a_run_without_progress_exits_with_4_and_its_failure_file_replays() {
     let folder = folder_with("hasty.toml", HASTY);
-    let text = assert_ends(&metasim(&folder, &["run", "hasty.toml", "--seed", "3"]), 4);
+    let text = assert_exits(&metasim(&folder, &["run", "hasty.toml", "--seed", "3"]), 4);
     assert!(
         text.contains("metasim replay failures/hasty-3.toml\n"),
         "{text}"
@@ -91,17 +91,17 @@ fn a_run_without_progress_ends_with_4_and_leaves_a_file_that_replays() {
     let broken = kept.violation.expect("LIVE");
     assert_eq!(broken.invariant, Invariant::Live);
 
-    let text = assert_ends(&metasim(&folder, &["replay", "failures/hasty-3.toml"]), 4);
+    let text = assert_exits(&metasim(&folder, &["replay", "failures/hasty-3.toml"]), 4);
     assert!(text.contains("replay identical"), "{text}");
 }
 
 #[test]
-fn a_run_that_passes_leaves_nothing_behind() {
+fn a_run_that_passes_writes_no_failure_file() {
     let folder = folder_with("calm.toml", "story = \"x\"\nduration_ms = 1_000\n");
-    assert_ends(&metasim(&folder, &["run", "calm.toml"]), 0);
+    assert_exits(&metasim(&folder, &["run", "calm.toml"]), 0);
     assert!(!folder.path().join("failures").exists());
     let output = metasim(&folder, &["shrink", "calm.toml:0"]);
-    assert_ends(&output, 2);
+    assert_exits(&output, 2);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
         errors.contains("calm.toml:0 passes in this build"),
@@ -110,35 +110,32 @@ fn a_run_that_passes_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_replay_that_differs_ends_with_6_unless_the_build_differs() {
+fn a_replay_with_another_trace_exits_with_6_unless_the_build_differs() {
     let folder = folder_with("hasty.toml", HASTY);
     let kept_in = ["run", "hasty.toml", "--seeds", "2", "--failures", "kept"];
-    assert_ends(&metasim(&folder, &kept_in), 4);
+    assert_exits(&metasim(&folder, &kept_in), 4);
     let mut kept = failure(&folder, "kept/hasty-1.toml");
     kept.trace_hash = "0".repeat(32);
     fs::write(folder.path().join("other.toml"), kept.text()).expect("written");
-    let text = assert_ends(&metasim(&folder, &["replay", "other.toml"]), 6);
+    let text = assert_exits(&metasim(&folder, &["replay", "other.toml"]), 6);
     assert!(text.contains("not deterministic"), "{text}");
 
     kept.build = "another".into();
     fs::write(folder.path().join("other.toml"), kept.text()).expect("written");
     let output = metasim(&folder, &["replay", "other.toml"]);
-    let text = assert_ends(&output, 4);
-    assert!(
-        text.contains("ends alike, but another build ran it"),
-        "{text}"
-    );
+    let text = assert_exits(&output, 4);
+    assert!(text.contains("same verdict from another build"), "{text}");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        errors.contains("this is not the build that failed"),
+        errors.contains("another build recorded this failure"),
         "{errors}"
     );
 }
 
 #[test]
-fn a_broken_invariant_ends_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
+fn a_broken_invariant_exits_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
     let folder = folder_with("naive.toml", NAIVE);
-    assert_ends(&metasim(&folder, &["run", "naive.toml", "--seed", "1"]), 3);
+    assert_exits(&metasim(&folder, &["run", "naive.toml", "--seed", "1"]), 3);
     let before = failure(&folder, "failures/naive-1.toml");
     assert_eq!(
         before.violation.map(|v| v.invariant),
@@ -146,7 +143,7 @@ fn a_broken_invariant_ends_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
     );
 
     let file = "failures/naive-1.toml";
-    let text = assert_ends(&metasim(&folder, &["shrink", file]), 0);
+    let text = assert_exits(&metasim(&folder, &["shrink", file]), 0);
     assert!(
         text.contains("nothing simpler fails in the same way"),
         "{text}"
@@ -159,7 +156,7 @@ fn a_broken_invariant_ends_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
     assert_eq!(plan.clock_skew_ms, [0; 4]);
     assert!(plan.duration_ms < before.plan.duration_ms, "{shrunk}");
 
-    assert_ends(
+    assert_exits(
         &metasim(
             &folder,
             &["run", result, "--seed", "1", "--failures", "again"],
@@ -170,8 +167,8 @@ fn a_broken_invariant_ends_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
     assert_eq!(after.plan, plan);
     assert_eq!(after.violation.map(|v| v.invariant), Some(Invariant::Exec1));
 
-    // One at a time, the same; stopped early and begun again from there, as small.
-    assert_ends(
+    // The same result with one thread; an interrupted search continues to a result of the same size.
+    assert_exits(
         &metasim(
             &folder,
             &["shrink", file, "--jobs", "1", "--out", "one.toml"],
@@ -190,27 +187,27 @@ fn a_broken_invariant_ends_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
             "two.shrunk.toml",
         ],
     );
-    let text = assert_ends(&stopped, 0);
+    let text = assert_exits(&stopped, 0);
     assert!(
-        text.contains("`metasim shrink two.shrunk.toml` goes on"),
+        text.contains("`metasim shrink two.shrunk.toml` continues"),
         "{text}"
     );
-    assert_ends(&metasim(&folder, &["shrink", "two.shrunk.toml"]), 0);
+    assert_exits(&metasim(&folder, &["shrink", "two.shrunk.toml"]), 0);
     let two =
         Scenario::parse("two", &read(&folder, "two.shrunk.toml")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((two.faults.len(), two.topology.validators.high), (1, 4));
 }
 
 #[test]
-fn diff_shows_where_two_runs_part() {
+fn diff_prints_the_first_difference_of_two_runs() {
     let folder = folder_with("hasty.toml", HASTY);
     let same = metasim(&folder, &["diff", "hasty.toml:5", "hasty.toml:5"]);
     assert!(
-        assert_ends(&same, 0).starts_with("the same: "),
+        assert_exits(&same, 0).starts_with("identical: "),
         "{}",
         stdout(&same)
     );
-    let text = assert_ends(
+    let text = assert_exits(
         &metasim(&folder, &["diff", "hasty.toml:5", "hasty.toml:7"]),
         0,
     );
@@ -219,5 +216,5 @@ fn diff_shows_where_two_runs_part() {
         "{text}"
     );
     let output = metasim(&folder, &["diff", "hasty.toml:5", "absent.toml"]);
-    assert_ends(&output, 2);
+    assert_exits(&output, 2);
 }

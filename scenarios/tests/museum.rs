@@ -1,9 +1,9 @@
-//! From a bug to its smallest story: found in ordinary runs, shrunk, kept, and the same in another process.
+//! Known bugs are found in ordinary runs, shrink to few faults, and replay in another process.
 #![cfg(madsim)]
 
 use std::{fs, process::Command};
 
-/// Ten that are found soon, all over the node and the executor.
+/// Ten bugs of the node and the executor that are found within few seeds.
 const KNOWN_BUGS: [&str; 10] = [
     "replay_after_zero",
     "starts_at_store_tip",
@@ -28,7 +28,7 @@ fn metasim(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn ten_bugs_shrink_to_few_faults_and_replay_alike_in_another_process() {
+fn ten_bugs_are_found_shrink_to_few_faults_and_replay() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (failures, json) = (path("failures"), path("museum.jsonl"));

@@ -1,5 +1,5 @@
-//! Clocks that are minutes apart, run at different speeds and jump change timestamps, and nothing else: not one event
-//! more, fewer, or a nanosecond later.
+//! Clocks that are minutes apart, drift and jump change timestamps and nothing else: no event is missing, additional,
+//! or at another time.
 #![cfg(madsim)]
 
 use metanode_core::env::Event;
@@ -10,7 +10,7 @@ use metanode_sim::{
     trace::{ProcessId, SimTime, What, WorldEvent},
 };
 
-/// When which process did what, without the digests that timestamps are part of.
+/// Time, process and kind of every event, without the digests, which depend on timestamps.
 fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
     assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.violations);
     let course = outcome.entries.iter().filter_map(|entry| {
@@ -18,7 +18,7 @@ fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
             What::Process(Event::Node(event)) => format!("{event:?}"),
             What::Process(Event::Executor(event)) => format!("{event:?}"),
             What::Process(Event::Crashed(point)) => point.to_string(),
-            // The jump of a clock itself.
+            // The jump itself.
             What::World(WorldEvent::FaultBegan { .. } | WorldEvent::FaultEnded { .. }) => {
                 return None;
             }
@@ -40,7 +40,7 @@ fn skewed_clocks_change_timestamps_and_nothing_else() {
                 by_ms,
             }),
         };
-        // That something happens in the world at a time takes a moment of it, so clocks that agree jump, too: by nothing.
+        // A fault takes simulated time, so the clocks that agree jump, too, by 0 ms.
         let agreeing = Plan {
             seed,
             faults: vec![jump(2_000, 1, 0), jump(5_000, 3, 0)],

@@ -1,5 +1,5 @@
-//! Invariant DET inside one process: a seed has one trace, whatever ran before; and the check is worth something:
-//! what really differs between two simulations of one process turns it red. (Two processes: `metasim determinism`.)
+//! Invariant DET within one process: the trace of a seed does not depend on earlier runs. The check can fail: planted
+//! nondeterminism is detected. (Between two processes: `metasim determinism`.)
 #![cfg(madsim)]
 
 use madsim::runtime::Runtime;
@@ -23,15 +23,15 @@ fn hash_of(seed: u64) -> TraceHash {
 }
 
 #[test]
-fn a_seed_has_one_trace_whatever_ran_before_it() {
+fn the_trace_of_a_seed_does_not_depend_on_earlier_runs() {
     let first: Vec<_> = (0..4).map(hash_of).collect();
     let again: Vec<_> = (0..4).rev().map(hash_of).collect();
     assert_eq!(first, again.into_iter().rev().collect::<Vec<_>>());
 }
 
-/// The stores in memory promise what RocksDB does, through kills, power losses, torn records and damage.
+/// The store in memory behaves like RocksDB, through kills, power losses, torn records and flipped bits.
 #[test]
-fn a_run_on_rocksdb_is_the_same_as_in_memory() {
+fn a_run_has_the_same_trace_on_rocksdb_and_in_memory() {
     for name in [
         "host_power_loss",
         "damaged_commits",
@@ -64,12 +64,11 @@ fn different_seeds_have_different_traces() {
     assert_eq!(hashes.len(), 8);
 }
 
-/// A map with the same keys every time, made outside of the simulation as one that outlives it would be: the process
-/// gives each another hasher, so that each has an order of its own.
+/// A map that is created outside of the simulation. Every map of a process has another hasher, and so another order.
 #[allow(clippy::disallowed_types, clippy::disallowed_methods)] // planted
 type Map = std::collections::HashMap<u16, ()>;
 
-/// Traces what `culprit` says in a fresh simulation of seed 1, on a thread of its own as every simulation.
+/// The hash of a trace with the result of `culprit`, in a new simulation of seed 1 on a thread of its own.
 fn traced<F: Future<Output = Vec<u16>> + 'static>(culprit: fn(Map) -> F) -> TraceHash {
     let map: Map = (0..50).map(|key| (key, ())).collect();
     let simulation = move || {
@@ -88,7 +87,7 @@ fn traced<F: Future<Output = Vec<u16>> + 'static>(culprit: fn(Map) -> F) -> Trac
     thread.join().expect("no panic")
 }
 
-/// Chance may let two simulations agree, but not nine.
+/// Two simulations may agree by chance, nine do not.
 fn agrees_with_itself<F: Future<Output = Vec<u16>> + 'static>(culprit: fn(Map) -> F) -> bool {
     let first = traced(culprit);
     (0..8).all(|_| traced(culprit) == first)
@@ -103,9 +102,9 @@ async fn the_same_sorted(map: Map) -> Vec<u16> {
     sorted.into_keys().collect()
 }
 
-/// Selector branch goes first comes from a counter of the process.
+/// A counter of the process decides which branch is polled first.
 async fn choices_of_an_unbiased_select(_: Map) -> Vec<u16> {
-    // Renamed, for the repository is searched for exactly this.
+    // Renamed: `tidy.rs` searches for unbiased uses of the macro.
     use tokio::select as choose;
     let mut chosen = vec![];
     for _ in 0..50 {
@@ -118,7 +117,7 @@ async fn choices_of_an_unbiased_select(_: Map) -> Vec<u16> {
 }
 
 #[test]
-fn planted_nondeterminism_turns_the_check_red() {
+fn planted_nondeterminism_is_detected() {
     assert!(agrees_with_itself(the_same_sorted));
     assert!(!agrees_with_itself(order_of_a_map));
     assert!(!agrees_with_itself(choices_of_an_unbiased_select));

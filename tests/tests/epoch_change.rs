@@ -1,5 +1,4 @@
-//! The change from one epoch to the next as a whole: which steps it takes from every interruption, and what is left
-//! after many of them.
+//! Epoch changes of whole clusters: the steps after every interruption, and the state after many changes.
 #![cfg(madsim)]
 
 use metanode_core::{
@@ -32,7 +31,7 @@ fn passed(plan: Plan) -> Outcome {
     outcome
 }
 
-/// One change of the node that delivers, interrupted or not.
+/// A run with one epoch change, interrupted by this fault.
 fn change(fault: Option<PlannedFault>) -> Outcome {
     let mut plan = Plan::example();
     plan.topology = Topology::SingleMaster;
@@ -43,7 +42,7 @@ fn change(fault: Option<PlannedFault>) -> Outcome {
     passed(plan)
 }
 
-/// What node 0 and its executor do about the first change, without numbers, which have nothing to do with it.
+/// What node 0 and its executor do in the first change, without numbers, which depend on time.
 fn log(outcome: &Outcome) -> String {
     let mut lines = String::new();
     for entry in &outcome.entries {
@@ -81,7 +80,7 @@ fn log(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn from_every_interruption_the_change_goes_on_at_the_right_step() {
+fn after_every_interruption_the_change_resumes_at_the_right_step() {
     let kill = |processes: &[ProcessId]| {
         Fault::Process(ProcessFault::Kill {
             processes: processes.to_vec(),
@@ -96,7 +95,7 @@ fn from_every_interruption_the_change_goes_on_at_the_right_step() {
     let at_node = [
         (CrashPoint::NodeChangeRecorded, 1..=3),
         (CrashPoint::NodeExecutorAdvanced, 1..=1),
-        // At the start both were reached for epoch 0.
+        // The first occurrence is the start in epoch 0.
         (CrashPoint::NodeBoundaryDataLearned, 2..=2),
         (CrashPoint::NodeEpochOpened, 2..=2),
     ];
@@ -129,7 +128,7 @@ fn from_every_interruption_the_change_goes_on_at_the_right_step() {
 }
 
 #[test]
-fn thirty_epochs_are_one_chain_and_old_stores_go() {
+fn thirty_epochs_are_one_chain_and_old_stores_are_removed() {
     let mut plan = Plan::example();
     plan.duration_ms = 20_000;
     plan.epochs = EpochPlan {
@@ -178,11 +177,15 @@ fn thirty_epochs_are_one_chain_and_old_stores_go() {
         assert!(epoch >= Epoch(30), "{process} is in epoch {epoch}");
     }
     let epochs: BTreeSet<_> = starts.iter().map(|(epoch, ..)| epoch).collect();
-    assert_eq!(epochs.len(), starts.len(), "one beginning each: {starts:?}");
+    assert_eq!(
+        epochs.len(),
+        starts.len(),
+        "one start per epoch: {starts:?}"
+    );
 }
 
 #[test]
-fn a_byzantine_validator_goes_with_the_others_from_epoch_to_epoch() {
+fn a_byzantine_validator_equivocates_in_every_epoch() {
     let mut plan = Plan::example();
     plan.epochs.duration_ms = Some(1_500);
     plan.byzantine = vec![ByzantinePlan {
@@ -191,17 +194,20 @@ fn a_byzantine_validator_goes_with_the_others_from_epoch_to_epoch() {
     }];
     let outcome = passed(plan);
     let mut epoch = Epoch(0);
-    let mut lied_in = BTreeSet::new();
+    let mut equivocated_in = BTreeSet::new();
     for entry in outcome.entries.iter().filter(|entry| entry.process == NODE) {
         match &entry.what {
             What::Process(Event::Node(NodeEvent::EpochOpened { base, .. })) => epoch = base.epoch,
             What::Process(Event::Node(NodeEvent::Equivocation { .. })) => {
-                lied_in.insert(epoch);
+                equivocated_in.insert(epoch);
             }
             _ => {}
         }
     }
     assert!(epoch > Epoch(2), "{epoch}");
     let all: BTreeSet<_> = (0..epoch.0).map(Epoch).collect();
-    assert!(lied_in.is_superset(&all), "{lied_in:?} of {all:?}");
+    assert!(
+        equivocated_in.is_superset(&all),
+        "{equivocated_in:?} of {all:?}"
+    );
 }

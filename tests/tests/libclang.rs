@@ -1,8 +1,8 @@
-//! `.ci/libclang` finds what bindgen finds, and nothing else: asked over folders that are made up here.
+//! `.ci/libclang` finds the libraries that bindgen loads, and no others; tested on temporary folders.
 
 use std::{fs, path::Path, process::Command};
 
-/// What is found below a root that holds these files.
+/// The file that the script finds below a root with these files.
 fn found(files: &[&str]) -> Option<String> {
     let root = tempfile::tempdir().expect("a folder");
     for file in files {
@@ -20,20 +20,20 @@ fn found(files: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn the_cpp_library_alone_is_no_libclang() {
+fn the_cpp_library_is_not_libclang() {
     let cpp = "usr/lib/x86_64-linux-gnu/libclang-cpp.so.14";
     assert_eq!(found(&[cpp]), None);
     assert_eq!(found(&["usr/lib/llvm-14/lib/libclang-cpp.so"]), None);
 }
 
 #[test]
-fn nothing_is_nothing() {
+fn without_a_shared_library_nothing_is_found() {
     assert_eq!(found(&[]), None);
     assert_eq!(found(&["usr/lib/x86_64-linux-gnu/libclang.a"]), None);
 }
 
 #[test]
-fn every_name_under_which_bindgen_loads_it_is_found() {
+fn every_file_name_that_bindgen_loads_is_found() {
     let cpp = "usr/lib/x86_64-linux-gnu/libclang-cpp.so.14";
     for file in [
         "usr/lib/x86_64-linux-gnu/libclang-14.so.1",

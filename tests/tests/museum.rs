@@ -1,29 +1,30 @@
-//! The harness under test: guards of the node are switched off one at a time, and a declared finder must notice within
-//! 200 seeds of the ordinary scenarios. With nothing switched off the same seeds pass.
+//! Tests of the harness: known bugs are switched on one at a time, and a declared finder must report each within 200
+//! seeds of the ordinary scenarios. Without the bug the same seeds pass.
 #![cfg(madsim)]
 
 use metanode_core::bugs::{Entry, KnownBug};
 use metasim::{
     catalog,
     museum::{self, FailedOtherwise, Search},
+    suite::Suite,
 };
 use std::{fs, path::Path, sync::Arc};
 
 const SEEDS: u64 = 200;
 
 fn ordinary() -> Vec<Arc<catalog::Named>> {
-    let suite = catalog::suite("ci").and_then(|suite| suite.scenarios());
+    let suite = Suite::open("ci").and_then(|suite| suite.scenarios());
     suite.unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn entry(bug: KnownBug) -> Entry {
     let mut entries = KnownBug::ENTRIES.iter();
     let entry = entries.find(|entry| entry.bug == bug);
-    *entry.unwrap_or_else(|| panic!("{} is no entry", bug.name()))
+    *entry.unwrap_or_else(|| panic!("{} is not an entry", bug.name()))
 }
 
-/// Searches for a bug, which one of its declared finders must notice. No run on the way may fail without it.
-fn noticed(bug: KnownBug) {
+/// Asserts that a declared finder reports the bug, and that no run before fails without the bug.
+fn assert_found(bug: KnownBug) {
     let search = museum::search(&ordinary(), entry(bug), 0..SEEDS);
     assert_eq!(search.failing_anyway, []);
     let (runs, otherwise) = (search.runs, &search.failed_otherwise);
@@ -36,30 +37,30 @@ fn noticed(bug: KnownBug) {
 
 #[test]
 fn commits_that_are_delivered_before_they_are_synced() {
-    noticed(KnownBug::HandedOnBeforeSynced);
+    assert_found(KnownBug::HandedOnBeforeSynced);
 }
 
 #[test]
 fn a_sender_that_does_not_go_back_to_the_durable_watermark() {
-    noticed(KnownBug::SentIsRemembered);
+    assert_found(KnownBug::SentIsRemembered);
 }
 
 #[test]
 fn an_rpc_connection_that_survives_its_timeout() {
-    noticed(KnownBug::LateReplyAnswersNextRequest);
+    assert_found(KnownBug::LateReplyAnswersNextRequest);
 }
 
 #[test]
 fn proposals_under_pressure() {
-    noticed(KnownBug::PressureStopsAtTheWindow);
+    assert_found(KnownBug::PressureStopsAtTheWindow);
 }
 
 #[test]
 fn a_start_that_does_not_wait_for_its_executor() {
-    noticed(KnownBug::QueryFailureReadsAsGenesis);
+    assert_found(KnownBug::QueryFailureReadsAsGenesis);
 }
 
-/// In twenty runs of one scenario.
+/// Searches in twenty runs of one scenario.
 fn search_in(scenario: &str, entry: Entry) -> Search {
     let named = catalog::scenario(scenario).unwrap_or_else(|e| panic!("{e}"));
     museum::search(&[Arc::new(named)], entry, 0..20)
@@ -103,11 +104,11 @@ fn a_panic_counts_where_an_assertion_is_declared_only() {
     assert_eq!(kinds, [&FailedOtherwise::Panicked]);
 }
 
-/// A switched-off guard may break something by itself: that does not show the bug that it masks.
+/// A guard that is switched off may break an invariant by itself, which does not show the bug.
 #[test]
-fn what_the_masking_guards_break_alone_does_not_count() {
+fn failures_of_the_masking_guards_alone_do_not_count() {
     let declared = entry(KnownBug::Amnesia);
-    let bug = KnownBug::DeadPeerGoesUnnoticed; // has no part in it
+    let bug = KnownBug::DeadPeerGoesUnnoticed; // does not cause these failures
     let search = search_in("host_power_loss", Entry { bug, ..declared });
     assert_eq!(search.finder(), None);
     let alone = FailedOtherwise::WithoutTheBug;
@@ -136,5 +137,5 @@ fn the_table_of_known_bugs_is_the_declared_one() {
     }
     let rows = text.lines().take_while(|line| !line.starts_with("## "));
     let rows = rows.filter(|line| line.starts_with("| ")).count();
-    assert_eq!(rows, KnownBug::ENTRIES.len() + 1, "and the heading");
+    assert_eq!(rows, KnownBug::ENTRIES.len() + 1, "entries and the heading");
 }

@@ -1,6 +1,7 @@
-//! The table of contract §6.3: what a node replays after a start, for every row and on both sides of every edge.
+//! The table of contract §6.3: what a node replays after a start, for every row and on both sides of every boundary
+//! value.
 //!
-//! The snapshot is the specification in words; a change of it is a change of what nodes do.
+//! The snapshot states the behaviour of nodes: a change of it is a change of the protocol.
 
 use metanode_core::{
     delivery::{ExecutorView, StoreView, replay_plan},
@@ -11,7 +12,7 @@ use std::fmt::Write;
 /// An epoch whose GEIs do not fit into 32 bits.
 const HIGH_BASE: u64 = 5_000_000_000;
 
-/// Epoch E with base B and last stored commit C; the executor's epoch and its W.
+/// Epoch E of the node with base B and last stored commit C, and epoch and W of the executor.
 struct Situation {
     epoch: u64,
     base: u64,
@@ -20,7 +21,7 @@ struct Situation {
     watermark: u64,
 }
 
-/// The executor is in the node's epoch; W goes past every edge that B and C make.
+/// The executor is in the epoch of the node; W takes the values around B and around the last stored commit.
 fn same_epoch(epoch: u64, base: u64, last_commit: u32) -> impl Iterator<Item = Situation> {
     let tip = base + u64::from(last_commit);
     let edges = [base, tip].into_iter().flat_map(|edge| {
@@ -39,7 +40,7 @@ fn same_epoch(epoch: u64, base: u64, last_commit: u32) -> impl Iterator<Item = S
     })
 }
 
-/// The executor is in another epoch: W says nothing then.
+/// The executor is in another epoch; W does not matter.
 fn other_epoch(executor_epoch: u64, watermark: u64) -> Situation {
     Situation {
         epoch: 3,
@@ -50,7 +51,7 @@ fn other_epoch(executor_epoch: u64, watermark: u64) -> Situation {
     }
 }
 
-/// W lies so far above the base that no commit index reaches it.
+/// W is too far above the base for any commit index.
 fn of_another_chain(epoch: u64, base: u64) -> impl Iterator<Item = Situation> {
     let last = base + u64::from(u32::MAX);
     [last, last + 1, u64::MAX]
@@ -64,7 +65,7 @@ fn of_another_chain(epoch: u64, base: u64) -> impl Iterator<Item = Situation> {
         .into_iter()
 }
 
-/// One line.
+/// The situation and its plan on one line.
 fn line(situation: &Situation) -> String {
     let Situation {
         epoch,

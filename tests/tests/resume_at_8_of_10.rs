@@ -1,5 +1,5 @@
-//! The example of contract §6 that must always hold, as the scenario of this name plays it: 10 commits stored, the
-//! executor durable at 7, both stopped; started again, the node writes exactly 8, 9, 10, once and in order.
+//! The example of contract §6, in the scenario of this name: 10 commits are stored and the executor is durable at 7
+//! when both are killed; after the restart the node writes exactly 8, 9 and 10, once and in order.
 #![cfg(madsim)]
 
 use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
@@ -13,7 +13,7 @@ const SCENARIO: &str = "resume_at_8_of_10";
 const NODE: ProcessId = ProcessId::Node(0);
 const EXECUTOR: ProcessId = ProcessId::Executor(0);
 
-fn play(seed: u64, store: Backend) -> Outcome {
+fn outcome(seed: u64, store: Backend) -> Outcome {
     let named = metasim::catalog::scenario(SCENARIO).expect("it is built in");
     let plan = named.scenario.draw(SCENARIO, seed, store);
     let outcome = run(plan, &RunOptions::KEEP_ALL);
@@ -27,19 +27,20 @@ fn play(seed: u64, store: Backend) -> Outcome {
     outcome
 }
 
-/// What a process did in each of its lives.
-fn lives(process: ProcessId, entries: &[Entry]) -> Vec<Vec<&Entry>> {
-    let mut lives = vec![];
+/// The trace entries of a process, by incarnation.
+fn incarnations(process: ProcessId, entries: &[Entry]) -> Vec<Vec<&Entry>> {
+    let mut incarnations = vec![];
     for entry in entries.iter().filter(|entry| entry.process == process) {
         if matches!(entry.what, What::World(WorldEvent::Started { .. })) {
-            lives.push(vec![]);
+            incarnations.push(vec![]);
         }
-        lives.last_mut().expect("a start comes first").push(entry);
+        let last: &mut Vec<_> = incarnations.last_mut().expect("a start comes first");
+        last.push(entry);
     }
-    lives
+    incarnations
 }
 
-/// GEIs of the frames, in the order in which they went to the socket.
+/// The GEIs of the written frames, in order.
 fn frames(incarnation: &[&Entry]) -> Vec<u64> {
     incarnation
         .iter()
@@ -50,7 +51,7 @@ fn frames(incarnation: &[&Entry]) -> Vec<u64> {
         .collect()
 }
 
-/// Without digests and roots, which change with every encoding.
+/// The text of an event without digests and roots, which change with every encoding.
 fn text(what: &What) -> String {
     match what {
         What::Process(Event::Node(NodeEvent::FrameWritten {
@@ -63,10 +64,10 @@ fn text(what: &What) -> String {
     }
 }
 
-/// The start-up and the wire, incarnation by incarnation, as far as the story decides them: without times, and without what depends
-/// on them (how far beyond 7 the first incarnation had written, what the others have committed meanwhile).
+/// Start-up and written frames by incarnation, as far as the scenario determines them: without times, and without what
+/// depends on them (how far beyond 7 the first incarnation wrote, what the others have committed meanwhile).
 fn log(outcome: &Outcome) -> String {
-    let told = |entry: &&&Entry, last_frame: u64| match &entry.what {
+    let is_determined = |entry: &&&Entry, last_frame: u64| match &entry.what {
         What::Process(Event::Node(event)) => match event {
             NodeEvent::Starting
             | NodeEvent::Waiting { .. }
@@ -85,9 +86,12 @@ fn log(outcome: &Outcome) -> String {
     };
     let mut lines = vec![];
     for process in [NODE, EXECUTOR] {
-        for (incarnation, last_frame) in lives(process, &outcome.entries).iter().zip([7, 10]) {
-            let of_life = incarnation.iter().filter(|entry| told(entry, last_frame));
-            lines.extend(of_life.map(|entry| format!("{process} {}", text(&entry.what))));
+        for (incarnation, last_frame) in incarnations(process, &outcome.entries).iter().zip([7, 10])
+        {
+            let entries = incarnation
+                .iter()
+                .filter(|entry| is_determined(entry, last_frame));
+            lines.extend(entries.map(|entry| format!("{process} {}", text(&entry.what))));
             lines.push(String::new());
         }
     }
@@ -96,22 +100,22 @@ fn log(outcome: &Outcome) -> String {
 
 #[test]
 fn start_up_and_wire_log_with_a_master_per_node() {
-    let outcome = play(4, Backend::Memory);
+    let outcome = outcome(4, Backend::Memory);
     assert_eq!(outcome.plan.topology, Topology::MasterPerNode);
     insta::assert_snapshot!(log(&outcome));
 }
 
 #[test]
 fn start_up_and_wire_log_with_a_single_master() {
-    let outcome = play(5, Backend::Memory);
+    let outcome = outcome(5, Backend::Memory);
     assert_eq!(outcome.plan.topology, Topology::SingleMaster);
     insta::assert_snapshot!(log(&outcome));
 }
 
-/// The story as the file tells it, and its end on the wire.
+/// Asserts what the story of the scenario says, and the frames after the restart.
 fn assert_resumed(outcome: &Outcome) {
     let seed = outcome.plan.seed;
-    let nodes = lives(NODE, &outcome.entries);
+    let nodes = incarnations(NODE, &outcome.entries);
     assert_eq!(nodes.len(), 2, "seed {seed}: killed once");
     let stored: Vec<_> = nodes[0]
         .iter()
@@ -121,7 +125,7 @@ fn assert_resumed(outcome: &Outcome) {
         })
         .collect();
     assert_eq!(stored, (1..=10).collect::<Vec<_>>(), "seed {seed}");
-    let executors = lives(EXECUTOR, &outcome.entries);
+    let executors = incarnations(EXECUTOR, &outcome.entries);
     let found = executors[1].iter().find_map(|entry| match &entry.what {
         What::Process(Event::Executor(ExecutorEvent::Started { watermark, .. })) => {
             Some(watermark.0)
@@ -141,13 +145,13 @@ fn assert_resumed(outcome: &Outcome) {
 #[test]
 fn exactly_8_9_10_after_the_restart_with_stores_in_memory() {
     for seed in 0..20 {
-        assert_resumed(&play(seed, Backend::Memory));
+        assert_resumed(&outcome(seed, Backend::Memory));
     }
 }
 
 #[test]
 fn exactly_8_9_10_after_the_restart_with_rocksdb() {
     for seed in 0..20 {
-        assert_resumed(&play(seed, Backend::Rocksdb));
+        assert_resumed(&outcome(seed, Backend::Rocksdb));
     }
 }

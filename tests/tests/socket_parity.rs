@@ -1,8 +1,9 @@
-//! What the code may rely on from sockets, held against the simulated kernel and against the operating system.
+//! The behaviour of sockets on which the code relies, tested on the simulated sockets and on those of the operating
+//! system.
 //!
 //! One set of tests for `metanode_sim::net` (the default build) and for `metanode_core::env::real` (the build without
-//! `--cfg madsim`). Each runs over Unix sockets and over TCP; in the simulation also over tiny buffers and slow links.
-//! Where a test says less than Linux does, no caller may rely on the rest.
+//! `--cfg madsim`). Each runs over Unix sockets and over TCP; in the simulation also with tiny buffers and slow links.
+//! Code must not rely on behaviour of Linux that is not tested here.
 
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Two processes, and an address of the second's that nobody uses.
+/// The networks of two processes, and an unused address of the second one.
 struct Pair {
     client: Arc<dyn Network>,
     server: Arc<dyn Network>,
@@ -36,7 +37,7 @@ impl Pair {
         self.client.connect(&self.address).await.unwrap()
     }
 
-    /// Both ends of a connection: the client's, the server's.
+    /// Both ends of a connection: client and server.
     async fn connected(&self) -> (BoxStream, BoxStream) {
         let listener = self.listen().await;
         let (client, server) = tokio::join!(self.connect(), listener.accept());
@@ -45,7 +46,7 @@ impl Pair {
 
     async fn connect_error(&self) -> std::io::ErrorKind {
         let error = self.client.connect(&self.address).await.err();
-        error.expect("nobody listens").kind()
+        error.expect("there is no listener").kind()
     }
 
     async fn listen_error(&self) -> std::io::ErrorKind {
@@ -122,11 +123,11 @@ mod place {
     static TESTS: AtomicU8 = AtomicU8::new(1);
 
     /// A test that takes longer hangs.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     pub fn everywhere(test: impl AsyncFn(Pair)) {
         let folder = tempfile::tempdir().unwrap();
-        // An address of its own for each test: nobody else takes the port between this and the test.
+        // One address per test, so that no other test takes the port in between.
         let ip = Ipv4Addr::new(127, 0, 1, TESTS.fetch_add(1, Ordering::Relaxed));
         let unused = std::net::TcpListener::bind((ip, 0)).unwrap();
         let port = unused.local_addr().unwrap();
@@ -144,7 +145,7 @@ mod place {
                 server: Arc::new(OsNetwork),
                 address,
             };
-            let test = async { tokio::time::timeout(PATIENCE, test(pair)).await };
+            let test = async { tokio::time::timeout(TIMEOUT, test(pair)).await };
             runtime.block_on(test).expect("the test hangs");
         }
     }
@@ -159,7 +160,7 @@ async fn rest(stream: &mut BoxStream) -> Vec<u8> {
     bytes
 }
 
-/// Bytes in which no block of a power of two repeats.
+/// Bytes that do not repeat at any power of two.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
@@ -193,7 +194,7 @@ fn bytes_arrive_in_order_in_both_directions_at_once() {
 }
 
 #[test]
-fn a_read_gives_what_fits_and_leaves_the_rest() {
+fn a_read_returns_what_fits_and_leaves_the_rest() {
     everywhere(async |pair| {
         let (mut client, mut server) = pair.connected().await;
         client.write_all(b"abcde").await.unwrap();
@@ -218,7 +219,10 @@ fn a_half_closed_connection_still_carries_the_reply() {
 
         let error = client.write_all(b"more").await.unwrap_err();
         assert_eq!(error.kind(), BrokenPipe, "after its own shutdown");
-        client.shutdown().await.expect("a second shutdown is none");
+        client
+            .shutdown()
+            .await
+            .expect("a second shutdown has no effect");
     });
 }
 
@@ -255,14 +259,14 @@ fn a_close_with_unread_bytes_is_a_reset_after_what_was_sent() {
 }
 
 #[test]
-fn writing_to_a_closed_peer_fails_at_once_over_unix_and_sooner_or_later_over_tcp() {
+fn writing_to_a_closed_peer_fails_at_once_over_unix_and_eventually_over_tcp() {
     everywhere(async |pair| {
         let (mut client, server) = pair.connected().await;
         drop(server);
         assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
         let mut successes = 0;
         let error = loop {
-            match client.write(b"into the void").await {
+            match client.write(b"unread").await {
                 Ok(_) => successes += 1,
                 Err(error) => break error.kind(),
             }
@@ -274,7 +278,7 @@ fn writing_to_a_closed_peer_fails_at_once_over_unix_and_sooner_or_later_over_tcp
 }
 
 #[test]
-fn connecting_where_nobody_ever_listened_says_so() {
+fn connecting_to_an_unused_address_fails() {
     everywhere(async |pair| {
         let expected = match pair.path() {
             Some(_) => NotFound,
@@ -308,7 +312,7 @@ fn a_closed_listener_frees_its_port_but_leaves_its_path() {
 }
 
 #[test]
-fn unlinking_takes_the_name_and_not_the_listener() {
+fn unlinking_removes_the_path_and_not_the_listener() {
     everywhere(async |pair| {
         let Some(path) = pair.path() else { return };
         let error = pair.server.unlink(path).unwrap_err();
@@ -318,7 +322,7 @@ fn unlinking_takes_the_name_and_not_the_listener() {
         let mut to_first = pair.connect().await;
         pair.server.unlink(path).unwrap();
         let second = pair.listen().await;
-        // The first may close now: the path is not its own any more.
+        // Closing the first listener must not remove the path, which belongs to the second.
         let mut at_first = first.accept().await.unwrap();
         drop(first);
         let (mut to_second, at_second) = tokio::join!(pair.connect(), second.accept());
@@ -331,7 +335,7 @@ fn unlinking_takes_the_name_and_not_the_listener() {
 }
 
 #[test]
-fn a_connection_that_nobody_accepts_is_reset_with_its_listener() {
+fn a_connection_that_is_not_accepted_is_reset_with_its_listener() {
     everywhere(async |pair| {
         let listener = pair.listen().await;
         let mut client = pair.connect().await;
@@ -370,7 +374,7 @@ fn an_abandoned_accept_loses_no_connection() {
         let listener = pair.listen().await;
         tokio::select! {
             biased;
-            _ = listener.accept() => panic!("nobody connected"),
+            _ = listener.accept() => panic!("there is no connection"),
             () = std::future::ready(()) => {}
         }
         let (mut client, server) = tokio::join!(pair.connect(), listener.accept());

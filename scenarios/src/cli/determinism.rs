@@ -1,24 +1,23 @@
-//! `metasim determinism`: the same run after others and in a process of its own, which is this binary again.
+//! `metasim determinism`: runs each seed in this process, after other runs, and in a new process of this binary.
 
 use super::{
     exit::Exit,
     output::{CliError, print, progress_bar},
-    threads,
 };
 use crate::{
-    batch::{Job, in_order},
+    batch::{Job, OUTCOME_ONLY, in_order},
     catalog::{self, SCENARIOS},
-    determinism::{HASH_ONLY, compare},
+    determinism::compare,
     report::colour::Colour,
     seed::Seed,
 };
-use metanode_sim::plan::Backend;
+use metanode_sim::{amounts::count, plan::Backend};
 use std::{ops::Range, sync::Arc};
 
 pub(super) fn check(
     scenarios: &[String],
     seeds: Range<u64>,
-    jobs: Option<usize>,
+    threads: usize,
     store: Backend,
 ) -> Result<Exit, CliError> {
     let built_in = SCENARIOS.iter().map(|entry| entry.name);
@@ -35,13 +34,13 @@ pub(super) fn check(
             store,
         }));
     }
-    // So that even the first of them comes after another run.
+    // Even the first job comes after another run.
     if let Some(last) = runs.last() {
-        let _ = last.run(&HASH_ONLY);
+        let _ = last.run(&OUTCOME_ONLY);
     }
     let bar = progress_bar(runs.len());
     let mut different = vec![];
-    in_order(&runs, threads(jobs), compare, |compared| {
+    in_order(&runs, threads, compare, |compared| {
         bar.set_prefix(compared.job.scenario.name.clone());
         bar.inc(1);
         if !compared.is_equal() {
@@ -51,18 +50,21 @@ pub(super) fn check(
     bar.finish_and_clear();
     let colour = Colour::of_stdout();
     if different.is_empty() {
-        let text = format!("{} runs, each the same here and alone", runs.len());
+        let text = format!(
+            "{}: the same trace in this process and in a new one",
+            count(runs.len() as u64, "run")
+        );
         print(&format!("{}\n", colour.good(text)))?;
         return Ok(Exit::Passed);
     }
     for compared in &different {
         let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
-        let alone = match &compared.alone {
+        let fresh = match &compared.fresh {
             Ok(hash) => hash.clone(),
             Err(reason) => format!("failed: {reason}"),
         };
         print(&format!(
-            "{}\n  after other runs  {}\n  alone             {alone}\n",
+            "{}\n  after other runs  {}\n  in a new process  {fresh}\n",
             colour.bad(format_args!("{head} is not deterministic")),
             compared.here,
         ))?;
@@ -76,7 +78,7 @@ pub(super) fn trace_hash(scenario: &str, seed: Seed, store: Backend) -> Result<E
         seed: seed.0,
         store,
     };
-    let finished = job.run(&HASH_ONLY);
+    let finished = job.run(&OUTCOME_ONLY);
     print(&format!("{}\n", finished.outcome.trace_hash))?;
     Ok(Exit::Passed)
 }

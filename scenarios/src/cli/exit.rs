@@ -1,30 +1,30 @@
-//! Exit codes of `metasim`: one per class of failure.
+//! Exit codes of `metasim`.
 
 use metanode_sim::run::Verdict;
 
-/// How a command ends.
+/// The result of a command; its discriminant is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Passed = 0,
-    /// What was typed, or a file, cannot be used.
+    /// Invalid arguments or an invalid file.
     BadInput = 2,
     SafetyViolated = 3,
     LivenessViolated = 4,
-    /// A process or the simulation itself.
+    /// A process panicked, or the simulation itself.
     Panicked = 5,
     /// Two runs of one seed differ.
     NotDeterministic = 6,
-    /// The harness did not find a known bug.
+    /// No declared finder reported a known bug.
     BugNotFound = 7,
 }
 
 impl Exit {
     /// For `--help`.
     pub const HELP: &'static str = "\
-exit codes: 0 passed, 2 bad input, 3 safety violated, 4 liveness violated, 5 a process panicked, \
+Exit codes: 0 passed, 2 invalid input, 3 safety violated, 4 liveness violated, 5 a process panicked, \
 6 not deterministic, 7 a known bug was not found";
 
-    /// From the gravest to the mildest. Runs that differ make every other verdict doubtful.
+    /// The most severe first. If runs of one seed differ, no other verdict can be trusted.
     const BY_GRAVITY: [Self; 7] = [
         Self::NotDeterministic,
         Self::SafetyViolated,
@@ -35,7 +35,7 @@ exit codes: 0 passed, 2 bad input, 3 safety violated, 4 liveness violated, 5 a p
         Self::Passed,
     ];
 
-    /// The gravest of many; passed if there is none.
+    /// The most severe of several; passed if there is none.
     pub fn gravest(all: impl IntoIterator<Item = Self>) -> Self {
         let all: Vec<_> = all.into_iter().collect();
         let mut by_gravity = Self::BY_GRAVITY.into_iter();
@@ -60,7 +60,7 @@ impl From<Verdict> for Exit {
 mod tests {
     use super::*;
 
-    /// The summary of many runs names the verdict that decides the exit code.
+    /// The verdict that a summary reports is the one that the exit code stands for.
     #[test]
     fn verdicts_and_exit_codes_agree_on_what_is_gravest() {
         let verdicts = [

@@ -1,11 +1,11 @@
-//! What one does with failures: keep, replay, shrink, and compare runs.
+//! Failure files: written by runs, `metasim replay`, `shrink` and `diff`.
 
 use super::{
     exit::Exit,
     output::{CliError, print, spinner},
 };
 use crate::{
-    determinism::HASH_ONLY,
+    batch::OUTCOME_ONLY,
     failure::{Failure, Symptom, build_id, write_whole},
     report::{
         colour::Colour,
@@ -13,7 +13,7 @@ use crate::{
         failure::{self as failure_report, Replayed},
         plan, timeline, verdict,
     },
-    run_reference::{self, RunReference},
+    run_reference,
     scenario::Scenario,
     shrinking::{Limits, Watcher, shrink},
     source::InputError,
@@ -26,28 +26,26 @@ use metanode_sim::{
 };
 use std::path::{Path, PathBuf};
 
-/// Writes the failure file of a run, if it failed.
+/// Writes the failure file of a run that failed. None if it passed.
 pub(super) fn keep(outcome: &Outcome, folder: &Path) -> Result<Option<PathBuf>, CliError> {
     if outcome.verdict == Verdict::Passed {
         return Ok(None);
     }
     let kept = Failure::of(outcome).keep(folder);
-    kept.map(Some).map_err(|error| CliError::Unwritable {
-        path: folder.display().to_string(),
-        error,
-    })
+    kept.map(Some)
+        .map_err(|error| CliError::unwritable(folder, error))
 }
 
 pub(super) fn replay(file: &str) -> Result<Exit, CliError> {
     let failure = run_reference::failure(file)?.ok_or_else(|| InputError::Unreadable {
         path: file.into(),
-        reason: "expected a failure file, as a failing run leaves it behind".into(),
+        reason: "expected a failure file, as a failing run writes it".into(),
     })?;
     let colour = Colour::of_stdout();
     let Plan { scenario, seed, .. } = &failure.plan;
     let head = colour.bold(format_args!("{scenario} · seed {seed}"));
     if failure.build != build_id() {
-        eprintln!("note: this is not the build that failed");
+        eprintln!("note: another build recorded this failure");
     }
     print(&format!(
         "{head}\n\n{}\n",
@@ -65,14 +63,14 @@ pub(super) fn replay(file: &str) -> Result<Exit, CliError> {
     })
 }
 
-/// Without `out`, the result is written beside the file; a result of earlier shrinking is replaced.
+/// Without `out` the result is written beside the failure file; the result of an earlier search is replaced.
 pub(super) fn shrink_to_file(
     name: &str,
     out: Option<PathBuf>,
     limits: Limits,
 ) -> Result<Exit, CliError> {
-    let RunReference { plan, .. } = RunReference::open(name)?;
-    let first = run(plan.clone(), &HASH_ONLY);
+    let plan = run_reference::plan(name)?;
+    let first = run(plan.clone(), &OUTCOME_ONLY);
     let Some(symptom) = Symptom::of(&first) else {
         return Err(CliError::Passes { name: name.into() });
     };
@@ -87,7 +85,7 @@ pub(super) fn shrink_to_file(
         bar: spinner(),
         error: None,
     };
-    // The file is there from the start: whenever this is interrupted, it holds the best so far.
+    // Written from the start: an interrupted search leaves the best scenario so far.
     let _ = writer.found(&first);
     let shrunk = shrink(plan.clone(), symptom.clone(), limits, &mut writer);
     writer.bar.finish_and_clear();
@@ -99,11 +97,11 @@ pub(super) fn shrink_to_file(
     Ok(Exit::Passed)
 }
 
-/// The file that is kept must show what it was made for.
+/// Checks that the scenario file, once it is read again, fails in the same way.
 fn confirm(file: &Path, symptom: &Symptom) -> Result<(), CliError> {
     let name = file.display().to_string();
-    let plan = RunReference::open(&name)?.plan;
-    let found = Symptom::of(&run(plan, &HASH_ONLY));
+    let plan = run_reference::plan(&name)?;
+    let found = Symptom::of(&run(plan, &OUTCOME_ONLY));
     if found.as_ref() == Some(symptom) {
         return Ok(());
     }
@@ -125,7 +123,7 @@ fn default_out(name: &str) -> PathBuf {
     }
 }
 
-/// Shows progress, and keeps the best plan in a file.
+/// Displays progress and writes the best plan to a file.
 struct Writer<'a> {
     file: &'a Path,
     bar: ProgressBar,
@@ -143,10 +141,7 @@ impl Watcher for Writer<'_> {
         ));
         let text = Scenario::explicit(plan, failure_report::story(outcome)).text();
         write_whole(self.file, &text).map_err(|error| {
-            self.error = Some(CliError::Unwritable {
-                path: self.file.display().to_string(),
-                error,
-            });
+            self.error = Some(CliError::unwritable(self.file, error));
             Stopped
         })
     }
@@ -159,8 +154,8 @@ impl Watcher for Writer<'_> {
 
 pub(super) fn diff(names: [&str; 2]) -> Result<Exit, CliError> {
     let plans = [
-        RunReference::open(names[0])?.plan,
-        RunReference::open(names[1])?.plan,
+        run_reference::plan(names[0])?,
+        run_reference::plan(names[1])?,
     ];
     let same_plan = plans[0] == plans[1];
     let outcomes = plans.map(|plan| run(plan, &RunOptions::KEEP_ALL));

@@ -1,11 +1,15 @@
-//! `metasim museum`: exit code 0 if everything that was asked for was found, 7 otherwise. The smallest run that shows
-//! each is kept as a failure file.
+//! `metasim museum`: exit code 0 if every bug that was asked for was found, 7 otherwise. The smallest run that shows a
+//! bug is kept as a failure file.
 
-use super::exit::Exit;
-use super::output::{CliError, JsonLines, print, progress_bar};
+use super::{
+    arguments::{Museum, threads},
+    exit::Exit,
+    output::{CliError, print, progress_bar},
+    reports::Reports,
+};
 use crate::{
     batch::in_order,
-    catalog::{self, Named},
+    catalog::Named,
     failure::Failure,
     museum::{Search, search, shrink_found},
     report::{colour::Colour, museum as report},
@@ -16,96 +20,113 @@ use indicatif::ProgressBar;
 use metanode_core::bugs::{Entry, KnownBug};
 use std::{ops::Range, path::Path, sync::Arc};
 
-/// Runs to shrink one finding with: most need less than a hundred.
+/// Budget for shrinking one run; most need less than a hundred runs.
 const SHRINK_BUDGET_RUNS: u64 = 500;
 
-/// How the museum is searched.
+/// How far the search goes.
 pub(super) struct Limits<'a> {
     pub seeds: Range<u64>,
     pub threads: usize,
-    /// Where the smallest run that shows each bug is kept.
+    /// Folder for the smallest run that shows each bug.
     pub failures: &'a Path,
 }
 
-/// The switches that these names and numbers mean, and nothing else, in the order of the museum.
+/// The bugs and guards with these names and numbers, without the guards that mask them, in the order of the museum.
 pub(super) fn switches(asked: &[String]) -> Result<Vec<KnownBug>, InputError> {
     let known = || KnownBug::ALL.iter().map(|bug| bug.name()).collect();
-    let mut bugs = meant(asked, KnownBug::named, known)?;
+    let mut bugs = named(asked, KnownBug::named, known)?;
     bugs.sort_unstable();
     bugs.dedup();
     Ok(bugs)
 }
 
-/// The entries that these names and numbers mean, in the order of the museum.
+/// The entries with these names and numbers, in the order of the museum; all of them if nothing is asked for.
 fn entries(asked: &[String]) -> Result<Vec<Entry>, InputError> {
+    if asked.is_empty() {
+        return Ok(KnownBug::ENTRIES.to_vec());
+    }
     let all = KnownBug::ENTRIES.iter();
     let known = || all.clone().map(|entry| entry.bug.name()).collect();
-    let mut entries = meant(asked, Entry::named, known)?;
+    let mut entries = named(asked, Entry::named, known)?;
     entries.sort_unstable_by_key(|entry| entry.bug);
     entries.dedup();
     Ok(entries)
 }
 
-fn meant<T>(
+fn named<T>(
     asked: &[String],
-    named: impl Fn(&str) -> Vec<T>,
+    find: impl Fn(&str) -> Vec<T>,
     known: impl Fn() -> Vec<&'static str>,
 ) -> Result<Vec<T>, InputError> {
     let mut all = vec![];
-    for text in asked {
-        let meant = named(text);
-        if meant.is_empty() {
+    for name in asked {
+        let found = find(name);
+        if found.is_empty() {
             return Err(InputError::Unknown {
                 kind: "bug",
-                name: text.clone(),
+                name: name.clone(),
                 known: known(),
             });
         }
-        all.extend(meant);
+        all.extend(found);
     }
     Ok(all)
 }
 
-pub(super) fn run(
-    asked: &[String],
-    suite: &str,
-    limits: &Limits<'_>,
-    json: Option<&Path>,
-) -> Result<Exit, CliError> {
-    let entries = match asked {
-        [] => KnownBug::ENTRIES.to_vec(),
-        asked => entries(asked)?,
+pub(super) fn run(asked: &Museum) -> Result<Exit, CliError> {
+    let entries = entries(&asked.bugs)?;
+    let scenarios = Suite::open(&asked.suite)?.scenarios()?;
+    let limits = Limits {
+        seeds: asked.seeds.0.clone(),
+        threads: threads(asked.jobs),
+        failures: &asked.failures,
     };
-    let mixed = catalog::suite(suite)?.scenarios()?;
-    let mut json = JsonLines::create(json)?;
+    let mut reports = Reports::create(asked.json.as_deref(), asked.junit.as_deref())?;
     let colour = Colour::of_stdout();
     print(&report::head(colour))?;
-    let searches = search_all(&entries, &mixed, limits, |search, bar| {
+    let searches = search_all(&entries, &scenarios, &limits, |search, bar| {
         let line = report::line(search, colour);
-        bar.suspend(|| print(&line))
-            .and_then(|()| json.append(|| report::object(search)))
+        bar.suspend(|| print(&line))?;
+        reports.add_search_case(search, &search_again(search, &asked.suite, &limits));
+        reports.add_search_object(search)
     })?;
+    reports.finish()?;
     print(&report::summary(&searches, colour))?;
     let folder = limits.failures.display();
     print(&format!(
-        "the smallest run of each: metasim replay {folder}/BUG.toml\n"
+        "smallest run of each bug: metasim replay {folder}/BUG.toml\n"
     ))?;
     Ok(exit_code(&searches))
 }
 
-/// All entries in the scenarios of a suite; shows those that were not found, and how soon the others were.
-pub(super) fn run_in_suite(suite: &Suite, limits: &Limits<'_>) -> Result<Exit, CliError> {
-    let mixed = suite.scenarios()?;
-    let searches = search_all(KnownBug::ENTRIES, &mixed, limits, |_, _| Ok(()))?;
+/// Searches for every entry in the scenarios of a suite. Prints the summary alone.
+pub(super) fn run_in_suite(
+    name: &str,
+    suite: &Suite,
+    limits: &Limits<'_>,
+    reports: &mut Reports,
+) -> Result<Exit, CliError> {
+    let scenarios = suite.scenarios()?;
+    let searches = search_all(KnownBug::ENTRIES, &scenarios, limits, |search, _| {
+        reports.add_search_case(search, &search_again(search, name, limits));
+        Ok(())
+    })?;
     let summary = report::summary(&searches, Colour::of_stdout());
     print(&format!("\nmuseum{summary}"))?;
     Ok(exit_code(&searches))
 }
 
+/// The command that searches for this bug again.
+fn search_again(search: &Search, suite: &str, limits: &Limits<'_>) -> String {
+    let name = search.entry.bug.name();
+    let Range { start, end } = limits.seeds;
+    format!("metasim museum {name} --suite {suite} --seeds {start}..{end}")
+}
+
 /// Searches for each entry and keeps the smallest run that shows it.
-pub(super) fn search_all(
+fn search_all(
     entries: &[Entry],
-    mixed: &[Arc<Named>],
+    scenarios: &[Arc<Named>],
     limits: &Limits<'_>,
     mut each: impl FnMut(&Search, &ProgressBar) -> Result<(), CliError>,
 ) -> Result<Vec<Search>, CliError> {
@@ -116,7 +137,7 @@ pub(super) fn search_all(
         entries,
         limits.threads,
         |entry| {
-            let mut search = search(mixed, *entry, limits.seeds.clone());
+            let mut search = search(scenarios, *entry, limits.seeds.clone());
             shrink_found(&mut search, SHRINK_BUDGET_RUNS);
             search
         },
@@ -132,7 +153,7 @@ pub(super) fn search_all(
     done.map(|()| searches)
 }
 
-pub(super) fn exit_code(searches: &[Search]) -> Exit {
+fn exit_code(searches: &[Search]) -> Exit {
     match searches.iter().all(|search| search.found.is_some()) {
         true => Exit::Passed,
         false => Exit::BugNotFound,
@@ -145,8 +166,6 @@ fn keep(search: &Search, folder: &Path) -> Result<(), CliError> {
     };
     let name = format!("{}.toml", search.entry.bug.name());
     let kept = Failure::of(smallest).keep_as(folder, &name);
-    kept.map(drop).map_err(|error| CliError::Unwritable {
-        path: folder.display().to_string(),
-        error,
-    })
+    kept.map(drop)
+        .map_err(|error| CliError::unwritable(folder, error))
 }

@@ -1,4 +1,4 @@
-//! Where output goes: reports to stdout, progress and logs to stderr, JSON Lines to a file.
+//! Output channels: reports go to stdout, progress and logs to stderr, JSON Lines to a file.
 
 use crate::source::InputError;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -6,24 +6,24 @@ use serde::Serialize;
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use thiserror::Error;
 
-/// Why a command gave up: what was typed or asked for cannot be done.
+/// Why a command cannot be executed.
 #[derive(Debug, Error)]
 pub(super) enum CliError {
     #[error(transparent)]
     Input(#[from] InputError),
-    #[error("{name} passes in this build: expected a run that fails")]
+    #[error("{name} passes in this build: expected a failing run")]
     Passes { name: String },
     #[error(
-        "{run} is to run on RocksDB, which this build leaves out: expected `--store memory`, or a metasim that was built \
-         with its default features"
+        "{run} needs RocksDB, which this build does not contain: use `--store memory`, or build metasim with its default \
+         features"
     )]
     NoRocksdb { run: String },
     #[error(
-        "{name}: expected that its run fails as the one that was shrunk ({expected}), but {found}"
+        "{name}: the shrunk scenario does not fail in the same way: expected `{expected}`, found `{found}`"
     )]
     Unconfirmed {
         name: String,
@@ -38,7 +38,16 @@ pub(super) enum CliError {
     Stdout(io::Error),
 }
 
-/// Unlike `print!`, does not panic if the reader of a pipe went away: the exit code still says how it ended.
+impl CliError {
+    pub(super) fn unwritable(path: &Path, error: io::Error) -> Self {
+        Self::Unwritable {
+            path: path.display().to_string(),
+            error,
+        }
+    }
+}
+
+/// Unlike `print!`, ignores a closed pipe, so that the exit code still stands for the result.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -47,7 +56,7 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// On stderr, and only on a terminal.
+/// Shown on stderr if that is a terminal.
 pub(super) fn progress_bar(runs: usize) -> ProgressBar {
     let bar = ProgressBar::new(runs as u64);
     let template = "{prefix:>24} [{bar:40}] {pos}/{len}  {per_sec}  {msg}";
@@ -57,7 +66,7 @@ pub(super) fn progress_bar(runs: usize) -> ProgressBar {
     bar
 }
 
-/// As [`progress_bar`], for work of which nobody knows how long it takes.
+/// As [`progress_bar`], for an unknown amount of work.
 pub(super) fn spinner() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) =
@@ -84,9 +93,9 @@ pub(super) fn start_log(level: Option<&str>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A file of JSON objects, one a line, if it was asked for.
+/// A file with one JSON object per line; without a file, nothing is written.
 pub(super) struct JsonLines {
-    file: Option<(String, BufWriter<File>)>,
+    file: Option<(PathBuf, BufWriter<File>)>,
 }
 
 impl JsonLines {
@@ -94,16 +103,13 @@ impl JsonLines {
         let Some(path) = path else {
             return Ok(Self { file: None });
         };
-        let name = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => Ok(Self {
-                file: Some((name, BufWriter::new(file))),
-            }),
-            Err(error) => Err(CliError::Unwritable { path: name, error }),
-        }
+        let file = File::create(path).map_err(|error| CliError::unwritable(path, error))?;
+        Ok(Self {
+            file: Some((path.to_owned(), BufWriter::new(file))),
+        })
     }
 
-    /// Appends a line, which is made only if there is a file.
+    /// Appends a line. The object is built only if there is a file.
     pub(super) fn append<T: Serialize>(
         &mut self,
         object: impl FnOnce() -> T,
@@ -115,9 +121,6 @@ impl JsonLines {
             .map_err(io::Error::from)
             .and_then(|()| writeln!(file))
             .and_then(|()| file.flush())
-            .map_err(|error| CliError::Unwritable {
-                path: path.clone(),
-                error,
-            })
+            .map_err(|error| CliError::unwritable(path, error))
     }
 }

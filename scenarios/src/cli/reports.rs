@@ -1,12 +1,14 @@
-//! What programs read of many runs: JSON Lines while they go on, JUnit when they are over.
+//! Reports for programs: JSON Lines, written run by run, and JUnit, written at the end.
 
 use super::output::{CliError, JsonLines};
 use crate::{
     batch::Finished,
     failure::write_whole,
+    museum::Search,
     report::{
         json,
         junit::{Failed, Junit},
+        museum,
     },
 };
 use std::{
@@ -15,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// The files that were asked for.
+/// The report files of a command; each is optional.
 pub(super) struct Reports {
     json: JsonLines,
     junit: Option<(PathBuf, Junit)>,
@@ -27,12 +29,12 @@ impl Reports {
             json: JsonLines::create(json)?,
             junit: junit.map(|path| (path.to_owned(), Junit::default())),
         };
-        // Whoever cannot be written to says so before hours of runs.
+        // A file that cannot be written is an error now, not after hours of runs.
         reports.write_junit()?;
         Ok(reports)
     }
 
-    /// One run: its line is written at once.
+    /// Adds a run. Its JSON object is written at once.
     pub(super) fn add_run(&mut self, finished: &Finished) -> Result<(), CliError> {
         if let Some((_, junit)) = &mut self.junit {
             junit.add_run(finished);
@@ -40,7 +42,7 @@ impl Reports {
         self.json.append(|| json::object(finished))
     }
 
-    /// A test case that is no run of a seed.
+    /// Adds a test case that does not stand for the run of a seed.
     pub(super) fn add_case(
         &mut self,
         suite: &str,
@@ -53,7 +55,19 @@ impl Reports {
         }
     }
 
-    /// Everything is over.
+    /// Adds a museum entry as a test case; `again` is the command that searches for it again.
+    pub(super) fn add_search_case(&mut self, search: &Search, again: &str) {
+        if let Some((_, junit)) = &mut self.junit {
+            junit.add_search(search, again);
+        }
+    }
+
+    /// Writes the JSON object of a museum entry.
+    pub(super) fn add_search_object(&mut self, search: &Search) -> Result<(), CliError> {
+        self.json.append(|| museum::object(search))
+    }
+
+    /// Writes what is not written yet.
     pub(super) fn finish(self) -> Result<(), CliError> {
         self.write_junit()
     }
@@ -65,9 +79,6 @@ impl Reports {
         let written = junit.text().map_err(io::Error::other);
         written
             .and_then(|text| write_whole(path, &text))
-            .map_err(|error| CliError::Unwritable {
-                path: path.display().to_string(),
-                error,
-            })
+            .map_err(|error| CliError::unwritable(path, error))
     }
 }

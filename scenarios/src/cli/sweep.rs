@@ -1,44 +1,76 @@
-//! `metasim sweep`: exhaustive over the crash points that one run of a scenario reaches. Exit codes as for runs.
+//! `metasim sweep`: one run per crash at each crash point that a run of the scenario reaches, alone and in pairs.
 
 use super::{
+    arguments::Options,
     exit::Exit,
     failures,
-    output::{CliError, print, progress_bar},
+    output::{CliError, print, progress_bar, start_log},
     reports::Reports,
 };
 use crate::{
-    batch::{Finished, Job, in_order},
-    determinism::HASH_ONLY,
+    batch::{Finished, Job, OUTCOME_ONLY, in_order},
+    catalog,
     report::{colour::Colour, junit::Failed, sweep as report, verdict},
+    seed::Seed,
 };
 use metanode_sim::{
     run::{Verdict, run},
     sweep::{Case, cases},
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-/// How a sweep is done.
+/// The extent of a sweep.
 pub(super) struct Limits<'a> {
-    /// The first so many times that a point is reached.
+    /// Crashes happen at the first `times` occurrences of each crash point.
     pub times: u32,
-    /// Whose node and executor crash.
+    /// The validator whose node and executor crash.
     pub validator: u16,
     pub threads: usize,
     pub failures: &'a Path,
 }
 
-/// Shows the whole matrix.
-pub(super) fn sweep(
-    job: &Job,
-    limits: &Limits<'_>,
-    reports: &mut Reports,
+/// The run that is swept.
+pub(super) fn job(scenario: &str, seed: Option<Seed>, options: &Options) -> Result<Job, CliError> {
+    let scenario = catalog::scenario(scenario)?;
+    Ok(Job {
+        seed: seed.map_or(scenario.scenario.default_seed(), |seed| seed.0),
+        store: options
+            .backend()
+            .or(scenario.scenario.store)
+            .unwrap_or_default(),
+        scenario: Arc::new(scenario),
+    })
+}
+
+pub(super) fn scenario(
+    scenario: &str,
+    seed: Option<Seed>,
+    times: u32,
+    validator: u16,
+    options: &Options,
 ) -> Result<Exit, CliError> {
+    let job = self::job(scenario, seed, options)?;
+    start_log(options.log.as_deref())?;
+    let limits = Limits {
+        times,
+        validator,
+        threads: options.threads(),
+        failures: &options.failures,
+    };
+    let mut reports = options.reports()?;
+    let exit = sweep(&job, &limits, &mut reports)?;
+    reports.finish()?;
+    Ok(exit)
+}
+
+/// Prints the whole matrix.
+fn sweep(job: &Job, limits: &Limits<'_>, reports: &mut Reports) -> Result<Exit, CliError> {
     sweep_and_show(job, limits, reports, |cases, results, colour| {
         report::text(cases, results, limits.times, colour)
     })
 }
 
-/// Shows failures, and how many runs it were.
+/// Prints the failures and the number of runs.
 pub(super) fn sweep_in_suite(
     job: &Job,
     limits: &Limits<'_>,
@@ -57,7 +89,7 @@ fn sweep_and_show(
     show: impl FnOnce(&[Case], &[report::Swept], Colour) -> String,
 ) -> Result<Exit, CliError> {
     let colour = Colour::of_stdout();
-    let undisturbed = run(job.plan(), &HASH_ONLY);
+    let undisturbed = run(job.plan(), &OUTCOME_ONLY);
     if undisturbed.verdict != Verdict::Passed {
         failures::keep(&undisturbed, limits.failures)?;
         print(&verdict::text(&undisturbed, colour))?;
@@ -70,7 +102,7 @@ fn sweep_and_show(
     in_order(
         &cases,
         limits.threads,
-        |case| Job::run_plan(case.plan(&undisturbed.plan), &HASH_ONLY),
+        |case| Job::run_plan(case.plan(&undisturbed.plan), &OUTCOME_ONLY),
         |finished| {
             let Finished { outcome, wall } = finished;
             let file = failures::keep(&outcome, limits.failures);

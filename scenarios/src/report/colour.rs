@@ -1,8 +1,8 @@
-//! Colours, if there is a terminal that shows them.
+//! Terminal colours.
 
 use std::{fmt::Display, io::IsTerminal};
 
-/// Colours text, or leaves it as it is.
+/// Adds colours to text, or leaves it plain.
 #[derive(Clone, Copy, Debug)]
 pub struct Colour {
     on: bool,
@@ -12,12 +12,12 @@ impl Colour {
     /// No colours.
     pub const PLAIN: Self = Self { on: false };
 
-    /// For the standard output: colours on a terminal, unless `NO_COLOR` is set (no-color.org).
+    /// Colours if stdout is a terminal and `NO_COLOR` (no-color.org) is not set.
     #[must_use]
     pub fn of_stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            on: std::io::stdout().is_terminal() && !refused,
+            on: std::io::stdout().is_terminal() && !no_color,
         }
     }
 

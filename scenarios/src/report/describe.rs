@@ -1,8 +1,8 @@
-//! What plans hold, for people.
+//! Parts of a plan as text.
 
-use metanode_sim::plan::{Backend, ByzantineStrategy, Member, Span};
+use metanode_sim::plan::{ByzantineStrategy, Member, Span};
 
-/// `5 ms to 31 ms`, or one number where both ends are equal.
+/// `5 ms to 31 ms`, or one number if both ends are equal.
 #[must_use]
 pub fn span(span: Span, unit: impl Fn(u64) -> String) -> String {
     if span.low == span.high {
@@ -32,21 +32,12 @@ pub fn member(member: &Member) -> String {
 #[must_use]
 pub const fn strategy(strategy: ByzantineStrategy) -> &'static str {
     match strategy {
-        ByzantineStrategy::Equivocating => "gives different blocks to different peers",
-        ByzantineStrategy::Withholding => "gives its blocks to some peers only",
+        ByzantineStrategy::Equivocating => "sends different blocks to different peers",
+        ByzantineStrategy::Withholding => "sends its blocks to some peers only",
         ByzantineStrategy::Invalid => "sends invalid blocks",
         ByzantineStrategy::Forging => "sends blocks that their authors did not sign",
         ByzantineStrategy::Lying => "builds on blocks that do not exist",
         ByzantineStrategy::Flooding => "floods its peers with blocks",
-        ByzantineStrategy::Silent => "says nothing",
-    }
-}
-
-/// As `--store` takes it.
-#[must_use]
-pub const fn store(store: Backend) -> &'static str {
-    match store {
-        Backend::Memory => "memory",
-        Backend::Rocksdb => "rocksdb",
+        ByzantineStrategy::Silent => "sends nothing",
     }
 }

@@ -1,14 +1,14 @@
-//! Where two runs part: the last events that they share, then both side by side.
+//! The first difference between two traces: the last common events, then both traces side by side.
 
 use super::{colour::Colour, events};
 use metanode_sim::{amounts::count, trace::Entry};
 use std::fmt::Write;
 
-/// Shared events that are shown before the first difference, and events of each run from there on.
+/// Common events before the first difference, and events of each trace from there on.
 const BEFORE: usize = 6;
 const AFTER: usize = 10;
 
-/// Characters of a column; longer lines are cut.
+/// Width of a column in characters; longer lines are cut.
 const WIDTH: usize = 78;
 
 /// Position of the first event at which two traces differ, or at which one of them ends.
@@ -18,12 +18,12 @@ pub fn first_difference(a: &[Entry], b: &[Entry]) -> Option<usize> {
     (shared < a.len().max(b.len())).then_some(shared)
 }
 
-/// Both runs around their first difference. Ends with a line break.
+/// Both traces around their first difference. Ends with a line break.
 #[must_use]
 pub fn text(names: [&str; 2], traces: [&[Entry]; 2], colour: Colour) -> String {
     let [a, b] = traces;
     let Some(at) = first_difference(a, b) else {
-        return format!("the same: {}\n", count(a.len() as u64, "event"));
+        return format!("identical: {}\n", count(a.len() as u64, "event"));
     };
     let mut out = format!("{} in common\n", count(at as u64, "event"));
     for entry in &a[at.saturating_sub(BEFORE)..at] {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_difference_is_found_and_shown_in_columns() {
+    fn the_first_difference_is_printed_in_columns() {
         let (a, b) = (trace(&[2, 3, 4, 5]), trace(&[2, 3, 9]));
         assert_eq!(first_difference(&a, &b), Some(2));
         let text = text(["one", "other"], [&a, &b], Colour::PLAIN);
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_goes_on_parts_where_the_other_ends() {
+    fn a_longer_trace_differs_where_the_shorter_one_ends() {
         let (a, b) = (trace(&[2, 3]), trace(&[2, 3, 4]));
         assert_eq!(first_difference(&a, &b), Some(2));
         assert_eq!(first_difference(&a, &a), None);
         assert_eq!(
             text(["", ""], [&a, &a], Colour::PLAIN),
-            "the same: 2 events\n"
+            "identical: 2 events\n"
         );
     }
 }

@@ -1,16 +1,16 @@
-//! Events of the trace in words: what each says about its process, without naming it.
+//! The text of a trace entry.
 
 use super::describe;
 use metanode_sim::trace::{Entry, What, WorldEvent};
 
-/// One entry of the trace on one line: time, process and what happened.
+/// An entry on one line: time, process and event.
 #[must_use]
-pub fn line(entry: &Entry) -> String {
+pub(crate) fn line(entry: &Entry) -> String {
     let Entry { at, process, what } = entry;
     format!("{at}  {process} {}", text(what))
 }
 
-/// What happened.
+/// The event, as a predicate of its process.
 #[must_use]
 pub fn text(what: &What) -> String {
     match what {
@@ -40,21 +40,21 @@ fn world(event: &WorldEvent) -> String {
         ),
         E::Panicked { message } => format!("panics: {message}"),
         E::Paused => "is paused".into(),
-        E::Resumed => "goes on".into(),
+        E::Resumed => "resumes".into(),
         E::Stalled => "stalls: reads and answers, executes nothing".into(),
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
-        E::PartitionHealed { hosts } => format!("connects hosts {hosts:?} again"),
+        E::PartitionHealed { hosts } => format!("reconnects hosts {hosts:?}"),
         E::FaultBegan { fault, .. } => format!("begins: {fault}"),
         E::FaultEnded { fault, .. } => format!("ends: {fault}"),
-        E::FaultSkipped { fault, .. } => format!("leaves out: {fault}"),
+        E::FaultSkipped { fault, .. } => format!("skips: {fault}"),
         E::CommitsDamaged { commits } => {
             let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
-            format!("has a flipped bit in commit {}", commits.join(", "))
+            format!("has flipped bits in commit {}", commits.join(", "))
         }
-        E::DiskRestored { taken } => format!("has its disk of {taken} again"),
-        E::FaultsEnded => "ends all faults: progress is demanded".into(),
+        E::DiskRestored { taken } => format!("is restored to its disk of {taken}"),
+        E::FaultsEnded => "ends all faults: progress is required from now on".into(),
         E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),
-        E::Submitted { spends } => format!("is handed transaction {spends}"),
+        E::Submitted { spends } => format!("receives transaction {spends}"),
     }
 }

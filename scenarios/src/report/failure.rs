@@ -1,4 +1,4 @@
-//! What a failing run leaves behind: where it was kept, and how to go on from there.
+//! Failure files, and the results of replaying and shrinking them.
 
 use super::colour::Colour;
 use crate::{failure::Failure, shrinking::Shrunk};
@@ -8,10 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files that are named one by one; of more only the number is told.
+/// Files that are listed by name; the others are counted.
 const NAMED: usize = 10;
 
-/// Where failures were kept, and the lines that replay and shrink them. Empty if there are none.
+/// The failure files with the commands that replay and shrink them. Empty if there are none.
 #[must_use]
 pub fn kept(files: &[PathBuf], colour: Colour) -> String {
     let mut out = String::new();
@@ -35,14 +35,14 @@ pub fn kept(files: &[PathBuf], colour: Colour) -> String {
     out
 }
 
-/// How a replay compares with what was kept.
+/// How the trace of a replay compares with the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replayed {
-    /// The same, event by event.
+    /// The same trace hash.
     Identical,
-    /// Another build ran otherwise, as builds may.
+    /// A different trace, from a different build.
     OtherBuild,
-    /// The same build ran otherwise: it is not deterministic.
+    /// A different trace from the same build: it is not deterministic.
     Different,
 }
 
@@ -59,7 +59,7 @@ impl Replayed {
     }
 }
 
-/// One line.
+/// The result of a replay on one line.
 #[must_use]
 pub fn replayed(
     failure: &Failure,
@@ -69,21 +69,21 @@ pub fn replayed(
 ) -> String {
     let (kept, here) = (&failure.trace_hash, outcome.trace_hash);
     let text = match replayed {
-        Replayed::Identical => colour.good("identical: the trace has the hash that was kept"),
+        Replayed::Identical => colour.good("identical: the trace hash is the recorded one"),
         Replayed::OtherBuild if failure.verdict == outcome.verdict => {
-            format!("ends alike, but another build ran it: trace {kept} then, {here} now")
+            format!("same verdict from another build: trace {kept} recorded, {here} now")
         }
         Replayed::OtherBuild => {
-            format!("ends otherwise, and another build ran it: trace {kept} then, {here} now")
+            format!("different verdict from another build: trace {kept} recorded, {here} now")
         }
         Replayed::Different => colour.bad(format_args!(
-            "not deterministic: the same build had trace {kept} then, {here} now"
+            "not deterministic: same build, but trace {kept} recorded, {here} now"
         )),
     };
     format!("replay {text}\n")
 }
 
-/// What shrinking came to. `from` is the plan it began with.
+/// The result of shrinking `from`.
 #[must_use]
 pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, colour: Colour) -> String {
     let mut out = String::new();
@@ -118,15 +118,15 @@ pub fn shrunk(from: &Plan, shrunk: &Shrunk, file: &Path, colour: Colour) -> Stri
     let ended = if shrunk.complete {
         "nothing simpler fails in the same way".to_owned()
     } else {
-        format!("stopped here; `metasim shrink {file}` goes on")
+        format!("budget used up; `metasim shrink {file}` continues")
     };
     let _ = writeln!(out, "{} runs: {ended}", shrunk.runs);
-    let again = colour.bold(format_args!("metasim run {file} --seed {}", to.seed));
-    let _ = writeln!(out, "kept   {file}\nagain  {again}");
+    let rerun = colour.bold(format_args!("metasim run {file} --seed {}", to.seed));
+    let _ = writeln!(out, "kept   {file}\nrerun  {rerun}");
     out
 }
 
-/// The story of a shrunk scenario, for whoever opens its file.
+/// The story of a shrunk scenario.
 #[must_use]
 pub fn story(outcome: &Outcome) -> String {
     let plan = &outcome.plan;
@@ -139,7 +139,7 @@ pub fn story(outcome: &Outcome) -> String {
             violation.message
         ),
         (_, Some(panic)) => format!("A process panics: {panic}."),
-        (None, None) => "Nothing goes wrong.".to_owned(),
+        (None, None) => "No invariant is broken.".to_owned(),
     };
     let mut out = format!(
         "Shrunk from {}, seed {}.\n{what}\n",

@@ -1,17 +1,13 @@
-//! One JSON object per run, for programs (`--json`, JSON Lines).
+//! One JSON object per run (`--json`, JSON Lines).
 
-use super::{
-    describe,
-    verdict::{self, hex},
-};
-use crate::batch::Finished;
+use super::verdict::{self, hex};
+use crate::{batch::Finished, run_reference};
 use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
 use metanode_sim::{oracles::Violation, panics::Panic, trace::TraceHash};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Everything that a dashboard or a script wants of a run. Only `wall_seconds` differs between two runs of one build,
-/// scenario and seed.
+/// The result of a run. Only `wall_seconds` differs between two runs of one build, scenario and seed.
 #[derive(Serialize)]
 pub struct RunObject<'a> {
     scenario: &'a str,
@@ -69,7 +65,7 @@ pub fn object(finished: &Finished) -> RunObject<'_> {
     RunObject {
         scenario: &outcome.plan.scenario,
         seed: outcome.plan.seed,
-        store: describe::store(outcome.plan.store),
+        store: run_reference::store_name(outcome.plan.store),
         verdict: verdict::name(outcome.verdict),
         violations: &outcome.violations,
         panic: outcome.panic.as_ref(),
@@ -80,6 +76,6 @@ pub fn object(finished: &Finished) -> RunObject<'_> {
         nodes: nodes.collect(),
         executors: executors.collect(),
         probes: &outcome.probes,
-        reproduce: verdict::reproduce(&outcome.plan),
+        reproduce: run_reference::command(&outcome.plan),
     }
 }

@@ -1,26 +1,27 @@
-//! JUnit XML (`--junit`), as continuous integration reads it: a test suite per scenario, a test case per group of seeds.
+//! JUnit XML (`--junit`): a test suite per scenario with a test case per group of seeds, and a test case per crash of a
+//! sweep and per bug of the museum.
 
-use super::{colour::Colour, verdict};
-use crate::batch::Finished;
+use super::{colour::Colour, museum, verdict};
+use crate::{batch::Finished, museum::Search, run_reference};
 use metanode_sim::run::{Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::{path::Path, time::Duration};
 
-/// Seeds of one test case: a group begins at a multiple of this.
+/// Seeds per test case; a group begins at a multiple of this.
 const GROUP_SEEDS: u64 = 50;
 
-/// What a test case failed with.
+/// Why a test case failed.
 #[derive(Clone, Debug)]
 pub struct Failed {
-    /// The invariant, or what kind of failure it is.
+    /// The invariant, or the class of the failure.
     pub kind: String,
     pub message: String,
-    /// The evidence, and the line that shows it again.
+    /// The evidence, and the command that reproduces it.
     pub text: String,
 }
 
 impl Failed {
-    /// None if the run passed. `file` is where it was kept.
+    /// None if the run passed. `file` is its failure file.
     #[must_use]
     pub fn of(outcome: &Outcome, file: Option<&Path>) -> Option<Self> {
         if outcome.verdict == Verdict::Passed {
@@ -34,7 +35,7 @@ impl Failed {
         let mut text = verdict::evidence(outcome, Colour::PLAIN);
         match file {
             Some(file) => text.push_str(&format!("metasim replay {}\n", file.display())),
-            None => text.push_str(&format!("{}\n", verdict::reproduce(&outcome.plan))),
+            None => text.push_str(&format!("{}\n", run_reference::command(&outcome.plan))),
         }
         Some(Self {
             kind,
@@ -44,7 +45,7 @@ impl Failed {
     }
 }
 
-/// Test cases in the order in which they came.
+/// Test cases, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Junit {
     suites: Vec<(String, Vec<Case>)>,
@@ -52,15 +53,17 @@ pub struct Junit {
 
 #[derive(Debug)]
 struct Case {
-    /// Of a group of seeds.
+    /// The number of its group, if it stands for a group of seeds.
     group: Option<u64>,
     name: String,
     wall: Duration,
     failed: Vec<Failed>,
+    /// The text of a test case that passed.
+    output: Option<String>,
 }
 
 impl Junit {
-    /// Takes in one run of many.
+    /// Adds a run to the test case of its group.
     pub fn add_run(&mut self, finished: &Finished) {
         let plan = &finished.outcome.plan;
         let group = plan.seed / GROUP_SEEDS;
@@ -73,6 +76,7 @@ impl Junit {
                 name: format!("seeds {first} to {last}"),
                 wall: Duration::ZERO,
                 failed: vec![],
+                output: None,
             });
             cases.len() - 1
         });
@@ -84,13 +88,38 @@ impl Junit {
         }
     }
 
-    /// Takes in a test case by itself.
+    /// Adds a test case that does not stand for a group of seeds.
     pub fn add_case(&mut self, suite: &str, name: String, wall: Duration, failed: Option<Failed>) {
         self.suite(suite).push(Case {
             group: None,
             name,
             wall,
             failed: failed.into_iter().collect(),
+            output: None,
+        });
+    }
+
+    /// Adds a museum entry: a test case that fails if the bug was not found. `again` is the command that searches for
+    /// it again.
+    pub fn add_search(&mut self, search: &Search, again: &str) {
+        let text = museum::finding(search, again);
+        let (failed, output) = match &search.found {
+            Some(_) => (vec![], Some(text)),
+            None => {
+                let failed = Failed {
+                    kind: "not found".to_owned(),
+                    message: museum::not_found(search),
+                    text,
+                };
+                (vec![failed], None)
+            }
+        };
+        self.suite("museum").push(Case {
+            group: None,
+            name: search.entry.bug.name().to_owned(),
+            wall: search.wall,
+            failed,
+            output,
         });
     }
 
@@ -106,7 +135,7 @@ impl Junit {
     /// The XML document.
     ///
     /// # Errors
-    /// If it cannot be written as XML, which no text of ours prevents.
+    /// If a text cannot be written as XML.
     pub fn text(&self) -> Result<String, quick_junit::SerializeError> {
         let mut report = Report::new("metasim");
         for (name, cases) in &self.suites {
@@ -134,6 +163,9 @@ impl Case {
         };
         let mut case = TestCase::new(self.name.as_str(), status);
         case.set_classname(suite).set_time(self.wall);
+        if let Some(output) = &self.output {
+            case.set_system_out(output.as_str());
+        }
         case
     }
 }

@@ -1,32 +1,31 @@
-//! What a person reads, and what a program reads. Reports are plain functions from outcomes to text: nothing here
-//! runs, decides or prints.
+//! Reports, for people and for programs: pure functions from outcomes to text.
 //!
-//! | file | is |
+//! | module | content |
 //! |---|---|
-//! | [`colour`] | colours, if there is a terminal that shows them |
-//! | [`plan`] | what a seed drew |
-//! | [`timeline`] | what happened, one line per event, one column per process |
-//! | [`events`] | events of the trace in words |
-//! | [`describe`] | faults, triggers and amounts as text |
-//! | [`verdict`] | how one run ended, what proves it, how to see it again |
-//! | [`failure`] | where failures are kept, what replaying and shrinking came to |
-//! | [`diff`] | where two runs part |
-//! | [`summary`] | many runs |
-//! | [`sweep`] | a crash at every crash point |
-//! | [`museum`] | which historical bugs were found |
-//! | [`json`] | one object per run |
-//! | [`junit`] | test cases, for continuous integration |
+//! | `colour` | terminal colours |
+//! | `plan` | the values that a seed drew |
+//! | `timeline` | the course of a run: one line per event, one column per process |
+//! | `events` | the text of a trace entry |
+//! | `describe` | the text of ranges, committee members and Byzantine strategies |
+//! | `verdict` | the result of a run with its evidence and the command that reproduces it |
+//! | `failure` | failure files, results of replaying and shrinking |
+//! | `diff` | the first difference between two traces |
+//! | `summary` | a table of many runs |
+//! | `sweep` | the matrices of a sweep |
+//! | `museum` | which known bugs were found |
+//! | `json` | one object per run |
+//! | `junit` | test cases for continuous integration |
 
 pub mod colour;
-pub mod describe;
-pub mod diff;
+pub(crate) mod describe;
+pub(crate) mod diff;
 pub mod events;
-pub mod failure;
+pub(crate) mod failure;
 pub mod json;
 pub mod junit;
-pub mod museum;
-pub mod plan;
+pub(crate) mod museum;
+pub(crate) mod plan;
 pub mod summary;
-pub mod sweep;
-pub mod timeline;
+pub(crate) mod sweep;
+pub(crate) mod timeline;
 pub mod verdict;

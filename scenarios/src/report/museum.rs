@@ -1,13 +1,16 @@
-//! The museum: one line per entry, then those that were not found.
+//! The museum: one line per entry, then a summary.
 
-use super::{colour::Colour, verdict};
-use crate::museum::{FailedOtherwise, Search};
+use super::colour::Colour;
+use crate::{
+    museum::{FailedOtherwise, Search},
+    run_reference,
+};
 use metanode_sim::{amounts::count, run::Outcome};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, fmt::Write};
 
-/// Runs that fail anyway and are told.
-const SHOWN_FAILING: usize = 5;
+/// Runs failing without a bug that are listed.
+const LISTED_FAILING: usize = 5;
 
 /// The heading of [`line`]s.
 #[must_use]
@@ -18,15 +21,15 @@ pub fn head(colour: Colour) -> String {
     )) + "\n"
 }
 
-/// What the search for one bug came to.
+/// The result of one search.
 #[must_use]
 pub fn line(search: &Search, colour: Colour) -> String {
     let entry = search.entry;
-    let (finder, scene) = match &search.found {
+    let (finder, run) = match &search.found {
         Some((finder, finished)) => {
             let plan = &finished.outcome.plan;
-            let scene = format!("{} seed {}", plan.scenario, plan.seed);
-            (colour.good(format_args!("{finder:<9}")), scene)
+            let run = format!("{} seed {}", plan.scenario, plan.seed);
+            (colour.good(format_args!("{finder:<9}")), run)
         }
         None => (
             colour.bad(format_args!("{:<9}", "not found")),
@@ -34,7 +37,7 @@ pub fn line(search: &Search, colour: Colour) -> String {
         ),
     };
     let line = format!(
-        "{:<4} {:<36} {finder} {:>5} {:>7.1} {:>7}  {scene}",
+        "{:<4} {:<36} {finder} {:>5} {:>7.1} {:>7}  {run}",
         entry.number,
         entry.bug.name(),
         search.runs,
@@ -46,6 +49,41 @@ pub fn line(search: &Search, colour: Colour) -> String {
         Some(otherwise) => format!("{line}; {otherwise}\n"),
         None => format!("{line}\n"),
     }
+}
+
+/// Why an entry failed, on one line: the finders that did not report it, and how runs failed otherwise.
+#[must_use]
+pub fn not_found(search: &Search) -> String {
+    let finders = search.entry.found_by.join(", ");
+    let runs = count(search.runs, "run");
+    match failed_otherwise(search) {
+        Some(otherwise) => format!("not found by {finders} in {runs}; {otherwise}"),
+        None => format!("not found by {finders} in {runs}"),
+    }
+}
+
+/// The finding as the text of a test case: what the bug does, runs that fail without it, and the command that runs the
+/// finding again. `again` is the command that searches again.
+#[must_use]
+pub fn finding(search: &Search, again: &str) -> String {
+    let mut out = format!("{}\n", search.entry.bug.mechanism());
+    for plan in &search.failing_anyway {
+        let _ = writeln!(
+            out,
+            "fails without the bug: {}",
+            run_reference::command(plan)
+        );
+    }
+    match &search.found {
+        Some((finder, found)) => {
+            let command = run_reference::command(&found.outcome.plan);
+            let _ = writeln!(out, "found by {finder}\n{command}");
+        }
+        None => {
+            let _ = writeln!(out, "{again}");
+        }
+    }
+    out
 }
 
 /// `failed otherwise: ROOT 2, panics 1`; None if no run did.
@@ -65,25 +103,25 @@ fn how_it_failed(how: &FailedOtherwise) -> &str {
     }
 }
 
-/// How many were found and how soon; what each of the others is, and how to see one that was found.
+/// The bugs that were not found, the number of those that were and of the seeds that this took.
 #[must_use]
 pub fn summary(searches: &[Search], colour: Colour) -> String {
     let mut out = String::from("\n");
-    let hidden: Vec<_> = searches.iter().filter(|s| s.found.is_none()).collect();
-    for search in &hidden {
+    let not_found: Vec<_> = searches.iter().filter(|s| s.found.is_none()).collect();
+    for search in &not_found {
         let bug = search.entry.bug;
         let name = colour.bold(bug.name());
         let _ = writeln!(out, "{name} was not found: {}", bug.mechanism());
     }
     let failing: BTreeSet<String> = searches
         .iter()
-        .flat_map(|search| search.failing_anyway.iter().map(verdict::reproduce))
+        .flat_map(|search| search.failing_anyway.iter().map(run_reference::command))
         .collect();
     if !failing.is_empty() {
         let what = count(failing.len() as u64, "run");
-        let head = format!("{what} failed with nothing switched on and prove nothing:");
+        let head = format!("{what} failed without any bug switched on and did not count:");
         let _ = writeln!(out, "{}", colour.bad(head));
-        for line in failing.iter().take(SHOWN_FAILING) {
+        for line in failing.iter().take(LISTED_FAILING) {
             let _ = writeln!(out, "  {line}");
         }
     }
@@ -96,12 +134,12 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
     if let Some((_, last)) = searches.iter().rev().find_map(|s| s.found.as_ref()) {
         let _ = writeln!(
             out,
-            "to see the last: {}",
-            verdict::reproduce(&last.outcome.plan)
+            "last one found: {}",
+            run_reference::command(&last.outcome.plan)
         );
     }
     let found = format!("{} of {} found", runs.len(), searches.len());
-    let found = if hidden.is_empty() {
+    let found = if not_found.is_empty() {
         colour.good(found)
     } else {
         colour.bad(found)
@@ -116,7 +154,7 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
     out
 }
 
-/// Fault events of the run that found it, and of the smallest like it.
+/// The number of faults in the run that found it and in the smallest run.
 fn faults(search: &Search) -> String {
     let of = |outcome: &Outcome| outcome.plan.faults.len();
     let found = search.found.as_ref().map(|(_, found)| of(&found.outcome));
@@ -127,7 +165,7 @@ fn faults(search: &Search) -> String {
     }
 }
 
-/// For programs.
+/// The result of one search as a JSON object.
 #[must_use]
 pub fn object(search: &Search) -> Value {
     let found = search.found.as_ref();
@@ -151,7 +189,7 @@ pub fn object(search: &Search) -> Value {
         "wall_seconds": search.wall.as_secs_f64(),
         "scenario": plan.map(|plan| &plan.scenario),
         "seed": plan.map(|plan| plan.seed),
-        "reproduce": plan.map(verdict::reproduce),
+        "reproduce": plan.map(run_reference::command),
         "faults": plan.map(|plan| plan.faults.len()),
         "smallest": smallest.map(|plan| json!({
             "faults": plan.faults.len(),

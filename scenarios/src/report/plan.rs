@@ -1,4 +1,4 @@
-//! What a seed drew, on a few lines.
+//! The values that a seed drew.
 
 use super::{
     colour::Colour,
@@ -11,10 +11,10 @@ use metanode_sim::{
 };
 use std::fmt::Write;
 
-/// Columns of a line of limits, without the name in front.
+/// Width of a line of limits in characters, without the name in front.
 const LIMITS_WIDTH: usize = 100;
 
-/// Everything that decides the run. Ends with a line break.
+/// The whole plan. Ends with a line break.
 #[must_use]
 pub fn text(plan: &Plan, colour: Colour) -> String {
     let mut lines = Lines {
@@ -30,7 +30,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
     lines.text
 }
 
-/// Lines with a name in front of each, or without one where it goes on with the one above.
+/// Lines with a name in front; it is empty for a continuation.
 struct Lines {
     text: String,
     colour: Colour,
@@ -84,7 +84,7 @@ fn add_world(lines: &mut Lines, plan: &Plan) {
     );
 }
 
-/// Each limit of the nodes that is not as in production, under the name that a file gives it.
+/// The limits of the nodes that differ from production, by their keys.
 fn add_limits(lines: &mut Lines, node: &NodeParameters) {
     let production = NodeParameters::default();
     for group in LIMITS.chunk_by(|one, next| one.group == next.group) {
@@ -116,7 +116,7 @@ fn add_executors(lines: &mut Lines, plan: &Plan) {
         lines.add(
             if number == 0 { "executors" } else { "" },
             format_args!(
-                "{number}: {} a block, durable every {}{}",
+                "{number}: {} per block, durable every {}{}",
                 span(executor.execute_us, us),
                 match executor.flush_every_blocks {
                     Span { low: 1, high: 1 } => "block".into(),
@@ -124,8 +124,8 @@ fn add_executors(lines: &mut Lines, plan: &Plan) {
                 },
                 match executor.guard {
                     Guard::Strict => "",
-                    Guard::SkipLow => ", skips repetitions quietly",
-                    Guard::Naive => ", executes whatever comes",
+                    Guard::SkipLow => ", guard skip-low",
+                    Guard::Naive => ", guard naive",
                 }
             ),
         );
@@ -158,7 +158,7 @@ fn add_clocks_and_clients(lines: &mut Lines, plan: &Plan) {
     if plan.clock_drift_ppm.iter().any(|ppm| *ppm != 0) {
         let drifts = plan.clock_drift_ppm.iter().map(|ppm| format!("{ppm:+}"));
         let drifts = drifts.collect::<Vec<_>>().join(", ");
-        lines.add("", format_args!("gaining {drifts} ppm"));
+        lines.add("", format_args!("drift {drifts} ppm"));
     }
     lines.add(
         "clients",
@@ -191,7 +191,7 @@ fn add_faults(lines: &mut Lines, plan: &Plan) {
 mod tests {
     use super::*;
 
-    fn shown(node: &NodeParameters) -> String {
+    fn limits(node: &NodeParameters) -> String {
         let mut lines = Lines {
             text: String::new(),
             colour: Colour::PLAIN,
@@ -201,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_are_not_as_in_production_are_named_with_their_values() {
-        assert_eq!(shown(&NodeParameters::default()), "");
+    fn limits_that_differ_from_production_are_printed() {
+        assert_eq!(limits(&NodeParameters::default()), "");
         assert_eq!(
-            shown(&Plan::example().node),
+            limits(&Plan::example().node),
             "  consensus  min_round_delay_ms 20, leader_timeout_ms 200, gc_depth_rounds 50\n  \
              delivery   window_blocks 8, recovery_batch_commits 3, watermark_poll_ms 50, write_timeout_ms 1000\n  \
              rpc        timeout_ms 1000\n"
@@ -212,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn many_limits_take_several_lines_and_none_is_left_out() {
+    fn many_limits_take_several_lines() {
         let mut node = NodeParameters::default();
         for limit in LIMITS {
             (limit.set)(&mut node, *limit.range.end());
         }
-        let shown = shown(&node);
+        let text = limits(&node);
         for limit in LIMITS {
             let part = format!(" {} {}", limit.key, limit.range.end());
-            assert!(shown.contains(&part), "{part} in\n{shown}");
+            assert!(text.contains(&part), "{part} in\n{text}");
         }
-        let widest = shown.lines().map(str::len).max();
-        assert!(widest <= Some(LIMITS_WIDTH + 14), "{shown}");
+        let widest = text.lines().map(str::len).max();
+        assert!(widest <= Some(LIMITS_WIDTH + 14), "{text}");
     }
 }

@@ -1,12 +1,12 @@
-//! Many runs: a table with one line per scenario, and the failures with the lines that show them again.
+//! Many runs: a table with one line per scenario, and the failures with the commands that reproduce them.
 
 use super::{colour::Colour, verdict};
-use crate::batch::Finished;
+use crate::{batch::Finished, run_reference};
 use metanode_sim::run::Verdict;
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-/// Failures that are told in full; of the others only the line that shows them again is printed.
-const TOLD_IN_FULL: usize = 5;
+/// Failures that are printed with their evidence; of the others only the command that reproduces them is.
+const IN_FULL: usize = 5;
 
 /// The runs of one scenario so far.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ struct Row {
     slowest: (Duration, u64),
 }
 
-/// Takes in runs one by one and keeps only what the report needs.
+/// Accumulates runs, and keeps only what the report needs.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// In the order of their first run.
@@ -28,7 +28,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts a run in.
+    /// Adds a run.
     pub fn add(&mut self, finished: Finished) {
         let outcome = &finished.outcome;
         let name = &outcome.plan.scenario;
@@ -60,7 +60,7 @@ impl Summary {
         self.failures.len()
     }
 
-    /// The verdict on all of them: the gravest.
+    /// The most severe verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         Verdict::gravest(self.failures.iter().map(|failed| failed.outcome.verdict))
@@ -77,9 +77,9 @@ impl Summary {
             .map(|(probe, _)| probe.as_str())
             .collect();
         if !never.is_empty() {
-            let _ = writeln!(out, "\nnever reached: {}", never.join(", "));
+            let _ = writeln!(out, "\nprobes never reached: {}", never.join(", "));
         }
-        for failure in self.failures.iter().take(TOLD_IN_FULL) {
+        for failure in self.failures.iter().take(IN_FULL) {
             let outcome = &failure.outcome;
             let head = format!("{} seed {}", outcome.plan.scenario, outcome.plan.seed);
             let verdict = verdict::name(outcome.verdict);
@@ -87,10 +87,10 @@ impl Summary {
             out.push_str(&verdict::evidence(outcome, colour));
         }
         if !self.failures.is_empty() {
-            let _ = writeln!(out, "\nto see them again:");
+            let _ = writeln!(out, "\nto reproduce:");
             for failure in &self.failures {
                 let plan = &failure.outcome.plan;
-                let _ = writeln!(out, "  {}", verdict::reproduce(plan));
+                let _ = writeln!(out, "  {}", run_reference::command(plan));
             }
         }
         let runs: u64 = self.rows.iter().map(|(_, row)| row.runs).sum();
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_what_proves_it_and_how_to_see_it_again() {
+    fn a_failure_is_printed_with_its_evidence_and_the_command_that_reproduces_it() {
         let mut summary = Summary::default();
         summary.add(finished(1, Verdict::Passed, Backend::Memory));
         summary.add(finished(2, Verdict::SafetyViolated, Backend::Rocksdb));
         let text = summary.text(Colour::PLAIN);
         for expected in [
             "happy_path      2       1         4      0.0  0.02 s (seed 2)\n",
-            "never reached: rewound\n",
+            "probes never reached: rewound\n",
             "happy_path seed 2: safety violated\nGAP0 broken at 1.500s by executor-0: expected GEI 8, found 9\n",
             "  metasim run happy_path --seed 2 --store rocksdb\n",
             "1 of 2 runs failed\n",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gravest_failure_decides() {
+    fn the_most_severe_failure_is_the_verdict() {
         let mut summary = Summary::default();
         assert_eq!(summary.verdict(), Verdict::Passed);
         for (added, expected) in [

@@ -1,5 +1,5 @@
-//! A sweep: a matrix of the crashes alone, by crash point and how often it had been reached; a matrix of the pairs; and
-//! the failures with the files that replay them.
+//! A sweep: a matrix of single crashes by crash point and occurrence, a matrix of pairs, and the failures with their
+//! files.
 
 use super::{colour::Colour, verdict};
 use metanode_core::env::CrashPoint;
@@ -10,19 +10,19 @@ use metanode_sim::{
 };
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 
-/// What one run of a sweep came to.
+/// The result of one run of a sweep.
 #[derive(Clone, Debug)]
 pub struct Swept {
     pub verdict: Verdict,
     reached: BTreeMap<(ProcessId, CrashPoint), u32>,
-    /// The invariant that was broken, or what else went wrong.
+    /// The broken invariant, or the class of the failure.
     symptom: String,
     message: String,
     file: Option<PathBuf>,
 }
 
 impl Swept {
-    /// `file` is where the run was kept, if it failed.
+    /// `file` is the failure file of the run, if it failed.
     #[must_use]
     pub fn new(outcome: &Outcome, file: Option<PathBuf>) -> Self {
         let violation = outcome.violations.first();
@@ -38,7 +38,7 @@ impl Swept {
         }
     }
 
-    /// Whether all crashes that were asked for happened.
+    /// Whether all crashes of the case happened.
     fn happened(&self, case: &Case) -> bool {
         let count = |crash: &Crash| self.reached.get(&(crash.process, crash.point)).copied();
         let mut crashes = case.crashes.iter();
@@ -51,7 +51,7 @@ impl Swept {
 pub fn text(cases: &[Case], results: &[Swept], times: u32, colour: Colour) -> String {
     let mut out = String::new();
     let swept = || cases.iter().zip(results);
-    let _ = write!(out, "{:<28}", "one crash, at the n-th time");
+    let _ = write!(out, "{:<28}", "single crash, by occurrence");
     for n in 1..=times {
         let _ = write!(out, " {n:>8}");
     }
@@ -93,7 +93,7 @@ pub fn text(cases: &[Case], results: &[Swept], times: u32, colour: Colour) -> St
     out
 }
 
-/// Each failure, and how many there were.
+/// The failures and their number.
 #[must_use]
 pub fn verdicts(cases: &[Case], results: &[Swept], colour: Colour) -> String {
     let mut out = String::new();
@@ -113,7 +113,8 @@ pub fn verdicts(cases: &[Case], results: &[Swept], colour: Colour) -> String {
     out
 }
 
-/// A row per point of the node, a column per point of the executor: passed of those that happened.
+/// A row per crash point of the node, a column per crash point of the executor. A cell counts the runs in which both
+/// crashes happened, and how many of these passed.
 fn pairs_text(
     pairs: &BTreeMap<(CrashPoint, CrashPoint), Vec<(&Case, &Swept)>>,
     colour: Colour,
@@ -126,7 +127,7 @@ fn pairs_text(
         return out;
     }
     let short = |point: &CrashPoint| point.name().trim_start_matches("executor.").to_owned();
-    let _ = write!(out, "\n{:<28}", "both, passed of happened");
+    let _ = write!(out, "\n{:<28}", "both crash, passed/happened");
     for column in &columns {
         let _ = write!(out, " {:>15}", short(column));
     }
@@ -152,7 +153,7 @@ fn pairs_text(
     out
 }
 
-/// `node-0 at node.after-store (2nd time)` and so on.
+/// `node-0 at node.after-store (occurrence 2)`, joined by `and` for a pair.
 #[must_use]
 pub fn describe(case: &Case) -> String {
     let crashes = case.crashes.iter().map(|crash| {
@@ -161,7 +162,7 @@ pub fn describe(case: &Case) -> String {
             point,
             times,
         } = crash;
-        format!("{process} at {point} ({times}×)")
+        format!("{process} at {point} (occurrence {times})")
     });
     crashes.collect::<Vec<_>>().join(" and ")
 }

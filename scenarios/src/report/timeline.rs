@@ -1,7 +1,7 @@
-//! What happened, one line per event that matters, one column per process.
+//! The course of a run: one line per relevant event, one column per process.
 //!
-//! A column shows how far its process has come, with a mark for the state it is in ([`LEGEND`]). Progress is not an
-//! event: it is read off the columns of whatever line comes next, and a quiet stretch gets a line every two seconds.
+//! A column holds the progress of its process and a mark for its state ([`LEGEND`]). Progress alone gets no line: the
+//! next line shows it, at the latest after two seconds.
 
 use super::{colour::Colour, events};
 use metanode_core::{
@@ -14,15 +14,15 @@ use metanode_sim::{
 };
 use std::{collections::BTreeMap, fmt::Write};
 
-/// How to read the columns.
+/// The meaning of columns and marks.
 pub const LEGEND: &str = "\
-columns: nK = commits stored by node K (1.7: the seventh of epoch 1), eK = blocks durable in executor K
+columns: nK = commits stored by node K (1.7: commit 7 of epoch 1), eK = blocks durable in executor K
 marks:   x down   > starting   = paused   ~ stalled   / cut off   ! window full, proposes nothing   ? Byzantine";
 
-/// A quiet stretch gets a line after this time; an event that repeats within it is not told again.
+/// After this time without a line, progress gets one. A repetition of a frequent event within this time gets none.
 const QUIET: SimTime = SimTime::from_ms(2_000);
 
-/// Longer timelines lose their middle.
+/// The middle of a longer timeline is left out.
 const MOST_LINES: usize = 160;
 
 /// The timeline of a run. Ends with a line break.
@@ -30,7 +30,7 @@ const MOST_LINES: usize = 160;
 pub fn text(entries: &[Entry], violations: &[Violation], colour: Colour) -> String {
     let mut timeline = Timeline::over(entries);
     for entry in entries {
-        timeline.take_in(entry);
+        timeline.add(entry);
     }
     for violation in violations {
         let text = format!("{} breaks {}", violation.process, violation.invariant);
@@ -46,7 +46,7 @@ pub fn text(entries: &[Entry], violations: &[Violation], colour: Colour) -> Stri
             let _ = writeln!(out, "{}", colour.dim(format_args!("… {left_out} lines …")));
         }
         if !middle.contains(&position) {
-            let text = if line.grave {
+            let text = if line.severe {
                 colour.bad(&line.text)
             } else {
                 line.text.clone()
@@ -59,28 +59,28 @@ pub fn text(entries: &[Entry], violations: &[Violation], colour: Colour) -> Stri
 }
 
 /// Whether an event gets a line.
-enum Telling {
-    Silent,
-    Always,
-    /// It comes in swarms of this kind: once per quiet time.
-    Once(&'static str),
-    Grave,
+enum Relevance {
+    Hidden,
+    Shown,
+    /// An event of a frequent kind: shown once per [`QUIET`] time.
+    Throttled(&'static str),
+    Severe,
 }
 
 struct Line {
     at: SimTime,
     columns: String,
     text: String,
-    grave: bool,
+    severe: bool,
 }
 
-/// What a column shows.
+/// The state of a process.
 #[derive(Default)]
 struct Column {
     progress: Option<u64>,
-    /// Of a node, the epoch that it runs.
+    /// Of a node: the epoch that it runs.
     epoch: Epoch,
-    /// Where that begins.
+    /// The base of that epoch.
     base: GlobalExecIndex,
     down: bool,
     starting: bool,
@@ -111,8 +111,8 @@ impl Column {
 struct Timeline {
     columns: BTreeMap<ProcessId, Column>,
     lines: Vec<Line>,
-    /// Trigger a repeating event was told last, by process and kind.
-    told: BTreeMap<(ProcessId, &'static str), SimTime>,
+    /// When a throttled event was shown last, by process and kind.
+    shown: BTreeMap<(ProcessId, &'static str), SimTime>,
 }
 
 impl Timeline {
@@ -122,7 +122,7 @@ impl Timeline {
         Self {
             columns: processes.map(|p| (p, Column::default())).collect(),
             lines: vec![],
-            told: BTreeMap::new(),
+            shown: BTreeMap::new(),
         }
     }
 
@@ -139,28 +139,28 @@ impl Timeline {
         head
     }
 
-    fn take_in(&mut self, entry: &Entry) {
-        let telling = match &entry.what {
+    fn add(&mut self, entry: &Entry) {
+        let relevance = match &entry.what {
             What::World(event) => self.world(entry, event),
             What::Process(Event::Node(event)) => self.node_did(entry.process, event),
             What::Process(Event::Executor(event)) => self.executor_did(entry.process, event),
-            What::Process(Event::Crashed(_)) => Telling::Always,
+            What::Process(Event::Crashed(_)) => Relevance::Shown,
         };
-        let told = match telling {
-            Telling::Silent => false,
-            Telling::Always | Telling::Grave => true,
-            Telling::Once(kind) => {
-                let last = self.told.get(&(entry.process, kind));
-                let told = last.is_none_or(|last| entry.at.since(*last) >= QUIET);
-                if told {
-                    self.told.insert((entry.process, kind), entry.at);
+        let is_shown = match relevance {
+            Relevance::Hidden => false,
+            Relevance::Shown | Relevance::Severe => true,
+            Relevance::Throttled(kind) => {
+                let last = self.shown.get(&(entry.process, kind));
+                let is_due = last.is_none_or(|last| entry.at.since(*last) >= QUIET);
+                if is_due {
+                    self.shown.insert((entry.process, kind), entry.at);
                 }
-                told
+                is_due
             }
         };
-        if told {
+        if is_shown {
             let text = format!("{} {}", entry.process, events::text(&entry.what));
-            self.push(entry.at, text, matches!(telling, Telling::Grave));
+            self.push(entry.at, text, matches!(relevance, Relevance::Severe));
             return;
         }
         let last = self.lines.last().map(|line| line.at).unwrap_or_default();
@@ -169,7 +169,7 @@ impl Timeline {
         }
     }
 
-    fn world(&mut self, entry: &Entry, event: &WorldEvent) -> Telling {
+    fn world(&mut self, entry: &Entry, event: &WorldEvent) -> Relevance {
         // The world itself has no column.
         let mut none = Column::default();
         let column = self.columns.get_mut(&entry.process).unwrap_or(&mut none);
@@ -184,13 +184,13 @@ impl Timeline {
                     ..Column::default()
                 };
                 if *start == 1 && entry.at == SimTime::default() {
-                    return Telling::Silent;
+                    return Relevance::Hidden;
                 }
             }
             WorldEvent::Killed | WorldEvent::PowerLost { .. } => column.down = true,
             WorldEvent::Panicked { .. } => {
                 column.down = true;
-                return Telling::Grave;
+                return Relevance::Severe;
             }
             WorldEvent::Paused => column.paused = true,
             WorldEvent::Resumed => column.paused = false,
@@ -205,31 +205,33 @@ impl Timeline {
             | WorldEvent::CommitsDamaged { .. }
             | WorldEvent::FaultsEnded
             | WorldEvent::CaughtUp { .. } => {}
-            WorldEvent::Submitted { .. } => return Telling::Silent,
+            WorldEvent::Submitted { .. } => return Relevance::Hidden,
         }
-        Telling::Always
+        Relevance::Shown
     }
 
-    fn node_did(&mut self, process: ProcessId, event: &NodeEvent) -> Telling {
+    fn node_did(&mut self, process: ProcessId, event: &NodeEvent) -> Relevance {
         let Some(column) = self.columns.get_mut(&process) else {
-            return Telling::Silent;
+            return Relevance::Hidden;
         };
         match event {
             NodeEvent::CommitStored { commit, .. } => {
                 column.progress = Some(commit.index.0.into());
-                Telling::Silent
+                Relevance::Hidden
             }
             NodeEvent::Recovered { last_commit, .. } => {
                 column.progress = Some(last_commit.0.into());
-                Telling::Silent
+                Relevance::Hidden
             }
             NodeEvent::Ready => {
                 column.starting = false;
-                Telling::Silent
+                Relevance::Hidden
             }
-            NodeEvent::ReplayPlanned(ReplayPlan::Replay { to, .. }) if to.0 == 0 => Telling::Silent,
+            NodeEvent::ReplayPlanned(ReplayPlan::Replay { to, .. }) if to.0 == 0 => {
+                Relevance::Hidden
+            }
             NodeEvent::StreamConnected { start, .. } if *start <= column.base.next() => {
-                Telling::Silent
+                Relevance::Hidden
             }
             NodeEvent::EpochOpened { base, .. } => {
                 if column.epoch != base.epoch {
@@ -237,52 +239,52 @@ impl Timeline {
                 }
                 (column.epoch, column.base) = (base.epoch, base.base);
                 if base.epoch == Epoch(0) {
-                    Telling::Silent
+                    Relevance::Hidden
                 } else {
-                    Telling::Always
+                    Relevance::Shown
                 }
             }
             NodeEvent::ReplayPlanned(_)
             | NodeEvent::StreamConnected { .. }
             | NodeEvent::Rewound { .. }
-            | NodeEvent::Stopped => Telling::Always,
-            NodeEvent::Waiting { .. } => Telling::Once("waiting"),
-            NodeEvent::StreamLost { .. } => Telling::Once("stream lost"),
+            | NodeEvent::Stopped => Relevance::Shown,
+            NodeEvent::Waiting { .. } => Relevance::Throttled("waiting"),
+            NodeEvent::StreamLost { .. } => Relevance::Throttled("stream lost"),
             NodeEvent::ProposalsPaused { .. } => {
                 column.full = true;
-                Telling::Once("proposals paused")
+                Relevance::Throttled("proposals paused")
             }
             NodeEvent::ProposalsResumed { .. } => {
                 column.full = false;
-                Telling::Once("proposals resumed")
+                Relevance::Throttled("proposals resumed")
             }
-            // Of a Byzantine validator it is no news after the first; of any other it breaks NOEQUIV.
-            NodeEvent::Equivocation { .. } => Telling::Once("equivocation"),
-            NodeEvent::Failed { .. } => Telling::Grave,
-            _ => Telling::Silent,
+            // Expected of a Byzantine validator; of any other it breaks NOEQUIV.
+            NodeEvent::Equivocation { .. } => Relevance::Throttled("equivocation"),
+            NodeEvent::Failed { .. } => Relevance::Severe,
+            _ => Relevance::Hidden,
         }
     }
 
-    fn executor_did(&mut self, process: ProcessId, event: &ExecutorEvent) -> Telling {
+    fn executor_did(&mut self, process: ProcessId, event: &ExecutorEvent) -> Relevance {
         let Some(column) = self.columns.get_mut(&process) else {
-            return Telling::Silent;
+            return Relevance::Hidden;
         };
         match event {
             ExecutorEvent::Started { watermark, .. } => {
                 column.progress = Some(watermark.0);
                 match watermark.0 {
-                    0 => Telling::Silent,
-                    _ => Telling::Always,
+                    0 => Relevance::Hidden,
+                    _ => Relevance::Shown,
                 }
             }
             ExecutorEvent::Durable { watermark } => {
                 column.progress = Some(watermark.0);
-                Telling::Silent
+                Relevance::Hidden
             }
-            ExecutorEvent::Refused { .. } => Telling::Once("refused"),
-            ExecutorEvent::Stopped => Telling::Always,
-            ExecutorEvent::Failed { .. } => Telling::Grave,
-            _ => Telling::Silent,
+            ExecutorEvent::Refused { .. } => Relevance::Throttled("refused"),
+            ExecutorEvent::Stopped => Relevance::Shown,
+            ExecutorEvent::Failed { .. } => Relevance::Severe,
+            _ => Relevance::Hidden,
         }
     }
 
@@ -296,7 +298,7 @@ impl Timeline {
         }
     }
 
-    fn push(&mut self, at: SimTime, text: String, grave: bool) {
+    fn push(&mut self, at: SimTime, text: String, severe: bool) {
         let columns = self
             .columns
             .values()
@@ -312,7 +314,7 @@ impl Timeline {
             at,
             columns,
             text,
-            grave,
+            severe,
         });
     }
 }
@@ -347,20 +349,20 @@ mod tests {
         entry(at_ms, NODE, What::Process(event.into()))
     }
 
-    /// The lines below legend and head.
+    /// The lines below the legend and the head.
     fn lines(entries: &[Entry]) -> Vec<String> {
         let text = text(entries, &[], Colour::PLAIN);
         text.lines().skip(3).map(str::to_owned).collect()
     }
 
     #[test]
-    fn progress_shows_in_the_columns_of_the_next_event_and_states_as_marks() {
+    fn columns_hold_progress_and_marks() {
         let plan = ReplayPlan::Replay {
             epoch: Epoch(0),
             from: CommitIndex(8),
             to: CommitIndex(10),
         };
-        let told = lines(&[
+        let lines = lines(&[
             world(0, NODE, WorldEvent::Started { start: 1 }),
             world(0, EXECUTOR, WorldEvent::Started { start: 1 }),
             durable(100, 6),
@@ -373,7 +375,7 @@ mod tests {
             world(1_300, EXECUTOR, WorldEvent::Unstalled),
         ]);
         assert_eq!(
-            told,
+            lines,
             [
                 "   0.300s     >    ~7  executor-0 stalls: reads and answers, executes nothing",
                 "   0.900s     x    ~7  node-0 is killed",
@@ -385,14 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn swarms_are_told_once_and_quiet_stretches_get_a_line() {
+    fn repetitions_are_hidden_and_progress_gets_a_line() {
         let mut entries: Vec<Entry> = (0..10)
             .map(|n| node(100 * n, NodeEvent::ProposalsPaused { blocks: 8 }))
             .collect();
         entries.push(durable(3_000, 5));
-        let told = lines(&entries);
+        let lines = lines(&entries);
         assert_eq!(
-            told,
+            lines,
             [
                 "   0.000s     !        node-0 stops proposing: 8 blocks are not durable",
                 "   3.000s     !     5",
@@ -401,17 +403,17 @@ mod tests {
     }
 
     #[test]
-    fn a_long_timeline_loses_its_middle() {
+    fn the_middle_of_a_long_timeline_is_left_out() {
         let entries: Vec<Entry> = (0..500)
             .map(|n| world(n, NODE, WorldEvent::Paused))
             .collect();
-        let told = lines(&entries);
-        assert_eq!(told.len(), MOST_LINES + 1);
-        assert_eq!(told[MOST_LINES / 2], "… 340 lines …");
+        let lines = lines(&entries);
+        assert_eq!(lines.len(), MOST_LINES + 1);
+        assert_eq!(lines[MOST_LINES / 2], "… 340 lines …");
         assert!(
-            told[MOST_LINES].starts_with("   0.499s"),
+            lines[MOST_LINES].starts_with("   0.499s"),
             "{}",
-            told[MOST_LINES]
+            lines[MOST_LINES]
         );
     }
 }

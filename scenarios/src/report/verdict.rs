@@ -1,17 +1,17 @@
-//! How one run ended: the verdict, what proves it, and the line that shows it again.
+//! The result of a run: the verdict, its evidence, and the command that reproduces it.
 
-use super::{colour::Colour, describe, events};
+use super::{colour::Colour, events};
+use crate::run_reference;
 use metanode_sim::{
     amounts::{count, ms},
     oracles::Violation,
-    plan::{Backend, Plan},
     run::{Outcome, Verdict},
 };
 use std::fmt::Write;
 
-/// In the words of reports and of JSON.
+/// The verdict as reports and JSON name it.
 #[must_use]
-pub const fn name(verdict: Verdict) -> &'static str {
+pub(crate) const fn name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::SafetyViolated => "safety violated",
@@ -20,35 +20,17 @@ pub const fn name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why a run failed, in one line: what was expected and found, or what panicked and where. None if it passed.
+/// Why a run failed, on one line. None if it passed.
 #[must_use]
-pub fn cause(outcome: &Outcome) -> Option<String> {
+pub(crate) fn cause(outcome: &Outcome) -> Option<String> {
     let violation = outcome.violations.first();
     let violation = violation.map(|violation| violation.message.clone());
     violation.or_else(|| outcome.panic.as_ref().map(ToString::to_string))
 }
 
-/// The line that runs this again.
+/// The last line of a report on several runs.
 #[must_use]
-pub fn reproduce(plan: &Plan) -> String {
-    let store = match plan.store {
-        Backend::Memory => String::new(),
-        other => format!(" --store {}", describe::store(other)),
-    };
-    let bugs: String = plan
-        .bugs
-        .iter()
-        .map(|bug| format!(" --bug {}", bug.name()))
-        .collect();
-    format!(
-        "metasim run {} --seed {}{store}{bugs}",
-        plan.scenario, plan.seed
-    )
-}
-
-/// The last line of a report about many runs.
-#[must_use]
-pub fn tally(failed: u64, runs: u64, colour: Colour) -> String {
+pub(crate) fn tally(failed: u64, runs: u64, colour: Colour) -> String {
     let text = match failed {
         0 => colour.good(format_args!("all {runs} runs passed")),
         failed => colour.bad(format_args!("{failed} of {runs} runs failed")),
@@ -56,7 +38,7 @@ pub fn tally(failed: u64, runs: u64, colour: Colour) -> String {
     format!("\n{text}\n")
 }
 
-/// The last lines of a run's report.
+/// The last lines of the report on a run.
 #[must_use]
 pub fn text(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();
@@ -98,13 +80,17 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
         );
     }
     let _ = writeln!(out, "trace  {}", outcome.trace_hash);
-    let _ = writeln!(out, "again  {}", colour.bold(reproduce(&outcome.plan)));
+    let _ = writeln!(
+        out,
+        "rerun  {}",
+        colour.bold(run_reference::command(&outcome.plan))
+    );
     out
 }
 
-/// What proves that a run failed: broken invariants with their entries, or the panic. Empty if it passed.
+/// The evidence of a failure: the broken invariants with their trace entries, or the panic. Empty if the run passed.
 #[must_use]
-pub fn evidence(outcome: &Outcome, colour: Colour) -> String {
+pub(crate) fn evidence(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();
     for violation in &outcome.violations {
         out.push_str(&violated(violation, colour));
@@ -131,7 +117,7 @@ fn violated(violation: &Violation, colour: Colour) -> String {
 
 /// Lower-case hexadecimal.
 #[must_use]
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
         out

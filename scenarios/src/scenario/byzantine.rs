@@ -1,5 +1,4 @@
-//! `[byzantine]`: validators that do what they want, drawn or named. At most f of 3f+1, and never the one that delivers
-//! alone.
+//! `[byzantine]`: Byzantine validators, drawn or named. At most f of 3f+1, and never the only node that delivers.
 
 use super::target::Roster;
 use crate::{
@@ -16,13 +15,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Byzantine {
-    /// One seed of this many has Byzantine validators.
+    /// One seed in this many has Byzantine validators.
     pub one_in: u32,
-    /// How many it has then; f where that is fewer.
+    /// Number of Byzantine validators, at most f.
     pub count: Sampled<u16>,
-    /// Each does one of these.
+    /// The strategies from which each draws one.
     pub strategies: Vec<ByzantineStrategy>,
-    /// Instead of all this, who does what.
+    /// Validators and their strategies, instead of all the above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<ByzantinePlan>,
 }
@@ -39,7 +38,7 @@ impl Default for Byzantine {
 }
 
 impl Byzantine {
-    /// Those of a seed, in the order of their numbers.
+    /// The Byzantine validators of a seed, in the order of their numbers.
     pub(super) fn draw(
         &self,
         sampler: &Sampler,
@@ -78,7 +77,7 @@ impl Byzantine {
         numbers.into_iter().filter_map(plan).collect()
     }
 
-    /// What is wrong with it, if the smallest roster is this one and there are never more than `most` validators.
+    /// Checks the section for scenarios with at least the roster `smallest` and at most `most` validators.
     pub(super) fn check(
         &self,
         source: &Source<'_>,
@@ -96,7 +95,7 @@ impl Byzantine {
         if self.strategies.is_empty() {
             return wrong(
                 "byzantine.strategies",
-                "names none: expected one or more".into(),
+                "is empty: expected at least one".into(),
             );
         }
         let f = most_byzantine(most);
@@ -118,9 +117,9 @@ impl Byzantine {
             let n = byzantine.validator;
             let message = if !(first..smallest.validators).contains(&n) {
                 let last = smallest.validators - 1;
-                format!("is {n}: expected {first} to {last}, whoever can be replaced in every run")
+                format!("is {n}: expected {first} to {last}, which are replaceable in every run")
             } else if self.each[..position].iter().any(|b| b.validator == n) {
-                format!("is {n}, as before: expected each validator once")
+                format!("is {n}, which is listed already: expected each validator once")
             } else {
                 continue;
             };
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_behaviour_and_every_validator_but_the_only_master_comes_up() {
+    fn every_strategy_and_every_replaceable_validator_is_drawn() {
         let byzantine = Byzantine {
             count: Sampled { low: 0, high: 2 },
             ..Byzantine::default()
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn only_some_seeds_have_them() {
+    fn one_in_n_seeds_has_byzantine_validators() {
         let byzantine = Byzantine {
             one_in: 4,
             ..Byzantine::default()

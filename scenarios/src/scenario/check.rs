@@ -1,12 +1,11 @@
-//! What a scenario file may say although its types do not forbid it, and may not. Every error names the key and what
-//! was expected there.
+//! Checks of a scenario file beyond the types of its keys. Every error names the key and what was expected there.
 
 use super::{Delivery, Scenario, target::Kind};
 use crate::source::{InputError, Source};
 use metanode_sim::trace::ProcessId;
 
 /// # Errors
-/// The first thing that is wrong.
+/// The first error.
 pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), InputError> {
     if scenario.story.trim().is_empty() {
         let message = "is missing: expected what happens and what must hold";
@@ -41,7 +40,8 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     ] {
         let each = u16::try_from(entries).ok();
         if entries > 0 && (low != high || each != Some(low)) {
-            let message = format!("has {entries} entries: expected one for each, {low} to {high}");
+            let message =
+                format!("has {entries} entries: expected one for each of {low} to {high}");
             return Err(source.error(key, message));
         }
     }
@@ -73,7 +73,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     Ok(())
 }
 
-/// Key, lowest value that may be drawn, lowest value that makes sense.
+/// Key, lowest value that can be drawn, lowest valid value.
 fn least_values(scenario: &Scenario) -> Vec<(&'static str, u64, u64)> {
     let mut values = vec![
         ("duration_ms", scenario.duration_ms.low, 1),

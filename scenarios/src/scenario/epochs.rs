@@ -1,4 +1,4 @@
-//! `[epochs]`: how long epochs last, and who is in which committee.
+//! `[epochs]`: the duration of epochs, and their committees.
 
 use crate::{
     sampling::{Sampled, Sampler},
@@ -8,31 +8,31 @@ use metanode_core::types::Epoch;
 use metanode_sim::plan::{CommitteePlan, EpochPlan, Member, tolerated};
 use serde::{Deserialize, Serialize};
 
-/// Committees that a seed draws have at least so many members: fewer tolerate no fault at all.
+/// Lowest size of a drawn committee: fewer members tolerate no fault.
 const FEWEST_DRAWN_MEMBERS: u16 = 4;
-/// Committees that a seed draws at most, one for each epoch after the first.
+/// Epochs up to this one may get a drawn committee.
 const DRAWN_COMMITTEES: u64 = 30;
 
 /// `[epochs]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Epochs {
-    /// How old an epoch becomes before it ends. Left out: there is one epoch only.
+    /// Age at which an epoch ends. If it is left out, there is only one epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<Sampled<u64>>,
-    /// How long before the run genesis was.
+    /// Age of the genesis at the start of the run.
     pub genesis_age_ms: Sampled<u64>,
-    /// Epochs before the running one whose stores nodes keep.
+    /// Number of earlier epochs whose stores nodes keep.
     pub retained: Sampled<u64>,
-    /// Each seed draws who is in which committee, with what stake and which key.
+    /// Whether each seed draws the committees with their stakes and keys.
     #[serde(skip_serializing_if = "is_false")]
     pub drawn_committees: bool,
-    /// `[[epochs.committee]]`: instead, these, in the order of their epochs.
+    /// `[[epochs.committee]]`: fixed committees, in the order of their epochs.
     #[serde(rename = "committee", skip_serializing_if = "Vec::is_empty")]
     pub committees: Vec<CommitteePlan>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde calls
 const fn is_false(flag: &bool) -> bool {
     !*flag
 }
@@ -64,7 +64,7 @@ impl Epochs {
         }
     }
 
-    /// The section from which every seed draws this.
+    /// The section from which every seed draws this plan.
     pub(super) fn fixed(plan: &EpochPlan) -> Self {
         let EpochPlan {
             duration_ms,
@@ -87,11 +87,11 @@ impl Epochs {
         values
     }
 
-    /// What is wrong with it, if there are never fewer than `fewest` validators.
+    /// Checks the section for scenarios with at least `fewest` validators.
     pub(super) fn check(&self, source: &Source<'_>, fewest: u16) -> Result<(), InputError> {
         let wrong = |key: &str, message: String| Err(source.error(key, message));
         if self.drawn_committees && !self.committees.is_empty() {
-            let message = "is not for drawn committees: expected one or the other".to_owned();
+            let message = "excludes `drawn_committees`: expected one of the two".to_owned();
             return wrong("epochs.committee", message);
         }
         let mut next = Epoch(0);
@@ -105,21 +105,22 @@ impl Epochs {
         {
             let key = |key: &str| format!("epochs.committee.{position}.{key}");
             if *from_epoch < next {
-                let message = format!("is {from_epoch}: expected {next} or more, in order");
+                let message =
+                    format!("is {from_epoch}: expected at least {next}, in ascending order");
                 return wrong(&key("from_epoch"), message);
             }
             next = from_epoch.next();
             if members.is_empty() {
-                let message = "is empty: expected a validator at least".to_owned();
+                let message = "is empty: expected at least one validator".to_owned();
                 return wrong(&key("members"), message);
             }
             for (n, member) in members.iter().enumerate() {
                 let number = member.validator;
                 let message = if number >= fewest {
                     let last = fewest - 1;
-                    format!("is {number}: expected 0 to {last}, who are there in every run")
+                    format!("is {number}: expected 0 to {last}, which exist in every run")
                 } else if members[..n].iter().any(|m| m.validator == number) {
-                    format!("is {number}, as before: expected each validator once")
+                    format!("is {number}, which is listed already: expected each validator once")
                 } else if !(1..=1_000_000).contains(&member.stake) {
                     format!("has stake {}: expected 1 to 1000000", member.stake)
                 } else if member.key > 100 {
@@ -134,12 +135,12 @@ impl Epochs {
     }
 }
 
-/// Committees in which now and then somebody joins or leaves, or has another stake or another key.
+/// Draws committees that differ in their members, stakes and keys.
 fn drawn_committees(sampler: &Sampler, validators: u16) -> Vec<CommitteePlan> {
     let mut stream = sampler.stream("epochs.committees");
     let mut keys = vec![0; usize::from(validators)];
     let mut committees = vec![];
-    // In some seeds one validator is now and then a quorum by itself.
+    // In one seed of eight, some committees have a validator with a quorum of the stake.
     let may_dominate = sampler.stream("epochs.dominant").below(8) == 0;
     for from_epoch in 0..=DRAWN_COMMITTEES {
         if stream.below(2) == 0 {

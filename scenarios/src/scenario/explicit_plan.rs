@@ -1,4 +1,4 @@
-//! From a plan back to a scenario file: one from which every seed draws this plan, and which a person can read.
+//! From a plan back to a readable scenario file from which every seed draws this plan.
 
 mod executors;
 
@@ -12,11 +12,11 @@ use std::fmt::Write;
 use toml::{Table, Value};
 
 impl Scenario {
-    /// The scenario that leaves nothing open. Whatever the seed, it draws this plan again, but for the names of seed
-    /// and scenario.
+    /// The scenario with fixed values only. Every seed draws this plan from it, except for the seed and the name of the
+    /// scenario.
     #[must_use]
     pub fn explicit(plan: &Plan, story: String) -> Self {
-        // Nothing of a plan may be forgotten here.
+        // Exhaustive, so that a new field cannot be forgotten.
         let Plan {
             scenario: _,
             seed,
@@ -81,7 +81,7 @@ impl Scenario {
         }
     }
 
-    /// The text of its file: what [`Scenario::parse`] reads.
+    /// The text of the scenario file, which [`Scenario::parse`] reads.
     #[must_use]
     pub fn text(&self) -> String {
         #[allow(clippy::expect_used)]
@@ -118,7 +118,7 @@ impl Scenario {
     }
 }
 
-/// Head and keys; tables in it stay on one line.
+/// Writes a head and keys; inner tables are inline.
 fn write_section(out: &mut String, head: &str, section: &Table) {
     let _ = writeln!(out, "\n{head}");
     for (key, value) in section {
@@ -136,7 +136,7 @@ mod tests {
         trace::ProcessId,
     };
 
-    /// Drawn from the text of the fixed scenario by a seed of its own choice, the same plan.
+    /// Asserts that the text of the explicit scenario draws the same plan, with any seed. Returns the text.
     fn assert_drawn_again(plan: &Plan) -> String {
         let text = Scenario::explicit(plan, "A story.".into()).text();
         let scenario =
@@ -153,11 +153,11 @@ mod tests {
         text
     }
 
-    /// Everything that a scenario can say.
+    /// A scenario with all sections and keys.
     const EVERYTHING: &str = include_str!("everything.toml");
 
     #[test]
-    fn every_plan_can_be_said_by_a_scenario() {
+    fn every_plan_is_drawn_again_from_its_scenario() {
         let everything =
             Scenario::parse("everything.toml", EVERYTHING).unwrap_or_else(|e| panic!("{e}"));
         for seed in 0..200 {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_seed_fits() {
+    fn the_largest_seed_is_read_back() {
         let plan = Plan {
             seed: u64::MAX,
             ..Plan::example()
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_can_read_it() {
+    fn the_text_is_readable() {
         let mut plan = Plan::example();
         plan.executors[2].guard = Guard::Naive;
         plan.clock_skew_ms[1] = -40;

@@ -1,6 +1,6 @@
-//! `[network]`, `[workload]` and the tables of `[node]`: every limit of a run. Their keys, types and valid ranges are
-//! those of the declarations ([`metanode_core::node_parameters!`], [`metanode_sim::world_limits!`]); only what a seed
-//! draws where a file says nothing is declared here, with every limit there is.
+//! `[network]`, `[workload]` and the tables of `[node]`: every limit of a run. Keys, types and valid ranges come from
+//! the declarations ([`metanode_core::node_parameters!`], [`metanode_sim::world_limits!`]); the ranges from which a
+//! seed draws by default are declared here.
 
 use crate::{
     sampling::{Range, Sampled, Sampler},
@@ -10,7 +10,7 @@ use metanode_core::config::{self, within};
 use metanode_sim::plan::{self, NodeParameters};
 use serde::{Deserialize, Serialize};
 
-/// One section for each declared group, under the name of what a seed makes of it.
+/// One section per declared group, with the name of the planned group.
 macro_rules! sections {
     ($(
         $(#[$about:meta])*
@@ -40,7 +40,7 @@ macro_rules! sections {
                 }
             }
 
-            /// The section from which every seed draws this.
+            /// The section from which every seed draws these limits.
             pub(super) fn fixed(drawn: &plan::$Group) -> Self {
                 Self {
                     $($($span: drawn.$span.into(),)*)?
@@ -48,7 +48,7 @@ macro_rules! sections {
                 }
             }
 
-            /// Refuses what may be drawn outside of a valid range. `section` is its path in the file.
+            /// Checks that every limit that can be drawn is valid. `section` is the path of the section in the file.
             pub(super) fn check(&self, source: &Source<'_>, section: &str) -> Result<(), InputError> {
                 $(
                     for end in [self.$key.low, self.$key.high] {
@@ -66,7 +66,8 @@ macro_rules! sections {
 metanode_core::node_parameters!(sections);
 metanode_sim::world_limits!(sections);
 
-/// The random stream of a limit: the one from which existing seeds draw it, whatever its section is called today.
+/// The label of the random stream of a limit. Labels are fixed, although some sections have been renamed: another label
+/// would change what existing seeds draw.
 fn stream_label(group: &str, key: &str) -> String {
     match (group, key) {
         ("network" | "workload", _) => format!("{group}.{key}"),
@@ -84,7 +85,7 @@ fn stream_label(group: &str, key: &str) -> String {
     }
 }
 
-/// `[node]`: the limits of every node, in the tables and under the keys of its own configuration.
+/// `[node]`: the limits of every node, with the tables and keys of its configuration file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
@@ -102,7 +103,7 @@ impl Node {
         }
     }
 
-    /// The section from which every seed draws this.
+    /// The section from which every seed draws these limits.
     pub(super) fn fixed(drawn: &NodeParameters) -> Self {
         let NodeParameters {
             consensus,

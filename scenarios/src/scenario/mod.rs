@@ -1,7 +1,7 @@
 //! Scenario files, and the plan that a seed draws from one.
 //!
-//! Everything has a default, so that a file says only what its story is about. The defaults are tiny on purpose:
-//! windows, batches and buffers so small that a run of seconds reaches their edges many times.
+//! Every key but `story` has a default, so that a file contains only what its story is about. Default windows, batches
+//! and buffers are so small that a run of a few seconds fills them many times.
 
 mod byzantine;
 mod check;
@@ -15,18 +15,13 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use byzantine::Byzantine;
-pub use epochs::Epochs;
-pub use fault::{
-    DurableTrigger, FaultKind, FaultSection, ReachedTrigger, Repeat, StoredTrigger, TriggerSection,
-};
-pub use limits::{
-    ConsensusParameters, DeliveryParameters, NetworkPlan as Network, Node, RpcParameters,
-    WorkloadPlan as Workload,
-};
-pub use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
-pub use swarm::Swarm;
-pub use target::{Kind, Roster, Selector, Target};
+use byzantine::Byzantine;
+use epochs::Epochs;
+use fault::FaultSection;
+use limits::{NetworkPlan as Network, Node, WorkloadPlan as Workload};
+use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
+use swarm::Swarm;
+use target::{Kind, Roster, Target};
 
 use crate::{
     sampling::{Sampled, Sampler},
@@ -37,31 +32,31 @@ use metanode_core::{bugs::KnownBug, types::SignatureScheme};
 use metanode_sim::plan::{self, Backend, Expectation, Plan};
 use serde::{Deserialize, Serialize};
 
-/// A scenario as its file says it.
+/// The content of a scenario file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
-    /// What happens and what must hold, for people.
+    /// Description: what happens and what must hold.
     pub story: String,
-    /// The seed of `metasim run` without `--seed`, where the story is about one; else that is 0.
+    /// The seed of `metasim run` without `--seed`; 0 if it is left out.
     pub seed: Option<Seed>,
-    /// What stores are made of, unless the command line says; else that is memory, or what the suite says.
+    /// Store backend, unless the command line sets one. If it is left out, the suite decides, or it is memory.
     pub store: Option<Backend>,
-    /// Faults happen in this time.
+    /// Duration of the phase with faults.
     pub duration_ms: Sampled<u64>,
-    /// Once faults are over, every live executor reaches the tip within this time.
+    /// Time within which every live executor must reach the tip once faults have ended.
     pub settle_ms: Sampled<u64>,
     pub signatures: SignatureScheme,
     /// Offset of each host's wall clock.
     pub clock_skew_ms: Sampled<i64>,
-    /// How much faster than time each host's wall clock runs.
+    /// Drift of each host's wall clock; positive means fast.
     pub clock_drift_ppm: Sampled<i32>,
-    /// Instead, one for each host.
+    /// One value per host, instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub clock_drift_ppm_by_host: Vec<i32>,
-    /// How many validators faults may have down at once.
+    /// Number of validators that faults may take down at the same time.
     pub max_faulty: MaxFaulty,
-    /// Instead, one for each host.
+    /// One value per host, instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub clock_skew_ms_by_host: Vec<i64>,
     pub topology: Topology,
@@ -70,44 +65,41 @@ pub struct Scenario {
     pub executor: Executor,
     pub workload: Workload,
     pub epochs: Epochs,
-    /// Validators that do what they want.
+    /// Byzantine validators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byzantine: Option<Byzantine>,
-    /// Faults that each seed draws, besides those of `[[fault]]`.
+    /// Faults that each seed draws, in addition to those of `[[fault]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
     #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSection>,
-    /// What happens besides the invariants, or the run fails.
+    /// Expectations that a run must meet besides the invariants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
-    /// Historical bugs that are switched on.
+    /// Known bugs that are switched on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<KnownBug>,
 }
 
-/// How many validators may be down at once: `"f"`, `"all"` or a number.
+/// Number of validators that may be down at the same time: `"f"`, `"all"` or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "\"f\", \"all\" or how many validators may be down at once"
-)]
+#[serde(untagged, expecting = "\"f\", \"all\" or a number of validators")]
 pub enum MaxFaulty {
     Number(u16),
     Share(Share),
 }
 
-/// Of the committee.
+/// A share of the committee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Share {
-    /// As many as it tolerates: f of 3f+1.
+    /// As many as the committee tolerates: f of 3f+1.
     F,
     All,
 }
 
 impl MaxFaulty {
-    /// Byzantine validators are among those whom the committee tolerates: the fewer others may be down.
+    /// Byzantine validators count as faulty: the more there are, the fewer others may be down.
     fn of(self, f: u16, byzantine: usize) -> Option<u16> {
         let others = f.saturating_sub(u16::try_from(byzantine).unwrap_or(u16::MAX));
         match self {
@@ -152,7 +144,7 @@ impl Scenario {
     /// Reads and checks a scenario. `file` is its name in errors.
     ///
     /// # Errors
-    /// File, line and key of the first thing that is wrong, with what was expected there.
+    /// The first error in the file, with line, key and what was expected there.
     pub fn parse(file: &str, text: &str) -> Result<Self, InputError> {
         let source = Source::new(file, text)?;
         let scenario: Self = source.read()?;
@@ -160,18 +152,18 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The seed of a run for which nobody gave one.
+    /// The seed of a run without `--seed`.
     #[must_use]
-    pub fn usual_seed(&self) -> u64 {
+    pub fn default_seed(&self) -> u64 {
         self.seed.map_or(0, |Seed(seed)| seed)
     }
 
-    /// The run that a seed makes of this scenario.
+    /// The plan that a seed draws from this scenario.
     #[must_use]
     pub fn draw(&self, name: &str, seed: u64, store: Backend) -> Plan {
         let sampler = Sampler::of_seed(seed);
         let limits = match self.swarm {
-            Some(_) => sampler.leaning_low(),
+            Some(_) => sampler.biased_low(),
             None => sampler.clone(),
         };
         let validators = sampler.draw("topology.validators", self.topology.validators);
@@ -213,7 +205,7 @@ impl Scenario {
             faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
             faults.extend(outage);
             let rate = &mut workload.transactions_per_second;
-            *rate = (*rate).min(swarm::bearable_per_second(&node, &network, validators));
+            *rate = (*rate).min(swarm::sustainable_per_second(&node, &network, validators));
         }
         Plan {
             scenario: name.into(),
@@ -241,7 +233,7 @@ impl Scenario {
         }
     }
 
-    /// None at all if no clock drifts.
+    /// The drift of each clock; empty if no clock drifts.
     fn drifts_ppm(&self, sampler: &Sampler, validators: u16) -> Vec<i32> {
         let drift = |host: u16| match self.clock_drift_ppm_by_host.get(usize::from(host)) {
             Some(ppm) => *ppm,

@@ -1,4 +1,4 @@
-//! `[topology]` and `[executor]`: what they may say, their defaults, and what a seed makes of them.
+//! `[topology]` and `[executor]`: keys, defaults, and what a seed draws from them.
 
 use super::target::{Roster, Selector, Target};
 use crate::sampling::{Range, Sampled, Sampler};
@@ -13,7 +13,7 @@ pub struct Topology {
     pub validators: Sampled<u16>,
 }
 
-/// Who delivers; `either` alternates from seed to seed.
+/// Which nodes deliver. `either` alternates from seed to seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
@@ -41,7 +41,7 @@ impl Delivery {
 }
 
 impl Topology {
-    /// Those who are there whatever the seed.
+    /// The validators and executors that exist in every run.
     pub(super) const fn smallest_roster(&self, changes: bool) -> Roster {
         let validators = self.validators.low;
         Roster {
@@ -54,7 +54,7 @@ impl Topology {
         }
     }
 
-    /// Executors of the largest run.
+    /// The number of executors of the largest run.
     pub(super) const fn most_executors(&self) -> u16 {
         match self.delivery {
             Delivery::SingleMaster => 1,
@@ -62,24 +62,24 @@ impl Topology {
         }
     }
 
-    /// Fewer than four validators tolerate no fault at all.
+    /// Fewer than four validators tolerate no fault.
     pub(super) fn least_values(&self) -> [(&'static str, u64, u64); 1] {
         [("topology.validators", self.validators.low.into(), 4)]
     }
 }
 
-/// `[executor]`: all executors, each drawn for itself.
+/// `[executor]`: all executors; each draws its own values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Executor {
     pub guard: Guard,
-    /// Drawn by each block.
+    /// Execution time of a block, drawn for each block.
     pub execute_us: Range,
-    /// Blocks between two durable watermarks, drawn by each flush.
+    /// Number of blocks between two flushes, drawn at each flush.
     pub flush_every_blocks: Range,
-    /// `[executor.odd]`: one that differs.
+    /// `[executor.odd]`: one executor that differs.
     pub odd: Option<OddExecutor>,
-    /// `[[executor.each]]`: instead of all this, one entry for each executor.
+    /// `[[executor.each]]`: one entry per executor, instead of all the above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<OneExecutor>,
 }
@@ -93,7 +93,7 @@ pub struct OneExecutor {
     pub flush_every_blocks: Range,
 }
 
-/// What differs in one executor; the rest is as in `[executor]`.
+/// The values of one executor that differ from `[executor]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OddExecutor {

@@ -1,12 +1,12 @@
-//! `[swarm]`: faults that nobody chose. Each seed draws which kinds are on, how often each comes, and every fault in
-//! full, so that its plan can be replayed and shrunk like any other.
+//! `[swarm]`: random faults. Each seed draws the kinds that are enabled, their weights, and every fault in full, so
+//! that its plan can be replayed and shrunk like any other.
 //!
-//! Limits lean to the low ends of their ranges, for that is where edges are (see [`Sampler::leaning_low`]). Clients send
-//! no more than the links and blocks that were drawn can carry ([`bearable_per_second`]): what comes too fast for ever is
-//! no fault.
+//! Limits are mostly drawn from the low ends of their ranges, where they are reached sooner ([`Sampler::biased_low`]).
+//! Clients send at most what the drawn links and blocks can carry ([`sustainable_per_second`]): permanent overload is not
+//! a fault.
 
 use super::{
-    fault::{FaultKind, Moments, SwarmDraws, points_of},
+    fault::{FaultKind, SwarmDraws, Triggers, points_of},
     target::{Kind, Roster},
 };
 use crate::sampling::{Sampled, Sampler, Stream};
@@ -23,12 +23,12 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Swarm {
-    /// Faults in one run.
+    /// Number of faults in a run.
     pub faults: Sampled<u32>,
-    /// Of these, each seed draws some.
+    /// The kinds of which each seed enables some.
     pub kinds: Vec<FaultKind>,
-    /// In one of so many seeds all hosts lose power at once for longer than an epoch, and any number of validators may
-    /// be down at any time. Never if it is 0.
+    /// In one seed of this many all hosts lose power at once for longer than an epoch, and any number of validators may
+    /// be down at the same time. Never if it is 0.
     pub outage_one_in: u64,
 }
 
@@ -42,18 +42,18 @@ impl Default for Swarm {
     }
 }
 
-/// Attempts to place a fault that takes validators down where enough others are up.
+/// Attempts to draw a fault that leaves enough validators up.
 const ATTEMPTS: u32 = 4;
 
-/// Repetitions of a kill in a crash loop, at most.
+/// Maximum number of repetitions in a crash loop.
 const LOOP: u64 = 5;
 
-/// A transaction in a block, about.
+/// Approximate size of a transaction in a block.
 const TRANSACTION_BYTES: u64 = 130;
 
-/// Transactions per second over all nodes that fill half of what the slowest connection between two of them carries:
-/// a buffer per latency. Each node streams its own blocks to each of the others, and half is left for what blocks hold
-/// besides, and for everything that is asked again.
+/// Transactions per second over all nodes that use half of the slowest connection, which carries a buffer per latency.
+/// Every node streams its own blocks to each of the others; the other half is for the rest of the blocks and for
+/// requests.
 #[must_use]
 fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
     let bytes_per_second = network.tcp_buffer_bytes * 1_000 / network.latency_ms.high.max(1);
@@ -67,9 +67,9 @@ fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators:
     (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
 }
 
-/// No more comes than can go.
+/// The highest rate of transactions that links and blocks can carry.
 #[must_use]
-pub(super) fn bearable_per_second(
+pub(super) fn sustainable_per_second(
     node: &NodeParameters,
     network: &NetworkPlan,
     validators: u16,
@@ -78,7 +78,7 @@ pub(super) fn bearable_per_second(
 }
 
 impl Swarm {
-    /// The outage of a seed, if it has one.
+    /// The power loss of all hosts, if this seed has one.
     #[must_use]
     pub fn outage(
         &self,
@@ -103,7 +103,7 @@ impl Swarm {
         })
     }
 
-    /// The faults of a seed, in the order in which they were drawn.
+    /// The faults of a seed, in the order of drawing.
     #[must_use]
     pub fn draw(
         &self,
@@ -132,21 +132,21 @@ impl Swarm {
     }
 }
 
-/// One drawing of faults.
+/// The state of drawing the faults of a seed.
 struct Drawing<'a> {
     stream: Stream,
     roster: Roster,
     duration_ms: u64,
     max_faulty: Option<u16>,
-    /// Up or down, they do not count.
+    /// They do not count as down.
     byzantine: &'a BTreeSet<u16>,
-    /// From when to when which validators are down.
+    /// Begin and end in ms of each time in which these validators are down.
     down: Vec<(u64, u64, BTreeSet<u16>)>,
     faults: Vec<PlannedFault>,
 }
 
 impl Drawing<'_> {
-    /// The kinds that are on, each as often as it weighs.
+    /// The enabled kinds, each as often as its weight.
     fn bag(&mut self, kinds: &[FaultKind]) -> Vec<FaultKind> {
         let mut bag = vec![];
         for kind in kinds {
@@ -172,10 +172,10 @@ impl Drawing<'_> {
             let (roster, max_faulty) = (self.roster, self.max_faulty);
             let mut draws = SwarmDraws::new(&mut self.stream, roster, max_faulty, at_ms);
             let fault = (schema.draw)(&mut draws);
-            let trigger = match (&schema.moments, self.stream.below(8)) {
-                (Moments::Start, _) => Trigger::default(),
-                (Moments::Any, 0..3) => self.condition(&fault),
-                (Moments::Any | Moments::Times, _) => Trigger::at_ms(at_ms),
+            let trigger = match (&schema.triggers, self.stream.below(8)) {
+                (Triggers::Start, _) => Trigger::default(),
+                (Triggers::Any, 0..3) => self.condition(&fault),
+                (Triggers::Any | Triggers::Times, _) => Trigger::at_ms(at_ms),
             };
             let repeats = schema.loops && self.stream.below(4) == 0;
             if !self.fits(&trigger, &fault) {
@@ -192,7 +192,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// Whether enough validators are up during the fault, as far as times tell; the world checks it once more.
+    /// Whether enough validators are up during the fault, as far as its times are known. The world checks it again.
     fn fits(&mut self, trigger: &Trigger, fault: &Fault) -> bool {
         let more = fault.takes_down();
         let more: BTreeSet<u16> = more.difference(self.byzantine).copied().collect();
@@ -216,7 +216,7 @@ impl Drawing<'_> {
         fits
     }
 
-    /// A crash loop: the same fault again, soon after its processes are back.
+    /// A crash loop: repeats the fault soon after its processes are up again.
     fn repeat(&mut self, trigger: &Trigger, fault: &Fault) {
         let mut trigger = trigger.clone();
         for _ in 0..1 + self.stream.below(LOOP) {
@@ -235,7 +235,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// A condition on one of the validators that the fault takes down, or on any.
+    /// A condition on one of the validators that the fault takes down, or on any validator.
     fn condition(&mut self, fault: &Fault) -> Trigger {
         let number = fault.takes_down().first().copied();
         let number =
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_differ_in_what_happens_and_repeat_themselves() {
+    fn a_seed_draws_the_same_faults_twice_and_seeds_differ() {
         let plans = plans();
         assert_eq!(plans, self::plans());
         assert!(plans.windows(2).all(|pair| pair[0] != pair[1]));
@@ -310,9 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn with_byzantine_validators_no_disk_is_damaged_and_nobody_else_is_taken_down_beyond_f() {
+    fn byzantine_validators_count_as_faulty_and_exclude_damaged_disks() {
         let byzantine = BTreeSet::from([3]);
-        let mut injected = 0;
+        let mut down_count = 0;
         for seed in 0..300 {
             let sampler = Sampler::of_seed(seed);
             for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine) {
@@ -322,14 +322,14 @@ mod tests {
                 ));
                 let down = fault.fault.takes_down();
                 assert!(down.is_subset(&byzantine), "{fault:?}");
-                injected += down.len();
+                down_count += down.len();
             }
         }
-        assert!(injected > 0, "those who do not count may be down");
+        assert!(down_count > 0, "Byzantine validators may be down");
     }
 
     #[test]
-    fn no_moment_has_more_validators_down_than_may_be() {
+    fn at_most_max_faulty_validators_are_down_at_any_time() {
         for faults in plans() {
             let down: Vec<_> = faults
                 .iter()

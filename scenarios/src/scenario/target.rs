@@ -1,17 +1,17 @@
-//! Targets of faults: names in a scenario file, and the validators that a seed makes of them.
+//! Targets of faults: their names in scenario files, and the validators that a seed selects.
 
 use crate::sampling::{Sampled, Sampler};
 use metanode_sim::trace::ProcessId;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Who exists in a run.
+/// The validators and executors of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roster {
     pub validators: u16,
-    /// 1 in `single-master`, else one per validator.
+    /// 1 in `single-master`, otherwise one per validator.
     pub executors: u16,
-    /// Whether there is more than one epoch.
+    /// Whether epochs change.
     pub changes: bool,
 }
 
@@ -34,10 +34,10 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     Number(u16),
-    /// One, drawn once per fault: all `any-…` of one fault mean the same validator.
+    /// One, drawn once per fault: all `any-…` of a fault are the same validator.
     Any,
     All,
-    /// Between one and as many as may fail without harm (f of 3f+1).
+    /// One up to the tolerated number, f of 3f+1.
     Minority,
     /// Half of them, rounded down: neither side has a quorum.
     Half,
@@ -124,7 +124,7 @@ impl Target {
         }
     }
 
-    /// The target that means this process. The world is no target and waits at no crash point.
+    /// The target for this process. The world is never a target.
     pub(super) const fn process(id: ProcessId) -> Self {
         match id {
             ProcessId::Node(number) => Self::numbered(Kind::Node, number),
@@ -154,10 +154,10 @@ impl Target {
         numbers.map(|n| Self::numbered(kind, *n)).collect()
     }
 
-    /// Says what is wrong if this target is not in every run with at least this roster.
+    /// Checks that this target exists in every run with at least this roster.
     ///
     /// # Errors
-    /// Who exists.
+    /// A message with the targets that exist.
     pub fn check(&self, roster: Roster) -> Result<(), String> {
         match self.which {
             Selector::Number(number) if number >= roster.count(self.kind) => Err(format!(
@@ -171,11 +171,10 @@ impl Target {
         }
     }
 
-    /// Says what is wrong if this target is not one of these kinds, or is not exactly one in every run with at least
-    /// this roster.
+    /// Checks that this target is of one of these kinds and is exactly one in every run with at least this roster.
     ///
     /// # Errors
-    /// What was expected.
+    /// A message with what was expected.
     pub fn check_single(&self, kinds: &[Kind], roster: Roster) -> Result<(), String> {
         if kinds.contains(&self.kind) && self.is_single() {
             return self.check(roster);
@@ -193,13 +192,13 @@ impl Target {
 }
 
 impl Roster {
-    /// The first validator that others can do without: in `single-master` the first of all alone delivers.
+    /// The first validator that may be Byzantine: in `single-master`, node 0 is the only one that delivers.
     #[must_use]
     pub const fn first_replaceable(self) -> u16 {
         (self.executors < self.validators) as u16
     }
 
-    /// How many of a kind there are.
+    /// The number of targets of a kind.
     #[must_use]
     pub const fn count(self, kind: Kind) -> u16 {
         match kind {
@@ -208,7 +207,7 @@ impl Roster {
         }
     }
 
-    /// The validators that a target means, ascending. `any` is the one that `any-…` means in this fault.
+    /// The validators that a target selects, ascending. `any` is the one that `any-…` selects in this fault.
     #[must_use]
     pub fn numbers(self, target: Target, any: u16, sampler: &Sampler, label: &str) -> Vec<u16> {
         let count = self.count(target.kind);
@@ -234,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_read_as_they_are_written() {
+    fn targets_are_parsed_and_printed_alike() {
         for text in [
             "node-0",
             "executor-12",
@@ -256,13 +255,13 @@ mod tests {
             "all-node",
             "world",
         ] {
-            let error = text.parse::<Target>().expect_err("no target");
+            let error = text.parse::<Target>().expect_err("not a target");
             assert!(error.contains(&format!("`{text}`")), "{error}");
         }
     }
 
     #[test]
-    fn a_minority_can_fail_and_a_half_has_no_quorum() {
+    fn a_minority_is_at_most_f_and_a_half_is_rounded_down() {
         let roster = Roster {
             validators: 7,
             executors: 1,

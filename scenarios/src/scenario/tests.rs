@@ -1,4 +1,4 @@
-//! What a scenario file may say, what is refused and how, and what a seed draws.
+//! Which scenario files are refused and with which error, and what a seed draws.
 
 use super::*;
 use metanode_core::{config::LIMITS, env::CrashPoint};
@@ -18,7 +18,7 @@ fn draw(text: &str, seed: u64) -> Plan {
         .draw("s", seed, Backend::Memory)
 }
 
-/// Line numbers count the story as line 1.
+/// Scenarios and their errors. Line 1 is the story.
 const REFUSED: &[(&str, &str)] = &[
     (
         "dura_ms = 1",
@@ -54,7 +54,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[network]\nlatency_ms = [1, 2, 3]",
-        "s.toml:3: `network.latency_ms`: invalid length 3, expected a whole number, or a range of two",
+        "s.toml:3: `network.latency_ms`: invalid length 3, expected a whole number, or a range [low, high]",
     ),
     (
         "[node]\nwindow_blocks = 8",
@@ -106,7 +106,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\ndo = \"kill\"\ntargets = []",
-        "s.toml:4: `fault.0.targets`: names nobody",
+        "s.toml:4: `fault.0.targets`: is empty",
     ),
     (
         "[[fault]]\ndo = \"kill\"\ntargets = [\"node0\"]",
@@ -122,19 +122,19 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\ndo = \"partition\"\ntargets = [\"node-0\"]",
-        "s.toml:4: `fault.0.targets.0`: `node-0` cannot suffer this: expected host",
+        "s.toml:4: `fault.0.targets.0`: `node-0` is not a target of this fault: expected host",
     ),
     (
         "[[fault]]\ndo = \"partition\"\ntargets = [\"all-hosts\"]",
-        "s.toml:4: `fault.0.targets.0`: cuts off everybody",
+        "s.toml:4: `fault.0.targets.0`: includes every host",
     ),
     (
         "[[fault]]\ndo = \"kill\"\ntargets = [\"node-0\"]\nfor_ms = 5",
-        "s.toml:5: `fault.0.for_ms`: is not for this fault: expected `down_ms`",
+        "s.toml:5: `fault.0.for_ms`: does not apply to this fault: expected `down_ms`",
     ),
     (
         "[[fault]]\ndo = \"pause\"\ntargets = [\"node-0\"]\ndown_ms = 5",
-        "s.toml:5: `fault.0.down_ms`: is not for this fault: expected `for_ms`",
+        "s.toml:5: `fault.0.down_ms`: does not apply to this fault: expected `for_ms`",
     ),
     (
         "[[fault]]\ndo = \"start-late\"\ntargets = [\"node-0\"]",
@@ -142,7 +142,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\ndo = \"start-late\"\ntargets = [\"node-0\"]\nfor_ms = 5\nwhen = { at_ms = 5 }",
-        "s.toml:6: `fault.0.when`: is not for this fault, which is about the start",
+        "s.toml:6: `fault.0.when`: does not apply to this fault, which begins with the run",
     ),
     (
         "[[fault]]\nwhen = { stored = { node = \"executor-0\", commit = 1 } }\ndo = \"kill\"\ntargets = [\"node-0\"]",
@@ -154,7 +154,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\nwhen = { reached = { process = \"node-0\", point = \"executor.received\", times = 1 } }\ndo = \"kill\"\ntargets = [\"node-0\"]",
-        "s.toml:3: `fault.0.when.reached.point`: `executor.received` is no crash point of node-0",
+        "s.toml:3: `fault.0.when.reached.point`: `executor.received` is not a crash point of node-0",
     ),
     (
         "[[fault]]\nwhen = { reached = { process = \"node-0\", point = \"any\", times = 0 } }\ndo = \"kill\"\ntargets = [\"node-0\"]",
@@ -162,11 +162,11 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[[fault]]\ndo = \"kill\"\ntargets = [\"node-0\"]\nrepeat = { times = 3 }",
-        "s.toml:5: `fault.0.repeat.every_ms`: must be at least 1",
+        "s.toml:5: `fault.0.repeat.every_ms`: is 0: expected at least 1",
     ),
     (
         "[[fault]]\ndo = \"kill\"\ntargets = [\"node-0\"]\nrepeat = { times = 0, every_ms = 5 }",
-        "s.toml:5: `fault.0.repeat.times`: must be from 1",
+        "s.toml:5: `fault.0.repeat.times`: is out of range: expected 1 to 1000",
     ),
     (
         "[[fault]]\nwhen = { stored = { node = \"node-0\", commit = 1 } }\ndo = \"kill\"\ntargets = [\"node-0\"]\nrepeat = { times = 3, every_ms = 5 }",
@@ -194,7 +194,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[byzantine]\nstrategies = []",
-        "s.toml:3: `byzantine.strategies`: names none",
+        "s.toml:3: `byzantine.strategies`: is empty",
     ),
     (
         "[byzantine]\none_in = 0",
@@ -206,7 +206,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "[topology]\nvalidators = 7\n[byzantine]\neach = [\n{ validator = 5, strategy = \"silent\" },\n{ validator = 5, strategy = \"lying\" }]",
-        "s.toml:7: `byzantine.each.1.validator`: is 5, as before",
+        "s.toml:7: `byzantine.each.1.validator`: is 5, which is listed already",
     ),
     (
         "[topology]\nvalidators = [4, 7]\n[byzantine]\neach = [{ validator = 1, strategy = \"silent\" }, { validator = 2, strategy = \"silent\" }]",
@@ -234,7 +234,7 @@ fn bad_scenarios_are_refused_with_file_line_and_key() {
 }
 
 #[test]
-fn every_limit_can_be_set_within_its_range_only() {
+fn every_limit_can_be_set_within_its_range() {
     let node = LIMITS.iter().map(|limit| {
         let section = format!("node.{}", limit.group);
         (section, limit.key, limit.range.clone())
@@ -258,7 +258,7 @@ fn every_limit_can_be_set_within_its_range_only() {
 }
 
 #[test]
-fn a_seed_draws_the_same_plan_on_every_machine() {
+fn a_seed_draws_the_recorded_values() {
     let plan = draw("", 42);
     let drawn = (
         plan.duration_ms,
@@ -269,7 +269,7 @@ fn a_seed_draws_the_same_plan_on_every_machine() {
     assert_eq!(drawn, PINNED);
 }
 
-/// Changes only when a change means to draw otherwise: old seeds then name other runs.
+/// A change of these values means that existing seeds draw other runs.
 const PINNED: (u64, plan::Span, u32, &[i64]) = (
     10_351,
     plan::Span { low: 29, high: 35 },
@@ -278,7 +278,7 @@ const PINNED: (u64, plan::Span, u32, &[i64]) = (
 );
 
 #[test]
-fn what_one_key_draws_does_not_depend_on_the_others() {
+fn keys_draw_independently() {
     let fault =
         "[[fault]]\nwhen = { at_ms = [1, 9000] }\ndo = \"kill\"\ntargets = [\"any-node\"]\n";
     for seed in 0..20 {
@@ -292,7 +292,7 @@ fn what_one_key_draws_does_not_depend_on_the_others() {
         let repeated = draw(&repeated, seed);
         assert_eq!(
             once.faults[0], repeated.faults[0],
-            "the first is not moved by the others"
+            "repetitions do not change the first"
         );
         assert!((2..=5).contains(&repeated.faults.len()));
 
@@ -315,11 +315,11 @@ fn either_alternates_between_the_topologies() {
 }
 
 #[test]
-fn all_any_of_one_fault_mean_one_validator() {
+fn all_any_targets_of_a_fault_are_one_validator() {
     let text = "[[fault]]\n\
         when = { reached = { process = \"any-executor\", point = \"any\", times = [1, 9] } }\n\
         do = \"kill\"\ntargets = [\"any-node\", \"any-executor\"]\n";
-    let mut injected = std::collections::BTreeSet::new();
+    let mut chosen = std::collections::BTreeSet::new();
     for seed in 0..40 {
         let plan = draw(text, seed);
         let [fault] = &plan.faults[..] else {
@@ -338,17 +338,17 @@ fn all_any_of_one_fault_mean_one_validator() {
             })
         );
         assert!(usize::from(number) < plan.executors.len());
-        injected.insert(number);
+        chosen.insert(number);
     }
     assert_eq!(
-        injected.len(),
+        chosen.len(),
         4,
-        "each is injected by some seed: {injected:?}"
+        "every validator is chosen by some seed: {chosen:?}"
     );
 }
 
 #[test]
-fn a_host_is_its_node_and_its_executor_if_it_has_one() {
+fn a_host_is_its_node_and_its_executor() {
     let text = "[topology]\ndelivery = \"single-master\"\n[[fault]]\n\
         do = \"kill\"\ntargets = [\"host-0\", \"host-1\"]\n";
     let expected = vec![
@@ -366,7 +366,7 @@ fn a_host_is_its_node_and_its_executor_if_it_has_one() {
 }
 
 #[test]
-fn repetitions_come_later_or_count_on() {
+fn repetitions_are_later_or_wait_for_further_occurrences() {
     let timed = "[[fault]]\nwhen = { at_ms = 100 }\ndo = \"kill\"\ntargets = [\"node-0\"]\n\
         repeat = { times = 3, every_ms = 50 }\n";
     let times: Vec<_> = draw(timed, 1)
@@ -408,6 +408,6 @@ fn byzantine_and_faulty_validators_are_no_more_than_the_committee_tolerates() {
         let plan = draw(&text, 3);
         assert_eq!((plan.byzantine.len(), plan.max_faulty), (1, most), "{text}");
     }
-    let nobody = draw("max_faulty = 3\n", 3);
-    assert_eq!((nobody.byzantine.len(), nobody.max_faulty), (0, Some(3)));
+    let honest = draw("max_faulty = 3\n", 3);
+    assert_eq!((honest.byzantine.len(), honest.max_faulty), (0, Some(3)));
 }

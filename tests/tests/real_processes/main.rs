@@ -1,7 +1,7 @@
 //! The binaries as they are deployed: real processes, sockets, signals and RocksDB.
 //!
-//! Only in the build without `--cfg madsim`, and only after `make real`, whose binaries it runs; `make test` does both
-//! in this order. What processes do is read from their logs and asked of their executors, as an operator would.
+//! Only in the build without `--cfg madsim`. Runs the binaries of `make real`, which must come before; `make test` does
+//! both. The tests observe the logs of the processes and the replies of the executors.
 
 #![cfg(not(madsim))]
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
@@ -15,7 +15,7 @@ use std::{fs, process::Command};
 use tempfile::TempDir;
 use validator::{NODE_EXAMPLE, Validator, validators};
 
-/// Holds a node's second start against contract §6: it asks for W first, replays what it has stored above W, and its
+/// Asserts that a restart follows contract §6: the node queries W first, replays what it has stored above W, and its
 /// stream begins at W+1.
 async fn assert_resumes(node: &mut Process, watermark: u64) {
     let asked = node.line(&["[STARTUP]", "hears from its executor"]).await;
@@ -42,7 +42,7 @@ async fn all_received(executor: &mut Process, stream: u64) -> u64 {
     gei(last.expect("blocks came over this stream"))
 }
 
-/// What an executor executed in one incarnation: every block above `watermark`, in order and once.
+/// Asserts that this incarnation of an executor executed every block above `watermark`, in order and once.
 fn assert_executed_once(executor: &Process, watermark: u64) {
     let log = executor.log();
     let executed = log.lines().filter(|line| line.contains("executes GEI"));
@@ -53,7 +53,7 @@ fn assert_executed_once(executor: &Process, watermark: u64) {
 }
 
 #[test]
-fn a_bad_configuration_is_told_with_its_line() {
+fn an_invalid_configuration_is_reported_with_its_line() {
     let root = TempDir::new().unwrap();
     let config = root.path().join("node.toml");
     fs::write(&config, NODE_EXAMPLE.replace("[delivery]", "[delivry]")).unwrap();
@@ -67,15 +67,15 @@ fn a_bad_configuration_is_told_with_its_line() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
     let place = format!("metanode: {}:{line}: ", config.display());
     assert!(
-        told.starts_with(&place) && told.contains("delivry"),
-        "{told}"
+        error.starts_with(&place) && error.contains("delivry"),
+        "{error}"
     );
 }
 
-/// One validator of a committee of four, which goes on without the others because it was told to.
+/// One validator of a committee of four, started with `SINGLE_NODE=1`.
 #[tokio::test]
 async fn a_single_node_executes_blocks_and_resumes() {
     let root = TempDir::new().unwrap();
@@ -134,7 +134,7 @@ async fn four_validators_go_from_epoch_to_epoch() {
             node.line(&["[EPOCH TRANSITION]", &opens]).await;
         }
     }
-    // One dies, and finds the others an epoch or more ahead.
+    // A node is killed, and finds the others one or more epochs ahead after its restart.
     nodes.remove(3).kill().await;
     nodes[0]
         .line(&["[EPOCH TRANSITION]", "opens epoch 7 "])
@@ -169,18 +169,18 @@ async fn four_validators_go_on_while_one_is_killed_and_comes_back() {
         validator.reaches(10).await;
     }
 
-    // A node dies, its executor finishes what it was sent, and the others go on.
+    // A node is killed; its executor executes what it has received, and the others go on.
     nodes.remove(3).kill().await;
     let sent = all_received(&mut executors[3], 1).await;
     let watermark = all[3].reaches(sent).await;
-    assert_eq!(watermark, sent, "nobody else delivers");
+    assert_eq!(watermark, sent, "no other node delivers");
     let others = all[0].reaches(watermark + 20).await;
     let mut back = all[3].start_node(&[]);
     assert_resumes(&mut back, watermark).await;
     nodes.push(back);
     all[3].reaches(others).await;
 
-    // An executor dies, leaving its sockets behind; its node waits and goes on where the disk is.
+    // An executor is killed and leaves its sockets behind; its node waits and resumes above the durable watermark.
     executors.remove(2).kill().await;
     nodes[2]
         .line(&["[SEQUENTIAL-BUFFER]", "loses stream 1"])

@@ -1,4 +1,4 @@
-//! A process and its log: started, asked what it has said, ended one way or the other.
+//! A process of the tests with its log: start, observe, stop, kill.
 
 use std::{
     fs,
@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-/// Only a test that fails waits as long.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Only failing tests wait this long.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Asks again and again until there is an answer.
+/// Polls `ask` until it returns a value.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let answered = tokio::time::timeout(PATIENCE, async {
+    let answered = tokio::time::timeout(TIMEOUT, async {
         loop {
             if let Some(answer) = ask().await {
                 return answer;
@@ -21,10 +21,10 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         }
     });
     let answered = answered.await;
-    answered.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    answered.unwrap_or_else(|_| panic!("{what}: not within {TIMEOUT:?}"))
 }
 
-/// A binary of this build, which lies beside the test's own folder.
+/// The path of a binary of this build.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().with_file_name(name);
@@ -53,16 +53,16 @@ impl Process {
         Self { child, log }
     }
 
-    /// What it has said so far, in whole lines.
+    /// The log so far, in whole lines.
     pub fn log(&self) -> String {
         whole_lines(&self.log)
     }
 
-    /// The first line with all of `parts`, once it is there. The process must live until then.
+    /// Waits for the first line with all of `parts`. The process must not end before.
     pub async fn line(&mut self, parts: &[&str]) -> String {
         let Self { child, log } = self;
         eventually(&format!("{parts:?} in {}", log.display()), async || {
-            // First whether it has ended, then what it said: nothing comes after its end.
+            // Whether it has ended comes first: after its end the log is complete.
             let ended = child.try_wait().unwrap();
             let text = whole_lines(log);
             let found = text
@@ -93,7 +93,7 @@ impl Process {
         .await
     }
 
-    /// Ends it in good order.
+    /// Ends the process with SIGTERM and asserts a clean shutdown.
     pub async fn stop(mut self) {
         self.terminate();
         let status = self.ended().await;
@@ -102,7 +102,7 @@ impl Process {
         assert!(log.contains("[STARTUP]: stops"), "{log}");
     }
 
-    /// Ends it without a word.
+    /// Ends the process with SIGKILL.
     pub async fn kill(mut self) {
         self.child.kill().unwrap();
         self.ended().await;

@@ -1,4 +1,4 @@
-//! A validator of the tests: the configurations of its node and its executor, and what its executor answers.
+//! A validator of the tests: configurations and processes of its node and its executor, and queries to the executor.
 
 use crate::process::{Process, binary, eventually};
 use metanode_core::{
@@ -41,7 +41,7 @@ impl Validator {
         Process::start(&mut command, self.next_log("executor"))
     }
 
-    /// `environment` is what is set besides the variables of the test.
+    /// `environment` is added to the environment of the test.
     pub fn start_node(&mut self, environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new(binary("metanode"));
         command.args(["run", "--config"]).arg(self.node_config());
@@ -68,7 +68,7 @@ impl Validator {
             .map(|watermark| watermark.0)
     }
 
-    /// Waits until the executor is durable at this height, and says where it is then.
+    /// Waits until the executor is durable at this height or above, and returns its watermark.
     pub async fn reaches(&self, height: u64) -> u64 {
         let what = format!("block {height} in {}", self.folder.display());
         eventually(&what, async || {
@@ -77,7 +77,7 @@ impl Validator {
         .await
     }
 
-    /// Blocks 1 to `last` as the executor has them.
+    /// Blocks 1 to `last` of the executor.
     pub async fn blocks(&self, last: u64) -> Vec<CommittedEpochData> {
         let mut blocks: Vec<CommittedEpochData> = vec![];
         while (blocks.len() as u64) < last {
@@ -96,7 +96,8 @@ impl Validator {
     }
 }
 
-/// Validators that know each other, made of the example files: keys, addresses and folders are their own.
+/// The validators of one genesis, with the configurations of the example files and keys, addresses and folders of their
+/// own.
 pub fn validators(root: &Path, count: u16) -> Vec<Validator> {
     let mut validators: Vec<_> = (0..count).map(|index| validator(root, index)).collect();
     let genesis: String = validators.iter().map(genesis_entry).collect();
@@ -118,7 +119,7 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.p2p_listen_address = free_address(index);
     let block_stream = Address::Unix(folder.join("blocks.sock"));
     let rpc = Address::Unix(folder.join("rpc.sock"));
-    // The genesis of the example is long ago: the first epoch would be over at once.
+    // The genesis of the example is old: the first epoch would be overdue.
     node.consensus.epoch_duration_ms = i64::MAX.unsigned_abs();
     node.executor_send_socket_path = Some(block_stream.clone());
     node.executor_receive_socket_path = Some(rpc.clone());
@@ -136,14 +137,14 @@ fn validator(root: &Path, index: u16) -> Validator {
     }
 }
 
-/// A free port on a loopback address that no outgoing connection has as its own, so that nobody takes the port while
-/// its node is down.
+/// A free port on a loopback address that outgoing connections do not use, so that no other process takes the port
+/// while the node is down.
 fn free_address(index: u16) -> SocketAddr {
     let ip = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(index).unwrap());
     TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
-/// What `metanode validator` says about a node.
+/// The genesis entry that `metanode validator` prints for a node.
 fn genesis_entry(validator: &Validator) -> String {
     let mut command = Command::new(binary("metanode"));
     command

@@ -1,9 +1,9 @@
-//! `[executor]` of a fixed scenario.
+//! `[executor]` of an explicit scenario.
 
 use super::super::{Executor, Kind, OddExecutor, OneExecutor, Target};
 use metanode_sim::plan::ExecutorPlan;
 
-/// All alike, all but one alike, or a list.
+/// One section for all, with `[executor.odd]` if one differs, or `[[executor.each]]` if several do.
 pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
     let alike = |plan: &ExecutorPlan| executors.iter().filter(|other| *other == plan).count();
     let Some(common) = executors.iter().max_by_key(|plan| alike(plan)) else {

@@ -1,10 +1,9 @@
-//! What a section of a fault may not say although its types allow it. Every error names the key and what was expected
-//! there.
+//! Checks of a `[[fault]]` beyond the types of its keys. Every error names the key and what was expected there.
 
 use super::{
-    DurableTrigger, FaultSection, StoredTrigger, TriggerSection,
+    FaultSection,
     kinds::{Schema, Time},
-    points_of,
+    trigger::{DurableTrigger, StoredTrigger, TriggerSection, points_of},
 };
 use crate::{
     scenario::target::{Kind, Roster, Selector, Target},
@@ -19,10 +18,10 @@ struct At<'a> {
 }
 
 impl FaultSection {
-    /// Checks the section at this position of its file; `roster` is who exists whatever the seed.
+    /// Checks the section at this position of its file. `roster` exists in every run.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error.
     pub(in crate::scenario) fn check(
         &self,
         source: &Source<'_>,
@@ -36,15 +35,15 @@ impl FaultSection {
         };
         let schema = self.kind.schema();
         at.targets(self, schema)?;
-        at.particulars(self, schema)?;
+        at.kind_keys(self, schema)?;
         at.times(self, schema)?;
-        at.moment(&self.when)?;
+        at.trigger(&self.when)?;
         at.repeat(self)
     }
 
-    /// The keys that only some kinds take, and whether they are given.
-    pub(super) const fn particulars(&self) -> [(&'static str, bool); 12] {
-        // A new key must be named here.
+    /// The keys that only some kinds take, and whether they are present.
+    pub(super) const fn kind_keys(&self) -> [(&'static str, bool); 12] {
+        // Exhaustive, so that a new key cannot be forgotten.
         let Self {
             when: _,
             kind: _,
@@ -93,7 +92,7 @@ impl At<'_> {
 
     fn targets(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
         if section.targets.is_empty() {
-            return self.wrong("targets", "names nobody: expected one target or more");
+            return self.wrong("targets", "is empty: expected at least one target");
         }
         for (position, target) in section.targets.iter().enumerate() {
             let key = format!("targets.{position}");
@@ -101,31 +100,32 @@ impl At<'_> {
             if !kinds.contains(&target.kind) {
                 let kinds: Vec<_> = kinds.iter().map(Kind::to_string).collect();
                 let expected = kinds.join(" or ");
-                let message = format!("`{target}` cannot suffer this: expected {expected}");
+                let message =
+                    format!("`{target}` is not a target of this fault: expected {expected}");
                 return self.wrong(&key, message);
             }
             if let Err(message) = target.check(self.roster) {
                 return self.wrong(&key, message);
             }
             if !schema.targets.all && target.which == Selector::All {
-                return self.wrong(&key, "cuts off everybody: expected some hosts, not all");
+                return self.wrong(&key, "includes every host: expected some hosts, not all");
             }
         }
         Ok(())
     }
 
     /// The keys that only some kinds take.
-    fn particulars(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
-        let given = section.particulars();
+    fn kind_keys(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
+        let given = section.kind_keys();
         let keys = &schema.keys;
         for (key, is_given) in given {
             let needed = keys.needs.contains(&key);
             let taken = needed || keys.one_of.contains(&key) || keys.takes.contains(&key);
             if is_given && !taken {
-                return self.wrong(key, "is not for this fault");
+                return self.wrong(key, "does not apply to this fault");
             }
             if needed && !is_given {
-                return self.wrong(key, "is missing: this fault needs it");
+                return self.wrong(key, "is missing: required by this fault");
             }
         }
         let is_given = |key: &&str| given.contains(&(*key, true));
@@ -134,37 +134,41 @@ impl At<'_> {
         {
             let others: Vec<_> = others.iter().map(|key| format!("`{key}`")).collect();
             let others = others.join(" or ");
-            let message = format!("is missing: this fault needs it, or {others}");
+            let message = format!("is missing: this fault requires it, or {others}");
             return self.wrong(first, message);
         }
         Ok(())
     }
 
-    /// The keys that say how long.
+    /// The keys for a duration.
     fn times(&self, section: &FaultSection, schema: &Schema) -> Result<(), InputError> {
         let (for_ms, down_ms) = (section.for_ms.is_some(), section.down_ms.is_some());
         match schema.time {
             Time::Moment => {
                 for (key, given) in [("for_ms", for_ms), ("down_ms", down_ms)] {
                     if given {
-                        return self.wrong(key, "is not for this fault, which is over at once");
+                        return self
+                            .wrong(key, "does not apply to this fault, which has no duration");
                     }
                 }
             }
             Time::Down if for_ms => {
-                return self.wrong("for_ms", "is not for this fault: expected `down_ms`");
+                return self.wrong("for_ms", "does not apply to this fault: expected `down_ms`");
             }
             Time::For | Time::FromStart if down_ms => {
-                return self.wrong("down_ms", "is not for this fault: expected `for_ms`");
+                return self.wrong("down_ms", "does not apply to this fault: expected `for_ms`");
             }
             Time::FromStart if !for_ms => {
-                return self.wrong("for_ms", "is missing: this fault needs a time");
+                return self.wrong("for_ms", "is missing: required by this fault");
             }
             Time::FromStart if !section.when.is_empty() => {
-                return self.wrong("when", "is not for this fault, which is about the start");
+                return self.wrong(
+                    "when",
+                    "does not apply to this fault, which begins with the run",
+                );
             }
             Time::FromStart if section.repeat.is_some() => {
-                let message = "is not for this fault: there is one start of the run";
+                let message = "does not apply to this fault, which begins with the run";
                 return self.wrong("repeat", message);
             }
             Time::Down | Time::For | Time::FromStart => {}
@@ -172,7 +176,7 @@ impl At<'_> {
         Ok(())
     }
 
-    /// The target is one process of these kinds, and exists whatever the seed.
+    /// Checks that the target is one process of these kinds and exists in every run.
     fn one_of(&self, key: &str, target: Target, kinds: &[Kind]) -> Result<(), InputError> {
         let fits = target.check_single(kinds, self.roster);
         fits.map_err(|message| self.source.error(&self.key(key), message))
@@ -182,7 +186,7 @@ impl At<'_> {
         self.source.at_least(&self.key(key), low, 1)
     }
 
-    fn moment(&self, when: &TriggerSection) -> Result<(), InputError> {
+    fn trigger(&self, when: &TriggerSection) -> Result<(), InputError> {
         if let Some(StoredTrigger { node, commit }) = &when.stored {
             self.one_of("when.stored.node", *node, &[Kind::Node])?;
             self.counts_from_1("when.stored.commit", commit.low.into())?;
@@ -199,7 +203,7 @@ impl At<'_> {
                 let known = points_of(reached.process.kind, self.roster.changes);
                 let known: Vec<_> = known.iter().map(|point| point.name()).collect();
                 let message = format!(
-                    "`{}` is no crash point of {}: expected any or one of {}",
+                    "`{}` is not a crash point of {}: expected any or one of {}",
                     reached.point,
                     reached.process,
                     known.join(", ")
@@ -215,15 +219,16 @@ impl At<'_> {
             return Ok(());
         };
         if section.when.stored.is_some() || section.when.durable.is_some() {
-            let message = "needs a time or a crash point in `when`: the others come only once";
+            let message =
+                "needs a time or a crash point in `when`: other conditions are met only once";
             return self.wrong("repeat", message);
         }
         if section.when.reached.is_none() && repeat.every_ms.low == 0 {
-            let message = "must be at least 1 where only time tells repetitions apart";
+            let message = "is 0: expected at least 1, except with a crash point in `when`";
             return self.wrong("repeat.every_ms", message);
         }
         if repeat.times.low == 0 || repeat.times.high > 1_000 {
-            return self.wrong("repeat.times", "must be from 1 to 1000");
+            return self.wrong("repeat.times", "is out of range: expected 1 to 1000");
         }
         Ok(())
     }

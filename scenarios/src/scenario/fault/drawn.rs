@@ -1,4 +1,4 @@
-//! What a seed makes of the keys and targets of one section. Every key has a stream of its own, named by its label.
+//! The values that a seed draws for the keys and targets of a section. Every key has a random stream of its own.
 
 use super::FaultSection;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use metanode_sim::{faults::Channel, trace::ProcessId};
 use std::collections::BTreeSet;
 
-/// One repetition of a section.
+/// The values of one repetition of a section.
 pub(super) struct Drawn<'a> {
     pub section: &'a FaultSection,
     sampler: &'a Sampler,
@@ -18,7 +18,7 @@ pub(super) struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    /// `any` is the validator that `any-…` means.
+    /// `any` is the validator that `any-…` selects.
     pub fn new(
         section: &'a FaultSection,
         sampler: &'a Sampler,
@@ -53,7 +53,7 @@ impl<'a> Drawn<'a> {
         self.processes.iter().copied().collect()
     }
 
-    /// The validators to which the targets belong, whatever these are.
+    /// The validators to which the targets belong.
     pub fn validators(&self) -> Vec<u16> {
         self.validators.iter().copied().collect()
     }
@@ -70,7 +70,7 @@ impl<'a> Drawn<'a> {
         self.section.channel.unwrap_or_default()
     }
 
-    /// A number of the range that this key has; 0 if it was left out.
+    /// A number in the range of this key; 0 if it is left out.
     pub fn number<T: Number + Default>(&self, key: &str, range: Option<Sampled<T>>) -> T {
         self.optional(key, range).unwrap_or_default()
     }

@@ -1,12 +1,12 @@
-//! `[[fault]]` of a scenario file: when, what, whom, and the planned faults that a seed makes of it.
+//! `[[fault]]` of a scenario file: trigger, kind and targets, and the planned faults that a seed draws from it.
 //!
-//! | file | is |
+//! | module | content |
 //! |---|---|
-//! | `kinds` | `do`: every kind of fault with its keys and targets, and how faults of it are drawn and said, by subject |
+//! | `kinds` | `do`: the kinds of faults by subject; keys, targets, drawing, and the section of a given fault |
 //! | `trigger` | `when` |
-//! | `check` | what a section may not say although its types allow it |
-//! | `drawn` | what a seed makes of the keys and targets of a section |
-//! | `swarm` | what a swarm draws for a fault of any kind |
+//! | `check` | checks of a section beyond the types of its keys |
+//! | `drawn` | the values that a seed draws for the keys and targets of a section |
+//! | `swarm` | the values that a swarm draws for a fault of any kind |
 
 mod check;
 mod drawn;
@@ -14,12 +14,11 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub use kinds::FaultKind;
-pub use trigger::{DurableTrigger, ReachedTrigger, StoredTrigger, TriggerSection};
-
-pub(super) use kinds::Moments;
+pub(super) use kinds::{FaultKind, Triggers};
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
+
+use trigger::TriggerSection;
 
 use super::target::{Kind, Roster, Selector, Target};
 use crate::sampling::{Sampled, Sampler};
@@ -30,7 +29,7 @@ use metanode_sim::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One `[[fault]]`. [`FaultKind`] says which of the keys below `targets` it takes.
+/// One `[[fault]]`. Its [`FaultKind`] determines which of the keys below `targets` it takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSection {
@@ -39,19 +38,19 @@ pub struct FaultSection {
     #[serde(rename = "do")]
     pub kind: FaultKind,
     pub targets: Vec<Target>,
-    /// How long processes or hosts stay down; until all faults end if it is left out.
+    /// Time for which processes or hosts are down; until all faults end if it is left out.
     pub down_ms: Option<Sampled<u64>>,
-    /// How long the others last; until all faults end if it is left out.
+    /// Duration of any other fault; until all faults end if it is left out.
     pub for_ms: Option<Sampled<u64>>,
-    /// Which way a partition cuts; both if it is left out.
+    /// The direction that a partition cuts; both if it is left out.
     pub cut: Option<Cut>,
-    /// Which connections; any if it is left out.
+    /// The connections that the fault affects; any if it is left out.
     pub channel: Option<Channel>,
-    /// What is at a hijacked path.
+    /// What takes the place of a hijacked socket.
     pub how: Option<Hijack>,
-    /// Whose direction of a connection ends.
+    /// The end of a connection that stops sending.
     pub side: Option<Side>,
-    /// Whether a power loss leaves a part of a write; not if it is left out.
+    /// Whether a power loss may leave part of a write; not if it is left out.
     pub torn: Option<bool>,
     pub extra_ms: Option<Sampled<u64>>,
     pub max_bytes: Option<Sampled<u64>>,
@@ -60,12 +59,12 @@ pub struct FaultSection {
     pub commits: Option<Sampled<u32>>,
     pub by_ms: Option<Sampled<i64>>,
     pub taken_ms: Option<Sampled<u64>>,
-    /// The same again: crash loops.
+    /// Repetitions of the fault, as in a crash loop.
     pub repeat: Option<Repeat>,
 }
 
-/// The fault happens `times` times. Repetitions of a fault with a time follow `every_ms` after each other; those of
-/// a fault at a crash point count on from the one before.
+/// The fault occurs `times` times, `every_ms` apart. With a crash point in `when`, its occurrences count from the
+/// repetition before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
@@ -79,7 +78,7 @@ const fn no_pause() -> Sampled<u64> {
 }
 
 impl FaultSection {
-    /// One that has nothing but these, from the start of the run.
+    /// A section with these keys only; the fault begins with the run.
     fn new(kind: FaultKind, targets: Vec<Target>) -> Self {
         Self {
             when: TriggerSection::default(),
@@ -103,7 +102,7 @@ impl FaultSection {
         }
     }
 
-    /// The section that says this fault and leaves nothing open.
+    /// The section with fixed values from which every seed draws this fault.
     pub(super) fn explicit(planned: &PlannedFault) -> Self {
         let PlannedFault { trigger, fault } = planned;
         Self {
@@ -112,7 +111,7 @@ impl FaultSection {
         }
     }
 
-    /// What a seed makes of it; `label` names its streams.
+    /// The faults that a seed draws from this section. `label` is the prefix of its streams.
     #[must_use]
     pub fn plan(&self, sampler: &Sampler, label: &str, roster: Roster) -> Vec<PlannedFault> {
         let any = self.any(sampler, label, roster);
@@ -139,7 +138,8 @@ impl FaultSection {
             .collect()
     }
 
-    /// The validator that `any-…` means in this fault: one with an executor, if any executor is named like that.
+    /// The validator that `any-…` selects in this fault: one with an executor if `any-executor`
+    /// is among its targets or conditions.
     fn any(&self, sampler: &Sampler, label: &str, roster: Roster) -> u16 {
         let mut named = self.targets.iter().copied().chain(self.when.targets());
         let executors = named.any(|t| t.kind == Kind::Executor && t.which == Selector::Any);

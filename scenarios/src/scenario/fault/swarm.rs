@@ -1,4 +1,4 @@
-//! What a swarm draws for one fault, one thing after the other from one stream: targets, how long, amounts.
+//! The values that a swarm draws for one fault, in a row from one stream: duration, targets and amounts.
 
 use crate::{sampling::Stream, scenario::target::Roster};
 use metanode_sim::{faults::Channel, trace::ProcessId};
@@ -8,16 +8,16 @@ use std::collections::BTreeSet;
 pub(in crate::scenario) struct SwarmDraws<'a> {
     pub stream: &'a mut Stream,
     pub roster: Roster,
-    /// Validators that may be down at once; all if there is none.
+    /// Number of validators that may be down at the same time; any if it is none.
     max_faulty: Option<u16>,
-    /// The time that was drawn for it.
+    /// The drawn time of the fault.
     pub at_ms: u64,
-    /// How long it lasts, if it takes a time.
+    /// The duration, for kinds that have one.
     pub lasts_ms: u64,
 }
 
 impl<'a> SwarmDraws<'a> {
-    /// Draws how long it lasts first.
+    /// Draws the duration.
     pub fn new(
         stream: &'a mut Stream,
         roster: Roster,
@@ -37,7 +37,7 @@ impl<'a> SwarmDraws<'a> {
         }
     }
 
-    /// One validator mostly, sometimes several; never more than `most`.
+    /// Mostly one validator, sometimes several, at most `most`.
     fn some(&mut self, count: u16, most: u16) -> Vec<u16> {
         let size = match self.stream.below(4) {
             0 => 1 + self.stream.below(u64::from(most.clamp(1, count))) as u16,
@@ -50,13 +50,13 @@ impl<'a> SwarmDraws<'a> {
         chosen.into_iter().collect()
     }
 
-    /// Validators that may be down.
+    /// Validators that may be down at the same time.
     pub fn few(&mut self) -> Vec<u16> {
         let count = self.roster.validators;
         self.some(count, self.max_faulty.unwrap_or(count))
     }
 
-    /// Some hosts, but not all.
+    /// One host or more, but not all.
     pub fn hosts(&mut self) -> Vec<u16> {
         let count = self.roster.validators;
         self.some(count, count - 1)
@@ -71,7 +71,7 @@ impl<'a> SwarmDraws<'a> {
         self.stream.below(self.roster.executors.into()) as u16
     }
 
-    /// Node, executor or both of validators that may be down.
+    /// The node, the executor or both of validators that may be down at the same time.
     pub fn processes(&mut self) -> Vec<ProcessId> {
         let (numbers, parts) = (self.few(), 1 + self.stream.below(3));
         let executors = self.roster.executors;

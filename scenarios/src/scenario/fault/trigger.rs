@@ -1,5 +1,4 @@
-//! `when` of a `[[fault]]`: what it may say, the moment that a seed makes of it, and the section that says a given
-//! moment again.
+//! `when` of a `[[fault]]`: its keys, the trigger that a seed draws from it, and the section of a given trigger.
 
 use crate::{
     sampling::{Sampled, Sampler},
@@ -43,14 +42,13 @@ pub struct DurableTrigger {
 #[serde(deny_unknown_fields)]
 pub struct ReachedTrigger {
     pub process: Target,
-    /// The name of a crash point, or `any`: one of the process, drawn.
+    /// The name of a crash point, or `any`: a crash point of the process, drawn.
     pub point: String,
-    /// For the n-th time, from 1.
+    /// The occurrence, counted from 1.
     pub times: Sampled<u32>,
 }
 
-/// Crash points of nodes begin with `node.`, those of executors with `executor.`. Without a second epoch some are never
-/// reached.
+/// The crash points of a kind of process. Those of an epoch change are left out where there is only one epoch.
 pub(in crate::scenario) fn points_of(kind: Kind, changes: bool) -> Vec<CrashPoint> {
     let prefix = format!("{kind}.");
     let points = CrashPoint::ALL.iter().copied();
@@ -59,7 +57,7 @@ pub(in crate::scenario) fn points_of(kind: Kind, changes: bool) -> Vec<CrashPoin
 }
 
 impl ReachedTrigger {
-    /// The points that may be meant: one if it is named, all of the process that it comes to if it is `any`.
+    /// The crash points with this name; for `any`, all that the process reaches.
     pub(super) fn points(&self, changes: bool) -> Vec<CrashPoint> {
         if self.point == "any" {
             return points_of(self.process.kind, changes);
@@ -78,7 +76,7 @@ impl TriggerSection {
             && self.reached.is_none()
     }
 
-    /// Who is named besides the targets of the fault.
+    /// The targets in the conditions.
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
         let stored = self.stored.iter().map(|stored| stored.node);
         let durable = self.durable.iter().map(|durable| durable.executor);
@@ -86,7 +84,7 @@ impl TriggerSection {
         stored.chain(durable).chain(reached)
     }
 
-    /// What a seed makes of it; `any` is the validator that `any-…` means in this fault.
+    /// The trigger that a seed draws. `any` is the validator that `any-…` selects in this fault.
     pub(super) fn plan(&self, sampler: &Sampler, label: &str, any: u16, roster: Roster) -> Trigger {
         let label = |key: &str| format!("{label}.when.{key}");
         let number = |target: Target| match target.which {
@@ -123,7 +121,7 @@ impl TriggerSection {
         }
     }
 
-    /// The section that says this moment and leaves nothing open.
+    /// The section with fixed values from which every seed draws this trigger.
     pub(super) fn explicit(trigger: &Trigger) -> Self {
         let Trigger {
             at_ms,

@@ -1,4 +1,4 @@
-//! Kinds of faults of wall clocks.
+//! Kinds of wall clock faults.
 
 use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, Schema, Time};
 use crate::{sampling::Sampled, scenario::target::Target};
@@ -18,7 +18,7 @@ pub(super) const JUMP_CLOCK: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         let by_ms = swarm.stream.low(300_000).cast_signed();
         ClockFault::JumpClock {
             hosts: swarm.hosts(),
@@ -32,7 +32,7 @@ pub(super) const JUMP_CLOCK: Schema = Schema {
     }),
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &ClockFault) -> FaultSection {
     match fault {
         ClockFault::JumpClock { hosts, by_ms } => FaultSection {

@@ -1,54 +1,28 @@
-//! Kinds of faults of disks.
+//! Kinds of disk faults.
 
 use super::{
-    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Moments, NODES, PROCESSES, Schema, Time,
+    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, NODES, PROCESSES, Schema, Time, Triggers,
 };
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::{disk::DiskFailure, faults::DiskFault};
 
-pub(super) const FAIL_SYNC: Schema = Schema {
-    targets: PROCESSES,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
+pub(super) const FAIL_SYNC: Schema =
+    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
         DiskFault::DiskFails {
-            processes: drawn.processes(),
+            processes,
             how: DiskFailure::Sync,
-            for_ms: drawn.for_ms(),
+            for_ms,
         }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        DiskFault::DiskFails {
-            processes: swarm.processes(),
-            how: DiskFailure::Sync,
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+    });
 
-pub(super) const DISK_FULL: Schema = Schema {
-    targets: PROCESSES,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
+pub(super) const DISK_FULL: Schema =
+    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
         DiskFault::DiskFails {
-            processes: drawn.processes(),
+            processes,
             how: DiskFailure::Full,
-            for_ms: drawn.for_ms(),
+            for_ms,
         }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        DiskFault::DiskFails {
-            processes: swarm.processes(),
-            how: DiskFailure::Full,
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+    });
 
 pub(super) const FLIP_BITS: Schema = Schema {
     targets: NODES,
@@ -66,10 +40,10 @@ pub(super) const FLIP_BITS: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm {
-        // A block that a Byzantine validator gave to one peer only is gone with that peer's copy: a validator that
-        // loses what it built on is faulty, too, and with the Byzantine ones more may be than the committee tolerates.
+        // A block that a Byzantine validator sent to one peer only is lost with the copy of that peer. A validator that
+        // loses an ancestor of its own blocks is faulty, too: there could be more faulty validators than tolerated.
         beside_byzantine: false,
-        ..InSwarm::usual(|swarm| {
+        ..InSwarm::plain(|swarm| {
             DiskFault::FlipBits {
                 nodes: swarm.hosts(),
                 blocks: swarm.stream.low(20) as u32,
@@ -96,9 +70,9 @@ pub(super) const RESTORE: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm {
-        // On a condition it might come before its backup is taken.
-        moments: Moments::Times,
-        ..InSwarm::usual(|swarm| {
+        // A condition could be met before the backup is taken.
+        triggers: Triggers::Times,
+        ..InSwarm::plain(|swarm| {
             DiskFault::Restore {
                 executors: vec![swarm.one_executor()],
                 taken_ms: swarm.stream.below(swarm.at_ms.max(1)),
@@ -109,7 +83,7 @@ pub(super) const RESTORE: Schema = Schema {
     },
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &DiskFault) -> FaultSection {
     match fault {
         DiskFault::DiskFails {

@@ -1,68 +1,22 @@
-//! Kinds of faults of how executors behave.
+//! Kinds of executor faults.
 
 use super::{EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Schema, Time};
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::faults::{ExecutorFault, Replies};
 
-pub(super) const STALL: Schema = Schema {
-    targets: EXECUTORS,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
-        ExecutorFault::Stall {
-            executors: drawn.validators(),
-            for_ms: drawn.for_ms(),
-        }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ExecutorFault::Stall {
-            executors: swarm.executors(),
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+pub(super) const STALL: Schema = lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
+    ExecutorFault::Stall { executors, for_ms }
+});
 
-pub(super) const STOP_READING: Schema = Schema {
-    targets: EXECUTORS,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
-        ExecutorFault::StopReading {
-            executors: drawn.validators(),
-            for_ms: drawn.for_ms(),
-        }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ExecutorFault::StopReading {
-            executors: swarm.executors(),
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+pub(super) const STOP_READING: Schema =
+    lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
+        ExecutorFault::StopReading { executors, for_ms }
+    });
 
-pub(super) const SERVE_BOTH: Schema = Schema {
-    targets: EXECUTORS,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
-        ExecutorFault::ServeBoth {
-            executors: drawn.validators(),
-            for_ms: drawn.for_ms(),
-        }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ExecutorFault::ServeBoth {
-            executors: swarm.executors(),
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+pub(super) const SERVE_BOTH: Schema =
+    lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
+        ExecutorFault::ServeBoth { executors, for_ms }
+    });
 
 pub(super) const SLOW_REPLIES: Schema = Schema {
     targets: EXECUTORS,
@@ -81,7 +35,7 @@ pub(super) const SLOW_REPLIES: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         let ms = 1 + swarm.stream.low(4_000);
         ExecutorFault::Replies {
             executors: swarm.executors(),
@@ -92,51 +46,25 @@ pub(super) const SLOW_REPLIES: Schema = Schema {
     }),
 };
 
-pub(super) const SILENT_REPLIES: Schema = Schema {
-    targets: EXECUTORS,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
+pub(super) const SILENT_REPLIES: Schema =
+    lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
         ExecutorFault::Replies {
-            executors: drawn.validators(),
+            executors,
             how: Replies::Silent,
-            for_ms: drawn.for_ms(),
+            for_ms,
         }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ExecutorFault::Replies {
-            executors: swarm.executors(),
-            how: Replies::Silent,
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+    });
 
-pub(super) const ERROR_REPLIES: Schema = Schema {
-    targets: EXECUTORS,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
+pub(super) const ERROR_REPLIES: Schema =
+    lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
         ExecutorFault::Replies {
-            executors: drawn.validators(),
+            executors,
             how: Replies::Refused,
-            for_ms: drawn.for_ms(),
+            for_ms,
         }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ExecutorFault::Replies {
-            executors: swarm.executors(),
-            how: Replies::Refused,
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+    });
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &ExecutorFault) -> FaultSection {
     let of = |kind, executors: &[u16], for_ms: &Option<u64>| FaultSection {
         for_ms: for_ms.map(Sampled::fixed),

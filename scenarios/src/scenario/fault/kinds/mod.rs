@@ -1,8 +1,28 @@
-//! `do` of a `[[fault]]`: every kind of fault, and all that the scenario schema knows of it.
+//! `do` of a `[[fault]]`: the kinds of faults.
 //!
-//! Each file is a subject of [`metanode_sim::faults`]. For each kind it holds a [`Schema`]: which targets and keys its
-//! section takes, the fault that a seed draws from a section, the fault that a swarm draws. Below them, `section` is
-//! the way back: the section that says a given fault and leaves nothing open.
+//! Each file is a subject of [`metanode_sim::faults`]. It has a [`Schema`] per kind: the targets and keys of its
+//! section, the fault that a seed draws from a section, and the fault that a swarm draws. `section` is the inverse: the
+//! section with fixed values from which every seed draws a given fault.
+
+/// The schema of a kind without keys of its own that lasts `for_ms`. `$of_section` and `$of_swarm` are the methods that
+/// name its targets, `$fault` makes the fault of them and of its duration.
+macro_rules! lasting {
+    ($targets:ident, $of_section:ident, $of_swarm:ident, |$who:ident, $for_ms:ident| $fault:expr) => {
+        Schema {
+            targets: $targets,
+            time: Time::For,
+            keys: Keys::NONE,
+            of_section: |drawn| {
+                let ($who, $for_ms) = (drawn.$of_section(), drawn.for_ms());
+                $fault.into()
+            },
+            in_swarm: InSwarm::plain(|swarm| {
+                let ($who, $for_ms) = (swarm.$of_swarm(), Some(swarm.lasts_ms));
+                $fault.into()
+            }),
+        }
+    };
+}
 
 mod clock;
 mod disk;
@@ -18,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! fault_kinds {
     ($($kind:ident = $subject:ident::$schema:ident,)*) => {
-        /// `do`; what each does, [`metanode_sim::faults`] says.
+        /// `do`; the kinds are described in [`metanode_sim::faults`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum FaultKind {
@@ -26,11 +46,11 @@ macro_rules! fault_kinds {
         }
 
         impl FaultKind {
-            /// All of them, in the order in which a swarm draws how often each comes. A kind more, or another order,
-            /// changes what every seed of a swarm draws.
+            /// All kinds, in the order in which a swarm draws their weights. Another order or a further kind changes
+            /// what every seed of a swarm draws.
             pub const ALL: &'static [Self] = &[$(Self::$kind),*];
 
-            /// All that is known of it.
+            /// The schema of this kind.
             pub(in crate::scenario) const fn schema(self) -> &'static Schema {
                 match self {
                     $(Self::$kind => &$subject::$schema,)*
@@ -66,7 +86,7 @@ fault_kinds! {
     JumpClock = clock::JUMP_CLOCK,
 }
 
-/// The section that says this fault, from the start of the run, and leaves nothing open.
+/// The section with fixed values for this fault, which begins with the run.
 pub(super) fn section(fault: &Fault) -> FaultSection {
     match fault {
         Fault::Process(fault) => process::section(fault),
@@ -83,15 +103,15 @@ pub(in crate::scenario) struct Schema {
     pub(super) targets: Targets,
     pub(super) time: Time,
     pub(super) keys: Keys,
-    /// The fault that a seed makes of a section. Numbers are drawn by the labels of their keys.
+    /// The fault that a seed draws from a section.
     pub(super) of_section: fn(&Drawn<'_>) -> Fault,
     pub(in crate::scenario) in_swarm: InSwarm,
 }
 
-/// The targets that a kind takes.
+/// The targets of a kind.
 pub(super) struct Targets {
     pub kinds: &'static [Kind],
-    /// Whether all of them at once make sense.
+    /// Whether the fault may affect all of them at once.
     pub all: bool,
 }
 
@@ -116,23 +136,25 @@ const SOME_HOSTS: Targets = Targets {
     all: false,
 };
 
-/// Which key says how long a fault lasts.
+/// Which key is the duration of a fault.
 pub(super) enum Time {
-    /// None: it is over at once.
+    /// None: the fault has no duration.
     Moment,
     /// `down_ms`, or until all faults end.
     Down,
     /// `for_ms`, or until all faults end.
     For,
-    /// `for_ms` from the start of the run: it has no `when` and no `repeat`.
+    /// `for_ms` from the start of the run; no `when` and no `repeat`.
     FromStart,
 }
 
-/// Which of the other keys a kind takes.
+/// The other keys of a kind.
 pub(super) struct Keys {
+    /// Required.
     pub needs: &'static [&'static str],
-    /// Of these it needs at least one.
+    /// At least one of these is required.
     pub one_of: &'static [&'static str],
+    /// Optional.
     pub takes: &'static [&'static str],
 }
 
@@ -146,17 +168,17 @@ impl Keys {
 
 /// How a swarm draws faults of a kind.
 pub(in crate::scenario) struct InSwarm {
-    pub moments: Moments,
-    /// Whether some come as crash loops.
+    pub triggers: Triggers,
+    /// Whether some are repeated as crash loops.
     pub loops: bool,
-    /// Whether it is harmless where validators are Byzantine.
+    /// Whether it may occur in a run with Byzantine validators.
     pub beside_byzantine: bool,
-    /// Draws from one stream: the order of the draws is part of what a seed means.
+    /// Draws from one stream: another order of the draws changes what every seed draws.
     pub draw: fn(&mut SwarmDraws<'_>) -> Fault,
 }
 
-/// When a swarm lets a fault happen.
-pub(in crate::scenario) enum Moments {
+/// The triggers that a swarm draws for a fault.
+pub(in crate::scenario) enum Triggers {
     /// At a time or on a condition.
     Any,
     /// At a time.
@@ -166,10 +188,10 @@ pub(in crate::scenario) enum Moments {
 }
 
 impl InSwarm {
-    /// Like most kinds: at any moment, once, with or without Byzantine validators.
-    const fn usual(draw: fn(&mut SwarmDraws<'_>) -> Fault) -> Self {
+    /// Any trigger, no crash loops, with or without Byzantine validators.
+    const fn plain(draw: fn(&mut SwarmDraws<'_>) -> Fault) -> Self {
         Self {
-            moments: Moments::Any,
+            triggers: Triggers::Any,
             loops: false,
             beside_byzantine: true,
             draw,
@@ -183,7 +205,7 @@ mod tests {
     use crate::{sampling::Sampler, scenario::target::Roster};
     use std::collections::BTreeSet;
 
-    /// One fault of each kind, as a swarm draws it.
+    /// A fault of this kind, as a swarm draws it.
     fn drawn(kind: FaultKind) -> Fault {
         let roster = Roster {
             validators: 4,
@@ -196,22 +218,22 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_said_again_under_its_own_name() {
+    fn the_section_of_a_fault_has_its_kind() {
         for kind in FaultKind::ALL {
             assert_eq!(section(&drawn(*kind)).kind, *kind);
         }
     }
 
     #[test]
-    fn every_kind_takes_the_keys_that_say_it_again_and_only_keys_that_exist() {
+    fn the_section_of_a_fault_has_the_keys_of_its_schema() {
         for kind in FaultKind::ALL {
             let Schema { keys, .. } = kind.schema();
             let own = keys.needs.iter().chain(keys.one_of).chain(keys.takes);
             let own: BTreeSet<_> = own.copied().collect();
-            let particulars = section(&drawn(*kind)).particulars();
-            let exist: BTreeSet<_> = particulars.iter().map(|(key, _)| *key).collect();
+            let kind_keys = section(&drawn(*kind)).kind_keys();
+            let exist: BTreeSet<_> = kind_keys.iter().map(|(key, _)| *key).collect();
             assert!(own.is_subset(&exist), "{kind:?}: {own:?}");
-            for (key, is_given) in particulars {
+            for (key, is_given) in kind_keys {
                 assert!(!is_given || own.contains(key), "{kind:?}: {key}");
                 assert!(is_given || !keys.needs.contains(&key), "{kind:?}: {key}");
             }

@@ -19,7 +19,7 @@ pub(super) const PARTITION: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         NetworkFault::Partition {
             hosts: swarm.hosts(),
             cut: match swarm.stream.below(4) {
@@ -48,7 +48,7 @@ pub(super) const SLOW_LINKS: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         NetworkFault::SlowLinks {
             hosts: swarm.hosts(),
             extra_ms: 1 + swarm.stream.low(2_000),
@@ -58,7 +58,7 @@ pub(super) const SLOW_LINKS: Schema = Schema {
     }),
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &NetworkFault) -> FaultSection {
     match fault {
         NetworkFault::Partition { hosts, cut, for_ms } => FaultSection {

@@ -1,6 +1,6 @@
-//! Kinds of faults of processes and of the power of their hosts.
+//! Kinds of process faults and power losses.
 
-use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, Moments, PROCESSES, Schema, Time};
+use super::{FaultKind, FaultSection, HOSTS, InSwarm, Keys, PROCESSES, Schema, Time, Triggers};
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::faults::ProcessFault;
 
@@ -17,7 +17,7 @@ pub(super) const KILL: Schema = Schema {
     },
     in_swarm: InSwarm {
         loops: true,
-        ..InSwarm::usual(|swarm| {
+        ..InSwarm::plain(|swarm| {
             ProcessFault::Kill {
                 processes: swarm.processes(),
                 down_ms: Some(swarm.lasts_ms),
@@ -42,7 +42,7 @@ pub(super) const POWER_LOSS: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         ProcessFault::PowerLoss {
             hosts: swarm.few(),
             torn: swarm.stream.below(2) == 0,
@@ -52,25 +52,9 @@ pub(super) const POWER_LOSS: Schema = Schema {
     }),
 };
 
-pub(super) const PAUSE: Schema = Schema {
-    targets: PROCESSES,
-    time: Time::For,
-    keys: Keys::NONE,
-    of_section: |drawn| {
-        ProcessFault::Pause {
-            processes: drawn.processes(),
-            for_ms: drawn.for_ms(),
-        }
-        .into()
-    },
-    in_swarm: InSwarm::usual(|swarm| {
-        ProcessFault::Pause {
-            processes: swarm.processes(),
-            for_ms: Some(swarm.lasts_ms),
-        }
-        .into()
-    }),
-};
+pub(super) const PAUSE: Schema = lasting!(PROCESSES, processes, processes, |processes, for_ms| {
+    ProcessFault::Pause { processes, for_ms }
+});
 
 pub(super) const START_LATE: Schema = Schema {
     targets: PROCESSES,
@@ -84,8 +68,8 @@ pub(super) const START_LATE: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm {
-        moments: Moments::Start,
-        ..InSwarm::usual(|swarm| {
+        triggers: Triggers::Start,
+        ..InSwarm::plain(|swarm| {
             ProcessFault::StartLate {
                 processes: swarm.processes(),
                 for_ms: swarm.lasts_ms,
@@ -95,7 +79,7 @@ pub(super) const START_LATE: Schema = Schema {
     },
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &ProcessFault) -> FaultSection {
     match fault {
         ProcessFault::Kill { processes, down_ms } => FaultSection {

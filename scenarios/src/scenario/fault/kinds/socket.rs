@@ -1,4 +1,4 @@
-//! Kinds of faults of single sockets.
+//! Kinds of socket faults.
 
 use super::{EXECUTORS, FaultKind, FaultSection, HOSTS, InSwarm, Keys, Schema, Time};
 use crate::{sampling::Sampled, scenario::target::Target};
@@ -22,7 +22,7 @@ pub(super) const SHORT_WRITES: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         SocketFault::ShortWrites {
             hosts: swarm.hosts(),
             max_bytes: 1 + swarm.stream.low(200),
@@ -46,7 +46,7 @@ pub(super) const RESET: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         SocketFault::Reset {
             hosts: swarm.hosts(),
             channel: swarm.channel(),
@@ -71,7 +71,7 @@ pub(super) const HALF_CLOSE: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         SocketFault::HalfClose {
             hosts: swarm.hosts(),
             channel: swarm.channel(),
@@ -100,7 +100,7 @@ pub(super) const TRUNCATE: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         SocketFault::Truncate {
             hosts: swarm.hosts(),
             channel: swarm.channel(),
@@ -126,7 +126,7 @@ pub(super) const DELAY_REPLY: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         SocketFault::DelayReply {
             hosts: swarm.hosts(),
             channel: Channel::Rpc,
@@ -153,7 +153,7 @@ pub(super) const HIJACK_SOCKET: Schema = Schema {
         }
         .into()
     },
-    in_swarm: InSwarm::usual(|swarm| {
+    in_swarm: InSwarm::plain(|swarm| {
         SocketFault::HijackSocket {
             executors: swarm.executors(),
             channel: match swarm.stream.below(3) {
@@ -172,7 +172,7 @@ pub(super) const HIJACK_SOCKET: Schema = Schema {
     }),
 };
 
-/// The section that says this fault again.
+/// The section of this fault.
 pub(super) fn section(fault: &SocketFault) -> FaultSection {
     match fault {
         SocketFault::ShortWrites {

@@ -1,0 +1,208 @@
+//! Subcommands and options, with their help texts.
+
+use super::{exit::Exit, output::CliError, reports::Reports};
+use crate::{
+    determinism::SUBCOMMAND,
+    seed::{Seed, Seeds},
+};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use metanode_sim::plan::Backend;
+use std::{path::PathBuf, thread};
+
+/// Deterministic simulation testing of Mysticeti nodes and their execution engines
+#[derive(Parser)]
+#[command(name = "metasim", version, after_help = Exit::HELP)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List the built-in scenarios and suites
+    List,
+    /// Run a scenario: one seed with a full report, or many seeds with a summary
+    Run {
+        /// Scenario name from `metasim list`, or path of a .toml file
+        scenario: String,
+        /// Seed: a number or a commit hash [default: the scenario's seed, or 0]
+        #[arg(long)]
+        seed: Option<Seed>,
+        /// Range of seeds: A..B (B excluded), or N for 0..N
+        #[arg(long, conflicts_with = "seed")]
+        seeds: Option<Seeds>,
+        /// Known bug to switch on, by name or number; guards that mask it stay on. Can be repeated
+        #[arg(long, value_name = "NAME")]
+        bug: Vec<String>,
+        /// Write every event of the run to this file, one JSON object per line
+        #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+        trace: Option<PathBuf>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run a suite: several scenarios, each over many seeds
+    Suite {
+        /// Suite name from `metasim list`, or path of a .toml file
+        suite: String,
+        /// First seed of each scenario: a number or a commit hash
+        #[arg(long, default_value = "0")]
+        seed: Seed,
+        /// Range of seeds for each scenario, instead of the suite's counts: A..B (B excluded), or N for 0..N
+        #[arg(long, conflicts_with = "seed")]
+        seeds: Option<Seeds>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Crash a node and its executor at every crash point that a run reaches, alone and in pairs
+    Sweep {
+        /// Scenario name from `metasim list`, or path of a .toml file
+        scenario: String,
+        /// Seed: a number or a commit hash [default: the scenario's seed, or 0]
+        #[arg(long)]
+        seed: Option<Seed>,
+        /// Crash at the first N occurrences of each crash point
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        times: u32,
+        /// Validator whose node and executor crash
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: u16,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Search for known bugs: switch on one at a time until one of its declared finders reports it
+    Museum(Museum),
+    /// Replay a failure file and compare the trace with the recorded one
+    Replay {
+        /// Failure file that a failing run has written
+        file: String,
+    },
+    /// Search for the smallest run that fails in the same way, and write it as a scenario
+    ///
+    /// The scenario is rewritten at every improvement. An interrupted search loses nothing: shrinking the scenario
+    /// continues it.
+    Shrink {
+        /// Failure file, or SCENARIO:SEED
+        run: String,
+        /// Scenario file to write [default: NAME.shrunk.toml beside the failure file]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Maximum number of runs [default: unlimited]
+        #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+        budget_runs: u64,
+        /// Number of parallel runs [default: one per core]
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
+    /// Show the first event at which two runs differ
+    Diff {
+        /// First run: a failure file, or SCENARIO:SEED
+        a: String,
+        /// Second run: a failure file, or SCENARIO:SEED
+        b: String,
+    },
+    /// Run each seed twice, after other runs and in a process of its own, and compare the traces
+    Determinism {
+        /// Scenario names or paths of .toml files [default: all built-in scenarios]
+        scenarios: Vec<String>,
+        /// Range of seeds: A..B (B excluded), or N for 0..N
+        #[arg(long, default_value = "3")]
+        seeds: Seeds,
+        /// Number of parallel runs [default: one per core]
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Store backend
+        #[arg(long, default_value = "memory")]
+        store: Store,
+    },
+    /// Print the trace hash of a run
+    #[command(name = SUBCOMMAND, hide = true)]
+    TraceHash {
+        scenario: String,
+        #[arg(long)]
+        seed: Seed,
+        #[arg(long)]
+        store: Store,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Museum {
+    /// Bugs to search for, by name or number [default: all]; guards that mask a bug are switched off with it
+    pub bugs: Vec<String>,
+    /// Seeds to try in order until the bug is found: A..B (B excluded), or N for 0..N
+    #[arg(long, default_value = "500")]
+    pub seeds: Seeds,
+    /// Suite whose scenarios are run in turn: a name from `metasim list`, or the path of a .toml file
+    #[arg(long, default_value = "ci")]
+    pub suite: String,
+    /// Number of bugs searched in parallel [default: one per core]
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Write one JSON object per bug to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a JUnit test report to this file, with one test case per bug
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Directory for the smallest run that shows each bug
+    #[arg(long, value_name = "DIR", default_value = "failures/museum")]
+    pub failures: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Number of parallel runs [default: one per core]
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Store backend [default: that of the scenario or the suite, or memory]
+    #[arg(long)]
+    pub store: Option<Store>,
+    /// Write one JSON object per run to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a JUnit test report to this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Directory for failure files
+    #[arg(long, value_name = "DIR", default_value = "failures")]
+    pub failures: PathBuf,
+    /// Log the simulated processes to stderr: a level, or directives such as `metanode_core=debug`
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+impl Options {
+    pub fn reports(&self) -> Result<Reports, CliError> {
+        Reports::create(self.json.as_deref(), self.junit.as_deref())
+    }
+
+    /// The backend that was asked for.
+    pub fn backend(&self) -> Option<Backend> {
+        self.store.map(Backend::from)
+    }
+
+    pub fn threads(&self) -> usize {
+        threads(self.jobs)
+    }
+}
+
+/// The number of threads for `--jobs`: one per core if it is left out.
+pub(super) fn threads(jobs: Option<usize>) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    jobs.unwrap_or_else(cores)
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Store {
+    Memory,
+    Rocksdb,
+}
+
+impl From<Store> for Backend {
+    fn from(store: Store) -> Self {
+        match store {
+            Store::Memory => Self::Memory,
+            Store::Rocksdb => Self::Rocksdb,
+        }
+    }
+}

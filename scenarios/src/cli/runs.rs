@@ -1,0 +1,160 @@
+//! `metasim run` and `metasim suite`.
+
+use super::{
+    arguments::Options,
+    exit::Exit,
+    failures, museum,
+    output::{CliError, JsonLines, print, progress_bar, start_log},
+    reports::Reports,
+    sweep,
+};
+use crate::{
+    batch::{Job, OUTCOME_ONLY, in_order},
+    catalog,
+    report::{colour::Colour, failure, plan, summary::Summary, timeline, verdict},
+    seed::{Seed, Seeds},
+    suite::Suite,
+};
+use metanode_sim::{disk::Disks, run::RunOptions};
+use std::{path::Path, sync::Arc};
+
+pub(super) fn scenario(
+    scenario: &str,
+    seed: Option<Seed>,
+    seeds: Option<Seeds>,
+    bugs: &[String],
+    trace: Option<&Path>,
+    options: &Options,
+) -> Result<Exit, CliError> {
+    let mut scenario = catalog::scenario(scenario)?;
+    scenario.scenario.bugs.extend(museum::switches(bugs)?);
+    let scenario = Arc::new(scenario);
+    let store = options.backend().or(scenario.scenario.store);
+    let store = store.unwrap_or_default();
+    let default_seed = scenario.scenario.default_seed();
+    let job = |seed| Job {
+        scenario: Arc::clone(&scenario),
+        seed,
+        store,
+    };
+    start_log(options.log.as_deref())?;
+    match seeds {
+        None => {
+            let seed = seed.map_or(default_seed, |seed| seed.0);
+            run_one(&job(seed), trace, options)
+        }
+        Some(Seeds(seeds)) => {
+            let mut reports = options.reports()?;
+            let exit = run_many(&seeds.map(job).collect::<Vec<_>>(), &mut reports, options)?;
+            reports.finish()?;
+            Ok(exit)
+        }
+    }
+}
+
+pub(super) fn suite(
+    name: &str,
+    seed: Seed,
+    seeds: Option<Seeds>,
+    options: &Options,
+) -> Result<Exit, CliError> {
+    let suite = Suite::open(name)?;
+    let first_seed = seeds.as_ref().map_or(seed.0, |Seeds(seeds)| seeds.start);
+    let count = seeds.map(|Seeds(seeds)| seeds.end - seeds.start);
+    let jobs = suite.runs(first_seed, count, options.backend())?;
+    start_log(options.log.as_deref())?;
+    let mut reports = options.reports()?;
+    let mut exits = vec![run_many(&jobs, &mut reports, options)?];
+    let threads = options.threads();
+    for entry in &suite.sweeps {
+        let limits = sweep::Limits {
+            times: entry.times,
+            validator: 0,
+            threads,
+            failures: &options.failures,
+        };
+        let job = sweep::job(&entry.scenario, None, options)?;
+        exits.push(sweep::sweep_in_suite(&job, &limits, &mut reports)?);
+    }
+    if let Some(entry) = &suite.museum {
+        let limits = museum::Limits {
+            seeds: 0..entry.seeds,
+            threads,
+            failures: &options.failures.join("museum"),
+        };
+        exits.push(museum::run_in_suite(name, &suite, &limits, &mut reports)?);
+    }
+    reports.finish()?;
+    Ok(Exit::gravest(exits))
+}
+
+fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<Exit, CliError> {
+    let colour = Colour::of_stdout();
+    let mut trace = JsonLines::create(trace)?;
+    let mut reports = options.reports()?;
+    check_stores(std::slice::from_ref(job))?;
+    let head = colour.bold(format_args!("{} · seed {}", job.scenario.name, job.seed));
+    let story = job.scenario.scenario.story.trim_end();
+    let drawn = plan::text(&job.plan(), colour);
+    print(&format!("{head}\n\n{story}\n\n{drawn}\n"))?;
+    let finished = job.run(&RunOptions::KEEP_ALL);
+    let outcome = &finished.outcome;
+    for entry in &outcome.entries {
+        trace.append(|| entry)?;
+    }
+    let happened = timeline::text(&outcome.entries, &outcome.violations, colour);
+    let ended = verdict::text(outcome, colour);
+    let kept: Vec<_> = failures::keep(outcome, &options.failures)?
+        .into_iter()
+        .collect();
+    let kept = failure::kept(&kept, colour);
+    print(&format!("{happened}\n{ended}{kept}"))?;
+    reports.add_run(&finished)?;
+    reports.finish()?;
+    Ok(outcome.verdict.into())
+}
+
+fn run_many(jobs: &[Job], reports: &mut Reports, options: &Options) -> Result<Exit, CliError> {
+    check_stores(jobs)?;
+    let bar = progress_bar(jobs.len());
+    let mut summary = Summary::default();
+    let mut written = Ok(());
+    let mut kept = vec![];
+    in_order(
+        jobs,
+        options.threads(),
+        |job| job.run(&OUTCOME_ONLY),
+        |finished| {
+            if written.is_ok() {
+                written = reports
+                    .add_run(&finished)
+                    .and_then(|()| failures::keep(&finished.outcome, &options.failures))
+                    .map(|file| kept.extend(file));
+            }
+            bar.set_prefix(finished.outcome.plan.scenario.clone());
+            summary.add(finished);
+            bar.set_message(match summary.failed() {
+                0 => String::new(),
+                failed => format!("{failed} failed"),
+            });
+            bar.inc(1);
+        },
+    );
+    bar.finish_and_clear();
+    written?;
+    let colour = Colour::of_stdout();
+    let text = summary.text(colour);
+    print(&format!("{text}{}", failure::kept(&kept, colour)))?;
+    Ok(summary.verdict().into())
+}
+
+/// # Errors
+/// If a run needs a store backend that this build does not contain.
+fn check_stores(jobs: &[Job]) -> Result<(), CliError> {
+    match jobs.iter().find(|job| !Disks::supports(job.store)) {
+        Some(job) => Err(CliError::NoRocksdb {
+            run: format!("{} seed {}", job.scenario.name, job.seed),
+        }),
+        None => Ok(()),
+    }
+}
