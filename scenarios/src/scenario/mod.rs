@@ -17,6 +17,7 @@ mod tests;
 
 use byzantine::Byzantine;
 use epochs::Epochs;
+pub use fault::FaultKind;
 use fault::FaultSection;
 use limits::{NetworkPlan as Network, Node, WorkloadPlan as Workload};
 use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};

@@ -14,7 +14,8 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub(super) use kinds::{FaultKind, Triggers};
+pub use kinds::FaultKind;
+pub(super) use kinds::Triggers;
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
 
