@@ -31,6 +31,7 @@ check: install ## Formatting, lints, and what lints cannot see
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --release -p metanode-tests --test tidy
+	cargo test --release -p metasim --test readme
 
 real: install ## The binaries `metanode` and `mock-go-executor` for a real machine
 	$(build_real)

@@ -1,45 +1,22 @@
-//! Modules import in one direction (docs/architecture.md). A ring of modules is one module with many names: neither can
+//! Modules import in one direction, that of the table in the `lib.rs` of their crate. A ring of modules is one module with many names: neither can
 //! be read, tested or changed without the other.
 
 use super::{Files, declared_modules, is_crate_root};
 use std::path::{Path, PathBuf};
 
-/// The modules of every crate, each of which may import those before it.
-const ORDER: [(&str, &[&str]); 4] = [
-    (
-        "core",
-        &[
-            "types",
-            "bugs",
-            "framing",
-            "config",
-            "store",
-            "env",
-            "tasks",
-            "dag",
-            "commit",
-            "executor",
-            "epoch",
-            "ingest",
-            "consensus",
-            "delivery",
-            "node",
-        ],
-    ),
-    ("mock-go-executor", &[]),
-    ("sim", &[]),
-    ("scenarios", &[]),
-];
+const CRATES: [&str; 4] = ["core", "mock-go-executor", "sim", "scenarios"];
 
 /// Imports against the order, and modules that have no place in it.
 pub fn violations(files: &Files) -> Vec<String> {
-    ORDER
+    CRATES
         .iter()
-        .flat_map(|(name, order)| violations_in(files, &Path::new(name).join("src"), order))
+        .flat_map(|name| violations_in(files, &Path::new(name).join("src")))
         .collect()
 }
 
-fn violations_in(files: &Files, source: &Path, order: &[&str]) -> Vec<String> {
+fn violations_in(files: &Files, source: &Path) -> Vec<String> {
+    let map = source.join("lib.rs");
+    let order = listed_modules(files.get(&map).map_or("", String::as_str));
     let place = |module: &str| order.iter().position(|listed| *listed == module);
     let only_tests = test_files(files, source);
     let mut found = vec![];
@@ -60,23 +37,33 @@ fn violations_in(files: &Files, source: &Path, order: &[&str]) -> Vec<String> {
         };
         let module = module.to_string_lossy();
         let Some(own) = place(&module) else {
+            let map = map.display();
             found.push(format!(
-                "{}/{module} has no place in the order of modules (tests/tests/tidy/module_order.rs)",
-                source.display()
+                "{map}: `{module}` is missing in the table of modules"
             ));
             continue;
         };
         for imported in imported_modules(&production_code(text)) {
             if place(&imported).is_some_and(|other| other > own) {
                 found.push(format!(
-                    "{}: `{module}` imports `{imported}`, which comes after it: move what both need below both",
-                    path.display()
+                    "{}: `{module}` imports `{imported}`, which comes after it in {}: move what both need below both",
+                    path.display(),
+                    map.display()
                 ));
             }
         }
     }
     found.dedup();
     found
+}
+
+/// The modules in the table of a `lib.rs`, in import order.
+fn listed_modules(map: &str) -> Vec<&str> {
+    map.lines()
+        .filter_map(|line| line.strip_prefix("//! | "))
+        .filter_map(|row| row.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect()
 }
 
 /// Files, and folders without extension, of modules that exist in tests only.
@@ -163,12 +150,11 @@ mod tests {
 
     #[test]
     fn an_import_against_the_order_is_found() {
-        let order = ["low", "high"];
+        let map = "//! | module | task |\n//! |---|---|\n//! | `low`, [`lower`] | `not this` |\n//! | `high` | |\n\
+                   mod high;\nmod low;\n#[cfg(test)]\nmod testing;";
+        assert_eq!(listed_modules(map), ["low", "lower", "high"]);
         let mut tree = files(&[
-            (
-                "core/src/lib.rs",
-                "mod high;\nmod low;\n#[cfg(test)]\nmod testing;",
-            ),
+            ("core/src/lib.rs", map),
             ("core/src/high/part.rs", "use crate::low::X;"),
             (
                 "core/src/low.rs",
@@ -177,14 +163,18 @@ mod tests {
             ("core/src/testing/mod.rs", "use crate::high;"),
         ]);
         let source = Path::new("core/src");
-        assert!(violations_in(&tree, source, &order).is_empty());
+        assert!(violations_in(&tree, source).is_empty());
         tree.extend(files(&[
             ("core/src/low.rs", "fn f() { crate::high::g() }"),
             ("core/src/new/mod.rs", ""),
         ]));
-        let found = violations_in(&tree, source, &order);
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].starts_with("core/src/low.rs: `low` imports `high`"));
-        assert!(found[1].starts_with("core/src/new has no place"));
+        assert_eq!(
+            violations_in(&tree, source),
+            [
+                "core/src/low.rs: `low` imports `high`, which comes after it in core/src/lib.rs: \
+                 move what both need below both",
+                "core/src/lib.rs: `new` is missing in the table of modules",
+            ]
+        );
     }
 }
