@@ -1,26 +1,27 @@
-//! The metanode: a Mysticeti consensus node that delivers what it commits to an execution engine, in order, exactly
-//! as far as the engine has not made it durable yet.
+//! The metanode: a Mysticeti consensus node that delivers its commits to an execution engine, in order, starting above
+//! what the engine has made durable.
 //!
-//! The rooms, in the order data takes:
+//! The modules, in the order of the data flow:
 //!
-//! | room | is |
+//! | module | contains |
 //! |---|---|
 //! | [`types`] | indexes, digests, blocks, commits, committees, transactions |
-//! | [`config`] | the configuration of a node, every limit and time |
-//! | [`env`] | the one door to the world |
-//! | [`ingest`] | transactions on their way into blocks |
-//! | [`dag`] | the blocks of one epoch, those that wait for others, what a new one is built on (pure) |
-//! | [`commit`] | leaders, the commit rule, the linearizer: from the DAG to the commit log (pure) |
+//! | [`config`] | the configuration of a node: every limit and time |
+//! | [`env`] | the environment: network, clock, stores, randomness, events, crash points |
+//! | [`ingest`] | the transaction pool |
+//! | [`dag`] | the blocks of one epoch, suspended blocks, ancestors of new blocks (pure) |
+//! | [`commit`] | leader schedule, commit rule, linearizer: from the DAG to the commit sequence (pure) |
 //! | [`store`] | durable storage, the commit log |
-//! | [`consensus`] | the async shell around the pure rooms: proposing, subscriptions, scheduler, catching up |
+//! | [`consensus`] | the async shell around the pure modules: proposer, subscriptions, synchronizer, commit sync |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
-//! | [`executor`] | messages and framing between node and executor, the RPC client |
-//! | [`epoch`] | the change from one epoch to the next: boundary, steps (pure), what is recorded |
-//! | [`node`] | wires the rooms |
-//! | [`tasks`] | tasks that end together |
-//! | [`bugs`] | switches for bugs that really happened, off unless the simulator opens them |
+//! | [`framing`] | length-prefixed frames |
+//! | [`executor`] | wire messages between node and executor, the RPC client |
+//! | [`epoch`] | the change from one epoch to the next: steps (pure), records, the task |
+//! | [`node`] | wires the modules |
+//! | [`tasks`] | groups of tasks that end together |
+//! | [`bugs`] | switches of known bugs, compiled to `false` unless the feature `museum` is enabled |
 //!
-//! Decisions are plain functions over plain data; async code moves bytes and calls them.
+//! Decisions are pure functions over plain data; async code does the I/O and calls them.
 
 pub mod bugs;
 pub mod commit;

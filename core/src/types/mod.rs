@@ -1,6 +1,6 @@
 //! The vocabulary of the node: indexes, digests, blocks, commits, committees and transactions.
 //!
-//! Plain data with the checks that make it valid. No I/O, no clock, no async.
+//! Plain data with its validity checks. No I/O, no clock, no async.
 
 mod address;
 mod block;

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub struct OsNetwork;
 
 impl OsNetwork {
-    /// Who may connect to a Unix socket, contract §2.
+    /// Mode of a Unix socket's file, contract §2.8.
     const SOCKET_FILE_MODE: u32 = 0o660;
 }
 
