@@ -4,7 +4,7 @@ use crate::types::{Commit, Committee, Stake};
 
 /// Whether this commit is the boundary. Each commit lists all marks so far, so the last commit alone decides it.
 #[must_use]
-pub fn is_boundary(commit: &Commit, committee: &Committee) -> bool {
+pub(crate) fn is_boundary(commit: &Commit, committee: &Committee) -> bool {
     let ending: Stake = commit.ending.iter().map(|a| committee.stake(*a)).sum();
     ending >= committee.quorum()
 }

@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use thiserror::Error;
 
 /// Makes the commit sequence of one epoch, up to its boundary.
-pub struct Linearizer {
+pub(crate) struct Linearizer {
     committee: Arc<Committee>,
     /// Start timestamp of the epoch: no commit is earlier.
     start: TimestampMs,
@@ -72,8 +72,7 @@ pub enum AdoptError {
 
 impl Linearizer {
     /// A linearizer before the first commit of the committee's epoch.
-    #[must_use]
-    pub const fn new(committee: Arc<Committee>, start: TimestampMs) -> Self {
+    pub(super) const fn new(committee: Arc<Committee>, start: TimestampMs) -> Self {
         Self {
             committee,
             start,
@@ -99,12 +98,9 @@ impl Linearizer {
         for block in commits.iter().flat_map(|commit| &commit.blocks) {
             dag.mark_committed(block);
         }
-        let last = commits.last().map(|commit| Last::of(commit, &committee));
-        Self {
-            committee,
-            start,
-            last,
-        }
+        let mut linearizer = Self::new(committee, start);
+        linearizer.last = (commits.last()).map(|commit| Last::of(commit, &linearizer.committee));
+        linearizer
     }
 
     /// The last commit of the sequence.

@@ -16,7 +16,7 @@ mod rule;
 mod rule_tests;
 mod schedule;
 
-pub use boundary::is_boundary;
-pub use linearizer::{AdoptError, Linearizer};
-pub use rule::{CommitRule, Decision, FIRST_LEADER_ROUND};
-pub use schedule::{LeaderSchedule, LeaderSlot};
+pub(crate) use boundary::is_boundary;
+pub(crate) use linearizer::{AdoptError, Linearizer};
+pub(crate) use rule::{CommitRule, Decision};
+pub(crate) use schedule::{LeaderSchedule, LeaderSlot};

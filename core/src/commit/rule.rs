@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 /// The decision on a leader slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     Commit {
         slot: LeaderSlot,
         leader: VerifiedBlock,
@@ -40,11 +40,11 @@ impl Decision {
 
 /// The first round with leaders. The timestamp of a commit is the median of those of its leader's parents (contract
 /// §7); the parents of a block of round 1 are genesis blocks, whose timestamps are not from clocks.
-pub const FIRST_LEADER_ROUND: Round = Round(2);
+pub(super) const FIRST_LEADER_ROUND: Round = Round(2);
 
 /// Decides leader slots.
 #[derive(Clone)]
-pub struct CommitRule {
+pub(crate) struct CommitRule {
     schedule: LeaderSchedule,
     leaders_per_round: u32,
 }

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// A leader slot, ordered as leaders are decided: by round, then by offset among the leaders of the round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LeaderSlot {
+pub(crate) struct LeaderSlot {
     pub round: Round,
     pub offset: u32,
 }
@@ -27,7 +27,7 @@ impl fmt::Display for LeaderSlot {
 
 /// Draws the leaders of each round by stake, without replacement: a function of the committee, the same on every node.
 #[derive(Clone)]
-pub struct LeaderSchedule {
+pub(crate) struct LeaderSchedule {
     committee: Arc<Committee>,
 }
 

@@ -14,8 +14,8 @@ mod tests;
 
 pub use keys::KeySeed;
 pub use parameters::{
-    ConsensusParameters, DeliveryParameters, EPOCH_LIMITS, LIMITS, Limit, NodeParameters,
-    OutOfRange, RpcParameters, within,
+    ConsensusParameters, DeliveryParameters, LIMITS, Limit, NodeParameters, OutOfRange,
+    RpcParameters, within,
 };
 
 use crate::types::{Address, Authority, KeyPair, Stake};

@@ -203,7 +203,7 @@ macro_rules! declare {
 
         /// The numbers about the duration and retention of epochs.
         #[allow(clippy::useless_conversion)]
-        pub static EPOCH_LIMITS: &[Limit<NodeParameters>] = &[$($($(Limit {
+        pub(super) static EPOCH_LIMITS: &[Limit<NodeParameters>] = &[$($($(Limit {
             group: stringify!($group),
             key: stringify!($epoch_key),
             range: $epoch_range,

@@ -1,6 +1,6 @@
 //! Defaults, valid ranges, and errors.
 
-use super::*;
+use super::{parameters::EPOCH_LIMITS, *};
 use crate::types::MAX_BLOCK_TRANSACTION_BYTES;
 
 const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";

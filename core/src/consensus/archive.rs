@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// One epoch with its store, current or ended.
-pub struct RetainedEpoch {
+pub(crate) struct RetainedEpoch {
     pub start: EpochStart,
     /// This node's index in the committee; `None` if it is a follower.
     pub own: Option<AuthorityIndex>,
@@ -49,7 +49,7 @@ impl RetainedEpoch {
 
 /// All retained epochs.
 #[derive(Default)]
-pub struct Archive {
+pub(crate) struct Archive {
     epochs: Mutex<BTreeMap<Epoch, Arc<RetainedEpoch>>>,
     added: Notify,
 }

@@ -27,7 +27,7 @@ const FETCHED_PER_AUTHOR: usize = 64;
 
 /// The results of the core that must be stored, in this order, before any of it is published.
 #[derive(Debug, Default)]
-pub struct Step {
+pub(super) struct Step {
     /// Accepted blocks, ancestors first, including own ones.
     pub blocks: Vec<VerifiedBlock>,
     /// The new own block among them.
@@ -47,13 +47,13 @@ impl Step {
 }
 
 /// This node's authority index and signing key.
-pub struct Signer {
+pub(crate) struct Signer {
     pub index: AuthorityIndex,
     pub keys: KeyPair,
 }
 
 /// The core of one node in one epoch.
-pub struct Core {
+pub(super) struct Core {
     /// `None` for a follower.
     signer: Option<Signer>,
     start: EpochStart,
@@ -442,7 +442,10 @@ impl Core {
 ///
 /// # Errors
 /// If the store fails.
-pub fn recover_log(store: &ConsensusStore, gc_depth_rounds: u32) -> Result<CommitRun, StoreError> {
+pub(crate) fn recover_log(
+    store: &ConsensusStore,
+    gc_depth_rounds: u32,
+) -> Result<CommitRun, StoreError> {
     let mut cut = None;
     loop {
         let CommitRun { intact, damaged } = last_commits(store, gc_depth_rounds)?;

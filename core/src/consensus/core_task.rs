@@ -36,7 +36,7 @@ const COMMAND_CAPACITY: usize = 256;
 const COMMANDS_PER_STEP: usize = 64;
 
 /// The inputs of [`Consensus::recover`].
-pub struct ConsensusSetup {
+pub(crate) struct ConsensusSetup {
     pub env: Env,
     pub retained: Arc<RetainedEpoch>,
     /// `None` for a follower.
@@ -68,7 +68,7 @@ pub enum ConsensusError {
 }
 
 /// One epoch's consensus.
-pub struct Consensus {
+pub(crate) struct Consensus {
     core: Core,
     pressure: watch::Receiver<bool>,
     commands: mpsc::Receiver<Command>,

@@ -1,6 +1,6 @@
 //! Tests of the core: which blocks it accepts, and what happens to uncommitted transactions.
 
-use super::{Core, Signer};
+use super::core::{Core, Signer};
 use crate::{
     config::ConsensusParameters,
     dag::test_dag::TestDag,

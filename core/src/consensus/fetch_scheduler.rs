@@ -13,18 +13,18 @@ use std::{
 };
 
 /// Missing ancestors, each with its holders: the authors of the blocks that depend on it.
-pub type Missing = BTreeMap<BlockRef, BTreeSet<AuthorityIndex>>;
+pub(super) type Missing = BTreeMap<BlockRef, BTreeSet<AuthorityIndex>>;
 
 /// A request to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchRequest {
+pub(super) struct FetchRequest {
     pub peer: AuthorityIndex,
     pub blocks: Vec<BlockRef>,
 }
 
 /// The delays of the scheduler.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchTiming {
+pub(super) struct FetchTiming {
     /// Time for which a block must be missing before it is requested, because most missing blocks arrive by themselves.
     pub delay: Duration,
     /// Time for which a block that was found is not requested again, because it must be accepted first.
@@ -38,7 +38,7 @@ pub struct FetchTiming {
 }
 
 /// The missing blocks and the requests in flight.
-pub struct FetchScheduler {
+pub(super) struct FetchScheduler {
     timing: FetchTiming,
     peers: Vec<Peer>,
     wanted: BTreeMap<BlockRef, Wanted>,

@@ -118,10 +118,7 @@ mod synchronizer;
 mod uncommitted;
 mod votes;
 
-pub use self::core::{Core, Signer, Step, recover_log};
-pub use archive::{Archive, RetainedEpoch};
-pub use core_task::{Consensus, ConsensusError, ConsensusSetup};
-pub use fetch_scheduler::{FetchRequest, FetchScheduler, FetchTiming, Missing};
-pub use proposer::{ProposalDecision, ProposalView, decide};
-pub use server::serve;
-pub use votes::{CommitVotes, certified};
+pub(crate) use self::core::{Signer, recover_log};
+pub(crate) use archive::{Archive, RetainedEpoch};
+pub(crate) use core_task::{Consensus, ConsensusError, ConsensusSetup};
+pub(crate) use server::serve;

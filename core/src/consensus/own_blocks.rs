@@ -17,7 +17,7 @@ const RECENT_BLOCKS: usize = 64;
 const PAGE_BLOCKS: usize = 64;
 
 /// The source of all subscriptions.
-pub struct OwnBlocks {
+pub(super) struct OwnBlocks {
     /// `None` for a follower, which has no blocks.
     own: Option<AuthorityIndex>,
     store: ConsensusStore,

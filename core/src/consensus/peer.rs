@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 /// Why a peer gave no valid answer. The connection was dropped.
 #[derive(Debug, Error)]
-pub enum PeerError {
+pub(super) enum PeerError {
     #[error("cannot connect to {address}: {source}")]
     Connect { address: Address, source: io::Error },
     #[error("the connection broke: {0}")]
@@ -55,7 +55,7 @@ pub enum PeerError {
 }
 
 /// The query connection to one peer.
-pub struct Peer {
+pub(super) struct Peer {
     pub index: AuthorityIndex,
     address: Address,
     /// Counts the bytes of the successive query connections to this peer.

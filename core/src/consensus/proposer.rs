@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The state on which the decision depends. Times are relative to the start of consensus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProposalView {
+pub(super) struct ProposalView {
     /// The round of the threshold clock.
     pub clock_round: Round,
     /// The highest round this authority is known to have signed.
@@ -29,7 +29,7 @@ pub struct ProposalView {
 
 /// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProposalDecision {
+pub(super) enum ProposalDecision {
     /// Propose a block of the clock's round.
     Propose,
     /// Decide again at this time, or when a block is accepted.
@@ -40,7 +40,7 @@ pub enum ProposalDecision {
 
 /// Decides whether to propose.
 #[must_use]
-pub fn decide(view: &ProposalView) -> ProposalDecision {
+pub(super) fn decide(view: &ProposalView) -> ProposalDecision {
     let forbidden = !view.last_proposed_round_known || view.paused || view.is_over;
     if view.clock_round <= view.last_proposed_round || forbidden {
         return ProposalDecision::Wait;

@@ -41,7 +41,7 @@ enum ConnectionEnd {
 }
 
 /// Accepts connections of peers for ever.
-pub async fn serve(
+pub(crate) async fn serve(
     monitor: Arc<dyn TaskMonitor>,
     archive: Arc<Archive>,
     parameters: ConsensusParameters,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// The highest commit for which each authority has voted.
 #[derive(Debug)]
-pub struct CommitVotes {
+pub(super) struct CommitVotes {
     committee: Arc<Committee>,
     highest: Vec<CommitIndex>,
     quorum: CommitIndex,
@@ -62,7 +62,11 @@ impl CommitVotes {
 
 /// Whether verified `blocks` contain votes of 2f+1 stake for exactly this commit (invariant QUORUM).
 #[must_use]
-pub fn certified(commit: CommitRef, blocks: &[VerifiedBlock], committee: &Committee) -> bool {
+pub(super) fn certified(
+    commit: CommitRef,
+    blocks: &[VerifiedBlock],
+    committee: &Committee,
+) -> bool {
     let voters: BTreeSet<AuthorityIndex> = blocks
         .iter()
         .filter(|block| block.commit_votes.contains(&commit))

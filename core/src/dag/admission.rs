@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// Why a valid block is not accepted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotAdmitted {
+pub(crate) enum NotAdmitted {
     #[error(
         "block of round {round} is not above the garbage collection round {gc_round}: no commit can contain it"
     )]
@@ -20,7 +20,7 @@ pub enum NotAdmitted {
 ///
 /// # Errors
 /// If the round is below or above that range.
-pub const fn admission(
+pub(crate) const fn admission(
     round: Round,
     gc_round: Round,
     clock_round: Round,

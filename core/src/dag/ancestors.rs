@@ -9,7 +9,7 @@ use crate::types::{AuthorityIndex, BlockRef, Round, Slot, Stake, VerifiedBlock};
 /// `None` if they have less than 2f+1 stake in the previous round, or if `own` already made a block of `round` or
 /// later.
 #[must_use]
-pub fn ancestors_for(dag: &Dag, own: AuthorityIndex, round: Round) -> Option<Vec<BlockRef>> {
+pub(crate) fn ancestors_for(dag: &Dag, own: AuthorityIndex, round: Round) -> Option<Vec<BlockRef>> {
     let previous = dag.newest_of(own).reference();
     if previous.round >= round {
         return None;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// Memory is bounded: at most `max_suspended_per_author` blocks of each author are suspended. Beyond that, its blocks
 /// of the highest rounds are dropped, because they become acceptable last. If another block has them as ancestors they
-/// are [missing](BlockManager::missing) again and fetched later.
-pub struct BlockManager {
+/// are [missing](BlockManager::missing_first) again and fetched later.
+pub(crate) struct BlockManager {
     max_suspended_per_author: usize,
     suspended: BTreeMap<BlockRef, Suspended>,
     /// The suspended blocks of each author, lowest round first.
@@ -27,7 +27,7 @@ struct Suspended {
 
 /// The result of accepting a batch of blocks.
 #[derive(Debug, Default)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// Blocks inserted into the DAG, ancestors before descendants.
     pub accepted: Vec<VerifiedBlock>,
     /// Ancestors that are missing since this batch: neither in the DAG nor suspended.
@@ -95,17 +95,10 @@ impl BlockManager {
         accepted
     }
 
-    /// All missing blocks: ancestors of suspended blocks that are neither in the DAG nor suspended.
-    pub fn missing(&self) -> impl Iterator<Item = BlockRef> {
-        self.waiting
-            .keys()
-            .filter(|reference| !self.suspended.contains_key(reference))
-            .copied()
-    }
-
-    /// The missing ancestors of the lowest `per_author` suspended blocks of each author, each with the authors of the
-    /// blocks that depend on it, directly or not: if honest, they have it. Higher blocks cannot become acceptable
-    /// before these, and the limit per author bounds what a faulty author can make the node fetch.
+    /// The missing blocks, neither in the DAG nor suspended, among the ancestors of the lowest `per_author` suspended
+    /// blocks of each author. Each with the authors of the blocks that depend on it, directly or not: if honest, they
+    /// have it. Higher blocks cannot become acceptable before these, and the limit per author bounds what a faulty
+    /// author can make the node fetch.
     #[must_use]
     pub fn missing_first(&self, per_author: usize) -> BTreeMap<BlockRef, BTreeSet<AuthorityIndex>> {
         let lowest = (self.by_author.iter()).flat_map(|of| of.iter().take(per_author));
@@ -149,8 +142,8 @@ impl BlockManager {
     }
 
     /// Number of suspended blocks.
-    #[must_use]
-    pub fn suspended(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn suspended(&self) -> usize {
         self.suspended.len()
     }
 

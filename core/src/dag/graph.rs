@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// The in-memory DAG of one epoch. Rounds at or below [`Dag::gc_round`] are dropped; above it every block has all its
 /// ancestors.
-pub struct Dag {
+pub(crate) struct Dag {
     committee: Arc<Committee>,
     gc_depth: u32,
     gc_round: Round,

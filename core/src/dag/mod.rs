@@ -17,8 +17,8 @@ mod graph;
 pub(crate) mod test_dag;
 mod threshold_clock;
 
-pub use admission::{NotAdmitted, admission};
-pub use ancestors::ancestors_for;
-pub use block_manager::{Accepted, BlockManager};
-pub use graph::Dag;
-pub use threshold_clock::ThresholdClock;
+pub(crate) use admission::admission;
+pub(crate) use ancestors::ancestors_for;
+pub(crate) use block_manager::BlockManager;
+pub(crate) use graph::Dag;
+pub(crate) use threshold_clock::ThresholdClock;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// The round in which this node may propose next. Advances to `r + 1` when the authors of accepted blocks of round `r`
 /// have 2f+1 stake, and never decreases.
-pub struct ThresholdClock {
+pub(crate) struct ThresholdClock {
     committee: Arc<Committee>,
     round: Round,
     /// The authors of accepted blocks of `round`, and their stake.

@@ -15,9 +15,9 @@ mod sender;
 mod watermark;
 mod window;
 
-pub use numbering::{Numbered, number};
+use numbering::{Numbered, number};
 pub use replay_plan::{ExecutorView, StoreView, replay_plan};
-pub use window::{Learned, Window, pauses_proposals};
+use window::Window;
 
 use crate::{
     config::DeliveryParameters,
@@ -36,7 +36,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Delivers one epoch's commit log to one executor.
-pub struct Delivery {
+pub(crate) struct Delivery {
     env: Env,
     parameters: DeliveryParameters,
     stream_address: Address,
@@ -63,7 +63,7 @@ pub struct Delivery {
 }
 
 /// The inputs of [`Delivery::new`].
-pub struct DeliverySetup {
+pub(crate) struct DeliverySetup {
     pub env: Env,
     pub parameters: DeliveryParameters,
     pub stream_address: Address,

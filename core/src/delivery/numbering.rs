@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// A commit with its GEI, encoded for the block stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub(super) struct Numbered {
     pub gei: GlobalExecIndex,
     pub epoch: Epoch,
     pub commit: CommitRef,
@@ -26,7 +26,7 @@ pub struct Numbered {
 ///
 /// # Errors
 /// If the block exceeds the frame limit of the block stream.
-pub fn number(
+pub(super) fn number(
     sub_dag: &SubDag,
     base: EpochBase,
     committee: &Committee,

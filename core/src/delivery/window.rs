@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// At most `capacity` consecutive entries above the executor's watermark.
 #[derive(Debug)]
-pub struct Window<T> {
+pub(super) struct Window<T> {
     capacity: usize,
     /// The executor's last known watermark; the first entry is the next GEI.
     watermark: GlobalExecIndex,
@@ -22,7 +22,7 @@ pub struct Window<T> {
 
 /// The effect of a watermark on the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Learned {
+pub(super) enum Learned {
     /// This many entries became durable and were removed (0 if the watermark did not change).
     Trimmed(usize),
     /// The executor lost its tail: the window is empty and continues above the lower watermark.
@@ -166,7 +166,7 @@ impl<T> Window<T> {
 
 /// Backpressure with hysteresis (contract §5.3): a full window pauses proposals, a half-full one resumes them.
 #[must_use]
-pub const fn pauses_proposals(paused: bool, len: usize, capacity: usize) -> bool {
+pub(super) const fn pauses_proposals(paused: bool, len: usize, capacity: usize) -> bool {
     if paused {
         len > capacity / 2
     } else {

@@ -4,7 +4,7 @@ use crate::types::{Boundary, ChangeStep, Epoch, GlobalExecIndex};
 
 /// The state on which the next action depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChangeView {
+pub(super) struct ChangeView {
     pub epoch: Epoch,
     /// The recorded step.
     pub step: ChangeStep,
@@ -21,7 +21,7 @@ pub struct ChangeView {
 
 /// An action of the epoch change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeAction {
+pub(super) enum ChangeAction {
     /// Wait until [`ChangeView::boundary`], [`ChangeView::certified`] or the watermark changes.
     Wait,
     /// Query watermark and epoch of the executor, to which another node delivers, after a pause.
@@ -37,7 +37,7 @@ pub enum ChangeAction {
 /// The next action of the epoch change. It depends on nothing but `view`, so after a crash the change resumes at the
 /// recorded step.
 #[must_use]
-pub fn next_action(view: &ChangeView) -> ChangeAction {
+pub(super) fn next_action(view: &ChangeView) -> ChangeAction {
     let advanced = view.executor_epoch > view.epoch;
     if !view.delivers && view.executor_epoch > view.epoch.next() {
         // Peers may have removed this epoch already, and this node need not deliver anything of it.

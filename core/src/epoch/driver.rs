@@ -16,7 +16,7 @@ use tracing::warn;
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The change out of the current epoch.
-pub struct EpochChange<'a> {
+pub(crate) struct EpochChange<'a> {
     pub env: &'a Env,
     pub records: &'a EpochStore,
     pub client: &'a ExecutorClient,

@@ -10,7 +10,7 @@ mod driver;
 mod duration;
 mod record;
 
-pub use change::{ChangeAction, ChangeView, next_action};
-pub use driver::EpochChange;
+use change::{ChangeAction, ChangeView, next_action};
+pub(crate) use driver::EpochChange;
 pub use duration::epoch_has_elapsed;
-pub use record::{EpochRecord, EpochStore};
+pub(crate) use record::{EpochRecord, EpochStore};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The record of one epoch of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochRecord {
+pub(crate) struct EpochRecord {
     pub start: EpochStart,
     pub step: ChangeStep,
 }
@@ -19,7 +19,7 @@ const STORE: &str = "epochs";
 const RECORDS: Column = Column("records");
 
 /// The records of all epochs of a node.
-pub struct EpochStore {
+pub(crate) struct EpochStore {
     store: Arc<dyn Store>,
 }
 

@@ -4,7 +4,7 @@
 /// doubles otherwise, between 1 ms and `interval_ms`. So there are about two queries per step of the executor, and a
 /// stalled executor is queried no more often than normally.
 #[must_use]
-pub fn next_wait_ms(waited_ms: u64, moved: bool, interval_ms: u64) -> u64 {
+pub(crate) fn next_wait_ms(waited_ms: u64, moved: bool, interval_ms: u64) -> u64 {
     let wait_ms = if moved { waited_ms / 2 } else { waited_ms * 2 };
     wait_ms.min(interval_ms).max(1)
 }

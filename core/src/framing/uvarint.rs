@@ -5,13 +5,13 @@ use bytes::{Buf, BufMut, BytesMut};
 
 /// The bytes encode a number above 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow;
+pub(super) struct Overflow;
 
 /// 64 bits in groups of 7 bits.
-pub const MAX_UVARINT_BYTES: usize = 10;
+pub(super) const MAX_UVARINT_BYTES: usize = 10;
 
 /// Appends `value`.
-pub fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
+pub(super) fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
     while value >= 0x80 {
         buffer.put_u8(value as u8 | 0x80);
         value >>= 7;
@@ -23,7 +23,7 @@ pub fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
 ///
 /// # Errors
 /// If the number has more than 64 bits.
-pub fn take_uvarint(buffer: &mut BytesMut) -> Result<Option<u64>, Overflow> {
+pub(super) fn take_uvarint(buffer: &mut BytesMut) -> Result<Option<u64>, Overflow> {
     let mut value = 0;
     for (i, &byte) in buffer.iter().take(MAX_UVARINT_BYTES).enumerate() {
         if i == MAX_UVARINT_BYTES - 1 && byte > 1 {

@@ -14,7 +14,7 @@ const RECENT_COMMITS: usize = 32;
 
 /// Stored data that could not be read and must be fetched from peers again. Delivery waits for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Damage {
+pub(crate) struct Damage {
     /// The commit at which reading stopped.
     pub commit: Option<CommitIndex>,
     /// Damaged blocks of intact commits, and those that a peer requested.
@@ -22,7 +22,7 @@ pub struct Damage {
 }
 
 /// The commit log of one epoch. Consensus appends, delivery reads.
-pub struct CommitLog {
+pub(crate) struct CommitLog {
     store: ConsensusStore,
     recent: Mutex<VecDeque<Arc<SubDag>>>,
     tip: watch::Sender<CommitIndex>,

@@ -11,7 +11,7 @@ mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 
-pub use commit_log::{CommitLog, Damage};
+pub(crate) use commit_log::{CommitLog, Damage};
 pub(crate) use consensus::{BLOCKS, COMMITS};
 pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};

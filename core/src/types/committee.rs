@@ -130,12 +130,6 @@ impl Committee {
         Stake(self.total.0 * 2 / 3 + 1)
     }
 
-    /// f+1: any authorities with this stake include an honest one.
-    #[must_use]
-    pub const fn validity(&self) -> Stake {
-        Stake(self.total.0.div_ceil(3))
-    }
-
     #[must_use]
     pub fn stake(&self, index: AuthorityIndex) -> Stake {
         self.authorities[index.as_usize()].stake
@@ -222,7 +216,6 @@ mod tests {
                 quorum <= total - faulty,
                 "honest stake is not a quorum, total {total}"
             );
-            assert_eq!(committee.validity().0, faulty + 1, "total {total}");
         }
     }
 

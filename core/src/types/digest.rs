@@ -51,7 +51,7 @@ digest! {
 
 /// Serializes byte arrays as bytes instead of serde's tuple of numbers: in bcs ten times faster, and most of the
 /// encoded data are digests.
-pub mod fixed_bytes {
+pub(crate) mod fixed_bytes {
     use serde::{
         Deserializer, Serializer,
         de::{Error, SeqAccess, Visitor},

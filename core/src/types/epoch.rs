@@ -49,7 +49,7 @@ impl Boundary {
 
 /// State of the end of the epoch in consensus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EpochEnding {
+pub(crate) enum EpochEnding {
     /// No boundary yet.
     #[default]
     No,
