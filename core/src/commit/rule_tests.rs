@@ -26,6 +26,10 @@ fn decide(test_dag: &TestDag) -> Vec<Decision> {
     decide_after(test_dag, 1, LeaderSlot::GENESIS)
 }
 
+const fn skip(slot: LeaderSlot, direct: bool) -> Decision {
+    Decision::Skip { slot, direct }
+}
+
 fn commit(test_dag: &TestDag, slot: LeaderSlot, leader: &str, direct: bool) -> Decision {
     Decision::Commit {
         slot,
@@ -71,15 +75,12 @@ fn fewer_certificates_than_a_quorum_leave_a_leader_undecided() {
 fn a_leader_is_skipped_by_blames_of_a_quorum() {
     let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B:-A C:-A D:-A");
-    let skip = Decision::Skip {
-        slot: slot(2, 0),
-        direct: true,
-    };
-    assert_eq!(decide(&test_dag), std::slice::from_ref(&skip));
+    let skipped = skip(slot(2, 0), true);
+    assert_eq!(decide(&test_dag), std::slice::from_ref(&skipped));
 
     let mut test_dag = led_by("A");
     test_dag.round("B C D").round("B C D");
-    assert_eq!(decide(&test_dag), [skip]);
+    assert_eq!(decide(&test_dag), [skipped]);
 
     let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B C:-A D:-A");
@@ -112,13 +113,7 @@ fn a_certificate_in_the_history_of_the_anchor_commits_the_leader() {
 fn a_certificate_outside_the_history_of_the_anchor_does_not_count() {
     let mut test_dag = one_certificate("A B C D");
     test_dag.round("A B C D:-A").full_rounds(2);
-    assert_eq!(
-        decide(&test_dag)[0],
-        Decision::Skip {
-            slot: slot(2, 0),
-            direct: false
-        }
-    );
+    assert_eq!(decide(&test_dag)[0], skip(slot(2, 0), false));
 }
 
 #[test]
@@ -129,13 +124,7 @@ fn a_skipped_leader_cannot_be_the_anchor() {
     test_dag.full_rounds(1);
     let decisions = decide(&test_dag);
     assert_eq!(decisions[0], commit(&test_dag, slot(2, 0), "A2", false));
-    assert_eq!(
-        decisions[3],
-        Decision::Skip {
-            slot: slot(5, 0),
-            direct: true
-        }
-    );
+    assert_eq!(decisions[3], skip(slot(5, 0), true));
     assert_eq!(decisions[4], commit(&test_dag, slot(6, 0), "B6", true));
 }
 
@@ -171,13 +160,7 @@ fn only_the_certified_block_of_an_equivocating_leader_is_committed() {
         .full_rounds(3);
     assert_eq!(decide(&test_dag), [], "two votes each");
     test_dag.full_rounds(1);
-    assert_eq!(
-        decide(&test_dag)[0],
-        Decision::Skip {
-            slot: slot(2, 0),
-            direct: false
-        }
-    );
+    assert_eq!(decide(&test_dag)[0], skip(slot(2, 0), false));
 }
 
 #[test]
@@ -209,10 +192,7 @@ fn the_leaders_of_a_round_are_decided_in_the_order_of_their_offsets() {
         .round("A B:-A C:-A D:-A")
         .round("A B C D");
     let both = [
-        Decision::Skip {
-            slot: slot(2, 0),
-            direct: true,
-        },
+        skip(slot(2, 0), true),
         commit(&test_dag, slot(2, 1), "B2", true),
     ];
     assert_eq!(decide_after(&test_dag, 2, LeaderSlot::GENESIS), both);

@@ -3,8 +3,10 @@
 //! Levels: `error` ends the process, `warn` may need an operator, `info` is a change of the process's state, `debug`
 //! occurs once per block or request, `trace` several times.
 
-use crate::env::{Event, ExecutorEvent, NodeEvent};
-use crate::types::GlobalExecIndex;
+use crate::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::GlobalExecIndex,
+};
 use tracing::Level;
 
 /// The subject of a line, contract §11.

@@ -1,8 +1,10 @@
 //! Columns and keys of blocks, commits and votes. Integers are big-endian, so that keys are ordered by round, author
 //! and commit index.
 
-use crate::store::{Column, Key, StoreError};
-use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round};
+use crate::{
+    store::{Column, Key, StoreError},
+    types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round},
+};
 use std::ops::Range;
 
 /// (round, author, digest) → bytes of the signed block.
