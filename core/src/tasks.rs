@@ -129,7 +129,7 @@ mod tests {
 
     /// The monitor never returns, so the panic does not leave the task.
     #[tokio::test]
-    async fn a_panic_is_reported_to_the_monitor_before_it_unwinds() {
+    async fn a_panic_is_reported_to_the_monitor_before_it_leaves_the_task() {
         let messages = Arc::new(Messages::default());
         let tasks = Tasks::new(messages.clone());
         let panicking = tasks.spawn(async { panic!("number {}", 7) });

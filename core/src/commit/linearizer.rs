@@ -53,8 +53,8 @@ pub enum AdoptError {
         expected: CommitIndex,
     },
     #[error(
-        "commit {commit} continues {found}, but here the commit before it is {expected}: \
-         one of the two sequences was not certified by a quorum"
+        "expected commit {commit} to continue {expected}, found {found}: one of the two sequences was not certified \
+         by a quorum"
     )]
     Diverged {
         commit: CommitRef,

@@ -32,13 +32,13 @@ const EXAMPLE: &str = include_str!("../../node.example.toml");
 fn the_example_lists_the_defaults_of_all_parameters() {
     let example = Path::new("node.example.toml");
     let config = NodeConfig::parse(EXAMPLE, example).unwrap();
-    let shown: String = EXAMPLE.lines().map(uncommented).collect();
-    assert_eq!(NodeConfig::parse(&shown, example).unwrap(), config);
+    let listed: String = EXAMPLE.lines().map(uncommented).collect();
+    assert_eq!(NodeConfig::parse(&listed, example).unwrap(), config);
 
-    let shown: toml::Table = shown.parse().unwrap();
+    let listed: toml::Table = listed.parse().unwrap();
     let defaults = toml::Table::try_from(NodeParameters::default()).unwrap();
     for (group, defaults) in &defaults {
-        assert_eq!(shown.get(group), Some(defaults), "[{group}]");
+        assert_eq!(listed.get(group), Some(defaults), "[{group}]");
     }
 }
 

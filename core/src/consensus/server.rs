@@ -30,13 +30,13 @@ enum ConnectionEnd {
     Io(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("it requested {0}, which is damaged in this node's store")]
+    #[error("the peer requested {0}, which is damaged in this node's store")]
     Damaged(BlockRef),
     #[error(transparent)]
     Message(#[from] MessageError),
-    #[error("it requested epoch {0}, which this node does not retain")]
+    #[error("the peer requested epoch {0}, which this node does not retain")]
     OtherEpoch(Epoch),
-    #[error("it closed the connection")]
+    #[error("the peer closed the connection")]
     Closed,
 }
 
