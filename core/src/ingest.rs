@@ -1,32 +1,33 @@
-//! Transactions on their way into blocks: a bounded pool that the proposer drains.
+//! The transaction pool: a bounded queue that the proposer drains.
 
 use crate::types::Transaction;
 use std::collections::VecDeque;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-/// Takes transactions in. Cheap to clone.
+/// The sending side of the pool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Submitter(mpsc::Sender<Transaction>);
 
-/// Why a transaction was not taken.
+/// Why a transaction was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SubmitError {
     #[error(
-        "the transaction pool is full: the node proposes more slowly than clients send, try again"
+        "the transaction pool is full: clients send faster than the node proposes, try again later"
     )]
     Full,
     #[error("the node is stopping")]
     Stopped,
 }
 
-/// What the proposer drains.
+/// The receiving side of the pool, which the proposer drains.
 #[derive(Debug)]
 pub struct Pool {
     incoming: mpsc::Receiver<Transaction>,
-    /// Taken from the channel, but too large for the block that was being filled.
+    /// Received from the channel or requeued, and not proposed yet; proposed before the rest of the channel.
     held_back: VecDeque<Transaction>,
-    /// What a block may carry, as far as what became of earlier ones tells. Goes from epoch to epoch, like what waits.
+    /// The adaptive limit of a block's transactions, see `consensus::uncommitted`. Kept here because it outlives the
+    /// epoch, like the waiting transactions.
     pub(crate) block_bytes: usize,
 }
 
@@ -43,10 +44,10 @@ pub fn pool(capacity: usize) -> (Submitter, Pool) {
 }
 
 impl Submitter {
-    /// Hands one transaction to the proposer. It lives in memory only until a block with it is stored.
+    /// Queues one transaction for proposal. It is in memory only until a block with it is stored.
     ///
     /// # Errors
-    /// If it was not taken.
+    /// If the pool is full or closed.
     pub fn submit(&self, transaction: Transaction) -> Result<(), SubmitError> {
         self.0.try_send(transaction).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => SubmitError::Full,
@@ -56,15 +57,15 @@ impl Submitter {
 }
 
 impl Pool {
-    /// These were taken and came to nothing: they are the next ones again.
+    /// Puts back transactions of blocks that were not committed: they are the next ones to be proposed.
     pub fn requeue(&mut self, transactions: &[Transaction]) {
         for transaction in transactions.iter().rev() {
             self.held_back.push_front(transaction.clone());
         }
     }
 
-    /// The next transactions in order, as many as fit into `max_bytes`. One that is larger than that alone is taken
-    /// alone, so that it blocks nobody.
+    /// The next transactions in order, as many as fit into `max_bytes`. A transaction that is larger than `max_bytes`
+    /// is returned alone, so that it does not block those behind it.
     pub fn take(&mut self, max_bytes: usize) -> Vec<Transaction> {
         let mut taken = vec![];
         let mut bytes = 0;
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_comes_next() {
+    fn requeued_transactions_come_first() {
         let (submitter, mut pool) = pool(8);
         for bytes in 1..=5 {
             submitter.submit(transaction(bytes)).unwrap();
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pool_says_so() {
+    fn a_full_pool_rejects_transactions() {
         let (submitter, _pool) = pool(1);
         assert_eq!(submitter.submit(transaction(1)), Ok(()));
         assert_eq!(submitter.submit(transaction(1)), Err(SubmitError::Full));

@@ -24,10 +24,10 @@
 //! Decisions are pure functions over plain data; async code does the I/O and calls them.
 
 pub mod bugs;
-pub mod commit;
+mod commit;
 pub mod config;
 pub mod consensus;
-pub mod dag;
+mod dag;
 pub mod delivery;
 pub mod env;
 pub mod epoch;

@@ -37,14 +37,14 @@ mod production {
 
     const ENVIRONMENT: &str = "\
 Environment:
-  SINGLE_NODE=1        a committee of this node alone, whoever else the executor names; as `single_node = true`
-  LOCALHOST_TESTING=1  skips network health checks; accepted, this version makes none";
+  SINGLE_NODE=1        runs a committee of this node alone, whatever the executor returns; same as `single_node = true`
+  LOCALHOST_TESTING=1  skips network health checks; accepted without effect, this version has none";
 
     #[derive(Subcommand)]
     enum Command {
-        /// Run the node until ctrl-c or SIGTERM
+        /// Run the node until Ctrl-C or SIGTERM
         Run(RunArguments),
-        /// Print what executors must be told about this node: an entry of their genesis
+        /// Print this node's entry for the genesis of the executors
         Validator {
             /// The configuration, a TOML file
             #[arg(long, value_name = "FILE")]
@@ -52,14 +52,14 @@ Environment:
         },
     }
 
-    /// Why the process ended although nobody asked it to.
+    /// Why the process ended without a shutdown request.
     #[derive(Debug, Error)]
     enum Failure {
         #[error(transparent)]
         Config(#[from] ConfigError),
         #[error(transparent)]
         Node(#[from] NodeError),
-        #[error("the operating system refuses what a process needs: {0}")]
+        #[error("the operating system refused threads, signals or randomness: {0}")]
         Process(#[from] io::Error),
     }
 
@@ -78,13 +78,13 @@ Environment:
         config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
         let data_dir = config.data_dir.clone();
         process::run(arguments.log, &data_dir, async |env, shutdown| {
-            // Nothing submits yet; the pool only has to stay open.
+            // The transaction socket is not built yet. Dropping the submitter would close the pool.
             let (_submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
             Ok(node::run(env, config, pool, shutdown).await?)
         })
     }
 
-    /// `p2p_address` is where this node listens; peers that reach it elsewhere need another.
+    /// Prints the listen address as `p2p_address`; replace it if peers reach the node under another one.
     fn validator(config: &Path) -> Result<(), Failure> {
         let info = ValidatorInfo::from(&NodeConfig::load(config)?.authority());
         println!("[[genesis.validators]]");

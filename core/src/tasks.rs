@@ -1,4 +1,4 @@
-//! Tasks that end together, and none of which ends in silence.
+//! Groups of tasks that end together; a panic in any of them is reported.
 
 use crate::env::TaskMonitor;
 use std::{
@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::task::{AbortHandle, JoinHandle};
 
-/// Spawned tasks. Dropping this, or [`Self::abort`], ends all that still run.
+/// A group of spawned tasks. Dropping it, or [`Self::abort`], aborts those that still run.
 pub struct Tasks {
     monitor: Arc<dyn TaskMonitor>,
     running: Mutex<Running>,
@@ -20,7 +20,7 @@ pub struct Tasks {
 #[derive(Default)]
 struct Running {
     tasks: Vec<AbortHandle>,
-    /// What one of the aborted tasks spawns in its last moment ends, too.
+    /// Set by [`Tasks::abort`]: tasks that are spawned afterwards are aborted at once.
     aborted: bool,
 }
 
@@ -33,7 +33,7 @@ impl Tasks {
         }
     }
 
-    /// Runs a task until it ends by itself or with the others.
+    /// Spawns a task. It runs until it finishes or the group is aborted.
     pub fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -49,7 +49,7 @@ impl Tasks {
         handle
     }
 
-    /// Ends all tasks. Needed where tasks hold what owns this, so that it would never be dropped.
+    /// Aborts all tasks. Needed where a task holds a reference to the owner of the group, which would never be dropped.
     pub fn abort(&self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.aborted = true;
@@ -65,12 +65,12 @@ impl Drop for Tasks {
     }
 }
 
-/// The task, each poll of which the monitor sees, and its panic, if it panics. The panic goes on afterwards.
+/// Reports each poll of the task, and its panic, to the monitor. The panic is resumed afterwards.
 pub async fn monitored<T>(monitor: Arc<dyn TaskMonitor>, task: impl Future<Output = T>) -> T {
     let mut task = pin!(task);
     let ended = poll_fn(|context| {
         monitor.polled();
-        // Whatever the task left half changed is not looked at again: the process ends.
+        // Unwind safe: a panic ends the process, so that state left inconsistent is not read again.
         match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
@@ -86,7 +86,7 @@ pub async fn monitored<T>(monitor: Arc<dyn TaskMonitor>, task: impl Future<Outpu
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 #[must_use]
 pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -102,7 +102,7 @@ mod tests {
     use tokio::sync::Notify;
 
     #[tokio::test]
-    async fn what_is_spawned_after_the_end_ends_at_once() {
+    async fn a_task_spawned_after_abort_is_aborted_at_once() {
         let tasks = Tasks::new(Arc::new(Unmonitored));
         let before = tasks.spawn(std::future::pending::<()>());
         tasks.abort();
@@ -114,27 +114,27 @@ mod tests {
 
     #[derive(Default)]
     struct Messages {
-        heard: Mutex<Vec<String>>,
+        received: Mutex<Vec<String>>,
         more: Notify,
     }
 
     #[async_trait]
     impl TaskMonitor for Messages {
         async fn panicked(&self, message: &str) {
-            self.heard.lock().unwrap().push(message.to_owned());
+            self.received.lock().unwrap().push(message.to_owned());
             self.more.notify_one();
             std::future::pending().await
         }
     }
 
-    /// The monitor decides that the task does not go on: nothing unwinds out of it.
+    /// The monitor never returns, so the panic does not leave the task.
     #[tokio::test]
-    async fn a_panic_comes_to_the_monitor_first() {
+    async fn a_panic_is_reported_to_the_monitor_before_it_leaves_the_task() {
         let messages = Arc::new(Messages::default());
         let tasks = Tasks::new(messages.clone());
         let panicking = tasks.spawn(async { panic!("number {}", 7) });
         messages.more.notified().await;
-        assert_eq!(*messages.heard.lock().unwrap(), ["number 7"]);
+        assert_eq!(*messages.received.lock().unwrap(), ["number 7"]);
         assert!(!panicking.is_finished());
     }
 }

@@ -1,6 +1,6 @@
-//! The typed store of an epoch: what was written is read back, in order, and never mistaken when it is damaged.
+//! Tests of the typed store of an epoch: reading back, order, and detection of damage.
 
-#![allow(clippy::unwrap_used, reason = "in a test, to fail is to panic")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use metanode_core::{
     store::{
@@ -50,7 +50,7 @@ fn in_memory() -> (MemoryStores, ConsensusStore) {
     (factory, store)
 }
 
-/// Flips a bit in the value of the highest key of `column`, under the typed store.
+/// Flips a bit in the value of the highest key of `column`.
 fn damage(factory: &dyn StoreFactory, column: Column) {
     let name = ConsensusStore::store_name(EPOCH);
     let raw = factory.open(&name, &[column]).unwrap();
@@ -69,7 +69,7 @@ fn damage(factory: &dyn StoreFactory, column: Column) {
 }
 
 #[test]
-fn what_was_written_is_there_after_a_reopen() {
+fn writes_are_read_back_after_a_reopen() {
     let root = tempfile::tempdir().unwrap();
     let rocks = RocksStores::new(root.path(), RocksOptions::default());
     let memory = MemoryStores::new(&MemoryDisk::default());
@@ -108,9 +108,9 @@ fn what_was_written_is_there_after_a_reopen() {
 }
 
 #[test]
-fn blocks_come_by_round_over_page_bounds_and_by_author() {
+fn blocks_are_read_by_round_over_page_bounds_and_by_author() {
     let (_, store) = in_memory();
-    // Rounds beyond 255, so that a key in the wrong byte order would show; authority 2 stops early.
+    // Rounds above 255, so that the test fails with a wrong byte order of keys; authority 2 stops early.
     let authors = |round| if round <= 260 { 0..3 } else { 0..2 };
     let blocks: Vec<_> = (1..=300)
         .flat_map(|round| authors(round).map(move |author| block(round, author, vec![])))
@@ -135,7 +135,7 @@ fn blocks_come_by_round_over_page_bounds_and_by_author() {
 }
 
 #[test]
-fn votes_are_found_by_the_commit_they_are_for() {
+fn votes_are_found_by_commit() {
     let (_, store) = in_memory();
     let first = commit(1, &[block(1, 0, vec![])]).reference();
     let rival = commit(1, &[block(1, 1, vec![])]).reference();
@@ -149,7 +149,7 @@ fn votes_are_found_by_the_commit_they_are_for() {
 }
 
 #[test]
-fn a_hole_among_commits_is_an_error_that_names_it() {
+fn a_gap_among_commits_is_an_error_that_names_it() {
     let (_, store) = in_memory();
     let blocks = [block(1, 0, vec![])];
     let commits = [1, 2, 4].map(|index| commit(index, &blocks));
@@ -166,7 +166,7 @@ fn a_hole_among_commits_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_damaged_block_counts_as_missing_but_never_as_an_older_one() {
+fn a_damaged_block_is_missing_and_not_replaced_by_an_older_one() {
     let (factory, store) = in_memory();
     let author = AuthorityIndex(0);
     let blocks = [block(1, 0, vec![]), block(2, 0, vec![])];
@@ -187,7 +187,7 @@ fn a_damaged_block_counts_as_missing_but_never_as_an_older_one() {
     let missing = store.sub_dag(&commit).unwrap().unwrap_err();
     assert_eq!(missing, [blocks[1].reference()]);
 
-    // What a peer sent again takes its place.
+    // A block fetched from a peer replaces it.
     store
         .write(&blocks[1..], &[], Durability::Buffered)
         .unwrap();
@@ -195,7 +195,7 @@ fn a_damaged_block_counts_as_missing_but_never_as_an_older_one() {
 }
 
 #[test]
-fn a_damaged_commit_ends_a_run_and_the_log_can_end_before_it() {
+fn a_damaged_commit_ends_a_run_and_the_log_can_be_cut_before_it() {
     let (factory, store) = in_memory();
     let blocks = [block(1, 0, vec![])];
     let commits = [1, 2].map(|index| commit(index, &blocks));
@@ -219,7 +219,7 @@ fn a_damaged_commit_ends_a_run_and_the_log_can_end_before_it() {
 }
 
 #[test]
-fn epochs_have_stores_of_their_own() {
+fn each_epoch_has_its_own_store() {
     let (factory, old) = in_memory();
     let blocks = [block(1, 0, vec![])];
     old.write(&blocks, &[commit(1, &blocks)], Durability::Synced)

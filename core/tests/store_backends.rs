@@ -1,7 +1,7 @@
-//! Both backends answer every sequence of operations alike: like a model that is two sorted maps, what is there now
-//! and what was there at the last sync.
+//! Both backends behave like a model of two sorted maps, the current content and that of the last sync, for any
+//! sequence of operations.
 
-#![allow(clippy::unwrap_used, reason = "in a test, to fail is to panic")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use metanode_core::store::{
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const COLUMNS: [Column; 2] = [Column("left"), Column("right")];
 const NAME: &str = "store";
-/// Above every key of these tests.
+/// Above all keys of these tests.
 const LAST: &[u8] = &[0xff; 9];
 
 /// `None` deletes.
@@ -36,12 +36,12 @@ enum Operation {
     Crash,
 }
 
-/// What a crash takes.
+/// A kind of crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Crash {
-    /// The process ends: nothing is lost.
+    /// The process is killed: nothing is lost.
     Kill,
-    /// The machine loses power, and nothing unsynced had reached the disk.
+    /// The machine loses power, and no unsynced write has reached the disk.
     PowerLoss,
 }
 
@@ -49,7 +49,7 @@ fn column() -> impl Strategy<Value = Column> {
     prop::sample::select(&COLUMNS[..])
 }
 
-/// Few keys, so that they meet, and of several lengths, because order is where backends differ.
+/// Few keys, so that operations collide, and of several lengths, to test the order.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     vec(prop::sample::select(&[0, 1, 0x7f, 0xff][..]), 0..3)
 }
@@ -105,7 +105,7 @@ impl Backend for Memory {
     }
 }
 
-/// A new directory for each state that a crash left behind.
+/// A RocksDB store with a new directory after each crash.
 struct Rocks {
     root: TempDir,
     crashes: u32,
@@ -260,8 +260,8 @@ fn check(crash: Crash, operations: Vec<Operation>) -> Result<(), TestCaseError> 
                 }
             }
             Operation::Reopen => {
-                // A clean close of RocksDB hands its log to the operating system, where this test cannot take it
-                // back: sync first, so that the next power loss finds the same everywhere.
+                // A clean close of RocksDB writes its log to the operating system, which this test cannot undo. Sync
+                // first, so that the next power loss has the same effect on all.
                 model.write(&[], Durability::Synced);
                 for backend in &mut backends {
                     backend
@@ -290,21 +290,21 @@ proptest! {
     })]
 
     #[test]
-    fn backends_agree_and_a_killed_process_loses_nothing(
+    fn backends_agree_and_a_kill_loses_nothing(
         operations in vec(operation(), 1..40),
     ) {
         check(Crash::Kill, operations)?;
     }
 
     #[test]
-    fn backends_agree_and_a_power_loss_takes_what_was_not_synced(
+    fn backends_agree_and_a_power_loss_removes_unsynced_writes(
         operations in vec(operation(), 1..40),
     ) {
         check(Crash::PowerLoss, operations)?;
     }
 
     #[test]
-    fn what_a_power_loss_keeps_is_a_prefix_of_the_writes(
+    fn a_power_loss_keeps_a_prefix_of_the_writes(
         writes in vec((key(), any::<u8>(), durability()), 1..20),
         kept in 0..20_usize,
     ) {
@@ -320,13 +320,13 @@ proptest! {
                 model.write(&change, *durability);
             }
         }
-        let mut told = None;
+        let mut unsynced_writes = None;
         disk.power_lost(|unsynced| {
-            told = Some(unsynced);
+            unsynced_writes = Some(unsynced);
             kept
         });
-        prop_assert_eq!(told, Some(writes.len() - synced));
-        // What survived one power loss is on the disk: the next takes nothing.
+        prop_assert_eq!(unsynced_writes, Some(writes.len() - synced));
+        // Writes that survived a power loss are durable: the next one removes nothing.
         disk.power_lost(|_| 0);
         let store = MemoryStores::new(&disk).open(NAME, &COLUMNS).unwrap();
         let left = store.scan(Scan { column: COLUMNS[0], range: &[]..LAST, order: ScanOrder::Ascending, limit: usize::MAX }).unwrap();
@@ -334,7 +334,7 @@ proptest! {
     }
 }
 
-/// Both factories, each over an empty disk. The directory is there as long as its guard.
+/// Both factories, each with an empty disk. The directory is removed when its guard is dropped.
 fn factories() -> ([Box<dyn StoreFactory>; 2], TempDir) {
     let root = TempDir::new().unwrap();
     let rocks = RocksStores::new(root.path().join("on-demand"), RocksOptions::default());
@@ -384,31 +384,29 @@ fn columns_may_be_added_and_an_unknown_one_is_an_error_that_changes_nothing() {
 }
 
 #[test]
-fn a_handle_of_an_ended_process_is_closed() {
+fn a_handle_of_a_killed_process_is_closed() {
     let disk = MemoryDisk::default();
-    let dead_stores = MemoryStores::new(&disk);
-    let dead = dead_stores.open(NAME, &COLUMNS).unwrap();
+    let old_stores = MemoryStores::new(&disk);
+    let old = old_stores.open(NAME, &COLUMNS).unwrap();
     disk.process_killed();
     let stores = MemoryStores::new(&disk);
     let store = stores.open(NAME, &COLUMNS).unwrap();
 
     let change = (COLUMNS[0], b"key".to_vec(), Some(b"zombie".to_vec()));
-    let error = dead
-        .write(batch(&[change]), Durability::Synced)
-        .unwrap_err();
+    let error = old.write(batch(&[change]), Durability::Synced).unwrap_err();
     assert!(error.to_string().contains("closed"), "{error}");
     assert_eq!(store.get(COLUMNS[0], b"key").unwrap(), None);
-    dead_stores.open("other", &COLUMNS).map(drop).unwrap_err();
-    drop(dead);
+    old_stores.open("other", &COLUMNS).map(drop).unwrap_err();
+    drop(old);
     let again = stores.open(NAME, &COLUMNS);
     assert!(
         again.is_err(),
-        "dropping the dead handle closed the store for its successor"
+        "dropping the old handle closed the store of the next incarnation"
     );
 }
 
 #[test]
-fn a_wiped_store_is_empty_and_the_others_are_not() {
+fn wiping_a_store_empties_no_other() {
     let disk = MemoryDisk::default();
     let change = (COLUMNS[0], b"key".to_vec(), Some(b"value".to_vec()));
     for name in ["lost", "kept"] {

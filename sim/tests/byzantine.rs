@@ -47,7 +47,7 @@ fn has_effect(
             .count();
         assert!(seen >= least, "{strategy:?} in {topology:?}: {seen}");
         let least = outcome.nodes[..3].iter().map(|node| node.last_commit.0);
-        // Progress is slower with a quarter of the leaders missing, but has_effect not stop.
+        // Progress is slower with a quarter of the leaders missing, but does not stop.
         assert!(least.clone().all(|commits| commits >= 20), "{strategy:?}");
     }
 }
@@ -123,7 +123,7 @@ fn invalid_blocks_are_rejected_for_each_reason() {
 #[test]
 fn forged_signatures_are_rejected() {
     has_effect(ByzantineStrategy::Forging, 10, |event| {
-        rejected(event, "has_effect not verify")
+        rejected(event, "does not verify")
     });
 }
 

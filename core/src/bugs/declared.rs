@@ -1,21 +1,21 @@
-//! The switches by name: the entries of the museum, and the guards that have a switch only because they mask one.
+//! The declaration of all switches: the entries of the museum, and the guards that mask them.
 
 use serde::{Deserialize, Serialize};
 
-/// An entry of the museum: a bug that a system of this kind really had.
+/// An entry of the museum: a bug that a real system of this kind had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its switch.
     pub bug: KnownBug,
-    /// Its number in the collection. Letters are variants of one entry; `+` is an entry that the collection lacks.
+    /// Its number in the catalogue. Letters are variants of one entry; `+` is an entry without a number.
     pub number: &'static str,
-    /// Guards that would hide it. The museum switches them off together with it.
+    /// Guards that mask the bug. The museum disables them together with it.
     pub masked_by: &'static [KnownBug],
-    /// Its declared finders: ids of invariants (contract §12), or [`ASSERTION`].
+    /// The invariants (ids of contract §12) whose oracles are expected to find it, or [`ASSERTION`].
     pub found_by: &'static [&'static str],
 }
 
-/// Declared finder of a bug that a production assertion notices.
+/// The finder of a bug that fails an assertion in production code.
 pub const ASSERTION: &str = "assertion";
 
 macro_rules! known_bugs {
@@ -29,7 +29,7 @@ macro_rules! known_bugs {
             mechanism: $guard_mechanism:literal,
         })* }
     ) => {
-        /// One switch. It turns off one guard and leaves all others standing.
+        /// One switch. It disables exactly one guard.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum KnownBug {
             $(#[doc = $mechanism] #[serde(rename = $name)] $bug,)*
@@ -37,10 +37,10 @@ macro_rules! known_bugs {
         }
 
         impl KnownBug {
-            /// All switches: the entries in the order of their numbers, then the guards.
+            /// All switches: the entries by number, then the guards.
             pub const ALL: &'static [Self] = &[$(Self::$bug,)* $(Self::$guard,)*];
 
-            /// The entries of the museum, in the order of their numbers.
+            /// The entries of the museum, by number.
             pub const ENTRIES: &'static [Entry] = &[$(Entry {
                 bug: Self::$bug,
                 number: $number,
@@ -48,7 +48,7 @@ macro_rules! known_bugs {
                 found_by: &[$($finder),+],
             },)*];
 
-            /// As it is written on the command line and in files.
+            /// The name on the command line and in files.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -57,7 +57,7 @@ macro_rules! known_bugs {
                 }
             }
 
-            /// What goes wrong with it.
+            /// What the bug does, in one sentence.
             #[must_use]
             pub const fn mechanism(self) -> &'static str {
                 match self {

@@ -1,35 +1,34 @@
-//! The museum: bugs that systems of this kind really had, each behind a switch.
+//! The museum: bugs that real systems of this kind had, each behind a switch.
 //!
-//! A test harness is worth what it finds, so the simulator switches on one bug at a time and watches which oracle
-//! notices. Without the feature `museum`, [`enabled`] is `false` at compile time and nothing of a bug is left in the
-//! binary. With it, the bugs of a run belong to the thread that simulates it: nothing has to be passed through the code,
-//! and simulations on several threads do not share them.
+//! The simulator enables one bug at a time and records which oracle finds it, which measures the harness. Without the
+//! feature `museum`, [`enabled`] is `false` at compile time and the binary contains no bug. With it, the enabled bugs
+//! are thread-local state of the simulating thread: simulations on several threads are independent.
 //!
-//! A switch turns off one guard. It is asked for in a file `bug_switches.rs` at the border of the module that has the
-//! guard; with no bug enabled, each function there passes on what it is given. Where a second guard hides the bug, that
-//! one has a switch of its own and the entry names it ([`Entry::masked_by`]).
+//! A switch disables one guard. It is queried in the file `bug_switches.rs` of the module that has the guard; with no
+//! bug enabled, each function there returns its argument. A second guard that masks the bug has a switch of its own,
+//! which the entry lists in [`Entry::masked_by`].
 //!
-//! Bugs of parts that are not built (transaction sockets, workers, the executor's own catch-up) have no switch. Neither
-//! have these, which the structure leaves no place for:
+//! Bugs of parts that are not built yet (transaction sockets, workers, the executor's own catch-up) have no switch. Nor
+//! do these, which the architecture rules out:
 //!
 //! | bug | why there is no switch |
 //! |---|---|
-//! | start from the stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
-//! | consumer, sender and loader start from different queries (5a, 5b) | there is one window with one watermark; [`KnownBug::StartsAtStoreTip`] (5d) moves its start as a whole |
-//! | a cursor that moves although its commit was only buffered (12) | the next commit to load follows from what the window holds |
-//! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has a host of its own |
-//! | a commit index that wraps above 2^32 (3c) | commit index and GEI are types, and only a base converts one into the other |
-//! | old commits that look new after a change (4b), an old consumer dropped before the new one exists (25d) | each epoch has its own window and log, and nothing is delivered between two epochs |
-//! | a lock held while waiting (25b) | the change is a task that holds no lock |
-//! | a change that is forced after some seconds (25f) | a node runs the epoch that its executor reports, so one that leaves too early comes back |
-//! | an executor that serves an old connection beside the new one (19f) | that is a fault of the environment, which every guard must tolerate |
+//! | start from a stored "last sent" (6a), a mark written at enqueue (16d), a stale file as W (2b) | the node stores nothing about delivery: the executor's answer is the only record |
+//! | consumer, sender and loader start from different queries (5a, 5b) | there is one window with one watermark; [`KnownBug::StartsAtStoreTip`] (5d) moves the start of all three |
+//! | a cursor that advances although its commit was only buffered (12) | the next commit to load follows from the content of the window |
+//! | an executor that unlinks a live socket (22b), two nodes on one path (22c) | every executor has its own host |
+//! | a commit index that wraps above 2^32 (3c) | commit index and GEI are distinct types, and only a base converts between them |
+//! | old commits that look new after an epoch change (4b), an old consumer dropped before the new one exists (25d) | each epoch has its own window and log, and nothing is delivered between two epochs |
+//! | a lock held while waiting (25b) | the epoch change is a task that holds no lock |
+//! | an epoch change that is forced after a timeout (25f) | a node runs the epoch that its executor reports, so a node that leaves too early returns to it |
+//! | an executor that serves an old connection beside the new one (19f) | that is a fault of the environment, which every guard tolerates |
 
 mod declared;
 
 pub use declared::{ASSERTION, Entry, KnownBug};
 
 impl Entry {
-    /// What the museum switches on for it: the bug and the guards that would hide it.
+    /// The switches that the museum enables for this entry: the bug and the guards that mask it.
     #[must_use]
     pub fn switches(&self) -> Vec<KnownBug> {
         let mut switches = vec![self.bug];
@@ -37,7 +36,7 @@ impl Entry {
         switches
     }
 
-    /// The entries that a name or a number means: `late_reply_answers_next_request`, `18`, or `20` for 20a, 20d and 20e.
+    /// The entries with this name or number: `late_reply_answers_next_request`, `18`, or `20` for 20a, 20d and 20e.
     #[must_use]
     pub fn named(text: &str) -> Vec<Self> {
         let is_meant = |entry: &&Self| {
@@ -53,7 +52,7 @@ impl Entry {
 }
 
 impl KnownBug {
-    /// The switches that a name or a number means: those of [`Entry::named`], or a guard by its name.
+    /// The switches with this name or number: the bugs of [`Entry::named`], or a guard by its name.
     #[must_use]
     pub fn named(text: &str) -> Vec<Self> {
         match Self::ALL.iter().find(|bug| bug.name() == text) {
@@ -65,12 +64,12 @@ impl KnownBug {
 
 #[cfg(feature = "museum")]
 thread_local! {
-    /// By the position of the bug in [`KnownBug::ALL`].
+    /// Indexed by the position of the bug in [`KnownBug::ALL`].
     static ENABLED: [std::cell::Cell<bool>; KnownBug::ALL.len()] =
         const { [const { std::cell::Cell::new(false) }; KnownBug::ALL.len()] };
 }
 
-/// Whether this bug is switched on.
+/// Whether this bug is enabled.
 #[cfg(not(feature = "museum"))]
 #[must_use]
 #[inline(always)]
@@ -78,14 +77,14 @@ pub const fn enabled(_bug: KnownBug) -> bool {
     false
 }
 
-/// Whether this bug is switched on in the simulation that runs on this thread.
+/// Whether this bug is enabled in the simulation that runs on this thread.
 #[cfg(feature = "museum")]
 #[must_use]
 pub fn enabled(bug: KnownBug) -> bool {
     ENABLED.with(|enabled| enabled[bug as usize].get())
 }
 
-/// Switches exactly these bugs on for everything that runs on this thread from now on.
+/// Enables exactly these bugs on this thread from now on.
 #[cfg(feature = "museum")]
 pub fn enable(bugs: &[KnownBug]) {
     ENABLED.with(|enabled| {
@@ -132,7 +131,7 @@ mod tests {
 
     #[cfg(feature = "museum")]
     #[test]
-    fn only_what_is_switched_on_is_enabled_and_only_on_this_thread() {
+    fn exactly_the_given_bugs_are_enabled_and_only_on_this_thread() {
         enable(&[KnownBug::Amnesia, KnownBug::BaseTakenFromTip]);
         let enabled_bugs = || {
             KnownBug::ALL
@@ -145,7 +144,7 @@ mod tests {
             enabled_bugs(),
             [KnownBug::BaseTakenFromTip, KnownBug::Amnesia]
         );
-        #[allow(clippy::disallowed_methods)] // that it is another thread is what is tested
+        #[allow(clippy::disallowed_methods)] // the test needs a second thread
         let elsewhere = std::thread::scope(|scope| scope.spawn(enabled_bugs).join());
         assert_eq!(elsewhere.expect("no panic"), []);
         enable(&[]);

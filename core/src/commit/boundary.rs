@@ -1,10 +1,10 @@
-//! Where an epoch ends: at the first commit in which marks from 2f+1 stake are committed (contract §7). Pure.
+//! The boundary of an epoch: the first commit up to which end-of-epoch marks of 2f+1 stake are committed (contract §7).
 
 use crate::types::{Commit, Committee, Stake};
 
-/// Whether the sequence of an epoch ends with this commit. None comes after it, so whoever holds the last commit knows.
+/// Whether this commit is the boundary. Each commit lists all marks so far, so the last commit alone decides it.
 #[must_use]
-pub fn is_boundary(commit: &Commit, committee: &Committee) -> bool {
+pub(crate) fn is_boundary(commit: &Commit, committee: &Committee) -> bool {
     let ending: Stake = commit.ending.iter().map(|a| committee.stake(*a)).sum();
     ending >= committee.quorum()
 }
@@ -31,7 +31,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_a_quorum_by_stake_end_the_epoch() {
+    fn a_commit_with_marks_of_2f_plus_1_stake_is_the_boundary() {
         let committee = TestDag::with_stakes(Epoch(3), &[1, 1, 1, 4]).committee;
         for (ending, expected) in [
             (&[][..], false),

@@ -1,11 +1,11 @@
-//! From committed leaders to commits: which blocks a leader brings in, in which order, at what time.
+//! From committed leaders to commits: the sub-DAG of each leader, its order and its timestamp.
 //!
-//! # Why garbage collection does not make nodes disagree
-//! The commit of a leader of round `R` leaves out every block of round `R − gc_depth` or below. That depends on `R`
-//! alone, not on what a node happens to have. What a node may lack are ancestors at or below its gc round `g`, which is
-//! `R' − gc_depth` for the leader round `R'` of its last commit. Leaders are committed in the order of their rounds, so
-//! for every later commit `R ≥ R'`, and what the node lacks is left out by everyone. Every path from the leader to a
-//! block above `R − gc_depth` runs through rounds above `g`, where the DAG is complete.
+//! # Why garbage collection is deterministic
+//! The commit of a leader of round `R` leaves out all blocks of rounds up to `R − gc_depth`, which depends on `R` alone
+//! and not on the blocks that a node has. A node may lack ancestors at or below its gc round `g`, which is `R' −
+//! gc_depth` for the leader round `R'` of its last commit. Leaders are committed in the order of their rounds, so `R ≥
+//! R'` for every later commit, and all nodes leave out the blocks that the node lacks. Every path from the leader to a
+//! block above `R − gc_depth` consists of blocks of rounds above `g`, where the DAG is complete.
 
 use super::bug_switches;
 use crate::{
@@ -19,15 +19,15 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc};
 use thiserror::Error;
 
-/// Writes the commit sequence of one epoch, up to its boundary and no further.
-pub struct Linearizer {
+/// Makes the commit sequence of one epoch, up to its boundary.
+pub(crate) struct Linearizer {
     committee: Arc<Committee>,
-    /// When the epoch began: no commit of it is earlier.
+    /// Start timestamp of the epoch: no commit is earlier.
     start: TimestampMs,
     last: Option<Last>,
 }
 
-/// What the next commit needs to know of the one before.
+/// The part of the last commit on which the next one depends.
 #[derive(Clone)]
 struct Last {
     reference: CommitRef,
@@ -38,42 +38,41 @@ struct Last {
     is_boundary: bool,
 }
 
-/// Why a commit that was fetched does not continue this node's sequence.
+/// Why a fetched commit does not continue this node's sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AdoptError {
-    #[error("commit {commit} is of epoch {found}, this sequence is of epoch {expected}")]
+    #[error("commit {commit} is of epoch {found}, expected epoch {expected}")]
     WrongEpoch {
         commit: CommitRef,
         expected: Epoch,
         found: Epoch,
     },
-    #[error("commit {commit} does not follow the last one, commit {expected} does: ask for that")]
+    #[error("expected commit {expected}, found commit {commit}: fetch the expected one")]
     NotNext {
         commit: CommitRef,
         expected: CommitIndex,
     },
     #[error(
-        "commit {commit} continues {found}, but here the commit before it is {expected}: \
-         one of the two sequences was not certified by a quorum"
+        "expected commit {commit} to continue {expected}, found {found}: one of the two sequences was not certified \
+         by a quorum"
     )]
     Diverged {
         commit: CommitRef,
         expected: CommitDigest,
         found: CommitDigest,
     },
-    #[error("commit {commit} comes after the boundary of its epoch, {boundary}")]
+    #[error("commit {commit} is after the boundary of its epoch, {boundary}")]
     AfterBoundary {
         commit: CommitRef,
         boundary: CommitRef,
     },
-    #[error("commit {commit} came with other blocks than those that it names, {named} of them")]
+    #[error("commit {commit} was sent with other blocks than the {named} that it lists")]
     OtherBlocks { commit: CommitRef, named: usize },
 }
 
 impl Linearizer {
-    /// Before the first commit of the committee's epoch.
-    #[must_use]
-    pub const fn new(committee: Arc<Committee>, start: TimestampMs) -> Self {
+    /// A linearizer before the first commit of the committee's epoch.
+    pub(super) const fn new(committee: Arc<Committee>, start: TimestampMs) -> Self {
         Self {
             committee,
             start,
@@ -81,11 +80,11 @@ impl Linearizer {
         }
     }
 
-    /// Takes the sequence up after a restart, and restores the gc round and the committed marks in a new DAG. After
-    /// that the stored blocks above [`Dag::gc_round`] can be accepted again.
+    /// Recovers the sequence after a restart, and restores the gc round and the committed marks in a new DAG.
+    /// Afterwards the stored blocks above [`Dag::gc_round`] can be accepted again.
     ///
-    /// `commits` are the last ones stored, in order: at least all that have a leader above the gc round that follows
-    /// from the last of them ([`Dag::gc_round_for`]). More do no harm.
+    /// `commits` are the last stored ones, in order: at least all with a leader above the gc round of the last one
+    /// ([`Dag::gc_round_for`]). More are harmless.
     #[must_use]
     pub fn recover(
         committee: Arc<Committee>,
@@ -99,12 +98,9 @@ impl Linearizer {
         for block in commits.iter().flat_map(|commit| &commit.blocks) {
             dag.mark_committed(block);
         }
-        let last = commits.last().map(|commit| Last::of(commit, &committee));
-        Self {
-            committee,
-            start,
-            last,
-        }
+        let mut linearizer = Self::new(committee, start);
+        linearizer.last = (commits.last()).map(|commit| Last::of(commit, &linearizer.committee));
+        linearizer
     }
 
     /// The last commit of the sequence.
@@ -113,29 +109,29 @@ impl Linearizer {
         self.last.as_ref().map(|last| last.reference)
     }
 
-    /// The commit that ended the epoch.
+    /// The boundary commit, if it was made.
     #[must_use]
     pub fn boundary(&self) -> Option<CommitRef> {
         let last = self.last.as_ref()?;
         bug_switches::boundary(last.is_boundary.then_some(last.reference))
     }
 
-    /// When the epoch really began: the time of its first commit. However long before it was to begin, its age counts
-    /// from there (contract §7). None as long as there is no commit.
+    /// The timestamp of the epoch's first commit, from which its age is counted (contract §7). `None` before that
+    /// commit.
     #[must_use]
     pub fn epoch_began(&self) -> Option<TimestampMs> {
         self.last.as_ref().map(|last| last.epoch_began_ms)
     }
 
-    /// The leader of the last commit. Its slot is the last that is known to be decided after a restart and after
-    /// [`Linearizer::adopt`].
+    /// The leader of the last commit. After a restart and after [`Linearizer::adopt`], its slot is the last one that is
+    /// known to be decided.
     #[must_use]
     pub fn last_leader(&self) -> Option<BlockRef> {
         self.last.as_ref().map(|last| last.leader)
     }
 
-    /// Makes one commit of each leader, in the given order, which is that of the decisions. Marks the blocks in the DAG
-    /// and advances its gc round. Leaders after the boundary are left out.
+    /// Makes one commit of each leader. Leaders must be in the order of decision; those after the boundary are ignored.
+    /// Marks the blocks in the DAG and advances its gc round.
     pub fn linearize(&mut self, dag: &mut Dag, leaders: Vec<VerifiedBlock>) -> Vec<SubDag> {
         let mut commits = vec![];
         for leader in leaders {
@@ -147,14 +143,14 @@ impl Linearizer {
         commits
     }
 
-    /// Continues the sequence with a certified commit of other nodes: puts its blocks into the DAG, marks them and
-    /// advances the gc round. Returns the blocks that were not in the DAG before, in causal order.
+    /// Continues the sequence with a certified commit from another node: inserts its blocks into the DAG, marks them
+    /// and advances the gc round. Returns the blocks that were new in the DAG, in causal order.
     ///
-    /// Its blocks need nothing that is not here: their ancestors are in this commit, in one before it, or at or below
-    /// the gc round of its leader.
+    /// The ancestors of its blocks are available: they are in this commit, in an earlier one, or at or below the gc
+    /// round of its leader.
     ///
     /// # Errors
-    /// If the commit is not the next one, or not of this sequence. Nothing has changed then.
+    /// If the commit is not the next one of this sequence. Nothing is changed then.
     pub fn adopt(
         &mut self,
         dag: &mut Dag,
@@ -211,13 +207,13 @@ impl Linearizer {
     }
 
     /// # Panics
-    /// If a decision of this node leads back: another order of leaders or a hole would travel on into all that follows.
+    /// If the commit does not follow the last one: all later commits of this node would be wrong.
     fn check_grows(&self, next: &Last) {
         let commit = next.reference;
         assert_eq!(
             commit.index,
             self.next_index(),
-            "commits are numbered without gaps"
+            "a commit does not have the next index"
         );
         if let Some(last) = &self.last {
             assert!(
@@ -228,13 +224,13 @@ impl Linearizer {
             );
             assert!(
                 next.timestamp_ms >= last.timestamp_ms,
-                "commit {commit} is earlier than the one before"
+                "commit {commit} is earlier than the previous commit"
             );
         }
     }
 
-    /// The lower weighted median of the timestamps of the leader's parents. They hold 2f+1 stake, so it lies between
-    /// two honest ones.
+    /// The lower stake-weighted median of the timestamps of the leader's parents. They have 2f+1 stake, so it is
+    /// between the timestamps of two honest authorities.
     fn median_timestamp(&self, dag: &Dag, leader: &VerifiedBlock) -> TimestampMs {
         let mut parents: Vec<(TimestampMs, Stake)> = leader
             .ancestors
@@ -322,8 +318,8 @@ impl Last {
     }
 }
 
-/// The leader's causal history that no commit contains yet, above the leader's gc round, in delivery order. Marks it
-/// committed.
+/// The part of the leader's causal history that no commit contains yet and that is above the leader's gc round, in
+/// delivery order. Marks it as committed.
 fn take_history(dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
     let gc_round = dag.gc_round_for(leader.round);
     dag.mark_committed(&leader.reference());

@@ -1,4 +1,4 @@
-//! The linearizer on small drawings: what a leader brings in, when, and where an epoch ends.
+//! Tests of the linearizer on small DAGs: order and timestamps of commits, adoption, the boundary.
 
 use super::{AdoptError, Linearizer};
 use crate::{
@@ -24,7 +24,7 @@ fn names(sub_dag: &SubDag) -> String {
 }
 
 #[test]
-fn a_leader_brings_in_its_history_in_order_and_comes_last() {
+fn a_commit_contains_the_history_of_its_leader_in_order_with_the_leader_last() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(1).round("C:-D B:-A A").full_rounds(1);
     let commits = linearize(&test_dag, &mut test_dag.dag(), &["B2", "A3"]);
@@ -34,13 +34,13 @@ fn a_leader_brings_in_its_history_in_order_and_comes_last() {
 }
 
 #[test]
-fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_good() {
+fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_ever() {
     let mut test_dag = TestDag::of(4);
     test_dag
         .full_rounds(1)
         .round("A:-D B:-D C:-D")
         .round("A B C");
-    // D speaks again, and with it its first block becomes part of the history.
+    // With D4 the first block of D becomes part of the history.
     let d1 = test_dag.get("D1").reference();
     let mut ancestors: Vec<_> = ["A3", "B3", "C3"]
         .map(|name| test_dag.get(name).reference())
@@ -59,7 +59,7 @@ fn blocks_at_or_below_the_gc_round_of_the_leader_are_left_out_for_good() {
 }
 
 #[test]
-fn time_is_the_lower_median_of_the_parents_by_stake_and_never_goes_back() {
+fn a_timestamp_is_the_lower_median_of_the_parents_by_stake_and_never_decreases() {
     let mut test_dag = TestDag::with_stakes(Epoch(0), &[1, 1, 1, 4]);
     for (round, timestamps_ms) in [(1, [10, 11, 12, 50]), (2, [60, 61, 62, 40]), (3, [0; 4])] {
         let round = Round(round);
@@ -77,12 +77,12 @@ fn time_is_the_lower_median_of_the_parents_by_stake_and_never_goes_back() {
     assert_eq!(
         times,
         [0, 50, 50],
-        "genesis; D has most of the stake; 40 would be back in time"
+        "expected genesis, then the timestamp of D, which has most of the stake, then no decrease to 40"
     );
 }
 
 #[test]
-fn only_the_next_commit_of_the_same_sequence_is_adopted() {
+fn only_the_next_commit_of_the_same_sequence_can_be_adopted() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(3);
     let commits = linearize(&test_dag, &mut test_dag.dag(), &["A1", "B2", "C3"]);
@@ -122,12 +122,12 @@ fn only_the_next_commit_of_the_same_sequence_is_adopted() {
     assert_eq!(linearizer.last_commit(), Some(commits[0].reference));
     dag.insert(test_dag.get("B1"));
     let added = linearizer.adopt(&mut dag, &commits[1]).unwrap();
-    assert!(!added.contains(&test_dag.get("B1")), "it was there already");
+    assert!(!added.contains(&test_dag.get("B1")), "B1 is not new");
     assert_eq!(added.len() + 1, commits[1].blocks.len());
     assert!(dag.is_committed(&test_dag.get("B1").reference()));
 }
 
-/// Six rounds; from the third on these authors mark their blocks with the end of the epoch.
+/// Six rounds; from the third on these authors set the end-of-epoch mark.
 fn ending_epoch(markers: &[u16]) -> TestDag {
     let mut test_dag = TestDag::of(4);
     test_dag
@@ -151,7 +151,7 @@ fn the_first_commit_with_marks_of_a_quorum_is_the_last_of_the_epoch() {
             .map(|a| a.0)
             .collect::<Vec<_>>()
     };
-    // A3 leads alone; its companions of round 3 come with A4.
+    // The commit of A3 contains only its own mark; the other blocks of round 3 are in the commit of A4.
     assert_eq!(commits.len(), 4);
     assert_eq!(
         [ending(1), ending(2), ending(3)],
@@ -160,11 +160,11 @@ fn the_first_commit_with_marks_of_a_quorum_is_the_last_of_the_epoch() {
 
     let test_dag = ending_epoch(&[0, 2]);
     let commits = linearize(&test_dag, &mut test_dag.dag(), &LEADERS);
-    assert_eq!(commits.len(), 6, "two of four end nothing");
+    assert_eq!(commits.len(), 6, "two of four authorities are not a quorum");
 }
 
 #[test]
-fn nothing_is_adopted_after_the_boundary_and_a_restart_knows_it() {
+fn no_commit_is_adopted_after_the_boundary_also_after_a_restart() {
     let test_dag = ending_epoch(&[0, 2, 3]);
     let commits = linearize(&test_dag, &mut test_dag.dag(), &LEADERS);
     let stored: Vec<_> = commits.iter().map(|c| c.commit.clone()).collect();
@@ -192,7 +192,7 @@ fn nothing_is_adopted_after_the_boundary_and_a_restart_knows_it() {
 }
 
 #[test]
-fn no_commit_is_earlier_than_the_epoch() {
+fn no_commit_is_earlier_than_the_start_of_the_epoch() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(2);
     let start = TimestampMs(1_000_000);

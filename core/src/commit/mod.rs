@@ -1,8 +1,8 @@
-//! From the DAG to the commit log: who leads, which leaders are committed, and which blocks each of them brings in.
+//! From the DAG to the commit sequence: leader schedule, commit rule and linearizer.
 //!
 //! Mysticeti (Babel et al., 2023): waves of three rounds, one starting at every round, several leaders per round,
-//! direct and indirect decisions. Everything here is a function of the DAG and of the committee alone, so nodes that
-//! see different parts of one DAG never decide differently; they only decide sooner or later.
+//! direct and indirect decisions. Everything here is a function of the DAG and the committee alone, so nodes that have
+//! different parts of one DAG never decide differently, only at different times.
 
 mod boundary;
 mod bug_switches;
@@ -16,7 +16,7 @@ mod rule;
 mod rule_tests;
 mod schedule;
 
-pub use boundary::is_boundary;
-pub use linearizer::{AdoptError, Linearizer};
-pub use rule::{CommitRule, Decision, FIRST_LEADER_ROUND};
-pub use schedule::{LeaderSchedule, LeaderSlot};
+pub(crate) use boundary::is_boundary;
+pub(crate) use linearizer::{AdoptError, Linearizer};
+pub(crate) use rule::{CommitRule, Decision};
+pub(crate) use schedule::{LeaderSchedule, LeaderSlot};

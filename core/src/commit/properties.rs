@@ -1,4 +1,4 @@
-//! Safety of the whole way from blocks to commits, on random DAGs with crashed and equivocating authorities.
+//! Properties of the path from blocks to commits, on random DAGs with crashed and equivocating authorities.
 
 use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// What every node of one network has in common.
+/// What all nodes of one network share.
 #[derive(Clone, Debug)]
 struct Network {
     shape: Shape,
@@ -36,7 +36,7 @@ fn networks() -> impl Strategy<Value = Network> {
         )
 }
 
-/// The pure part of a node.
+/// The pure modules of a node.
 struct Node {
     dag: Dag,
     manager: BlockManager,
@@ -52,7 +52,7 @@ impl Node {
         Self::recovered(network, test_dag, vec![])
     }
 
-    /// A node that finds these commits in its store.
+    /// A node that recovers these commits from its store.
     fn recovered(network: &Network, test_dag: &TestDag, commits: Vec<SubDag>) -> Self {
         let committee = &test_dag.committee;
         let mut dag = Dag::new(committee.clone(), network.gc_depth);
@@ -120,7 +120,7 @@ impl Node {
         }
     }
 
-    /// The slots with what is committed there, however that was found out.
+    /// The decided slots with the committed blocks.
     fn outcomes(&self) -> Vec<(LeaderSlot, Option<BlockRef>)> {
         let outcome = |d: &Decision| (d.slot(), leader(d).map(VerifiedBlock::reference));
         self.decisions.iter().map(outcome).collect()
@@ -138,7 +138,7 @@ fn leader(decision: &Decision) -> Option<&VerifiedBlock> {
     }
 }
 
-/// A node that saw the blocks in the order in which they were made.
+/// A node that received the blocks in the order of creation.
 fn reference_node(network: &Network, test_dag: &TestDag) -> Node {
     let mut node = Node::new(network, test_dag);
     for block in &test_dag.blocks {
@@ -151,7 +151,7 @@ fn one_is_prefix_of_the_other<T: PartialEq>(a: &[T], b: &[T]) -> bool {
     a.starts_with(b) || b.starts_with(a)
 }
 
-/// The causal history of some random blocks, in which the latest rounds are thin.
+/// The causal history of some random blocks, with few blocks of the latest rounds.
 fn closed_part(test_dag: &TestDag, dice: &mut Dice) -> Vec<VerifiedBlock> {
     let last = test_dag.blocks.last().map_or(0, |block| block.round.0);
     let cut = dice.below(u64::from(last) + 2);
@@ -172,7 +172,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_order_of_delivery_gives_one_sequence(network in networks(), order: u64) {
+    fn the_sequence_does_not_depend_on_the_order_of_arrival(network in networks(), order: u64) {
         let test_dag = TestDag::random(&network.shape);
         let reference = reference_node(&network, &test_dag);
         let mut node = Node::new(&network, &test_dag);
@@ -185,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn commits_are_contiguous_and_take_each_block_once(network in networks()) {
+    fn commits_are_contiguous_and_contain_each_block_once(network in networks()) {
         let test_dag = TestDag::random(&network.shape);
         let node = reference_node(&network, &test_dag);
         let mut committed = BTreeSet::new();
@@ -220,7 +220,7 @@ proptest! {
         let stored = test_dag.blocks.iter().filter(|b| node.dag.contains(&b.reference())).cloned().collect();
         let mut restarted = Node::recovered(&network, &test_dag, node.commits);
         restarted.deliver(stored);
-        // What it did not have in the DAG comes from its peers, who keep nothing that is collected.
+        // Peers send the blocks that it lacks, except garbage collected ones.
         let gc_round = node.dag.gc_round();
         let kept: Vec<_> = test_dag.blocks.iter().filter(|b| b.round > gc_round).cloned().collect();
         restarted.deliver_all(dice.deliveries(&kept));
@@ -242,7 +242,7 @@ proptest! {
         for sub_dag in &ahead.commits[own..until] {
             node.adopt(sub_dag);
         }
-        // Nobody keeps what is collected.
+        // Garbage collected blocks are not available from any peer.
         let gc_round = node.linearizer.last_leader().map_or(Round(0), |l| node.dag.gc_round_for(l.round));
         for mut batch in after {
             batch.retain(|block| block.round > gc_round);
@@ -253,11 +253,11 @@ proptest! {
 }
 
 proptest! {
-    // Disagreement takes a rare constellation of blocks: the more DAGs, the better.
+    // Only rare DAGs could make nodes disagree, hence the high number of cases.
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn nodes_that_see_different_parts_never_disagree(network in networks(), parts: u64) {
+    fn nodes_with_different_parts_of_a_dag_never_disagree(network in networks(), parts: u64) {
         let test_dag = TestDag::random(&network.shape);
         let mut dice = Dice::new(parts);
         let mut see_part = |in_disorder| {
@@ -279,7 +279,7 @@ proptest! {
 }
 
 #[test]
-fn random_drawings_reach_every_kind_of_decision() {
+fn random_dags_reach_every_kind_of_decision() {
     let network = |seed| Network {
         shape: Shape {
             seed,
@@ -316,5 +316,5 @@ fn random_drawings_reach_every_kind_of_decision() {
         reached.iter().all(|count| *count >= 20),
         "commits and skips, direct and indirect: {reached:?}"
     );
-    assert!(left_out > 0, "garbage collection left nothing out");
+    assert!(left_out > 0, "garbage collection removed no block");
 }

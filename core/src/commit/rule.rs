@@ -1,12 +1,11 @@
-//! Which leaders are committed: the decision rules of Mysticeti (Babel et al., 2023, section 3) with waves of three
-//! rounds.
+//! The commit rule: the decision rules of Mysticeti (Babel et al., 2023, section 3) with waves of three rounds.
 //!
 //! A leader block `L` of round `r`
-//! - has the **vote** of every block of round `r+1` that names it as an ancestor,
-//! - has a **certificate** in every block of round `r+2` that has votes of 2f+1 stake for `L` among its ancestors.
+//! - has a **vote** in every block of round `r+1` that names it as an ancestor,
+//! - has a **certificate** in every block of round `r+2` with votes of 2f+1 stake for `L` among its ancestors.
 //!
-//! A block names at most one block of a slot, and honest authorities make one block per round; so of the blocks that
-//! an equivocating leader puts into its slot at most one can be certified.
+//! A block names at most one block of a slot, and honest authorities make one block per round, so at most one of
+//! several blocks of an equivocating leader can be certified.
 
 use super::{LeaderSchedule, LeaderSlot};
 use crate::{
@@ -15,13 +14,13 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What became of a leader slot.
+/// The decision on a leader slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     Commit {
         slot: LeaderSlot,
         leader: VerifiedBlock,
-        /// Decided by the slot's own wave, not by a later leader.
+        /// Decided by the slot's own wave, not by the anchor.
         direct: bool,
     },
     Skip {
@@ -39,19 +38,19 @@ impl Decision {
     }
 }
 
-/// The first round with leaders. The time of a commit is the median of its leader's parents (contract §7), and those of
-/// a block of round 1 are genesis blocks, which no clock has made: only the leader's own clock would be left.
-pub const FIRST_LEADER_ROUND: Round = Round(2);
+/// The first round with leaders. The timestamp of a commit is the median of those of its leader's parents (contract
+/// §7); the parents of a block of round 1 are genesis blocks, whose timestamps are not from clocks.
+pub(super) const FIRST_LEADER_ROUND: Round = Round(2);
 
 /// Decides leader slots.
 #[derive(Clone)]
-pub struct CommitRule {
+pub(crate) struct CommitRule {
     schedule: LeaderSchedule,
     leaders_per_round: u32,
 }
 
 impl CommitRule {
-    /// `leaders_per_round` is brought into `1..=committee size`.
+    /// `leaders_per_round` is clamped to `1..=committee size`.
     #[must_use]
     pub fn new(schedule: LeaderSchedule, leaders_per_round: u32) -> Self {
         let size = u32::try_from(schedule.committee().size()).unwrap_or(u32::MAX);
@@ -61,10 +60,10 @@ impl CommitRule {
         }
     }
 
-    /// The decisions after `last_decided`, in order, up to the first slot that the DAG leaves open.
+    /// The decisions on the slots after `last_decided`, in order, up to the first undecided slot.
     #[must_use]
     pub fn decide(&self, dag: &Dag, last_decided: LeaderSlot) -> Vec<Decision> {
-        // From the last slot that has a voting round down, because a slot may need the decisions after it.
+        // From the last slot with a voting round down, because an indirect decision depends on later slots.
         let mut later: Vec<(LeaderSlot, Option<Decision>)> = vec![];
         for slot in self.slots_down_to(last_decided, dag.highest_round().prev()) {
             let decision = self
@@ -79,7 +78,7 @@ impl CommitRule {
             .collect()
     }
 
-    /// The slot that this block leads, if its author is a leader of its round.
+    /// The leader slot of this block, if its author is a leader of its round.
     #[must_use]
     pub fn slot_led_by(&self, block: &BlockRef) -> Option<LeaderSlot> {
         self.leaders(block.round)
@@ -91,7 +90,7 @@ impl CommitRule {
             })
     }
 
-    /// The slots of rounds up to `top` that come after `last_decided`, last first.
+    /// The slots of rounds up to `top` after `last_decided`, in descending order.
     fn slots_down_to(
         &self,
         last_decided: LeaderSlot,
@@ -111,7 +110,7 @@ impl CommitRule {
             .take_while(move |slot| *slot > last_decided)
     }
 
-    /// Where the leader of a round's every slot puts its block. None before [`FIRST_LEADER_ROUND`].
+    /// The slots of the blocks of a round's leaders, by offset. Empty before [`FIRST_LEADER_ROUND`].
     pub fn leaders(&self, round: Round) -> impl Iterator<Item = Slot> {
         let leaders = match round >= FIRST_LEADER_ROUND {
             true => self.leaders_per_round,
@@ -120,7 +119,7 @@ impl CommitRule {
         (0..leaders).map(move |offset| self.block_slot(LeaderSlot { round, offset }))
     }
 
-    /// Where the leader of `slot` puts its block.
+    /// The slot of the block of the leader of `slot`.
     #[must_use]
     pub fn block_slot(&self, slot: LeaderSlot) -> Slot {
         Slot {
@@ -156,8 +155,9 @@ impl CommitRule {
             })
     }
 
-    /// By the anchor: the first leader after the slot's wave that is not skipped. Whatever another node decided about
-    /// the slot directly, every possible anchor has in its history, because two quorums share an honest authority.
+    /// Decides by the anchor: the first leader slot after the slot's wave that is not skipped. If another node decides
+    /// the slot directly, the history of every possible anchor leads to the same decision, because two quorums share an
+    /// honest authority.
     fn decide_indirectly(
         &self,
         dag: &Dag,
@@ -218,13 +218,13 @@ impl<'a> Votes<'a> {
         }
     }
 
-    /// Whether a certificate can exist at all.
+    /// Whether a certificate can exist.
     fn reach_quorum(&self) -> bool {
         self.stake >= self.committee.quorum()
     }
 
-    /// Whether this block of the certifying round is a certificate. It has at most one ancestor of each authority,
-    /// so no vote counts twice.
+    /// Whether this block of round `r+2` is a certificate. A block has at most one ancestor of each authority, so no
+    /// authority counts twice.
     fn certified_by(&self, block: &VerifiedBlock) -> bool {
         let stake: Stake = block
             .ancestors
@@ -236,8 +236,8 @@ impl<'a> Votes<'a> {
     }
 }
 
-/// The stake behind blocks of one round, each authority counted once however many blocks it made. The blocks must come
-/// in the order of their authors.
+/// The stake of the authors of these blocks of one round, each author counted once. The blocks must be ordered by
+/// author.
 fn stake_of_authors<'a>(
     committee: &Committee,
     blocks: impl Iterator<Item = &'a VerifiedBlock>,

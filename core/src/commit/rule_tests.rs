@@ -1,9 +1,9 @@
-//! The decision rules, one test DAG each: four authorities A to D, so that a quorum is three of them.
+//! Tests of the commit rule with four authorities, A to D, of which three are a quorum.
 
 use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot};
 use crate::{dag::test_dag::TestDag, types::Round};
 
-/// Four authorities that are led like this from the first round with leaders on. The round before is full.
+/// Four authorities with these leaders from the first round with leaders on. The round before is full.
 fn led_by(leaders: &str) -> TestDag {
     let mut test_dag = TestDag::led_by(4, &format!("A {leaders}"));
     test_dag.full_rounds(1);
@@ -24,6 +24,10 @@ fn decide_after(test_dag: &TestDag, leaders: u32, last_decided: LeaderSlot) -> V
 
 fn decide(test_dag: &TestDag) -> Vec<Decision> {
     decide_after(test_dag, 1, LeaderSlot::GENESIS)
+}
+
+const fn skip(slot: LeaderSlot, direct: bool) -> Decision {
+    Decision::Skip { slot, direct }
 }
 
 fn commit(test_dag: &TestDag, slot: LeaderSlot, leader: &str, direct: bool) -> Decision {
@@ -68,18 +72,15 @@ fn fewer_certificates_than_a_quorum_leave_a_leader_undecided() {
 }
 
 #[test]
-fn a_leader_is_skipped_when_a_quorum_does_not_vote_for_it() {
+fn a_leader_is_skipped_by_blames_of_a_quorum() {
     let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B:-A C:-A D:-A");
-    let skip = Decision::Skip {
-        slot: slot(2, 0),
-        direct: true,
-    };
-    assert_eq!(decide(&test_dag), std::slice::from_ref(&skip));
+    let skipped = skip(slot(2, 0), true);
+    assert_eq!(decide(&test_dag), std::slice::from_ref(&skipped));
 
     let mut test_dag = led_by("A");
     test_dag.round("B C D").round("B C D");
-    assert_eq!(decide(&test_dag), [skip]);
+    assert_eq!(decide(&test_dag), [skipped]);
 
     let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B C:-A D:-A");
@@ -97,7 +98,7 @@ fn one_certificate(leaders: &str) -> TestDag {
 }
 
 #[test]
-fn one_certificate_in_the_history_of_the_anchor_commits() {
+fn a_certificate_in_the_history_of_the_anchor_commits_the_leader() {
     let mut test_dag = one_certificate("A B C D");
     test_dag.full_rounds(2);
     assert_eq!(decide(&test_dag), [], "the anchor D5 is not decided");
@@ -112,36 +113,24 @@ fn one_certificate_in_the_history_of_the_anchor_commits() {
 fn a_certificate_outside_the_history_of_the_anchor_does_not_count() {
     let mut test_dag = one_certificate("A B C D");
     test_dag.round("A B C D:-A").full_rounds(2);
-    assert_eq!(
-        decide(&test_dag)[0],
-        Decision::Skip {
-            slot: slot(2, 0),
-            direct: false
-        }
-    );
+    assert_eq!(decide(&test_dag)[0], skip(slot(2, 0), false));
 }
 
 #[test]
-fn a_skipped_leader_is_no_anchor() {
+fn a_skipped_leader_cannot_be_the_anchor() {
     let mut test_dag = one_certificate("A B C D B");
     test_dag.round("A B C").full_rounds(2);
     assert_eq!(decide(&test_dag), [], "the anchor B6 is not decided");
     test_dag.full_rounds(1);
     let decisions = decide(&test_dag);
     assert_eq!(decisions[0], commit(&test_dag, slot(2, 0), "A2", false));
-    assert_eq!(
-        decisions[3],
-        Decision::Skip {
-            slot: slot(5, 0),
-            direct: true
-        }
-    );
+    assert_eq!(decisions[3], skip(slot(5, 0), true));
     assert_eq!(decisions[4], commit(&test_dag, slot(6, 0), "B6", true));
 }
 
 #[test]
-fn leaders_inside_the_wave_are_no_anchors() {
-    // B3 and C4 are committed, but lie in the wave of A2.
+fn leaders_inside_the_wave_cannot_be_the_anchor() {
+    // B3 and C4 are committed, but are in the wave of A2.
     let mut test_dag = one_certificate("A B C D");
     test_dag.full_rounds(2);
     assert_eq!(decide(&test_dag), []);
@@ -153,7 +142,7 @@ fn leaders_inside_the_wave_are_no_anchors() {
 }
 
 #[test]
-fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
+fn only_the_certified_block_of_an_equivocating_leader_is_committed() {
     let mut test_dag = led_by("A");
     test_dag
         .round("A A B C D")
@@ -171,18 +160,12 @@ fn of_an_equivocating_leader_only_the_certified_block_is_committed() {
         .full_rounds(3);
     assert_eq!(decide(&test_dag), [], "two votes each");
     test_dag.full_rounds(1);
-    assert_eq!(
-        decide(&test_dag)[0],
-        Decision::Skip {
-            slot: slot(2, 0),
-            direct: false
-        }
-    );
+    assert_eq!(decide(&test_dag)[0], skip(slot(2, 0), false));
 }
 
 #[test]
-fn an_authority_counts_once_however_many_blocks_it_makes() {
-    // Votes of A3, A3' and B3 are those of two authorities.
+fn an_equivocating_authority_counts_once() {
+    // The votes A3, A3' and B3 are of two authorities.
     let mut test_dag = led_by("A");
     test_dag
         .full_rounds(1)
@@ -190,12 +173,12 @@ fn an_authority_counts_once_however_many_blocks_it_makes() {
         .full_rounds(1);
     assert_eq!(decide(&test_dag), []);
 
-    // So are the certificates A4, A4' and B4.
+    // The certificates A4, A4' and B4 are of two authorities.
     let mut test_dag = led_by("A");
     test_dag.full_rounds(2).round("A A B");
     assert_eq!(decide(&test_dag), []);
 
-    // And so is the blame of D3, D3' and C3.
+    // The blames D3, D3' and C3 are of two authorities.
     let mut test_dag = led_by("A");
     test_dag.full_rounds(1).round("A B C:-A D:-A D:-A");
     assert_eq!(decide(&test_dag), []);
@@ -209,17 +192,14 @@ fn the_leaders_of_a_round_are_decided_in_the_order_of_their_offsets() {
         .round("A B:-A C:-A D:-A")
         .round("A B C D");
     let both = [
-        Decision::Skip {
-            slot: slot(2, 0),
-            direct: true,
-        },
+        skip(slot(2, 0), true),
         commit(&test_dag, slot(2, 1), "B2", true),
     ];
     assert_eq!(decide_after(&test_dag, 2, LeaderSlot::GENESIS), both);
     assert_eq!(decide_after(&test_dag, 2, slot(2, 0)), both[1..]);
     assert_eq!(decide_after(&test_dag, 2, slot(2, 1)), []);
 
-    // B2 would be committed, but the slot before it is open.
+    // B2 would be committed, but the slot before it is undecided.
     let mut test_dag = led_by("AB CD");
     test_dag
         .full_rounds(1)
@@ -233,7 +213,7 @@ fn the_leaders_of_a_round_are_decided_in_the_order_of_their_offsets() {
 }
 
 #[test]
-fn more_leaders_than_authorities_are_all_of_them() {
+fn the_number_of_leaders_is_limited_to_the_size_of_the_committee() {
     let mut test_dag = TestDag::of(1);
     test_dag.full_rounds(5);
     let decisions = decide_after(&test_dag, 3, LeaderSlot::GENESIS);

@@ -1,18 +1,18 @@
-//! Who leads.
+//! The leader schedule.
 
 use crate::types::{AuthorityIndex, Committee, Round};
 use std::{fmt, sync::Arc};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// One place in the order in which leaders are decided: by round, then by offset among the leaders of the round.
+/// A leader slot, ordered as leaders are decided: by round, then by offset among the leaders of the round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LeaderSlot {
+pub(crate) struct LeaderSlot {
     pub round: Round,
     pub offset: u32,
 }
 
 impl LeaderSlot {
-    /// Before every slot that is decided: the genesis round has no leaders.
+    /// Precedes all slots that are decided: the genesis round has no leaders.
     pub const GENESIS: Self = Self {
         round: Round(0),
         offset: 0,
@@ -25,9 +25,9 @@ impl fmt::Display for LeaderSlot {
     }
 }
 
-/// Draws the leaders of each round by stake, without replacement: the same for everyone who knows the committee.
+/// Draws the leaders of each round by stake, without replacement: a function of the committee, the same on every node.
 #[derive(Clone)]
-pub struct LeaderSchedule {
+pub(crate) struct LeaderSchedule {
     committee: Arc<Committee>,
 }
 
@@ -42,8 +42,7 @@ impl LeaderSchedule {
         &self.committee
     }
 
-    /// The leader at `offset` of `round`, a function of (committee, round, offset). Different offsets of one round
-    /// have different leaders.
+    /// The leader at `offset` of `round`. Different offsets of one round have different leaders.
     ///
     /// `offset` must be below the size of the committee.
     #[must_use]
@@ -54,8 +53,8 @@ impl LeaderSchedule {
         let mut remaining = self.committee.total_stake().0;
         let mut drawn = Vec::with_capacity(offset as usize);
         loop {
-            // Leaders are known in advance by design, so the draw need only be even. 128 bits over at most 64 bits of
-            // stake: the bias of the remainder is below 2^-64.
+            // The draw must be uniform but not unpredictable. It has 128 bits and the stake at most 64, so the bias of
+            // the remainder is below 2^-64.
             let draw = xxh3_128_with_seed(&key, drawn.len() as u64);
             #[allow(clippy::cast_possible_truncation)] // a remainder of a u64
             let mut ticket = (draw % u128::from(remaining)) as u64;
@@ -70,7 +69,9 @@ impl LeaderSchedule {
                     hit.then_some((index, stake))
                 });
             let Some((leader, stake)) = leader else {
-                unreachable!("a ticket below the remaining stake always finds its holder");
+                unreachable!(
+                    "a draw below the remaining stake is within the stake of an authority"
+                );
             };
             if drawn.len() == offset as usize {
                 return leader;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leaders_of_a_round_are_different_authorities() {
+    fn the_leaders_of_a_round_are_distinct() {
         let schedule = schedule(0, &[1, 5, 1, 300, 2]);
         for round in (1..200).map(Round) {
             let leaders: BTreeSet<_> = (0..5)

@@ -1,35 +1,34 @@
-//! What is checked in the text of a configuration before it is read: numbers out of their range, and keys of former
-//! versions.
+//! Checks of a configuration document before deserialization: numbers outside of their valid range, and obsolete keys.
 
 use super::parameters::{EPOCH_LIMITS, LIMITS, within};
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// Keys that had no effect when they were last accepted.
+/// Obsolete keys, which had no effect in the last version that accepted them.
 const WITHOUT_EFFECT: [&str; 2] = ["peer_go_master_sockets", "peer_rpc_port"];
 
-/// Accepted as `true` only, and not part of the configuration.
+/// Accepted only with the value `true`, which is what the node always does.
 const READ_ENABLED: &str = "executor_read_enabled";
 
-/// What is wrong, at a byte of the text.
-pub(super) struct Wrong {
+/// An error with its byte offset in the text.
+pub(super) struct DocumentError {
     pub offset: usize,
     pub reason: String,
 }
 
-/// Checks the document and takes out the keys that only former versions read.
+/// Checks the document and removes the obsolete keys.
 ///
 /// # Errors
-/// The first thing that is wrong, with the place of its key.
-pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), Wrong> {
+/// The first error, with the offset of its key.
+pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
     for key in WITHOUT_EFFECT {
-        let reason = || format!("{key} does nothing in this version: remove it");
-        refuse_if(document, key, |_| true, reason)?;
+        let reason = || format!("{key} is obsolete and has no effect: remove it");
+        reject_if(document, key, |_| true, reason)?;
     }
-    refuse_if(
+    reject_if(
         document,
         READ_ENABLED,
         |value| value.as_bool() != Some(true),
-        || format!("{READ_ENABLED} must be true: a node cannot run without asking its executor"),
+        || format!("{READ_ENABLED} must be true: a node cannot run without querying its executor"),
     )?;
     document.remove(READ_ENABLED);
     for limit in LIMITS.iter().chain(EPOCH_LIMITS) {
@@ -40,11 +39,11 @@ pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), Wrong> {
         let Some((key, value)) = group.get_key_value(limit.key) else {
             continue;
         };
-        // Anything else is refused where it is read.
+        // Deserialization rejects other types.
         let Some(found) = value.get_ref().as_integer().and_then(number) else {
             continue;
         };
-        within(found, &limit.range).map_err(|e| Wrong {
+        within(found, &limit.range).map_err(|e| DocumentError {
             offset: key.span().start,
             reason: format!("{}.{} {e}", limit.group, limit.key),
         })?;
@@ -52,15 +51,15 @@ pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Refuses a key whose value is wrong.
-fn refuse_if(
+/// Rejects the key if its value fails the check.
+fn reject_if(
     document: &DeTable<'_>,
     key: &str,
     is_wrong: impl Fn(&DeValue<'_>) -> bool,
     reason: impl Fn() -> String,
-) -> Result<(), Wrong> {
+) -> Result<(), DocumentError> {
     match document.get_key_value(key) {
-        Some((key, value)) if is_wrong(value.get_ref()) => Err(Wrong {
+        Some((key, value)) if is_wrong(value.get_ref()) => Err(DocumentError {
             offset: key.span().start,
             reason: reason(),
         }),

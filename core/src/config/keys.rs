@@ -1,8 +1,8 @@
-//! Secrets in a configuration file.
+//! Secret keys in a configuration file.
 
 use serde::{Deserialize, Serialize};
 
-/// A secret in a configuration file: 64 hexadecimal digits. Never printed.
+/// A secret of 32 bytes, written as 64 hexadecimal digits. Its `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeySeed(pub [u8; 32]);
@@ -20,7 +20,7 @@ impl TryFrom<String> for KeySeed {
         let digits = text.as_bytes();
         if digits.len() != 64 {
             return Err(format!(
-                "a key seed has 64 hexadecimal digits, found {} characters",
+                "expected a key seed of 64 hexadecimal digits, found {} characters",
                 digits.len()
             ));
         }
@@ -28,7 +28,7 @@ impl TryFrom<String> for KeySeed {
             *byte = std::str::from_utf8(pair)
                 .ok()
                 .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                .ok_or("a key seed has hexadecimal digits only")?;
+                .ok_or("expected a key seed of 64 hexadecimal digits, found another character")?;
         }
         Ok(Self(seed))
     }

@@ -1,10 +1,10 @@
 //! The configuration of a node (TOML, contract §2).
 //!
-//! | file | is |
+//! | module | contains |
 //! |---|---|
 //! | `parameters` | every limit and time, with its default and its valid range |
-//! | `document` | what is checked in the text of a file before it is read |
-//! | `keys` | secrets |
+//! | `document` | checks before deserialization, obsolete keys |
+//! | `keys` | secret keys |
 
 mod document;
 mod keys;
@@ -14,8 +14,8 @@ mod tests;
 
 pub use keys::KeySeed;
 pub use parameters::{
-    ConsensusParameters, DeliveryParameters, EPOCH_LIMITS, LIMITS, Limit, NodeParameters,
-    OutOfRange, RpcParameters, within,
+    ConsensusParameters, DeliveryParameters, LIMITS, Limit, NodeParameters, OutOfRange,
+    RpcParameters, within,
 };
 
 use crate::types::{Address, Authority, KeyPair, Stake};
@@ -27,36 +27,36 @@ use std::{
 use thiserror::Error;
 use toml::de::DeTable;
 
-/// One node.
+/// Configuration of one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
-    /// Number of this node, from 0. Decides defaults only: which paths it uses, and that node 0 delivers.
+    /// Number of this node, from 0. Only determines defaults: socket paths, and that node 0 delivers.
     pub node_index: u16,
-    /// Where the stores live.
+    /// Directory of the stores.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
-    /// 32 bytes in hexadecimal, the secret of this node's protocol key.
+    /// Seed of this node's protocol key.
     pub protocol_key_seed: KeySeed,
-    /// More keys of this node, former ones and those to come: in each epoch it signs with the one that the committee
-    /// names.
+    /// Seeds of earlier and future protocol keys of this node: in each epoch it signs with the key that the committee
+    /// contains.
     #[serde(default)]
     pub further_protocol_key_seeds: Vec<KeySeed>,
-    /// Where consensus peers connect.
+    /// Listen address of consensus P2P.
     pub p2p_listen_address: SocketAddr,
-    /// The block stream.
+    /// Address of the block stream.
     #[serde(default)]
     pub executor_send_socket_path: Option<Address>,
-    /// The executor RPC.
+    /// Address of the executor RPC.
     #[serde(default)]
     pub executor_receive_socket_path: Option<Address>,
-    /// May deliver blocks. Default: node 0 only.
+    /// Whether the node may deliver blocks. Default: node 0 only.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,
-    /// Runs a committee of this node alone, whoever else the executor names.
+    /// Runs a committee of this node alone, whatever validators the executor returns.
     #[serde(default)]
     pub single_node: bool,
-    /// What to do at start when the executor cannot be reached (contract §6.2).
+    /// Behaviour at start if the executor does not answer (contract §6.2).
     #[serde(default)]
     pub start_policy: StartPolicy,
     #[serde(default)]
@@ -67,19 +67,19 @@ pub struct NodeConfig {
     pub rpc: RpcParameters,
 }
 
-/// What a node does at start without an answer from its executor.
+/// Behaviour of a start without an answer from the executor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StartPolicy {
-    /// Wait and ask again, for ever.
+    /// Retry for ever.
     #[default]
     Wait,
-    /// Take W as 0 when the epoch is known but W is not: everything is delivered again. Only safe with an executor
-    /// that drops what it has.
+    /// Take W as 0 if the epoch is known but W is not: all commits of the epoch are delivered again. Only safe with an
+    /// executor that drops blocks it already has.
     AssumeGenesis,
 }
 
-/// A configuration that cannot be used.
+/// A configuration that cannot be read or is invalid.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("{path}: cannot be read: {source}")]
@@ -111,7 +111,7 @@ impl NodeConfig {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// With the line, the key and what was expected there. `path` is only named in them.
+    /// With `path`, the line, the key and the expected value.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let invalid = |offset, reason| ConfigError::Invalid {
             path: path.to_owned(),
@@ -127,7 +127,7 @@ impl NodeConfig {
         Self::deserialize(toml::Deserializer::from(table)).map_err(unreadable)
     }
 
-    /// The block stream's address: configured, or the default path of this node.
+    /// The address of the block stream: the configured one, or the default path of this node.
     ///
     /// # Panics
     /// Never: the default is a path.
@@ -138,7 +138,7 @@ impl NodeConfig {
         })
     }
 
-    /// The executor RPC's address: configured, or the default path of a cluster with one executor.
+    /// The address of the executor RPC: the configured one, or the default path in `single-master`.
     #[must_use]
     pub fn rpc_address(&self) -> Address {
         self.executor_receive_socket_path
@@ -146,7 +146,7 @@ impl NodeConfig {
             .unwrap_or_else(|| Address::Unix("/tmp/rust-go.sock_1".into()))
     }
 
-    /// All keys of this node.
+    /// All protocol keys of this node.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyPair> {
         let seeds = [&self.protocol_key_seed].into_iter();
@@ -156,7 +156,7 @@ impl NodeConfig {
             .collect()
     }
 
-    /// This node as a member of a committee, with stake 1. Authority key and account are those of its protocol key.
+    /// This node as an authority with stake 1. Authority key and account are derived from its protocol key.
     #[must_use]
     pub fn authority(&self) -> Authority {
         let keys = KeyPair::from_seed(self.consensus.signatures, &self.protocol_key_seed.0);

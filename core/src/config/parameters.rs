@@ -1,17 +1,17 @@
-//! The parameters of a node: every limit and time, declared once with its meaning, type, default and valid range.
+//! The parameters of a node: every limit and time, declared once with documentation, type, default and valid range.
 //!
-//! [`node_parameters!`](crate::node_parameters) is that declaration. It hands itself to a macro of the caller, so that
+//! [`node_parameters!`](crate::node_parameters) is that declaration. It passes itself to a macro of the caller, so that
 //! other crates can derive types of their own from it; here it becomes the structs of the configuration and the tables
-//! [`LIMITS`] and [`EPOCH_LIMITS`]. The unit of a number is the end of its name (`_ms`, `_bytes`, `_rounds`, …).
+//! [`LIMITS`] and [`EPOCH_LIMITS`]. The suffix of a name is its unit (`_ms`, `_bytes`, `_rounds`, …).
 
 use crate::types::SignatureScheme;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
-/// Calls the macro `$then` with all declarations: groups of `limits`, each `key: type = default, range;`, whose values
-/// a simulation may choose freely. `epochs` are numbers that say when epochs end and how many are kept; `choices` are
-/// no numbers.
+/// Calls the macro `$then` with all declarations. `limits` are numbers that a simulation may choose freely, each
+/// `key: type = default, range;`. `epochs` are numbers about the duration and retention of epochs; `choices` are
+/// enumerations.
 #[macro_export]
 macro_rules! node_parameters {
     ($then:ident) => {
@@ -19,83 +19,84 @@ macro_rules! node_parameters {
             /// Limits and times of consensus.
             consensus: ConsensusParameters {
                 limits {
-                    /// Between two own blocks at least this long: a committee of one would otherwise propose for ever
-                    /// within one moment.
+                    /// Minimum time between two own blocks. Without it a committee of one would propose in an endless
+                    /// loop.
                     min_round_delay_ms: u64 = 50, 1..=3_600_000;
-                    /// A round's leaders are waited for at most this long.
+                    /// Maximum time to wait for the leaders of a round.
                     leader_timeout_ms: u64 = 250, 1..=3_600_000;
-                    /// Leader slots per round; more than the committee has members are as many as it has.
+                    /// Leader slots per round, at most as many as the committee has authorities.
                     leaders_per_round: u32 = 1, 1..=1_000;
-                    /// Rounds behind the last committed leader that stay part of the DAG.
+                    /// Rounds below the last committed leader that stay in the DAG.
                     gc_depth_rounds: u32 = 60, 3..=10_000;
-                    /// Blocks this far above the own round are not taken in; what lies between is fetched first.
+                    /// Blocks of rounds this far above the own round are not accepted; the rounds between are fetched
+                    /// first.
                     max_rounds_ahead: u32 = 500, 1..=1_000_000;
-                    /// Blocks of one author that may wait for ancestors.
+                    /// Maximum number of suspended blocks of one author, which wait for ancestors.
                     max_suspended_per_author: u32 = 500, 1..=1_000_000;
-                    /// Transactions in one own block, in sum. Blocks with more than the highest of these are invalid.
+                    /// Total size of the transactions in one own block. A block above the valid range is invalid.
                     max_block_bytes: u32 = 524_288, 1..=4_194_304;
-                    /// Missing ancestors are asked for when they have been missing this long.
+                    /// Time for which an ancestor must be missing before it is requested.
                     fetch_delay_ms: u64 = 100, 1..=3_600_000;
-                    /// A peer that owes an answer may be silent this long: not a byte comes from it, nor is one taken.
+                    /// Timeout of a request to a peer: the time in which no byte is received from or sent to it.
                     peer_timeout_ms: u64 = 2_000, 1..=3_600_000;
-                    /// A peer whose block stream is silent this long, not a byte, is connected anew.
+                    /// Timeout of a block subscription: a connection without a byte for this time is replaced.
                     peer_silence_ms: u64 = 5_000, 1..=3_600_000;
-                    /// Between two attempts to reach a peer, doubling up to the maximum.
+                    /// Delay between two attempts to connect to a peer, doubling up to the maximum.
                     peer_retry_min_ms: u64 = 100, 1..=3_600_000;
-                    /// The maximum between two attempts to reach a peer.
+                    /// Maximum delay between two attempts to connect to a peer.
                     peer_retry_max_ms: u64 = 5_000, 1..=3_600_000;
                     /// A node that is more commits behind than this fetches certified commits.
                     commit_sync_threshold: u32 = 20, 0..=1_000_000;
-                    /// Commits fetched at once.
+                    /// Commits per request of commit sync.
                     commit_sync_batch: u32 = 100, 1..=1_000;
-                    /// Transactions that wait to be proposed.
+                    /// Capacity of the transaction pool.
                     pool_transactions: u32 = 20_000, 1..=10_000_000;
                 }
                 epochs {
-                    /// An epoch that is older than this, by its start timestamp and the own clock, is to end
-                    /// (contract §7).
+                    /// Duration of an epoch, by its start timestamp and the own clock. Afterwards the node marks its
+                    /// blocks with *end of epoch* (contract §7).
                     epoch_duration_ms: u64 = 86_400_000, 1..=3_153_600_000_000;
-                    /// Epochs before the running one whose stores are kept: for peers that were down meanwhile, and for
-                    /// an executor that comes back with an older state.
+                    /// Epochs before the current one whose stores are kept, for peers that were down and for an
+                    /// executor that is restored from a backup.
                     retained_epochs: u64 = 3, 1..=1_000_000;
                 }
                 choices {
-                    /// What blocks are signed with.
+                    /// Signature scheme of blocks.
                     signatures: SignatureScheme = SignatureScheme::Ed25519;
                 }
             }
             /// Limits and times of the block stream (contract §2, §5).
             delivery: DeliveryParameters {
                 limits {
-                    /// Blocks in memory that are not durable in the executor, written or not.
+                    /// Capacity of the window: blocks in memory that are not durable in the executor, written or not.
                     window_blocks: u32 = 500, 1..=1_000_000;
-                    /// Commits read from the store at once.
+                    /// Commits per read from the store.
                     recovery_batch_commits: u32 = 250, 1..=1_000_000;
-                    /// Between two questions for the watermark while something is outstanding and the window is not
-                    /// full; a full one asks on demand.
+                    /// Interval between two queries for W while blocks are outstanding; shorter while the window is
+                    /// full.
                     watermark_poll_ms: u64 = 500, 1..=3_600_000;
-                    /// The executor must take a frame within this time.
+                    /// Timeout of writing a frame.
                     write_timeout_ms: u64 = 10_000, 1..=3_600_000;
-                    /// Between two attempts to connect, doubling up to the maximum.
+                    /// Delay between two attempts to connect, doubling up to the maximum.
                     reconnect_min_ms: u64 = 500, 1..=3_600_000;
-                    /// The maximum between two attempts to connect.
+                    /// Maximum delay between two attempts to connect.
                     reconnect_max_ms: u64 = 5_000, 1..=3_600_000;
                 }
             }
             /// Limits and times of the executor RPC (contract §2).
             rpc: RpcParameters {
                 limits {
-                    /// For a whole exchange; afterwards the connection is dropped.
+                    /// Timeout of a whole exchange, after which the connection is dropped.
                     timeout_ms: u64 = 10_000, 1..=3_600_000;
-                    /// Attempts to connect in one exchange.
+                    /// Attempts to connect per exchange.
                     connect_attempts: u32 = 3, 1..=1_000;
-                    /// Between two attempts to connect.
+                    /// Delay between two attempts to connect.
                     connect_retry_ms: u64 = 100, 1..=3_600_000;
-                    /// Idle connections that are kept.
+                    /// Maximum number of idle connections.
                     pool_size: u32 = 4, 0..=1_000;
-                    /// Between two rounds of questions at start, doubling up to the maximum.
+                    /// Delay between two attempts to query the executor at start, doubling up to the maximum.
                     start_retry_min_ms: u64 = 500, 1..=3_600_000;
-                    /// The maximum between two rounds of questions at start.
+                    /// Maximum delay between two attempts to query the executor at start.
                     start_retry_max_ms: u64 = 5_000, 1..=3_600_000;
                 }
             }
@@ -103,17 +104,17 @@ macro_rules! node_parameters {
     };
 }
 
-/// One number of a `P`, for code that walks all of them.
+/// One numeric parameter of a `P`, for code that iterates over all of them.
 #[derive(Debug)]
 pub struct Limit<P: 'static> {
-    /// The table of the file that it is in.
+    /// The TOML table that contains it.
     pub group: &'static str,
-    /// Its name there, which ends with its unit.
+    /// Its key there, which ends with its unit.
     pub key: &'static str,
-    /// What it may be.
+    /// Valid values.
     pub range: RangeInclusive<u64>,
     pub get: fn(&P) -> u64,
-    /// A number that its type cannot hold changes nothing.
+    /// Sets the value. A value that the type cannot represent is ignored.
     pub set: fn(&mut P, u64),
 }
 
@@ -128,7 +129,7 @@ pub struct OutOfRange {
 /// Checks a number against its valid range.
 ///
 /// # Errors
-/// If it is outside.
+/// If it is out of range.
 pub fn within(found: i128, range: &RangeInclusive<u64>) -> Result<(), OutOfRange> {
     if (i128::from(*range.start())..=i128::from(*range.end())).contains(&found) {
         Ok(())
@@ -160,13 +161,13 @@ macro_rules! declare {
                 $($($(#[$choice_meaning])* pub $choice: $choice_type,)*)?
                 $(
                     $(#[$meaning])*
-                    #[doc = concat!("\n\n`", stringify!($default), "` by default, `", stringify!($range), "` is valid.")]
+                    #[doc = concat!("\n\nDefault `", stringify!($default), "`, valid `", stringify!($range), "`.")]
                     pub $key: $type,
                 )*
                 $($(
                     $(#[$epoch_meaning])*
                     #[doc = concat!(
-                        "\n\n`", stringify!($epoch_default), "` by default, `", stringify!($epoch_range), "` is valid."
+                        "\n\nDefault `", stringify!($epoch_default), "`, valid `", stringify!($epoch_range), "`."
                     )]
                     pub $epoch_key: $epoch_type,
                 )*)?
@@ -190,7 +191,7 @@ macro_rules! declare {
             $($(#[$about])* pub $group: $Parameters,)*
         }
 
-        /// Every number that a simulation may choose freely, in the order of the declarations.
+        /// The numbers that a simulation may choose freely, in the order of declaration.
         #[allow(clippy::useless_conversion)] // some of the numbers are u64
         pub static LIMITS: &[Limit<NodeParameters>] = &[$($(Limit {
             group: stringify!($group),
@@ -200,9 +201,9 @@ macro_rules! declare {
             set: |node, number| node.$group.$key = number.try_into().unwrap_or(node.$group.$key),
         },)*)*];
 
-        /// The numbers that say when epochs end and how many are kept.
+        /// The numbers about the duration and retention of epochs.
         #[allow(clippy::useless_conversion)]
-        pub static EPOCH_LIMITS: &[Limit<NodeParameters>] = &[$($($(Limit {
+        pub(super) static EPOCH_LIMITS: &[Limit<NodeParameters>] = &[$($($(Limit {
             group: stringify!($group),
             key: stringify!($epoch_key),
             range: $epoch_range,

@@ -1,6 +1,6 @@
-//! Defaults, ranges, and what is refused.
+//! Defaults, valid ranges, and errors.
 
-use super::*;
+use super::{parameters::EPOCH_LIMITS, *};
 use crate::types::MAX_BLOCK_TRANSACTION_BYTES;
 
 const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";
@@ -11,7 +11,7 @@ fn parse(extra: &str) -> Result<NodeConfig, String> {
 }
 
 #[test]
-fn defaults_are_those_of_the_contract() {
+fn defaults_match_the_contract() {
     let config = parse("").unwrap();
     assert_eq!(
         config.block_stream_address().to_string(),
@@ -29,21 +29,21 @@ fn defaults_are_those_of_the_contract() {
 const EXAMPLE: &str = include_str!("../../node.example.toml");
 
 #[test]
-fn what_the_example_comments_out_are_the_defaults_of_all_parameters() {
+fn the_example_lists_the_defaults_of_all_parameters() {
     let example = Path::new("node.example.toml");
     let config = NodeConfig::parse(EXAMPLE, example).unwrap();
-    let shown: String = EXAMPLE.lines().map(uncommented).collect();
-    assert_eq!(NodeConfig::parse(&shown, example).unwrap(), config);
+    let listed: String = EXAMPLE.lines().map(uncommented).collect();
+    assert_eq!(NodeConfig::parse(&listed, example).unwrap(), config);
 
-    let shown: toml::Table = shown.parse().unwrap();
+    let listed: toml::Table = listed.parse().unwrap();
     let defaults = toml::Table::try_from(NodeParameters::default()).unwrap();
     for (group, defaults) in &defaults {
-        assert_eq!(shown.get(group), Some(defaults), "[{group}]");
+        assert_eq!(listed.get(group), Some(defaults), "[{group}]");
     }
 }
 
 #[test]
-fn the_example_shows_every_range() {
+fn the_example_lists_every_valid_range() {
     for limit in all_limits() {
         let start = EXAMPLE.find(&format!("\n[{}]\n", limit.group)).unwrap();
         let key = format!("\n# {} = ", limit.key);
@@ -58,7 +58,7 @@ fn all_limits() -> impl Iterator<Item = &'static Limit<NodeParameters>> {
     LIMITS.iter().chain(EPOCH_LIMITS)
 }
 
-/// The line with a default that is commented out in it.
+/// The line with a commented-out setting uncommented.
 fn uncommented(line: &str) -> String {
     let setting = line.strip_prefix("# ").filter(|rest| {
         let key = rest.split_once(" = ").map_or("", |(key, _)| key);
@@ -68,7 +68,7 @@ fn uncommented(line: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_line() {
+fn errors_name_the_line() {
     for (extra, expected) in [
         ("windw = 3", "node.toml:4: unknown field `windw`"),
         (
@@ -90,7 +90,7 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
-fn every_number_has_its_range_and_what_is_beyond_is_refused() {
+fn numbers_outside_of_their_valid_range_are_rejected() {
     for limit in all_limits() {
         let Limit { group, key, .. } = limit;
         let (low, high) = (*limit.range.start(), *limit.range.end());
@@ -121,7 +121,7 @@ fn every_number_has_its_range_and_what_is_beyond_is_refused() {
 }
 
 #[test]
-fn a_limit_is_read_and_set_by_itself() {
+fn setting_a_limit_changes_no_other() {
     for limit in all_limits() {
         let defaults = NodeParameters::default();
         let mut changed = defaults.clone();
@@ -134,27 +134,27 @@ fn a_limit_is_read_and_set_by_itself() {
 }
 
 #[test]
-fn the_largest_block_that_may_be_configured_is_valid() {
+fn the_largest_configurable_block_is_valid() {
     let limit = LIMITS.iter().find(|limit| limit.key == "max_block_bytes");
     let most = usize::try_from(*limit.unwrap().range.end()).unwrap();
     assert_eq!(most, MAX_BLOCK_TRANSACTION_BYTES);
 }
 
 #[test]
-fn keys_of_former_versions_are_refused_unless_they_mean_what_happens_anyway() {
+fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
     assert_eq!(parse("executor_read_enabled = true"), parse(""));
     for (extra, expected) in [
         (
             "executor_read_enabled = false",
-            "node.toml:4: executor_read_enabled must be true: a node cannot run without asking its executor",
+            "node.toml:4: executor_read_enabled must be true: a node cannot run without querying its executor",
         ),
         (
             "\npeer_go_master_sockets = [\"/tmp/a.sock\"]",
-            "node.toml:5: peer_go_master_sockets does nothing in this version: remove it",
+            "node.toml:5: peer_go_master_sockets is obsolete and has no effect: remove it",
         ),
         (
             "peer_rpc_port = 9100",
-            "node.toml:4: peer_rpc_port does nothing in this version: remove it",
+            "node.toml:4: peer_rpc_port is obsolete and has no effect: remove it",
         ),
     ] {
         assert_eq!(parse(extra).unwrap_err(), expected);

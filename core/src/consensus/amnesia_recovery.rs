@@ -1,5 +1,5 @@
-//! Never sign a round twice, also after losing what was written: before the first proposal, peers are asked for the
-//! newest block of this authority that they know (contract §6.5).
+//! Prevents signing a round twice after a loss of unsynced writes: before the first proposal, peers are queried for
+//! this authority's newest block (contract §6.5).
 
 use super::{
     peer::Peer,
@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-/// Asks all peers at once until 2f+1 stake (this authority included) has answered, gives the others a little longer, and
-/// tells the core.
+/// Queries all peers concurrently until 2f+1 stake (including this authority) has answered, waits a little longer for
+/// the others, and sends the result to the core.
 pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
     let (answer, mut answers) = mpsc::channel(shared.peers.len().max(1));
     for position in 0..shared.peers.len() {
@@ -29,7 +29,7 @@ pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
         tokio::select! {
             biased;
             answered = answers.recv() => {
-                // All have answered.
+                // All peers have answered.
                 let Some((peer, block)) = answered else { break };
                 let had_quorum = stake >= committee.quorum();
                 stake += committee.stake(peer);
@@ -52,20 +52,20 @@ pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
                     target: "[STARTUP]",
                     stake = stake.0,
                     quorum = committee.quorum().0,
-                    "waiting for peers to tell what this authority signed before it proposes"
+                    "waiting for 2f+1 stake to return this authority's newest block before proposing"
                 );
                 alarm = Box::pin(tokio::time::sleep(usual));
             }
         }
     }
-    info!(target: "[STARTUP]", stake = stake.0, round = %newest, "learned what this authority signed");
+    info!(target: "[STARTUP]", stake = stake.0, round = %newest, "peers returned this authority's newest block");
     let _ = shared
         .commands
         .send(Command::LastProposedRound(newest))
         .await;
 }
 
-/// Asks one peer until it answers, or until nobody needs its answer any more.
+/// Queries one peer until it answers or the answer is not needed any more.
 async fn ask(
     shared: Arc<Shared>,
     position: usize,
@@ -78,8 +78,12 @@ async fn ask(
         loop {
             match peer.ask(&shared, &PeerRequest::NewestBlockOf(own)).await {
                 Ok(PeerResponse::NewestBlock(block)) => break block,
-                Ok(other) => debug!(peer = %peer.index, ?other, "answer to another question"),
-                Err(error) => debug!(%error, "asking for the own newest block"),
+                Ok(other) => {
+                    debug!(peer = %peer.index, ?other, "expected the newest block, found another answer")
+                }
+                Err(error) => {
+                    debug!(peer = %peer.index, %error, "cannot query the own newest block")
+                }
             }
             tokio::time::sleep(retry).await;
         }

@@ -1,5 +1,5 @@
-//! What this node offers to its peers: of every epoch whose store it keeps, the blocks, the commits and its own blocks
-//! in their order. A node that was down finds an epoch that is over here as if it were still running.
+//! The retained epochs, from which this node serves its peers blocks, commits and its own blocks. Ended epochs are
+//! served like the current one, so that a node that was down can catch up.
 
 use super::own_blocks::OwnBlocks;
 use crate::{
@@ -14,15 +14,15 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// One epoch with its store, running or over.
-pub struct RetainedEpoch {
+/// One epoch with its store, current or ended.
+pub(crate) struct RetainedEpoch {
     pub start: EpochStart,
-    /// This node's place in the committee, if it has one.
+    /// This node's index in the committee; `None` if it is a follower.
     pub own: Option<AuthorityIndex>,
     pub store: ConsensusStore,
     pub log: Arc<CommitLog>,
     pub(super) own_blocks: OwnBlocks,
-    /// Those that serve peers out of it.
+    /// The tasks that serve peers from this epoch.
     pub(super) serving: Tasks,
 }
 
@@ -47,9 +47,9 @@ impl RetainedEpoch {
     }
 }
 
-/// All epochs that this node keeps.
+/// All retained epochs.
 #[derive(Default)]
-pub struct Archive {
+pub(crate) struct Archive {
     epochs: Mutex<BTreeMap<Epoch, Arc<RetainedEpoch>>>,
     added: Notify,
 }
@@ -60,14 +60,14 @@ impl Archive {
         self.epochs().get(&epoch).cloned()
     }
 
-    /// Peers are served out of this from now on.
+    /// Adds an epoch, from which peers are served from now on.
     pub fn add(&self, retained: Arc<RetainedEpoch>) {
         self.epochs().insert(retained.start.base.epoch, retained);
         self.added.notify_waiters();
     }
 
-    /// Ends everybody who is served out of this epoch. Its store is closed once the last of them is gone. Says whether
-    /// it was here.
+    /// Removes an epoch and aborts the tasks that serve peers from it. Its store is closed when the last of them is
+    /// dropped. Returns whether the epoch was retained.
     pub fn withdraw(&self, epoch: Epoch) -> bool {
         let retained = self.epochs().remove(&epoch);
         if let Some(retained) = &retained {
@@ -76,10 +76,10 @@ impl Archive {
         retained.is_some()
     }
 
-    /// The epoch as soon as it is retained; none if this node will not come to it next.
+    /// The epoch, waiting for it if it is the next one. `None` for any other epoch that is not retained.
     pub(super) async fn find(&self, epoch: Epoch) -> Option<Arc<RetainedEpoch>> {
         loop {
-            // Made before the look: what is added from here on wakes it.
+            // Created before the check, so that it is notified of an epoch that is added afterwards.
             let added = self.added.notified();
             {
                 let epochs = self.epochs();
@@ -102,7 +102,7 @@ impl Archive {
 
 impl Drop for Archive {
     fn drop(&mut self) {
-        // They hold what they serve from, which holds them.
+        // A task holds a reference to the epoch that owns it, so dropping the epoch would not abort it.
         for retained in self.epochs().values() {
             retained.serving.abort();
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_about_the_next_epoch_waits_for_it_and_who_asks_further_off_does_not() {
+    async fn find_waits_for_the_next_epoch_only() {
         let archive = Archive::default();
         archive.add(retained(3));
         assert!(archive.find(Epoch(3)).await.is_some());

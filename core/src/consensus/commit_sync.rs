@@ -1,7 +1,7 @@
-//! Catching up by certified commits, for a node that is further behind than fetching ancestors should reach.
+//! Commit sync: catching up by certified commits, for a node that is too far behind to fetch ancestors.
 //!
-//! A range of commits is a chain of digests, so 2f+1 votes for the last one certify all of them. Its blocks are named
-//! by digest in the commits; nothing else about them needs to be believed.
+//! Commits form a chain of digests, so commit votes of 2f+1 stake for the last one certify all of a range. The commits
+//! contain the digests of their blocks, which need no other verification.
 
 use super::{
     peer::{Peer, PeerError},
@@ -18,11 +18,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tracing::debug;
 
-/// Peer timeouts that a range may take at first, on a slow link. A peer that lets it come byte by byte is left for
-/// another then; and should it be the link after all, there is twice the time with each attempt.
+/// Time limit of the first attempt to fetch a range, in peer timeouts. It protects against a peer that sends its answer
+/// byte by byte. The limit doubles with each attempt that exceeds it, because the link may be slow.
 pub(super) const RANGE_PATIENCE: u32 = 10;
 
-/// Catches up whenever it is needed, for ever.
+/// Fetches commits whenever the node is behind, for ever.
 pub(super) async fn catch_up(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
         return;
@@ -71,11 +71,11 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
                 if shared.commands.send(commits).await.is_err() {
                     return;
                 }
-                // Closed instead of answered if the core went on by itself meanwhile: look again either way.
+                // Closed without an answer if the core decided these commits itself: check again in both cases.
                 let _ = on_stored.await;
             }
             Err(error) => {
-                debug!(peer = %peer.index, %error, "fetching commits");
+                debug!(peer = %peer.index, %error, "cannot fetch commits");
                 let wait_ms = shared.parameters.peer_retry_min_ms;
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
@@ -83,9 +83,9 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     }
 }
 
-/// The range to fetch: what a quorum is known to have, if that is far ahead; after a `stalled` while whatever peers
-/// have, for the votes that would tell may be lost with those who gave them, and nobody says anything new at the end of
-/// an epoch.
+/// The range to fetch: up to the last commit that a quorum has voted for, if it is more than `threshold` ahead. Without
+/// progress (`stalled`) all commits that peers have: votes may have been lost, and at the end of an epoch no new ones
+/// are sent.
 fn wanted(
     progress: &Progress,
     stalled: bool,
@@ -98,7 +98,7 @@ fn wanted(
     } = *progress;
     let next = match ending {
         EpochEnding::No => last.next(),
-        // For its votes.
+        // Fetched again for its votes.
         EpochEnding::Boundary(_) => last,
         EpochEnding::Certified(_) => return None,
     };
@@ -109,7 +109,7 @@ fn wanted(
     }
 }
 
-/// A range with its blocks, and the blocks whose votes certify it.
+/// Fetches a range of commits with their blocks, and the blocks whose votes certify it.
 async fn fetch_range(
     shared: &Shared,
     peer: &Peer,
@@ -125,7 +125,8 @@ async fn fetch_range(
     Ok((sub_dags, voters))
 }
 
-/// Commits from `from` on up to `to` or less, at least one, all certified by a quorum, and the blocks that do so.
+/// Fetches at least one commit from `from` on and none after `to`, all certified, and the blocks whose votes certify
+/// them.
 pub(super) async fn fetch_certified(
     shared: &Shared,
     peer: &Peer,
@@ -142,7 +143,7 @@ pub(super) async fn fetch_certified(
     let previous = match before {
         Some(commit) => Some(commit.reference().digest),
         None if from == CommitIndex(1) => Some(CommitDigest::default()),
-        // Damaged: the quorum's votes have to be enough, and are.
+        // The stored commit is damaged. The votes of a quorum are sufficient without it.
         None => None,
     };
     let commits = check_chain(from, previous, &commits)?;
@@ -156,7 +157,7 @@ pub(super) async fn fetch_certified(
     Ok((commits, voters))
 }
 
-/// Decodes commits and checks that they follow one another from `from` on, the first after `previous` if that is known.
+/// Decodes commits and checks that they form a chain from `from` on, which continues `previous` if it is known.
 fn check_chain(
     from: CommitIndex,
     mut previous: Option<CommitDigest>,
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_quorum_has_is_fetched_if_it_is_far_ahead_and_whatever_there_is_if_nothing_moves() {
+    fn the_range_ends_at_the_commit_of_a_quorum_if_far_behind_and_is_open_if_stalled() {
         let of = |quorum, stalled| wanted(&progress(quorum, EpochEnding::No), stalled, 5);
         assert_eq!(of(15, false), None);
         assert_eq!(of(16, false), Some((NEXT, CommitIndex(16))));
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boundary_without_its_votes_is_asked_for_again_and_one_with_them_ends_it() {
+    fn a_boundary_is_fetched_again_until_its_votes_are_stored() {
         let uncertified = progress(10, EpochEnding::Boundary(boundary()));
         assert_eq!(wanted(&uncertified, false, 5), None);
         assert_eq!(wanted(&uncertified, true, 5), Some((LAST, WHATEVER)));

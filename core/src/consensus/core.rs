@@ -1,5 +1,5 @@
-//! The core: one authority's view of the DAG, what it decides from it and what it proposes. Synchronous and without
-//! I/O; time comes in as a parameter, and what has to be stored comes out as a [`Step`].
+//! The core of consensus in one epoch: accepts blocks into the DAG, decides leaders, makes commits and proposes blocks.
+//! Synchronous and without I/O; time is a parameter, and the results to store are returned as a [`Step`].
 
 use super::{
     fetch_scheduler::Missing,
@@ -22,19 +22,19 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Of each author, ancestors are fetched for this many blocks at once.
+/// Number of suspended blocks of each author whose ancestors are fetched at the same time.
 const FETCHED_PER_AUTHOR: usize = 64;
 
-/// What must be stored, in this order, before anything of it is told to anyone.
+/// The results of the core that must be stored, in this order, before any of it is published.
 #[derive(Debug, Default)]
-pub struct Step {
-    /// Newly accepted blocks, ancestors first, own ones included.
+pub(super) struct Step {
+    /// Accepted blocks, ancestors first, including own ones.
     pub blocks: Vec<VerifiedBlock>,
-    /// The own block among them, if one was made.
+    /// The new own block among them.
     pub own: Option<VerifiedBlock>,
     /// New commits in order.
     pub commits: Vec<(SubDag, CommitOrigin)>,
-    /// What happened besides.
+    /// Other events.
     pub events: Vec<NodeEvent>,
 }
 
@@ -46,15 +46,15 @@ impl Step {
     }
 }
 
-/// With what this node signs, and as whom.
-pub struct Signer {
+/// This node's authority index and signing key.
+pub(crate) struct Signer {
     pub index: AuthorityIndex,
     pub keys: KeyPair,
 }
 
-/// One node in one epoch.
-pub struct Core {
-    /// None if it only follows.
+/// The core of one node in one epoch.
+pub(super) struct Core {
+    /// `None` for a follower.
     signer: Option<Signer>,
     start: EpochStart,
     parameters: ConsensusParameters,
@@ -69,7 +69,7 @@ pub struct Core {
     unvoted: Vec<CommitRef>,
     pool: Pool,
     uncommitted: Uncommitted,
-    /// 2f+1 votes for the boundary are stored: there is nothing more to say in this epoch.
+    /// Commit votes of 2f+1 stake for the boundary are stored: nothing more is proposed in this epoch.
     is_over: bool,
     last_proposed_round: Round,
     last_proposed_round_known: bool,
@@ -79,7 +79,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// The state that the store holds: DAG, last commit and own last block.
+    /// Recovers DAG, last commit and last own block from the store.
     ///
     /// # Errors
     /// If the store fails.
@@ -113,7 +113,7 @@ impl Core {
             rule,
             linearizer,
             last_decided: LeaderSlot::GENESIS,
-            // Whether a vote for it was made before is not known, and to vote twice does no harm.
+            // It is unknown whether an own block voted for it. Voting twice is harmless.
             unvoted: linearizer_tip,
             pool,
             uncommitted,
@@ -142,13 +142,13 @@ impl Core {
         Ok(core)
     }
 
-    /// Takes in verified blocks of others, in any order, as often as they come.
+    /// Accepts verified blocks of others, in any order. Duplicates are ignored.
     pub fn receive(&mut self, blocks: Vec<VerifiedBlock>, now: Duration) {
         let mut admitted = Vec::with_capacity(blocks.len());
         for block in blocks {
             self.votes.observe(&block);
             if Some(block.author) == self.own() {
-                // Signed once, forgotten or not.
+                // An own block from a peer, which this node may have lost: it counts as signed.
                 self.last_proposed_round = self.last_proposed_round.max(block.round);
             }
             let (gc_round, clock_round) = (self.dag.gc_round(), self.clock.round());
@@ -156,8 +156,8 @@ impl Core {
             if admission(block.round, gc_round, clock_round, ahead).is_err() {
                 continue;
             }
-            // Of blocks for one slot the first is taken, and those that somebody has built on: whoever signs more makes
-            // them for nothing, where otherwise each would be stored.
+            // Of several blocks for one slot only the first and those with dependants are accepted. Otherwise an
+            // equivocating authority could fill the disk.
             let slot = block.slot();
             let taken = self.dag.blocks_at_slot(slot).next();
             if taken.is_some_and(|taken| *taken != block)
@@ -177,10 +177,10 @@ impl Core {
         self.commit(now);
     }
 
-    /// Continues the commit sequence with commits that a quorum certified.
+    /// Continues the commit sequence with certified commits.
     ///
     /// # Errors
-    /// If they are not the next ones or not of this sequence; those before the bad one are taken.
+    /// If one of them is not the next commit of this sequence; those before it are adopted.
     pub fn adopt(&mut self, sub_dags: Vec<SubDag>, now: Duration) -> Result<(), AdoptError> {
         let mut outcome = Ok(());
         for sub_dag in sub_dags {
@@ -204,19 +204,19 @@ impl Core {
         outcome
     }
 
-    /// Peers have said what the highest round is that this authority signed.
+    /// Sets the highest round that this authority has signed, as returned by peers.
     pub fn set_last_proposed_round(&mut self, round: Round) {
         self.last_proposed_round = self.last_proposed_round.max(round);
         self.last_proposed_round_known = true;
     }
 
-    /// 2f+1 votes for the boundary are stored: nothing more is proposed.
+    /// Ends proposing in this epoch: commit votes of 2f+1 stake for the boundary are stored.
     pub const fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Gives the pool back, with the transactions of own blocks that no commit contains in front: the next epoch
-    /// proposes them again (contract §7.1).
+    /// Leaves the epoch. Returns the pool, with the transactions of own blocks that no commit contains in front, and
+    /// their number: the next epoch proposes them again (contract §7.1).
     #[must_use]
     pub fn leave(mut self) -> (Pool, u32) {
         let last_leader = self.linearizer.last_leader();
@@ -225,7 +225,7 @@ impl Core {
         (self.pool, requeue)
     }
 
-    /// Makes own blocks as long as one is due. Returns when to ask again if only time is missing.
+    /// Makes own blocks as long as one is due. Returns the time of the next one if it only depends on time.
     pub fn propose(
         &mut self,
         now: Duration,
@@ -241,7 +241,7 @@ impl Core {
             let round = self.clock.round();
             assert!(
                 round > self.last_proposed_round,
-                "round {round} was proposed in already, {} is the last one",
+                "a block of round {round} would be signed after one of round {}",
                 self.last_proposed_round
             );
             let ancestors = ancestors_for(&self.dag, self.own()?, round)?;
@@ -253,7 +253,7 @@ impl Core {
                 author: signer.index,
                 timestamp_ms,
                 ancestors,
-                // After the boundary there are only votes to give.
+                // Blocks after the boundary carry commit votes only.
                 transactions: if self.linearizer.boundary().is_none() {
                     self.pool.take(self.uncommitted.block_bytes())
                 } else {
@@ -271,7 +271,7 @@ impl Core {
             let unstored = self.step.own.replace(block.clone());
             assert!(
                 unstored.is_none(),
-                "{} is proposed before the block before it is stored",
+                "{} would be proposed before the previous own block was stored",
                 block.reference()
             );
             let accepted = self.manager.accept(&mut self.dag, vec![block]).accepted;
@@ -280,18 +280,18 @@ impl Core {
         }
     }
 
-    /// What came up since the last call.
+    /// Returns the results since the last call.
     pub fn take_step(&mut self) -> Step {
         std::mem::take(&mut self.step)
     }
 
-    /// Ancestors to fetch first, with the authors of the blocks that wait for them.
+    /// The missing ancestors to fetch first, with the authors of the blocks that wait for them.
     #[must_use]
     pub fn missing(&self) -> Missing {
         self.manager.missing_first(FETCHED_PER_AUTHOR)
     }
 
-    /// Goes up whenever [`Self::missing`] may have changed.
+    /// A counter that increases whenever [`Self::missing`] may have changed.
     #[must_use]
     pub const fn missing_changes(&self) -> u64 {
         self.manager.changes()
@@ -302,7 +302,7 @@ impl Core {
         self.linearizer.last_commit()
     }
 
-    /// The last commit that 2f+1 stake is known to have.
+    /// The last commit for which votes of 2f+1 stake were received.
     #[must_use]
     pub const fn quorum_commit(&self) -> CommitIndex {
         self.votes.quorum()
@@ -318,7 +318,7 @@ impl Core {
         self.dag.highest_round()
     }
 
-    /// From where on `author`'s blocks are wanted: above its newest that is here, or above what can still matter.
+    /// The round above which `author`'s blocks are needed: that of its newest block, or the gc round.
     #[must_use]
     pub fn wanted_after(&self, author: AuthorityIndex) -> Round {
         self.dag.newest_of(author).round.max(self.dag.gc_round())
@@ -386,7 +386,7 @@ impl Core {
                 self.uncommitted.on_committed(sub_dag);
             }
             self.step.commits.extend(sub_dags.into_iter().zip(origins));
-            // Garbage collection moved on: blocks may have stopped waiting, and a new decision may follow from them.
+            // The gc round advanced, so suspended blocks may be released, which may allow new decisions.
             let released = self.manager.release(&mut self.dag);
             if released.is_empty() {
                 return;
@@ -395,8 +395,8 @@ impl Core {
         }
     }
 
-    /// More commits than one block has room for come between two own blocks only while catching up, when others have
-    /// voted for them already.
+    /// The commit votes of the next own block, the latest if there are too many: that happens only while catching up,
+    /// when others have voted for these commits already.
     fn take_votes(&mut self) -> Vec<CommitRef> {
         let surplus = self.unvoted.len().saturating_sub(MAX_COMMIT_VOTES);
         self.unvoted.drain(..surplus);
@@ -435,14 +435,17 @@ impl Core {
     }
 }
 
-/// The last stored commits, as many as the linearizer needs to know what is committed above the gc round.
+/// Reads the last stored commits, as many as [`Linearizer::recover`] needs.
 ///
-/// If one of them is damaged, the log was cut before it, durably. That loses nothing: the blocks are stored, who decides
-/// again decides the same, and what a quorum has can be fetched.
+/// If one of them is damaged, the log is cut before it, durably. Nothing is lost: the blocks are stored, deciding them
+/// again gives the same commits, and certified commits can be fetched.
 ///
 /// # Errors
 /// If the store fails.
-pub fn recover_log(store: &ConsensusStore, gc_depth_rounds: u32) -> Result<CommitRun, StoreError> {
+pub(crate) fn recover_log(
+    store: &ConsensusStore,
+    gc_depth_rounds: u32,
+) -> Result<CommitRun, StoreError> {
     let mut cut = None;
     loop {
         let CommitRun { intact, damaged } = last_commits(store, gc_depth_rounds)?;

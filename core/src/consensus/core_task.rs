@@ -1,5 +1,5 @@
-//! The task that owns the core of one epoch: it passes on what the others send it, stores what the core decides, and only
-//! then tells anyone.
+//! The task that owns the core of one epoch: passes commands to the core, stores its results, and publishes them
+//! afterwards.
 
 use super::{
     amnesia_recovery,
@@ -29,33 +29,33 @@ use tokio::{
     time::Instant,
 };
 
-/// Commands that wait for the core at most.
+/// Capacity of the channel of commands.
 const COMMAND_CAPACITY: usize = 256;
 
-/// Commands taken in before what they led to is stored.
+/// Maximum number of commands before their results are stored.
 const COMMANDS_PER_STEP: usize = 64;
 
-/// What consensus is built from.
-pub struct ConsensusSetup {
+/// The inputs of [`Consensus::recover`].
+pub(crate) struct ConsensusSetup {
     pub env: Env,
     pub retained: Arc<RetainedEpoch>,
-    /// None if this node only follows.
+    /// `None` for a follower.
     pub signer: Option<Signer>,
     pub parameters: ConsensusParameters,
     pub pool: Pool,
-    /// Whether delivery forbids proposing.
+    /// Whether backpressure pauses proposals.
     pub pressure: watch::Receiver<bool>,
-    /// As far as its own disk tells, this node has signed nothing in this epoch, and this process saw it begin.
-    /// Otherwise its peers are asked (contract §6.5).
+    /// Whether this node has certainly signed nothing in this epoch, because this process entered it from the previous
+    /// one and the disk has no record of an earlier entry. Otherwise peers are queried (contract §6.5).
     pub is_new: bool,
 }
 
-/// Why consensus ended. None of these can be survived by going on.
+/// An error from which consensus cannot recover.
 #[derive(Debug, Error)]
 pub enum ConsensusError {
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
-    #[error("authority {authority} has no usable P2P address: {source}")]
+    #[error("the P2P address of authority {authority} is invalid: {source}")]
     PeerAddress {
         authority: String,
         source: AddressError,
@@ -68,37 +68,37 @@ pub enum ConsensusError {
 }
 
 /// One epoch's consensus.
-pub struct Consensus {
+pub(crate) struct Consensus {
     core: Core,
     pressure: watch::Receiver<bool>,
     commands: mpsc::Receiver<Command>,
     progress: watch::Sender<Progress>,
     missing: watch::Sender<Missing>,
-    /// As of what was published last.
+    /// [`Core::missing_changes`] at the last publication.
     missing_changes: u64,
     started: Instant,
-    /// Blocks whose votes certify fetched commits. They are stored, so that this node can show them, too.
+    /// Blocks whose votes certify fetched commits, to be stored so that this node can prove these commits to others.
     voters: Vec<VerifiedBlock>,
     ending: watch::Sender<EpochEnding>,
     is_new: bool,
     shared: Arc<Shared>,
-    _tasks: EndsWithThis,
+    _tasks: AbortTasksOnDrop,
 }
 
-/// Tasks hold what owns them, so they would never end by themselves.
-struct EndsWithThis(Arc<Shared>);
+/// Aborts the tasks on drop. They hold references to [`Shared`], which owns them, so it would never be dropped.
+struct AbortTasksOnDrop(Arc<Shared>);
 
-impl Drop for EndsWithThis {
+impl Drop for AbortTasksOnDrop {
     fn drop(&mut self) {
         self.0.tasks.abort();
     }
 }
 
 impl Consensus {
-    /// Recovers the state from the store. Nothing runs yet.
+    /// Recovers the state from the store. Starts no task.
     ///
     /// # Errors
-    /// If the store fails or a peer has no address.
+    /// If the store fails or the address of a peer does not parse.
     pub fn recover(setup: ConsensusSetup) -> Result<Self, ConsensusError> {
         let ConsensusSetup {
             env,
@@ -162,27 +162,27 @@ impl Consensus {
             progress,
             missing,
             missing_changes: 0,
-            #[allow(clippy::disallowed_methods)] // tokio's clock, which the lint takes for std's when simulated
+            #[allow(clippy::disallowed_methods)] // tokio's clock; under madsim the lint mistakes it for that of std
             started: Instant::now(),
             voters: vec![],
             ending: watch::Sender::new(ending),
             is_new: setup.is_new,
-            _tasks: EndsWithThis(shared.clone()),
+            _tasks: AbortTasksOnDrop(shared.clone()),
             shared,
         })
     }
 
-    /// How far the end of the epoch has come. One task may wait for it to change.
+    /// Watches the end of the epoch. Only one task may wait for a change.
     #[must_use]
     pub fn ending(&self) -> watch::Receiver<EpochEnding> {
         self.ending.subscribe()
     }
 
-    /// Takes part until this node leaves the epoch. Gives the pool back, with the transactions of own blocks that no
-    /// commit contains in front.
+    /// Runs until this node leaves the epoch. Returns the pool, with the transactions of own blocks that no commit
+    /// contains in front.
     ///
     /// # Errors
-    /// If something fails that cannot be survived.
+    /// If the store fails, or a quorum certified commits that contradict the stored ones.
     pub async fn run(mut self, leave: oneshot::Receiver<()>) -> Result<Pool, ConsensusError> {
         self.take_part(leave).await?;
         let Self { core, shared, .. } = self;
@@ -223,7 +223,7 @@ impl Consensus {
                     biased;
                     _ = &mut leave => return Ok(()),
                     command = self.commands.recv() => command,
-                    // A sender that is gone has stopped delivering; its last word stands.
+                    // If the sender was dropped, delivery has ended and the last value remains.
                     Ok(()) = self.pressure.changed() => None,
                     () = timer => None,
                 }
@@ -240,7 +240,7 @@ impl Consensus {
             }
             self.persist().await?;
             for stored in waiting {
-                let _ = stored.send(()); // nobody waits any more: fine
+                let _ = stored.send(()); // an error means that the requester has ended
             }
         }
     }
@@ -271,7 +271,7 @@ impl Consensus {
                     .last_commit()
                     .map_or(CommitIndex(0), |c| c.index)
                     .next();
-                // The core may have decided some of them by itself meanwhile.
+                // The core may have decided some of them itself in the meantime.
                 let new = sub_dags
                     .into_iter()
                     .filter(|s| s.commit.index >= next)
@@ -283,7 +283,7 @@ impl Consensus {
         Ok(())
     }
 
-    /// Proposes if a proposal is due and stores what came up. Returns when the next one may be.
+    /// Proposes if a block is due, and stores the results. Returns the time at which the next block may be due.
     async fn advance(&mut self) -> Result<Option<Instant>, ConsensusError> {
         let timestamp_ms = self.shared.env.clock.now();
         let paused = *self.pressure.borrow_and_update();
@@ -294,7 +294,7 @@ impl Consensus {
         Ok(due.map(|since_start| self.started + since_start))
     }
 
-    /// Stores and syncs what the core has come up with, then tells those who wait for it.
+    /// Stores the results of the core, then publishes them.
     async fn persist(&mut self) -> Result<(), ConsensusError> {
         let step = self.core.take_step();
         let env = &self.shared.env;
@@ -309,7 +309,7 @@ impl Consensus {
         env.reach(CrashPoint::NodeBeforeStore).await;
         let retained = &self.shared.retained;
         let (store, log, base) = (&retained.store, &retained.log, retained.start.base);
-        // An own block must never be forgotten once a peer may have seen it; others' can be fetched again.
+        // An own block must not be lost once a peer may have received it. Blocks of others can be fetched again.
         let durability = if step.own.is_some() {
             Durability::Synced
         } else {
@@ -327,13 +327,13 @@ impl Consensus {
             retained.own_blocks.publish(own);
         }
         let commits = step.commits.len();
-        // One synced write per commit: whatever a crash leaves is a whole number of commits that nobody has seen more of.
+        // One synced write per commit, so that no commit is published that a crash could remove.
         for (sub_dag, origin) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
             let expected = log.last().next();
             assert_eq!(
                 sub_dag.commit.index, expected,
-                "stored commits have no gaps"
+                "a commit was stored out of order"
             );
             store.write(&[], commit, Durability::Synced)?;
             env.emit(NodeEvent::CommitStored {
@@ -394,7 +394,7 @@ impl Consensus {
     }
 }
 
-/// How far the end of the epoch had come when its store was last written.
+/// Recovers the state of the end of the epoch from the store.
 fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError> {
     let last = retained.store.last_commit()?;
     let last = last.map(|index| retained.store.commit(index)).transpose()?;
@@ -412,7 +412,7 @@ fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError>
     })
 }
 
-/// Whether 2f+1 votes for the boundary are stored here.
+/// Whether commit votes of 2f+1 stake for the boundary are stored.
 fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, StoreError> {
     let voters = retained.store.votes_for(boundary.commit)?;
     Ok(certified(

@@ -1,6 +1,6 @@
-//! What the core takes in, and what it does not.
+//! Tests of the core: which blocks it accepts, and what happens to uncommitted transactions.
 
-use super::{Core, Signer};
+use super::core::{Core, Signer};
 use crate::{
     config::ConsensusParameters,
     dag::test_dag::TestDag,
@@ -47,7 +47,7 @@ fn refs(blocks: &[VerifiedBlock]) -> Vec<BlockRef> {
 }
 
 #[test]
-fn of_many_blocks_for_one_slot_the_first_is_taken_and_those_that_others_build_on() {
+fn of_several_blocks_for_one_slot_the_first_and_those_with_dependants_are_accepted() {
     let mut test_dag = TestDag::of(4);
     test_dag.round(&format!("A {} C D", ["B"; 100].join(" ")));
     test_dag.round("C:AB'CD");
@@ -77,7 +77,7 @@ fn of_many_blocks_for_one_slot_the_first_is_taken_and_those_that_others_build_on
 }
 
 #[test]
-fn blocks_that_nobody_can_have_yet_are_not_kept() {
+fn blocks_too_far_ahead_are_not_kept() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(1);
     let parents = refs(&test_dag.blocks);
@@ -98,8 +98,8 @@ fn blocks_that_nobody_can_have_yet_are_not_kept() {
     assert!(core.take_step().is_empty());
 }
 
-/// Three transactions of 10 bytes in A's block of round 1, on which nobody builds; the others go on until it can come
-/// into no commit any more.
+/// Three transactions of 10 bytes in A's block of round 1, which has no dependants; the others make blocks until no
+/// commit can contain it any more.
 fn left_out() -> (Core, Vec<NodeEvent>) {
     let parameters = ConsensusParameters {
         gc_depth_rounds: 3,
@@ -128,7 +128,7 @@ fn left_out() -> (Core, Vec<NodeEvent>) {
 }
 
 #[test]
-fn what_an_own_block_carried_that_no_commit_will_contain_is_proposed_again_in_smaller_ones() {
+fn transactions_of_a_garbage_collected_own_block_are_proposed_again_in_smaller_blocks() {
     let (mut core, events) = left_out();
     let requeue = NodeEvent::Requeued {
         epoch: Epoch(0),
@@ -143,17 +143,17 @@ fn what_an_own_block_carried_that_no_commit_will_contain_is_proposed_again_in_sm
 }
 
 #[test]
-fn whoever_leaves_the_epoch_takes_along_what_no_commit_contains() {
+fn leaving_the_epoch_requeues_the_transactions_that_no_commit_contains() {
     let (mut core, _) = left_out();
     core.propose(Duration::from_secs(9), TimestampMs(1), false);
     let (mut pool, requeue) = core.leave();
-    assert_eq!(requeue, 2, "those of the last own block");
+    assert_eq!(requeue, 2, "the transactions of the last own block");
     let rest: Vec<_> = pool.take(100).iter().map(|t| t.0[0]).collect();
-    assert_eq!(rest, [0, 1, 2], "in their order");
+    assert_eq!(rest, [0, 1, 2], "the order changed");
 }
 
 #[test]
-fn after_its_end_an_epoch_hears_nothing_more_of_this_node() {
+fn nothing_is_proposed_after_the_end_of_the_epoch() {
     let (mut core, _) = left_out();
     core.end();
     assert_eq!(

@@ -1,9 +1,9 @@
-//! Whom to ask for which missing ancestor: pure, and such that no peer can keep a block away that an honest one has.
+//! The scheduler of requests for missing ancestors. Pure. No faulty peer can prevent the node from fetching a block
+//! that an honest peer has.
 //!
-//! A block is asked of one peer at a time, of every peer sooner or later, and first of those who built on it: they have
-//! it if they are honest, whatever its author does. A peer that does not answer, or lets its answer come byte by byte,
-//! keeps nobody from asking the others; and ancestors that nobody has, because they do not exist, are asked for ever
-//! more seldom.
+//! A block is requested from one peer at a time and from every peer eventually, first from the authors of its
+//! dependants: if honest, they have it. A peer that does not answer, or only byte by byte, does not delay requests to
+//! others; and ancestors that no peer has, because they do not exist, are requested at growing intervals.
 
 use super::protocol::MAX_BLOCKS_PER_REQUEST;
 use crate::types::{AuthorityIndex, BlockRef};
@@ -12,72 +12,72 @@ use std::{
     time::Duration,
 };
 
-/// Missing ancestors, each with the authors of the blocks that wait for it.
-pub type Missing = BTreeMap<BlockRef, BTreeSet<AuthorityIndex>>;
+/// Missing ancestors, each with its holders: the authors of the blocks that depend on it.
+pub(super) type Missing = BTreeMap<BlockRef, BTreeSet<AuthorityIndex>>;
 
-/// A request that is due.
+/// A request to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchRequest {
+pub(super) struct FetchRequest {
     pub peer: AuthorityIndex,
     pub blocks: Vec<BlockRef>,
 }
 
-/// The times of fetching.
+/// The delays of the scheduler.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchTiming {
-    /// Most of what is missing is on its way: it is asked for when it has been missing this long.
+pub(super) struct FetchTiming {
+    /// Time for which a block must be missing before it is requested, because most missing blocks arrive by themselves.
     pub delay: Duration,
-    /// What was found needs some time to be taken in.
+    /// Time for which a block that was found is not requested again, because it must be accepted first.
     pub settling: Duration,
-    /// Whoever has not answered by then is not relied on any more: another is asked, and given twice as long for each
-    /// that is overdue, up to [`Self::most_patience`].
+    /// Time after which a request is overdue and the block is requested from another peer as well. It doubles for each
+    /// overdue request, up to [`Self::most_patience`].
     pub patience: Duration,
     pub most_patience: Duration,
-    /// What nobody had is asked for again after the delay, then twice as long, up to this.
+    /// Maximum pause after all peers were asked without success. The pause starts with [`Self::delay`] and doubles.
     pub longest: Duration,
 }
 
-/// What is being fetched.
-pub struct FetchScheduler {
+/// The missing blocks and the requests in flight.
+pub(super) struct FetchScheduler {
     timing: FetchTiming,
     peers: Vec<Peer>,
     wanted: BTreeMap<BlockRef, Wanted>,
-    /// Who is first among equals moves on with every request.
+    /// Rotates the order of otherwise equal peers with every request.
     turn: usize,
 }
 
 struct Peer {
     index: AuthorityIndex,
-    /// It was asked and has not answered.
+    /// A request to it is in flight.
     busy: bool,
-    /// It should have some of what it was asked for last.
+    /// It is a holder of a block of its last request.
     owes: bool,
-    /// It did not have what it should have, or did not answer, the last time.
+    /// Its last answer was missing, or lacked blocks of which it is a holder.
     unhelpful: bool,
 }
 
 struct Wanted {
     holders: BTreeSet<AuthorityIndex>,
-    /// Who was asked since everybody was.
+    /// The peers that were asked in this round of requests, which ends when all were asked.
     asked: BTreeSet<AuthorityIndex>,
-    /// Who was asked and has not answered, and until when that is nothing to worry about.
+    /// The peers with a request in flight, each with the time at which it becomes overdue.
     in_flight: BTreeMap<AuthorityIndex, Duration>,
     was_asked: bool,
     not_before: Duration,
-    /// After everybody was asked.
+    /// The next pause after all peers were asked.
     pause: Duration,
 }
 
 impl Wanted {
-    /// Somebody was asked who may well answer. Not the author alone, once another has built on it: authors are those
-    /// who keep their own blocks to themselves.
+    /// Whether a request is in flight that is not overdue. One to the author does not count if there are other holders:
+    /// a faulty author may withhold its own blocks.
     fn is_on_its_way(&self, author: AuthorityIndex, now: Duration) -> bool {
         let only_author_holds_it = self.holders.iter().all(|holder| *holder == author);
         let mut asked = self.in_flight.iter().filter(|(_, until)| **until > now);
         asked.any(|(peer, _)| *peer != author || only_author_holds_it)
     }
 
-    /// How long whoever is asked next has.
+    /// The time after which the next request becomes overdue.
     fn patience(&self, timing: &FetchTiming, now: Duration) -> Duration {
         let overdue = self.in_flight.values().filter(|until| **until <= now);
         overdue.fold(timing.patience, |patience, _| {
@@ -103,7 +103,7 @@ impl FetchScheduler {
         }
     }
 
-    /// This is what is missing now.
+    /// Sets the missing blocks.
     pub fn update(&mut self, missing: &Missing, now: Duration) {
         self.wanted.retain(|name, _| missing.contains_key(name));
         for (name, holders) in missing {
@@ -115,7 +115,7 @@ impl FetchScheduler {
                 not_before: now + self.timing.delay,
                 pause: self.timing.delay,
             });
-            // Whoever has built on it meanwhile has it now, also if it had not when it was asked.
+            // A new holder has the block now, even if it did not when it was asked.
             for holder in holders.difference(&wanted.holders) {
                 wanted.asked.remove(holder);
                 if wanted.was_asked {
@@ -127,11 +127,11 @@ impl FetchScheduler {
         }
     }
 
-    /// The requests to ask now. Each is to be followed by [`Self::answered`].
+    /// The requests to send now. [`Self::answered`] must be called for each.
     pub fn due(&mut self, now: Duration) -> Vec<FetchRequest> {
         let mut requests: Vec<Vec<BlockRef>> = vec![vec![]; self.peers.len()];
         let mut owed = vec![false; self.peers.len()];
-        // First of those who have it, so that what does not exist takes nobody's place.
+        // Holders first, so that blocks that do not exist do not occupy the peers.
         for holders_only in [true, false] {
             for (name, wanted) in &mut self.wanted {
                 if wanted.is_on_its_way(name.author, now) || wanted.not_before > now {
@@ -140,8 +140,8 @@ impl FetchScheduler {
                 let count = self.peers.len();
                 let free = self.peers.iter().enumerate().filter(|(position, peer)| {
                     let should_have = wanted.holders.contains(&peer.index) && !peer.unhelpful;
-                    let room = requests[*position].len() < MAX_BLOCKS_PER_REQUEST;
-                    let fits = !peer.busy && room && !wanted.asked.contains(&peer.index);
+                    let not_full = requests[*position].len() < MAX_BLOCKS_PER_REQUEST;
+                    let fits = !peer.busy && not_full && !wanted.asked.contains(&peer.index);
                     fits && (should_have || !holders_only)
                 });
                 let best = free.min_by_key(|(position, peer)| {
@@ -176,7 +176,7 @@ impl FetchScheduler {
         due
     }
 
-    /// The request has come to an end: these of its blocks came, or there was no answer.
+    /// Ends a request: `found` are the blocks of the answer, `None` if there was none.
     pub fn answered(
         &mut self,
         request: &FetchRequest,
@@ -203,13 +203,13 @@ impl FetchScheduler {
         for peer in peers.filter(|peer| peer.index == request.peer) {
             peer.busy = false;
             peer.unhelpful = found.is_none_or(|found| {
-                // Not to have what it need not have says nothing.
+                // A peer that is not a holder is not unhelpful if it lacks the blocks.
                 found.is_empty() && (peer.owes || peer.unhelpful)
             });
         }
     }
 
-    /// When there may be something to ask, if nothing else happens. None if only something else brings requests.
+    /// The next time at which a request may become due without further calls. `None` if there is no such time.
     #[must_use]
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let waiting = self.wanted.values();
@@ -217,7 +217,7 @@ impl FetchScheduler {
             let overdue = wanted.in_flight.values().copied();
             overdue.chain([wanted.not_before])
         });
-        // What is due by now waits for a peer, not for time.
+        // Requests that are due already wait for a peer, not for time.
         times.filter(|time| *time > now).min()
     }
 }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn who_built_on_it_is_asked_before_its_author() {
+    fn holders_are_asked_before_the_author() {
         let (mut scheduler, withheld) = (fetching(), block(7, LIAR));
         scheduler.update(&missing([(withheld, &[B, LIAR])]), ms(0));
         assert_eq!(scheduler.due(ms(99)), []);
@@ -276,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_never_answers_holds_up_nobody_else() {
+    fn a_peer_that_never_answers_does_not_delay_other_requests() {
         let mut scheduler = fetching();
         let (of_liar, of_a) = (block(3, LIAR), block(9, A));
         scheduler.update(&missing([(of_liar, &[LIAR])]), ms(0));
         assert_eq!(scheduler.due(ms(100)), [request(LIAR, &[of_liar])]);
         scheduler.update(&missing([(of_liar, &[LIAR]), (of_a, &[B])]), ms(100));
         assert_eq!(scheduler.due(ms(200)), [request(B, &[of_a])]);
-        // Once it has failed it comes last, also for what it should have.
+        // After a failure it comes last, also for blocks of which it is a holder.
         scheduler.answered(&request(LIAR, &[of_liar]), None, ms(2_100));
         scheduler.answered(&request(B, &[of_a]), Some(&[of_a].into()), ms(2_100));
         let next = block(11, LIAR);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_comes_last_also_if_another_had_what_it_owed() {
+    fn a_silent_peer_comes_last_even_if_another_had_the_block() {
         let (mut scheduler, first) = (fetching(), block(7, A));
         scheduler.update(&missing([(first, &[LIAR])]), ms(0));
         let silent = scheduler.due(ms(100));
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_at_once_that_it_has_nothing_costs_no_patience() {
+    fn an_empty_answer_does_not_extend_the_patience() {
         let (mut scheduler, wanted) = (fetching(), block(7, A));
         scheduler.update(&missing([(wanted, &[])]), ms(0));
         for now in [ms(100), ms(110)] {
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_byte_by_byte_is_waited_for_less_than_the_next() {
+    fn each_overdue_request_doubles_the_patience() {
         let (mut scheduler, wanted) = (fetching(), block(7, A));
         scheduler.update(&missing([(wanted, &[LIAR])]), ms(0));
         assert_eq!(scheduler.due(ms(100)), [request(LIAR, &[wanted])]);
@@ -340,18 +340,18 @@ mod tests {
     }
 
     #[test]
-    fn an_author_that_keeps_its_block_is_passed_over_once_others_have_it() {
+    fn a_request_to_the_author_does_not_block_others_once_there_are_other_holders() {
         let (mut scheduler, withheld) = (fetching(), block(7, LIAR));
         scheduler.update(&missing([(withheld, &[LIAR])]), ms(0));
         assert_eq!(scheduler.due(ms(100)), [request(LIAR, &[withheld])]);
         scheduler.update(&missing([(withheld, &[A, LIAR])]), ms(150));
         assert_eq!(scheduler.due(ms(150)), [request(A, &[withheld])]);
         scheduler.update(&missing([(withheld, &[A, B, LIAR])]), ms(160));
-        assert_eq!(scheduler.due(ms(160)), [], "A may well answer");
+        assert_eq!(scheduler.due(ms(160)), [], "A may answer");
     }
 
     #[test]
-    fn who_did_not_have_it_is_asked_again_once_it_has_built_on_it() {
+    fn a_peer_without_the_block_is_asked_again_once_it_is_a_holder() {
         let (mut scheduler, withheld) = (fetching(), block(7, LIAR));
         scheduler.update(&missing([(withheld, &[LIAR])]), ms(0));
         for now in [ms(100), ms(110), ms(120)] {
@@ -359,13 +359,13 @@ mod tests {
                 scheduler.answered(&request, Some(&BTreeSet::new()), now);
             }
         }
-        assert_eq!(scheduler.due(ms(130)), [], "nobody had it");
+        assert_eq!(scheduler.due(ms(130)), [], "no peer had the block");
         scheduler.update(&missing([(withheld, &[B, LIAR])]), ms(130));
         assert_eq!(scheduler.due(ms(130)), [request(B, &[withheld])]);
     }
 
     #[test]
-    fn what_does_not_exist_takes_nobodys_place_and_is_asked_ever_more_seldom() {
+    fn blocks_that_do_not_exist_do_not_delay_others_and_are_requested_at_growing_intervals() {
         let mut scheduler = fetching();
         let real = block(900, A);
         let mut all: Missing = (1..=800)
@@ -395,12 +395,12 @@ mod tests {
                 requests += 1;
             }
         }
-        // Three peers, every second but for the beginning.
+        // Three peers, each about once a second after the first pauses.
         assert!((150..220).contains(&requests), "{requests}");
     }
 
     #[test]
-    fn everybody_is_asked_until_somebody_has_it() {
+    fn peers_are_asked_one_after_another_until_one_has_the_block() {
         let (mut scheduler, lost) = (fetching(), block(4, A));
         scheduler.update(&missing([(lost, &[LIAR])]), ms(0));
         let mut peers = BTreeSet::new();
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_is_not_asked_for_again_while_it_is_taken_in() {
+    fn a_found_block_is_not_requested_again_while_it_is_accepted() {
         let (mut scheduler, name) = (fetching(), block(4, A));
         let missing = missing([(name, &[A])]);
         scheduler.update(&missing, ms(0));
@@ -425,7 +425,7 @@ mod tests {
         scheduler.answered(&asked[0], Some(&[name].into()), ms(150));
         scheduler.update(&missing, ms(150));
         assert_eq!(scheduler.due(ms(649)), []);
-        assert_eq!(scheduler.due(ms(650)), asked, "it was not kept");
+        assert_eq!(scheduler.due(ms(650)), asked, "the block is still missing");
         scheduler.update(&Missing::new(), ms(650));
         assert_eq!(scheduler.next_due(ms(650)), None);
     }

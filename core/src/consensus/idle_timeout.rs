@@ -1,5 +1,5 @@
-//! Whether a peer's connection still moves. Bytes count, not messages: a block that takes minutes on a slow link is
-//! progress all the while, and cut off in the middle it would only begin again.
+//! The idle timeout of peer connections. It counts bytes, not messages: a block that takes minutes on a slow link makes
+//! progress, and after a reconnect it would only start again.
 
 use crate::env::BoxStream;
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Counts what passes over a connection. Clones count together.
+/// Counts the bytes of connections. Clones share the counters.
 #[derive(Clone, Default)]
 pub(super) struct IdleTimeout(Arc<Passed>);
 
@@ -25,7 +25,7 @@ struct Passed {
 }
 
 impl IdleTimeout {
-    /// A stream whose bytes count here.
+    /// Wraps a stream to count its bytes.
     pub fn monitor(&self, stream: BoxStream) -> MonitoredStream {
         MonitoredStream {
             stream,
@@ -33,17 +33,17 @@ impl IdleTimeout {
         }
     }
 
-    /// Bytes that came from the peer.
+    /// Number of bytes received from the peer.
     pub fn arrived(&self) -> u64 {
         self.0.arrived.load(Ordering::Relaxed)
     }
 
-    /// Returns once no byte has arrived, nor one been taken from here, for so long: a host that lost its power says
-    /// nothing.
+    /// Returns when no byte was received or sent for `silence_ms`. Needed because a host without power does not close
+    /// its connections.
     pub async fn elapsed(&self, silence_ms: u64) {
         let mut silence = Silence::since(self.passed());
-        // Looked at in steps, so that a live stream costs no timer per read.
-        let step = Duration::from_millis((silence_ms / u64::from(LOOKS)).max(1));
+        // Polls the counters, so that reads do not reset a timer.
+        let step = Duration::from_millis((silence_ms / u64::from(POLLS)).max(1));
         loop {
             tokio::time::sleep(step).await;
             if silence.is_long(self.passed()) {
@@ -57,36 +57,36 @@ impl IdleTimeout {
     }
 }
 
-/// So many looks in a row must find nothing new.
-const LOOKS: u32 = 20;
+/// Number of consecutive polls without a change after which the connection is idle.
+const POLLS: u32 = 20;
 
-/// What looks at a counter, one step of time apart, say of it.
+/// Counts consecutive polls without a change of the counters.
 struct Silence {
     seen: u64,
-    in_vain: u32,
+    unchanged: u32,
 }
 
 impl Silence {
     const fn since(passed: u64) -> Self {
         Self {
             seen: passed,
-            in_vain: 0,
+            unchanged: 0,
         }
     }
 
-    /// Takes in the next look.
+    /// Processes the next poll. Returns whether the connection is idle.
     fn is_long(&mut self, passed: u64) -> bool {
-        self.in_vain = if passed == self.seen {
-            self.in_vain + 1
+        self.unchanged = if passed == self.seen {
+            self.unchanged + 1
         } else {
             0
         };
         self.seen = passed;
-        self.in_vain >= LOOKS
+        self.unchanged >= POLLS
     }
 }
 
-/// A stream with a [`IdleTimeout`].
+/// A stream whose bytes an [`IdleTimeout`] counts.
 pub(super) struct MonitoredStream {
     stream: BoxStream,
     idle: IdleTimeout,
@@ -133,13 +133,13 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     proptest! {
-        /// However little passes, and however much is still to come.
+        /// Any byte restarts the count.
         #[test]
-        fn only_as_many_looks_in_vain_as_it_takes_are_silence(steps in prop::collection::vec(0u64..2, 1..200)) {
+        fn a_connection_is_idle_after_enough_polls_without_a_byte(steps in prop::collection::vec(0u64..2, 1..200)) {
             let (mut passed, mut silence) = (0, Silence::since(0));
             for (at, step) in steps.iter().enumerate() {
                 passed += step;
-                let looks = LOOKS as usize;
+                let looks = POLLS as usize;
                 let long = at + 1 >= looks && steps[at + 1 - looks..=at].iter().all(|step| *step == 0);
                 prop_assert_eq!(silence.is_long(passed), long);
             }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_byte_counts_both_ways_and_an_end_does_not() {
+    async fn received_and_sent_bytes_count_and_the_end_of_the_stream_does_not() {
         let idle = IdleTimeout::default();
         let (near, mut far) = tokio::io::duplex(3);
         let mut near = idle.monitor(Box::new(near));

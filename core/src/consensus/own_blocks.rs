@@ -1,4 +1,4 @@
-//! This authority's own blocks as they are offered to peers: stored ones only, in order of rounds, from any round on.
+//! This authority's own blocks for its subscribers: stored blocks in the order of rounds, from any round on.
 
 use crate::{
     store::{ConsensusStore, StoreError},
@@ -10,20 +10,20 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The newest own blocks that are kept decoded.
+/// Number of newest own blocks kept decoded.
 const RECENT_BLOCKS: usize = 64;
 
-/// Blocks read from the store at once.
+/// Blocks per read from the store.
 const PAGE_BLOCKS: usize = 64;
 
-/// Feeds every subscription.
-pub struct OwnBlocks {
-    /// Nobody's, if this node only follows: then there is nothing to offer.
+/// The source of all subscriptions.
+pub(super) struct OwnBlocks {
+    /// `None` for a follower, which has no blocks.
     own: Option<AuthorityIndex>,
     store: ConsensusStore,
     published: Mutex<Published>,
-    /// Wakes the subscriptions in the order in which they began to wait. A `watch` would wake several in an order of
-    /// its own making, which no seed decides.
+    /// Wakes the subscriptions in the order in which they started to wait. A `watch` would wake several waiting tasks
+    /// in an order that is not deterministic.
     newer: Notify,
 }
 
@@ -51,7 +51,7 @@ impl OwnBlocks {
         })
     }
 
-    /// Offers a block that is **stored and synced**.
+    /// Publishes a block, which must be **stored and synced**.
     pub fn publish(&self, block: VerifiedBlock) {
         {
             let mut published = self.published();
@@ -70,16 +70,16 @@ impl OwnBlocks {
         self.published().newest
     }
 
-    /// Completes when the newest own block is another than at round `seen`.
+    /// Completes when the round of the newest own block is not `seen`.
     pub async fn newer_than(&self, seen: Round) {
-        // Made before the look: what is published from here on wakes it.
+        // Created before the check, so that it is notified of a block that is published afterwards.
         let newer = self.newer.notified();
         if self.newest() == seen {
             newer.await;
         }
     }
 
-    /// The next own blocks above `after`, in order; none if there are none yet.
+    /// The next own blocks above round `after`, in order; empty if there are none yet.
     ///
     /// # Errors
     /// If the store fails.

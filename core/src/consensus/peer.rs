@@ -1,4 +1,4 @@
-//! Asking one peer: a query connection that is made when needed and dropped when anything goes wrong.
+//! The client of one peer: a query connection that is opened on demand and dropped after any error.
 
 use super::{
     idle_timeout::{IdleTimeout, MonitoredStream},
@@ -14,9 +14,9 @@ use std::io;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-/// Why a peer gave no usable answer. Its connection is gone then.
+/// Why a peer gave no valid answer. The connection was dropped.
 #[derive(Debug, Error)]
-pub enum PeerError {
+pub(super) enum PeerError {
     #[error("cannot connect to {address}: {source}")]
     Connect { address: Address, source: io::Error },
     #[error("the connection broke: {0}")]
@@ -25,15 +25,15 @@ pub enum PeerError {
     Read(#[from] ReadError),
     #[error("the peer closed the connection")]
     Closed,
-    #[error("no byte passed for {timeout_ms} ms")]
+    #[error("no byte was received or sent for {timeout_ms} ms")]
     Idle { timeout_ms: u64 },
-    #[error("no whole answer came within {limit_ms} ms")]
+    #[error("no complete answer within {limit_ms} ms")]
     TooSlow { limit_ms: u128 },
     #[error(transparent)]
     Message(#[from] MessageError),
     #[error("expected an answer to {request}, found another one")]
     OtherAnswer { request: &'static str },
-    #[error("the peer streamed a block that is not valid or not its own")]
+    #[error("the peer streamed a block that is invalid or of another author")]
     InvalidBlock,
     #[error("a commit does not decode: {0}")]
     MalformedCommit(bcs::Error),
@@ -42,23 +42,23 @@ pub enum PeerError {
         expected: CommitIndex,
         found: CommitRef,
     },
-    #[error("the peer has no certified commit of the range from {from} on")]
+    #[error("the peer has no certified commit from {from} on")]
     NoCommits { from: CommitIndex },
-    #[error("the votes that came for {commit} are less than a quorum's")]
+    #[error("expected commit votes of 2f+1 stake for {commit}, found less")]
     NotCertified { commit: CommitRef },
-    #[error("the peer has none of {wanted} committed blocks")]
+    #[error("the peer has none of the {wanted} missing blocks of certified commits")]
     NoBlocks { wanted: usize },
-    #[error("{block} is committed twice")]
+    #[error("{block} is in two commits")]
     CommittedTwice { block: BlockRef },
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
 }
 
 /// The query connection to one peer.
-pub struct Peer {
+pub(super) struct Peer {
     pub index: AuthorityIndex,
     address: Address,
-    /// Everything that passes over the query connections to this peer, one after the other.
+    /// Counts the bytes of the successive query connections to this peer.
     idle: IdleTimeout,
     connection: Mutex<Option<(MonitoredStream, Decoder)>>,
 }
@@ -73,11 +73,11 @@ impl Peer {
         }
     }
 
-    /// One request, one answer. It may take its time as long as bytes pass, but they must not stop for the peer
-    /// timeout.
+    /// Sends a request and receives the answer. Fails if no byte is received or sent for the peer timeout.
     ///
     /// # Errors
-    /// If there is no answer; the connection is gone then, so a late answer meets nobody.
+    /// If there is no answer. The connection is dropped then, so that a late answer cannot be taken for another
+    /// request.
     pub(super) async fn ask(
         &self,
         shared: &Shared,
@@ -107,7 +107,7 @@ impl Peer {
         Ok(response)
     }
 
-    /// A new connection for `purpose`, whose bytes `idle` counts.
+    /// Opens a connection for `purpose`, whose bytes `idle` counts.
     pub(super) async fn connect(
         &self,
         shared: &Shared,

@@ -1,46 +1,46 @@
-//! May this node propose now? A pure function of what the core knows.
+//! Whether this node may propose now: a pure function of the state of the core.
 
 use crate::types::Round;
 use std::time::Duration;
 
-/// What the decision depends on. Times are since the node started.
+/// The state on which the decision depends. Times are relative to the start of consensus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProposalView {
-    /// The round that the threshold clock allows.
+pub(super) struct ProposalView {
+    /// The round of the threshold clock.
     pub clock_round: Round,
     /// The highest round this authority is known to have signed.
     pub last_proposed_round: Round,
-    /// Peers have said what they know of this authority's blocks (contract §6.5).
+    /// Whether peers have returned this authority's newest block (contract §6.5).
     pub last_proposed_round_known: bool,
-    /// The executor is too far behind (contract §5).
+    /// Whether backpressure pauses proposals (contract §5.3).
     pub paused: bool,
-    /// Nothing more is to be said in this epoch, or nothing by this node.
+    /// Whether the epoch has ended for this node, or it is a follower.
     pub is_over: bool,
-    /// All leaders of the round before are here.
+    /// Whether the DAG contains blocks of all leaders of the previous round.
     pub leaders_present: bool,
     pub now: Duration,
-    /// When the clock reached its round.
+    /// When the threshold clock reached its round.
     pub round_entered: Duration,
-    /// When the last own block was made, if this start made any.
+    /// When the last own block was made since the start.
     pub last_proposed: Option<Duration>,
     pub min_round_delay: Duration,
     pub leader_timeout: Duration,
 }
 
-/// What to do.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProposalDecision {
-    /// Make a block of the clock's round.
+pub(super) enum ProposalDecision {
+    /// Propose a block of the clock's round.
     Propose,
-    /// Nothing changes before this time, unless a block comes.
+    /// Decide again at this time, or when a block is accepted.
     WaitUntil(Duration),
-    /// Nothing changes with time alone.
+    /// Decide again when the state has changed; the decision does not depend on time.
     Wait,
 }
 
 /// Decides whether to propose.
 #[must_use]
-pub fn decide(view: &ProposalView) -> ProposalDecision {
+pub(super) fn decide(view: &ProposalView) -> ProposalDecision {
     let forbidden = !view.last_proposed_round_known || view.paused || view.is_over;
     if view.clock_round <= view.last_proposed_round || forbidden {
         return ProposalDecision::Wait;
@@ -84,13 +84,12 @@ mod tests {
     };
 
     #[test]
-    fn a_block_is_due_when_nothing_speaks_against_it() {
+    fn a_block_is_due_when_all_conditions_are_met() {
         assert_eq!(decide(&READY), ProposalDecision::Propose);
     }
 
     #[test]
-    fn a_round_is_never_signed_twice_nor_before_peers_were_asked_nor_under_pressure_nor_after_the_end()
-     {
+    fn no_block_is_due_while_one_of_the_conditions_is_not_met() {
         for view in [
             ProposalView {
                 last_proposed_round: Round(5),
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_leader_is_waited_for_until_its_timeout_and_rounds_are_paced() {
+    fn a_proposal_waits_for_leaders_until_their_timeout_and_for_the_minimum_delay() {
         let leaderless = ProposalView {
             leaders_present: false,
             ..READY

@@ -1,9 +1,9 @@
-//! What peers say to each other: length-framed bcs messages over TCP.
+//! The protocol between peers: length-prefixed bcs messages over TCP.
 //!
-//! A connection begins with a [`Hello`]. It is then either a **subscription**, over which the listener streams its own
-//! blocks for ever, or a **query** connection, over which requests are answered one after the other. Nothing here
-//! authenticates the peer: blocks carry their authors' signatures, commits a quorum's votes, and nothing else is
-//! believed.
+//! A connection begins with a [`Hello`]. It is then either a **subscription**, on which the listener streams its own
+//! blocks for ever, or a **query** connection, on which requests are answered one after the other. Peers are not
+//! authenticated: blocks are verified by their authors' signatures, commits by the votes of a quorum, and nothing else
+//! is trusted.
 
 use crate::{
     framing::{FrameError, Framing, LengthPrefix},
@@ -13,51 +13,51 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-/// The framing of peer connections: a block has at most a few MiB, an answer many blocks.
+/// The framing of peer connections. The limit allows answers with many blocks of a few MiB.
 pub const FRAMING: Framing = Framing {
     prefix: LengthPrefix::BigEndian32,
     limit_bytes: 32 * 1024 * 1024,
 };
 
-/// An answer is filled up to about this many bytes of blocks; what is left out is asked for again.
+/// Approximate limit of the blocks in an answer; the requester fetches the others again.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Blocks named in one request at most.
+/// Maximum number of blocks in one request.
 pub const MAX_BLOCKS_PER_REQUEST: usize = 256;
 
-/// Commits in one answer at most, where it takes so many to find one that a quorum certified.
+/// Maximum number of commits in one answer, if only so many include a commit with the votes of a quorum.
 pub const MAX_COMMITS_PER_ANSWER: usize = 1_000;
 
 /// The first message of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     pub epoch: Epoch,
-    /// The peer's place in the committee of this epoch, if it has one. Anybody may say anything here.
+    /// The sender's index in the committee; `None` for a follower. Not authenticated.
     pub from: Option<AuthorityIndex>,
     pub purpose: Purpose,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
-    /// Stream the listener's own blocks above this round, in order.
+    /// Stream the listener's own blocks above round `after`, in order.
     Subscribe { after: Round },
     /// Answer requests.
     Query,
 }
 
-/// A question to a peer.
+/// A request to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerRequest {
-    /// These blocks, as many as the peer has.
+    /// These blocks, as far as the peer has them.
     Blocks(Vec<BlockRef>),
-    /// Commits from `from` on, up to the last one at or below `to` for which the peer holds a quorum of votes.
+    /// Commits from `from` on, up to the last one at or below `to` for which the peer has votes of a quorum.
     Commits { from: CommitIndex, to: CommitIndex },
-    /// The newest block of this authority that the peer knows.
+    /// The newest block of this authority that the peer has.
     NewestBlockOf(AuthorityIndex),
 }
 
-/// The answer to the request before it.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerResponse {
     /// Signed blocks in any order.
@@ -67,34 +67,34 @@ pub enum PeerResponse {
         commits: Vec<Bytes>,
         voters: Vec<Bytes>,
     },
-    /// A signed block, if there is any above genesis.
+    /// A signed block; `None` if there is none above genesis.
     NewestBlock(Option<Bytes>),
 }
 
-/// A message that cannot be sent, or bytes that are none.
+/// A message that cannot be encoded or decoded.
 #[derive(Debug, Error)]
 pub enum MessageError {
-    #[error("a message does not encode: {0}")]
+    #[error("cannot encode a message: {0}")]
     Encode(bcs::Error),
-    #[error("a message does not decode: {0}")]
+    #[error("cannot decode a message: {0}")]
     Decode(bcs::Error),
-    #[error("a message does not fit: {0}")]
+    #[error("cannot frame a message: {0}")]
     Frame(#[from] FrameError),
 }
 
-/// The frame of a message.
+/// Encodes a message as a frame.
 ///
 /// # Errors
-/// If it exceeds the limit of a frame.
+/// If it exceeds the frame limit.
 pub fn frame<T: Serialize>(message: &T) -> Result<Bytes, MessageError> {
     let body = bcs::to_bytes(message).map_err(MessageError::Encode)?;
     Ok(FRAMING.encode_body(&body)?)
 }
 
-/// The message of a frame.
+/// Decodes the body of a frame.
 ///
 /// # Errors
-/// If it is none.
+/// If the body is not a message of this type.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
     bcs::from_bytes(body).map_err(MessageError::Decode)
 }

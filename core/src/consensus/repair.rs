@@ -1,5 +1,5 @@
-//! Fetches again what the disk has damaged of the commit log, so that delivery can go on. Blocks are named by their
-//! digests; a commit comes with a quorum's votes, for itself or for one after it.
+//! Repair: fetches damaged blocks and commits of the commit log again, for which delivery waits. Blocks are verified by
+//! their digests, commits by the votes of a quorum, for the commit itself or a later one.
 
 use super::{
     commit_sync::{RANGE_PATIENCE, fetch_certified},
@@ -16,7 +16,7 @@ use rand_core::Rng;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tracing::{debug, warn};
 
-/// Stores again what peers have of it, for ever.
+/// Repairs the commit log, for ever.
 pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
     let mut random = shared.env.entropy.stream("consensus/repair");
     let mut damaged = log.damaged();
@@ -37,13 +37,13 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
             repair_commit(&shared, &log, index, start, patience).await;
         }
         repair_blocks(&shared, &log, blocks, start, patience).await;
-        // Should it be the links that are slow, there is more time with every attempt.
+        // The links may be slow, so each attempt gets more time.
         patience += usual;
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Asks one peer after the other, from any one on.
+/// Queries one peer after the other, starting at a random one.
 async fn repair_commit(
     shared: &Shared,
     log: &CommitLog,
@@ -51,8 +51,8 @@ async fn repair_commit(
     start: usize,
     patience: Duration,
 ) {
-    warn!(%index, "a stored commit is damaged: fetching it again");
-    // As far as it takes to find a quorum's votes.
+    warn!(%index, "a stored commit is damaged, fetching it again");
+    // Open-ended, because the votes may be for a later commit.
     let to = CommitIndex(u32::MAX);
     let count = shared.peers.len();
     for peer in (0..count).map(|i| &shared.peers[(start + i) % count]) {
@@ -65,7 +65,7 @@ async fn repair_commit(
         let commit = match fetched {
             Ok((commits, _)) => commits.into_iter().take(1).collect::<Vec<_>>(),
             Err(error) => {
-                debug!(peer = %peer.index, %error, "fetching a damaged commit");
+                debug!(peer = %peer.index, %error, "cannot fetch a damaged commit");
                 continue;
             }
         };
@@ -78,7 +78,7 @@ async fn repair_commit(
                 shared.env.emit(NodeEvent::CommitRepaired { index });
                 log.repaired_commit(index);
             }
-            Err(error) => warn!(%error, "a repaired commit cannot be stored"),
+            Err(error) => warn!(%error, "cannot store a repaired commit"),
         }
         return;
     }
@@ -96,7 +96,7 @@ async fn repair_blocks(
     }
     warn!(
         blocks = wanted.len(),
-        "stored blocks are damaged: fetching them again"
+        "stored blocks are damaged, fetching them again"
     );
     let mut peers = in_turn(shared, &wanted, start);
     while let Some(found) = next_found(shared, &mut peers, &mut wanted, patience).await {
@@ -105,7 +105,7 @@ async fn repair_blocks(
             .store
             .write(&found, &[], Durability::Buffered)
         {
-            warn!(%error, "repaired blocks cannot be stored");
+            warn!(%error, "cannot store repaired blocks");
             return;
         }
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);

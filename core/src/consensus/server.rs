@@ -1,5 +1,4 @@
-//! The listening side of consensus P2P: streams own blocks to subscribers and answers queries, of the epoch that the
-//! peer names, out of the archive.
+//! The server of consensus P2P: streams own blocks to subscribers and answers queries, for any retained epoch.
 
 use super::{
     archive::{Archive, RetainedEpoch},
@@ -24,25 +23,25 @@ use tracing::debug;
 
 /// Why a peer's connection ended.
 #[derive(Debug, Error)]
-enum PeerGone {
+enum ConnectionEnd {
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("it asked for {0}, which is damaged here")]
+    #[error("the peer requested {0}, which is damaged in this node's store")]
     Damaged(BlockRef),
     #[error(transparent)]
     Message(#[from] MessageError),
-    #[error("it asks about epoch {0}, which is not retained here")]
+    #[error("the peer requested epoch {0}, which this node does not retain")]
     OtherEpoch(Epoch),
-    #[error("it closed the connection")]
+    #[error("the peer closed the connection")]
     Closed,
 }
 
-/// Accepts peers for ever.
-pub async fn serve(
+/// Accepts connections of peers for ever.
+pub(crate) async fn serve(
     monitor: Arc<dyn TaskMonitor>,
     archive: Arc<Archive>,
     parameters: ConsensusParameters,
@@ -56,26 +55,27 @@ pub async fn serve(
                 greeting.spawn(greet(archive.clone(), parameters.clone(), stream));
             }
             Err(e) => {
-                debug!(error = %e, "accepting a peer failed");
+                debug!(error = %e, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     }
 }
 
-/// Learns which epoch a new peer asks about. One that is a step ahead waits for this node: it would only come again.
+/// Reads the [`Hello`] of a new peer and serves it from the epoch that it names. If it is the next epoch, the peer
+/// waits until this node enters it, because it would only reconnect.
 async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut stream: BoxStream) {
     let greeted = async {
         let mut decoder = Decoder::new(protocol::FRAMING);
         let patience = Duration::from_millis(parameters.peer_silence_ms);
         let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream, &mut decoder));
-        let hello = hello.await.unwrap_or(Err(PeerGone::Closed))?;
+        let hello = hello.await.unwrap_or(Err(ConnectionEnd::Closed))?;
         let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
         let retained = found.ok().flatten();
         Ok((
             decoder,
             hello,
-            retained.ok_or(PeerGone::OtherEpoch(hello.epoch))?,
+            retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?,
         ))
     };
     match greeted.await {
@@ -84,7 +84,7 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
             let served = serve_peer(retained.clone(), batch, hello.purpose, stream, decoder);
             retained.serving.spawn(served);
         }
-        Err::<_, PeerGone>(end) => debug!(%end, "peer connection"),
+        Err::<_, ConnectionEnd>(end) => debug!(%end, "a peer connection ended"),
     }
 }
 
@@ -99,7 +99,7 @@ async fn serve_peer(
         Purpose::Subscribe { after } => stream_own_blocks(&retained, stream, after).await,
         Purpose::Query => answer_queries(&retained, batch, stream, decoder).await,
     };
-    debug!(%end, "peer connection");
+    debug!(%end, "a peer connection ended");
 }
 
 async fn answer_queries(
@@ -107,7 +107,7 @@ async fn answer_queries(
     batch: u32,
     mut stream: BoxStream,
     mut decoder: Decoder,
-) -> Result<Infallible, PeerGone> {
+) -> Result<Infallible, ConnectionEnd> {
     loop {
         let request = next(&mut stream, &mut decoder).await?;
         let response = answer(retained, batch, request)?;
@@ -119,8 +119,10 @@ async fn answer_queries(
 async fn next<T: serde::de::DeserializeOwned>(
     stream: &mut BoxStream,
     decoder: &mut Decoder,
-) -> Result<T, PeerGone> {
-    let body = read_frame(stream, decoder).await?.ok_or(PeerGone::Closed)?;
+) -> Result<T, ConnectionEnd> {
+    let body = read_frame(stream, decoder)
+        .await?
+        .ok_or(ConnectionEnd::Closed)?;
     Ok(protocol::parse(&body)?)
 }
 
@@ -128,7 +130,7 @@ async fn stream_own_blocks(
     retained: &RetainedEpoch,
     mut stream: BoxStream,
     mut after: Round,
-) -> Result<Infallible, PeerGone> {
+) -> Result<Infallible, ConnectionEnd> {
     loop {
         let seen = retained.own_blocks.newest();
         let blocks = retained.own_blocks.after(after)?;
@@ -144,8 +146,8 @@ async fn stream_own_blocks(
             tokio::select! {
                 biased;
                 () = retained.own_blocks.newer_than(seen) => {}
-                // A subscriber says nothing more: whatever comes, it is over.
-                _ = stream.read(&mut probe) => return Err(PeerGone::Closed),
+                // A subscriber sends nothing more: any result of reading means that the connection has ended.
+                _ = stream.read(&mut probe) => return Err(ConnectionEnd::Closed),
             }
         }
     }
@@ -155,7 +157,7 @@ fn answer(
     retained: &RetainedEpoch,
     batch: u32,
     request: PeerRequest,
-) -> Result<PeerResponse, PeerGone> {
+) -> Result<PeerResponse, ConnectionEnd> {
     let store = &retained.store;
     Ok(match request {
         PeerRequest::Blocks(mut wanted) => {
@@ -170,12 +172,12 @@ fn answer(
     })
 }
 
-/// An older block in its place would tell its author that it may sign the round again: better no answer until the
-/// newest one is here again.
+/// The newest stored block of an authority. No answer if it is damaged: with an older block its author would conclude
+/// that it may sign the round again.
 fn newest_of(
     retained: &RetainedEpoch,
     author: AuthorityIndex,
-) -> Result<Option<bytes::Bytes>, PeerGone> {
+) -> Result<Option<bytes::Bytes>, ConnectionEnd> {
     if author.as_usize() >= retained.start.committee.size() {
         return Ok(None);
     }
@@ -183,14 +185,15 @@ fn newest_of(
         Some(Ok(block)) => Ok(Some(block.bytes().clone())),
         Some(Err(reference)) => {
             retained.log.miss_block(reference);
-            Err(PeerGone::Damaged(reference))
+            Err(ConnectionEnd::Damaged(reference))
         }
         None => Ok(None),
     }
 }
 
-/// Commits of the range up to the last one of the batch that a quorum certified, with the blocks that certify it. Not
-/// every commit has all its votes here for good, so if none of the batch has them the next one that has them counts.
+/// Commits of the range up to the last one of a batch that has votes of a quorum, with the blocks of these votes. Votes
+/// for some commits may be lost for ever, so if no commit of the batch has them, the next one that has them ends the
+/// answer.
 fn certified_commits(
     retained: &RetainedEpoch,
     batch: u32,
@@ -280,8 +283,8 @@ mod tests {
         }
     }
 
-    /// How many commits from the first on one answer brings where these have the votes of so many authorities, asked
-    /// for one at a time.
+    /// The number of commits in the answer if each (commit, number of authorities) of `votes` has that many votes. The
+    /// batch size is 1.
     fn answered(votes: &[(u32, u16)]) -> usize {
         let stores = MemoryStores::new(&MemoryDisk::default());
         let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
@@ -302,15 +305,18 @@ mod tests {
         let all = CommitIndex(u32::MAX);
         match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
             PeerResponse::Commits { commits, voters } => {
-                assert!(commits.is_empty() || voters.len() == 3, "a quorum's votes");
+                assert!(
+                    commits.is_empty() || voters.len() == 3,
+                    "not the votes of a quorum"
+                );
                 commits.len()
             }
-            other => panic!("expected commits, it answered {other:?}"),
+            other => panic!("expected commits, found {other:?}"),
         }
     }
 
     #[test]
-    fn commits_whose_votes_are_lost_come_with_the_next_that_a_quorum_certified() {
+    fn commits_without_votes_are_sent_up_to_the_next_with_votes_of_a_quorum() {
         assert_eq!(answered(&[(1, 3), (3, 3)]), 1);
         assert_eq!(answered(&[(1, 2), (3, 3)]), 3);
         assert_eq!(answered(&[(1, 2), (4, 2)]), 0);

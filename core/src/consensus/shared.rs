@@ -1,4 +1,4 @@
-//! What the tasks of consensus share: the environment, the store, the peers, and the way to the core.
+//! Shared by the tasks of consensus: the environment, the store, the peers, and the channel to the core.
 
 use super::{archive::RetainedEpoch, fetch_scheduler::Missing, peer::Peer};
 use crate::{
@@ -14,30 +14,30 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// What the core is told. The channel is bounded: a core that is busy slows its informants down.
+/// A command to the core. The channel is bounded, so that a busy core slows down the senders.
 pub(super) enum Command {
     /// Verified blocks of others.
     Blocks(Vec<VerifiedBlock>),
-    /// Certified commits with the blocks whose votes say so; the reply comes when they are stored.
+    /// Certified commits with the blocks whose votes certify them. `stored` is answered when they are stored.
     Commits {
         sub_dags: Vec<SubDag>,
         voters: Vec<VerifiedBlock>,
         stored: oneshot::Sender<()>,
     },
-    /// What peers know of the own blocks.
+    /// The highest round of an own block that peers have.
     LastProposedRound(Round),
 }
 
-/// What the core lets others see.
+/// The state that the core publishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub last_commit: CommitIndex,
-    /// The last commit that a quorum has.
+    /// The last commit for which votes of a quorum were received.
     pub quorum_commit: CommitIndex,
     pub ending: EpochEnding,
 }
 
-/// Shared by all tasks of one epoch's consensus. Dropping it ends them.
+/// The shared state of all tasks of one epoch's consensus.
 pub(super) struct Shared {
     pub env: Env,
     pub committee: Arc<Committee>,
@@ -47,25 +47,25 @@ pub(super) struct Shared {
     pub peers: Vec<Peer>,
     pub commands: mpsc::Sender<Command>,
     pub progress: watch::Receiver<Progress>,
-    /// Per authority, the round above which its blocks are wanted. Nobody waits for it to change.
+    /// Per authority, the round above which its blocks are needed. No task waits for a change.
     pub wanted_after: Mutex<Vec<Round>>,
     pub missing: watch::Receiver<Missing>,
     pub tasks: Tasks,
 }
 
 impl Shared {
-    /// Runs a task that ends with this consensus.
+    /// Spawns a task that ends with this epoch's consensus.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// The round above which `author`'s blocks are wanted.
+    /// The round above which `author`'s blocks are needed.
     pub fn wanted_after(&self, author: AuthorityIndex) -> Round {
         let wanted = self.wanted_after.lock();
         wanted.unwrap_or_else(PoisonError::into_inner)[author.as_usize()]
     }
 
-    /// Checks blocks that came from `from`. Those that are not to be believed are reported and left out.
+    /// Verifies blocks received from `from`. Invalid ones are reported and left out.
     pub fn verify(&self, from: AuthorityIndex, blocks: Vec<Bytes>) -> Vec<VerifiedBlock> {
         let scheme = self.parameters.signatures;
         blocks

@@ -1,4 +1,4 @@
-//! Receiving one peer's blocks: a subscription that resumes where it broke, for ever.
+//! The subscription to one peer's blocks, which reconnects and resumes for ever.
 
 use super::{
     idle_timeout::IdleTimeout,
@@ -14,7 +14,7 @@ use rand_core::Rng;
 use std::{sync::Arc, time::Duration};
 use tracing::debug;
 
-/// Subscribes to the peer at `position` for ever.
+/// Keeps a subscription to the peer at `position`, for ever.
 pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let peer = &shared.peers[position];
     let mut jitter = shared
@@ -25,7 +25,7 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let mut backoff_ms = parameters.peer_retry_min_ms;
     loop {
         let idle = IdleTimeout::default();
-        // A task of its own: what arrives wakes only the reader, not the watch over its silence.
+        // A separate task, so that received bytes wake only the reader and not the idle timeout.
         let reading = read_blocks(shared.clone(), position, idle.clone());
         let mut reading = shared.tasks.spawn(reading);
         tokio::select! {
@@ -66,7 +66,10 @@ async fn try_read_blocks(
             if !own {
                 shared.env.emit(NodeEvent::Rejected {
                     from: peer.index.0,
-                    reason: format!("streamed {}, which is not its own", block.reference()),
+                    reason: format!(
+                        "it streamed {}, a block of another author",
+                        block.reference()
+                    ),
                 });
             }
             own

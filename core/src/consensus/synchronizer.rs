@@ -1,5 +1,5 @@
-//! Fetches missing ancestors that nobody sent, and stored blocks that the disk has damaged. Whom to ask for the former is
-//! decided in [`fetching`](super::fetch_scheduler).
+//! The synchronizer: fetches missing ancestors, and blocks for repair. [`FetchScheduler`] decides from which peers to
+//! fetch ancestors.
 
 use super::{
     fetch_scheduler::{FetchRequest, FetchScheduler, FetchTiming},
@@ -15,13 +15,13 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
-/// An answer may take this many times as long as a block is given to come by itself, before another peer is asked, too.
+/// Time after which a request is overdue, in multiples of `fetch_delay_ms`.
 const PATIENCE: u32 = 4;
 
-/// A request that has come to its end, with what of it was found; None if it was not answered.
+/// A request with the blocks that were found; `None` if there was no answer.
 type Answered = (FetchRequest, Option<BTreeSet<BlockRef>>);
 
-/// Fetches for ever.
+/// Fetches missing ancestors for ever.
 pub(super) async fn synchronize(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
         return;
@@ -38,10 +38,10 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     };
     let mut scheduler = FetchScheduler::new(shared.peers.iter().map(|peer| peer.index), timing);
     let mut missing = shared.missing.clone();
-    // Every peer is asked one request at a time.
+    // Each peer has at most one request in flight.
     let (answer, mut answers) = mpsc::channel(shared.peers.len());
     #[allow(clippy::disallowed_methods)]
-    // tokio's clock, which the lint takes for std's when simulated
+    // This is tokio's clock; under madsim the lint mistakes it for that of std.
     let started = Instant::now();
     loop {
         scheduler.update(&missing.borrow_and_update(), started.elapsed());
@@ -68,7 +68,7 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     }
 }
 
-/// Asks one request and hands on what is found, to the core first.
+/// Sends one request and passes the found blocks to the core, then the result to the scheduler.
 async fn ask(shared: Arc<Shared>, request: FetchRequest, answer: mpsc::Sender<Answered>) {
     let mut peers = shared.peers.iter();
     let Some(peer) = peers.find(|peer| peer.index == request.peer) else {
@@ -82,13 +82,14 @@ async fn ask(shared: Arc<Shared>, request: FetchRequest, answer: mpsc::Sender<An
     {
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
         shared.env.emit(NodeEvent::AncestorsFetched { count });
-        // Nobody takes them any more: it is over for the request, too.
+        // An error means that the core has ended.
         let _ = shared.commands.send(Command::Blocks(found)).await;
     }
     let _ = answer.send((request, names)).await;
 }
 
-/// First the author of the oldest missing block, who has it if anyone does, then the others from a random one on.
+/// The order in which peers are queried: first the author of the oldest missing block, then the others from a random
+/// one on.
 pub(super) fn in_turn<'a>(
     shared: &'a Shared,
     wanted: &BTreeSet<BlockRef>,
@@ -104,8 +105,8 @@ pub(super) fn in_turn<'a>(
     by_author.chain(others.filter(move |peer| Some(peer.index) != author))
 }
 
-/// Asks one peer after the other until one has some of the `wanted` blocks; what it had is wanted no more. None has more
-/// than `patience` for its answer.
+/// Queries one peer after the other, each for at most `patience`, until one has some of the `wanted` blocks, which are
+/// removed from `wanted`.
 pub(super) async fn next_found(
     shared: &Shared,
     peers: &mut (impl Iterator<Item = &Peer> + Send),
@@ -124,7 +125,7 @@ pub(super) async fn next_found(
     None
 }
 
-/// What one peer has of the `wanted` blocks, which are wanted no more then. None if it does not answer.
+/// Fetches `wanted` blocks from one peer and removes those found from `wanted`. `None` if there was no answer.
 async fn blocks_of(
     shared: &Shared,
     peer: &Peer,
@@ -138,11 +139,11 @@ async fn blocks_of(
     let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
         Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
         Ok(other) => {
-            debug!(peer = %peer.index, ?other, "answer to another request");
+            debug!(peer = %peer.index, ?other, "expected blocks, found another answer");
             return None;
         }
         Err(e) => {
-            debug!(error = %e, "fetching blocks");
+            debug!(peer = %peer.index, error = %e, "cannot fetch blocks");
             return None;
         }
     };

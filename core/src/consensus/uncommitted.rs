@@ -1,5 +1,4 @@
-//! Own blocks that no commit contains yet, and what becomes of their transactions: a commit takes them, or they are
-//! proposed again. Pure.
+//! Own blocks that no commit contains yet: their transactions are committed, or proposed again in smaller blocks. Pure.
 
 use crate::{
     ingest::Pool,
@@ -7,23 +6,23 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// An own block that fills half of its limit and is committed raises that by one part in so many, but at least by
-/// [`LEAST_RAISE_BYTES`]; one that is left out halves it.
+/// A committed own block that fills half of the size limit raises the limit by this fraction, at least by
+/// [`LEAST_RAISE_BYTES`]. A block that is left out halves it.
 const RAISE_DIVISOR: usize = 8;
 
-/// About a transaction.
+/// About the size of one transaction.
 const LEAST_RAISE_BYTES: usize = 256;
 
-/// Of one author: this node.
+/// The uncommitted own blocks.
 pub(super) struct Uncommitted {
-    /// Those that carry transactions.
+    /// The blocks with transactions.
     blocks: BTreeMap<Round, VerifiedBlock>,
     most_bytes: usize,
     block_bytes: usize,
 }
 
 impl Uncommitted {
-    /// At the beginning of an epoch, with the limit that the one before has left in the pool.
+    /// Starts an epoch with the size limit that the previous one has left in the pool.
     pub fn new(most_bytes: usize, pool: &Pool) -> Self {
         Self {
             blocks: BTreeMap::new(),
@@ -32,20 +31,20 @@ impl Uncommitted {
         }
     }
 
-    /// What the next block carries at most. One that no commit contains may have been too large to arrive in time, and
-    /// the same transactions in one of the same size would not fare better.
+    /// Limit of the transactions of the next block. A block that was left out may have been too large to arrive in
+    /// time, so its transactions are proposed again in smaller blocks.
     pub const fn block_bytes(&self) -> usize {
         self.block_bytes
     }
 
-    /// An own block, new or recovered.
+    /// Adds an own block, new or recovered.
     pub fn add(&mut self, block: &VerifiedBlock) {
         if !block.transactions.is_empty() {
             self.blocks.insert(block.round, block.clone());
         }
     }
 
-    /// Own blocks that came into a commit need no more care.
+    /// Removes the own blocks of a commit.
     pub fn on_committed(&mut self, sub_dag: &SubDag) {
         for block in &sub_dag.blocks {
             if self.blocks.get(&block.round) != Some(block) {
@@ -59,8 +58,8 @@ impl Uncommitted {
         }
     }
 
-    /// Blocks of rounds up to `collected` will come into no commit: their transactions go back to the front of the pool.
-    /// Returns how many.
+    /// Removes blocks of rounds up to `collected`, which no commit will contain, and puts their transactions back to
+    /// the front of the pool. Returns their number.
     pub fn requeue(&mut self, collected: Round, pool: &mut Pool) -> u32 {
         let kept = self.blocks.split_off(&collected.next());
         let left_out = std::mem::replace(&mut self.blocks, kept);
@@ -70,8 +69,9 @@ impl Uncommitted {
         requeue(&left_out, pool)
     }
 
-    /// No block will come into a commit any more: the epoch is over with a leader of this round. One that is older came
-    /// too late for it. The limit goes with the pool: links do not change with the epoch.
+    /// Ends the epoch, whose last commit has a leader of this round: puts the transactions of all remaining blocks
+    /// back. Only blocks of earlier rounds were late. The limit is kept in the pool, because links do not change with
+    /// the epoch.
     pub fn requeue_all(&mut self, last_leader: Round, pool: &mut Pool) -> u32 {
         let oldest = self.blocks.keys().next();
         if oldest.is_some_and(|oldest| *oldest < last_leader) {
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// What the limit becomes when blocks of such sizes are committed.
+    /// The limit after blocks of these sizes were committed.
     fn after(limit: usize, committed_bytes: &[usize]) -> usize {
         let (_, mut pool) = ingest::pool(1);
         pool.block_bytes = limit;
@@ -147,19 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_grows_with_blocks_that_need_it() {
+    fn committed_blocks_that_fill_half_of_the_limit_raise_it() {
         assert_eq!(after(8_000, &[8_000]), 9_000);
-        assert_eq!(after(8_000, &[100]), 8_000, "nobody asked for more");
+        assert_eq!(after(8_000, &[100]), 8_000, "the block is small");
         assert_eq!(
             after(9_500, &[9_000, 9_000]),
             10_000,
-            "never above the most"
+            "the limit exceeds the maximum"
         );
         assert_eq!(after(0, &[10]), LEAST_RAISE_BYTES);
     }
 
     #[test]
-    fn what_is_left_out_halves_the_limit_and_goes_back() {
+    fn a_block_that_is_left_out_halves_the_limit_and_is_requeued() {
         let (_, mut pool) = ingest::pool(8);
         let mut uncommitted = Uncommitted::new(10_000, &pool);
         for round in [3, 4, 9] {
@@ -172,7 +172,11 @@ mod tests {
         assert_eq!(pool.take(10_000).len(), 2);
         assert_eq!(uncommitted.requeue_all(Round(9), &mut pool), 1);
         let mut next_epoch = Uncommitted::new(10_000, &pool);
-        assert_eq!(next_epoch.block_bytes(), 5_000, "round 9 was not late");
+        assert_eq!(
+            next_epoch.block_bytes(),
+            5_000,
+            "the block of round 9 was not late"
+        );
         next_epoch.add(&own(1, 100));
         assert_eq!(next_epoch.requeue_all(Round(2), &mut pool), 1);
         assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), 2_500);

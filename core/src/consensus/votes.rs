@@ -1,11 +1,11 @@
-//! Which commits a quorum says it has: how a node learns that it is behind, and whether fetched commits are real.
+//! Commit votes: the last commit that a quorum has, and whether fetched commits are certified.
 
 use crate::types::{AuthorityIndex, CommitIndex, CommitRef, Committee, Stake, VerifiedBlock};
 use std::{collections::BTreeSet, sync::Arc};
 
-/// The highest commit that each authority voted for.
+/// The highest commit for which each authority has voted.
 #[derive(Debug)]
-pub struct CommitVotes {
+pub(super) struct CommitVotes {
     committee: Arc<Committee>,
     highest: Vec<CommitIndex>,
     quorum: CommitIndex,
@@ -21,7 +21,7 @@ impl CommitVotes {
         }
     }
 
-    /// Takes in the votes of a verified block, accepted or not.
+    /// Counts the votes of a verified block, which need not be accepted.
     pub fn observe(&mut self, block: &VerifiedBlock) {
         let Some(vote) = block.commit_votes.iter().map(|vote| vote.index).max() else {
             return;
@@ -35,7 +35,7 @@ impl CommitVotes {
         }
     }
 
-    /// The highest commit that 2f+1 stake has reached.
+    /// The highest commit that 2f+1 stake has voted for or passed.
     #[must_use]
     pub const fn quorum(&self) -> CommitIndex {
         self.quorum
@@ -60,9 +60,13 @@ impl CommitVotes {
     }
 }
 
-/// Whether verified `blocks` hold votes of 2f+1 stake for exactly this commit (invariant QUORUM).
+/// Whether verified `blocks` contain votes of 2f+1 stake for exactly this commit (invariant QUORUM).
 #[must_use]
-pub fn certified(commit: CommitRef, blocks: &[VerifiedBlock], committee: &Committee) -> bool {
+pub(super) fn certified(
+    commit: CommitRef,
+    blocks: &[VerifiedBlock],
+    committee: &Committee,
+) -> bool {
     let voters: BTreeSet<AuthorityIndex> = blocks
         .iter()
         .filter(|block| block.commit_votes.contains(&commit))
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quorum_height_is_what_all_but_f_have_reached() {
+    fn the_quorum_commit_is_the_highest_that_2f_plus_1_stake_has_reached() {
         let mut votes = CommitVotes::new(committee());
         let mut heights = vec![];
         for (author, index) in [(0, 9), (1, 7), (2, 5), (3, 8), (2, 6), (2, 1)] {
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn votes_for_another_digest_or_twice_by_one_author_certify_nothing() {
+    fn votes_for_another_digest_and_repeated_votes_of_one_author_do_not_count() {
         let committee = committee();
         let good = [vote(0, 5, 1), vote(1, 5, 1), vote(2, 5, 1)];
         assert!(certified(commit(5, 1), &good, &committee));

@@ -1,26 +1,26 @@
-//! Which rounds a received block may be of. Bounds what a peer can make the node remember.
+//! The admissible rounds of received blocks, which bound the memory that a peer can make the node use.
 
 use crate::types::Round;
 use thiserror::Error;
 
-/// Why a valid block is not taken in now.
+/// Why a valid block is not accepted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotAdmitted {
+pub(crate) enum NotAdmitted {
     #[error(
-        "block of round {round} is at or below the garbage collection round {gc_round}: no commit can contain it"
+        "block of round {round} is not above the garbage collection round {gc_round}: no commit can contain it"
     )]
     TooOld { round: Round, gc_round: Round },
     #[error(
-        "block of round {round} is beyond round {limit}: fetch what lies between first, then ask for it again"
+        "block of round {round} is above round {limit}: fetch the rounds between first, then request it again"
     )]
     TooFarAhead { round: Round, limit: Round },
 }
 
-/// Admits the rounds after `gc_round`, up to `max_rounds_ahead` beyond the round of the threshold clock.
+/// Admits the rounds above `gc_round`, up to `max_rounds_ahead` above the round of the threshold clock.
 ///
 /// # Errors
-/// On which side of that range the round lies.
-pub const fn admission(
+/// If the round is below or above that range.
+pub(crate) const fn admission(
     round: Round,
     gc_round: Round,
     clock_round: Round,
@@ -42,7 +42,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_bounds_themselves_belong_to_the_range_above_gc() {
+    fn the_gc_round_is_excluded_and_the_limit_included() {
         let admit = |round| admission(Round(round), Round(10), Round(20), 5);
         assert!(matches!(admit(10), Err(NotAdmitted::TooOld { .. })));
         assert_eq!(admit(11), Ok(()));

@@ -1,15 +1,15 @@
-//! What a new block is built on.
+//! The ancestors of a new block.
 
 use super::Dag;
 use crate::types::{AuthorityIndex, BlockRef, Round, Slot, Stake, VerifiedBlock};
 
-/// The ancestors of `own`'s block of `round`: its own newest block, then the newest of every other authority that is
-/// of a lower round and that a commit can still contain.
+/// The ancestors of `own`'s block of `round`: its own newest block, then of every other authority the newest block of a
+/// lower round that a commit can still contain.
 ///
-/// `None` if these do not hold 2f+1 stake in the round before, or if `own` has already made a block of `round` or
+/// `None` if they have less than 2f+1 stake in the previous round, or if `own` already made a block of `round` or
 /// later.
 #[must_use]
-pub fn ancestors_for(dag: &Dag, own: AuthorityIndex, round: Round) -> Option<Vec<BlockRef>> {
+pub(crate) fn ancestors_for(dag: &Dag, own: AuthorityIndex, round: Round) -> Option<Vec<BlockRef>> {
     let previous = dag.newest_of(own).reference();
     if previous.round >= round {
         return None;
@@ -29,7 +29,7 @@ pub fn ancestors_for(dag: &Dag, own: AuthorityIndex, round: Round) -> Option<Vec
     (parents >= committee.quorum()).then_some(ancestors)
 }
 
-/// The author's newest block below `round`, unless it is at or below the gc round. Genesis is there for round 1 only.
+/// The author's newest block below `round`, unless it is at or below the gc round. Genesis counts for round 1 only.
 fn newest_before(dag: &Dag, author: AuthorityIndex, round: Round) -> Option<&VerifiedBlock> {
     let top = dag.newest_of(author).round.min(round.prev());
     let bottom = dag.gc_round().next().min(round.prev());
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_block_is_built_on_genesis() {
+    fn the_ancestors_in_round_1_are_genesis() {
         let dag = TestDag::of(4).dag();
         let ancestors = ancestors_for(&dag, D, Round(1)).unwrap();
         assert_eq!(ancestors.len(), 4);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_blocks_below_the_round_are_named_own_first() {
+    fn the_newest_blocks_below_the_round_are_ancestors_own_first() {
         let mut test_dag = TestDag::of(4);
         test_dag
             .full_rounds(1)
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_quorum_of_parents_or_after_an_own_block_there_is_nothing_to_propose() {
+    fn there_are_none_without_a_quorum_of_parents_or_after_an_own_block_of_the_round() {
         let mut test_dag = TestDag::of(4);
         test_dag.full_rounds(1).round("A B");
         let dag = test_dag.dag();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn of_collected_blocks_only_the_own_one_is_named() {
+    fn of_garbage_collected_blocks_only_the_own_one_is_an_ancestor() {
         let mut test_dag = TestDag::of(5);
         test_dag.full_rounds(1);
         for _ in 2..=4 {

@@ -1,36 +1,36 @@
-//! Blocks that arrived before their ancestors.
+//! Suspension of blocks that arrive before their ancestors.
 
 use super::{Dag, bug_switches};
 use crate::types::{AuthorityIndex, BlockRef, Committee, VerifiedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Holds blocks back until all their ancestors are in the [`Dag`], so that what is in it is causally complete.
+/// Suspends blocks until all their ancestors are in the [`Dag`], so that the DAG is causally complete.
 ///
-/// Memory is bounded: of each author at most `max_suspended_per_author` blocks are held. Beyond that its blocks of the
-/// highest rounds are dropped, because they can become acceptable last; if another block wants them they are
-/// [missing](BlockManager::missing) again and fetched again later.
-pub struct BlockManager {
+/// Memory is bounded: at most `max_suspended_per_author` blocks of each author are suspended. Beyond that, its blocks
+/// of the highest rounds are dropped, because they become acceptable last. If another block has them as ancestors they
+/// are [missing](BlockManager::missing_first) again and fetched later.
+pub(crate) struct BlockManager {
     max_suspended_per_author: usize,
     suspended: BTreeMap<BlockRef, Suspended>,
     /// The suspended blocks of each author, lowest round first.
     by_author: Vec<BTreeSet<BlockRef>>,
-    /// Unavailable block → the suspended blocks that have it as ancestor. Never empty sets.
+    /// Unavailable block → the suspended blocks that have it as ancestor. The sets are not empty.
     waiting: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
     changes: u64,
 }
 
 struct Suspended {
     block: VerifiedBlock,
-    /// How many of its ancestors are unavailable; at least one.
+    /// Number of unavailable ancestors, at least 1.
     unavailable: usize,
 }
 
-/// What became of a batch of blocks.
+/// The result of accepting a batch of blocks.
 #[derive(Debug, Default)]
-pub struct Accepted {
-    /// Newly in the DAG, ancestors before descendants.
+pub(crate) struct Accepted {
+    /// Blocks inserted into the DAG, ancestors before descendants.
     pub accepted: Vec<VerifiedBlock>,
-    /// Ancestors that this batch was the first to ask for, neither in the DAG nor suspended.
+    /// Ancestors that are missing since this batch: neither in the DAG nor suspended.
     pub missing: BTreeSet<BlockRef>,
 }
 
@@ -46,10 +46,10 @@ impl BlockManager {
         }
     }
 
-    /// Puts into the DAG what can be there, with everything that waited for it, and suspends the rest. Blocks that are
-    /// known already or lie at or below the gc round are ignored.
+    /// Inserts the blocks whose ancestors are available into the DAG, with the suspended blocks that waited for them,
+    /// and suspends the others. Known blocks and those at or below the gc round are ignored.
     pub fn accept(&mut self, dag: &mut Dag, mut blocks: Vec<VerifiedBlock>) -> Accepted {
-        // Ancestors first, so that a batch that is complete suspends nothing.
+        // Ancestors first, so that nothing of a complete batch is suspended.
         blocks.sort_by_key(VerifiedBlock::reference);
         let mut result = Accepted::default();
         for block in blocks {
@@ -70,16 +70,15 @@ impl BlockManager {
                 self.suspend(block, &unavailable, &mut result.missing);
             }
         }
-        // What the end of the batch brought, or what only a dropped block asked for, is not missing.
+        // Ancestors that a later block of the batch delivered, or of a dropped block only, are not missing.
         result
             .missing
             .retain(|r| self.waiting.contains_key(r) && !self.suspended.contains_key(r));
         result
     }
 
-    /// Lets go of the blocks whose ancestors became available in another way than through [`BlockManager::accept`],
-    /// and returns those that are newly in the DAG, in causal order. To be called after the gc round advanced and
-    /// after a commit was adopted.
+    /// Inserts the suspended blocks whose ancestors became available without [`BlockManager::accept`], and returns them
+    /// in causal order. Must be called after the gc round advanced and after a commit was adopted.
     pub fn release(&mut self, dag: &mut Dag) -> Vec<VerifiedBlock> {
         let available: Vec<_> = self
             .waiting
@@ -96,17 +95,10 @@ impl BlockManager {
         accepted
     }
 
-    /// Every block that is wanted now: ancestors of suspended blocks, neither in the DAG nor suspended themselves.
-    pub fn missing(&self) -> impl Iterator<Item = BlockRef> {
-        self.waiting
-            .keys()
-            .filter(|reference| !self.suspended.contains_key(reference))
-            .copied()
-    }
-
-    /// What the lowest `per_author` suspended blocks of each author miss, with everybody who built on it, directly or on
-    /// what waits for it: the honest among them have it. The higher blocks cannot become acceptable before these; and no
-    /// author alone, whatever it names, makes this long.
+    /// The missing blocks, neither in the DAG nor suspended, among the ancestors of the lowest `per_author` suspended
+    /// blocks of each author. Each with the authors of the blocks that depend on it, directly or not: if honest, they
+    /// have it. Higher blocks cannot become acceptable before these, and the limit per author bounds what a faulty
+    /// author can make the node fetch.
     #[must_use]
     pub fn missing_first(&self, per_author: usize) -> BTreeMap<BlockRef, BTreeSet<AuthorityIndex>> {
         let lowest = (self.by_author.iter()).flat_map(|of| of.iter().take(per_author));
@@ -118,7 +110,7 @@ impl BlockManager {
         if lowest.is_empty() {
             return builders;
         }
-        // Highest first, so that who built on a block is known before it is looked at.
+        // Highest first, so that all authors of dependants of a block are collected before the block is visited.
         for (reference, suspended) in self.suspended.iter().rev() {
             let mut of_block = builders.remove(reference).unwrap_or_default();
             of_block.insert(reference.author);
@@ -131,36 +123,36 @@ impl BlockManager {
         builders
     }
 
-    /// Goes up whenever what waits, or for what, may have changed.
+    /// A counter that increases whenever the suspended or missing blocks may have changed.
     #[must_use]
     pub const fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// The ancestors that a suspended block waits for, suspended ones included.
+    /// The unavailable ancestors of a suspended block, including suspended ones.
     fn unavailable<'a>(&'a self, suspended: &'a Suspended) -> impl Iterator<Item = BlockRef> + 'a {
         let ancestors = suspended.block.ancestors.iter().copied();
         ancestors.filter(|ancestor| self.waiting.contains_key(ancestor))
     }
 
-    /// Whether a block waits for this one.
+    /// Whether a suspended block has this one as unavailable ancestor.
     #[must_use]
     pub fn is_wanted(&self, reference: &BlockRef) -> bool {
         self.waiting.contains_key(reference)
     }
 
-    /// How many blocks wait for ancestors.
-    #[must_use]
-    pub fn suspended(&self) -> usize {
+    /// Number of suspended blocks.
+    #[cfg(test)]
+    pub(super) fn suspended(&self) -> usize {
         self.suspended.len()
     }
 
-    /// Inserts a block that waits for nothing, and then whatever waited for nothing but it.
+    /// Inserts a block whose ancestors are available, and then the suspended blocks that become acceptable.
     fn insert(&mut self, dag: &mut Dag, block: VerifiedBlock, accepted: &mut Vec<VerifiedBlock>) {
         let mut ready = vec![block];
         while let Some(block) = ready.pop() {
             let reference = block.reference();
-            // A released block may itself have been collected or adopted while it waited.
+            // A suspended block may have been garbage collected or adopted in the meantime.
             if !dag.is_available(&reference) {
                 dag.insert(block.clone());
                 accepted.push(block);
@@ -169,7 +161,8 @@ impl BlockManager {
         }
     }
 
-    /// The blocks that waited for nothing but this one, no longer suspended.
+    /// Notes that a block is available. Returns the blocks that have no unavailable ancestor any more, which are no
+    /// longer suspended.
     fn arrived(&mut self, reference: &BlockRef) -> Vec<VerifiedBlock> {
         let mut ready = vec![];
         for child in self.waiting.remove(reference).unwrap_or_default() {

@@ -1,7 +1,8 @@
-//! Blocks in any order, through the block manager into the DAG.
+//! Tests of the block manager: blocks in any order.
 
 use super::{
-    Accepted, BlockManager, Dag,
+    Dag,
+    block_manager::{Accepted, BlockManager},
     test_dag::{Dice, Shape, TestDag},
 };
 use crate::types::{AuthorityIndex, BlockRef, Round, VerifiedBlock};
@@ -37,8 +38,12 @@ impl Harness {
     }
 
     fn missing(&self) -> Vec<BlockRef> {
-        self.manager.missing().collect()
+        missing(&self.manager)
     }
+}
+
+fn missing(manager: &BlockManager) -> Vec<BlockRef> {
+    manager.missing_first(usize::MAX).into_keys().collect()
 }
 
 fn refs(blocks: &[VerifiedBlock]) -> Vec<BlockRef> {
@@ -52,7 +57,7 @@ fn three_rounds() -> TestDag {
 }
 
 #[test]
-fn what_is_missing_is_reported_once_and_remains_wanted() {
+fn a_missing_ancestor_is_reported_once_and_stays_missing() {
     let mut h = Harness::new(three_rounds(), 10, 10);
     assert_eq!(h.accept(&["A2"]), (vec![], h.named(&["A1", "B1", "C1"])));
     assert_eq!(h.accept(&["B2", "A2"]), (vec![], BTreeSet::new()));
@@ -75,7 +80,7 @@ fn what_is_missing_is_reported_once_and_remains_wanted() {
 }
 
 #[test]
-fn a_batch_that_is_complete_suspends_nothing() {
+fn nothing_of_a_complete_batch_is_suspended() {
     let mut h = Harness::new(three_rounds(), 10, 0);
     let (accepted, missing) = h.accept(&["A2", "B1", "A1", "C1"]);
     assert_eq!(accepted, h.named::<Vec<_>>(&["A1", "B1", "C1", "A2"]));
@@ -83,7 +88,7 @@ fn a_batch_that_is_complete_suspends_nothing() {
 }
 
 #[test]
-fn ancestors_that_are_collected_are_no_longer_waited_for() {
+fn garbage_collected_ancestors_are_not_waited_for() {
     let mut h = Harness::new(three_rounds(), 2, 10);
     h.accept(&["A2", "A3"]);
     assert_eq!(
@@ -100,7 +105,7 @@ fn ancestors_that_are_collected_are_no_longer_waited_for() {
     h.dag.advance_gc(Round(5));
     assert!(
         h.manager.release(&mut h.dag).is_empty(),
-        "A3 is collected itself"
+        "A3 is garbage collected"
     );
     assert_eq!((h.manager.suspended(), h.missing()), (0, vec![]));
     assert_eq!(
@@ -111,7 +116,7 @@ fn ancestors_that_are_collected_are_no_longer_waited_for() {
 }
 
 #[test]
-fn blocks_that_came_another_way_release_those_that_waited() {
+fn blocks_inserted_into_the_dag_directly_release_suspended_ones() {
     let mut h = Harness::new(three_rounds(), 10, 10);
     h.accept(&["A2", "A3"]);
     for name in ["A1", "B1", "C1", "A2", "B2", "C2"] {
@@ -125,7 +130,7 @@ fn blocks_that_came_another_way_release_those_that_waited() {
 }
 
 #[test]
-fn what_is_missing_first_is_what_the_lowest_blocks_of_each_author_wait_for() {
+fn missing_first_lists_the_ancestors_of_the_lowest_blocks_of_each_author() {
     let mut h = Harness::new(three_rounds(), 10, 10);
     h.accept(&["A2", "B2", "A3"]);
     let missing = |h: &Harness, list: &[(&str, &[u16])]| -> BTreeMap<_, BTreeSet<_>> {
@@ -140,29 +145,29 @@ fn what_is_missing_first_is_what_the_lowest_blocks_of_each_author_wait_for() {
     let all = [&round_1[..], &[("C2", &[0])]].concat();
     assert_eq!(h.manager.missing_first(2), missing(&h, &all));
     assert_eq!(h.manager.missing_first(0), BTreeMap::new());
-    // C built on what waits for A1: it has that, too.
+    // C built on a block that depends on A1, so it has A1.
     h.accept(&["B1", "C1", "C3"]);
     let left = [("A1", &[0, 1, 2][..]), ("C2", &[0, 2])];
     assert_eq!(h.manager.missing_first(9), missing(&h, &left));
 }
 
 #[test]
-fn beyond_the_cap_the_highest_rounds_of_an_author_are_dropped_and_wanted_again() {
+fn above_the_limit_the_highest_blocks_of_an_author_are_dropped_and_missing_again() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(5);
     let mut h = Harness::new(test_dag, 10, 2);
     h.accept(&["A3", "A4", "B5"]);
     assert_eq!(h.manager.suspended(), 3);
     h.accept(&["A2"]);
-    assert_eq!(h.manager.suspended(), 3, "A4 made room for A2");
+    assert_eq!(h.manager.suspended(), 3, "A4 was dropped for A2");
     assert!(
         h.missing().contains(&h.test_dag.get("A4").reference()),
-        "B5 needs it"
+        "A4 is an ancestor of B5"
     );
     let missing_of_a4_only = h.test_dag.get("B3").reference();
     assert!(!h.missing().contains(&missing_of_a4_only));
 
-    // Every round of scheduler what is missing accepts something, whatever was dropped.
+    // Fetching the missing blocks accepts something each time, whatever was dropped.
     while h.dag.highest_round() < Round(5) {
         let before = h.dag.highest_round();
         let fetched = h.missing();
@@ -185,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_order_is_accepted_once_and_causally(
+    fn in_any_order_blocks_are_accepted_once_and_after_their_ancestors(
         seed: u64, size in 1..=8usize, rounds in 1..=20u32, order: u64,
     ) {
         let test_dag = TestDag::random(&Shape { seed, size, rounds });
@@ -201,21 +206,21 @@ proptest! {
                 prop_assert!(accepted.insert(block.reference()), "{:?} twice", block);
             }
             prop_assert_eq!(accepted.len() + manager.suspended(), arrived.len());
-            prop_assert!(manager.missing().all(|missing| !arrived.contains(&missing)));
+            prop_assert!(missing(&manager).iter().all(|block| !arrived.contains(block)));
         }
         prop_assert_eq!(accepted.len(), test_dag.blocks.len());
-        prop_assert_eq!(manager.missing().count(), 0);
+        prop_assert_eq!(missing(&manager), []);
     }
 
     #[test]
-    fn a_small_cap_bounds_memory_and_loses_nothing(
+    fn a_low_limit_bounds_memory_and_loses_nothing(
         seed: u64, size in 4..=8usize, order: u64, cap in 0..3usize,
     ) {
         let test_dag = TestDag::random(&Shape { seed, size, rounds: 12 });
         let mut dag = Dag::new(test_dag.committee.clone(), 1000);
         let mut manager = BlockManager::new(&test_dag.committee, cap);
         let mut dice = Dice::new(order);
-        // Blocks keep coming until all are there; each pass gets at least the lowest missing round in.
+        // All blocks are sent repeatedly; each pass accepts at least the lowest missing round.
         for _ in 0..12 {
             for batch in dice.deliveries(&test_dag.blocks) {
                 manager.accept(&mut dag, batch);
@@ -223,6 +228,6 @@ proptest! {
             }
         }
         prop_assert!(test_dag.blocks.iter().all(|block| dag.contains(&block.reference())));
-        prop_assert_eq!(manager.missing().count(), 0);
+        prop_assert_eq!(missing(&manager), []);
     }
 }

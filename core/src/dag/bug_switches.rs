@@ -1,15 +1,15 @@
-//! Where the [known bugs](crate::bugs) of the DAG are switched on. With no bug enabled, everything is passed on as it is.
+//! Switches of the [known bugs](crate::bugs) of the DAG. With no bug enabled, arguments are returned unchanged.
 
 use super::Dag;
 use crate::types::VerifiedBlock;
 
-/// A block that is to be accepted once its ancestors are available.
+/// A received block, to be accepted once its ancestors are available.
 #[cfg(not(feature = "museum"))]
 pub(super) fn received(block: VerifiedBlock, _dag: &Dag) -> VerifiedBlock {
     block
 }
 
-/// A block that is to be accepted once its ancestors are available.
+/// A received block, to be accepted once its ancestors are available.
 #[cfg(feature = "museum")]
 pub(super) fn received(block: VerifiedBlock, dag: &Dag) -> VerifiedBlock {
     use crate::bugs::{KnownBug, enabled};

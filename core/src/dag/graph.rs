@@ -1,11 +1,11 @@
-//! The blocks of one epoch above the garbage collection round, with what is committed among them.
+//! The blocks of one epoch above the garbage collection round, with marks of the committed ones.
 
 use crate::types::{AuthorityIndex, Block, BlockRef, Committee, Round, Slot, VerifiedBlock};
 use std::{collections::VecDeque, sync::Arc};
 
-/// The in-memory DAG of one epoch. Rounds at or below [`Dag::gc_round`] are forgotten; above it every block has all
-/// its ancestors.
-pub struct Dag {
+/// The in-memory DAG of one epoch. Rounds at or below [`Dag::gc_round`] are dropped; above it every block has all its
+/// ancestors.
+pub(crate) struct Dag {
     committee: Arc<Committee>,
     gc_depth: u32,
     gc_round: Round,
@@ -21,25 +21,25 @@ type Row = Vec<Entry>;
 
 struct Entry {
     reference: BlockRef,
-    /// Absent while only the mark is known, which happens between the recovery of commits and that of blocks.
+    /// `None` while only the mark is known: between the recovery of commits and that of blocks.
     block: Option<VerifiedBlock>,
     committed: bool,
 }
 
 impl Dag {
-    /// The smallest `gc_depth`: the parents of every leader must outlive the commit before it, which may have a leader
-    /// of the same round.
+    /// The minimum of `gc_depth`: the parents of a leader must be present after the previous commit, which may have a
+    /// leader of the same round.
     pub const MIN_GC_DEPTH: u32 = 2;
 
-    /// The DAG that holds the genesis blocks and nothing else.
+    /// A DAG with the genesis blocks.
     ///
-    /// `gc_depth`: blocks this many rounds or more below a committed leader are left out of its commit and of all
-    /// later ones. Every node of the committee must use the same depth, at least [`Dag::MIN_GC_DEPTH`].
+    /// `gc_depth`: blocks this many rounds or more below a committed leader are left out of its commit and of all later
+    /// ones. All nodes must use the same depth, at least [`Dag::MIN_GC_DEPTH`].
     #[must_use]
     pub fn new(committee: Arc<Committee>, gc_depth: u32) -> Self {
         assert!(
             gc_depth >= Self::MIN_GC_DEPTH,
-            "gc_depth is {gc_depth} rounds, at least {} are needed",
+            "gc_depth is {gc_depth} rounds, expected at least {}",
             Self::MIN_GC_DEPTH
         );
         let genesis: Vec<_> = committee
@@ -70,8 +70,8 @@ impl Dag {
         &self.committee
     }
 
-    /// Adds a block whose ancestors are all [available](Dag::is_available). One that is already here changes nothing;
-    /// one at or below the gc round is only remembered as its author's newest.
+    /// Inserts a block whose ancestors are all [available](Dag::is_available). Inserting a block again has no effect; a
+    /// block at or below the gc round only updates the author's newest block.
     pub fn insert(&mut self, block: VerifiedBlock) {
         debug_assert!(
             block.ancestors.iter().all(|a| self.is_available(a)),
@@ -87,13 +87,13 @@ impl Dag {
         }
     }
 
-    /// Whether the block is here.
+    /// Whether the DAG contains the block.
     #[must_use]
     pub fn contains(&self, reference: &BlockRef) -> bool {
         self.get(reference).is_some()
     }
 
-    /// Whether a block may be built on this one: it is here, or so old that nobody looks at it any more.
+    /// Whether the DAG contains the block or it is at or below the gc round, so that it may be an ancestor.
     #[must_use]
     pub fn is_available(&self, reference: &BlockRef) -> bool {
         reference.round <= self.gc_round || self.contains(reference)
@@ -104,47 +104,45 @@ impl Dag {
         self.entry(reference)?.block.as_ref()
     }
 
-    /// All blocks of a round, in the order of their authors.
+    /// All blocks of a round, by author.
     pub fn blocks_at_round(&self, round: Round) -> impl Iterator<Item = &VerifiedBlock> {
         self.row(round).iter().filter_map(|e| e.block.as_ref())
     }
 
-    /// The blocks of one author at one round, first come first: more than one if it equivocated.
+    /// The blocks of one slot in the order of their arrival; more than one if the author equivocated.
     pub fn blocks_at_slot(&self, slot: Slot) -> impl Iterator<Item = &VerifiedBlock> {
         self.slot(slot).iter().filter_map(|e| e.block.as_ref())
     }
 
-    /// The highest round of any block ever inserted.
+    /// The highest round of all blocks that were inserted.
     #[must_use]
     pub const fn highest_round(&self) -> Round {
         self.highest
     }
 
-    /// The block of the highest round that `author` is known to have made, the genesis block if there is no other. It
-    /// outlives garbage collection. Among blocks of one round the first that arrived: a local choice.
+    /// The block of `author` with the highest round, or its genesis block. It is not garbage collected. Of several
+    /// blocks of one round it is the first that arrived, which may differ between nodes.
     ///
-    /// `author` must be of the committee.
+    /// `author` must be in the committee.
     #[must_use]
     pub fn newest_of(&self, author: AuthorityIndex) -> &VerifiedBlock {
         &self.newest[author.as_usize()]
     }
 
-    /// Blocks at or below this round are forgotten, and count as available. 0 until the first `gc_depth` rounds
-    /// are behind.
+    /// Blocks at or below this round are dropped and count as available. 0 during the first `gc_depth` rounds.
     #[must_use]
     pub const fn gc_round(&self) -> Round {
         self.gc_round
     }
 
-    /// The highest round that a commit led by a block of `leader` leaves out: `leader − gc_depth`, at least the
-    /// genesis round.
+    /// The highest round that a commit with a leader of this round leaves out: `leader − gc_depth`, at least 0.
     #[must_use]
     pub const fn gc_round_for(&self, leader: Round) -> Round {
         Round(leader.0.saturating_sub(self.gc_depth))
     }
 
-    /// Forgets the rounds that neither the commit led at `leader` nor a later one can contain. Each author's newest
-    /// block stays known.
+    /// Drops the rounds that neither the commit with a leader of this round nor a later one can contain. Each author's
+    /// newest block is kept.
     pub fn advance_gc(&mut self, leader: Round) {
         let gc_round = self.gc_round_for(leader);
         if gc_round <= self.gc_round {
@@ -156,14 +154,14 @@ impl Dag {
         self.first = gc_round.next();
     }
 
-    /// Notes that a commit contains this block and returns whether that is new. The mark may come before the block;
-    /// at or below the gc round there is nothing left to mark.
+    /// Marks a block as committed and returns whether the mark is new. It may be set before the block is inserted; at
+    /// or below the gc round it has no effect.
     pub fn mark_committed(&mut self, reference: &BlockRef) -> bool {
         self.entry_mut(reference)
             .is_some_and(|entry| !std::mem::replace(&mut entry.committed, true))
     }
 
-    /// Whether a commit contains this block. Not known, and reported as `false`, at or below the gc round.
+    /// Whether a commit contains this block. Always `false` at or below the gc round.
     #[must_use]
     pub fn is_committed(&self, reference: &BlockRef) -> bool {
         self.entry(reference).is_some_and(|entry| entry.committed)
@@ -190,7 +188,7 @@ impl Dag {
             .find(|entry| entry.reference == *reference)
     }
 
-    /// The entry of this reference, made if there is none. `None` at or below the gc round.
+    /// The entry of this reference, created if absent. `None` at or below the gc round.
     fn entry_mut(&mut self, reference: &BlockRef) -> Option<&mut Entry> {
         let distance = reference.round.0.checked_sub(self.first.0)? as usize;
         if distance >= self.rows.len() {
@@ -224,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_lists_its_blocks_by_author_and_twins_as_they_came() {
+    fn blocks_of_a_round_are_ordered_by_author_then_arrival() {
         let mut test_dag = TestDag::of(4);
         test_dag.round("D B B A");
         let dag = test_dag.dag();
@@ -237,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn collected_rounds_are_forgotten_but_not_the_newest_block_of_an_author() {
+    fn garbage_collection_keeps_the_newest_block_of_each_author() {
         let mut test_dag = TestDag::of(4);
         test_dag
             .full_rounds(1)
@@ -253,12 +251,12 @@ mod tests {
         assert_eq!(
             dag.blocks_at_round(Round(0)).count(),
             4,
-            "genesis is needed"
+            "genesis is not available"
         );
 
         dag.advance_gc(Round(3));
         dag.advance_gc(Round(2));
-        assert_eq!(dag.gc_round(), Round(1), "never back");
+        assert_eq!(dag.gc_round(), Round(1), "the gc round decreased");
         let collected = test_dag.get("D1").reference();
         assert!(!dag.contains(&collected) && dag.is_available(&collected));
         assert_eq!(dag.newest_of(AuthorityIndex(3)), &test_dag.get("D1"));
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_may_come_before_its_block() {
+    fn a_block_may_be_marked_before_it_is_inserted() {
         let mut test_dag = TestDag::of(4);
         test_dag.full_rounds(1);
         let mut dag = Dag::new(test_dag.committee.clone(), 2);

@@ -1,10 +1,10 @@
-//! The DAG of one epoch: which blocks are here, which wait for others, and what may be proposed on top of them.
+//! The DAG of one epoch: accepted blocks, suspended blocks, and the ancestors of new blocks.
 //!
-//! An uncertified DAG as in Mysticeti (Babel et al., 2023): a block names blocks of lower rounds as its ancestors,
-//! and that is all there is; votes and certificates are patterns that [`commit`](crate::commit) finds in it.
+//! An uncertified DAG as in Mysticeti (Babel et al., 2023): blocks only reference blocks of lower rounds as ancestors;
+//! votes and certificates are patterns that [`commit`](crate::commit) finds in the DAG.
 //!
-//! Promises **causal completeness**: a block in the [`Dag`] has all its ancestors there, except those at or below the
-//! garbage collection round. Must not know clocks, disks or the network: blocks go in, decisions come out.
+//! Guarantees **causal completeness**: the [`Dag`] contains all ancestors of its blocks above the garbage collection
+//! round. Must not know clocks, disks or the network.
 
 mod admission;
 mod ancestors;
@@ -17,8 +17,8 @@ mod graph;
 pub(crate) mod test_dag;
 mod threshold_clock;
 
-pub use admission::{NotAdmitted, admission};
-pub use ancestors::ancestors_for;
-pub use block_manager::{Accepted, BlockManager};
-pub use graph::Dag;
-pub use threshold_clock::ThresholdClock;
+pub(crate) use admission::admission;
+pub(crate) use ancestors::ancestors_for;
+pub(crate) use block_manager::BlockManager;
+pub(crate) use graph::Dag;
+pub(crate) use threshold_clock::ThresholdClock;

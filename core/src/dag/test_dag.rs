@@ -1,16 +1,15 @@
-//! DAGs for tests: by hand, a line per round, or at random from a seed.
+//! DAGs for tests: written by hand, one line per round, or drawn at random from a seed.
 //!
-//! A line names the authorities that have a block in the round, each with the blocks of the round before that it
-//! builds on:
+//! A line lists the authorities that make a block in the round, each with its ancestors in the previous round:
 //!
 //! | item | block |
 //! |---|---|
-//! | `A` | of authority A, on one block of everyone who has one |
-//! | `A:BCD'` | on these; `D'` is the second block of an equivocating D |
-//! | `A:-BC` | on everyone's but these |
+//! | `A` | of authority A, with one block of each authority as ancestor |
+//! | `A:BCD'` | with these ancestors; `D'` is the second block of an equivocating D |
+//! | `A:-BC` | with one block of each authority except these |
 //! | `A A:-B` | two blocks: A equivocates, the second is `A'` |
 //!
-//! The author's own newest block is always an ancestor, and the first. A block found invalid panics.
+//! The author's own newest block is always the first ancestor. Panics if a block is invalid.
 
 use super::Dag;
 use crate::{
@@ -26,14 +25,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 const SCHEME: SignatureScheme = SignatureScheme::KeyedHash;
 
-/// A DAG with the keys to draw more of it.
+/// A DAG with the keys of its authorities, to which blocks can be added.
 pub(crate) struct TestDag {
     pub(crate) committee: Arc<Committee>,
     keys: Vec<KeyPair>,
-    /// In the order in which they were drawn, which is causal. Without genesis.
+    /// In the order of creation, which is causal. Without genesis.
     pub(crate) blocks: Vec<VerifiedBlock>,
     by_slot: BTreeMap<Slot, Vec<BlockRef>>,
-    /// Who marks its blocks with the end of the epoch from now on.
+    /// The authorities whose new blocks have the end-of-epoch mark.
     ending: Vec<AuthorityIndex>,
 }
 
@@ -76,8 +75,8 @@ impl TestDag {
         Self::with_stakes(Epoch(0), &vec![1; size])
     }
 
-    /// `size` authorities of equal stake in the first epoch whose leaders are these: `"A BC"` says that A leads round
-    /// 1, and B and C (at offset 1) lead round 2.
+    /// `size` authorities of equal stake, in the first epoch with these leaders: `"A BC"` means that A leads round 1,
+    /// and B and C (at offset 1) lead round 2.
     pub(crate) fn led_by(size: usize, leaders: &str) -> Self {
         let agrees = |test_dag: &Self| {
             let schedule = LeaderSchedule::new(test_dag.committee.clone());
@@ -96,7 +95,7 @@ impl TestDag {
             .unwrap()
     }
 
-    /// Draws the next round.
+    /// Adds the next round.
     pub(crate) fn round(&mut self, line: &str) -> &mut Self {
         let before = self.blocks.last().map_or(Round(0), |block| block.round);
         let drawn: Vec<_> = line
@@ -125,25 +124,25 @@ impl TestDag {
         self
     }
 
-    /// Draws `count` rounds in which everyone builds on everyone.
+    /// Adds `count` rounds in which every block has blocks of all authorities as ancestors.
     pub(crate) fn full_rounds(&mut self, count: usize) -> &mut Self {
-        let everyone: String = (b'A'..)
+        let all_authors: String = (b'A'..)
             .take(self.committee.size())
             .map(|letter| format!("{} ", char::from(letter)))
             .collect();
         for _ in 0..count {
-            self.round(everyone.trim_end());
+            self.round(all_authors.trim_end());
         }
         self
     }
 
-    /// From now on these authors mark their blocks with the end of the epoch.
+    /// From now on these authorities set the end-of-epoch mark.
     pub(crate) fn epoch_ends_for(&mut self, authors: &[u16]) -> &mut Self {
         self.ending = authors.iter().copied().map(AuthorityIndex).collect();
         self
     }
 
-    /// Draws one block. The author's own newest block is added to the ancestors if none of its blocks is there.
+    /// Adds one block. The author's own newest block is added to the ancestors if they contain none of its blocks.
     pub(crate) fn block(
         &mut self,
         round: Round,
@@ -163,7 +162,7 @@ impl TestDag {
             author,
             timestamp_ms,
             ancestors,
-            // Tells the blocks of an equivocating author apart.
+            // Makes the blocks of an equivocating author differ.
             transactions: vec![Transaction(vec![u8::try_from(twins).unwrap()].into())],
             commit_votes: vec![],
             end_of_epoch: self.ending.contains(&author),
@@ -175,7 +174,7 @@ impl TestDag {
         self.blocks.push(block);
     }
 
-    /// The block of this name, like `A1` or, for the second of A in round 1, `A1'`.
+    /// The block with this name, such as `A1`, or `A1'` for the second block of A in round 1.
     pub(crate) fn get(&self, name: &str) -> VerifiedBlock {
         let digits = name[1..].trim_end_matches('\'');
         let slot = Slot {
@@ -187,7 +186,7 @@ impl TestDag {
         of_slot.nth(twin).unwrap().clone()
     }
 
-    /// A DAG that holds the whole test_dag.
+    /// A [`Dag`] with all blocks.
     pub(crate) fn dag(&self) -> Dag {
         let mut dag = Dag::new(self.committee.clone(), 100);
         for block in &self.blocks {
@@ -196,7 +195,7 @@ impl TestDag {
         dag
     }
 
-    /// The author's blocks of this round, genesis included.
+    /// The author's blocks of this round, including genesis.
     fn at(&self, round: Round, author: AuthorityIndex) -> &[BlockRef] {
         self.by_slot
             .get(&Slot { round, author })
@@ -211,7 +210,7 @@ impl TestDag {
     }
 }
 
-/// What a random DAG is drawn from.
+/// Parameters of a random DAG.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
@@ -220,9 +219,9 @@ pub(crate) struct Shape {
 }
 
 impl TestDag {
-    /// A valid DAG in which authorities of at most f stake crash or equivocate, and blocks often have no more parents
-    /// than they need, so that votes and certificates come out close to the thresholds. Blocks also name older
-    /// ancestors of authors whose last block they missed.
+    /// A valid DAG in which authorities of at most f stake crash or equivocate. Blocks often have just enough parents,
+    /// so that votes and certificates are close to the thresholds, and have older ancestors of authors whose last block
+    /// they missed.
     pub(crate) fn random(shape: &Shape) -> Self {
         let mut dice = Dice::new(shape.seed);
         let heaviest = 1 + dice.below(2) * 2;
@@ -246,23 +245,23 @@ impl TestDag {
         }
 
         for round in (1..=shape.rounds).map(Round) {
-            // How well the blocks of the round before were heard, differently for each author.
-            let heard: Vec<_> = committee
+            // The blocks of the previous round that each author received.
+            let received: Vec<_> = committee
                 .indexes()
                 .map(|_| [0, 30, 60, 95][dice.index(4)])
                 .collect();
             let alive = committee
                 .indexes()
                 .filter(|author| last_round[author.as_usize()] >= round.0);
-            let mut speaking = dice.shuffled(alive);
-            let mut silent: Vec<_> = speaking.extract_if(.., |_| dice.chance(10)).collect();
-            while stake_of(&committee, &speaking) < committee.quorum() {
-                speaking.extend(silent.pop());
+            let mut proposing = dice.shuffled(alive);
+            let mut silent: Vec<_> = proposing.extract_if(.., |_| dice.chance(10)).collect();
+            while stake_of(&committee, &proposing) < committee.quorum() {
+                proposing.extend(silent.pop());
             }
-            for author in speaking {
+            for author in proposing {
                 let blocks = 1 + usize::from(equivocates[author.as_usize()] && dice.chance(80));
                 for _ in 0..blocks {
-                    let ancestors = test_dag.random_ancestors(&mut dice, round, author, &heard);
+                    let ancestors = test_dag.random_ancestors(&mut dice, round, author, &received);
                     let timestamp_ms = TimestampMs(u64::from(round.0) * 50 + dice.below(200));
                     test_dag.block(round, author, ancestors, timestamp_ms);
                 }
@@ -276,14 +275,14 @@ impl TestDag {
         dice: &mut Dice,
         round: Round,
         own: AuthorityIndex,
-        heard: &[u64],
+        received: &[u64],
     ) -> Vec<BlockRef> {
         let mut ancestors = vec![];
         let mut unheard = vec![];
         let mut parents = vec![];
         for author in dice.shuffled(self.committee.indexes()) {
             let blocks = self.at(round.prev(), author);
-            if blocks.is_empty() || (author != own && !dice.chance(heard[author.as_usize()])) {
+            if blocks.is_empty() || (author != own && !dice.chance(received[author.as_usize()])) {
                 unheard.push((author, blocks));
             } else {
                 ancestors.push(blocks[dice.index(blocks.len())]);
@@ -310,7 +309,7 @@ fn author(name: char) -> AuthorityIndex {
     AuthorityIndex(u16::try_from(u32::from(name) - u32::from('A')).unwrap())
 }
 
-/// The authors of a list like `AB'C`, each with the index of its block among its twins.
+/// The authors of a list like `AB'C`, each with the position of the block among those of its slot.
 fn names(list: &str) -> impl Iterator<Item = (AuthorityIndex, usize)> {
     let twin = |i| usize::from(list[i + 1..].starts_with('\''));
     list.char_indices()
@@ -318,7 +317,7 @@ fn names(list: &str) -> impl Iterator<Item = (AuthorityIndex, usize)> {
         .map(move |(i, c)| (author(c), twin(i)))
 }
 
-/// Random choices that are the same for the same seed.
+/// Random choices from a seed.
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
@@ -346,7 +345,7 @@ impl Dice {
         items
     }
 
-    /// The blocks one by one, none more than a few rounds too early or too late.
+    /// The blocks one by one, each at most a few rounds too early or too late.
     pub(crate) fn arrivals(&mut self, blocks: &[VerifiedBlock]) -> Vec<Vec<VerifiedBlock>> {
         let disorder = 1 + self.below(40);
         let mut timed: Vec<_> = blocks
@@ -362,7 +361,7 @@ impl Dice {
         timed.into_iter().map(|(_, block)| vec![block]).collect()
     }
 
-    /// The items in random order, in batches of 1 to 7, some items twice.
+    /// The items in random order, in batches of 1 to 7, some of them twice.
     pub(crate) fn deliveries<T: Clone>(&mut self, items: &[T]) -> Vec<Vec<T>> {
         let repeated: Vec<_> = items.iter().filter(|_| self.chance(20)).collect();
         let mut rest = self.shuffled(items.iter().chain(repeated).cloned());

@@ -1,20 +1,20 @@
-//! The logical clock of the DAG: a round is over when a quorum has spoken in it.
+//! The threshold clock: the round advances when a quorum has blocks in it.
 
 use crate::types::{AuthorityIndex, BlockRef, Committee, Round, Stake};
 use std::{collections::BTreeSet, sync::Arc};
 
-/// The round that this node may propose for next. Ticks to `r + 1` when accepted blocks of round `r` hold 2f+1 stake,
-/// and never back.
-pub struct ThresholdClock {
+/// The round in which this node may propose next. Advances to `r + 1` when the authors of accepted blocks of round `r`
+/// have 2f+1 stake, and never decreases.
+pub(crate) struct ThresholdClock {
     committee: Arc<Committee>,
     round: Round,
-    /// Whose blocks of `round` are accepted, and their stake.
+    /// The authors of accepted blocks of `round`, and their stake.
     authors: BTreeSet<AuthorityIndex>,
     stake: Stake,
 }
 
 impl ThresholdClock {
-    /// At round 1: genesis is everyone's.
+    /// Starts in round 1: all authorities have a genesis block.
     #[must_use]
     pub fn new(committee: Arc<Committee>) -> Self {
         Self {
@@ -25,10 +25,10 @@ impl ThresholdClock {
         }
     }
 
-    /// Takes note of an accepted block, and returns the new round if that made the clock tick.
+    /// Counts an accepted block. Returns the new round if the clock advanced.
     pub fn observe(&mut self, block: &BlockRef) -> Option<Round> {
         let before = self.round;
-        // Seen after a jump only: the block's parents are a quorum of the round before it.
+        // Occurs only after a gap: the block's parents are a quorum of the previous round.
         if block.round > self.round {
             self.start(block.round);
         }
@@ -59,13 +59,13 @@ mod tests {
     use crate::dag::test_dag::TestDag;
 
     #[test]
-    fn the_clock_ticks_when_a_quorum_of_authorities_spoke_in_its_round() {
+    fn the_clock_advances_when_a_quorum_of_authorities_has_blocks_in_its_round() {
         let mut test_dag = TestDag::of(4);
         test_dag.round("A A B C D").full_rounds(1);
         let mut clock = ThresholdClock::new(test_dag.committee.clone());
         let mut observe = |name| clock.observe(&test_dag.get(name).reference());
         assert_eq!(observe("A1"), None);
-        assert_eq!(observe("A1'"), None, "a twin adds nothing");
+        assert_eq!(observe("A1'"), None, "an authority counts once");
         assert_eq!(observe("B1"), None);
         assert_eq!(observe("C1"), Some(Round(2)));
         assert_eq!(observe("D1"), None, "late");
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_beyond_the_clock_takes_it_along() {
+    fn a_block_of_a_later_round_advances_the_clock_to_it() {
         let mut test_dag = TestDag::of(4);
         test_dag.full_rounds(5);
         let mut clock = ThresholdClock::new(test_dag.committee.clone());

@@ -1,5 +1,5 @@
-//! Where the [known bugs](crate::bugs) of delivery are switched on: at what it is built from, at what the executor
-//! answers, and at what is read from the log. With no bug enabled, everything is passed on as it is.
+//! Switches of the [known bugs](crate::bugs) of delivery: its setup, the executor's answers, and the commits read from
+//! the log. With no bug enabled, arguments are returned unchanged.
 
 mod network;
 
@@ -12,7 +12,7 @@ use crate::{
 use network::BuggyNetwork;
 use std::sync::{Arc, atomic::Ordering};
 
-/// What delivery is built from.
+/// The setup of delivery.
 pub(super) fn setup(mut setup: DeliverySetup) -> DeliverySetup {
     if bugs::enabled(KnownBug::RecoveryFloods) {
         let batch = setup.parameters.recovery_batch_commits;
@@ -28,7 +28,7 @@ pub(super) fn setup(mut setup: DeliverySetup) -> DeliverySetup {
     setup
 }
 
-/// How many blocks the window holds at most.
+/// The capacity of the window.
 pub(super) fn capacity(window_blocks: u32, setup: &DeliverySetup) -> usize {
     let capacity = if bugs::enabled(KnownBug::UnboundedSendBuffer) {
         u32::MAX
@@ -40,14 +40,14 @@ pub(super) fn capacity(window_blocks: u32, setup: &DeliverySetup) -> usize {
     capacity as usize
 }
 
-/// How many commits are stored and not delivered when delivery is built.
+/// Number of stored commits above the watermark at setup.
 fn backlog(setup: &DeliverySetup) -> u32 {
     let stored = setup.base.gei(setup.log.last());
     let backlog = stored.0.saturating_sub(setup.watermark.0);
     u32::try_from(backlog).unwrap_or(u32::MAX)
 }
 
-/// What the executor answered when it was asked for its watermark.
+/// The watermark that the executor returned.
 pub(super) fn answered(watermark: GlobalExecIndex, delivery: &Delivery) -> GlobalExecIndex {
     let has_written = || delivery.frames_written.load(Ordering::Relaxed) > 0;
     let is_trusted = bugs::enabled(KnownBug::StartIsTrusted) && !has_written();
@@ -66,7 +66,7 @@ pub(super) fn answered(watermark: GlobalExecIndex, delivery: &Delivery) -> Globa
     watermark
 }
 
-/// What was read from the commit log, to be delivered.
+/// Commits that were read from the log for delivery.
 pub(super) fn batch(batch: Vec<Arc<SubDag>>, committee: &Committee) -> Vec<Arc<SubDag>> {
     let is_end = |sub_dag: &Arc<SubDag>| is_boundary(&sub_dag.commit, committee);
     if bugs::enabled(KnownBug::ChangePausesDelivery) && batch.iter().any(is_end) {
@@ -75,7 +75,7 @@ pub(super) fn batch(batch: Vec<Arc<SubDag>>, committee: &Committee) -> Vec<Arc<S
     batch
 }
 
-/// Whether a new connection begins with the first block of the window.
+/// Whether a new connection starts with the first block of the window.
 pub(super) fn forgets_what_was_sent() -> bool {
     !bugs::enabled(KnownBug::SentIsRemembered)
 }

@@ -1,7 +1,7 @@
-//! The observer of the commit log: keeps the window filled, in paced batches, and tells the proposer about pressure.
+//! The loader: fills the window from the commit log in batches, and publishes backpressure for the proposer.
 //!
-//! Recovery and live delivery are the same thing here: commits are read from the log above what the window holds,
-//! never more at once than a batch, never more than the window has room for.
+//! Recovery and live delivery are the same here: commits above the window are read from the log, at most a batch at
+//! once and at most as many as fit into the window.
 
 use super::{Delivery, DeliveryError, Numbered, bug_switches, number, window::pauses_proposals};
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
 use std::sync::atomic::Ordering;
 
 impl Delivery {
-    /// Loads until the executor stands before this epoch.
+    /// Loads until the executor turns out to be in an earlier epoch.
     ///
     /// # Errors
-    /// If the store fails or a block fits into no frame.
+    /// If the store fails or a block exceeds the frame limit.
     pub(super) async fn load(&self) -> Result<(), DeliveryError> {
         let mut tip = self.log.tip();
         loop {
@@ -35,11 +35,11 @@ impl Delivery {
         }
     }
 
-    /// Loads one batch if there is anything to load and room for it.
+    /// Loads one batch. Returns whether anything was loaded.
     async fn load_batch(&self) -> Result<bool, DeliveryError> {
-        let (next, room) = {
+        let (next, free) = {
             let window = self.window();
-            (window.next_to_load(), window.room())
+            (window.next_to_load(), window.free_capacity())
         };
         let Some(from) = self
             .base
@@ -47,10 +47,10 @@ impl Delivery {
             .ok()
             .filter(|index| *index > CommitIndex(0))
         else {
-            // The caller finds that the executor stands before this epoch.
+            // The watermark is below the base of this epoch, which the caller checks next.
             return Ok(false);
         };
-        let limit = room.min(self.parameters.recovery_batch_commits as usize);
+        let limit = free.min(self.parameters.recovery_batch_commits as usize);
         let batch = bug_switches::batch(self.log.read(from, limit)?, &self.committee);
         if batch.is_empty() {
             self.update_pressure();
@@ -75,7 +75,7 @@ impl Delivery {
         for block in &blocks {
             assert_eq!(
                 block.gei, expected,
-                "the commit log has a hole before {}",
+                "the commit log has a gap before {}",
                 block.commit
             );
             expected = expected.next();
@@ -88,7 +88,7 @@ impl Delivery {
             let mut window = self.window();
             for block in blocks {
                 if window.push(block.gei, block).is_err() {
-                    break; // the window was reset meanwhile: read again from where it is now
+                    break; // the window was reset in the meantime: the next batch starts at its new position
                 }
             }
             if let Some(boundary) = boundary {
@@ -97,7 +97,7 @@ impl Delivery {
             (window.len(), window.next_to_load().prev())
         };
         #[allow(clippy::cast_possible_truncation)]
-        // a window of u32 blocks would not fit in memory
+        // the capacity of the window is a u32
         self.env.emit(NodeEvent::WindowLoaded {
             blocks: len as u32,
             capacity: self.parameters.window_blocks,
@@ -109,7 +109,7 @@ impl Delivery {
         Ok(true)
     }
 
-    /// Tells the proposer whether the window lets it propose.
+    /// Publishes whether the window permits proposals.
     pub(super) fn update_pressure(&self) {
         let (len, capacity) = {
             let window = self.window();

@@ -1,11 +1,11 @@
-//! Delivery: from the commit log to the executor, each block in order, none lost, none at or below the watermark.
+//! Delivery: sends the commits of the log above the watermark to the executor, in order and without a gap.
 //!
 //! The commit log in the store **is** the queue, so recovery and live delivery are one path and no channel holds
-//! commits. Memory holds a [`Window`] over the log; what is written to the socket counts for nothing until the
-//! executor reports it durable (contract §5).
+//! commits. Memory holds a [`Window`] over the log; a block stays in it until the executor reports it durable (contract
+//! §5).
 //!
-//! Three tasks share the window: the loader fills it, the sender writes it out, and the follower, the only task that asks
-//! for the watermark, trims it.
+//! Three tasks share the window: the loader fills it, the sender writes its blocks to the block stream, and the
+//! watermark follower, the only task that queries W, trims it.
 
 mod bug_switches;
 mod loader;
@@ -15,9 +15,9 @@ mod sender;
 mod watermark;
 mod window;
 
-pub use numbering::{Numbered, number};
+use numbering::{Numbered, number};
 pub use replay_plan::{ExecutorView, StoreView, replay_plan};
-pub use window::{Learned, Window, pauses_proposals};
+use window::Window;
 
 use crate::{
     config::DeliveryParameters,
@@ -36,7 +36,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Delivers one epoch's commit log to one executor.
-pub struct Delivery {
+pub(crate) struct Delivery {
     env: Env,
     parameters: DeliveryParameters,
     stream_address: Address,
@@ -46,34 +46,34 @@ pub struct Delivery {
     base: EpochBase,
     committee: Arc<Committee>,
     window: Mutex<Window<Numbered>>,
-    /// The window has room again or was reset.
+    /// The window has free capacity or was reset.
     window_changed: Notify,
-    /// The window may hold something to send.
+    /// The window may contain blocks to send.
     frames_ready: Notify,
-    /// Something was written whose durability is unknown.
+    /// Blocks were written that may not be durable.
     outstanding: Notify,
-    /// The window is full, and all of it is written.
+    /// The window is starved, see [`Window::is_starved`].
     starved: Notify,
     frames_written: AtomicU64,
-    /// The executor said that it is in an earlier one.
+    /// The executor has reported an earlier epoch.
     is_before_epoch: AtomicBool,
     pressure: watch::Sender<bool>,
-    /// What the executor last reported as durable.
+    /// The last watermark that the executor reported.
     watermark: watch::Sender<GlobalExecIndex>,
 }
 
-/// What delivery is built from.
-pub struct DeliverySetup {
+/// The inputs of [`Delivery::new`].
+pub(crate) struct DeliverySetup {
     pub env: Env,
     pub parameters: DeliveryParameters,
     pub stream_address: Address,
     pub client: Arc<ExecutorClient>,
-    /// How many block streams this process has opened: the next one gets the number after it.
+    /// Number of block streams that this process has opened, for the numbers of connections in events.
     pub streams: Arc<AtomicU64>,
     pub log: Arc<CommitLog>,
     pub base: EpochBase,
     pub committee: Arc<Committee>,
-    /// W as the replay plan saw it: the first block to deliver is the one after it.
+    /// W of the replay plan: delivery starts at W+1.
     pub watermark: GlobalExecIndex,
 }
 
@@ -103,23 +103,23 @@ impl Delivery {
         }
     }
 
-    /// Whether the window forbids proposing.
+    /// Watches whether backpressure pauses proposals.
     #[must_use]
     pub fn pressure(&self) -> watch::Receiver<bool> {
         self.pressure.subscribe()
     }
 
-    /// Follows what the executor reports as durable, as far as delivery asks. One task may wait for it to change.
+    /// Watches the last watermark that the executor reported. Only one task may wait for a change.
     #[must_use]
     pub fn watermark(&self) -> watch::Receiver<GlobalExecIndex> {
         self.watermark.subscribe()
     }
 
-    /// Delivers until the executor says that it has not finished the epoch before: that one is to be delivered first.
-    /// Sockets and executors that fail are tried again for ever.
+    /// Delivers until the executor turns out to be in an earlier epoch, which must be delivered first. Failures of the
+    /// socket or the executor are retried for ever.
     ///
     /// # Errors
-    /// The store's, or a block that no frame can hold.
+    /// If the store fails or a block exceeds the frame limit.
     pub async fn run(self: Arc<Self>) -> Result<(), DeliveryError> {
         let tasks = Tasks::new(self.env.monitor.clone());
         let (sender, follower) = (self.clone(), self.clone());
@@ -130,12 +130,12 @@ impl Delivery {
     }
 
     fn window(&self) -> MutexGuard<'_, Window<Numbered>> {
-        // A panic while the window is locked ends the process; the window itself is never half changed.
+        // A panic while the window is locked ends the process.
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why delivery ended. None of these can be survived by going on.
+/// An error from which delivery cannot recover.
 #[derive(Debug, Error)]
 pub enum DeliveryError {
     #[error("the store failed: {0}")]

@@ -1,4 +1,4 @@
-//! From a sub-DAG to the block that the executor gets: its GEI, and its transactions in the one order (contract §3).
+//! From a sub-DAG to the block for the executor: its GEI and the order of its transactions (contract §3.4).
 
 use crate::{
     env::TransactionHashes,
@@ -9,24 +9,24 @@ use crate::{
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
-/// A commit as it goes to the block stream.
+/// A commit with its GEI, encoded for the block stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub(super) struct Numbered {
     pub gei: GlobalExecIndex,
     pub epoch: Epoch,
     pub commit: CommitRef,
-    /// A framed [`CommittedEpochData`].
+    /// A frame with the [`CommittedEpochData`].
     pub frame: Bytes,
 }
 
-/// Numbers a commit and writes out the block.
+/// Numbers a commit and encodes its block.
 ///
-/// Transactions are ordered by (block order in the sub-DAG, then hash); a hash that occurs twice is delivered once.
-/// Empty commits become empty blocks: every commit takes one GEI.
+/// Transactions are ordered by the position of their block in the sub-DAG, then by hash; a hash that occurs more than
+/// once is delivered once. Empty commits become empty blocks, because every commit takes one GEI.
 ///
 /// # Errors
-/// If the block is larger than the stream's frame limit.
-pub fn number(
+/// If the block exceeds the frame limit of the block stream.
+pub(super) fn number(
     sub_dag: &SubDag,
     base: EpochBase,
     committee: &Committee,

@@ -1,29 +1,28 @@
-//! What to replay after a start: a pure function of what the store holds and what the executor says (contract §6.3).
+//! The replay plan of a start: a pure function of store, W and the executor's epoch (contract §6.3).
 
 use crate::types::{CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, ReplayPlan};
 
-/// What the node's store holds.
+/// The state of the node's store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreView {
-    /// The epoch of the open store, with its base.
+    /// The node's epoch with its base.
     pub base: EpochBase,
     /// The last stored commit of that epoch, 0 if there is none.
     pub last_commit: CommitIndex,
 }
 
-/// What the executor said.
+/// The state that the executor reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutorView {
     pub epoch: Epoch,
-    /// Highest GEI whose effects are durable.
+    /// W, the highest GEI whose effects are durable.
     pub watermark: GlobalExecIndex,
 }
 
-/// Decides what to replay.
+/// Computes the replay plan.
 ///
 /// # Errors
-/// If the watermark lies further above the epoch's base than a commit index reaches: executor and node are not of
-/// one chain.
+/// If W is further above the epoch's base than a commit index can count: executor and node are of different chains.
 pub fn replay_plan(store: StoreView, executor: ExecutorView) -> Result<ReplayPlan, IndexError> {
     let StoreView { base, last_commit } = store;
     let ExecutorView { epoch, watermark } = executor;

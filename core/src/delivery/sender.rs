@@ -1,10 +1,10 @@
-//! The block stream: connects for ever, starts each connection above the durable watermark, writes in order.
+//! The sender: connects to the block stream for ever, starts each connection at W+1, and writes blocks in order.
 //!
-//! A frame that was written acknowledges nothing; it stays in the window until the executor reports it durable.
+//! A successful write acknowledges nothing: the block stays in the window until the executor reports it durable.
 
 use super::{
     Delivery, Numbered, bug_switches,
-    watermark::{WatermarkQueries, ask_now},
+    watermark::{WatermarkQueries, query_now},
 };
 use crate::{
     env::{BoxStream, CrashPoint, NodeEvent},
@@ -15,22 +15,22 @@ use std::{io, sync::atomic::Ordering, time::Duration};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
-/// Why a connection of the block stream ended. Each is followed by another attempt.
+/// Why a connection of the block stream ended. Another attempt follows.
 #[derive(Debug, Error)]
 enum StreamEnd {
     #[error("cannot connect: {}", socket_advice(.0))]
     Connect(#[source] io::Error),
-    #[error("the executor did not say where to start: {0}")]
+    #[error("cannot query where to start: {0}")]
     Watermark(#[from] RpcError),
     #[error("write failed: {0}")]
     Write(#[source] io::Error),
-    #[error("the executor took nothing for {0} ms")]
+    #[error("writing a frame took longer than {0} ms")]
     WriteTimeout(u64),
     #[error("the executor closed the stream")]
     Closed,
-    #[error("the executor's watermark moved outside the window")]
+    #[error("the executor's watermark is outside of the window")]
     WindowReset,
-    #[error("the executor has not entered this epoch")]
+    #[error("the executor is in an earlier epoch")]
     BeforeEpoch,
 }
 
@@ -63,18 +63,19 @@ impl Delivery {
             .map_err(StreamEnd::Connect)
     }
 
-    /// Serves one connection until it ends.
+    /// Sends on one connection until it ends.
     async fn stream(
         &self,
         connection: u64,
         stream: BoxStream,
         queries: &WatermarkQueries,
     ) -> StreamEnd {
-        // Asked after connecting: whatever an older connection still had in flight is either in this answer or lost.
-        if let Err(e) = ask_now(queries).await {
+        // Queried after connecting: by then, blocks in flight on an older connection are either covered by this answer
+        // or lost.
+        if let Err(e) = query_now(queries).await {
             return e.into();
         }
-        match self.ask_whether_before_epoch().await {
+        match self.is_executor_before_epoch().await {
             Ok(false) => {}
             Ok(true) => return StreamEnd::BeforeEpoch,
             Err(e) => return e.into(),
@@ -103,7 +104,7 @@ impl Delivery {
             let Some(block) = next else {
                 tokio::select! {
                     biased;
-                    // The stream is one-way: whatever comes back, it is over.
+                    // The stream is one-way: any result of reading means that it has ended.
                     _ = &mut closed => return StreamEnd::Closed,
                     () = self.frames_ready.notified() => continue,
                 }
@@ -131,9 +132,9 @@ impl Delivery {
         }
     }
 
-    /// At the base of the epoch the watermark does not tell: an older backup may have been put back under an executor
-    /// that had entered the epoch.
-    async fn ask_whether_before_epoch(&self) -> Result<bool, RpcError> {
+    /// Whether the executor is in an earlier epoch. Queried if W is the base of the epoch, where W alone does not tell:
+    /// the executor may have been restored from a backup that is older than the epoch.
+    async fn is_executor_before_epoch(&self) -> Result<bool, RpcError> {
         if self.window().watermark() != self.base.base {
             return Ok(false);
         }

@@ -1,6 +1,6 @@
-//! The follower: asks the executor what is durable, trims the window, and rewinds it when the executor lost its tail.
+//! The watermark follower: queries W, trims the window, and rewinds it if the executor lost its tail.
 //!
-//! No other task asks while delivery runs, so answers are taken in in the order in which the executor gave them.
+//! No other task queries W while delivery runs, so answers are processed in the order in which the executor sent them.
 
 use super::{Delivery, bug_switches, window::Learned};
 use crate::{
@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
-/// Requests to ask the executor at once. Each is answered when the answer has been taken in.
+/// Requests for an immediate query. Each is answered after the window was updated.
 pub(super) type WatermarkQueries = mpsc::Sender<oneshot::Sender<Result<(), RpcError>>>;
 
-/// Returns when an answer that the executor gave after this call has been taken in.
-pub(super) async fn ask_now(queries: &WatermarkQueries) -> Result<(), RpcError> {
+/// Queries W now. Returns when the window was updated with the answer.
+pub(super) async fn query_now(queries: &WatermarkQueries) -> Result<(), RpcError> {
     let (reply, answered) = oneshot::channel();
     let Ok(()) = queries.send(reply).await else {
-        return std::future::pending().await; // delivery has ended, and this task with it
+        return std::future::pending().await; // delivery has ended and aborts this task
     };
     match answered.await {
         Ok(answer) => answer,
@@ -28,8 +28,8 @@ pub(super) async fn ask_now(queries: &WatermarkQueries) -> Result<(), RpcError> 
 }
 
 impl Delivery {
-    /// Asks on request, and at every interval while something is outstanding; a starved window does not wait for the
-    /// interval. After a failed query the window stays as it is: only an answer moves it.
+    /// Queries W on request, and at an interval while blocks are outstanding; the interval is adaptive while the window
+    /// is starved. A failed query does not change the window.
     pub(super) async fn follow_watermark(
         &self,
         mut requests: mpsc::Receiver<oneshot::Sender<Result<(), RpcError>>>,
@@ -46,7 +46,7 @@ impl Delivery {
             let moved = match &answer {
                 Ok(watermark) => self.learn(*watermark).await,
                 Err(e) => {
-                    debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "watermark unknown for now");
+                    debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "cannot query the watermark");
                     false
                 }
             };
@@ -54,12 +54,12 @@ impl Delivery {
                 starved_ms = next_wait_ms(starved_ms, moved, interval_ms);
             }
             if let Some(request) = request {
-                let _ = request.send(answer.map(drop)); // the connection that asked has ended: fine
+                let _ = request.send(answer.map(drop)); // an error means that the connection has ended
             }
         }
     }
 
-    /// Returns when the executor is to be asked again without a request. Says whether the window is starved.
+    /// Returns when the next periodic query is due, with whether the window is starved.
     async fn poll_is_due(&self, starved_ms: u64) -> bool {
         let interval_ms = self.parameters.watermark_poll_ms;
         loop {
@@ -76,7 +76,7 @@ impl Delivery {
         }
     }
 
-    /// Takes in a watermark that the executor just reported. Says whether it moved the window.
+    /// Updates the window with a watermark from the executor. Returns whether the window changed.
     async fn learn(&self, watermark: GlobalExecIndex) -> bool {
         self.env.reach(CrashPoint::NodeWatermarkLearned).await;
         let watermark = bug_switches::answered(watermark, self);

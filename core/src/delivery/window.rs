@@ -1,38 +1,38 @@
-//! The window over the commit log: what is in memory, not yet durable in the executor, written to the socket or not.
+//! The window over the commit log: blocks in memory that are not durable in the executor, written to the socket or not.
 //!
-//! Pure: the loader pushes, the sender takes in order, the watermark trims. It knows no socket and no store.
+//! Pure. The loader appends, the sender reads in order, the watermark trims. Must not know sockets or stores.
 
 use crate::types::GlobalExecIndex;
 use std::collections::VecDeque;
 
-/// Consecutive entries above the executor's watermark, at most `capacity` of them.
+/// At most `capacity` consecutive entries above the executor's watermark.
 #[derive(Debug)]
-pub struct Window<T> {
+pub(super) struct Window<T> {
     capacity: usize,
-    /// What the executor is known to hold durably; the first entry is the one after it.
+    /// The executor's last known watermark; the first entry is the next GEI.
     watermark: GlobalExecIndex,
     entries: VecDeque<T>,
-    /// How many entries from the front were written to the current connection.
+    /// Number of entries from the front that were written to the current connection.
     sent: usize,
-    /// No entry comes after this one.
+    /// The last entry of the epoch, if known.
     last: Option<GlobalExecIndex>,
-    /// Counts the times everything was thrown away, which ends the connection that carried it.
+    /// Number of resets, see [`Self::resets`].
     resets: u64,
 }
 
-/// What a watermark did to the window.
+/// The effect of a watermark on the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Learned {
-    /// This many entries became durable and left (0 if nothing is new).
+pub(super) enum Learned {
+    /// This many entries became durable and were removed (0 if the watermark did not change).
     Trimmed(usize),
-    /// The executor lost its tail: everything above the lower watermark is loaded and sent again.
+    /// The executor lost its tail: the window is empty and continues above the lower watermark.
     Rewound { from: GlobalExecIndex },
-    /// The executor is ahead of everything that was loaded: go on behind it.
+    /// The watermark is above all entries: the window is empty and continues above it.
     Overtaken { from: GlobalExecIndex },
 }
 
 impl<T> Window<T> {
-    /// An empty window above `watermark`. A capacity of 0 is taken as 1: a window that holds nothing delivers nothing.
+    /// An empty window above `watermark`. A capacity of 0 is replaced by 1, because nothing could be delivered with it.
     #[must_use]
     pub fn new(capacity: usize, watermark: GlobalExecIndex) -> Self {
         Self {
@@ -60,9 +60,9 @@ impl<T> Window<T> {
         self.entries.is_empty()
     }
 
-    /// How many more entries fit.
+    /// Number of entries that can be appended.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub fn free_capacity(&self) -> usize {
         self.capacity.saturating_sub(self.entries.len())
     }
 
@@ -71,66 +71,68 @@ impl<T> Window<T> {
         self.watermark
     }
 
-    /// How often everything was thrown away. A connection belongs to one value of this.
+    /// Number of times the window was emptied because of the watermark, after which a connection must be replaced.
     #[must_use]
     pub const fn resets(&self) -> u64 {
         self.resets
     }
 
-    /// The GEI that [`Self::push`] takes next.
+    /// The GEI that [`Self::push`] accepts next.
     #[must_use]
     pub fn next_to_load(&self) -> GlobalExecIndex {
         GlobalExecIndex(self.watermark.0 + self.entries.len() as u64).next()
     }
 
-    /// Appends the entry of [`Self::next_to_load`]. Gives it back if the window is full or `gei` is another one,
-    /// which happens when the window was reset while the entry was being read from the store.
+    /// Appends the entry of [`Self::next_to_load`]. Returns it if the window is full or `gei` is another one, which
+    /// happens if the window was reset while the entry was read from the store.
     pub fn push(&mut self, gei: GlobalExecIndex, entry: T) -> Result<(), T> {
-        if self.room() == 0 || gei != self.next_to_load() {
+        if self.free_capacity() == 0 || gei != self.next_to_load() {
             return Err(entry);
         }
         self.entries.push_back(entry);
         Ok(())
     }
 
-    /// The first entry that the current connection has not carried.
+    /// The first entry that was not written to the current connection.
     #[must_use]
     pub fn next_to_send(&self) -> Option<(GlobalExecIndex, &T)> {
         let gei = GlobalExecIndex(self.watermark.0 + self.sent as u64).next();
         self.entries.get(self.sent).map(|entry| (gei, entry))
     }
 
-    /// No entry comes after the one at `gei`: it is the epoch's boundary.
+    /// Sets the last entry: `gei` is the epoch's boundary.
     pub fn end_at(&mut self, gei: GlobalExecIndex) {
         self.last = Some(gei);
     }
 
-    /// Everything is written and nothing more can be loaded: nothing goes on before the executor is known to have more.
+    /// All entries are written and no more can be loaded, so that only a new watermark allows progress.
     #[must_use]
     pub fn is_starved(&self) -> bool {
         let is_complete = self.last.is_some_and(|last| self.next_to_load() > last);
-        !self.is_empty() && (self.room() == 0 || is_complete) && self.sent == self.entries.len()
+        !self.is_empty()
+            && (self.free_capacity() == 0 || is_complete)
+            && self.sent == self.entries.len()
     }
 
-    /// The entry at `gei` was written in full. Ignored if the window has moved past it meanwhile.
+    /// Notes that the entry at `gei` was written in full. Ignored if the window has moved past it.
     pub fn mark_sent(&mut self, gei: GlobalExecIndex) {
         if self.next_to_send().is_some_and(|(next, _)| next == gei) {
             self.sent += 1;
         }
         assert!(
             self.sent <= self.entries.len(),
-            "{} entries count as written, the window holds {}",
+            "{} entries are marked as written, the window has {}",
             self.sent,
             self.entries.len()
         );
     }
 
-    /// A new connection: nothing of the window was written to it yet.
+    /// Notes that there is a new connection, to which nothing was written.
     pub fn restart(&mut self) {
         self.sent = 0;
     }
 
-    /// Takes in what the executor reports as durable.
+    /// Updates the window with a watermark from the executor.
     pub fn learn(&mut self, watermark: GlobalExecIndex) -> Learned {
         let from = self.watermark;
         if watermark < from {
@@ -147,7 +149,7 @@ impl<T> Window<T> {
         self.watermark = watermark;
         assert!(
             self.sent <= self.entries.len(),
-            "{} entries count as written, the window holds {} after GEI {watermark}",
+            "{} entries are marked as written, the window has {} after GEI {watermark}",
             self.sent,
             self.entries.len()
         );
@@ -162,9 +164,9 @@ impl<T> Window<T> {
     }
 }
 
-/// Backpressure with hysteresis (contract §5): a full window pauses proposals, a half-empty one resumes them.
+/// Backpressure with hysteresis (contract §5.3): a full window pauses proposals, a half-full one resumes them.
 #[must_use]
-pub const fn pauses_proposals(paused: bool, len: usize, capacity: usize) -> bool {
+pub(super) const fn pauses_proposals(paused: bool, len: usize, capacity: usize) -> bool {
     if paused {
         len > capacity / 2
     } else {
@@ -200,9 +202,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plainest model: the log is the numbers themselves.
+        /// Compares with a model in which each entry is its GEI.
         #[test]
-        fn what_is_sent_is_the_log_in_order_above_the_watermark(capacity in 1usize..6, steps in steps()) {
+        fn entries_are_sent_in_order_from_above_the_watermark(capacity in 1usize..6, steps in steps()) {
             let mut window = Window::new(capacity, gei(0));
             let mut watermark = 0;
             let mut last_on_connection: Option<u64> = None;
@@ -211,7 +213,7 @@ mod tests {
                 match step {
                     Step::Load => {
                         let next = window.next_to_load();
-                        let full = window.room() == 0;
+                        let full = window.free_capacity() == 0;
                         prop_assert_eq!(window.push(next, next.0).is_err(), full);
                     }
                     Step::Send => {
@@ -239,7 +241,7 @@ mod tests {
                             Learned::Overtaken { .. } => prop_assert!(new > loaded),
                         }
                         watermark = new;
-                        // A watermark above what this connection carried moves it forward past the hole.
+                        // A watermark above all that was sent on this connection moves it forward.
                         if window.resets() != resets || last_on_connection.is_some_and(|last| last < new) {
                             resets = window.resets();
                             last_on_connection = None;
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_read_before_a_reset_is_not_taken() {
+    fn an_entry_read_before_a_reset_is_rejected() {
         let mut window = Window::new(4, gei(5));
         let stale = window.next_to_load();
         window.learn(gei(2));
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_holds_the_end_of_the_epoch_is_starved_once_all_of_it_is_written() {
+    fn a_window_that_ends_at_the_boundary_is_starved_once_all_entries_are_written() {
         let mut window = Window::new(4, gei(5));
         window.end_at(gei(7));
         assert!(!window.is_starved());

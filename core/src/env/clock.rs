@@ -1,9 +1,9 @@
-//! Wall-clock time, which may be skewed and may jump. Durations come from tokio's timers instead.
+//! Wall-clock time, which may be skewed and may jump. Durations are measured with tokio's timers instead.
 
 use crate::types::TimestampMs;
 
-/// The host's idea of the time of day.
+/// The wall clock of the host.
 pub trait WallClock: Send + Sync {
-    /// Milliseconds since the Unix epoch, as this host believes.
+    /// Milliseconds since the Unix epoch by this host's clock.
     fn now(&self) -> TimestampMs;
 }

@@ -1,4 +1,4 @@
-//! Named places between two steps, where a crash leaves a state worth looking at.
+//! Named places between two steps at which the simulation may end the process.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,14 @@ use std::fmt;
 
 macro_rules! crash_points {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// A named place in the node or the executor where the simulator may end the process.
+        /// A place in the node or the executor at which the simulator may end the process.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum CrashPoint {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
 
         impl CrashPoint {
-            /// All of them, in the order data takes.
+            /// All crash points, in the order of the data flow.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// The name used in scenario files and reports.
@@ -28,30 +28,30 @@ macro_rules! crash_points {
 }
 
 crash_points! {
-    /// The executor has been asked for W and epoch; nothing was created from the answer yet.
+    /// W and epoch were queried; nothing was created from the answer yet.
     NodeWatermarkQueried = "node.watermark-queried",
-    /// The replay plan stands; delivery has not started.
+    /// The replay plan was computed; delivery has not started.
     NodeReplayPlanned = "node.replay-planned",
-    /// Blocks were accepted and decisions taken; nothing of them is stored.
+    /// Blocks were accepted and leaders decided; nothing of it is stored.
     NodeBeforeStore = "node.before-store",
-    /// Blocks, own block and commits are stored and synced; nobody has been told.
+    /// Blocks, own block and commits are stored and synced; nothing of it is published.
     NodeAfterStore = "node.after-store",
-    /// A stored commit was loaded into the window; nothing of it is written.
+    /// Stored commits were loaded into the window; they are not written yet.
     NodeWindowLoaded = "node.window-loaded",
     /// A frame was written to the block stream in full.
     NodeFrameWritten = "node.frame-written",
-    /// A new watermark came back from the executor; the window is not trimmed yet.
+    /// The executor returned a new watermark; the window is not trimmed yet.
     NodeWatermarkLearned = "node.watermark-learned",
 
-    /// A step of the epoch change was recorded; nothing that it allows is done.
+    /// A step of the epoch change was recorded; the next action has not started.
     NodeChangeRecorded = "node.change-recorded",
-    /// The executor was told that the next epoch begins; that it has is not recorded.
+    /// The executor has answered `AdvanceEpoch`; the step is not recorded yet.
     NodeExecutorAdvanced = "node.executor-advanced",
-    /// The next epoch's boundary data is here; nothing of that epoch exists.
+    /// The next epoch's boundary data was received; nothing of that epoch is stored yet.
     NodeBoundaryDataLearned = "node.boundary-data-learned",
     /// The next epoch is recorded and its store open; nothing runs in it.
     NodeEpochOpened = "node.epoch-opened",
-    /// The store of an epoch that nobody needs was removed; it is not forgotten yet.
+    /// The store of an expired epoch was removed; its record still exists.
     NodeEpochRemoved = "node.epoch-removed",
 
     /// A whole frame was read from the block stream.
@@ -64,14 +64,14 @@ crash_points! {
     ExecutorBlockSaved = "executor.block-saved",
     /// The watermark was written and synced.
     ExecutorWatermarkSaved = "executor.watermark-saved",
-    /// The next epoch has begun, durably; whoever asked for it has not been told.
+    /// The next epoch is durable in the executor; the request is not answered yet.
     ExecutorEpochSaved = "executor.epoch-saved",
     /// A request was read and its answer computed; the reply is not written.
     ExecutorBeforeReply = "executor.before-reply",
 }
 
 impl CrashPoint {
-    /// Whether only a change from one epoch to the next comes to it.
+    /// Whether only an epoch change reaches it.
     #[must_use]
     pub const fn is_of_a_change(self) -> bool {
         matches!(
@@ -90,7 +90,7 @@ impl fmt::Display for CrashPoint {
     }
 }
 
-/// Who is told when a crash point is reached.
+/// The handler of crash points.
 #[async_trait]
 pub trait CrashPoints: Send + Sync {
     /// Returns at once in production. The simulator may end the process instead and never return.

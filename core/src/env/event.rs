@@ -1,8 +1,8 @@
-//! Typed domain events: what happened, in the words of the contract. Production turns them into structured log
-//! lines under the targets of contract §11; the simulator chains them into the trace and shows them to the oracles.
+//! Typed domain events. Production writes them as structured log lines under the targets of contract §11; the simulator
+//! appends them to the trace and passes them to the oracles.
 //!
-//! `Display` says what an event says about its process, without naming the process: logs, reports and timelines share it.
-//! An event never carries anything that differs between two runs of one seed (addresses in memory, ids of libraries).
+//! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
+//! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
 use super::CrashPoint;
 use crate::types::{
@@ -13,16 +13,16 @@ use derive_more::Display;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, sync::Arc};
 
-/// Who is told what happens.
+/// The receiver of events.
 pub trait EventSink: Send + Sync {
     fn emit(&self, event: Event);
 }
 
-/// Text that explains an event and decides nothing: written where people read the event, left out of the binary form
-/// that the simulator hashes, so that a better wording is not another trace.
+/// Serializes explanatory text of an event: present in human-readable formats, left out of the binary format that the
+/// simulator hashes, so that a changed wording does not change trace hashes.
 ///
 /// # Errors
-/// The serializer's.
+/// Those of the serializer.
 pub fn for_people<T: Serialize, S: Serializer>(text: &T, serializer: S) -> Result<S::Ok, S::Error> {
     if serializer.is_human_readable() {
         text.serialize(serializer)
@@ -31,12 +31,12 @@ pub fn for_people<T: Serialize, S: Serializer>(text: &T, serializer: S) -> Resul
     }
 }
 
-/// Something that happened in a node or in an executor.
+/// An event of a node or an executor.
 #[derive(Clone, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     Node(NodeEvent),
     Executor(ExecutorEvent),
-    /// A crash point was reached (only the simulator writes these, and only when one ends a process).
+    /// A crash point ended the process (emitted by the simulator only).
     #[display("crashes at {_0}")]
     Crashed(CrashPoint),
 }
@@ -53,26 +53,26 @@ impl From<ExecutorEvent> for Event {
     }
 }
 
-/// What a node reports. `connection` numbers the block-stream connections of one node start, from 1.
+/// Events of a node. `connection` counts the block-stream connections of one incarnation, from 1.
 #[derive(Clone, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeEvent {
-    /// The process began.
+    /// The process started.
     #[display("starts")]
     Starting,
-    /// The start cannot go on yet and says why. `attempt` counts from 1.
+    /// The start cannot continue yet. `attempt` counts from 1.
     #[display("waits (attempt {attempt}): {reason}")]
     Waiting {
         attempt: u32,
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
-    /// W and the epoch came from the executor, before anything that replays exists (contract §6.1).
+    /// The executor returned W and its epoch, before anything that replays is created (contract §6.1).
     #[display("learns from its executor: epoch {epoch}, durable at {watermark}")]
     ExecutorQueried {
         epoch: Epoch,
         watermark: GlobalExecIndex,
     },
-    /// What the store held: the last commit and the highest round of any block.
+    /// State recovered from the store: the last commit, the highest round of any block and of an own one.
     #[display(
         "finds commit {last_commit}, round {highest_round} and its own round {last_proposed_round} in its store"
     )]
@@ -81,78 +81,78 @@ pub enum NodeEvent {
         highest_round: Round,
         last_proposed_round: Round,
     },
-    /// What will be replayed, from which situation (contract §6.3).
+    /// The replay plan was computed (contract §6.3).
     #[display("plans: {_0}")]
     ReplayPlanned(ReplayPlan),
-    /// Own blocks known to peers were counted in; proposing may begin above this round (contract §6.5).
+    /// Peers answered which own blocks they have; the node proposes only above this round (contract §6.5).
     #[display("learns from peers that it proposed up to round {round}")]
     LastProposedRoundLearned { round: Round },
-    /// Everything runs.
+    /// All tasks of the node run.
     #[display("is ready")]
     Ready,
-    /// This node takes part in an epoch from here on, recorded and with a store.
+    /// The node enters an epoch, whose record and store exist.
     #[display("opens epoch {} after GEI {}, at {start_timestamp_ms} ms, with committee {committee}, {}", base.epoch, base.base, Role(*own))]
     EpochOpened {
         base: EpochBase,
         start_timestamp_ms: TimestampMs,
         committee: CommitteeDigest,
-        /// Its place in the committee; none if it only follows.
+        /// The node's index in the committee; `None` if it is a follower.
         own: Option<AuthorityIndex>,
     },
     /// A step of the change out of an epoch was recorded (contract §7).
     #[display("records of epoch {epoch}: {step}")]
     ChangeRecorded { epoch: Epoch, step: ChangeStep },
-    /// Transactions of own blocks that no commit of the epoch contains are to be proposed again.
+    /// Transactions of own blocks that no commit of the epoch contains were put back into the pool.
     #[display("will propose {transactions} transactions again that epoch {epoch} did not commit")]
     Requeued { epoch: Epoch, transactions: u32 },
-    /// The store of an epoch was removed: nobody needs it any more.
+    /// The store of an expired epoch was removed.
     #[display("removes the store of epoch {epoch}")]
     EpochRemoved { epoch: Epoch },
-    /// The process ends by itself, in good order.
+    /// The process shut down cleanly.
     #[display("stops")]
     Stopped,
-    /// The process ends because it must not go on.
+    /// The process ends because of an error from which it cannot recover.
     #[display("fails: {reason}")]
     Failed {
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
 
-    /// A new own block was stored and is offered to peers.
+    /// An own block was stored and published to peers.
     #[display("proposes {block}: {transactions} transactions, {payload_bytes} bytes")]
     Proposed {
-        /// Rounds begin anew in every epoch: only together do they name what may be signed once.
+        /// Needed because rounds restart in every epoch: an authority may sign one block per (epoch, round).
         epoch: Epoch,
         block: BlockRef,
         transactions: u32,
         payload_bytes: u32,
     },
-    /// Something received was not believed.
+    /// A message of a peer was invalid.
     #[display("rejects what node-{from} sent: {reason}")]
     Rejected {
         from: u16,
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
-    /// Two blocks of one author for one round were seen.
+    /// Two blocks for one slot were received.
     #[display("sees two blocks for {slot}")]
     Equivocation { slot: Slot },
-    /// Blocks wait for this many ancestors that nobody sent yet.
+    /// Suspended blocks wait for this many ancestors that no peer has sent.
     #[display("misses {count} ancestors")]
     AncestorsMissing { count: u32 },
-    /// Missing ancestors came from a peer that was asked.
+    /// Missing ancestors were fetched from a peer.
     #[display("has fetched {count} ancestors")]
     AncestorsFetched { count: u32 },
-    /// Blocks of stored commits that the disk had damaged came from a peer and were stored again.
+    /// Damaged blocks of stored commits were fetched from a peer and stored again.
     #[display("has fetched {count} damaged blocks again")]
     BlocksRepaired { count: u32 },
-    /// A stored commit that a start needs is damaged: the log ends before it.
+    /// A stored commit that recovery needs is damaged: the commit log was cut before it.
     #[display("finds commit {index} damaged and ends its log before it")]
     LogCut { index: CommitIndex },
-    /// A stored commit that the disk had damaged came from a peer and was stored again.
+    /// A damaged commit was fetched from a peer and stored again.
     #[display("has fetched damaged commit {index} again")]
     CommitRepaired { index: CommitIndex },
-    /// The commit rule decided a leader slot against a block.
+    /// The commit rule skipped a leader slot.
     #[display("skips the leader {slot}")]
     LeaderSkipped { slot: Slot },
     /// A commit was stored and synced.
@@ -165,11 +165,11 @@ pub enum NodeEvent {
         gei: GlobalExecIndex,
         leader: BlockRef,
         blocks: u32,
-        /// How it came to be.
+        /// How the commit was decided.
         origin: CommitOrigin,
     },
 
-    /// A connection to the executor's block stream stands and starts at this GEI.
+    /// A connection to the executor's block stream was established and starts at this GEI.
     #[display("delivers from GEI {start} on (stream {connection})")]
     StreamConnected {
         connection: u64,
@@ -189,7 +189,7 @@ pub enum NodeEvent {
         capacity: u32,
         last: GlobalExecIndex,
     },
-    /// A frame went to the socket in full.
+    /// A frame was written to the socket in full.
     #[display("writes GEI {gei}, which is {commit} of epoch {epoch}, to stream {connection}")]
     FrameWritten {
         connection: u64,
@@ -197,10 +197,10 @@ pub enum NodeEvent {
         epoch: Epoch,
         commit: CommitRef,
     },
-    /// The executor said what is durable, and the sender took it in.
+    /// The executor reported a new watermark, and the window was updated.
     #[display("learns that GEI {watermark} is durable")]
     WatermarkLearned { watermark: GlobalExecIndex },
-    /// The watermark fell below what was trimmed: delivery starts again above it.
+    /// The watermark fell: delivery continues above the lower one.
     #[display("rewinds from GEI {from} to {to}")]
     Rewound {
         from: GlobalExecIndex,
@@ -213,15 +213,15 @@ pub enum NodeEvent {
     #[display("proposes again: {blocks} blocks are not durable")]
     ProposalsResumed { blocks: u32 },
 
-    /// A request went out: the `request`-th of this RPC connection, both counted from 1.
+    /// A request was sent: the `request`-th of this RPC connection, both counted from 1.
     #[display("asks {kind:?} (connection {connection}, request {request})")]
     RpcSent {
         connection: u64,
         request: u64,
         kind: RpcKind,
     },
-    /// A reply was used for that request: the `reply`-th read from this connection. A reply answers the request of
-    /// the same number or none (invariant RPC).
+    /// The `reply`-th reply read from this connection was taken as the answer to that request. The numbers must be
+    /// equal (invariant RPC).
     #[display("takes reply {reply} for its request {request}, {kind:?} (connection {connection})")]
     RpcAnswered {
         connection: u64,
@@ -229,7 +229,7 @@ pub enum NodeEvent {
         reply: u64,
         kind: RpcKind,
     },
-    /// An exchange failed; its connection is gone.
+    /// An exchange failed and its connection was dropped.
     #[display("gets no answer to {kind:?} (connection {connection}): {reason}")]
     RpcFailed {
         connection: u64,
@@ -239,14 +239,14 @@ pub enum NodeEvent {
     },
 }
 
-/// How a node came by a commit.
+/// How a commit was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CommitOrigin {
-    /// 2f+1 certificates for the leader were seen.
+    /// By certificates from 2f+1 stake for the leader.
     Direct,
-    /// A later leader decided for it.
+    /// By the anchor of the leader slot.
     Indirect,
-    /// Fetched with 2f+1 votes from peers that were ahead.
+    /// Adopted as a certified commit from a peer.
     Certified,
 }
 
@@ -261,82 +261,82 @@ pub enum RpcKind {
     AdvanceEpoch,
     GetEpochBoundaryData,
     GetBlocksRange,
-    /// A request this build does not serve.
+    /// A request that this version does not serve.
     Unknown,
 }
 
-/// What an executor reports. `connection` numbers the accepted block streams of one executor start, from 1.
+/// Events of an executor. `connection` counts the accepted block streams of one incarnation, from 1.
 #[derive(Clone, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecutorEvent {
-    /// The process began and found this watermark and root on its disk.
+    /// The process started and read this watermark and state root from its disk.
     #[display("finds block {watermark} on its disk, root {}", FirstBytes(state_root))]
     Started {
         watermark: GlobalExecIndex,
         #[serde(with = "fixed_bytes")]
         state_root: [u8; 32],
     },
-    /// A metanode connected to the block stream; an older stream is served no more.
+    /// A metanode connected to the block stream; an older stream is closed.
     #[display("accepts stream {connection}")]
     StreamAccepted { connection: u64 },
-    /// A block stream ended, or was ended because of what came over it.
+    /// A block stream ended or was closed because of an error.
     #[display("closes stream {connection}: {reason}")]
     StreamClosed {
         connection: u64,
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
-    /// What came over a block stream is no block; the stream is closed.
-    #[display("cannot read what stream {connection} carries")]
+    /// A frame of a block stream did not decode; the stream is closed.
+    #[display("cannot decode a frame of stream {connection}")]
     Malformed { connection: u64 },
-    /// A whole frame was read.
+    /// A complete frame was read.
     #[display("reads GEI {gei} from stream {connection}")]
     Received {
         connection: u64,
         gei: GlobalExecIndex,
     },
-    /// The guard did not let a block in. `below` tells a repetition from a hole.
+    /// The guard refused a block, because it is not the expected one.
     #[display("refuses GEI {gei}: expected {expected}")]
     Refused {
         gei: GlobalExecIndex,
         expected: GlobalExecIndex,
     },
-    /// A block changed the state in memory.
+    /// A block was executed in memory.
     #[display("executes GEI {gei}, commit {commit} of epoch {epoch} with content {content:032x}: {} applied, {skipped} skipped, root {}", applied.len(), FirstBytes(state_root))]
     Executed {
         gei: GlobalExecIndex,
         epoch: Epoch,
         commit: CommitIndex,
-        /// xxh3 over the frame's bytes: tells two contents apart, and needs to stand up to nobody.
+        /// xxh3 of the frame's bytes, to compare contents. Not secure, and need not be.
         #[serde(with = "hex_u128")]
         content: u128,
-        /// Root after the block.
+        /// State root after the block.
         #[serde(with = "fixed_bytes")]
         state_root: [u8; 32],
-        /// What the transactions that changed state spent, in order.
+        /// Nonces used by the applied transactions, in order.
         applied: Arc<[SpentNonce]>,
-        /// Transactions that did not (used nonce, no funds, undecodable).
+        /// Number of transactions without effect (used nonce, no funds, undecodable).
         skipped: u32,
     },
-    /// The watermark and everything it stands for would survive a crash.
+    /// The watermark and the state up to it are durable.
     #[display("is durable at {watermark}")]
     Durable { watermark: GlobalExecIndex },
-    /// An epoch began, durably.
+    /// The start of an epoch is durable.
     #[display("enters epoch {epoch} after GEI {boundary}, at {start_timestamp_ms} ms")]
     EpochEntered {
         epoch: Epoch,
         boundary: GlobalExecIndex,
         start_timestamp_ms: TimestampMs,
     },
-    /// A requester was told this watermark.
+    /// The executor returned this watermark to a requester.
     #[display("reports {watermark}")]
     Reported { watermark: GlobalExecIndex },
     /// A request was answered.
     #[display("answers {kind:?}")]
     Replied { kind: RpcKind },
-    /// The process ends by itself, in good order.
+    /// The process shut down cleanly.
     #[display("stops")]
     Stopped,
-    /// The process ends because it must not go on.
+    /// The process ends because of an error from which it cannot recover.
     #[display("fails: {reason}")]
     Failed {
         #[serde(serialize_with = "for_people")]
@@ -344,7 +344,7 @@ pub enum ExecutorEvent {
     },
 }
 
-/// As whom a node takes part in an epoch.
+/// A node's role in an epoch.
 struct Role(Option<AuthorityIndex>);
 
 impl fmt::Display for Role {
@@ -356,7 +356,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// The first bytes of a digest, enough to tell two apart.
+/// Displays the first bytes of a digest.
 struct FirstBytes<'a>(&'a [u8; 32]);
 
 impl fmt::Display for FirstBytes<'_> {
@@ -367,7 +367,8 @@ impl fmt::Display for FirstBytes<'_> {
     }
 }
 
-/// A 128-bit number as 32 hexadecimal digits where people read it: JSON has no numbers of that size.
+/// Serializes a 128-bit number as 32 hexadecimal digits in human-readable formats, because JSON has no numbers of that
+/// size.
 mod hex_u128 {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -386,7 +387,7 @@ mod hex_u128 {
         let digits = String::deserialize(deserializer)?;
         u128::from_str_radix(&digits, 16).map_err(|_| {
             D::Error::custom(format_args!(
-                "`{digits}`: expected up to 32 hexadecimal digits"
+                "expected up to 32 hexadecimal digits, found `{digits}`"
             ))
         })
     }

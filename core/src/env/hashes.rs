@@ -1,14 +1,14 @@
-//! Hashes of transactions: the same for everyone who computes them, and dear.
+//! Hashes of transactions, which are expensive and the same on every node.
 
 use crate::types::{Transaction, TransactionHash};
 
-/// Knows the hash of a transaction. A function of its bytes and nothing else; where many nodes share a process, one may
-/// remember what another has computed.
+/// Computes the hash of a transaction, a function of its bytes alone. The simulator, which runs many nodes in one
+/// process, shares a cache between them.
 pub trait TransactionHashes: Send + Sync {
     fn hash(&self, transaction: &Transaction) -> TransactionHash;
 }
 
-/// Computes every one.
+/// Computes every hash anew.
 pub struct Computed;
 
 impl TransactionHashes for Computed {

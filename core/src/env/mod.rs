@@ -1,8 +1,8 @@
-//! The one door to the world. Everything the node (and the mock executor) does to the outside goes through one
-//! [`Env`], a struct of small traits handed down at start.
+//! The environment: all I/O, time and randomness of the node and of the mock executor go through one [`Env`], a struct
+//! of small traits that is passed down at start.
 //!
-//! tokio's tasks, timers and channels are used as they are: the simulated build replaces them underneath.
-//! [`real`] is the door to the operating system, the simulator brings its own.
+//! tokio's tasks, timers and channels are used directly: the simulator replaces tokio at compile time. [`real`] is the
+//! environment of production; the simulator has its own.
 
 mod clock;
 mod crash_point;
@@ -24,7 +24,7 @@ pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 use crate::store::StoreFactory;
 use std::sync::Arc;
 
-/// What a process may touch of the world.
+/// The environment of a process.
 #[derive(Clone)]
 pub struct Env {
     pub network: Arc<dyn Network>,
@@ -43,8 +43,8 @@ impl Env {
         self.events.emit(event.into());
     }
 
-    /// Marks a named place between two steps. Does nothing in production; the simulator may end the process here,
-    /// in which case this never returns.
+    /// Reaches a crash point. Does nothing in production; the simulator may end the process here, in which case this
+    /// never returns.
     pub async fn reach(&self, point: CrashPoint) {
         self.crash_points.reach(point).await;
     }

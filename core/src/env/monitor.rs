@@ -1,12 +1,12 @@
-//! Who watches the tasks of a process.
+//! Monitoring of the tasks of a process.
 
 use async_trait::async_trait;
 
-/// Told what becomes of the tasks of a process. Production needs nothing of it: there a panic goes on, and the panic
-/// hook of the binary ends the process.
+/// Observes the tasks of a process. Production does not need it: there a panic unwinds the task, and the panic hook of
+/// the binary ends the process.
 #[async_trait]
 pub trait TaskMonitor: Send + Sync {
-    /// A task of the process is about to run.
+    /// A task of the process is about to be polled.
     fn polled(&self) {}
 
     /// A task of the process has panicked with this message. Returns at once in production; the simulator ends the
@@ -14,7 +14,7 @@ pub trait TaskMonitor: Send + Sync {
     async fn panicked(&self, _message: &str) {}
 }
 
-/// Nobody watches.
+/// Ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unmonitored;
 

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A connected byte stream. `poll_shutdown` half-closes it; dropping it closes it the way a kernel would: with
-/// unread bytes in the receive buffer the peer sees a reset.
+/// A connected byte stream. `poll_shutdown` half-closes it; dropping it closes it as a kernel does: if the receive
+/// buffer has unread bytes, the peer gets a reset.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -16,10 +16,10 @@ pub type BoxStream = Box<dyn Stream>;
 /// A bound socket of either kind.
 pub type BoxListener = Box<dyn Listener>;
 
-/// A bound socket. Dropping it stops listening; a Unix path stays behind, as it does in the operating system.
+/// A bound socket. Dropping it stops listening; the file of a Unix socket remains, as in the operating system.
 #[async_trait]
 pub trait Listener: Send + Sync {
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
     /// Those of `accept(2)`; the listener stays usable.
@@ -33,7 +33,7 @@ pub trait Network: Send + Sync {
     /// Those of `connect(2)`: refused, no such file, permission denied, timed out, …
     async fn connect(&self, address: &Address) -> io::Result<BoxStream>;
 
-    /// Binds and listens. A Unix path that exists already is `AddrInUse`, whoever owns it.
+    /// Binds and listens. A Unix path that exists gives `AddrInUse`, also if no process listens on it.
     ///
     /// # Errors
     /// Those of `bind(2)` and `listen(2)`.

@@ -1,5 +1,5 @@
-//! Where the [known bugs](crate::bugs) of the epoch change are switched on: at what was decided, and at how the executor
-//! is advanced. With no bug enabled, everything is passed on as it is.
+//! Switches of the [known bugs](crate::bugs) of the epoch change: its decisions, and how it advances the executor. With
+//! no bug enabled, arguments are returned unchanged.
 
 use super::{ChangeAction, ChangeView, EpochChange};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What is to be done next.
+/// The next action.
 pub(super) async fn decided(
     action: ChangeAction,
     view: &ChangeView,
@@ -40,7 +40,7 @@ pub(super) async fn decided(
     }
 }
 
-/// The boundary of which it is recorded that it is committed.
+/// The boundary to record as committed.
 async fn committed(mut boundary: Boundary, change: &EpochChange<'_>) -> Boundary {
     if bugs::enabled(KnownBug::BoundaryFromLaggingExecutor)
         && let Ok(watermark) = change.client.last_block_number().await
@@ -56,7 +56,7 @@ async fn committed(mut boundary: Boundary, change: &EpochChange<'_>) -> Boundary
     boundary
 }
 
-/// Tells the executor that the epoch after the boundary begins. Returns the epoch that it is in then.
+/// Sends `AdvanceEpoch`. Returns the executor's epoch.
 pub(super) async fn advance_executor(
     change: &EpochChange<'_>,
     next: Epoch,
@@ -72,7 +72,7 @@ pub(super) async fn advance_executor(
     advanced
 }
 
-/// Asks for a committee until the executor has it.
+/// Queries the committee of `epoch` until the executor has it.
 async fn await_committee(change: &EpochChange<'_>, epoch: Epoch) {
     while change.client.epoch_boundary_data(epoch).await.is_err() {
         tokio::time::sleep(Duration::from_millis(change.poll_ms)).await;

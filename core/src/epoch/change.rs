@@ -1,46 +1,46 @@
-//! What the change waits for and what it does next: a pure function of what is recorded and what is known.
+//! The next action of the epoch change: a pure function of the recorded step and the known state.
 
 use crate::types::{Boundary, ChangeStep, Epoch, GlobalExecIndex};
 
-/// What is known of an epoch that may be ending.
+/// The state on which the next action depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChangeView {
+pub(super) struct ChangeView {
     pub epoch: Epoch,
-    /// What is recorded of it.
+    /// The recorded step.
     pub step: ChangeStep,
-    /// Its last commit, if it is stored.
+    /// The boundary of the epoch, if it is stored.
     pub boundary: Option<Boundary>,
-    /// 2f+1 stake has the boundary commit, and their votes for it are stored here: whoever comes later can be shown.
+    /// Commit votes of 2f+1 stake for the boundary are stored, so this node can prove it to nodes that are behind.
     pub certified: bool,
-    /// Whether this node feeds the executor; else it only watches what another one does.
+    /// Whether this node delivers to the executor. Otherwise another node does, and advances it.
     pub delivers: bool,
-    /// As the executor said last.
+    /// The last W that the executor returned.
     pub watermark: GlobalExecIndex,
     pub executor_epoch: Epoch,
 }
 
-/// What to do.
+/// An action of the epoch change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeAction {
-    /// Nothing, until something that is known changes: the end of the epoch, or the watermark that delivery follows.
+pub(super) enum ChangeAction {
+    /// Wait until [`ChangeView::boundary`], [`ChangeView::certified`] or the watermark changes.
     Wait,
-    /// Ask the executor, which another node feeds, for watermark and epoch again, after a while.
+    /// Query watermark and epoch of the executor, to which another node delivers, after a pause.
     AskExecutor,
-    /// Write down that this step is done.
+    /// Record that this step is completed.
     Record(ChangeStep),
-    /// Tell the executor that the next epoch begins there (contract §7.3), again and again until it agrees.
+    /// Send `AdvanceEpoch` to the executor (contract §7.3).
     AdvanceExecutor(Boundary),
-    /// The epoch is over for this node: go on in the next one.
+    /// Leave the epoch and continue in the next one.
     Leave,
 }
 
-/// The next action of the change. Deterministic and without memory: after a crash the same record and the same world
-/// lead to the same action.
+/// The next action of the epoch change. It depends on nothing but `view`, so after a crash the change resumes at the
+/// recorded step.
 #[must_use]
-pub fn next_action(view: &ChangeView) -> ChangeAction {
+pub(super) fn next_action(view: &ChangeView) -> ChangeAction {
     let advanced = view.executor_epoch > view.epoch;
     if !view.delivers && view.executor_epoch > view.epoch.next() {
-        // The others are so far ahead that they may not keep this epoch any more, and nothing of it is owed.
+        // Peers may have removed this epoch already, and this node need not deliver anything of it.
         return ChangeAction::Leave;
     }
     match view.step {
@@ -49,7 +49,7 @@ pub fn next_action(view: &ChangeView) -> ChangeAction {
             None => ChangeAction::Wait,
         },
         ChangeStep::BoundaryCommitted(_) if !view.certified => ChangeAction::Wait,
-        // It is fed by another node, and moves on without this one.
+        // Another node delivers to the executor and advances it.
         ChangeStep::BoundaryCommitted(boundary) if !view.delivers => {
             if advanced {
                 ChangeAction::Record(ChangeStep::Advanced(boundary))
@@ -70,7 +70,7 @@ pub fn next_action(view: &ChangeView) -> ChangeAction {
             } else if view.watermark >= boundary.gei {
                 ChangeAction::AdvanceExecutor(boundary)
             } else {
-                // It lost its tail: that is delivered again.
+                // The executor lost its tail, which must be delivered again first.
                 ChangeAction::Record(ChangeStep::BoundaryCommitted(boundary))
             }
         }
@@ -111,8 +111,8 @@ mod tests {
         }
     }
 
-    /// The world that obeys: everything asked for happens.
-    fn obey(view: &mut ChangeView, action: ChangeAction) {
+    /// Applies the effects of an action that succeeds.
+    fn apply(view: &mut ChangeView, action: ChangeAction) {
         match action {
             ChangeAction::Wait if view.step == ChangeStep::Running => {
                 view.boundary = Some(BOUNDARY);
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_come_in_their_order() {
+    fn the_steps_are_in_order() {
         let mut view = view(ChangeStep::Running);
         let mut log = vec![];
         while log.last() != Some(&ChangeAction::Leave) {
             let action = next_action(&view);
             log.push(action);
-            obey(&mut view, action);
+            apply(&mut view, action);
         }
         assert_eq!(
             log,
@@ -161,7 +161,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_executor_is_never_advanced_before_it_has_everything(
+        fn the_executor_is_never_advanced_before_it_is_drained(
             step in steps(),
             certified: bool,
             delivers: bool,
@@ -190,9 +190,9 @@ mod tests {
             }
         }
 
-        /// Whatever was interrupted, and whatever the executor lost meanwhile, the change comes to its end.
+        /// From every step and every state of the executor, the change completes.
         #[test]
-        fn from_every_step_the_change_ends(
+        fn the_change_completes_from_every_step(
             step in steps(),
             certified: bool,
             delivers: bool,
@@ -212,7 +212,7 @@ mod tests {
                 if action == ChangeAction::Leave {
                     return Ok(());
                 }
-                obey(&mut view, action);
+                apply(&mut view, action);
             }
             prop_assert!(false, "{view:?}");
         }

@@ -1,5 +1,5 @@
-//! The one task that owns the change out of an epoch: does what [`next_action`] says, and writes down what it did
-//! before it goes on.
+//! The task that runs the change out of an epoch: executes the actions of [`next_action`] and records each completed
+//! step before the next one.
 
 use super::{ChangeAction, ChangeView, EpochRecord, EpochStore, bug_switches, next_action};
 use crate::{
@@ -12,21 +12,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
-/// How often a node that does not feed the executor asks whether the others have gone on without it.
+/// Interval at which a node that does not deliver checks whether the executor has already entered a later epoch.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// The change out of the running epoch.
-pub struct EpochChange<'a> {
+/// The change out of the current epoch.
+pub(crate) struct EpochChange<'a> {
     pub env: &'a Env,
     pub records: &'a EpochStore,
     pub client: &'a ExecutorClient,
-    /// What is recorded of this epoch.
+    /// The record of this epoch.
     pub record: EpochRecord,
-    /// The watermark that delivery follows. None if this node does not feed the executor: then nobody else asks while
-    /// the epoch runs, and this task does.
+    /// The watermark from delivery. `None` if this node does not deliver; then this task queries the executor.
     pub delivered: Option<watch::Receiver<GlobalExecIndex>>,
     pub watermark: GlobalExecIndex,
-    /// Between two questions to the executor, at most.
+    /// Maximum time between two queries to the executor.
     pub poll_ms: u64,
     pub ending: watch::Receiver<EpochEnding>,
 }
@@ -39,7 +38,7 @@ impl EpochChange<'_> {
     pub async fn run(mut self) -> Result<(), StoreError> {
         let epoch = self.record.start.base.epoch;
         let mut executor_epoch = epoch;
-        // The first question is asked at once, the others at the pace of the answers.
+        // The first query is sent at once, further ones at an adaptive interval.
         let mut pause_ms = 0;
         loop {
             let view = self.view(executor_epoch);
@@ -54,12 +53,14 @@ impl EpochChange<'_> {
                     let before = (executor_epoch, self.watermark);
                     match self.ask_executor().await {
                         Ok(entered) => executor_epoch = entered,
-                        Err(e) => warn!(target: "[EPOCH TRANSITION]", error = %e, "asking again"),
+                        Err(e) => {
+                            warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not answer, retrying")
+                        }
                     }
                     let moved = (executor_epoch, self.watermark) != before;
                     pause_ms = next_wait_ms(pause_ms.max(1), moved, self.poll_ms);
                 }
-                ChangeAction::Record(step) => self.write_down(step).await?,
+                ChangeAction::Record(step) => self.record_step(step).await?,
                 ChangeAction::AdvanceExecutor(boundary) => {
                     if let Some(entered) = self.advance_executor(epoch.next(), &boundary).await {
                         executor_epoch = entered;
@@ -90,7 +91,7 @@ impl EpochChange<'_> {
         }
     }
 
-    /// Returns when something that is known may have changed. Says the executor's epoch if it had to be asked.
+    /// Returns when the view may have changed, with the executor's epoch if it was queried.
     async fn wait(&mut self) -> Option<Epoch> {
         let Self {
             ending, delivered, ..
@@ -109,13 +110,13 @@ impl EpochChange<'_> {
             () = tokio::time::sleep(IDLE), if is_idle => return self.ask_executor().await.ok(),
         };
         if changed.is_err() {
-            // Consensus or delivery has ended, and the caller of this task learns why from them.
+            // Consensus or delivery has ended; the caller of this task gets the reason from them.
             return std::future::pending().await;
         }
         None
     }
 
-    async fn write_down(&mut self, step: ChangeStep) -> Result<(), StoreError> {
+    async fn record_step(&mut self, step: ChangeStep) -> Result<(), StoreError> {
         let epoch = self.record.start.base.epoch;
         self.record.step = step;
         self.records.write(&self.record)?;
@@ -124,8 +125,8 @@ impl EpochChange<'_> {
         Ok(())
     }
 
-    /// Returns the epoch that the executor is in then. After a failure it may have advanced, or have lost what it had:
-    /// telling it again answers the one, and the watermark the other.
+    /// Returns the executor's epoch. After an error it is unknown whether the executor advanced; the next call is
+    /// idempotent, and the watermark tells whether it lost its tail.
     async fn advance_executor(&mut self, next: Epoch, boundary: &Boundary) -> Option<Epoch> {
         match bug_switches::advance_executor(self, next, boundary).await {
             Ok(entered) => {
@@ -133,14 +134,14 @@ impl EpochChange<'_> {
                 Some(entered)
             }
             Err(e) => {
-                warn!(target: "[EPOCH TRANSITION]", error = %e, "the executor did not advance");
+                warn!(target: "[EPOCH TRANSITION]", error = %e, "AdvanceEpoch failed, retrying");
                 tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
                 None
             }
         }
     }
 
-    /// Takes in the executor's watermark and returns its epoch.
+    /// Queries the executor: updates the watermark and returns its epoch.
     async fn ask_executor(&mut self) -> Result<Epoch, RpcError> {
         self.watermark = self.client.last_block_number().await?;
         self.client.current_epoch().await

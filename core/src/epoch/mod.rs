@@ -1,9 +1,8 @@
-//! The change from one epoch to the next (contract §7): when an epoch is over, what comes next, and what of it is
-//! written down.
+//! The change from one epoch to the next (contract §7): the condition for its end, the steps, and their records.
 //!
-//! Everything here is pure but [`EpochStore`] and [`EpochChange`], the task. Each step is recorded before the next is
-//! taken, so a crash between any two resumes at the right one. Time decides one thing only, whether a node marks its
-//! blocks: what is committed of these marks decides the rest, and no step is forced because it takes long.
+//! Everything here is pure except [`EpochStore`] and the task [`EpochChange`]. Each step is recorded before the next
+//! one, so the change resumes after a crash at any point. Time only decides whether a node marks its blocks; the
+//! committed marks decide the rest, and no step has a timeout that forces it.
 
 mod bug_switches;
 mod change;
@@ -11,7 +10,7 @@ mod driver;
 mod duration;
 mod record;
 
-pub use change::{ChangeAction, ChangeView, next_action};
-pub use driver::EpochChange;
+use change::{ChangeAction, ChangeView, next_action};
+pub(crate) use driver::EpochChange;
 pub use duration::epoch_has_elapsed;
-pub use record::{EpochRecord, EpochStore};
+pub(crate) use record::{EpochRecord, EpochStore};

@@ -1,4 +1,4 @@
-//! What a node writes down about its epochs: a row each, synced, outlives the epoch's own store.
+//! The records of a node's epochs: one synced entry each, kept until the epoch's own store is removed.
 
 use crate::{
     store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
@@ -7,19 +7,19 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// One epoch of this node.
+/// The record of one epoch of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochRecord {
+pub(crate) struct EpochRecord {
     pub start: EpochStart,
     pub step: ChangeStep,
 }
 
 const STORE: &str = "epochs";
-/// Epoch, big-endian → [`EpochRecord`].
+/// Epoch (big-endian) → [`EpochRecord`].
 const RECORDS: Column = Column("records");
 
-/// The records of a node.
-pub struct EpochStore {
+/// The records of all epochs of a node.
+pub(crate) struct EpochStore {
     store: Arc<dyn Store>,
 }
 
@@ -32,31 +32,31 @@ impl EpochStore {
         })
     }
 
-    /// Durable when this returns.
+    /// Writes a record, which is durable when this returns.
     ///
     /// # Errors
-    /// If the disk fails; nothing may then be done that relies on the record.
+    /// If the disk fails. The record may then be lost, and the caller must not depend on it.
     #[allow(clippy::expect_used)]
     pub fn write(&self, record: &EpochRecord) -> Result<(), StoreError> {
-        let value = bcs::to_bytes(record).expect("plain structs always encode");
+        let value = bcs::to_bytes(record).expect("structs without maps always encode");
         let mut batch = WriteBatch::default();
         batch.put(RECORDS, &key_of(record.start.base.epoch), value);
         self.store.write(batch, Durability::Synced)
     }
 
-    /// What is recorded of an epoch.
+    /// The record of an epoch.
     ///
     /// # Errors
-    /// If the disk fails or holds something else.
+    /// If the disk fails or the record is damaged.
     pub fn read(&self, epoch: Epoch) -> Result<Option<EpochRecord>, StoreError> {
         let value = self.store.get(RECORDS, &key_of(epoch))?;
         value.map(|value| parse(&key_of(epoch), &value)).transpose()
     }
 
-    /// All epochs that this node was in and has not forgotten, in their order.
+    /// All records, by epoch.
     ///
     /// # Errors
-    /// If the disk fails or holds something else.
+    /// If the disk fails or the record is damaged.
     pub fn all(&self) -> Result<Vec<EpochRecord>, StoreError> {
         let all = &[][..]..&[0xff; 9][..];
         let order = ScanOrder::Ascending;
@@ -70,7 +70,7 @@ impl EpochStore {
         records.collect()
     }
 
-    /// Forgets an epoch. Not synced: to find it again after a crash does no harm.
+    /// Deletes the record of an epoch. Not synced: it is harmless if the record reappears after a crash.
     ///
     /// # Errors
     /// If the disk fails.
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn records_survive_a_power_loss_and_come_in_the_order_of_epochs() {
+    fn records_survive_a_power_loss_and_are_ordered_by_epoch() {
         let disk = MemoryDisk::default();
         let store = EpochStore::open(&MemoryStores::new(&disk)).unwrap();
         assert_eq!(store.all().unwrap(), []);

@@ -1,13 +1,13 @@
-//! What an operator should do about a socket error (contract §11).
+//! Advice for operators on socket errors (contract §11).
 
 use std::io;
 
-/// The error in words, with what to do about it.
+/// A description of the error with advice on what to do.
 #[must_use]
-pub fn socket_advice(error: &io::Error) -> String {
+pub(crate) fn socket_advice(error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            "nobody listens there: start the executor, or the socket file is stale"
+            "no process listens there: start the executor; its socket file may be stale"
         }
         io::ErrorKind::PermissionDenied => {
             "permission denied: check mode and owner of the socket file"
@@ -15,7 +15,7 @@ pub fn socket_advice(error: &io::Error) -> String {
         io::ErrorKind::NotFound => {
             "no such file: the executor has not created it yet, or the path is wrong"
         }
-        io::ErrorKind::AddrInUse => "address in use: a live process owns it",
+        io::ErrorKind::AddrInUse => "address in use: another process listens there",
         _ => return error.to_string(),
     };
     advice.to_owned()
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_that_an_operator_meets_are_told_apart() {
+    fn different_errors_have_different_advice() {
         let kinds = [
             io::ErrorKind::ConnectionRefused,
             io::ErrorKind::PermissionDenied,

@@ -1,6 +1,6 @@
-//! Taking over the path of a dead process without stealing that of a live one (contract §2).
+//! Binding a Unix socket whose file a dead process left, without taking the path of a live one (contract §2.8).
 //!
-//! A Unix socket's file outlives the process that bound it. It is removed only if nobody answers on it.
+//! A Unix socket's file outlives the process that bound it. It is removed only if connections to it are refused.
 
 use super::bug_switches;
 use crate::{
@@ -10,14 +10,14 @@ use crate::{
 use std::io;
 use thiserror::Error;
 
-/// Why nothing listens on the address.
+/// Why an address could not be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
     #[error(
-        "{address} is in use: a live process answers on it; stop that process or configure another path"
+        "{address} is in use: another process listens there; stop that process or configure another path"
     )]
     InUse { address: Address },
-    #[error("cannot tell whether a live process owns {address}: {source}; {}", hint(.source))]
+    #[error("cannot determine whether another process listens on {address}: {source}; {}", hint(.source))]
     Unclear { address: Address, source: io::Error },
     #[error("cannot remove the stale socket {address}: {source}; {}", hint(.source))]
     Unlink { address: Address, source: io::Error },
@@ -25,13 +25,13 @@ pub enum BindError {
     Listen { address: Address, source: io::Error },
 }
 
-/// What to do about it (contract §11).
+/// Advice for operators (contract §11).
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "check mode and owner of the file and its directory",
         io::ErrorKind::NotFound => "create the directory, or correct the path",
         io::ErrorKind::AddrInUse => {
-            "a live process owns it: stop that process or configure another address"
+            "another process listens there: stop that process or configure another address"
         }
         io::ErrorKind::AddrNotAvailable => {
             "this host has no such address: correct the configuration"
@@ -40,11 +40,11 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Listens on `address`. A Unix path that exists is taken over if nobody answers on it. A live owner sees a
-/// connection come and go.
+/// Listens on `address`. An existing Unix path is replaced if connections to it are refused. A live owner of the path
+/// sees one connection that is closed at once.
 ///
 /// # Errors
-/// If a live process owns the address, or the operating system refuses.
+/// If another process listens on the address, or the operating system returns an error.
 pub async fn bind_replacing_stale(
     network: &dyn Network,
     address: &Address,
@@ -69,13 +69,13 @@ pub async fn bind_replacing_stale(
             });
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            tracing::info!(target: "[STARTUP]", %address, %in_use, "nobody answers: removing the stale socket");
+            tracing::info!(target: "[STARTUP]", %address, %in_use, "no process listens: removing the stale socket");
             network.unlink(path).map_err(|source| BindError::Unlink {
                 address: address_in_error(),
                 source,
             })?;
         }
-        // Its owner removed it in between.
+        // The owner has removed it in the meantime.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => {
             return Err(BindError::Unclear {
@@ -97,16 +97,16 @@ mod tests {
         sync::{Mutex, MutexGuard},
     };
 
-    /// One Unix path and what is behind it.
+    /// The state of one Unix path.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Behind {
+    enum PathState {
         Nothing,
         Stale,
         Live,
         Forbidden,
     }
 
-    struct OnePath(Mutex<Behind>);
+    struct OnePath(Mutex<PathState>);
 
     struct Silent;
 
@@ -118,7 +118,7 @@ mod tests {
     }
 
     impl OnePath {
-        fn behind(&self) -> MutexGuard<'_, Behind> {
+        fn state(&self) -> MutexGuard<'_, PathState> {
             self.0.lock().unwrap()
         }
     }
@@ -126,59 +126,59 @@ mod tests {
     #[async_trait]
     impl Network for OnePath {
         async fn connect(&self, _: &Address) -> io::Result<BoxStream> {
-            match *self.behind() {
-                Behind::Nothing => Err(io::ErrorKind::NotFound.into()),
-                Behind::Stale => Err(io::ErrorKind::ConnectionRefused.into()),
-                Behind::Live => Ok(Box::new(tokio::io::duplex(1).0)),
-                Behind::Forbidden => Err(io::ErrorKind::PermissionDenied.into()),
+            match *self.state() {
+                PathState::Nothing => Err(io::ErrorKind::NotFound.into()),
+                PathState::Stale => Err(io::ErrorKind::ConnectionRefused.into()),
+                PathState::Live => Ok(Box::new(tokio::io::duplex(1).0)),
+                PathState::Forbidden => Err(io::ErrorKind::PermissionDenied.into()),
             }
         }
 
         async fn listen(&self, _: &Address) -> io::Result<BoxListener> {
-            let mut behind = self.behind();
-            if *behind != Behind::Nothing {
+            let mut state = self.state();
+            if *state != PathState::Nothing {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
-            *behind = Behind::Live;
+            *state = PathState::Live;
             Ok(Box::new(Silent))
         }
 
         fn unlink(&self, _: &Path) -> io::Result<()> {
-            *self.behind() = Behind::Nothing;
+            *self.state() = PathState::Nothing;
             Ok(())
         }
     }
 
-    async fn bind(behind: Behind, address: &str) -> (Result<(), BindError>, Behind) {
-        let network = OnePath(Mutex::new(behind));
+    async fn bind(state: PathState, address: &str) -> (Result<(), BindError>, PathState) {
+        let network = OnePath(Mutex::new(state));
         let bound = bind_replacing_stale(&network, &address.parse().unwrap()).await;
-        let after = *network.behind();
+        let after = *network.state();
         (bound.map(drop), after)
     }
 
     #[tokio::test]
-    async fn a_stale_path_is_taken_over_and_a_live_one_is_left_alone() {
-        for free in [Behind::Nothing, Behind::Stale] {
+    async fn a_stale_path_is_replaced_and_a_live_one_is_not() {
+        for free in [PathState::Nothing, PathState::Stale] {
             let (bound, after) = bind(free, "/run/a.sock").await;
             bound.unwrap();
-            assert_eq!(after, Behind::Live);
+            assert_eq!(after, PathState::Live);
         }
-        let (bound, after) = bind(Behind::Live, "/run/a.sock").await;
+        let (bound, after) = bind(PathState::Live, "/run/a.sock").await;
         assert!(matches!(bound, Err(BindError::InUse { .. })));
-        assert_eq!(after, Behind::Live);
-        let (bound, after) = bind(Behind::Forbidden, "/run/a.sock").await;
+        assert_eq!(after, PathState::Live);
+        let (bound, after) = bind(PathState::Forbidden, "/run/a.sock").await;
         let error = bound.unwrap_err().to_string();
         assert!(
             error.contains("/run/a.sock") && error.contains("check mode and owner"),
             "{error}"
         );
-        assert_eq!(after, Behind::Forbidden);
+        assert_eq!(after, PathState::Forbidden);
     }
 
     #[tokio::test]
-    async fn a_tcp_port_in_use_is_never_taken_over() {
-        let (bound, after) = bind(Behind::Stale, "127.0.0.1:7000").await;
+    async fn a_tcp_port_in_use_is_never_replaced() {
+        let (bound, after) = bind(PathState::Stale, "127.0.0.1:7000").await;
         assert!(matches!(bound, Err(BindError::Listen { .. })));
-        assert_eq!(after, Behind::Stale);
+        assert_eq!(after, PathState::Stale);
     }
 }

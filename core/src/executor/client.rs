@@ -1,7 +1,7 @@
-//! The node's side of the executor RPC (contract §2): whole exchanges under one timeout, on pooled connections.
+//! The client of the executor RPC (contract §2): exchanges with one timeout each, on pooled connections.
 //!
-//! Replies carry no request id, so a connection is only ever reused after its last exchange ended well. One that
-//! timed out or failed is **dropped**: its late reply must never answer a later request (invariant RPC).
+//! Replies carry no request id, so a connection is reused only if its last exchange succeeded. After a timeout or error
+//! it is **dropped**: a late reply must never answer a later request (invariant RPC).
 
 use super::{
     bug_switches, socket_advice,
@@ -27,7 +27,7 @@ use std::{
 };
 use thiserror::Error;
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug, Error)]
 pub enum RpcError {
     #[error("cannot reach the executor at {address}: {}", socket_advice(.source))]
@@ -46,9 +46,9 @@ pub enum RpcError {
     },
     #[error("{kind:?}: {source}")]
     Frame { kind: RpcKind, source: FrameError },
-    #[error("{kind:?}: the executor answered with an error: {message}")]
+    #[error("{kind:?}: the executor returned an error: {message}")]
     Refused { kind: RpcKind, message: String },
-    #[error("{kind:?}: the executor's reply is not one to this request: {found}")]
+    #[error("{kind:?}: expected a reply to this request, found {found}")]
     Unexpected { kind: RpcKind, found: String },
 }
 
@@ -60,7 +60,7 @@ struct Connection {
     replies: u64,
 }
 
-/// Asks one executor.
+/// The RPC client of one executor.
 pub struct ExecutorClient {
     env: Env,
     address: Address,
@@ -121,10 +121,10 @@ impl ExecutorClient {
         }
     }
 
-    /// The next epoch begins there (contract §7.3). May be said again. Returns the epoch that the executor is in now.
+    /// Sends `AdvanceEpoch` (contract §7.3), which is idempotent. Returns the executor's epoch.
     ///
     /// # Errors
-    /// If there is no answer, or it refuses.
+    /// If there is no answer, or the answer is an error.
     pub async fn advance_epoch(&self, next: Epoch, boundary: &Boundary) -> Result<Epoch, RpcError> {
         let request = RequestPayload::AdvanceEpoch(AdvanceEpoch {
             new_epoch: next.0,
@@ -137,7 +137,7 @@ impl ExecutorClient {
         }
     }
 
-    /// One exchange. A pooled connection that turns out to be dead is replaced once.
+    /// One exchange. If a pooled connection turns out to be closed, a second one is tried.
     ///
     /// # Errors
     /// If there is no answer, or the answer is an error.
@@ -166,7 +166,7 @@ impl ExecutorClient {
             })
         });
         if let (Err(e @ RpcError::Timeout { .. }), Some(connection)) = (&result, &in_use) {
-            // The exchange could not say so itself: it was dropped when its time was up.
+            // The exchange cannot emit this itself: the timeout has dropped it.
             self.env.emit(NodeEvent::RpcFailed {
                 connection: connection.number,
                 kind,
@@ -189,7 +189,7 @@ impl ExecutorClient {
         }
     }
 
-    /// Sends and reads on this connection, which may be used again only if both went well.
+    /// Sends the request and reads the reply. The connection may be reused only if both succeeded.
     async fn exchange(
         &self,
         connection: &mut Connection,

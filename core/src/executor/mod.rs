@@ -1,7 +1,7 @@
-//! The executor as the node meets it: messages, framing, and what both ends of a socket must do alike.
+//! The interface between node and executor.
 //!
-//! [`wire`] is the interface of contract §3, used by both sides; [`validators`] turns what
-//! the executor says about validators into a committee's members; [`bind`] takes over the path of a dead process.
+//! [`wire`] contains the messages of contract §3, used by both sides; [`validators`] converts between validators on the
+//! wire and committees; [`bind`] binds sockets, replacing stale files.
 
 mod advice;
 pub mod bind;
@@ -11,6 +11,6 @@ mod poll_interval;
 pub mod validators;
 pub mod wire;
 
-pub use advice::socket_advice;
+pub(crate) use advice::socket_advice;
 pub use client::{ExecutorClient, RpcError};
-pub use poll_interval::next_wait_ms;
+pub(crate) use poll_interval::next_wait_ms;

@@ -1,11 +1,10 @@
-//! How often the executor is asked for its watermark while somebody waits for it to move. Pure.
+//! The adaptive interval between queries for the executor's watermark. Pure.
 
-/// How long a starved window waits before it asks for the watermark, given how long it waited before the last answer
-/// and whether that one `moved` it: sooner while asking pays, later while it does not, up to the usual interval. So it
-/// follows the pace of the executor with about two questions per step, and one that stands still costs no more than
-/// any other.
+/// The wait before the next query while the window is starved. It halves when the last query `moved` the watermark and
+/// doubles otherwise, between 1 ms and `interval_ms`. So there are about two queries per step of the executor, and a
+/// stalled executor is queried no more often than normally.
 #[must_use]
-pub fn next_wait_ms(waited_ms: u64, moved: bool, interval_ms: u64) -> u64 {
+pub(crate) fn next_wait_ms(waited_ms: u64, moved: bool, interval_ms: u64) -> u64 {
     let wait_ms = if moved { waited_ms / 2 } else { waited_ms * 2 };
     wait_ms.min(interval_ms).max(1)
 }
@@ -15,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_starved_window_asks_at_the_pace_of_the_executor_and_never_less_than_otherwise() {
+    fn the_wait_follows_the_executor_and_never_exceeds_the_interval() {
         let answers = |moved: &[bool]| {
             let mut wait_ms = 100;
             let next = |moved: &bool| {
@@ -33,7 +32,7 @@ mod tests {
         assert_eq!(
             next_wait_ms(0, false, 0),
             1,
-            "an interval of nothing is no reason to spin"
+            "an interval of 0 would be a busy loop"
         );
     }
 }

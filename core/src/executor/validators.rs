@@ -1,18 +1,18 @@
-//! From what the executor says about validators to the members of a committee, and back.
+//! Conversion between validators as sent by the executor and the authorities of a committee.
 //!
-//! The executor's strings are checked here, once, so that a committee is made of keys and numbers only.
+//! The executor's strings are parsed only here; a committee contains keys and numbers.
 
 use super::wire::ValidatorInfo;
 use crate::types::{Authority, Committee, CommitteeError, Epoch, PublicKey, Stake};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use thiserror::Error;
 
-/// A validator that cannot be a member of a committee.
+/// An invalid validator or set of validators.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ValidatorError {
-    #[error("validator `{validator}` has {field} = `{value}`: expected {expected}")]
+    #[error("validator `{validator}`: expected {expected} in {field}, found `{value}`")]
     Field {
-        /// Its name, or its address if it has none.
+        /// Name of the validator, or its address if the name is empty.
         validator: String,
         field: &'static str,
         value: String,
@@ -25,7 +25,7 @@ pub enum ValidatorError {
 /// The committee of `epoch`, in the order that defines authority indexes (contract §7.4).
 ///
 /// # Errors
-/// If a validator's fields do not parse, or the set is no committee.
+/// If a field does not parse, or the set does not form a committee.
 pub fn committee(epoch: Epoch, validators: &[ValidatorInfo]) -> Result<Committee, ValidatorError> {
     let authorities = validators.iter().map(Authority::try_from);
     let authorities = authorities.collect::<Result<_, _>>()?;
@@ -71,7 +71,7 @@ impl TryFrom<&ValidatorInfo> for Authority {
 }
 
 impl From<&Authority> for ValidatorInfo {
-    /// Everything a committee knows; the rest is left empty.
+    /// Sets the fields that a committee contains; the others are empty.
     fn from(authority: &Authority) -> Self {
         Self {
             address: format_account(&authority.address),
@@ -85,7 +85,7 @@ impl From<&Authority> for ValidatorInfo {
     }
 }
 
-/// The 20 bytes of an account, from 40 hex digits with or without `0x`.
+/// Parses an account: 40 hex digits with or without `0x`.
 #[must_use]
 pub fn parse_account(text: &str) -> Option<[u8; 20]> {
     let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
@@ -100,7 +100,7 @@ pub fn parse_account(text: &str) -> Option<[u8; 20]> {
     Some(account)
 }
 
-/// An account as [`parse_account`] reads it: `0x` and 40 hex digits.
+/// Formats an account as `0x` and 40 hex digits.
 #[must_use]
 pub fn format_account(account: &[u8; 20]) -> String {
     account.iter().fold(String::from("0x"), |mut text, byte| {
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_authority_survives_the_wire(key in 1u8.., address: [u8; 20]) {
+        fn converting_an_authority_to_the_wire_and_back_gives_the_same(key in 1u8.., address: [u8; 20]) {
             let authority = Authority { address, ..authority(key) };
             let info = ValidatorInfo::from(&authority);
             prop_assert_eq!(Authority::try_from(&info), Ok(authority));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_does_not_parse_is_named_with_its_value() {
+    fn an_error_names_the_field_and_its_value() {
         let good = ValidatorInfo::from(&authority(7));
         type Break = fn(&mut ValidatorInfo, String);
         let fields: [(&str, Break, &str); 7] = [
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committee_is_ordered_by_key_and_its_faults_are_told() {
+    fn the_committee_is_ordered_by_key_and_invalid_sets_are_errors() {
         let infos = [9, 2].map(|key| ValidatorInfo::from(&authority(key)));
         let order: Vec<_> = committee(Epoch(0), &infos)
             .unwrap()

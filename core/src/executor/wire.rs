@@ -1,7 +1,7 @@
-//! The protobuf messages of contract §3. Names and field numbers are interface facts: Go decodes these bytes.
+//! The protobuf messages of contract §3. Field numbers are fixed: deployed Go programs decode these bytes.
 //!
-//! Plain messages, written by hand so that no `protoc` is needed. Integers are bare here and nowhere else: whoever
-//! takes a message in or lets one out converts to the index types of [`crate::types`].
+//! Written by hand so that no `protoc` is needed. Only here are indexes plain integers; senders and receivers convert
+//! from and to the types of [`crate::types`].
 
 use crate::env::RpcKind;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ pub struct TransactionExe {
     /// The **raw transaction bytes**; the name is historical.
     #[prost(bytes = "bytes", tag = "1")]
     pub digest: Bytes,
-    /// The worker that batched it.
+    /// The worker that batched the transaction.
     #[prost(uint32, tag = "2")]
     pub worker_id: u32,
 }
@@ -24,19 +24,19 @@ pub struct TransactionExe {
 pub struct CommittedBlock {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
-    /// The commit index inside the epoch.
+    /// The commit index.
     #[prost(uint64, tag = "2")]
     pub height: u64,
     #[prost(message, repeated, tag = "3")]
     pub transactions: Vec<TransactionExe>,
 }
 
-/// One frame of the block stream: one commit, empty or not.
+/// One frame of the block stream: one commit, which may be empty.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct CommittedEpochData {
     #[prost(message, repeated, tag = "1")]
     pub blocks: Vec<CommittedBlock>,
-    /// The GEI, which is the executor's block number.
+    /// The GEI, the executor's block number.
     #[prost(uint64, tag = "2")]
     pub global_exec_index: u64,
     #[prost(uint32, tag = "3")]
@@ -56,18 +56,18 @@ pub struct CommittedEpochData {
 /// One request of the executor RPC.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Request {
-    /// `None` is a request that this build does not know.
+    /// `None` for a request that this version does not know.
     #[prost(oneof = "RequestPayload", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 21")]
     pub payload: Option<RequestPayload>,
 }
 
-/// What a request asks for.
+/// The kind of a request, with its arguments.
 #[derive(Clone, PartialEq, Eq, Oneof)]
 pub enum RequestPayload {
-    /// Exists on the wire and is answered with an error.
+    /// Part of the protocol, but answered with an error.
     #[prost(message, tag = "1")]
     Block(BlockRequest),
-    /// Exists on the wire and is answered with an error.
+    /// Part of the protocol, but answered with an error.
     #[prost(message, tag = "2")]
     Status(StatusRequest),
     /// The committee of the current epoch.
@@ -99,7 +99,7 @@ pub struct StatusRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct GetActiveValidators {}
 
-/// The committee whose epoch holds this block.
+/// The committee of the epoch that contains this block.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct GetValidatorsAtBlock {
     #[prost(uint64, tag = "1")]
@@ -123,10 +123,10 @@ pub struct GetEpochStartTimestamp {
 pub struct AdvanceEpoch {
     #[prost(uint64, tag = "1")]
     pub new_epoch: u64,
-    /// Timestamp of the boundary commit.
+    /// Timestamp of the boundary commit, in whole seconds.
     #[prost(uint64, tag = "2")]
     pub epoch_start_timestamp_ms: u64,
-    /// GEI of the last commit of the epoch before.
+    /// GEI of the boundary commit.
     #[prost(uint64, tag = "3")]
     pub boundary_block: u64,
 }
@@ -146,22 +146,22 @@ pub struct GetBlocksRange {
     pub to: u64,
 }
 
-/// One response of the executor RPC: the n-th on a connection answers the n-th request.
+/// One response of the executor RPC. The n-th on a connection answers the n-th request.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Response {
-    /// `None` is a response that this build does not know.
+    /// `None` for a response that this version does not know.
     #[prost(oneof = "ResponsePayload", tags = "2, 3, 4, 5, 6, 7, 8, 9, 21")]
     pub payload: Option<ResponsePayload>,
 }
 
-/// What a response says.
+/// The kind of a response, with its result.
 #[derive(Clone, PartialEq, Eq, Oneof)]
 pub enum ResponsePayload {
     #[prost(message, tag = "2")]
     ValidatorInfoList(ValidatorInfoList),
     #[prost(message, tag = "3")]
     ServerStatus(ServerStatus),
-    /// Why the request was not served, for people.
+    /// An error message.
     #[prost(string, tag = "4")]
     Error(String),
     #[prost(message, tag = "5")]
@@ -178,7 +178,7 @@ pub enum ResponsePayload {
     BlocksRange(BlocksRange),
 }
 
-/// One validator as the executor knows it. Also a table of the executor's configuration.
+/// One validator in the state of the executor. Also a table of the executor's configuration.
 #[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidatorInfo {
@@ -188,13 +188,13 @@ pub struct ValidatorInfo {
     /// A decimal number.
     #[prost(string, tag = "2")]
     pub stake: String,
-    /// Base64; its bytes order the committee.
+    /// Base64; the bytes define the order of the committee.
     #[prost(string, tag = "3")]
     pub authority_key: String,
     /// Base64 of the 32-byte key that signs blocks.
     #[prost(string, tag = "4")]
     pub protocol_key: String,
-    /// Base64 of the key that names the worker's libp2p peer.
+    /// Base64 of the key that identifies the worker's libp2p peer.
     #[prost(string, tag = "5")]
     pub network_key: String,
     #[prost(string, tag = "6")]
@@ -214,17 +214,17 @@ pub struct ValidatorInfo {
     /// A decimal number.
     #[prost(string, tag = "12")]
     pub accumulated_rewards_per_share: String,
-    /// Where its consensus P2P listens, `IP:PORT`.
+    /// Address of its consensus P2P, `IP:PORT`.
     #[prost(string, tag = "13")]
     pub p2p_address: String,
 }
 
-/// A committee, with the watermark at the moment of the answer.
+/// A committee, with the watermark at the time of the answer.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ValidatorInfoList {
     #[prost(message, repeated, tag = "1")]
     pub validators: Vec<ValidatorInfo>,
-    /// Start of the committee's epoch.
+    /// Start timestamp of the committee's epoch.
     #[prost(uint64, tag = "2")]
     pub epoch_timestamp_ms: u64,
     /// The durable watermark.
@@ -259,7 +259,7 @@ pub struct EpochStartTimestamp {
     pub timestamp_ms: u64,
 }
 
-/// The epoch that the executor is in after an [`AdvanceEpoch`].
+/// The executor's epoch after an [`AdvanceEpoch`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct AdvanceEpochResponse {
     #[prost(uint64, tag = "1")]
@@ -268,21 +268,21 @@ pub struct AdvanceEpochResponse {
     pub epoch_start_timestamp_ms: u64,
 }
 
-/// Everything a node needs to start in an epoch.
+/// The data with which a node starts in an epoch.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct EpochBoundaryData {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
     pub epoch_start_timestamp_ms: u64,
-    /// The epoch's base: GEI of the last commit of the epoch before.
+    /// The epoch's base: GEI of the last commit of the previous epoch.
     #[prost(uint64, tag = "3")]
     pub boundary_block: u64,
     #[prost(message, repeated, tag = "4")]
     pub validators: Vec<ValidatorInfo>,
 }
 
-/// A prefix of the range that was asked for, as long as fits a frame.
+/// A prefix of the requested range, limited by the size of a frame.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct BlocksRange {
     #[prost(message, repeated, tag = "1")]
@@ -290,7 +290,7 @@ pub struct BlocksRange {
 }
 
 impl Request {
-    /// What the request asks for, as events name it.
+    /// The kind of the request in events.
     #[must_use]
     pub const fn kind(&self) -> RpcKind {
         match &self.payload {
@@ -327,9 +327,9 @@ impl From<ResponsePayload> for Response {
 mod tests {
     use super::*;
 
-    /// The bytes that Go's encoder writes for these messages.
+    /// Compares with the bytes that Go's encoder writes.
     #[test]
-    fn field_numbers_are_those_of_the_contract() {
+    fn field_numbers_match_the_contract() {
         let block = CommittedEpochData {
             blocks: vec![CommittedBlock {
                 epoch: 1,
@@ -364,12 +364,12 @@ mod tests {
         assert_eq!(
             watermark.encode_to_vec(),
             [0x2a, 0],
-            "zero is said, not left out"
+            "a oneof with value 0 is encoded"
         );
     }
 
     #[test]
-    fn a_request_of_a_later_version_is_unknown_not_undecodable() {
+    fn a_request_of_a_later_version_decodes_as_unknown() {
         let later = Request::decode(&[0xf2, 1, 0][..]).unwrap();
         assert_eq!(later.kind(), RpcKind::Unknown);
         let status = Request::from(RequestPayload::Status(StatusRequest {}));

@@ -1,10 +1,10 @@
-//! Frames: a length, then that many bytes. Two ways to write the length (contract §2), one way to take frames apart.
+//! Length-prefixed frames with two encodings of the length (contract §2).
 //!
-//! The [`Decoder`] is pure: bytes in, frames out, in whatever pieces they come. A length that is zero, above the
-//! limit or no number **poisons** it: from there on it answers with that error only, because nothing behind a bad
-//! length can be told from the middle of a frame. The connection has to go.
+//! The [`Decoder`] is pure: bytes in, frames out, however the stream is split. After a length that is zero, above the
+//! limit or malformed it returns that error for ever, because the start of the next frame is unknown. The connection
+//! must then be closed.
 //!
-//! Knows nothing of what the frames mean.
+//! Must not know what the frames contain.
 
 mod uvarint;
 
@@ -15,11 +15,11 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use uvarint::{MAX_UVARINT_BYTES, put_uvarint, take_uvarint};
 
-/// How a frame's length is written.
+/// Encoding of a frame's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthPrefix {
-    /// Unsigned LEB128, at most 10 bytes, read as Go's `binary.ReadUvarint` does: longer forms of a number are
-    /// accepted, numbers above 64 bits are not.
+    /// Unsigned LEB128 of at most 10 bytes as read by Go's `binary.ReadUvarint`: non-minimal encodings are accepted,
+    /// numbers above 64 bits are not.
     Uvarint,
     /// 4 bytes, big-endian.
     BigEndian32,
@@ -29,25 +29,25 @@ pub enum LengthPrefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framing {
     pub prefix: LengthPrefix,
-    /// A body is 1 to this many bytes long.
+    /// Maximum length of a body; the minimum is 1.
     pub limit_bytes: usize,
 }
 
-/// A frame that must not be sent, or bytes that are no frames. After one of these a connection is closed.
+/// A frame that must not be sent, or a malformed stream. The connection is closed after one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
-    #[error("a frame of length zero: every frame has a body of at least 1 byte")]
+    #[error("a frame of length 0, expected at least 1 byte")]
     Empty,
-    #[error("a frame of {length_bytes} bytes exceeds the limit of {limit_bytes} on this channel")]
+    #[error(
+        "a frame of {length_bytes} bytes, expected at most {limit_bytes} bytes on this channel"
+    )]
     TooLarge {
         length_bytes: u64,
         limit_bytes: usize,
     },
-    #[error(
-        "a frame length that does not end within 64 bits: these bytes are not the start of a frame"
-    )]
+    #[error("a frame length that exceeds 64 bits: the peer does not use this framing")]
     LengthOverflow,
-    #[error("the stream ended inside a frame, after {found_bytes} bytes of it")]
+    #[error("the stream ended inside a frame, after {found_bytes} of its bytes")]
     Truncated { found_bytes: usize },
 }
 
@@ -72,7 +72,7 @@ impl Framing {
         limit_bytes: 10 * 1024 * 1024,
     };
 
-    /// A whole frame around `message`.
+    /// Encodes `message` as a frame.
     ///
     /// # Errors
     /// If the receiver would reject it: its encoding is empty or above the limit.
@@ -84,7 +84,7 @@ impl Framing {
         Ok(frame.freeze())
     }
 
-    /// A whole frame around bytes that are encoded already.
+    /// Makes a frame of an encoded body.
     ///
     /// # Errors
     /// If the receiver would reject it: the body is empty or above the limit.
@@ -95,7 +95,7 @@ impl Framing {
         Ok(frame.freeze())
     }
 
-    /// The length of a body that passed [`Self::check`], with room for the body behind it.
+    /// A buffer that starts with the length of a body that passed [`Self::check`] and has capacity for the body.
     fn begin(self, length: usize) -> BytesMut {
         let mut frame = BytesMut::with_capacity(MAX_UVARINT_BYTES + length);
         match self.prefix {
@@ -122,7 +122,7 @@ impl Framing {
         }
     }
 
-    /// Takes a length off the front of `buffer`, or nothing if it has not come in full.
+    /// Removes a length from the front of `buffer`. `None` if it is incomplete.
     fn take_length(self, buffer: &mut BytesMut) -> Result<Option<usize>, FrameError> {
         let length = match self.prefix {
             LengthPrefix::Uvarint => {
@@ -134,7 +134,7 @@ impl Framing {
     }
 }
 
-/// Takes a byte stream apart into the bodies of its frames.
+/// Splits a byte stream into the bodies of its frames.
 #[derive(Debug)]
 pub struct Decoder {
     framing: Framing,
@@ -145,7 +145,7 @@ pub struct Decoder {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Length,
-    /// A length was taken off; its body of this many bytes is next.
+    /// The length was decoded; a body of this many bytes follows.
     Body(usize),
     Poisoned(FrameError),
 }
@@ -160,17 +160,17 @@ impl Decoder {
         }
     }
 
-    /// Takes in the next bytes of the stream. What comes after a bad length is dropped.
+    /// Appends the next bytes of the stream. Bytes after a malformed length are dropped.
     pub fn push(&mut self, bytes: &[u8]) {
         if !matches!(self.state, State::Poisoned(_)) {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// The body of the next frame if all of it is here, without copying it.
+    /// The body of the next frame, without copying it. `None` if it is incomplete.
     ///
     /// # Errors
-    /// If the next length is none. Every later call gives the same error.
+    /// If the next length is invalid. Every later call returns the same error.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         let length = match self.state {
             State::Poisoned(error) => return Err(error),
@@ -195,10 +195,10 @@ impl Decoder {
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 
-    /// To be called when the stream has ended and no whole frame is left.
+    /// To be called when the stream has ended and no complete frame is left.
     ///
     /// # Errors
-    /// If it ended inside a frame.
+    /// If the stream ended inside a frame.
     pub fn finish(&self) -> Result<(), FrameError> {
         match self.state {
             State::Poisoned(error) => Err(error),
@@ -209,7 +209,8 @@ impl Decoder {
         }
     }
 
-    /// How many bytes to make room for: what is missing, within reason, since a length is only a promise.
+    /// Bytes to reserve for the next read: the missing ones up to a limit, because the peer may send fewer than it
+    /// announced.
     fn wanted_bytes(&self) -> usize {
         let missing = match self.state {
             State::Body(length) => length.saturating_sub(self.buffer.len()),
@@ -224,11 +225,11 @@ const READ_AT_MOST_BYTES: usize = 256 * 1024;
 
 /// Reads the next frame. `None` is the end of the stream between two frames.
 ///
-/// Reads only when no whole frame is buffered, so a reader that is slow to ask leaves the bytes in the socket.
-/// Cancel-safe: what was read stays in the decoder, which must be used for the whole life of the connection.
+/// Reads only when no complete frame is buffered, so a slow caller leaves the bytes in the socket. Cancel-safe: bytes
+/// that were read stay in the decoder, which must be used for as long as the connection exists.
 ///
 /// # Errors
-/// Those of the stream, and of a stream that is not frames.
+/// I/O errors of the stream, and [`FrameError`] for a malformed one.
 pub async fn read_frame(
     stream: &mut (impl AsyncRead + Unpin + ?Sized),
     decoder: &mut Decoder,
@@ -244,12 +245,13 @@ pub async fn read_frame(
     }
 }
 
-/// Writes a whole frame, as [`Framing::encode`] made it.
+/// Writes a frame as [`Framing::encode`] returned it.
 ///
-/// Not cancel-safe: if this is dropped or fails, part of the frame may be out, and the connection can only be closed.
+/// Not cancel-safe: if it is dropped or fails, part of the frame may have been written, and the connection must be
+/// closed.
 ///
 /// # Errors
-/// Those of the stream.
+/// I/O errors of the stream.
 pub async fn write_frame(
     stream: &mut (impl AsyncWrite + Unpin + ?Sized),
     frame: &[u8],
@@ -280,7 +282,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_pieces_give_the_same_frames(
+        fn frames_do_not_depend_on_how_the_stream_is_split(
             framing in framings(),
             bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..=SMALL), 0..8),
             cuts in prop::collection::vec(1usize..50, 0..40),
@@ -306,7 +308,7 @@ mod tests {
         }
 
         #[test]
-        fn after_a_bad_length_nothing_is_parsed(
+        fn after_an_invalid_length_no_frame_is_decoded(
             framing in framings(),
             length in prop_oneof![Just(0u32), (SMALL as u32 + 1)..],
             good in prop::collection::vec(any::<u8>(), 1..=SMALL),
@@ -333,20 +335,20 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_64_bits_is_an_error_as_in_go() {
+    fn a_length_above_64_bits_is_an_error_as_in_go() {
         let mut decoder = Decoder::new(Framing::BLOCK_STREAM);
         decoder.push(&[0xff; 9]);
         assert_eq!(
             decoder.next_frame(),
             Ok(None),
-            "the tenth byte may still end it"
+            "ten bytes may be a valid length"
         );
         decoder.push(&[0x02]);
         assert_eq!(decoder.next_frame(), Err(FrameError::LengthOverflow));
     }
 
     #[test]
-    fn what_the_receiver_would_reject_is_not_encoded() {
+    fn frames_that_the_receiver_would_reject_are_not_encoded() {
         let framing = Framing {
             prefix: LengthPrefix::BigEndian32,
             limit_bytes: 3,
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_framed_as_its_bytes_are() {
+    fn encoding_a_message_equals_encoding_its_bytes() {
         let message = String::from("a protobuf message with one field");
         let body = message.encode_to_vec();
         for framing in [Framing::BLOCK_STREAM, Framing::RPC] {
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_between_frames_is_the_end_and_inside_one_is_an_error() {
+    async fn a_stream_may_end_between_frames_but_not_inside_one() {
         let framing = Framing::BLOCK_STREAM;
         let stream = [
             framing.encode_body(b"one").unwrap(),

@@ -1,17 +1,17 @@
-//! Unsigned LEB128, as Go's `binary.ReadUvarint` reads it: at most 10 bytes, longer forms of a number are accepted,
-//! numbers above 64 bits are not.
+//! Unsigned LEB128 as read by Go's `binary.ReadUvarint`: at most 10 bytes, non-minimal encodings are accepted, numbers
+//! above 64 bits are not.
 
 use bytes::{Buf, BufMut, BytesMut};
 
-/// These bytes are the start of a number above 64 bits.
+/// The bytes encode a number above 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow;
+pub(super) struct Overflow;
 
-/// 64 bits in groups of 7.
-pub const MAX_UVARINT_BYTES: usize = 10;
+/// 64 bits in groups of 7 bits.
+pub(super) const MAX_UVARINT_BYTES: usize = 10;
 
 /// Appends `value`.
-pub fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
+pub(super) fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
     while value >= 0x80 {
         buffer.put_u8(value as u8 | 0x80);
         value >>= 7;
@@ -19,11 +19,11 @@ pub fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
     buffer.put_u8(value as u8);
 }
 
-/// Takes a number off the front of `buffer`, or nothing if it has not come in full.
+/// Removes a number from the front of `buffer`. `None` if it is incomplete.
 ///
 /// # Errors
-/// If it has more than 64 bits.
-pub fn take_uvarint(buffer: &mut BytesMut) -> Result<Option<u64>, Overflow> {
+/// If the number has more than 64 bits.
+pub(super) fn take_uvarint(buffer: &mut BytesMut) -> Result<Option<u64>, Overflow> {
     let mut value = 0;
     for (i, &byte) in buffer.iter().take(MAX_UVARINT_BYTES).enumerate() {
         if i == MAX_UVARINT_BYTES - 1 && byte > 1 {
@@ -45,7 +45,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_uvarint_is_that_of_protobuf(value in any::<u64>()) {
+        fn encoding_and_decoding_agree_with_protobuf(value in any::<u64>()) {
             let mut reference = vec![];
             prost::encoding::encode_varint(value, &mut reference);
             let mut ours = BytesMut::new();
@@ -56,7 +56,7 @@ mod tests {
         }
 
         #[test]
-        fn any_ten_bytes_are_read_as_protobuf_reads_them(bytes in prop::collection::vec(any::<u8>(), 10)) {
+        fn any_ten_bytes_decode_as_in_protobuf(bytes in prop::collection::vec(any::<u8>(), 10)) {
             let mut ours = BytesMut::from(&bytes[..]);
             let reference = prost::encoding::decode_varint(&mut &bytes[..]).ok();
             prop_assert_eq!(take_uvarint(&mut ours).ok().flatten(), reference);

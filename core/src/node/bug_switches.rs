@@ -1,5 +1,5 @@
-//! Where the [known bugs](crate::bugs) of the node are switched on: at what a start learns, and at what the modules that
-//! it wires are given. With no bug enabled, everything is passed on as it is.
+//! Switches of the [known bugs](crate::bugs) of the node: the answers at a start, and the inputs of the modules that it
+//! wires. With no bug enabled, arguments are returned unchanged.
 
 mod start;
 mod stores;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use stores::BuggyStores;
 use tokio::sync::watch;
 
-/// What the node may touch of the world.
+/// The environment of the node.
 pub(super) fn env(mut env: Env) -> Env {
     if stores::is_buggy() {
         env.stores = Arc::new(BuggyStores(env.stores));
@@ -24,7 +24,7 @@ pub(super) fn env(mut env: Env) -> Env {
     env
 }
 
-/// With what consensus runs in an epoch.
+/// The parameters of consensus in an epoch.
 pub(super) fn consensus(mut parameters: ConsensusParameters, epoch: Epoch) -> ConsensusParameters {
     if bugs::enabled(KnownBug::StaleEpochStart) && epoch > Epoch(0) {
         parameters.epoch_duration_ms = 0;
@@ -32,7 +32,7 @@ pub(super) fn consensus(mut parameters: ConsensusParameters, epoch: Epoch) -> Co
     parameters
 }
 
-/// Whether delivery forbids proposing.
+/// Whether backpressure pauses proposals.
 pub(super) fn pressure(pressure: watch::Receiver<bool>) -> watch::Receiver<bool> {
     if bugs::enabled(KnownBug::PressureStopsAtTheWindow) {
         return watch::Sender::new(false).subscribe();
@@ -40,7 +40,7 @@ pub(super) fn pressure(pressure: watch::Receiver<bool>) -> watch::Receiver<bool>
     pressure
 }
 
-/// Whether this authority has certainly signed nothing in the epoch, so that its peers need not be asked.
+/// Whether this authority has certainly signed nothing in the epoch, so that its peers need not be queried.
 pub(super) fn is_new(is_new: bool) -> bool {
     is_new || bugs::enabled(KnownBug::Amnesia)
 }

@@ -1,4 +1,4 @@
-//! The epochs of this node: entered with a record and a store, retained for peers, removed when nobody needs them.
+//! The epochs of this node: entering them with a record and a store, retaining them for peers, removing expired ones.
 
 use super::{Node, NodeError};
 use crate::{
@@ -11,16 +11,17 @@ use crate::{
 use std::sync::Arc;
 use tracing::warn;
 
-/// An epoch that this node is in.
+/// The epoch that this node has entered.
 pub(super) struct Entered {
     pub retained: Arc<RetainedEpoch>,
     pub record: EpochRecord,
-    /// As far as its own disk tells, this node has signed nothing in it, and this process saw it begin.
+    /// Whether this process entered the epoch from the previous one and the disk has no record of an earlier entry, so
+    /// that this node has certainly signed nothing in it.
     pub is_new: bool,
 }
 
 impl Node<'_> {
-    /// Opens what is stored of the last epochs.
+    /// Opens the stores of the retained epochs.
     pub(super) fn open_retained_epochs(&self) -> Result<(), NodeError> {
         let records = self.records.all()?;
         let newest = records.last().map_or(Epoch(0), |r| r.start.base.epoch);
@@ -37,8 +38,8 @@ impl Node<'_> {
         Epoch(running.0.saturating_sub(retained))
     }
 
-    /// Enters an epoch, for the first time or again. `by_itself` says that this process came to it out of the one
-    /// before, so that what its records do not know has never been.
+    /// Enters an epoch, for the first time or again. `by_itself`: whether this process entered it from the previous
+    /// epoch and not at its start, when the disk may have lost writes.
     pub(super) async fn enter(
         &self,
         start: EpochStart,
@@ -81,10 +82,10 @@ impl Node<'_> {
         })
     }
 
-    /// Opens the store of an epoch and serves peers out of it.
+    /// Opens the store of an epoch and serves peers from it.
     fn retain(&self, start: EpochStart) -> Result<Arc<RetainedEpoch>, NodeError> {
         let store = ConsensusStore::open(self.env.stores.as_ref(), start.base.epoch)?;
-        let (start, own) = self.place(start);
+        let (start, own) = self.role(start);
         let retained = Arc::new(RetainedEpoch::new(
             self.env.monitor.clone(),
             start,
@@ -95,8 +96,8 @@ impl Node<'_> {
         Ok(retained)
     }
 
-    /// As whom this node takes part, and with whom.
-    fn place(&self, mut start: EpochStart) -> (EpochStart, Option<AuthorityIndex>) {
+    /// The committee in which this node takes part and its index in it; `None` if it is a follower.
+    fn role(&self, mut start: EpochStart) -> (EpochStart, Option<AuthorityIndex>) {
         let mut keys = self.keys.iter();
         let own = keys.find_map(|keys| start.committee.index_of(keys.public()));
         match own {
@@ -108,7 +109,7 @@ impl Node<'_> {
         }
     }
 
-    /// With what this node signs in an epoch, if it does.
+    /// This node's authority index and key in an epoch; `None` if it is a follower.
     pub(super) fn signer(&self, retained: &RetainedEpoch) -> Option<Signer> {
         let index = retained.own?;
         let named = retained.start.committee.authority(index).protocol_key;
@@ -117,8 +118,8 @@ impl Node<'_> {
         Some(Signer { index, keys })
     }
 
-    /// What the executor says of an epoch against what is recorded of it, and of the end of the one before: a
-    /// difference is no reason to choose.
+    /// Checks that the executor's start of an epoch is equal to the recorded one and to the boundary of the previous
+    /// epoch.
     fn check(&self, start: &EpochStart) -> Result<(), NodeError> {
         let epoch = start.base.epoch;
         let other = |expected, found| NodeError::OtherStart {
@@ -129,7 +130,7 @@ impl Node<'_> {
         if let Some(known) = self.records.read(epoch)?
             && known.start != *start
         {
-            return Err(other(in_words(&known.start), in_words(start)));
+            return Err(other(describe(&known.start), describe(start)));
         }
         if epoch == Epoch(0) {
             return Ok(());
@@ -139,13 +140,12 @@ impl Node<'_> {
             return Ok(());
         };
         if boundary.gei != start.base.base || boundary.timestamp_ms != start.timestamp_ms {
-            return Err(other(format!("boundary {boundary}"), in_words(start)));
+            return Err(other(format!("boundary {boundary}"), describe(start)));
         }
         Ok(())
     }
 
-    /// Removes what peers and executors may not come back to. Whoever is still served out of it has until the next
-    /// change to end.
+    /// Removes expired epochs. An epoch that still serves peers is only withdrawn; it is removed at the next change.
     async fn remove_epochs_before(&self, running: Epoch) -> Result<(), NodeError> {
         let oldest = self.oldest_retained(running);
         for record in self.records.all()? {
@@ -158,7 +158,7 @@ impl Node<'_> {
             }
             let name = ConsensusStore::store_name(epoch);
             if let Err(error) = self.env.stores.remove(&name) {
-                warn!(target: "[EPOCH TRANSITION]", %epoch, %error, "its store is removed later");
+                warn!(target: "[EPOCH TRANSITION]", %epoch, %error, "cannot remove the store of an expired epoch yet");
                 continue;
             }
             self.env.reach(CrashPoint::NodeEpochRemoved).await;
@@ -178,7 +178,7 @@ const fn boundary_of(step: ChangeStep) -> Option<Boundary> {
     }
 }
 
-fn in_words(start: &EpochStart) -> String {
+fn describe(start: &EpochStart) -> String {
     let EpochStart {
         base,
         timestamp_ms,

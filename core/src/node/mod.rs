@@ -1,8 +1,8 @@
-//! The node: wires the rooms, in the order of contract §6 and §7. The only room that knows them all.
+//! The node: wires the modules, in the order of contract §6 and §7. The only module that knows all others.
 //!
-//! It lives from epoch to epoch. Which one it runs is what its executor says: the one that the executor is in, or the
-//! one before if that is not wholly delivered. So a start, a restart in the middle of a change, an executor that lost
-//! more than its tail and the ordinary change are one way through the same steps.
+//! It runs one epoch after another: the executor's current epoch, or an earlier one of which the executor lacks blocks.
+//! So a first start, a restart during an epoch change, an executor that was restored from a backup and a normal epoch
+//! change take the same path.
 
 mod bug_switches;
 mod epochs;
@@ -29,16 +29,16 @@ use std::{
 };
 use thiserror::Error;
 
-/// Why a node ended although nobody asked it to.
+/// Why a node ended without a shutdown request.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    #[error("the executor's validators are no committee: {0}")]
+    #[error("the executor's validators do not form a committee: {0}")]
     Validators(#[from] ValidatorError),
-    #[error("executor and store are not of one chain: {0}")]
+    #[error("executor and store are of different chains: {0}")]
     Index(#[from] IndexError),
     #[error(
-        "executor and store are not of one chain: by the executor epoch {epoch} begins with {found}, here it began \
-         with {expected}"
+        "executor and store are of different chains: expected epoch {epoch} to start with {expected}, the executor \
+        returned {found}"
     )]
     OtherStart {
         epoch: Epoch,
@@ -58,7 +58,7 @@ pub enum NodeError {
 /// Runs a node until `shutdown`.
 ///
 /// # Errors
-/// What it could not survive. Executors, peers and sockets that fail are waited for instead.
+/// Errors from which the node cannot recover. Failures of executor, peers and sockets are retried instead.
 pub async fn run(
     env: Env,
     config: NodeConfig,
@@ -81,7 +81,7 @@ pub async fn run(
     ended
 }
 
-/// What outlives an epoch.
+/// The state of the node that outlives an epoch.
 struct Node<'a> {
     env: &'a Env,
     config: &'a NodeConfig,
@@ -89,7 +89,7 @@ struct Node<'a> {
     client: Arc<ExecutorClient>,
     records: EpochStore,
     archive: Arc<Archive>,
-    /// How many block streams were opened.
+    /// Number of block streams that were opened.
     streams: Arc<AtomicU64>,
 }
 
@@ -104,7 +104,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
         env,
         config,
     };
-    // Peers may need what is stored here, whatever the executor does.
+    // Before the executor is queried: peers may need the stored epochs even if the executor does not answer.
     node.open_retained_epochs()?;
     let address = Address::Tcp(config.p2p_listen_address);
     let listener = env.network.listen(&address).await;

@@ -1,4 +1,4 @@
-//! One epoch from its recovery to its end: consensus, delivery and the change, each on its own.
+//! One epoch from recovery to its end: runs consensus, delivery and the epoch change.
 
 use super::{Node, NodeError, bug_switches, epochs::Entered};
 use crate::{
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 impl Node<'_> {
-    /// Runs an epoch until it is over for this node, or until the executor turns out to be before it. Gives the pool
-    /// back for the next one.
+    /// Runs an epoch until this node leaves it, or until the executor turns out to be in an earlier one. Returns the
+    /// pool for the next epoch.
     pub(super) async fn run_epoch(
         &self,
         entered: Entered,
@@ -40,7 +40,7 @@ impl Node<'_> {
         env.emit(NodeEvent::ReplayPlanned(plan));
         env.reach(CrashPoint::NodeReplayPlanned).await;
 
-        // Delivery is there before recovery produces anything.
+        // The consumer is created before recovery can produce commits (contract §6.4).
         let delivery = config
             .delivers()
             .then(|| self.delivery(&retained, base, watermark));
@@ -73,7 +73,7 @@ impl Node<'_> {
         self.run_tasks(consensus, delivery, change).await
     }
 
-    /// What the log of an epoch holds: everything up to the first damaged commit.
+    /// Recovers the commit log of an epoch, which ends before the first damaged commit. Returns its last commit.
     fn recover_log(&self, retained: &RetainedEpoch) -> Result<CommitIndex, NodeError> {
         let recovered = recover_log(&retained.store, self.config.consensus.gc_depth_rounds)?;
         let last_commit = recovered.intact.last();
@@ -85,7 +85,7 @@ impl Node<'_> {
         Ok(last_commit)
     }
 
-    /// Delivery of an epoch from above `watermark`.
+    /// Creates the delivery of an epoch from W+1 on.
     fn delivery(
         &self,
         retained: &RetainedEpoch,
@@ -105,7 +105,7 @@ impl Node<'_> {
         }))
     }
 
-    /// Consensus, delivery and the change, each on a task of its own, until the first of them ends.
+    /// Runs consensus, delivery and the epoch change until the first of them ends.
     async fn run_tasks(
         &self,
         consensus: Consensus,
@@ -132,7 +132,7 @@ impl Node<'_> {
     }
 }
 
-/// What a task returned. One that panicked panics here, too; nobody else ends these tasks while they are awaited.
+/// The result of a task. Panics if the task panicked; it cannot have been aborted while it is awaited.
 fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
     match ended {
         Ok(value) => value,

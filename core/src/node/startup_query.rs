@@ -1,4 +1,4 @@
-//! What the executor says before anything of an epoch is built from it (contract §6.1, §6.2).
+//! The query of the executor before an epoch is entered (contract §6.1, §6.2).
 
 use super::{Node, NodeError, bug_switches};
 use crate::{
@@ -13,16 +13,16 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Where the executor stands.
+/// The state of the executor.
 pub(super) struct ExecutorState {
     pub epoch: Epoch,
     pub watermark: GlobalExecIndex,
-    /// The epoch in which delivery goes on: the executor's, or one before that it has not finished.
+    /// The epoch in which delivery continues: the executor's, or an earlier one of which it lacks blocks.
     pub start: EpochStart,
 }
 
 impl Node<'_> {
-    /// Asks for epoch, W and committee until all have come.
+    /// Queries epoch, W and committee until the executor has answered all of them.
     pub(super) async fn ask_executor(&self) -> Result<ExecutorState, NodeError> {
         let mut retry_ms = self.config.rpc.start_retry_min_ms;
         let mut attempt = 0;
@@ -49,7 +49,7 @@ impl Node<'_> {
         }
     }
 
-    /// The inner error is one that asking again does not mend. `failure` is that of the attempt before.
+    /// The inner error is permanent, the outer one is retried. `failure` is the error of the previous attempt.
     async fn ask_executor_once(
         &self,
         failure: Option<&RpcError>,
@@ -84,7 +84,7 @@ impl Node<'_> {
             }))
     }
 
-    /// Says it if executor and node are not in the same epoch (contract §6.3).
+    /// Emits the replay plan if executor and node are in different epochs (contract §6.3).
     pub(super) fn announce(&self, executor: &ExecutorState) -> Result<(), NodeError> {
         let Some(newest) = self.records.all()?.pop() else {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The commit log as delivery sees it: the store, a small cache of the newest commits, and a signal when it grows.
+//! The commit log: the stored commits of an epoch, with a cache of the newest ones and a notification for new ones. It
+//! is the queue between consensus and delivery.
 
 use super::{ConsensusStore, StoreError};
 use crate::types::{BlockRef, CommitIndex, SubDag, VerifiedBlock};
@@ -8,25 +9,26 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
-/// The newest commits that are kept decoded, so that live delivery does not read back what was just written.
+/// Number of newest commits kept decoded, so that delivery need not read back commits that were just written.
 const RECENT_COMMITS: usize = 32;
 
-/// What of the store could not be read: it is to be fetched from peers again. Nothing is delivered without it.
+/// Stored data that could not be read and must be fetched from peers again. Delivery waits for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Damage {
+pub(crate) struct Damage {
     /// The commit at which reading stopped.
     pub commit: Option<CommitIndex>,
-    /// Blocks of intact commits, and others that were asked for.
+    /// Damaged blocks of intact commits, and those that a peer requested.
     pub blocks: BTreeSet<BlockRef>,
 }
 
-/// Reads stored commits; consensus appends.
-pub struct CommitLog {
+/// The commit log of one epoch. Consensus appends, delivery reads.
+pub(crate) struct CommitLog {
     store: ConsensusStore,
     recent: Mutex<VecDeque<Arc<SubDag>>>,
     tip: watch::Sender<CommitIndex>,
     damaged: watch::Sender<Damage>,
-    /// Another signal than `damaged`, because another task waits for it: a watch wakes several in no certain order.
+    /// Separate from `damaged` because another task waits for it: a watch wakes several waiting tasks in an order that
+    /// is not deterministic.
     repaired: Notify,
 }
 
@@ -43,7 +45,7 @@ impl CommitLog {
         }
     }
 
-    /// The log ends at `tip`: what came after it was damaged and is cut off.
+    /// Sets the end of the log to `tip`, after a damaged rest was cut off.
     pub fn end_at(&self, tip: CommitIndex) {
         self.recent
             .lock()
@@ -52,10 +54,14 @@ impl CommitLog {
         self.tip.send_replace(tip);
     }
 
-    /// Hands on the next commit, which is **stored and synced**.
+    /// Publishes the next commit, which must be **stored and synced**.
     pub fn publish(&self, sub_dag: SubDag) {
         let index = sub_dag.commit.index;
-        assert_eq!(index, self.last().next(), "the commit log has no gaps");
+        assert_eq!(
+            index,
+            self.last().next(),
+            "a commit was published out of order"
+        );
         {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             if recent.len() == RECENT_COMMITS {
@@ -72,24 +78,24 @@ impl CommitLog {
         *self.tip.borrow()
     }
 
-    /// Follows the index of the last stored commit.
+    /// Watches the index of the last stored commit.
     #[must_use]
     pub fn tip(&self) -> watch::Receiver<CommitIndex> {
         self.tip.subscribe()
     }
 
-    /// Returns once something of the log was stored again. One task may wait.
+    /// Completes when damaged data was stored again. Only one task may wait.
     pub async fn something_repaired(&self) {
         self.repaired.notified().await;
     }
 
-    /// Follows what of the log could not be read. One task may wait.
+    /// Watches the damaged data. Only one task may wait.
     #[must_use]
     pub fn damaged(&self) -> watch::Receiver<Damage> {
         self.damaged.subscribe()
     }
 
-    /// These blocks are **stored** again.
+    /// Notes that these blocks are **stored** again.
     pub fn repaired_blocks(&self, blocks: &[VerifiedBlock]) {
         self.damaged.send_if_modified(|damage| {
             for block in blocks {
@@ -100,7 +106,7 @@ impl CommitLog {
         self.repaired.notify_one();
     }
 
-    /// This commit is **stored** again.
+    /// Notes that this commit is **stored** again.
     pub fn repaired_commit(&self, index: CommitIndex) {
         self.damaged.send_if_modified(|damage| {
             damage.commit = damage.commit.filter(|c| *c != index);
@@ -109,8 +115,8 @@ impl CommitLog {
         self.repaired.notify_one();
     }
 
-    /// At most `limit` commits from `from` on, in order; fewer at the tip, and before one that is
-    /// damaged or has damaged blocks.
+    /// At most `limit` commits from `from` on, in order; fewer at the tip, and before a commit that is damaged or has
+    /// damaged blocks, which is noted as such.
     ///
     /// # Errors
     /// If the store fails.
@@ -148,14 +154,14 @@ impl CommitLog {
         Ok(sub_dags)
     }
 
-    /// This block was stored and is damaged, and somebody needs it: it is to be fetched again.
+    /// Notes that this stored block is damaged and must be fetched again.
     pub fn miss_block(&self, block: BlockRef) {
         self.note_damage(|damage| {
             damage.blocks.insert(block);
         });
     }
 
-    /// This commit was stored and is damaged, and somebody needs it: it is to be fetched again.
+    /// Notes that this stored commit is damaged and must be fetched again.
     pub fn miss_commit(&self, index: CommitIndex) {
         self.note_damage(|damage| damage.commit = damage.commit.or(Some(index)));
     }

@@ -1,7 +1,7 @@
-//! What consensus keeps of one epoch: blocks, commits, and the votes on commits that blocks carry.
+//! The stored state of consensus in one epoch: blocks, commits, and the commit votes of blocks.
 //!
-//! Everything read back is held against a digest: a flipped bit on the disk is never mistaken for what was written.
-//! This room does not know what a valid commit is, nor who asks.
+//! All data that is read back is compared with a digest, so that damage on disk is detected. Must not know which
+//! commits are valid.
 
 mod keys;
 
@@ -20,43 +20,43 @@ use keys::{
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 use tracing::warn;
 
-/// Blocks read at once where a range has no limit of its own.
+/// Blocks per read where the caller gives no limit.
 const PAGE: usize = 256;
 
-/// Commits in a row, up to the first one that is damaged.
+/// Consecutive commits, up to the first damaged one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitRun {
     pub intact: Vec<Commit>,
-    /// The one after them, if it is stored and not what was written.
+    /// The next commit, if it is damaged.
     pub damaged: Option<CommitIndex>,
 }
 
-/// The typed store of one epoch. Clones share it.
+/// The typed store of one epoch. Clones refer to the same store.
 #[derive(Clone)]
 pub struct ConsensusStore {
     store: Arc<dyn Store>,
 }
 
 impl ConsensusStore {
-    /// Opens the store of `epoch`, creating it if there is none.
+    /// Opens the store of `epoch`, creating it if it does not exist.
     ///
     /// # Errors
-    /// If the disk fails, the store is damaged, or it is open.
+    /// If the disk fails, the store is damaged, or it is already open.
     pub fn open(factory: &dyn StoreFactory, epoch: Epoch) -> Result<Self, StoreError> {
         let store = factory.open(&Self::store_name(epoch), &COLUMNS)?;
         Ok(Self { store })
     }
 
-    /// The name under which a [`StoreFactory`] knows the store of `epoch`.
+    /// The name of the store of `epoch` in a [`StoreFactory`].
     #[must_use]
     pub fn store_name(epoch: Epoch) -> String {
         format!("epoch-{epoch}")
     }
 
-    /// Writes blocks, the votes they carry, and commits: all or nothing.
+    /// Writes blocks, their commit votes, and commits, atomically.
     ///
     /// # Errors
-    /// If the disk fails; nothing may then be done that relies on the write.
+    /// If the disk fails. The write may then be lost, and the caller must not depend on it.
     pub fn write(
         &self,
         blocks: &[VerifiedBlock],
@@ -79,7 +79,7 @@ impl ConsensusStore {
         self.store.write(batch, durability)
     }
 
-    /// One block, as [`Self::blocks`] reads it.
+    /// One block; `None` if it is absent or damaged, as in [`Self::blocks`].
     ///
     /// # Errors
     /// If the disk fails.
@@ -88,8 +88,8 @@ impl ConsensusStore {
         Ok(bytes.and_then(|bytes| intact_block(*reference, bytes)))
     }
 
-    /// Blocks in the order of `references`. One that is damaged counts as absent and is logged: peers have it, and
-    /// the caller fetches it as it would fetch any other that is missing.
+    /// Blocks in the order of `references`. A damaged block is logged and returned as absent: the caller fetches it
+    /// from peers like any other missing block.
     ///
     /// # Errors
     /// If the disk fails.
@@ -106,8 +106,8 @@ impl ConsensusStore {
             .collect())
     }
 
-    /// Every block of `round` and above that is not damaged, by (round, author, digest). Reads page by page; the
-    /// caller holds the result, so it names a round that recovery really needs.
+    /// All undamaged blocks of `round` and above, by (round, author, digest). They are all in memory afterwards, so
+    /// `round` should be the lowest that recovery needs.
     ///
     /// # Errors
     /// If the disk fails.
@@ -133,8 +133,8 @@ impl ConsensusStore {
         }
     }
 
-    /// The highest round of which a block of `author` was stored here, damaged or not: it decides which rounds an
-    /// authority has signed already (invariant NOEQUIV).
+    /// The highest round of a stored block of `author`, damaged or not: it decides in which rounds this authority may
+    /// sign (invariant NOEQUIV).
     ///
     /// # Errors
     /// If the disk fails.
@@ -144,8 +144,8 @@ impl ConsensusStore {
         Ok(found.first().map(|reference| reference.round))
     }
 
-    /// The block of the highest round that `author` has here, or its name if it is damaged: whoever asks relies on there
-    /// being none above it, so an older one is no answer.
+    /// The stored block of `author` with the highest round, or its reference if it is damaged. An older block is never
+    /// returned instead, because callers conclude that there is none above it.
     ///
     /// # Errors
     /// If the disk fails.
@@ -161,7 +161,7 @@ impl ConsensusStore {
         Ok(Some(self.block(reference)?.ok_or(*reference)))
     }
 
-    /// At most `limit` blocks of `author` from round `from` on, ascending; damaged ones are left out.
+    /// At most `limit` blocks of `author` from round `from` on, ascending, without damaged ones.
     ///
     /// # Errors
     /// If the disk fails.
@@ -177,7 +177,7 @@ impl ConsensusStore {
         Ok(self.blocks(&found)?.into_iter().flatten().collect())
     }
 
-    /// The highest index of which a commit was stored here, damaged or not.
+    /// The highest index of a stored commit, damaged or not.
     ///
     /// # Errors
     /// If the disk fails.
@@ -194,7 +194,7 @@ impl ConsensusStore {
             .transpose()
     }
 
-    /// The commit at `index`. One that is damaged counts as absent and is logged.
+    /// The commit at `index`. A damaged commit is logged and returned as absent.
     ///
     /// # Errors
     /// If the disk fails.
@@ -203,11 +203,11 @@ impl ConsensusStore {
         Ok(value.and_then(|value| intact_commit(index, &value)))
     }
 
-    /// The commits `from..=to`, without a hole, up to the first damaged one, which is logged. The caller bounds the
+    /// The commits `from..=to` without a gap, up to the first damaged one, which is logged. The caller must bound the
     /// range.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is a hole; otherwise if the disk fails.
+    /// [`StoreError::Missing`] if there is a gap; others if the disk fails.
     pub fn commits(&self, from: CommitIndex, to: CommitIndex) -> Result<CommitRun, StoreError> {
         let keys: Vec<_> = (from.0..=to.0)
             .map(|i| commit_key(CommitIndex(i)))
@@ -230,7 +230,7 @@ impl ConsensusStore {
         Ok(run)
     }
 
-    /// Ends the log before `from`, durably: what comes from there on is decided or fetched again.
+    /// Deletes the commits from `from` on, durably. They are decided or fetched again.
     ///
     /// # Errors
     /// If the disk fails.
@@ -250,7 +250,7 @@ impl ConsensusStore {
         self.store.write(batch, Durability::Synced)
     }
 
-    /// The commit with its blocks, or the names of those that are absent or damaged.
+    /// The commit with its blocks, or the references of blocks that are absent or damaged.
     ///
     /// # Errors
     /// If the disk fails.
@@ -271,7 +271,7 @@ impl ConsensusStore {
         }))
     }
 
-    /// Of each author one block that votes for this commit, the earliest; damaged ones are left out.
+    /// For each author the earliest block that votes for this commit, without damaged ones.
     ///
     /// # Errors
     /// If the disk fails.
@@ -316,18 +316,18 @@ impl ConsensusStore {
     }
 }
 
-/// The block, if the bytes still are the one that was stored under `reference`.
+/// Decodes a block; `None` if it is not the one with this reference.
 fn intact_block(reference: BlockRef, bytes: Bytes) -> Option<VerifiedBlock> {
     let reason = match VerifiedBlock::decode(bytes) {
         Ok(block) if block.reference() == reference => return Some(block),
-        Ok(block) => format!("its bytes are those of {}", block.reference()),
+        Ok(block) => format!("expected this block, found {}", block.reference()),
         Err(error) => error.to_string(),
     };
-    warn!(%reference, reason, "a stored block is damaged: it counts as missing");
+    warn!(%reference, reason, "a stored block is damaged and treated as missing");
     None
 }
 
-/// The value of a commit: its digest, then its bytes.
+/// The stored value of a commit: its digest, then its bytes.
 fn stored_commit(commit: &Commit) -> Vec<u8> {
     let bytes = commit.encode();
     let mut value = CommitDigest::of(&bytes).0.to_vec();
@@ -335,19 +335,19 @@ fn stored_commit(commit: &Commit) -> Vec<u8> {
     value
 }
 
-/// The commit, if the value still is the one that was stored under `index`.
+/// Decodes a commit; `None` if the value does not match its digest or `index`.
 fn intact_commit(index: CommitIndex, value: &[u8]) -> Option<Commit> {
     let reason = match value.split_first_chunk() {
-        None => format!("it has only {} bytes", value.len()),
+        None => format!("{} bytes are too few for a digest", value.len()),
         Some((digest, bytes)) if CommitDigest(*digest) != CommitDigest::of(bytes) => {
-            "its bytes do not have its digest".to_owned()
+            "the digest does not match the bytes".to_owned()
         }
         Some((_, bytes)) => match Commit::decode(bytes) {
             Ok(commit) if commit.index == index => return Some(commit),
-            Ok(commit) => format!("it holds commit {}", commit.index),
+            Ok(commit) => format!("expected this commit, found commit {}", commit.index),
             Err(error) => error.to_string(),
         },
     };
-    warn!(%index, reason, "a stored commit is damaged: it counts as missing");
+    warn!(%index, reason, "a stored commit is damaged and treated as missing");
     None
 }

@@ -1,8 +1,8 @@
-//! The store in memory, on a disk that outlives the process: a power loss takes unsynced writes and nothing else.
+//! The in-memory store, on a disk that outlives the process: a power loss removes unsynced writes and nothing else.
 //!
-//! [`MemoryDisk`] is what the machine owns, [`MemoryStores`] is one process start on it. When the process ends, its
-//! handles are closed for good, so that a task that is still being torn down cannot write under its successor.
-//! This room does not know who ends processes, nor why.
+//! [`MemoryDisk`] belongs to the machine, [`MemoryStores`] to one incarnation of a process on it. When the process
+//! ends, its handles are closed, so that a task that is still being aborted cannot write into the stores of the next
+//! incarnation.
 
 use super::{
     Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
@@ -16,13 +16,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// A disk with named stores. Clones are the same disk.
+/// A disk with named stores. Clones refer to the same disk.
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<Contents>>);
 
 #[derive(Default)]
 struct Contents {
-    /// Counts process starts and ends; a handle of another number is closed.
+    /// Incremented when a process ends; handles with an older number are closed.
     process: u64,
     stores: BTreeMap<String, StoredColumns>,
 }
@@ -31,22 +31,22 @@ type SortedEntries = BTreeMap<Key, Bytes>;
 
 #[derive(Default)]
 struct StoredColumns {
-    /// A handful, found faster one by one than by a tree.
+    /// A linear search is faster than a tree for so few columns.
     columns: Vec<(Column, SortedEntries)>,
-    /// What would take back each write since the last sync, oldest first: a synced write costs what it writes, not
-    /// what the store holds.
+    /// Inverse operations of each write since the last sync, oldest first. Cheaper than a copy of the whole store per
+    /// sync.
     undo: Vec<Vec<Write>>,
     open: bool,
 }
 
 impl MemoryDisk {
-    /// The process that had stores open has ended. The disk keeps everything; the handles are closed.
+    /// Ends the process that has stores open: its handles are closed, the disk keeps all writes.
     pub fn process_killed(&self) {
         self.lock().end_process();
     }
 
-    /// The machine lost power. Per store, in the order of their names, `keep` is told how many writes were not
-    /// synced and says how many of them, from the oldest, reached the disk nevertheless. What is left is durable.
+    /// Simulates a power loss. For each store, by name, `keep` gets the number of unsynced writes and returns how many
+    /// of them, from the oldest, reached the disk nevertheless. The remaining ones are lost.
     pub fn power_lost(&self, mut keep: impl FnMut(usize) -> usize) {
         let mut contents = self.lock();
         contents.end_process();
@@ -62,14 +62,14 @@ impl MemoryDisk {
         }
     }
 
-    /// The store `name` is gone, as if its directory had been deleted, and the process with it.
+    /// Deletes the store `name`, as if its directory had been removed, and ends the process.
     pub fn wipe(&self, name: &str) {
         let mut contents = self.lock();
         contents.end_process();
         contents.stores.remove(name);
     }
 
-    /// A panic while the lock was held ends the test or simulation anyway; what comes after need not panic again.
+    /// Ignores poisoning: a panic while the lock was held ends the test or simulation anyway.
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,8 +109,8 @@ impl StoredColumns {
             .ok_or_else(|| StoreError::unknown_column(column, operation))
     }
 
-    /// The entries of a column, which is made if there is none.
-    fn made(&mut self, column: Column) -> &mut SortedEntries {
+    /// The entries of a column, which is created if it does not exist.
+    fn column_mut(&mut self, column: Column) -> &mut SortedEntries {
         let position = self.columns.iter().position(|(name, _)| *name == column);
         let position = position.unwrap_or_else(|| {
             self.columns.push((column, SortedEntries::new()));
@@ -119,28 +119,28 @@ impl StoredColumns {
         &mut self.columns[position].1
     }
 
-    /// Applies one operation that nothing will take back. The column is known to exist.
-    fn apply_for_good(&mut self, write: Write) {
+    /// Applies one operation without an inverse. The column must exist.
+    fn apply_without_inverse(&mut self, write: Write) {
         match write {
             Write::Put { column, key, value } => {
-                self.made(column).insert(key, value);
+                self.column_mut(column).insert(key, value);
             }
             Write::Delete { column, key } => {
-                self.made(column).remove(&key);
+                self.column_mut(column).remove(&key);
             }
         }
     }
 
-    /// Applies one operation and returns the one that takes it back. The column is known to exist.
+    /// Applies one operation and returns its inverse. The column must exist.
     fn apply(&mut self, write: Write) -> Write {
         let (column, key, replaced) = match write {
             Write::Put { column, key, value } => {
-                let entries = self.made(column);
+                let entries = self.column_mut(column);
                 let replaced = entries.insert(key.clone(), value);
                 (column, key, replaced)
             }
             Write::Delete { column, key } => {
-                let entries = self.made(column);
+                let entries = self.column_mut(column);
                 let replaced = entries.remove(&key);
                 (column, key, replaced)
             }
@@ -152,14 +152,14 @@ impl StoredColumns {
     }
 }
 
-/// The stores of one process on a [`MemoryDisk`].
+/// The stores of one incarnation of a process on a [`MemoryDisk`].
 pub struct MemoryStores {
     disk: MemoryDisk,
     process: u64,
 }
 
 impl MemoryStores {
-    /// A process starts on this disk.
+    /// Starts an incarnation on this disk.
     #[must_use]
     pub fn new(disk: &MemoryDisk) -> Self {
         Self {
@@ -176,12 +176,12 @@ impl StoreFactory for MemoryStores {
         if store.open {
             return Err(StoreError::Open {
                 path: PathBuf::from(name),
-                reason: "it is open already".to_owned(),
+                reason: "it is already open".to_owned(),
             });
         }
         store.open = true;
         for column in columns {
-            store.made(*column);
+            store.column_mut(*column);
         }
         Ok(Arc::new(MemoryStore {
             disk: self.disk.clone(),
@@ -218,7 +218,7 @@ struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Runs `access` on the stored columns, unless the process that opened this handle has ended.
+    /// Calls `access` with the stored columns, unless the process that opened this handle has ended.
     fn with<T>(
         &self,
         operation: &'static str,
@@ -232,7 +232,8 @@ impl MemoryStore {
 
 impl Drop for MemoryStore {
     fn drop(&mut self) {
-        // A handle whose process has ended was closed then, and its name may belong to a successor.
+        // If the process has ended, the handle is closed already, and the next incarnation may have opened the same
+        // name.
         let _ = self.with("close", |store| {
             store.open = false;
             Ok(())
@@ -266,7 +267,7 @@ impl Store for MemoryStore {
         } = scan;
         self.with("scan", |store| {
             let entries = store.column(column, "scan")?;
-            // `BTreeMap::range` panics on a range that ends before it starts.
+            // `BTreeMap::range` panics if the range ends before it starts.
             if range.start >= range.end {
                 return Ok(vec![]);
             }
@@ -283,7 +284,7 @@ impl Store for MemoryStore {
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
         self.with("write", |store| {
-            // Before the first change, because a batch happens as a whole or not at all.
+            // Checked before the first change, because a batch is atomic.
             for write in &batch.writes {
                 store.column(write.column(), "write")?;
             }
@@ -296,7 +297,7 @@ impl Store for MemoryStore {
                 Durability::Synced => {
                     store.undo.clear();
                     for write in batch.writes {
-                        store.apply_for_good(write);
+                        store.apply_without_inverse(write);
                     }
                 }
             }

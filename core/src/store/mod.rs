@@ -1,9 +1,9 @@
-//! Durable storage: an ordered key-value [`Store`] with two backends that keep the same promises, and the typed
-//! [`ConsensusStore`] over it.
+//! Durable storage: an ordered key-value [`Store`] with two backends that give the same guarantees, and the typed
+//! [`ConsensusStore`] on top of it.
 //!
-//! **Durability.** A write is atomic. After [`Durability::Synced`] returns, it and everything written before it
-//! survive a power loss. A [`Durability::Buffered`] write survives the end of the process, but a power loss may take
-//! it together with everything written after it: what is left is always a prefix of the writes.
+//! **Durability.** A write is atomic. After a [`Durability::Synced`] write returns, it and all writes before it survive
+//! a power loss. A [`Durability::Buffered`] write survives the end of the process, but a power loss may remove it
+//! together with all writes after it: the surviving writes are always a prefix.
 
 mod commit_log;
 mod consensus;
@@ -11,7 +11,7 @@ mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 
-pub use commit_log::{CommitLog, Damage};
+pub(crate) use commit_log::{CommitLog, Damage};
 pub(crate) use consensus::{BLOCKS, COMMITS};
 pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
@@ -23,20 +23,20 @@ use smallvec::SmallVec;
 use std::{ops::Range, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
-/// A named key space of a store.
+/// A named key space of a store (a column family in RocksDB).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Column(pub &'static str);
 
-/// How far a write goes before the call returns.
+/// What a write survives once the call has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// To the operating system.
+    /// The end of the process.
     Buffered,
-    /// To the disk, with everything before it.
+    /// A power loss, together with all writes before it.
     Synced,
 }
 
-/// A key of a store. All that are written in numbers are short enough to need no memory of their own.
+/// A key of a store. All keys that are written often fit inline, without an allocation.
 pub type Key = SmallVec<[u8; 48]>;
 
 /// One operation of a batch.
@@ -54,7 +54,7 @@ pub enum Write {
 }
 
 impl Write {
-    /// The column that it changes.
+    /// The column of the key.
     #[must_use]
     pub const fn column(&self) -> Column {
         match self {
@@ -63,7 +63,7 @@ impl Write {
     }
 }
 
-/// Writes that happen together or not at all, in order.
+/// Writes that are applied atomically, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteBatch {
     pub writes: Vec<Write>,
@@ -86,7 +86,7 @@ impl WriteBatch {
     }
 }
 
-/// Which end of a range a scan starts from.
+/// The direction of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanOrder {
     Ascending,
@@ -100,44 +100,44 @@ pub type Entry = (Bytes, Bytes);
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
     pub column: Column,
-    /// The first key and the one behind the last.
+    /// The first key (included) and the last one (excluded).
     pub range: Range<&'a [u8]>,
     pub order: ScanOrder,
-    /// At most so many entries, from the end that `order` names.
+    /// Maximum number of entries, counted in the direction of `order`.
     pub limit: usize,
 }
 
-/// An ordered key-value store with columns. Calls block for as long as the disk takes.
+/// An ordered key-value store with columns. Calls block until the disk has answered.
 pub trait Store: Send + Sync {
     /// # Errors
     /// If the disk fails.
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
-    /// Several keys at once, answers in the order of the keys.
+    /// Reads several keys; the values are in the order of the keys.
     ///
     /// # Errors
     /// If the disk fails.
     fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
-    /// The entries of a range, in its order.
+    /// Reads the entries of a range, in the order of the scan.
     ///
     /// # Errors
     /// If the disk fails.
     fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError>;
 
-    /// Applies the batch as a whole.
+    /// Applies the batch atomically.
     ///
     /// # Errors
-    /// If the disk fails. The batch then may or may not survive; the caller must not act as if it had.
+    /// If the disk fails. The batch may then be lost, and the caller must not depend on it.
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError>;
 }
 
 /// Opens the stores of one process.
 pub trait StoreFactory: Send + Sync {
-    /// Opens the store `name`, creating it if there is none. One process opens a store once at a time.
+    /// Opens the store `name`, creating it if it does not exist.
     ///
     /// # Errors
-    /// If the disk fails or the store is damaged.
+    /// If the disk fails, the store is damaged, or it is already open.
     fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError>;
 
     /// The names of the stores that exist, sorted.
@@ -146,17 +146,19 @@ pub trait StoreFactory: Send + Sync {
     /// If the disk fails.
     fn list(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Removes a store that is not open. One that does not exist is fine.
+    /// Removes a store if it exists. It must not be open.
     ///
     /// # Errors
     /// If the disk fails.
     fn remove(&self, name: &str) -> Result<(), StoreError>;
 }
 
-/// A store that did not do what it was asked.
+/// A failed operation of a store.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    #[error("cannot open store {path}: {reason}; is another process using it, or the disk full?")]
+    #[error(
+        "cannot open store {path}: {reason}; check that no other process uses it and that the disk has space"
+    )]
     Open { path: PathBuf, reason: String },
     #[error("store column {column}: {operation} failed: {reason}")]
     Io {
@@ -170,11 +172,11 @@ pub enum StoreError {
         key: String,
         reason: String,
     },
-    #[error("store column {column} holds no {what}, although it was written before")]
+    #[error("store column {column}: expected {what}, which was written before, found nothing")]
     Missing { column: &'static str, what: String },
 }
 
-/// Stands for the column in errors of operations that are not about one.
+/// The column in errors of operations on a whole store.
 const EVERY_COLUMN: &str = "(all)";
 
 impl StoreError {
@@ -199,10 +201,10 @@ impl StoreError {
         Self::of_store(operation, "closed: the process that opened it has ended")
     }
 
-    /// A store is to be removed that is open.
+    /// A store cannot be removed because it is open.
     #[must_use]
     pub fn still_open(name: &str) -> Self {
-        Self::of_store("remove", format!("{name} is still open"))
+        Self::of_store("remove", format!("{name} is open"))
     }
 
     fn unknown_column(column: Column, operation: &'static str) -> Self {

@@ -1,7 +1,7 @@
 //! The store on RocksDB: one directory per store, one column family per column.
 //!
-//! RocksDB recovers to a point in time of its write-ahead log, which is exactly the prefix that the durability
-//! contract of [`super`] allows. This room does not know what is stored, nor that it may be run under a simulator.
+//! RocksDB recovers to a point in time of its write-ahead log, which is a prefix of the writes as [`super`] requires.
+//! Must not know what is stored.
 
 use super::{
     Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
@@ -19,19 +19,19 @@ use std::{
     sync::Arc,
 };
 
-/// How RocksDB is set up.
+/// Configuration of RocksDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
-    /// Keep unsynced writes inside the process instead of handing them to the operating system. Breaks the promise
-    /// of [`Durability::Buffered`]; lets [`RocksStore::copy_files`] show what a power loss would leave.
+    /// Keeps unsynced writes in the process instead of passing them to the operating system. Breaks
+    /// [`Durability::Buffered`]; with it, [`RocksStore::copy_files`] copies what a power loss would leave.
     pub manual_wal_flush: bool,
-    /// Memory per column before it is written to a table file.
+    /// Size of the write buffer of one column.
     pub write_buffer_bytes: usize,
-    /// Memory for blocks of table files that were read, per store.
+    /// Size of the block cache of one store.
     pub block_cache_bytes: usize,
     /// Threads for flushes and compactions, shared by all stores of the process.
     pub background_jobs: i32,
-    /// Ask the file system for the room of a file before it is written. On a tmpfs that costs the memory at once.
+    /// Preallocates files. On a tmpfs this uses the memory at once.
     pub preallocate: bool,
 }
 
@@ -47,14 +47,14 @@ impl Default for RocksOptions {
     }
 }
 
-/// Enough for the tables of a few epochs; RocksDB closes and reopens beyond it.
+/// Limit of open files per store; RocksDB closes and reopens files above it.
 const MAX_OPEN_FILES: i32 = 512;
-/// One false positive in a hundred lookups of a key that is not there.
+/// A false positive rate of about 1 % for absent keys.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
 impl RocksOptions {
     fn database(&self) -> Result<Options, rocksdb::Error> {
-        // There is no setter for this one.
+        // rust-rocksdb has no setter for this option.
         let preallocate = format!("allow_fallocate={}", self.preallocate);
         let mut options = Options::default().get_options_from_string(preallocate)?;
         options.create_if_missing(true);
@@ -62,7 +62,7 @@ impl RocksOptions {
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_manual_wal_flush(self.manual_wal_flush);
         if self.manual_wal_flush {
-            // A full buffer goes to the file unasked; it grows on demand up to this size.
+            // A full buffer is written to the file even with manual flush; it grows on demand up to this size.
             options.set_writable_file_max_buffer_size(self.write_buffer_bytes as u64);
         }
         options.set_max_background_jobs(self.background_jobs);
@@ -86,7 +86,7 @@ impl RocksOptions {
     }
 }
 
-/// The stores of a process, each a directory under one root.
+/// The stores of a process, each in its own directory under one root.
 pub struct RocksStores {
     root: PathBuf,
     options: RocksOptions,
@@ -130,7 +130,7 @@ impl StoreFactory for RocksStores {
         if !path.exists() {
             return Ok(());
         }
-        // RocksDB's own removal respects the lock of an open store; it leaves the directory behind.
+        // RocksDB's own removal respects the lock of an open store, but leaves the directory.
         DB::destroy(&Options::default(), &path).map_err(|e| StoreError::of_store("remove", e))?;
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -141,16 +141,16 @@ impl StoreFactory for RocksStores {
     }
 }
 
-/// One open RocksDB. Dropping it closes it.
+/// An open RocksDB database. Dropping it closes it.
 pub struct RocksStore {
     db: DB,
 }
 
 impl RocksStore {
-    /// Opens the store in the directory `path` with these columns and those it has already.
+    /// Opens the store in the directory `path`, with these columns and its existing ones.
     ///
     /// # Errors
-    /// If the disk fails, the store is damaged, or it is open.
+    /// If the disk fails, the store is damaged, or it is already open.
     pub fn open(
         path: &Path,
         columns: &[Column],
@@ -162,7 +162,7 @@ impl RocksStore {
         };
         fs::create_dir_all(path).map_err(|e| failed(e.to_string()))?;
         let database = options.database().map_err(|e| failed(e.to_string()))?;
-        // RocksDB insists on opening every column family that exists; a new directory has none to list.
+        // RocksDB requires that all existing column families are opened; a new directory has none.
         let mut names: BTreeSet<String> = if path.join("CURRENT").exists() {
             let existing = DB::list_cf(&database, path).map_err(|e| failed(e.to_string()))?;
             existing.into_iter().collect()
@@ -179,19 +179,19 @@ impl RocksStore {
         Ok(Self { db })
     }
 
-    /// The directory it lives in.
+    /// The directory of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.db.path()
     }
 
-    /// Copies the files to the new directory `to` as they are at this moment, which is what the end of the process
-    /// would leave, or, with [`RocksOptions::manual_wal_flush`], a power loss. The store takes no writes after this.
+    /// Copies the current files to the new directory `to`: the state after a kill of the process or, with
+    /// [`RocksOptions::manual_wal_flush`], after a power loss. The store must not be written afterwards.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn copy_files(&self, to: &Path) -> Result<(), StoreError> {
-        // A compaction would delete files under the copy.
+        // A compaction would delete files during the copy.
         self.db.cancel_all_background_work(true);
         let copy = || -> io::Result<()> {
             fs::create_dir_all(to)?;

@@ -12,7 +12,7 @@ pub enum Address {
     Tcp(SocketAddr),
 }
 
-/// A string that is no address.
+/// A string that does not parse as an address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{value}` is not an address: expected tcp://IP:PORT, unix:///path, /path or IP:PORT")]
 pub struct AddressError {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_the_contract_parses_and_prints_back() {
+    fn every_form_of_the_contract_parses_and_is_displayed_as_a_url() {
         for (text, printed) in [
             ("tcp://127.0.0.1:80", "tcp://127.0.0.1:80"),
             ("127.0.0.1:80", "tcp://127.0.0.1:80"),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_error_that_names_the_value() {
+    fn any_other_form_is_an_error_that_names_the_value() {
         for text in [
             "",
             "/",

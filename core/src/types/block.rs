@@ -1,4 +1,4 @@
-//! Blocks of the DAG, and the checks that turn received bytes into a block that may be believed.
+//! Blocks of the DAG, and the verification of received ones.
 
 use super::{
     AuthorityIndex, BlockDigest, CommitRef, Committee, Epoch, KeyPair, Round, SignatureBytes,
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, ops::Deref, sync::Arc};
 use thiserror::Error;
 
-/// Names one block. Ordered by (round, author, digest).
+/// Identifies one block. Ordered by (round, author, digest).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BlockRef {
     pub round: Round,
@@ -49,7 +49,7 @@ impl fmt::Debug for BlockRef {
     }
 }
 
-/// Where an honest authority puts at most one block.
+/// A pair (round, author), for which an honest authority makes at most one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Slot {
     pub round: Round,
@@ -68,7 +68,7 @@ pub struct Block {
     pub epoch: Epoch,
     pub round: Round,
     pub author: AuthorityIndex,
-    /// The author's clock when it proposed. Never believed alone: commits take the stake-weighted median.
+    /// The author's clock when it proposed. Not trusted by itself: commits take the stake-weighted median.
     pub timestamp_ms: TimestampMs,
     /// At most one per authority, all of lower rounds; 2f+1 stake of them in the round before.
     pub ancestors: Vec<BlockRef>,
@@ -86,18 +86,18 @@ pub struct SignedBlock {
     pub signature: SignatureBytes,
 }
 
-/// Why a block is not believed.
+/// Why a block is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidBlock {
     #[error("{bytes} bytes do not decode as a block: {reason}")]
     Malformed { bytes: usize, reason: String },
-    #[error("block of epoch {found}, this committee is of epoch {expected}")]
+    #[error("block of epoch {found}, expected epoch {expected}")]
     WrongEpoch { expected: Epoch, found: Epoch },
     #[error("author {author} is not among the {size} authorities of the committee")]
     UnknownAuthor { author: AuthorityIndex, size: usize },
-    #[error("a block of round 0 came from outside: genesis blocks are computed, never received")]
+    #[error("block of round 0: genesis blocks are computed, never received")]
     Genesis,
-    #[error("signature of {slot} does not verify under its author's key")]
+    #[error("signature of {slot} does not verify with its author's key")]
     BadSignature { slot: Slot },
     #[error("{slot} has ancestor {ancestor}, which is not of a lower round")]
     AncestorNotBefore { slot: Slot, ancestor: BlockRef },
@@ -105,7 +105,9 @@ pub enum InvalidBlock {
     RepeatedAncestor { slot: Slot, author: AuthorityIndex },
     #[error("{slot} does not have its author's own previous block as first ancestor")]
     OwnAncestorMissing { slot: Slot },
-    #[error("{slot} has {found} stake of the round before among its ancestors, needs {needed}")]
+    #[error(
+        "{slot} has ancestors of {found} stake in the previous round, expected at least {needed}"
+    )]
     TooFewParents {
         slot: Slot,
         found: Stake,
@@ -121,10 +123,10 @@ pub enum InvalidBlock {
     },
 }
 
-/// Votes for commits in one block.
+/// Maximum number of commit votes in one block.
 pub const MAX_COMMIT_VOTES: usize = 100;
 
-/// Transactions of one block may not exceed this many bytes in sum.
+/// Maximum total size of the transactions of one block.
 pub const MAX_BLOCK_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
 impl Block {
@@ -142,7 +144,7 @@ impl Block {
         VerifiedBlock::new(signed, bytes.into(), hasher)
     }
 
-    /// The block that stands for `author` at round 0. Computed by everyone, never sent.
+    /// The block of `author` in round 0. Computed by every node, never sent.
     #[must_use]
     pub fn genesis(epoch: Epoch, author: AuthorityIndex) -> VerifiedBlock {
         VerifiedBlock::of(SignedBlock {
@@ -168,7 +170,7 @@ impl Block {
         }
     }
 
-    /// The checks that need no other block. Ancestors' existence is the block manager's concern.
+    /// The checks that need no other block. The block manager waits for the ancestors.
     fn check_structure(&self, committee: &Committee) -> Result<(), InvalidBlock> {
         let slot = self.slot();
         if self.epoch != committee.epoch() {
@@ -216,7 +218,7 @@ impl Block {
                 needed: committee.quorum(),
             });
         }
-        // Each is stored under a key of its own.
+        // Each vote becomes a key in the store, so their number must be bounded.
         let found = self.commit_votes.len();
         if found > MAX_COMMIT_VOTES {
             return Err(InvalidBlock::TooManyVotes { slot, found });
@@ -250,9 +252,8 @@ impl VerifiedBlock {
         Self::digested(signed, bytes).0
     }
 
-    /// The block, and the digest that its signature is over. bcs writes a struct's fields one after the other and its
-    /// bytes are canonical, so the content's encoding is what stands before the signature's, and one pass over the
-    /// bytes gives both digests.
+    /// The block, and the digest that its signature covers. bcs writes the fields of a struct in order and its encoding
+    /// is canonical, so the encoding of the content is a prefix of `bytes`, and one pass gives both digests.
     fn digested(signed: SignedBlock, bytes: Bytes) -> (Self, blake3::Hash) {
         let signature_bytes = encoded_size(&signed.signature);
         let mut hasher = blake3::Hasher::new();
@@ -262,7 +263,7 @@ impl VerifiedBlock {
         (Self::new(signed, bytes, hasher), content_digest)
     }
 
-    /// `hasher` has taken in the content, which is what `bytes` begin with.
+    /// `hasher` has consumed the content, which is a prefix of `bytes`.
     fn new(signed: SignedBlock, bytes: Bytes, mut hasher: blake3::Hasher) -> Self {
         #[allow(clippy::cast_possible_truncation)] // a length in memory
         let content_bytes = hasher.count() as usize;
@@ -279,10 +280,10 @@ impl VerifiedBlock {
         }))
     }
 
-    /// Decodes and checks a block that came from outside.
+    /// Decodes and verifies a received block.
     ///
     /// # Errors
-    /// What is wrong with it; the sender is then not to be believed.
+    /// The first check that failed; an honest peer does not send such a block.
     pub fn verify(
         bytes: Bytes,
         committee: &Committee,
@@ -298,8 +299,8 @@ impl VerifiedBlock {
         Ok(block)
     }
 
-    /// Decodes a block that was verified before it was stored. The caller compares its digest with the reference
-    /// under which it was stored, so that a flipped bit on disk is not mistaken for a block.
+    /// Decodes a block that was verified before it was stored. The caller must compare its reference with the key under
+    /// which it was stored, to detect damage on disk.
     ///
     /// # Errors
     /// If the bytes are not a block.
@@ -326,7 +327,7 @@ impl VerifiedBlock {
         &self.0.bytes
     }
 
-    /// The block under its name and with its bytes, but in memory without the ancestors that are not to be kept.
+    /// The block with its reference and bytes unchanged, but in memory only with the ancestors that `keep` selects.
     #[cfg(feature = "museum")]
     #[must_use]
     pub(crate) fn with_ancestors(&self, keep: impl Fn(&BlockRef) -> bool) -> Self {
@@ -361,15 +362,15 @@ impl fmt::Debug for VerifiedBlock {
     }
 }
 
-/// bcs of plain structs cannot fail: they hold no maps with colliding keys and no over-long sequences.
+/// bcs fails only for maps with colliding keys and over-long sequences, which these structs do not contain.
 #[allow(clippy::expect_used)]
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bcs::to_bytes(value).expect("plain structs always encode")
+    bcs::to_bytes(value).expect("structs without maps always encode")
 }
 
 #[allow(clippy::expect_used)]
 fn encoded_size<T: Serialize>(value: &T) -> usize {
-    bcs::serialized_size(value).expect("plain structs always encode")
+    bcs::serialized_size(value).expect("structs without maps always encode")
 }
 
 #[cfg(test)]
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_votes_for_no_more_commits_than_it_may() {
+    fn the_number_of_commit_votes_is_limited() {
         let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[5; 32]);
         let authority = crate::types::Authority {
             authority_key: vec![1],

@@ -1,4 +1,4 @@
-//! Commits: the chain of decisions that the linearizer writes and everyone agrees on.
+//! Commits: the chain of decisions of an epoch, the same on every honest node.
 
 use super::{
     AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, TimestampMs, VerifiedBlock,
@@ -6,7 +6,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names one commit.
+/// Identifies one commit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CommitRef {
     pub index: CommitIndex,
@@ -31,15 +31,15 @@ impl fmt::Debug for CommitRef {
 pub struct Commit {
     pub epoch: Epoch,
     pub index: CommitIndex,
-    /// Digest of the commit before, zero for the first of an epoch.
+    /// Digest of the previous commit, zero for the first commit of an epoch.
     pub previous: CommitDigest,
     pub leader: BlockRef,
-    /// Stake-weighted median of the timestamps of the leader's parents, never below the commit before: a function
-    /// of the DAG alone.
+    /// Stake-weighted median of the timestamps of the leader's parents, at least that of the previous commit: a
+    /// function of the DAG alone.
     pub timestamp_ms: TimestampMs,
-    /// `timestamp_ms` of the epoch's first commit: from there on the age of the epoch counts (contract §7).
+    /// `timestamp_ms` of the epoch's first commit, from which the age of the epoch is counted (contract §7).
     pub epoch_began_ms: TimestampMs,
-    /// Whose end-of-epoch marks are in this commit or in one before it, ascending (contract §7).
+    /// The authorities whose end-of-epoch marks are in this commit or an earlier one, ascending (contract §7).
     pub ending: Vec<AuthorityIndex>,
     /// The sub-DAG in delivery order: by (round, author, digest), the leader last.
     pub blocks: Vec<BlockRef>,
@@ -50,7 +50,7 @@ impl Commit {
     #[must_use]
     #[allow(clippy::expect_used)]
     pub fn encode(&self) -> Vec<u8> {
-        bcs::to_bytes(self).expect("plain structs always encode")
+        bcs::to_bytes(self).expect("structs without maps always encode")
     }
 
     /// # Errors

@@ -7,16 +7,16 @@ use thiserror::Error;
 /// One member of the committee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authority {
-    /// The bytes that order the committee (contract §7.4).
+    /// Defines the order of the committee (contract §7.4).
     pub authority_key: Vec<u8>,
     /// Verifies this authority's blocks.
     pub protocol_key: PublicKey,
     pub stake: Stake,
-    /// The 20-byte account that is named as leader in delivered blocks.
+    /// The account, sent as `leader_address` in delivered blocks.
     pub address: [u8; 20],
     /// Where this authority's consensus P2P listens, `IP:PORT`.
     pub p2p_address: String,
-    /// For people.
+    /// For logs and reports only.
     pub name: String,
 }
 
@@ -28,25 +28,25 @@ pub struct Committee {
     total: Stake,
 }
 
-/// Why a set of validators is no committee.
+/// Why a set of validators does not form a committee.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CommitteeError {
     #[error("the committee of epoch {0} is empty: at least one validator with stake is needed")]
     Empty(Epoch),
     #[error(
-        "the committee of epoch {epoch} has {size} validators, at most {} are possible",
+        "the committee of epoch {epoch} has {size} validators, expected at most {}",
         u16::MAX
     )]
     TooLarge { epoch: Epoch, size: usize },
-    #[error("validator {name} of epoch {epoch} has no stake: leave it out or give it some")]
+    #[error("validator {name} of epoch {epoch} has stake 0: remove it or give it stake")]
     NoStake { epoch: Epoch, name: String },
-    #[error("validators {first} and {second} of epoch {epoch} share one authority key")]
+    #[error("validators {first} and {second} of epoch {epoch} have the same authority key")]
     RepeatedKey {
         epoch: Epoch,
         first: String,
         second: String,
     },
-    #[error("the stakes of epoch {0} do not add up in 64 bits")]
+    #[error("the total stake of epoch {0} exceeds 64 bits")]
     StakeOverflow(Epoch),
 }
 
@@ -91,7 +91,7 @@ impl Committee {
         })
     }
 
-    /// The committee of this authority alone, which has index 0 in it.
+    /// A committee of the authority at `index` alone, which gets index 0.
     #[must_use]
     pub fn alone(&self, index: AuthorityIndex) -> Self {
         let authority = self.authority(index).clone();
@@ -107,11 +107,11 @@ impl Committee {
         self.epoch
     }
 
-    /// Equal for equal committees: the same members, with the same stake, in the same order.
+    /// Digest of the epoch and of all members with their stake, in order.
     #[must_use]
     #[allow(clippy::expect_used)]
     pub fn digest(&self) -> CommitteeDigest {
-        CommitteeDigest::of(&bcs::to_bytes(self).expect("plain structs always encode"))
+        CommitteeDigest::of(&bcs::to_bytes(self).expect("structs without maps always encode"))
     }
 
     #[must_use]
@@ -124,16 +124,10 @@ impl Committee {
         self.total
     }
 
-    /// 2f+1: the smallest stake above two thirds of the total. Two such sets share an honest authority.
+    /// 2f+1: the smallest stake above two thirds of the total. Any two quorums share an honest authority.
     #[must_use]
     pub const fn quorum(&self) -> Stake {
         Stake(self.total.0 * 2 / 3 + 1)
-    }
-
-    /// f+1: the smallest stake that holds an honest authority.
-    #[must_use]
-    pub const fn validity(&self) -> Stake {
-        Stake(self.total.0.div_ceil(3))
     }
 
     #[must_use]
@@ -141,7 +135,7 @@ impl Committee {
         self.authorities[index.as_usize()].stake
     }
 
-    /// The authority at `index`, which must be of this committee.
+    /// The authority at `index`. Panics if `index` is outside of the committee.
     #[must_use]
     pub fn authority(&self, index: AuthorityIndex) -> &Authority {
         &self.authorities[index.as_usize()]
@@ -183,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_by_key_bytes_whatever_the_input_order() {
+    fn authorities_are_ordered_by_key_bytes() {
         let committee = Committee::new(
             Epoch(1),
             vec![authority(9, 1), authority(2, 1), authority(5, 1)],
@@ -201,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_alone_is_its_own_quorum() {
+    fn in_a_committee_of_one_the_authority_is_a_quorum() {
         let authorities = vec![authority(2, 5), authority(9, 7)];
         let committee = Committee::new(Epoch(1), authorities).unwrap();
         let alone = committee.alone(AuthorityIndex(1));
@@ -220,14 +214,13 @@ mod tests {
             assert!(2 * quorum - total > faulty, "total {total}");
             assert!(
                 quorum <= total - faulty,
-                "honest stake alone must suffice at {total}"
+                "honest stake is not a quorum, total {total}"
             );
-            assert_eq!(committee.validity().0, faulty + 1, "total {total}");
         }
     }
 
     #[test]
-    fn what_is_no_committee_says_why() {
+    fn invalid_validator_sets_are_errors() {
         let repeated = Committee::new(Epoch(0), vec![authority(1, 1), authority(1, 1)]);
         assert!(matches!(repeated, Err(CommitteeError::RepeatedKey { .. })));
         let idle = Committee::new(Epoch(0), vec![authority(1, 0)]);

@@ -1,5 +1,5 @@
-//! Signatures. The scheme is configuration: ed25519 for production, a keyed hash for simulation sweeps, where real
-//! signatures would cost more than everything else together.
+//! Signatures. The scheme is configurable: ed25519 for production, a keyed hash for simulations, where ed25519 would
+//! take more CPU time than everything else together.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureScheme {
-    /// RFC 8032. The only scheme that protects against an adversary.
+    /// RFC 8032. The only scheme that is secure against an adversary.
     #[default]
     Ed25519,
-    /// blake3 keyed with the **public** key: detects corruption and confusion of authors at a twentieth of the
-    /// price, and protects against nobody. For simulations only.
+    /// blake3 keyed with the **public** key: detects corruption and mixed-up authors at a twentieth of the cost, and
+    /// is not secure. For simulations only.
     KeyedHash,
 }
 
@@ -77,7 +77,7 @@ impl KeyPair {
 }
 
 impl PublicKey {
-    /// Whether `signature` over `message` is this key's.
+    /// Whether `signature` is a valid signature of `message` under this key.
     #[must_use]
     pub fn verifies(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> bool {
         match scheme {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_holds_for_its_key_and_message_only() {
+    fn a_signature_is_valid_for_its_key_and_message_only() {
         for scheme in [SignatureScheme::Ed25519, SignatureScheme::KeyedHash] {
             let (a, b) = (
                 KeyPair::from_seed(scheme, &[1; 32]),

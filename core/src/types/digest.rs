@@ -1,4 +1,4 @@
-//! Digests: blake3 over the canonical (bcs) bytes of what they name.
+//! Digests: blake3 over canonical (bcs) bytes.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -36,22 +36,22 @@ macro_rules! digest {
 }
 
 digest! {
-    /// Names a signed block: over its content and its signature.
+    /// Digest of a signed block, over its content and its signature.
     BlockDigest
 }
 digest! {
-    /// Names a commit, and through `previous` the whole sequence before it.
+    /// Digest of a commit, and through `previous` of all commits before it.
     CommitDigest
 }
 
 digest! {
-    /// Names a committee: its epoch and its members in their order.
+    /// Digest of a committee: its epoch and its members in order.
     CommitteeDigest
 }
 
-/// Arrays of bytes as one run of bytes, where serde would take them for a tuple of numbers: in bcs an order of magnitude
-/// cheaper, and digests are most of what is encoded here.
-pub mod fixed_bytes {
+/// Serializes byte arrays as bytes instead of serde's tuple of numbers: in bcs ten times faster, and most of the
+/// encoded data are digests.
+pub(crate) mod fixed_bytes {
     use serde::{
         Deserializer, Serializer,
         de::{Error, SeqAccess, Visitor},

@@ -1,26 +1,26 @@
-//! Where an epoch begins, where it ends, and how far the change out of it has come (contract §7).
+//! Start and boundary of an epoch, and the steps of the epoch change (contract §7).
 
 use super::{Commit, CommitRef, Committee, EpochBase, GlobalExecIndex, TimestampMs};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
-/// Where and how an epoch begins: the same on every node (invariant EPOCH).
+/// The start of an epoch: the same on every node (invariant EPOCH).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochStart {
     pub base: EpochBase,
-    /// Of the boundary commit of the epoch before; of genesis in epoch 0.
+    /// Timestamp of the previous epoch's boundary commit; of genesis in epoch 0.
     pub timestamp_ms: TimestampMs,
     pub committee: Arc<Committee>,
 }
 
-/// The last commit of an epoch, and with it the beginning of the next: a function of the DAG alone, so the same on every
-/// node whatever its clock and the speed of its executor.
+/// The last commit of an epoch, which defines the start of the next: a function of the DAG alone, so the same on every
+/// node, independent of its clock and its executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boundary {
     pub commit: CommitRef,
-    /// The base of the next epoch.
+    /// GEI of the commit: the base of the next epoch.
     pub gei: GlobalExecIndex,
-    /// When the next epoch begins.
+    /// Start timestamp of the next epoch.
     pub timestamp_ms: TimestampMs,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Boundary {
 }
 
 impl Boundary {
-    /// Of the epoch that ends with this commit.
+    /// The boundary of the epoch with this base, whose last commit is `commit`.
     #[must_use]
     pub fn of(commit: &Commit, base: EpochBase) -> Self {
         Self {
@@ -47,24 +47,24 @@ impl Boundary {
     }
 }
 
-/// How far the end of the epoch has come in consensus.
+/// State of the end of the epoch in consensus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EpochEnding {
+pub(crate) enum EpochEnding {
     /// No boundary yet.
     #[default]
     No,
-    /// The last commit is stored.
+    /// The boundary commit is stored.
     Boundary(Boundary),
-    /// And 2f+1 votes for it: whoever comes later can be shown.
+    /// Commit votes of 2f+1 stake for the boundary are stored too, so this node can prove it to nodes that are behind.
     Certified(Boundary),
 }
 
-/// How far the change out of an epoch has come. Each is recorded before anything that needs it is done.
+/// The last completed step of the epoch change. Each is recorded before an action that depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeStep {
     /// No boundary yet.
     Running,
-    /// The last commit is stored; the executor may not have it.
+    /// The boundary commit is stored; the executor may not have it.
     BoundaryCommitted(Boundary),
     /// W has reached the boundary.
     Drained(Boundary),
@@ -75,7 +75,7 @@ pub enum ChangeStep {
 impl fmt::Display for ChangeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (step, boundary) = match self {
-            Self::Running => return f.write_str("it runs"),
+            Self::Running => return f.write_str("running"),
             Self::BoundaryCommitted(boundary) => ("boundary committed", boundary),
             Self::Drained(boundary) => ("executor drained", boundary),
             Self::Advanced(boundary) => ("executor advanced", boundary),
@@ -90,7 +90,7 @@ mod tests {
     use crate::types::{BlockRef, CommitDigest, CommitIndex, Epoch, Round};
 
     #[test]
-    fn the_next_epoch_begins_where_and_when_the_boundary_is() {
+    fn the_next_epoch_starts_at_gei_and_time_of_the_boundary() {
         let base = EpochBase {
             epoch: Epoch(3),
             base: GlobalExecIndex(100),

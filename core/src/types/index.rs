@@ -1,4 +1,4 @@
-//! The indexes of contract §4, each a type of its own so that they never meet as integers.
+//! The indexes of contract §4, each a distinct type so that they cannot be mixed.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -12,13 +12,13 @@ macro_rules! index {
         pub struct $name(pub $int);
 
         impl $name {
-            /// The index after this one. Panics on overflow, which no chain lives to see.
+            /// The next index. Panics on overflow, which no real chain reaches.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
             }
 
-            /// The index before this one, or the first if there is none.
+            /// The previous index; 0 stays 0.
             #[must_use]
             pub const fn prev(self) -> Self {
                 Self(self.0.saturating_sub(1))
@@ -34,7 +34,7 @@ macro_rules! index {
 }
 
 index! {
-    /// A period with one committee. Starts at 0 and never goes back.
+    /// A period with one committee, from 0. Never decreases.
     Epoch(u64)
 }
 index! {
@@ -42,12 +42,12 @@ index! {
     Round(u32)
 }
 index! {
-    /// Position of a commit inside its epoch. The first commit of **every** epoch is 1; 0 means "none yet".
+    /// Position of a commit within its epoch. The first commit of **every** epoch is 1; 0 means no commit yet.
     CommitIndex(u32)
 }
 index! {
-    /// Position of a commit over the whole chain: `epoch_base(E) + CommitIndex`. Never resets, has no holes.
-    /// The executor's block number is this index. 0 means "before the first".
+    /// Position of a commit over the whole chain: `epoch_base(E) + CommitIndex`. Never restarts, has no gap.
+    /// The executor's block number. 0 means before the first commit.
     GlobalExecIndex(u64)
 }
 index! {
@@ -63,7 +63,7 @@ impl TimestampMs {
     }
 }
 
-/// Voting power.
+/// Weight of authorities in votes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -103,7 +103,7 @@ impl fmt::Display for Stake {
 pub struct AuthorityIndex(pub u16);
 
 impl AuthorityIndex {
-    /// As an index into a per-authority vector.
+    /// Index into a per-authority vector.
     #[must_use]
     pub const fn as_usize(self) -> usize {
         self.0 as usize
@@ -116,27 +116,26 @@ impl fmt::Display for AuthorityIndex {
     }
 }
 
-/// The only bridge between [`CommitIndex`] and [`GlobalExecIndex`]: an epoch together with the GEI of the last
-/// commit before it (contract §4).
+/// An epoch with its base. The only conversion between [`CommitIndex`] and [`GlobalExecIndex`] (contract §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochBase {
-    /// The epoch this base belongs to.
+    /// The epoch.
     pub epoch: Epoch,
-    /// GEI of the last commit of the epoch before, 0 in epoch 0.
+    /// GEI of the last commit of the previous epoch, 0 in epoch 0.
     pub base: GlobalExecIndex,
 }
 
-/// A conversion that has no answer.
+/// A GEI that has no commit index in the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IndexError {
-    /// The GEI lies at or below the base of the epoch: it belongs to an earlier one.
+    /// The GEI is below the base, so it belongs to an earlier epoch.
     #[error("GEI {gei} is not in epoch {epoch}, whose commits start after GEI {base}")]
     BeforeEpoch {
         gei: GlobalExecIndex,
         epoch: Epoch,
         base: GlobalExecIndex,
     },
-    /// The distance to the base does not fit a commit index.
+    /// The distance to the base exceeds a commit index.
     #[error(
         "GEI {gei} is more than {} commits after the base {base} of epoch {epoch}",
         u32::MAX
@@ -161,10 +160,10 @@ impl EpochBase {
         GlobalExecIndex(self.base.0 + commit.0 as u64)
     }
 
-    /// The commit index at `gei`; `gei == base` gives `CommitIndex(0)`, "nothing of this epoch yet".
+    /// The commit index at `gei`; `gei == base` gives `CommitIndex(0)`.
     ///
     /// # Errors
-    /// If `gei` lies below the base, or further above it than a commit index reaches.
+    /// If `gei` is below the base, or more than [`CommitIndex`] can count above it.
     pub fn commit_index(self, gei: GlobalExecIndex) -> Result<CommitIndex, IndexError> {
         let Self { epoch, base } = self;
         let distance =
@@ -182,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_base_bridges_commit_index_and_gei_both_ways() {
+    fn the_base_converts_commit_index_and_gei_both_ways() {
         let base = EpochBase {
             epoch: Epoch(3),
             base: GlobalExecIndex(u64::from(u32::MAX) + 5),
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gei_of_another_epoch_is_an_error_not_a_wrapped_number() {
+    fn a_gei_below_the_base_or_too_far_above_it_is_an_error() {
         let base = EpochBase {
             epoch: Epoch(1),
             base: GlobalExecIndex(10),

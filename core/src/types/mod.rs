@@ -1,6 +1,6 @@
 //! The vocabulary of the node: indexes, digests, blocks, commits, committees and transactions.
 //!
-//! Plain data with the checks that make it valid. No I/O, no clock, no async.
+//! Plain data with its validity checks. No I/O, no clock, no async.
 
 mod address;
 mod block;
@@ -21,11 +21,14 @@ pub use block::{
 pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use crypto::{KeyPair, PublicKey, SignatureBytes, SignatureScheme};
-pub use digest::{BlockDigest, CommitDigest, CommitteeDigest, fixed_bytes};
-pub use epoch::{Boundary, ChangeStep, EpochEnding, EpochStart};
+pub use digest::{BlockDigest, CommitDigest, CommitteeDigest};
+pub use epoch::{Boundary, ChangeStep, EpochStart};
 pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,
 };
 pub use replay_plan::ReplayPlan;
 pub use transaction::{AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash};
+
+pub(crate) use digest::fixed_bytes;
+pub(crate) use epoch::EpochEnding;

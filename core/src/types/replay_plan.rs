@@ -1,21 +1,21 @@
-//! What a start replays, as a value: printed, reported and compared. `delivery::replay_plan` decides it.
+//! The replay plan of a start, as a value that events carry. `delivery::replay_plan` computes it.
 
 use super::{CommitIndex, Epoch, GlobalExecIndex};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One row of the table of contract §6.3. Delivery always goes on at `watermark + 1`; the rows differ in where those
-/// commits come from.
+/// One row of the table of contract §6.3. Delivery always continues at W+1; the rows differ in where those commits come
+/// from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplayPlan {
-    /// The executor is inside the stored range: replay these commits (both ends included, empty if `from > to`).
+    /// W is in the stored range: replay these commits (both ends included, empty if `from > to`).
     Replay {
         epoch: Epoch,
         from: CommitIndex,
         to: CommitIndex,
     },
-    /// The executor has not finished the epoch before: deliver `from..=to` out of its retained store first, then
-    /// this epoch from its first commit.
+    /// W is in the previous epoch: deliver `from..=to` from its retained store first, then this epoch from its first
+    /// commit.
     PreviousTail {
         previous: Epoch,
         from: GlobalExecIndex,
@@ -27,9 +27,9 @@ pub enum ReplayPlan {
         from: CommitIndex,
         to: CommitIndex,
     },
-    /// The executor never entered the node's epoch: the change was interrupted and resumes (contract §7).
+    /// The executor is in an earlier epoch: resume the interrupted epoch change (contract §7).
     ResumeEpochChange { node: Epoch, executor: Epoch },
-    /// The network moved on: start in the executor's epoch.
+    /// The executor is in a later epoch: start there.
     JoinEpoch { node: Epoch, executor: Epoch },
 }
 

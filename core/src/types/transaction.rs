@@ -1,4 +1,4 @@
-//! Client transactions: opaque bytes in consensus, a protobuf message to those who ask for its hash.
+//! Client transactions: opaque bytes in consensus, decoded only to compute the hash.
 
 use super::fixed_bytes;
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha3::{Digest, Keccak256};
 use std::fmt;
 
-/// A transaction as its client sent it: the bytes of a [`ClientTransaction`]. Consensus never looks inside.
+/// A transaction as the client sent it: the bytes of a [`ClientTransaction`], opaque to consensus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Transaction(pub Bytes);
@@ -90,7 +90,7 @@ pub struct AccessTuple {
     pub storage_keys: Vec<Bytes>,
 }
 
-/// What the hash covers: everything but the signature and the routing hints.
+/// The hashed part of a transaction: all fields except the signature and the routing hints.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct TransactionHashData {
     #[prost(bytes = "bytes", tag = "1")]
@@ -131,8 +131,8 @@ struct TransactionHashData {
     access_list: Vec<AccessTuple>,
 }
 
-/// What a transaction uses up: one nonce of its sender. Its hash covers both, so a transaction that counted twice
-/// would be a nonce that counted twice.
+/// The nonce of a sender that a transaction uses. The transaction hash covers both, so applying a transaction twice
+/// is using a nonce twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SpentNonce {
     #[serde(with = "fixed_bytes")]
@@ -184,8 +184,8 @@ impl ClientTransaction {
 }
 
 impl Transaction {
-    /// The hash of this transaction. Bytes that are no protobuf transaction (only a faulty validator proposes
-    /// such) are hashed as they are, so that every node still orders them alike.
+    /// The hash of this transaction. Bytes that do not decode (only a faulty validator proposes such) are hashed as
+    /// they are, so that every node orders them in the same way.
     #[must_use]
     pub fn hash(&self) -> TransactionHash {
         match ClientTransaction::decode(self.0.clone()) {
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signature_is_not_part_of_the_hash_and_the_nonce_is() {
+    fn the_hash_covers_the_nonce_but_not_the_signature() {
         let transaction = ClientTransaction {
             from_address: vec![1; 20].into(),
             nonce: vec![7].into(),

@@ -125,7 +125,7 @@ impl NoLoss {
             process: ProcessId::Node(n),
             message: format!(
                 "expected all transactions accepted before faults ended to be executed within {} ms after; \
-                 of what node-{n} took {count} are not, the first of them {example}",
+                 not executed of node-{n}: {count}, the first of them {example}",
                 self.settle.as_ms()
             ),
             evidence: accepted,
@@ -238,7 +238,7 @@ mod tests {
         ];
         let violation = verdict(also).unwrap();
         assert_eq!(violation.process, ProcessId::Node(1));
-        let expected = "of what node-1 took 2 are not, the first of them 0707070707070707#1, \
+        let expected = "not executed of node-1: 2, the first of them 0707070707070707#1, \
                     accepted at 5.000s";
         assert!(
             violation.message.ends_with(expected),

@@ -1,4 +1,4 @@
-//! A network with the known bugs of a block stream's connections. Built only while one of them is enabled.
+//! A network with the known bugs of block-stream connections. Used only while one of them is enabled.
 
 use crate::{
     bugs::{self, KnownBug},
@@ -21,7 +21,7 @@ use tokio::{
     sync::watch,
 };
 
-/// Whether a bug of the connections is enabled.
+/// Whether one of these bugs is enabled.
 pub(super) fn is_buggy() -> bool {
     bugs::enabled(KnownBug::DeadPeerGoesUnnoticed)
         || bugs::enabled(KnownBug::TimeoutBelowBlockTime)
@@ -29,15 +29,15 @@ pub(super) fn is_buggy() -> bool {
         || bugs::enabled(KnownBug::ResendOnSameConnection)
 }
 
-/// A connection that its user gave up in the middle of a write.
-type GivenUp = Arc<Mutex<Option<BoxStream>>>;
+/// A connection that was dropped in the middle of a write.
+type Abandoned = Arc<Mutex<Option<BoxStream>>>;
 
 pub(super) struct BuggyNetwork {
     inner: Arc<dyn Network>,
     /// The index of the last stored commit.
     tip: watch::Receiver<CommitIndex>,
     has_connected: AtomicBool,
-    given_up: GivenUp,
+    abandoned: Abandoned,
 }
 
 impl BuggyNetwork {
@@ -46,15 +46,15 @@ impl BuggyNetwork {
             inner,
             tip,
             has_connected: AtomicBool::new(false),
-            given_up: GivenUp::default(),
+            abandoned: Abandoned::default(),
         }
     }
 
-    /// Returns once another commit is stored.
+    /// Returns when another commit is stored.
     async fn log_grows(&self) {
         let mut tip = self.tip.clone();
         tip.mark_unchanged();
-        // An error: the log is gone, and with it whoever would write.
+        // An error means that the log was dropped, and then the task that writes ends too.
         let _ = tip.changed().await;
     }
 }
@@ -66,15 +66,15 @@ impl Network for BuggyNetwork {
         if is_again && bugs::enabled(KnownBug::FailureAwaitsNextCommit) {
             self.log_grows().await;
         }
-        let given_up = lock(&self.given_up).take();
-        let stream = match given_up {
+        let abandoned = lock(&self.abandoned).take();
+        let stream = match abandoned {
             Some(stream) => stream,
             None => self.inner.connect(address).await?,
         };
         Ok(Box::new(BuggyStream {
             stream: Some(stream),
             is_in_frame: false,
-            given_up: self.given_up.clone(),
+            abandoned: self.abandoned.clone(),
         }))
     }
 
@@ -90,9 +90,9 @@ impl Network for BuggyNetwork {
 struct BuggyStream {
     /// `None` only while it is dropped.
     stream: Option<BoxStream>,
-    /// The socket has taken a part of a frame.
+    /// The socket has accepted a part of a frame.
     is_in_frame: bool,
-    given_up: GivenUp,
+    abandoned: Abandoned,
 }
 
 impl BuggyStream {
@@ -146,12 +146,12 @@ impl AsyncWrite for BuggyStream {
 impl Drop for BuggyStream {
     fn drop(&mut self) {
         if self.is_in_frame && bugs::enabled(KnownBug::ResendOnSameConnection) {
-            *lock(&self.given_up) = self.stream.take();
+            *lock(&self.abandoned) = self.stream.take();
         }
     }
 }
 
-fn lock(given_up: &GivenUp) -> MutexGuard<'_, Option<BoxStream>> {
-    // A connection is put in or taken out as a whole, whatever panics elsewhere.
-    given_up.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(abandoned: &Abandoned) -> MutexGuard<'_, Option<BoxStream>> {
+    // Poisoning is harmless: the value is replaced as a whole.
+    abandoned.lock().unwrap_or_else(PoisonError::into_inner)
 }

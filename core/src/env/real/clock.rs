@@ -1,4 +1,4 @@
-//! The time of day of the operating system.
+//! The wall clock of the operating system.
 
 use crate::{env::WallClock, types::TimestampMs};
 
@@ -7,8 +7,8 @@ use crate::{env::WallClock, types::TimestampMs};
 pub struct OsClock;
 
 impl WallClock for OsClock {
-    /// A clock that stands before 1970 counts as 1970.
-    // The one place where the time of day comes in: everybody else gets it through this trait.
+    /// A time before 1970 is returned as 1970.
+    // The only call of `SystemTime::now`: all other code uses the trait.
     #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
     fn now(&self) -> TimestampMs {
         let since_1970 = std::time::SystemTime::now()

@@ -1,9 +1,9 @@
-//! Crash points of a process that nobody ends on purpose.
+//! Crash points in production.
 
 use crate::env::{CrashPoint, CrashPoints};
 use async_trait::async_trait;
 
-/// Goes on, whatever is reached.
+/// Crash points that do nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoCrashPoints;
 

@@ -11,10 +11,10 @@ pub struct OsEntropy {
 }
 
 impl OsEntropy {
-    /// Draws the seed.
+    /// Reads the seed.
     ///
     /// # Errors
-    /// If the operating system gives no randomness.
+    /// If the operating system provides no randomness.
     pub fn new() -> io::Result<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
@@ -35,7 +35,7 @@ mod tests {
     use rand_core::Rng;
 
     #[test]
-    fn a_stream_is_named_by_process_and_label() {
+    fn streams_depend_on_seed_and_label() {
         let (one, other) = (OsEntropy { seed: [1; 32] }, OsEntropy { seed: [2; 32] });
         let draw = |entropy: &OsEntropy, label| entropy.stream(label).next_u64();
         assert_eq!(draw(&one, "a"), draw(&one, "a"));

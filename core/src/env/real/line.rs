@@ -1,13 +1,15 @@
-//! Which log line an event becomes: target, level and the block it is about. Pure; [`super::log`] writes it.
+//! The log line of an event: target, level and block. Pure; [`super::log`] writes it.
 //!
-//! What the process does of its own accord is `info`, what an operator may have to act on is `warn`, what ends the
-//! process is `error`. What happens per block or per request is `debug`; its single steps are `trace`.
+//! Levels: `error` ends the process, `warn` may need an operator, `info` is a change of the process's state, `debug`
+//! occurs once per block or request, `trace` several times.
 
-use crate::env::{Event, ExecutorEvent, NodeEvent};
-use crate::types::GlobalExecIndex;
+use crate::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::GlobalExecIndex,
+};
 use tracing::Level;
 
-/// What a line is about, contract §11.
+/// The subject of a line, contract §11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
     /// `[STARTUP]`
@@ -24,12 +26,12 @@ pub(super) enum Topic {
     Execution,
 }
 
-/// Where a line goes, and what it says besides its words.
+/// Target, level and fields of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub topic: Topic,
     pub level: Level,
-    /// The block that it is about, so that one block can be followed through the logs of all processes.
+    /// The block, so that one block can be found in the logs of all processes.
     pub gei: Option<GlobalExecIndex>,
 }
 
@@ -120,9 +122,9 @@ mod tests {
     use super::*;
     use crate::env::RpcKind;
 
-    /// Everything that an operator looks for under the targets of contract §11, at the level at which it is seen.
+    /// The events that contract §11 names, with their targets and levels.
     #[test]
-    fn lines_go_where_operators_look_for_them() {
+    fn events_have_the_targets_and_levels_of_the_contract() {
         let gei = GlobalExecIndex(8);
         let connection = 1;
         let reason = String::new;

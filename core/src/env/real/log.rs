@@ -9,22 +9,22 @@ use std::{
 use tokio::time::Instant;
 use tracing::Level;
 
-/// Writes every event to the log. The duration of a request to the executor is measured here, because events carry
-/// nothing that differs between two runs of one seed.
+/// Writes every event to the log. Measures the duration of RPCs, because events must not carry anything that differs
+/// between two runs of one seed.
 #[derive(Default)]
 pub struct Log {
-    /// When the request that is under way went out, by RPC connection; there is at most one on each.
+    /// Start of the request in flight, by RPC connection; each has at most one.
     asked: Mutex<BTreeMap<u64, Instant>>,
 }
 
 impl Log {
-    /// How long the exchange took that this event ends.
+    /// Duration of the exchange that this event ends.
     fn duration_ms(&self, event: &NodeEvent) -> Option<u64> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             NodeEvent::RpcSent { connection, .. } => {
                 #[allow(clippy::disallowed_methods)]
-                // tokio's clock, which the lint takes for std's when simulated
+                // This is tokio's clock; under madsim the lint mistakes it for that of std.
                 asked.insert(*connection, Instant::now());
                 None
             }
@@ -45,7 +45,7 @@ impl EventSink for Log {
             Event::Node(event) => self.duration_ms(event),
             _ => None,
         };
-        // `tracing` wants target and level of a line as constants.
+        // `tracing` requires target and level as constants.
         macro_rules! write {
             ($target:literal) => {
                 match level {

@@ -1,4 +1,4 @@
-//! The environment of production: sockets, clock and randomness of the operating system, RocksDB on its disk, and the log.
+//! The environment of production: sockets, clock and randomness of the operating system, RocksDB, and the log.
 
 mod clock;
 mod crash_points;
@@ -6,7 +6,7 @@ mod entropy;
 mod line;
 mod log;
 mod network;
-#[cfg(all(not(madsim), feature = "rocksdb"))] // the simulated tokio has no signals
+#[cfg(all(not(madsim), feature = "rocksdb"))] // madsim-tokio has no signals
 pub mod process;
 
 pub use clock::OsClock;
@@ -15,17 +15,19 @@ pub use entropy::OsEntropy;
 pub use log::Log;
 pub use network::OsNetwork;
 
-/// What a binary does that was built for the simulator, which starts nodes and executors itself. Returns the exit code.
+/// The `main` of a binary that was compiled for the simulator: prints an error and returns the exit code.
 #[must_use]
 pub fn refuse_to_run(program: &str) -> std::process::ExitCode {
-    eprintln!("{program}: built for the simulator; `make real` builds the one to run");
+    eprintln!(
+        "{program}: this binary was compiled for the simulator; run `make real` to build one for production"
+    );
     std::process::ExitCode::from(2)
 }
 
-/// The environment of a process whose stores live below `data_dir`, which is created with the first of them.
+/// The environment of a process with its stores below `data_dir`, which is created with the first store.
 ///
 /// # Errors
-/// If the operating system gives no randomness.
+/// If the operating system provides no randomness.
 #[cfg(feature = "rocksdb")]
 pub fn env(data_dir: &std::path::Path) -> std::io::Result<super::Env> {
     use crate::store::{RocksOptions, RocksStores};

@@ -5,10 +5,12 @@ use crate::{
     types::Address,
 };
 use async_trait::async_trait;
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Sockets of the operating system, through tokio. TCP streams send small writes at once (`TCP_NODELAY`).
@@ -16,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub struct OsNetwork;
 
 impl OsNetwork {
-    /// Who may connect to a Unix socket, contract §2.
+    /// Mode of a Unix socket's file, contract §2.8.
     const SOCKET_FILE_MODE: u32 = 0o660;
 }
 

@@ -1,7 +1,6 @@
-//! What the binaries have in common: their arguments, the runtime, the log, the end on a signal, and the exit code.
+//! Shared by the binaries: arguments, runtime, log, shutdown on a signal, and exit codes.
 //!
-//! Exit codes: 0 ended by ctrl-c or SIGTERM · 1 failed while running · 2 the command line or the configuration cannot be
-//! used.
+//! Exit codes: 0 shut down by Ctrl-C or SIGTERM · 1 failed while running · 2 invalid command line or configuration.
 
 use super::super::Env;
 use std::{
@@ -15,25 +14,25 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-/// Arguments of a command that runs until it is asked to end.
+/// Arguments of a command that runs until it is shut down.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArguments {
     /// The configuration, a TOML file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// What goes to standard error: off, error, warn, info, debug or trace
+    /// Lowest level that is logged to standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: LevelFilter,
 }
 
-/// Ready when the process is asked to end.
+/// Completes when a shutdown is requested.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs `process` on a tokio runtime, with stores below `data_dir`. Lines of level `log` and above go to standard error.
-/// Call it once.
+/// Runs `process` on a tokio runtime, with stores below `data_dir`. Logs lines of level `log` and above to standard
+/// error. Must be called once.
 ///
 /// # Errors
-/// Those of `process`, and of the operating system if it refuses threads, signals or randomness.
+/// Those of `process`, and of the operating system if it provides no threads, signals or randomness.
 pub fn run<E, F>(
     log: LevelFilter,
     data_dir: &Path,
@@ -58,8 +57,8 @@ where
     })
 }
 
-/// Says on standard error why the program failed, if it did. `is_unusable` tells an error of the command line or the
-/// configuration.
+/// Prints the error, if any, to standard error and returns the exit code. `is_unusable`: whether an error is one of the
+/// command line or the configuration.
 pub fn exit_code<E: Display>(
     program: &str,
     ended: Result<(), E>,
@@ -72,10 +71,10 @@ pub fn exit_code<E: Display>(
     ExitCode::from(if is_unusable(&error) { 2 } else { 1 })
 }
 
-/// Ready on ctrl-c or SIGTERM. From this call on, neither ends the process by itself.
+/// Completes on Ctrl-C or SIGTERM. From this call on, neither ends the process by itself.
 ///
 /// # Errors
-/// If the operating system does not let this process listen for them.
+/// If the signal handlers cannot be installed.
 ///
 /// # Panics
 /// Outside of a tokio runtime.

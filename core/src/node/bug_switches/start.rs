@@ -1,4 +1,4 @@
-//! What the bugs of a start make of the executor's answers.
+//! Switches of the known bugs of a start.
 
 use crate::{
     bugs::{self, KnownBug},
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The executor's answer to the query for its watermark, and why the attempt before this one failed.
+/// The executor's answer to the query for W. `failure` is the error of the previous attempt.
 pub(in crate::node) fn answered(
     answer: Result<GlobalExecIndex, RpcError>,
     failure: Option<&RpcError>,
@@ -23,19 +23,19 @@ pub(in crate::node) fn answered(
     answer
 }
 
-/// Whether the executor has not finished the epoch before the one that it is in.
+/// Whether the executor lacks blocks of an epoch before its current one.
 pub(in crate::node) fn is_unfinished(is_unfinished: bool) -> bool {
     is_unfinished && !bugs::enabled(KnownBug::UnfinishedEpochForgotten)
 }
 
-/// Returns once the node may begin, which has stored commits to deliver or not.
+/// Returns when the tasks may start. `has_backlog`: whether stored commits must be delivered.
 pub(in crate::node) async fn recovered(has_backlog: bool) {
     if has_backlog && bugs::enabled(KnownBug::RecoveryAwaitsItsConsumer) {
         std::future::pending().await
     }
 }
 
-/// Where delivery takes the epoch to begin that is run, and whose last commit this is.
+/// The base of the epoch for delivery.
 pub(in crate::node) fn base(
     mut base: EpochBase,
     last_commit: CommitIndex,
@@ -52,13 +52,13 @@ pub(in crate::node) fn base(
         let known = u64::from(last_commit.0);
         assert!(
             !is_later || watermark.0 <= known,
-            "{watermark} of {known} commits"
+            "the watermark {watermark} is above the last stored commit, {known}"
         );
     }
     base
 }
 
-/// What counts as delivered: what is durable.
+/// The GEI above which delivery starts.
 pub(in crate::node) fn delivered(
     watermark: GlobalExecIndex,
     base: EpochBase,

@@ -1,4 +1,4 @@
-//! Stores that do not sync what they should. Built only while a bug of them is enabled.
+//! Stores with known bugs, which do not sync some writes. Used only while one of these bugs is enabled.
 
 use crate::{
     bugs::{self, KnownBug},
@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Whether a bug of the stores is enabled.
+/// Whether one of these bugs is enabled.
 pub(super) fn is_buggy() -> bool {
     bugs::enabled(KnownBug::HandedOnBeforeSynced) || bugs::enabled(KnownBug::OwnBlocksBuffered)
 }
@@ -52,7 +52,7 @@ impl Store for BuggyStore {
             let mut writes = batch.writes.iter();
             writes.any(|write| matches!(write, Write::Put { column, .. } if *column == to))
         };
-        // Blocks of others are never synced by themselves.
+        // Writes that contain only blocks of others are not synced anyway.
         let is_unsynced = bugs::enabled(KnownBug::HandedOnBeforeSynced) && puts(COMMITS)
             || bugs::enabled(KnownBug::OwnBlocksBuffered) && puts(BLOCKS);
         let durability = if is_unsynced {

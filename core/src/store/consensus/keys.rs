@@ -1,17 +1,19 @@
-//! How blocks, commits and votes are laid out as keys, in which columns. Integers are big-endian, so that the order
-//! of bytes is the order of rounds, authors and commits.
+//! Columns and keys of blocks, commits and votes. Integers are big-endian, so that keys are ordered by round, author
+//! and commit index.
 
-use crate::store::{Column, Key, StoreError};
-use crate::types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round};
+use crate::{
+    store::{Column, Key, StoreError},
+    types::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, CommitRef, Round},
+};
 use std::ops::Range;
 
 /// (round, author, digest) → bytes of the signed block.
 pub(crate) const BLOCKS: Column = Column("blocks");
-/// (author, round, digest) → nothing: the blocks of one author in the order of their rounds.
+/// (author, round, digest) → empty: an index of the blocks of one author by round.
 pub(super) const BLOCKS_BY_AUTHOR: Column = Column("blocks_by_author");
-/// commit index → digest of the commit, bytes of the commit.
+/// commit index → digest of the commit followed by its bytes.
 pub(crate) const COMMITS: Column = Column("commits");
-/// (commit index, beginning of the commit's digest, round, author, digest of a block that votes for it) → nothing.
+/// (commit index, prefix of the commit's digest, round, author, digest of a block that votes for it) → empty.
 pub(super) const COMMIT_VOTES: Column = Column("commit_votes");
 
 pub(super) const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
@@ -20,7 +22,7 @@ const COMMIT_BYTES: usize = 4;
 const ROUND_BYTES: usize = 4;
 const AUTHOR_BYTES: usize = 2;
 const DIGEST_BYTES: usize = 32;
-/// Of a commit's digest in the keys of its votes: who votes for something else does not get in their way.
+/// Part of the commit's digest in a vote key, so that a scan does not return votes for other commits of the same index.
 const DIGEST_PREFIX_BYTES: usize = 6;
 const BLOCK_KEY_BYTES: usize = ROUND_BYTES + AUTHOR_BYTES + DIGEST_BYTES;
 
@@ -71,14 +73,14 @@ fn parse_reference(key: &[u8]) -> Option<BlockRef> {
     })
 }
 
-/// With this begin the keys of all votes for the commit.
+/// The common prefix of the keys of all votes for the commit.
 pub(super) fn votes_prefix(commit: CommitRef) -> Key {
     let mut key = commit_key(commit.index);
     key.extend_from_slice(&commit.digest.0[..DIGEST_PREFIX_BYTES]);
     key
 }
 
-/// The prefix of the commit, then the key of the block that votes for it.
+/// The prefix of the commit followed by the key of the block that votes for it.
 pub(super) fn vote_key(commit: CommitRef, voter: &Key) -> Key {
     let mut key = votes_prefix(commit);
     key.extend_from_slice(voter);
@@ -95,16 +97,16 @@ fn damaged_key(column: Column, key: &[u8]) -> StoreError {
     StoreError::Damaged {
         column: column.0,
         key: format!("{key:02x?}"),
-        reason: format!("a key of {} bytes does not belong here", key.len()),
+        reason: format!("a key of {} bytes is not valid in this column", key.len()),
     }
 }
 
-/// Every key from `start` on.
+/// The range of all keys from `start` on.
 pub(super) fn all_after(start: &[u8]) -> Range<Vec<u8>> {
     start.to_vec()..vec![u8::MAX; BLOCK_KEY_BYTES + 1]
 }
 
-/// Every key that begins with `prefix` and is at most a block key longer.
+/// The range of all keys that start with `prefix` and are at most a block key longer.
 pub(super) fn all_with_prefix(prefix: &[u8]) -> Range<Vec<u8>> {
     let mut end = prefix.to_vec();
     end.resize(prefix.len() + BLOCK_KEY_BYTES + 1, u8::MAX);
