@@ -123,7 +123,7 @@ fn scenario_of<T>(scenarios: &[T], seed: u64) -> Option<&T> {
 
 /// The run of a seed with these bugs.
 #[must_use]
-fn job(scenarios: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
+pub fn job(scenarios: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job> {
     let mut named = Named::clone(scenario_of(scenarios, seed)?);
     named.scenario.bugs.extend_from_slice(bugs);
     Some(Job {

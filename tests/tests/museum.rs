@@ -3,6 +3,10 @@
 #![cfg(madsim)]
 
 use metanode_core::bugs::{Entry, KnownBug};
+use metanode_sim::{
+    run::{RunOptions, Verdict},
+    trace::ProcessId,
+};
 use metasim::{
     catalog,
     museum::{self, FailedOtherwise, Search},
@@ -113,6 +117,33 @@ fn failures_of_the_masking_guards_alone_do_not_count() {
     assert_eq!(search.finder(), None);
     let alone = FailedOtherwise::WithoutTheBug;
     assert!(search.failed_otherwise.contains_key(&alone));
+}
+
+/// The run ends with a verdict that names the process and its last event; later runs are not affected.
+#[test]
+fn a_task_that_never_yields_ends_its_run_and_no_other() {
+    let named = catalog::scenario("happy_path").unwrap_or_else(|e| panic!("{e}"));
+    let run_with = |bugs: &[KnownBug]| {
+        let job = museum::job(&[Arc::new(named.clone())], 0, bugs);
+        job.expect("one scenario")
+            .run(&RunOptions { keep_entries: 1 })
+            .outcome
+    };
+    let stuck = run_with(&[KnownBug::SpinsWithoutYielding]);
+    assert_eq!(stuck.verdict, Verdict::Panicked);
+    let panic = stuck.panic.expect("a description");
+    assert!(matches!(panic.process, Some(ProcessId::Node(_))));
+    assert!(
+        panic.message.contains("a task never yields"),
+        "{}",
+        panic.message
+    );
+    assert!(
+        panic.message.contains("the last event was of node-"),
+        "{}",
+        panic.message
+    );
+    assert_eq!(run_with(&[]).verdict, Verdict::Passed);
 }
 
 #[test]

@@ -291,6 +291,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["DURABLE"],
         }
+        EpochAgeFromItsStart = "+" "epoch_age_from_its_start" {
+            mechanism: "the age of an epoch counts from its start: one that begins late ends with its first commits",
+            masked_by: [],
+            found_by: ["EPOCH"],
+        }
     }
     guards {
         StartIsTrusted = "start_is_trusted" {
@@ -307,6 +312,9 @@ known_bugs! {
         }
         LastBlockReadsAsWatermark = "last_block_reads_as_watermark" {
             mechanism: "a start of the executor takes its last stored block for the watermark",
+        }
+        SpinsWithoutYielding = "spins_without_yielding" {
+            mechanism: "a task of the node never yields: no guard, but a test of the watchdog",
         }
     }
 }

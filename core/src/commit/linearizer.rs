@@ -120,7 +120,8 @@ impl Linearizer {
     /// commit.
     #[must_use]
     pub fn epoch_began(&self) -> Option<TimestampMs> {
-        self.last.as_ref().map(|last| last.epoch_began_ms)
+        let last = self.last.as_ref()?;
+        Some(bug_switches::epoch_began(last.epoch_began_ms, self.start))
     }
 
     /// The leader of the last commit. After a restart and after [`Linearizer::adopt`], its slot is the last one that is

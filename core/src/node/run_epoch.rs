@@ -68,7 +68,7 @@ impl Node<'_> {
             ending: consensus.ending(),
         };
         let has_backlog = delivery.is_some() && watermark < base.gei(last_commit);
-        bug_switches::recovered(has_backlog).await;
+        bug_switches::recovered(has_backlog, env).await;
         env.emit(NodeEvent::Ready);
         self.run_tasks(consensus, delivery, change).await
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     bugs::{self, KnownBug},
+    env::{Env, NodeEvent},
     epoch::EpochStore,
     executor::RpcError,
     store::CommitLog,
@@ -29,7 +30,11 @@ pub(in crate::node) fn is_unfinished(is_unfinished: bool) -> bool {
 }
 
 /// Returns when the tasks may start. `has_backlog`: whether stored commits must be delivered.
-pub(in crate::node) async fn recovered(has_backlog: bool) {
+pub(in crate::node) async fn recovered(has_backlog: bool, env: &Env) {
+    while bugs::enabled(KnownBug::SpinsWithoutYielding) {
+        (0..1_000_000).for_each(|_| std::hint::spin_loop());
+        env.emit(NodeEvent::Ready);
+    }
     if has_backlog && bugs::enabled(KnownBug::RecoveryAwaitsItsConsumer) {
         std::future::pending().await
     }
