@@ -123,7 +123,7 @@ fn invalid_blocks_are_rejected_for_each_reason() {
 #[test]
 fn forged_signatures_are_rejected() {
     has_effect(ByzantineStrategy::Forging, 10, |event| {
-        rejected(event, "has_effect not verify")
+        rejected(event, "does not verify")
     });
 }
 
