@@ -10,18 +10,19 @@
 //! | `entropy` | random streams, named by labels |
 //! | `hashes` | hashes of transactions, computed once for all nodes |
 //! | `process_id` | names of processes |
+//! | `addresses` | where simulated processes listen |
 //! | `clock` | simulated time, wall clocks with skew, drift and jumps |
 //! | [`disk`] | what is durable and what is not; failing disks |
 //! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
 //! | [`byzantine`] | validators that deviate from the protocol, one file per strategy |
-//! | [`faults`] | what may go wrong, one file per subject (pure) |
-//! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
 //! | [`trace`] | typed events and their hash |
+//! | [`faults`] | what may go wrong and what it does to the cluster, one file per subject |
+//! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
 //! | [`panics`] | panics of simulated threads, captured for the report |
 //! | `probes` | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
 //! | `recorder` | receives every entry: trace, oracles, probes, figures of the report |
-//! | `world` | hosts and processes, the effects of faults, the workload |
+//! | `world` | hosts and processes, the cluster that faults act on, the workload |
 //! | [`run`] | seed in, outcome out |
 //! | [`shrink`] | from a failing plan to the smallest that fails in the same way (pure) |
 //! | [`sweep`] | a crash at every crash point that a run reaches (pure) |
@@ -29,6 +30,7 @@
 //! Exists only in the simulated build (`--cfg madsim`).
 #![cfg(madsim)]
 
+mod addresses;
 mod allocator;
 pub mod amounts;
 pub mod byzantine;

@@ -197,7 +197,7 @@ fn reached(what: &What) -> Option<Probe> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
+    use crate::trace::testing::{
         advanced, boundary_committed, drained, follows, node, opened, world_event,
     };
 

@@ -259,7 +259,7 @@ impl ExecutorReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executed, executor, submitted, world_event};
+    use crate::trace::testing::{executed, executor, submitted, world_event};
 
     #[test]
     fn a_submitted_transaction_is_outstanding_until_it_is_executed() {

@@ -4,9 +4,12 @@
 //! differ between them: no log lines, no ids of libraries, no real time. The hash does not cover texts for people, so
 //! that a changed wording does not change it.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use crate::{clock::SimTime, process_id::ProcessId};
 
-use crate::{byzantine::ByzantineStrategy, faults::Fault};
+use crate::byzantine::ByzantineStrategy;
 use metanode_core::{
     env::{Event, for_people},
     types::{CommitIndex, GlobalExecIndex, SpentNonce},
@@ -72,14 +75,14 @@ pub enum WorldEvent {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
-        fault: Fault,
+        description: String,
     },
     /// The fault ended.
     FaultEnded {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
-        fault: Fault,
+        description: String,
     },
     /// A fault was skipped: more validators would have been down at once than the plan allows, or there is no backup to
     /// restore.
@@ -87,7 +90,7 @@ pub enum WorldEvent {
         /// Its position in the plan.
         number: usize,
         #[serde(serialize_with = "for_people")]
-        fault: Fault,
+        description: String,
     },
     /// A backup of the process's disk from this time was restored; later writes are lost.
     DiskRestored {

@@ -45,9 +45,9 @@ fn world(event: &WorldEvent) -> String {
         E::Unstalled => "executes again".into(),
         E::Partitioned { hosts } => format!("cuts off hosts {hosts:?}"),
         E::PartitionHealed { hosts } => format!("reconnects hosts {hosts:?}"),
-        E::FaultBegan { fault, .. } => format!("begins: {fault}"),
-        E::FaultEnded { fault, .. } => format!("ends: {fault}"),
-        E::FaultSkipped { fault, .. } => format!("skips: {fault}"),
+        E::FaultBegan { description, .. } => format!("begins: {description}"),
+        E::FaultEnded { description, .. } => format!("ends: {description}"),
+        E::FaultSkipped { description, .. } => format!("skips: {description}"),
         E::CommitsDamaged { commits } => {
             let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
             format!("has flipped bits in commit {}", commits.join(", "))

@@ -1,7 +1,9 @@
 //! The connections that a fault applies to.
 
+use crate::addresses::{BLOCK_STREAM_PATH, P2P_PORT, RPC_PATH};
+use metanode_core::types::Address;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, path::Path};
 
 /// The connections of a host, by what they carry (contract §2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +14,29 @@ pub enum Channel {
     BlockStream,
     Rpc,
     Peers,
+}
+
+impl Channel {
+    /// What a connection to this address carries.
+    pub(super) fn of(address: &Address) -> Self {
+        match address {
+            Address::Unix(path) if path.as_os_str() == BLOCK_STREAM_PATH => Self::BlockStream,
+            Address::Tcp(address) if address.port() == P2P_PORT => Self::Peers,
+            Address::Unix(_) | Address::Tcp(_) => Self::Rpc,
+        }
+    }
+
+    /// The paths of the Unix sockets of an executor on this channel.
+    pub(super) fn unix_paths(self) -> Vec<&'static Path> {
+        let all = [
+            (Self::BlockStream, BLOCK_STREAM_PATH),
+            (Self::Rpc, RPC_PATH),
+        ];
+        let chosen = all
+            .iter()
+            .filter(|(channel, _)| self == Self::Any || self == *channel);
+        chosen.map(|(_, path)| Path::new(*path)).collect()
+    }
 }
 
 /// The plural, for descriptions.

@@ -1,6 +1,6 @@
 //! Faults of wall clocks: they jump.
 
-use super::{Lasting, Parts, Subject, text::hosts};
+use super::{Cluster, Lasting, Parts, Prepared, Subject, text::hosts};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -21,6 +21,34 @@ impl Subject for ClockFault {
     fn lasting(&self) -> Lasting {
         match self {
             Self::JumpClock { .. } => Lasting::Moment,
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::JumpClock { .. } => false,
+        }
+    }
+
+    fn prepare(&self, _: usize, _: &dyn Cluster) -> Prepared<'_> {
+        match self {
+            Self::JumpClock { .. } => Prepared::BeginsWhenDue,
+        }
+    }
+
+    fn begin(&self, _: usize, cluster: &dyn Cluster) {
+        match self {
+            Self::JumpClock { hosts, by_ms } => {
+                for host in hosts {
+                    cluster.clock(*host).jump(*by_ms);
+                }
+            }
+        }
+    }
+
+    fn end(&self, _: &dyn Cluster) {
+        match self {
+            Self::JumpClock { .. } => {}
         }
     }
 

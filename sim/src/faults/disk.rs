@@ -1,14 +1,15 @@
 //! Faults of disks: they fail, bits flip, an older backup is restored.
 
 use super::{
-    Lasting, Parts, Subject,
-    process::validators,
+    Cluster, End, FaultJob, Lasting, Parts, Prepared, Subject, lifecycle,
+    process::{bring_down, validators},
     text::{back, executors, lasting, nodes, processes},
 };
 use crate::{
     amounts::{count, ms},
     disk::DiskFailure,
     process_id::ProcessId,
+    trace::WorldEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
@@ -52,6 +53,67 @@ impl Subject for DiskFault {
             Self::DiskFails { for_ms, .. } => Lasting::Until(*for_ms),
             Self::FlipBits { .. } => Lasting::Moment,
             Self::Restore { down_ms, .. } => Lasting::Down(*down_ms),
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::DiskFails { .. } | Self::FlipBits { .. } => false,
+            Self::Restore { .. } => true,
+        }
+    }
+
+    fn prepare(&self, number: usize, cluster: &dyn Cluster) -> Prepared<'_> {
+        match self {
+            Self::Restore {
+                executors,
+                taken_ms,
+                ..
+            } => {
+                for executor in executors {
+                    cluster.perform_after(*taken_ms, FaultJob::Backup(number, *executor));
+                }
+            }
+            Self::DiskFails { .. } | Self::FlipBits { .. } => {}
+        }
+        Prepared::BeginsWhenDue
+    }
+
+    fn begin(&self, number: usize, cluster: &dyn Cluster) {
+        match self {
+            Self::DiskFails { processes, how, .. } => {
+                for disk in processes.iter().filter_map(|id| cluster.disk(*id)) {
+                    disk.begin_failing(*how);
+                }
+            }
+            Self::FlipBits {
+                nodes,
+                blocks,
+                commits,
+            } => {
+                for node in nodes {
+                    flip_bits(ProcessId::Node(*node), *blocks, *commits, cluster);
+                }
+            }
+            Self::Restore {
+                executors, down_ms, ..
+            } => {
+                for executor in executors {
+                    restore(number, *executor, *down_ms, cluster);
+                }
+            }
+        }
+    }
+
+    fn end(&self, cluster: &dyn Cluster) {
+        match self {
+            Self::DiskFails { processes, .. } => {
+                for disk in processes.iter().filter_map(|id| cluster.disk(*id)) {
+                    disk.mend();
+                }
+            }
+            // Damage stays, and executors restart at their scheduled times.
+            Self::FlipBits { .. } | Self::Restore { .. } => {}
         }
     }
 
@@ -120,5 +182,43 @@ impl fmt::Display for DiskFault {
                 )
             }
         }
+    }
+}
+
+fn flip_bits(id: ProcessId, blocks: u32, commits: u32, cluster: &dyn Cluster) {
+    let Some(disk) = cluster.disk(id) else { return };
+    let others = (0..cluster.validators()).map(ProcessId::Node);
+    let others = others.filter(|other| *other != id);
+    let others: Vec<_> = others.filter_map(|other| cluster.disk(other)).collect();
+    let commits = {
+        let random = &mut cluster.faults().disk_damage;
+        disk.flip_blocks(blocks, random, &others);
+        disk.flip_commits(commits, random, &others)
+    };
+    if !commits.is_empty() {
+        cluster.emit(id, WorldEvent::CommitsDamaged { commits });
+    }
+}
+
+/// Takes a backup of an executor's disk for fault `number`.
+pub(super) fn back_up(number: usize, executor: u16, cluster: &dyn Cluster) {
+    let disk = cluster.disk(ProcessId::Executor(executor));
+    if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
+        let now = cluster.now();
+        cluster
+            .faults()
+            .keep_backup(number, executor, now, snapshot);
+    }
+}
+
+fn restore(number: usize, executor: u16, down_ms: Option<u64>, cluster: &dyn Cluster) {
+    let id = ProcessId::Executor(executor);
+    let backup = cluster.faults().take_backup(number, executor);
+    let (Some((taken, snapshot)), Some(disk)) = (backup, cluster.disk(id)) else {
+        return lifecycle::skip(number, cluster);
+    };
+    bring_down(&[id], End::Kill, down_ms, cluster);
+    if disk.restore(snapshot).is_ok() {
+        cluster.emit(id, WorldEvent::DiskRestored { taken });
     }
 }

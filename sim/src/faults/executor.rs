@@ -2,10 +2,11 @@
 //! errors.
 
 use super::{
-    Lasting, Parts, Replies, Subject,
+    Cluster, Lasting, Parts, Prepared, Replies, Subject,
     text::{executors, lasting},
 };
-use crate::amounts::ms;
+use crate::{amounts::ms, process_id::ProcessId, trace::WorldEvent};
+use mock_go_executor::Controls;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -52,6 +53,54 @@ impl Subject for ExecutorFault {
             | Self::StopReading { for_ms, .. }
             | Self::ServeBoth { for_ms, .. }
             | Self::Replies { for_ms, .. } => Lasting::Until(*for_ms),
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::Stall { .. } => true,
+            Self::StopReading { .. } | Self::ServeBoth { .. } | Self::Replies { .. } => false,
+        }
+    }
+
+    fn prepare(&self, _: usize, _: &dyn Cluster) -> Prepared<'_> {
+        match self {
+            Self::Stall { .. }
+            | Self::StopReading { .. }
+            | Self::ServeBoth { .. }
+            | Self::Replies { .. } => Prepared::BeginsWhenDue,
+        }
+    }
+
+    fn begin(&self, _: usize, cluster: &dyn Cluster) {
+        match self {
+            Self::Stall { executors, .. } => stall(executors, true, cluster),
+            Self::StopReading { executors, .. } => {
+                control(executors, cluster, |controls| controls.reads_nothing = true);
+            }
+            Self::ServeBoth { executors, .. } => {
+                control(executors, cluster, |controls| controls.serves_both = true);
+            }
+            Self::Replies { executors, how, .. } => {
+                control(executors, cluster, |controls| controls.replies = Some(*how));
+            }
+        }
+    }
+
+    fn end(&self, cluster: &dyn Cluster) {
+        match self {
+            Self::Stall { executors, .. } => stall(executors, false, cluster),
+            Self::StopReading { executors, .. } => {
+                control(executors, cluster, |controls| {
+                    controls.reads_nothing = false
+                });
+            }
+            Self::ServeBoth { executors, .. } => {
+                control(executors, cluster, |controls| controls.serves_both = false);
+            }
+            Self::Replies { executors, .. } => {
+                control(executors, cluster, |controls| controls.replies = None);
+            }
         }
     }
 
@@ -115,6 +164,24 @@ impl fmt::Display for ExecutorFault {
                     Replies::Refused => write!(f, "make {executors} reply with errors {lasting}"),
                 }
             }
+        }
+    }
+}
+
+fn control(executors: &[u16], cluster: &dyn Cluster, change: impl Fn(&mut Controls)) {
+    for executor in executors {
+        cluster.control(*executor, &change);
+    }
+}
+
+fn stall(executors: &[u16], stalled: bool, cluster: &dyn Cluster) {
+    let event = match stalled {
+        true => WorldEvent::Stalled,
+        false => WorldEvent::Unstalled,
+    };
+    for executor in executors {
+        if cluster.control(*executor, &|controls| controls.stalled = stalled) {
+            cluster.emit(ProcessId::Executor(*executor), event.clone());
         }
     }
 }

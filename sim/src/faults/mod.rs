@@ -1,4 +1,4 @@
-//! Faults: what may go wrong in a run, and when. Pure: what a fault does to the world is in `world::faults`.
+//! Faults: what may go wrong in a run, when, and what that does to the simulated cluster.
 //!
 //! | file | content |
 //! |---|---|
@@ -9,21 +9,29 @@
 //! | `disk` | disks fail, bits flip, an older backup is restored |
 //! | `clock` | wall clocks jump |
 //! | `trigger` | [`Trigger`], the moment at which a fault happens |
+//! | `schedule` | which faults are due (pure) |
+//! | `active` | `ActiveFaults`, the state of the faults that have begun |
+//! | `cluster` | `Cluster`, what faults may do to the simulated cluster; the world implements it |
+//! | `lifecycle` | from the start of a run to its healing: injected or skipped, ended |
 //! | `parts` | the parts of any fault that renumbering and shrinking change |
 //! | `channel` | the connections that a fault applies to |
 //! | `text` | phrases that the descriptions of faults share |
 //!
 //! The first six are the subjects. Each declares an enum of its kinds with their parameters and implements `Subject`
-//! for it. Every `match` is exhaustive, so that a new kind cannot silently do nothing. `CONTRIBUTING.md` describes how
-//! to add one.
+//! for it: begin, end, description and shrinking. Every `match` is exhaustive, so that a new kind cannot silently do
+//! nothing. `CONTRIBUTING.md` describes how to add one.
 
+mod active;
 mod channel;
 mod clock;
+mod cluster;
 mod disk;
 mod executor;
+mod lifecycle;
 mod network;
 mod parts;
 mod process;
+mod schedule;
 mod socket;
 mod text;
 mod trigger;
@@ -38,9 +46,12 @@ pub use process::ProcessFault;
 pub use socket::SocketFault;
 pub use trigger::{DurableAt, Reached, StoredAt, Trigger};
 
+pub(crate) use active::ActiveFaults;
+pub(crate) use cluster::{Cluster, End, FaultJob};
+pub(crate) use lifecycle::{end_all, inject, perform, prepare};
 pub(crate) use parts::Parts;
-pub(crate) use process::LateStart;
 
+use crate::process_id::ProcessId;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -66,7 +77,7 @@ pub enum Fault {
 
 /// How long a fault lasts, in ms, and what ends it. Without a duration, it lasts until all faults end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lasting {
+enum Lasting {
     /// It ends as soon as it has begun.
     Moment,
     /// Processes are down or paused for this long. Each is scheduled to come back when the fault begins.
@@ -75,12 +86,37 @@ pub(crate) enum Lasting {
     Until(Option<u64>),
 }
 
-/// The properties of the kinds of a subject. No method has a default. The description names targets and amounts.
+/// When a fault begins, known at the start of the run.
+enum Prepared<'a> {
+    /// When its trigger is due.
+    BeginsWhenDue,
+    /// With the run, whatever its trigger: these processes start only after this time.
+    StartsLate {
+        processes: &'a [ProcessId],
+        for_ms: u64,
+    },
+}
+
+/// The kinds of a subject: their properties, and what they do. No method has a default. The description names targets
+/// and amounts.
 trait Subject: fmt::Display {
     /// The validators that are down while the fault lasts.
     fn takes_down(&self) -> BTreeSet<u16>;
 
     fn lasting(&self) -> Lasting;
+
+    /// Whether `begin` and `end` emit events of their own. For all others the trace has `FaultBegan` and `FaultEnded`.
+    fn has_own_events(&self) -> bool;
+
+    /// Schedules, at the start of the run, what has to happen before the fault begins. `number` is its position in the
+    /// plan, here and below.
+    fn prepare(&self, number: usize, cluster: &dyn Cluster) -> Prepared<'_>;
+
+    /// Applies the fault.
+    fn begin(&self, number: usize, cluster: &dyn Cluster);
+
+    /// Undoes what `begin` did, except what `ActiveFaults` holds for the fault: that is dropped before.
+    fn end(&self, cluster: &dyn Cluster);
 
     fn parts(&mut self) -> Parts<'_>;
 }
@@ -92,14 +128,10 @@ impl Fault {
         self.subject().takes_down()
     }
 
-    pub(crate) fn lasting(&self) -> Lasting {
-        self.subject().lasting()
-    }
-
     /// How long it lasts: 0 if it ends at once, `None` if it lasts until all faults end.
     #[must_use]
     pub fn lasts_ms(&self) -> Option<u64> {
-        match self.lasting() {
+        match self.subject().lasting() {
             Lasting::Moment => Some(0),
             Lasting::Down(for_ms) | Lasting::Until(for_ms) => for_ms,
         }
@@ -161,7 +193,6 @@ faults_of! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process_id::ProcessId;
     use metanode_core::types::CommitIndex;
 
     #[test]

@@ -2,12 +2,17 @@
 //! affected.
 
 use super::{
-    Lasting, Parts, Subject,
+    Cluster, Lasting, Parts, Prepared, Subject,
     text::{hosts, lasting},
 };
-use crate::{amounts::ms, net::Cut};
+use crate::{
+    amounts::ms,
+    net::{Cut, HostId, LatencySpike, Partition, RuleGuard},
+    process_id::ProcessId,
+    trace::WorldEvent,
+};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -39,6 +44,51 @@ impl Subject for NetworkFault {
             Self::Partition { for_ms, .. } | Self::SlowLinks { for_ms, .. } => {
                 Lasting::Until(*for_ms)
             }
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::Partition { .. } => true,
+            Self::SlowLinks { .. } => false,
+        }
+    }
+
+    fn prepare(&self, _: usize, _: &dyn Cluster) -> Prepared<'_> {
+        match self {
+            Self::Partition { .. } | Self::SlowLinks { .. } => Prepared::BeginsWhenDue,
+        }
+    }
+
+    fn begin(&self, number: usize, cluster: &dyn Cluster) {
+        let rule = match self {
+            Self::Partition { hosts, cut, .. } => {
+                let event = WorldEvent::Partitioned {
+                    hosts: hosts.clone(),
+                };
+                cluster.emit(ProcessId::World, event);
+                cut_off(hosts, *cut, cluster)
+            }
+            Self::SlowLinks {
+                hosts, extra_ms, ..
+            } => cluster.kernel().install(LatencySpike {
+                hosts: ids(hosts),
+                extra: Duration::from_millis(*extra_ms),
+            }),
+        };
+        cluster.faults().hold_rule(number, rule);
+    }
+
+    fn end(&self, cluster: &dyn Cluster) {
+        match self {
+            Self::Partition { hosts, .. } => {
+                let event = WorldEvent::PartitionHealed {
+                    hosts: hosts.clone(),
+                };
+                cluster.emit(ProcessId::World, event);
+            }
+            // Its rule is removed already.
+            Self::SlowLinks { .. } => {}
         }
     }
 
@@ -85,4 +135,19 @@ impl fmt::Display for NetworkFault {
             }
         }
     }
+}
+
+/// Cuts hosts off from all others.
+pub(super) fn cut_off(hosts: &[u16], cut: Cut, cluster: &dyn Cluster) -> RuleGuard {
+    let others = (0..cluster.validators()).filter(|n| !hosts.contains(n));
+    cluster.kernel().install(Partition {
+        hosts: ids(hosts),
+        others: others.map(HostId).collect(),
+        cut,
+    })
+}
+
+/// The hosts of these validators.
+pub(super) fn ids(hosts: &[u16]) -> BTreeSet<HostId> {
+    hosts.iter().map(|n| HostId(*n)).collect()
 }

@@ -1,10 +1,10 @@
 //! Faults of processes and of the power of their hosts: kill, power loss, pause, late start.
 
 use super::{
-    Lasting, Parts, Subject,
+    Cluster, End, Lasting, Parts, Prepared, Subject, network,
     text::{back, hosts, lasting, processes},
 };
-use crate::{amounts::ms, process_id::ProcessId};
+use crate::{amounts::ms, net::Cut, process_id::ProcessId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -37,25 +37,6 @@ pub enum ProcessFault {
     },
 }
 
-/// Processes that start late.
-pub(crate) struct LateStart<'a> {
-    pub processes: &'a [ProcessId],
-    pub for_ms: u64,
-}
-
-impl ProcessFault {
-    /// The processes that start late, if this is `StartLate`: it applies before the run begins.
-    pub(crate) fn late_start(&self) -> Option<LateStart<'_>> {
-        match self {
-            Self::StartLate { processes, for_ms } => Some(LateStart {
-                processes,
-                for_ms: *for_ms,
-            }),
-            Self::Kill { .. } | Self::PowerLoss { .. } | Self::Pause { .. } => None,
-        }
-    }
-}
-
 impl Subject for ProcessFault {
     fn takes_down(&self) -> BTreeSet<u16> {
         match self {
@@ -71,6 +52,69 @@ impl Subject for ProcessFault {
             Self::Kill { down_ms, .. } | Self::PowerLoss { down_ms, .. } => Lasting::Down(*down_ms),
             Self::Pause { for_ms, .. } => Lasting::Down(*for_ms),
             Self::StartLate { for_ms, .. } => Lasting::Down(Some(*for_ms)),
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::Kill { .. }
+            | Self::PowerLoss { .. }
+            | Self::Pause { .. }
+            | Self::StartLate { .. } => true,
+        }
+    }
+
+    fn prepare(&self, _: usize, _: &dyn Cluster) -> Prepared<'_> {
+        match self {
+            Self::StartLate { processes, for_ms } => Prepared::StartsLate {
+                processes,
+                for_ms: *for_ms,
+            },
+            Self::Kill { .. } | Self::PowerLoss { .. } | Self::Pause { .. } => {
+                Prepared::BeginsWhenDue
+            }
+        }
+    }
+
+    fn begin(&self, _: usize, cluster: &dyn Cluster) {
+        match self {
+            Self::Kill { processes, down_ms } => {
+                bring_down(processes, End::Kill, *down_ms, cluster)
+            }
+            Self::PowerLoss {
+                hosts,
+                torn,
+                down_ms,
+            } => {
+                for host in hosts {
+                    cut_power(*host, cluster);
+                }
+                let mut processes = cluster.process_ids();
+                processes.retain(|id| id.validator().is_some_and(|n| hosts.contains(&n)));
+                let how = End::PowerLoss { torn: *torn };
+                bring_down(&processes, how, *down_ms, cluster);
+            }
+            Self::Pause { processes, for_ms } => {
+                for id in processes {
+                    if cluster.pause(*id)
+                        && let Some(for_ms) = for_ms
+                    {
+                        cluster.resume_after(*for_ms, *id);
+                    }
+                }
+            }
+            // It began with the run.
+            Self::StartLate { .. } => {}
+        }
+    }
+
+    fn end(&self, _: &dyn Cluster) {
+        match self {
+            // Their processes restart or resume at their scheduled times.
+            Self::Kill { .. }
+            | Self::PowerLoss { .. }
+            | Self::Pause { .. }
+            | Self::StartLate { .. } => {}
         }
     }
 
@@ -123,4 +167,26 @@ impl fmt::Display for ProcessFault {
 /// The validators of these processes.
 pub(super) fn validators(processes: &[ProcessId]) -> BTreeSet<u16> {
     processes.iter().filter_map(|id| id.validator()).collect()
+}
+
+/// Ends processes. They restart after this time, or when all faults end.
+pub(super) fn bring_down(
+    processes: &[ProcessId],
+    how: End,
+    down_ms: Option<u64>,
+    cluster: &dyn Cluster,
+) {
+    for id in processes {
+        cluster.end_process(*id, how);
+        if let Some(down_ms) = down_ms {
+            cluster.start_after(down_ms, *id);
+        }
+    }
+}
+
+/// A host without power sends nothing, not even resets of its connections.
+fn cut_power(host: u16, cluster: &dyn Cluster) {
+    let silence = network::cut_off(&[host], Cut::Both, cluster);
+    let before = cluster.faults().cut_power(host, silence);
+    drop(before);
 }

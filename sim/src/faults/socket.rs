@@ -1,15 +1,16 @@
 //! Faults of single sockets: short writes, reset, half-close, truncation, a delayed reply, hijacked socket files.
 
 use super::{
-    Channel, Lasting, Parts, Subject,
+    Channel, Cluster, Lasting, Parts, Prepared, Subject,
+    network::ids,
     text::{executors, hosts, lasting},
 };
 use crate::{
     amounts::{bytes, ms},
-    net::{Hijack, Side},
+    net::{Hijack, HostId, LateOnce, On, Route, Rule, ShortWrites, Side, TearOnce},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -72,6 +73,92 @@ impl Subject for SocketFault {
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
             | Self::DelayReply { .. } => Lasting::Moment,
+        }
+    }
+
+    fn has_own_events(&self) -> bool {
+        match self {
+            Self::ShortWrites { .. }
+            | Self::Reset { .. }
+            | Self::HalfClose { .. }
+            | Self::Truncate { .. }
+            | Self::DelayReply { .. }
+            | Self::HijackSocket { .. } => false,
+        }
+    }
+
+    fn prepare(&self, _: usize, _: &dyn Cluster) -> Prepared<'_> {
+        match self {
+            Self::ShortWrites { .. }
+            | Self::Reset { .. }
+            | Self::HalfClose { .. }
+            | Self::Truncate { .. }
+            | Self::DelayReply { .. }
+            | Self::HijackSocket { .. } => Prepared::BeginsWhenDue,
+        }
+    }
+
+    fn begin(&self, number: usize, cluster: &dyn Cluster) {
+        match self {
+            Self::ShortWrites {
+                hosts, max_bytes, ..
+            } => {
+                let rule = ShortWrites {
+                    max_bytes: usize::try_from(*max_bytes).unwrap_or(usize::MAX),
+                    stream: cluster.random(&format!("short writes/{number}")),
+                };
+                install(rule, hosts, Channel::Any, number, cluster);
+            }
+            Self::Reset { hosts, channel } => {
+                cluster.kernel().reset_connections(on(hosts, *channel));
+            }
+            Self::HalfClose {
+                hosts,
+                channel,
+                side,
+            } => {
+                cluster.kernel().half_close(*side, on(hosts, *channel));
+            }
+            Self::Truncate {
+                hosts,
+                channel,
+                after_bytes,
+            } => {
+                let rule = TearOnce {
+                    after_bytes: *after_bytes,
+                    torn: false,
+                };
+                install(rule, hosts, *channel, number, cluster);
+            }
+            Self::DelayReply {
+                hosts,
+                channel,
+                extra_ms,
+            } => {
+                let rule = LateOnce {
+                    extra: Duration::from_millis(*extra_ms),
+                    done: false,
+                };
+                install(rule, hosts, *channel, number, cluster);
+            }
+            Self::HijackSocket {
+                executors,
+                channel,
+                how,
+                ..
+            } => hijack(number, executors, *channel, *how, cluster),
+        }
+    }
+
+    fn end(&self, _: &dyn Cluster) {
+        match self {
+            // What is held for them is removed already.
+            Self::ShortWrites { .. } | Self::HijackSocket { .. } => {}
+            // They ended when they began.
+            Self::Reset { .. }
+            | Self::HalfClose { .. }
+            | Self::Truncate { .. }
+            | Self::DelayReply { .. } => {}
         }
     }
 
@@ -182,4 +269,38 @@ fn describe_hijack(channel: Channel, how: Hijack, executors: &str) -> String {
         Hijack::Refuses => format!("replace the {sockets} of {executors} by a stale file"),
         Hijack::Silent => format!("replace the {sockets} of {executors} by a silent listener"),
     }
+}
+
+/// Installs a rule for these connections, held for the fault.
+fn install(
+    rule: impl Rule + 'static,
+    hosts: &[u16],
+    channel: Channel,
+    number: usize,
+    cluster: &dyn Cluster,
+) {
+    let selected = on(hosts, channel);
+    let rule = cluster.kernel().install(On { selected, rule });
+    cluster.faults().hold_rule(number, rule);
+}
+
+fn hijack(number: usize, executors: &[u16], channel: Channel, how: Hijack, cluster: &dyn Cluster) {
+    let paths = channel.unix_paths();
+    let hijack = |executor: &u16| {
+        let host = HostId(*executor);
+        let hijacked = paths.iter();
+        let hijacked = hijacked.map(move |path| cluster.kernel().hijack(host, path, how));
+        hijacked.flatten().collect::<Vec<_>>()
+    };
+    let hijacked = executors.iter().flat_map(hijack).collect();
+    cluster.faults().hold_hijacks(number, hijacked);
+}
+
+/// The connections of these hosts on this channel.
+fn on(hosts: &[u16], channel: Channel) -> Box<dyn Fn(&Route) -> bool + Send> {
+    let hosts = ids(hosts);
+    Box::new(move |route| {
+        let on_channel = channel == Channel::Any || channel == Channel::of(&route.address);
+        on_channel && (hosts.contains(&route.client) || hosts.contains(&route.server))
+    })
 }

@@ -127,7 +127,10 @@ impl Oracle for Agreement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executed, executor, gei, judge, node, stored, written};
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{executed, executor, gei, node, stored, written},
+    };
 
     /// A commit of epoch 1, whose base is 10, written to the stream.
     fn of_epoch_one(index: u32, at: u64) -> NodeEvent {

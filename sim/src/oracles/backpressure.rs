@@ -219,8 +219,9 @@ impl Oracle for Backpressure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
-        block, judge, learned, loaded, node, opened, proposed, stored, world_event,
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{block, learned, loaded, node, opened, proposed, stored, world_event},
     };
 
     const PAUSED: NodeEvent = NodeEvent::ProposalsPaused { blocks: 8 };

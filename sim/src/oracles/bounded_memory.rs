@@ -142,7 +142,10 @@ impl Oracle for BoundedMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{judge, learned, loaded, node, node_events, opened, world_event};
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{learned, loaded, node, node_events, opened, world_event},
+    };
 
     /// The example's window holds 8 blocks.
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {

@@ -118,11 +118,16 @@ impl Oracle for Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
-        durable, executed, executor, executor_events, found, judge, node, node_events, opened,
-        reported, stored, world_event,
+    use crate::{
+        oracles::testing::judge,
+        trace::{
+            SimTime,
+            testing::{
+                durable, executed, executor, executor_events, found, node, node_events, opened,
+                reported, stored, world_event,
+            },
+        },
     };
-    use crate::trace::SimTime;
     use metanode_core::types::Round;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {

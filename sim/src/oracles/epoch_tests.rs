@@ -3,15 +3,18 @@
 use super::{
     Violation,
     epoch::{Epochs, is_due},
-    testing::{
-        advanced, boundary_committed, drained, entered, executor, judge, node, opened, world_event,
-    },
+    testing::judge,
 };
 use crate::{
     clock::ORIGIN_MS,
     faults::{ClockFault, Fault, PlannedFault, Trigger},
     plan::{ByzantinePlan, ByzantineStrategy, Plan, Topology},
-    trace::{Entry, ProcessId, SimTime, WorldEvent},
+    trace::{
+        Entry, ProcessId, SimTime, WorldEvent,
+        testing::{
+            advanced, boundary_committed, drained, entered, executor, node, opened, world_event,
+        },
+    },
 };
 use metanode_core::{
     env::NodeEvent,

@@ -105,7 +105,10 @@ impl Oracle for ExactlyOnce {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executed, executor, found, gei, judge};
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{executed, executor, found, gei},
+    };
 
     fn with(mut event: ExecutorEvent, change: impl Fn(&mut ExecutorEvent)) -> ExecutorEvent {
         change(&mut event);

@@ -127,8 +127,13 @@ impl Oracle for ExpectationMet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{gei, judge, node, world_event, written};
-    use crate::trace::ProcessId;
+    use crate::{
+        oracles::testing::judge,
+        trace::{
+            ProcessId,
+            testing::{gei, node, world_event, written},
+        },
+    };
 
     const NODE: u16 = 1;
 

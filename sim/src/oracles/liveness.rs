@@ -217,8 +217,11 @@ impl Oracle for Liveness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{durable, executor, gei, judge, node, stored, world_event};
-    use crate::plan::{ByzantinePlan, ByzantineStrategy};
+    use crate::{
+        oracles::testing::judge,
+        plan::{ByzantinePlan, ByzantineStrategy},
+        trace::testing::{durable, executor, gei, node, stored, world_event},
+    };
 
     /// Commit 3 is stored and executor 0 durable at 2 when faults end at 10 s; 20 s are given.
     fn settling(entries: Vec<Entry>) -> Option<Box<Violation>> {

@@ -5,8 +5,7 @@
 
 mod epochs;
 
-use super::testing::*;
-use crate::trace::{Entry, ProcessId, WorldEvent};
+use crate::trace::{Entry, ProcessId, WorldEvent, testing::*};
 use epochs::Era;
 use metanode_core::{
     env::{ExecutorEvent, NodeEvent, RpcKind},

@@ -157,9 +157,11 @@ impl Oracle for Monotonic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
-        durable, executed, executor, executor_events, found, judge, power_lost, reported,
-        world_event,
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{
+            durable, executed, executor, executor_events, found, power_lost, reported, world_event,
+        },
     };
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {

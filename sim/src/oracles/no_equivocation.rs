@@ -50,8 +50,13 @@ impl Oracle for NoEquivocation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{block, judge, node, power_lost, proposed, stored, world_event};
-    use crate::trace::{ProcessId, WorldEvent};
+    use crate::{
+        oracles::testing::judge,
+        trace::{
+            ProcessId, WorldEvent,
+            testing::{block, node, power_lost, proposed, stored, world_event},
+        },
+    };
     use metanode_core::types::BlockRef;
 
     fn other(of: BlockRef) -> BlockRef {

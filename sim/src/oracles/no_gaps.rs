@@ -100,8 +100,9 @@ impl Oracle for NoGaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
-        durable, executed, executor, executor_events, found, gei, judge,
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{durable, executed, executor, executor_events, found, gei},
     };
 
     /// Started at 0 and executed 1 and 2, then this.

@@ -195,9 +195,12 @@ impl Oracle for NoLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
-        executed, executor, follows, judge, node, opened, power_lost, proposed, stored, submitted,
-        world_event,
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{
+            executed, executor, follows, node, opened, power_lost, proposed, stored, submitted,
+            world_event,
+        },
     };
     use metanode_core::types::{BlockRef, Round};
 

@@ -157,7 +157,10 @@ impl Oracle for Rpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executor, gei, judge, node, node_events, reported, world_event};
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{executor, gei, node, node_events, reported, world_event},
+    };
     use metanode_core::{env::RpcKind, types::Epoch};
 
     const KIND: RpcKind = RpcKind::GetLastBlockNumber;

@@ -31,6 +31,8 @@ pub(super) struct Start {
     failing_disks: BTreeSet<(ProcessId, &'static str)>,
     /// The number of active faults that put a silent listener at a path of each executor.
     hijacked_executors: BTreeMap<ProcessId, u32>,
+    /// The faults of the plan, by number.
+    faults: Vec<Fault>,
 }
 
 /// The text of [`metanode_core::executor::bind::BindError::InUse`].
@@ -56,6 +58,9 @@ impl Start {
                 .collect(),
             failing_disks: BTreeSet::new(),
             hijacked_executors: BTreeMap::new(),
+            faults: (plan.faults.iter())
+                .map(|planned| planned.fault.clone())
+                .collect(),
         }
     }
 
@@ -98,7 +103,8 @@ impl Start {
         Err(violation(entry, "gave-up", message, earlier))
     }
 
-    fn fault_began(&mut self, fault: &Fault) {
+    fn fault_began(&mut self, number: usize) {
+        let fault = &self.faults[number];
         if let Fault::Disk(DiskFault::DiskFails { processes, how, .. }) = fault {
             let failing = processes.iter().map(|id| (*id, how.reason()));
             self.failing_disks.extend(failing);
@@ -108,8 +114,8 @@ impl Start {
         }
     }
 
-    fn fault_ended(&mut self, fault: &Fault) {
-        for executor in hijacked_executors(fault) {
+    fn fault_ended(&mut self, number: usize) {
+        for executor in hijacked_executors(&self.faults[number]) {
             *self.hijacked_executors.entry(executor).or_default() -= 1;
         }
     }
@@ -191,8 +197,8 @@ impl Oracle for Start {
                     beginning.waiting = waits;
                 }
             }
-            What::World(WorldEvent::FaultBegan { fault, .. }) => self.fault_began(fault),
-            What::World(WorldEvent::FaultEnded { fault, .. }) => self.fault_ended(fault),
+            What::World(WorldEvent::FaultBegan { number, .. }) => self.fault_began(*number),
+            What::World(WorldEvent::FaultEnded { number, .. }) => self.fault_ended(*number),
             What::World(_) => {}
         }
         Ok(())
@@ -218,9 +224,13 @@ impl Oracle for Start {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executor, found, judge, node, stored, world_event};
-    use crate::plan::{ByzantinePlan, ByzantineStrategy};
-
+    use crate::{
+        disk::DiskFailure,
+        faults::{Channel, ClockFault, PlannedFault, Trigger},
+        oracles::testing::judge,
+        plan::{ByzantinePlan, ByzantineStrategy},
+        trace::testing::{executor, found, node, stored, world_event},
+    };
     use metanode_core::env::RpcKind;
 
     const NODE: ProcessId = ProcessId::Node(1);
@@ -308,6 +318,50 @@ mod tests {
             start_then(vec![paused, world_event(15_000, NODE, WorldEvent::Resumed)]),
             None
         );
+    }
+
+    /// The verdict on executor 0, which ends with this error while the second fault of the plan is active.
+    fn gives_up(fault: impl Into<Fault>, reason: &str) -> Option<Box<Violation>> {
+        let jump = ClockFault::JumpClock {
+            hosts: vec![0],
+            by_ms: 1,
+        };
+        let planned = |fault| PlannedFault {
+            trigger: Trigger::default(),
+            fault,
+        };
+        let mut plan = Plan::example();
+        plan.faults = vec![planned(jump.into()), planned(fault.into())];
+        let began = WorldEvent::FaultBegan {
+            number: 1,
+            description: String::new(),
+        };
+        let reason = reason.to_owned();
+        let trace = [
+            world_event(0, ProcessId::World, began),
+            executor(1, 0, ExecutorEvent::Failed { reason }),
+        ];
+        judge(Start::new(&plan), &trace)
+    }
+
+    #[test]
+    fn errors_that_an_active_fault_explains_are_accepted() {
+        let failing = |executor| DiskFault::DiskFails {
+            processes: vec![ProcessId::Executor(executor)],
+            how: DiskFailure::Full,
+            for_ms: None,
+        };
+        let hijacked = |how| SocketFault::HijackSocket {
+            executors: vec![0],
+            channel: Channel::Rpc,
+            how,
+            for_ms: None,
+        };
+        let full = DiskFailure::Full.reason();
+        assert_eq!(gives_up(failing(0), full), None);
+        assert!(gives_up(failing(1), full).is_some());
+        assert_eq!(gives_up(hijacked(Hijack::Silent), IN_USE), None);
+        assert!(gives_up(hijacked(Hijack::Refuses), IN_USE).is_some());
     }
 
     #[test]

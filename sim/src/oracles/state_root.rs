@@ -62,7 +62,10 @@ impl Oracle for StateRoot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{executed, executor, found, gei, judge};
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{executed, executor, found, gei},
+    };
 
     fn with_root(mut event: ExecutorEvent, root: [u8; 32]) -> ExecutorEvent {
         match &mut event {

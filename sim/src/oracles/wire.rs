@@ -175,8 +175,9 @@ impl Oracle for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::testing::{
-        executor, gei, judge, learned, node_events, world_event, written,
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{executor, gei, learned, node_events, world_event, written},
     };
 
     fn connected(connection: u64, start: u64) -> NodeEvent {

@@ -1,7 +1,10 @@
 //! The hooks of one incarnation to the world: events, crash points, task monitor.
 
-use super::{World, faults};
-use crate::trace::{ProcessId, What};
+use super::World;
+use crate::{
+    faults,
+    trace::{ProcessId, What},
+};
 use async_trait::async_trait;
 use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, TaskMonitor};
 use std::sync::{
@@ -82,7 +85,7 @@ impl CrashPoints for ProcessHooks {
         }
         self.emit(Event::Crashed(point));
         for fault in due {
-            faults::inject(fault, &self.world);
+            faults::inject(fault, self.world.as_ref());
         }
         if self.incarnation.is_over() {
             // The task is dropped when it is scheduled next; until then it must not continue.

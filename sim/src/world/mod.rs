@@ -3,23 +3,21 @@
 //! A process is one madsim node. An **incarnation** lasts from a start to its end by kill, power loss or by itself.
 //! Events and writes of tasks of an ended incarnation are ignored.
 
-mod faults;
+mod cluster;
 mod hooks;
 mod process;
 mod settings;
 mod status;
 mod workload;
 
-pub use workload::Workload;
-
-use process::End;
-use settings::{channel_of, host, unix_paths};
 pub(crate) use status::Status;
+pub use workload::Workload;
 
 use crate::{
     clock::HostClock,
     disk::Disks,
     entropy::SeedEntropy,
+    faults::{self, ActiveFaults, End, FaultJob},
     hashes::SharedHashes,
     net::Kernel,
     panics::Panic,
@@ -27,14 +25,12 @@ use crate::{
     recorder::Recorder,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
-use faults::{ActiveFaults, FaultJob};
 use madsim::{runtime::Handle, time::TimeHandle};
 use metanode_core::{
     env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent},
     types::GlobalExecIndex,
 };
 use process::Process;
-use rand_chacha::ChaCha8Rng;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -142,23 +138,8 @@ impl World {
         }
     }
 
-    /// The sockets of all processes.
-    pub(crate) const fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
-    /// The wall clock of a validator's host.
-    pub(crate) fn clock(&self, host: u16) -> &HostClock {
-        &self.clocks[usize::from(host)]
-    }
-
-    /// The random stream of this name.
-    pub(crate) fn random(&self, label: &str) -> ChaCha8Rng {
-        self.entropy.stream(label)
-    }
-
     /// The state of the faults of the run. The lock must not be held while calling other methods of the world.
-    pub(crate) fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
+    fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
         lock(&self.faults)
     }
 
@@ -174,7 +155,7 @@ impl World {
             let event = WorldEvent::TurnedByzantine { strategy };
             self.emit(ProcessId::Node(byzantine.validator), event);
         }
-        let late = faults::prepare(self);
+        let late = faults::prepare(self.as_ref());
         for id in self.process_ids() {
             match late.get(&id) {
                 Some(after_ms) => self.later(*after_ms, Job::Start(id)),
@@ -185,7 +166,7 @@ impl World {
 
     /// Ends all faults, and starts or resumes all processes that are down or paused.
     pub(crate) fn heal(self: &Arc<Self>) {
-        faults::end_all(self);
+        faults::end_all(self.as_ref());
         for id in self.process_ids() {
             self.resume(id);
             self.start(id);
@@ -201,7 +182,7 @@ impl World {
                 self.end(id, End::Kill);
                 self.later(RESTART_FAILED_AFTER_MS, Job::Start(id));
             }
-            Job::Fault(job) => faults::perform(job, self),
+            Job::Fault(job) => faults::perform(job, self.as_ref()),
         }
     }
 

@@ -8,7 +8,8 @@ use super::{
 use crate::{
     byzantine::{self, ByzantineStrategy},
     disk::{Disk, Lost},
-    net::SimNetwork,
+    faults::End,
+    net::{HostId, SimNetwork},
     trace::{ProcessId, WorldEvent},
 };
 use madsim::{runtime::NodeHandle, task::NodeId};
@@ -47,15 +48,6 @@ impl Process {
             controls: watch::Sender::default(),
         }
     }
-}
-
-/// How a process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Its writes are kept.
-    Kill,
-    /// Writes that were not synced may be lost, and one may be torn.
-    PowerLoss { torn: bool },
 }
 
 impl World {
@@ -211,7 +203,7 @@ impl World {
     }
 
     /// Pauses a process. Returns whether it was running.
-    pub(crate) fn pause(&self, id: ProcessId) -> bool {
+    pub(super) fn pause(&self, id: ProcessId) -> bool {
         let Some(node) = self.set_paused(id, true) else {
             return false;
         };
@@ -240,7 +232,7 @@ impl World {
     }
 
     /// Changes the controls of an executor until its present incarnation ends. Returns whether that changed anything.
-    pub(crate) fn control(&self, executor: u16, change: impl FnOnce(&mut Controls)) -> bool {
+    pub(super) fn control(&self, executor: u16, change: &dyn Fn(&mut Controls)) -> bool {
         let processes = lock(&self.processes);
         let Some(process) = processes.get(&ProcessId::Executor(executor)) else {
             return false;
@@ -253,7 +245,7 @@ impl World {
     }
 
     /// The validators of which a process is paused, or down after it was up.
-    pub(crate) fn down(&self) -> BTreeSet<u16> {
+    pub(super) fn down(&self) -> BTreeSet<u16> {
         let processes = lock(&self.processes);
         let down = processes.iter().filter(|(_, process)| {
             process.starts > 0 && (process.incarnation.is_none() || process.paused)
@@ -262,7 +254,7 @@ impl World {
     }
 
     /// The disk of a process.
-    pub(crate) fn disk(&self, id: ProcessId) -> Option<Disk> {
+    pub(super) fn disk(&self, id: ProcessId) -> Option<Disk> {
         lock(&self.processes)
             .get(&id)
             .map(|process| process.disk.clone())
@@ -277,7 +269,7 @@ impl World {
     }
 
     /// All processes, executors first.
-    pub(crate) fn process_ids(&self) -> Vec<ProcessId> {
+    pub(super) fn process_ids(&self) -> Vec<ProcessId> {
         let mut ids: Vec<_> = lock(&self.processes).keys().copied().collect();
         ids.sort_by_key(|id| matches!(id, ProcessId::Node(_)));
         ids
@@ -291,7 +283,7 @@ impl World {
             incarnation,
         });
         Env {
-            network: Arc::new(SimNetwork::new(self.kernel.clone(), settings::host(index))),
+            network: Arc::new(SimNetwork::new(self.kernel.clone(), HostId(index))),
             clock: Arc::new(self.clocks[usize::from(index)].clone()),
             stores: lock(&self.processes)[&id].disk.stores(),
             entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),

@@ -1,8 +1,8 @@
 //! From the plan to the configuration of each process: the structs that a file fills in production.
 
 use crate::{
+    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH},
     clock::ORIGIN_MS,
-    faults::Channel,
     net::{HostId, Settings},
     plan::{Member, Plan, Topology},
 };
@@ -15,41 +15,7 @@ use metanode_core::{
     types::{Address, AuthorityIndex, Committee, Epoch, KeyPair},
 };
 use mock_go_executor::config::{CommitteeChange, ExecutorConfig, Genesis};
-use std::{net::SocketAddr, path::Path, time::Duration};
-
-const P2P_PORT: u16 = 9000;
-const PEER_RPC_PORT: u16 = 9100;
-const BLOCK_STREAM_PATH: &str = "/run/executor.sock";
-const RPC_PATH: &str = "/run/executor-rpc.sock";
-
-/// The host of validator `index`.
-#[must_use]
-pub const fn host(index: u16) -> HostId {
-    HostId(index)
-}
-
-/// What a connection to this address carries (contract §2).
-#[must_use]
-pub fn channel_of(address: &Address) -> Channel {
-    match address {
-        Address::Unix(path) if path.as_os_str() == BLOCK_STREAM_PATH => Channel::BlockStream,
-        Address::Tcp(address) if address.port() == P2P_PORT => Channel::Peers,
-        Address::Unix(_) | Address::Tcp(_) => Channel::Rpc,
-    }
-}
-
-/// The paths of the Unix sockets of an executor on this channel.
-#[must_use]
-pub fn unix_paths(of: Channel) -> Vec<&'static Path> {
-    let all = [
-        (Channel::BlockStream, BLOCK_STREAM_PATH),
-        (Channel::Rpc, RPC_PATH),
-    ];
-    let chosen = all
-        .iter()
-        .filter(|(channel, _)| of == Channel::Any || of == *channel);
-    chosen.map(|(_, path)| Path::new(*path)).collect()
-}
+use std::{net::SocketAddr, time::Duration};
 
 /// The settings of the socket kernel.
 #[must_use]
@@ -84,7 +50,7 @@ pub fn node(plan: &Plan, index: u16) -> NodeConfig {
         further_protocol_key_seeds: (1..plan.epochs.keys_of(index))
             .map(|key| KeySeed(key_seed(index, key)))
             .collect(),
-        p2p_listen_address: SocketAddr::new(host(index).ip(), P2P_PORT),
+        p2p_listen_address: SocketAddr::new(HostId(index).ip(), P2P_PORT),
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
         executor_commit_enabled: Some(delivers(plan, index)),
@@ -181,7 +147,7 @@ fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
         protocol_key: STANDARD.encode(key.0),
         network_key: STANDARD.encode(key.0),
         name: format!("validator-{index}"),
-        p2p_address: SocketAddr::new(host(index).ip(), P2P_PORT).to_string(),
+        p2p_address: SocketAddr::new(HostId(index).ip(), P2P_PORT).to_string(),
         ..ValidatorInfo::default()
     }
 }
@@ -197,5 +163,5 @@ fn key_seed(index: u16, key: u32) -> [u8; 32] {
 }
 
 fn tcp(index: u16, port: u16) -> Address {
-    Address::Tcp(SocketAddr::new(host(index).ip(), port))
+    Address::Tcp(SocketAddr::new(HostId(index).ip(), port))
 }

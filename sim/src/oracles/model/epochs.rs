@@ -2,9 +2,11 @@
 
 use super::{EXECUTOR, Model};
 use crate::{
-    oracles::testing::{advanced, boundary_committed, drained, entered, gei, opened},
     plan::Plan,
-    trace::{SimTime, WorldEvent},
+    trace::{
+        SimTime, WorldEvent,
+        testing::{advanced, boundary_committed, drained, entered, gei, opened},
+    },
 };
 use metanode_core::{
     env::NodeEvent,

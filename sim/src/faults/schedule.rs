@@ -1,9 +1,7 @@
 //! Which faults are due: pure, from entries and the time.
 
-use crate::{
-    faults::{PlannedFault, Trigger},
-    trace::{Entry, ProcessId, SimTime, What},
-};
+use super::{PlannedFault, Trigger};
+use crate::trace::{Entry, ProcessId, SimTime, What};
 use metanode_core::env::{CrashPoint, Event, ExecutorEvent, NodeEvent};
 use std::collections::BTreeMap;
 
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
     use crate::{
         faults::{ClockFault, DurableAt, Reached, StoredAt},
-        oracles::testing::{durable, executor, node, stored},
+        trace::testing::{durable, executor, node, stored},
     };
     use metanode_core::types::{CommitIndex, GlobalExecIndex};
 

@@ -1,10 +1,9 @@
 //! The state of the faults of a run, behind one lock of the world.
 
-use super::schedule::Schedule;
+use super::{PlannedFault, schedule::Schedule};
 use crate::{
     clock::SimTime,
     disk::Snapshot,
-    faults::PlannedFault,
     net::{HijackGuard, RuleGuard},
 };
 use rand_chacha::ChaCha8Rng;

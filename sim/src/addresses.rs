@@ -1,0 +1,10 @@
+//! Where simulated processes listen: the same ports and paths on every host.
+
+/// TCP, for the nodes of other validators.
+pub const P2P_PORT: u16 = 9000;
+/// TCP, for requests of nodes on other hosts to an executor.
+pub const PEER_RPC_PORT: u16 = 9100;
+/// The Unix socket at which an executor accepts block streams.
+pub const BLOCK_STREAM_PATH: &str = "/run/executor.sock";
+/// The Unix socket at which an executor accepts requests of its node.
+pub const RPC_PATH: &str = "/run/executor-rpc.sock";
