@@ -106,13 +106,13 @@ fn invalid_blocks_are_rejected_for_each_reason() {
     for because in [
         "do not decode",
         "not among the",
-        "committee is of epoch",
+        "expected epoch",
         "genesis",
         "more than one ancestor",
         "own previous block",
         "not of a lower round",
         "votes for",
-        "which is not its own",
+        "of another author",
     ] {
         has_effect(ByzantineStrategy::Invalid, 1, |event| {
             rejected(event, because)
@@ -133,7 +133,7 @@ fn ancestors_that_do_not_exist_stay_missing() {
         matches!(event, NodeEvent::AncestorsMissing { .. })
     });
     has_effect(ByzantineStrategy::Lying, 1, |event| {
-        rejected(event, "stake of the round before")
+        rejected(event, "stake in the previous round")
     });
 }
 

@@ -2,7 +2,10 @@
 
 #![cfg(madsim)]
 
-use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    executor::bind::IN_USE,
+};
 use metanode_sim::{
     disk::DiskFailure,
     faults::{
@@ -317,7 +320,7 @@ fn an_executor_does_not_take_a_path_on_which_a_process_answers() {
         let What::Process(Event::Executor(ExecutorEvent::Failed { reason })) = what else {
             return false;
         };
-        process == EXECUTOR && reason.contains("a live process answers on it")
+        process == EXECUTOR && reason.contains(IN_USE)
     });
     assert!(refused > 0);
 }

@@ -10,12 +10,13 @@ use crate::{
 use std::io;
 use thiserror::Error;
 
+/// In the text of [`BindError::InUse`].
+pub const IN_USE: &str = "is in use: another process listens there";
+
 /// Why an address could not be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
-    #[error(
-        "{address} is in use: another process listens there; stop that process or configure another path"
-    )]
+    #[error("{address} {IN_USE}; stop that process or configure another path")]
     InUse { address: Address },
     #[error("cannot determine whether another process listens on {address}: {source}; {}", hint(.source))]
     Unclear { address: Address, source: io::Error },

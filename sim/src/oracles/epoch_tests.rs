@@ -124,7 +124,7 @@ fn no_step_of_a_change_is_skipped_or_repeated() {
         trace.remove(position);
         trace
     };
-    fires(&without(1)[..2], "does not follow \"it runs\"");
+    fires(&without(1)[..2], "does not follow \"running\"");
     fires(&without(2), "does not follow \"boundary committed");
     for repeated in 1..5 {
         let mut trace = change();

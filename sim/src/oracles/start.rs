@@ -15,7 +15,10 @@ use crate::{
     plan::Plan,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
-use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    executor::bind::IN_USE,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// RPC exchanges of a start between two events: epoch, committee, watermark, and one more.
@@ -34,9 +37,6 @@ pub(super) struct Start {
     /// The faults of the plan, by number.
     faults: Vec<Fault>,
 }
-
-/// The text of [`metanode_core::executor::bind::BindError::InUse`].
-const IN_USE: &str = "a live process answers on it";
 
 /// A start that has not ended.
 struct Beginning {
