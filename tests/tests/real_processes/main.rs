@@ -18,7 +18,7 @@ use validator::{NODE_EXAMPLE, Validator, validators};
 /// Asserts that a restart follows contract §6: the node queries W first, replays what it has stored above W, and its
 /// stream begins at W+1.
 async fn assert_resumes(node: &mut Process, watermark: u64) {
-    let asked = node.line(&["[STARTUP]", "hears from its executor"]).await;
+    let asked = node.line(&["[STARTUP]", "learns from its executor"]).await;
     assert_eq!(gei(&asked), watermark, "{asked}");
     let plan = node.line(&["[STARTUP]", "plans: epoch 0"]).await;
     let from_next = format!("replay commits {}..=", watermark + 1);

@@ -119,8 +119,6 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.p2p_listen_address = free_address(index);
     let block_stream = Address::Unix(folder.join("blocks.sock"));
     let rpc = Address::Unix(folder.join("rpc.sock"));
-    // The genesis of the example is old: the first epoch would be overdue.
-    node.consensus.epoch_duration_ms = i64::MAX.unsigned_abs();
     node.executor_send_socket_path = Some(block_stream.clone());
     node.executor_receive_socket_path = Some(rpc.clone());
     let mut executor = ExecutorConfig::parse(EXECUTOR_EXAMPLE, "executor.example.toml").unwrap();
