@@ -158,29 +158,70 @@ pub(crate) trait Oracle {
     }
 }
 
-/// All oracles for a run of this plan. If an entry violates several invariants, the first oracle of this list reports
-/// it: the order is by nearness to the cause.
+/// If an entry violates several invariants, the first of this list is reported: the order is by nearness to the cause.
+const BY_CAUSE: [Invariant; 16] = [
+    Invariant::Start,
+    Invariant::Rpc,
+    Invariant::Wire,
+    Invariant::Bound,
+    Invariant::Backp,
+    Invariant::Noequiv,
+    Invariant::Epoch,
+    Invariant::Agree,
+    Invariant::Gap0,
+    Invariant::Exec1,
+    Invariant::Root,
+    Invariant::Mono,
+    Invariant::Durable,
+    Invariant::Live,
+    // After LIVE: without progress all transactions are outstanding.
+    Invariant::Noloss,
+    Invariant::Expect,
+];
+
+/// All oracles for a run of this plan.
 pub(crate) fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
-    let invariants: [Box<dyn Oracle + Send>; 15] = [
-        Box::new(start::Start::new(plan)),
-        Box::new(rpc::Rpc::default()),
-        Box::new(wire::Wire::default()),
-        Box::new(bounded_memory::BoundedMemory::new(plan)),
-        Box::new(backpressure::Backpressure::new(plan)),
-        Box::new(no_equivocation::NoEquivocation::default()),
-        Box::new(epoch::Epochs::new(plan)),
-        Box::new(agreement::Agreement::default()),
-        Box::new(no_gaps::NoGaps::default()),
-        Box::new(exactly_once::ExactlyOnce::default()),
-        Box::new(state_root::StateRoot::default()),
-        Box::new(monotonic::Monotonic::default()),
-        Box::new(durability::Durability::default()),
-        Box::new(liveness::Liveness::new(plan)),
-        // After LIVE: without progress all transactions are outstanding.
-        Box::new(no_loss::NoLoss::new(plan)),
-    ];
-    let expectations = plan.expect.iter().map(|expectation| {
-        Box::new(expectation::ExpectationMet::new(expectation.clone())) as Box<dyn Oracle + Send>
-    });
-    invariants.into_iter().chain(expectations).collect()
+    let of = |invariant: &Invariant| oracles_of(*invariant, plan);
+    BY_CAUSE.iter().flat_map(of).collect()
+}
+
+/// One oracle, but one for each expectation of the scenario.
+fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
+    vec![match invariant {
+        Invariant::Start => Box::new(start::Start::new(plan)),
+        Invariant::Rpc => Box::new(rpc::Rpc::default()),
+        Invariant::Wire => Box::new(wire::Wire::default()),
+        Invariant::Bound => Box::new(bounded_memory::BoundedMemory::new(plan)),
+        Invariant::Backp => Box::new(backpressure::Backpressure::new(plan)),
+        Invariant::Noequiv => Box::new(no_equivocation::NoEquivocation::default()),
+        Invariant::Epoch => Box::new(epoch::Epochs::new(plan)),
+        Invariant::Agree => Box::new(agreement::Agreement::default()),
+        Invariant::Gap0 => Box::new(no_gaps::NoGaps::default()),
+        Invariant::Exec1 => Box::new(exactly_once::ExactlyOnce::default()),
+        Invariant::Root => Box::new(state_root::StateRoot::default()),
+        Invariant::Mono => Box::new(monotonic::Monotonic::default()),
+        Invariant::Durable => Box::new(durability::Durability::default()),
+        Invariant::Live => Box::new(liveness::Liveness::new(plan)),
+        Invariant::Noloss => Box::new(no_loss::NoLoss::new(plan)),
+        Invariant::Expect => {
+            return (plan.expect.iter().cloned())
+                .map(|expectation| {
+                    Box::new(expectation::ExpectationMet::new(expectation))
+                        as Box<dyn Oracle + Send>
+                })
+                .collect();
+        }
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_invariant_has_an_oracle() {
+        assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1);
+    }
 }
