@@ -1,6 +1,6 @@
 //! The transaction pool: a bounded queue that the proposer drains.
 
-use crate::types::Transaction;
+use crate::types::{OwnRound, Transaction};
 use std::collections::VecDeque;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -25,10 +25,17 @@ pub enum SubmitError {
 pub struct Pool {
     incoming: mpsc::Receiver<Transaction>,
     /// Received from the channel or requeued, and not proposed yet; proposed before the rest of the channel.
-    held_back: VecDeque<Transaction>,
+    held_back: VecDeque<HeldBack>,
     /// The adaptive limit of a block's transactions, see `consensus::uncommitted`. Kept here because it outlives the
     /// epoch, like the waiting transactions.
     pub(crate) block_bytes: usize,
+}
+
+#[derive(Debug)]
+struct HeldBack {
+    transaction: Transaction,
+    /// The own block that contains it and was left out of all commits; `None` if it was never proposed.
+    left_out: Option<OwnRound>,
 }
 
 /// A pool of at most `capacity` transactions.
@@ -57,11 +64,25 @@ impl Submitter {
 }
 
 impl Pool {
-    /// Puts back transactions of blocks that were not committed: they are the next ones to be proposed.
-    pub fn requeue(&mut self, transactions: &[Transaction]) {
+    /// Puts back transactions of an own block that no commit will contain: they are the next ones to be proposed.
+    pub fn requeue(&mut self, left_out: OwnRound, transactions: &[Transaction]) {
         for transaction in transactions.iter().rev() {
-            self.held_back.push_front(transaction.clone());
+            self.held_back.push_front(HeldBack {
+                transaction: transaction.clone(),
+                left_out: Some(left_out),
+            });
         }
+    }
+
+    /// Drops what was put back of an own block that a commit may contain after all.
+    pub fn forget(&mut self, block: OwnRound) {
+        self.held_back.retain(|held| held.left_out != Some(block));
+    }
+
+    /// The oldest own block of which something was put back and not proposed again yet.
+    #[must_use]
+    pub fn oldest_left_out(&self) -> Option<OwnRound> {
+        self.held_back.iter().filter_map(|held| held.left_out).min()
     }
 
     /// The next transactions in order, as many as fit into `max_bytes`. A transaction that is larger than `max_bytes`
@@ -69,25 +90,38 @@ impl Pool {
     pub fn take(&mut self, max_bytes: usize) -> Vec<Transaction> {
         let mut taken = vec![];
         let mut bytes = 0;
-        while let Some(next) = self
-            .held_back
-            .pop_front()
-            .or_else(|| self.incoming.try_recv().ok())
-        {
-            bytes += next.0.len();
+        while let Some(next) = self.next() {
+            bytes += next.transaction.0.len();
             if bytes > max_bytes && !taken.is_empty() {
                 self.held_back.push_front(next);
                 break;
             }
-            taken.push(next);
+            taken.push(next.transaction);
         }
         taken
+    }
+
+    fn next(&mut self) -> Option<HeldBack> {
+        self.held_back.pop_front().or_else(|| {
+            Some(HeldBack {
+                transaction: self.incoming.try_recv().ok()?,
+                left_out: None,
+            })
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Epoch, Round};
+
+    const fn at(epoch: u64, round: u32) -> OwnRound {
+        OwnRound {
+            epoch: Epoch(epoch),
+            round: Round(round),
+        }
+    }
 
     fn transaction(bytes: usize) -> Transaction {
         Transaction(vec![7; bytes].into())
@@ -115,9 +149,34 @@ mod tests {
         }
         let first = pool.take(3);
         let second = pool.take(3);
-        pool.requeue(&second);
-        pool.requeue(&first);
+        pool.requeue(at(0, 2), &second);
+        pool.requeue(at(0, 1), &first);
         assert_eq!(pool.take(100), (1..=5).map(transaction).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn requeued_transactions_have_an_origin_until_the_last_one_is_taken() {
+        let (submitter, mut pool) = pool(8);
+        submitter.submit(transaction(1)).unwrap();
+        submitter.submit(transaction(9)).unwrap();
+        pool.take(5);
+        assert_eq!(
+            pool.oldest_left_out(),
+            None,
+            "held back, but never proposed"
+        );
+        pool.requeue(at(2, 1), &[transaction(2)]);
+        pool.requeue(at(1, 7), &[transaction(3), transaction(4)]);
+        assert_eq!(pool.oldest_left_out(), Some(at(1, 7)));
+        pool.take(3);
+        assert_eq!(pool.oldest_left_out(), Some(at(1, 7)));
+        pool.take(4);
+        assert_eq!(pool.oldest_left_out(), Some(at(2, 1)));
+        pool.requeue(at(2, 2), &[transaction(5)]);
+        pool.forget(at(2, 1));
+        assert_eq!(pool.oldest_left_out(), Some(at(2, 2)));
+        assert_eq!(pool.take(100), [transaction(5), transaction(9)]);
+        assert_eq!(pool.oldest_left_out(), None);
     }
 
     #[test]

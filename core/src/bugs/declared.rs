@@ -296,6 +296,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["EPOCH"],
         }
+        RequeuedInMemoryOnly = "+" "requeued_in_memory_only" {
+            mechanism: "what own blocks left uncommitted is put back in memory only: a crash before it is proposed again loses it",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
     }
     guards {
         StartIsTrusted = "start_is_trusted" {

@@ -1,7 +1,16 @@
 //! Switches of the [known bugs](crate::bugs) of consensus. With no bug enabled, arguments are returned unchanged. Bugs
 //! that its parameters or its setup can express are in `node::bug_switches`.
 
+use super::unsettled::OwnEpoch;
 use crate::bugs::{self, KnownBug};
+
+/// The stored epochs in which a start searches for own blocks that were left out.
+pub(super) fn searched(epochs: &[OwnEpoch]) -> &[OwnEpoch] {
+    if bugs::enabled(KnownBug::RequeuedInMemoryOnly) {
+        return &[];
+    }
+    epochs
+}
 
 /// Whether a commit that is stored together with others, `stored` in total, is handled as the boundary.
 pub(super) fn is_boundary(is_boundary: bool, stored: usize) -> bool {

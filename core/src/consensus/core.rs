@@ -4,6 +4,7 @@
 use super::{
     fetch_scheduler::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
+    stored_log::recover_log,
     uncommitted::Uncommitted,
     votes::CommitVotes,
 };
@@ -14,10 +15,10 @@ use crate::{
     env::{CommitOrigin, NodeEvent},
     epoch::epoch_has_elapsed,
     ingest::Pool,
-    store::{CommitRun, ConsensusStore, StoreError},
+    store::{ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, CommitIndex, CommitRef, EpochStart, KeyPair, MAX_COMMIT_VOTES,
-        Round, SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, CommitIndex, CommitRef, EpochStart, KeyPair,
+        MAX_COMMIT_VOTES, OwnRound, Round, SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -32,6 +33,9 @@ pub(super) struct Step {
     pub blocks: Vec<VerifiedBlock>,
     /// The new own block among them.
     pub own: Option<VerifiedBlock>,
+    /// Stored together with the new own block: the oldest own block, this one included, of which transactions are
+    /// neither in a commit nor in a later own block.
+    pub unsettled: Option<OwnRound>,
     /// New commits in order.
     pub commits: Vec<(SubDag, CommitOrigin)>,
     /// Other events.
@@ -126,20 +130,34 @@ impl Core {
         };
         core.resume_deciding_after_last_commit();
         let blocks = store.blocks_from_round(core.dag.gc_round().next())?;
-        let recovered = core.manager.accept(&mut core.dag, blocks);
-        for block in &recovered.accepted {
-            core.clock.observe(&block.reference());
-            core.votes.observe(block);
-        }
         if let Some(own) = core.own() {
             core.last_proposed_round = store.newest_round_of(own)?.unwrap_or_default();
-            for block in recovered.accepted {
-                if block.author == own && !core.dag.is_committed(&block.reference()) {
-                    core.uncommitted.add(&block);
-                }
-            }
+            core.recover_uncommitted(&blocks);
+        }
+        for block in core.manager.accept(&mut core.dag, blocks).accepted {
+            core.clock.observe(&block.reference());
+            core.votes.observe(&block);
         }
         Ok(core)
+    }
+
+    /// Own blocks that a commit may still contain, also those that wait for a damaged ancestor. No commit follows the
+    /// boundary: at a start in an epoch that is over, `unsettled` has put the rest back into the pool.
+    fn recover_uncommitted(&mut self, stored: &[VerifiedBlock]) {
+        if self.linearizer.boundary().is_some() {
+            return;
+        }
+        for block in stored {
+            self.add_if_uncommitted(block);
+        }
+    }
+
+    fn add_if_uncommitted(&mut self, block: &VerifiedBlock) {
+        if Some(block.author) == self.own() && !self.dag.is_committed(&block.reference()) {
+            // It was put back when this process left the epoch, to which it has returned.
+            self.pool.forget(block.own_round());
+            self.uncommitted.add(block);
+        }
     }
 
     /// Accepts verified blocks of others, in any order. Duplicates are ignored.
@@ -245,27 +263,7 @@ impl Core {
                 self.last_proposed_round
             );
             let ancestors = ancestors_for(&self.dag, self.own()?, round)?;
-            let commit_votes = self.take_votes();
-            let signer = self.signer.as_ref()?;
-            let block = Block {
-                epoch: self.start.base.epoch,
-                round,
-                author: signer.index,
-                timestamp_ms,
-                ancestors,
-                // Blocks after the boundary carry commit votes only.
-                transactions: if self.linearizer.boundary().is_none() {
-                    self.pool.take(self.uncommitted.block_bytes())
-                } else {
-                    vec![]
-                },
-                commit_votes,
-                end_of_epoch: self.linearizer.epoch_began().is_some_and(|began| {
-                    epoch_has_elapsed(began, timestamp_ms, self.parameters.epoch_duration_ms)
-                }),
-            }
-            .sign(&signer.keys);
-            self.uncommitted.add(&block);
+            let block = self.next_block(round, timestamp_ms, ancestors)?;
             self.last_proposed_round = round;
             self.last_proposed = Some(now);
             let unstored = self.step.own.replace(block.clone());
@@ -276,8 +274,46 @@ impl Core {
             );
             let accepted = self.manager.accept(&mut self.dag, vec![block]).accepted;
             self.take_accepted(accepted, now);
+            self.step.unsettled = Some(self.unsettled(round));
             self.commit(now);
         }
+    }
+
+    fn next_block(
+        &mut self,
+        round: Round,
+        timestamp_ms: TimestampMs,
+        ancestors: Vec<BlockRef>,
+    ) -> Option<VerifiedBlock> {
+        let commit_votes = self.take_votes();
+        let signer = self.signer.as_ref()?;
+        let block = Block {
+            epoch: self.start.base.epoch,
+            round,
+            author: signer.index,
+            timestamp_ms,
+            ancestors,
+            // Blocks after the boundary carry commit votes only.
+            transactions: if self.linearizer.boundary().is_none() {
+                self.pool.take(self.uncommitted.block_bytes())
+            } else {
+                vec![]
+            },
+            commit_votes,
+            end_of_epoch: self.linearizer.epoch_began().is_some_and(|began| {
+                epoch_has_elapsed(began, timestamp_ms, self.parameters.epoch_duration_ms)
+            }),
+        };
+        Some(block.sign(&signer.keys))
+    }
+
+    /// The oldest own block, up to the one of `round`, of which a transaction is neither in a stored commit nor in a
+    /// later own block.
+    fn unsettled(&self, round: Round) -> OwnRound {
+        let epoch = self.start.base.epoch;
+        let oldest = [self.pool.oldest_left_out(), self.uncommitted.oldest()];
+        let oldest = oldest.into_iter().flatten().min();
+        oldest.unwrap_or(OwnRound { epoch, round })
     }
 
     /// Returns the results since the last call.
@@ -338,6 +374,7 @@ impl Core {
             if self.dag.blocks_at_slot(slot).nth(1).is_some() {
                 self.step.events.push(NodeEvent::Equivocation { slot });
             }
+            self.add_if_uncommitted(&block);
             self.step.blocks.push(block);
         }
     }
@@ -431,50 +468,6 @@ impl Core {
             && let Some(slot) = self.rule.slot_led_by(&leader)
         {
             self.last_decided = self.last_decided.max(slot);
-        }
-    }
-}
-
-/// Reads the last stored commits, as many as [`Linearizer::recover`] needs.
-///
-/// If one of them is damaged, the log is cut before it, durably. Nothing is lost: the blocks are stored, deciding them
-/// again gives the same commits, and certified commits can be fetched.
-///
-/// # Errors
-/// If the store fails.
-pub(crate) fn recover_log(
-    store: &ConsensusStore,
-    gc_depth_rounds: u32,
-) -> Result<CommitRun, StoreError> {
-    let mut cut = None;
-    loop {
-        let CommitRun { intact, damaged } = last_commits(store, gc_depth_rounds)?;
-        let Some(index) = damaged else {
-            return Ok(CommitRun {
-                intact,
-                damaged: cut,
-            });
-        };
-        store.cut_commits(index)?;
-        cut = Some(index);
-    }
-}
-
-fn last_commits(store: &ConsensusStore, gc_depth_rounds: u32) -> Result<CommitRun, StoreError> {
-    let Some(last) = store.last_commit()? else {
-        return Ok(CommitRun::default());
-    };
-    let mut from = last;
-    loop {
-        const PAGE: u32 = 64;
-        from = CommitIndex(from.0.saturating_sub(PAGE).max(1));
-        let run = store.commits(from, last)?;
-        let reaches_gc = match &run.intact[..] {
-            [first, .., last] => first.leader.round.0 + gc_depth_rounds <= last.leader.round.0,
-            _ => false,
-        };
-        if reaches_gc || run.damaged.is_some() || from == CommitIndex(1) {
-            return Ok(run);
         }
     }
 }

@@ -310,12 +310,10 @@ impl Consensus {
         let retained = &self.shared.retained;
         let (store, log, base) = (&retained.store, &retained.log, retained.start.base);
         // An own block must not be lost once a peer may have received it. Blocks of others can be fetched again.
-        let durability = if step.own.is_some() {
-            Durability::Synced
-        } else {
-            Durability::Buffered
-        };
-        store.write(&step.blocks, &[], durability)?;
+        match step.unsettled {
+            Some(unsettled) => store.write_own(&step.blocks, unsettled)?,
+            None => store.write(&step.blocks, &[], Durability::Buffered)?,
+        }
         store.write(&voters, &[], Durability::Buffered)?;
         if let Some(own) = step.own {
             env.emit(NodeEvent::Proposed {

@@ -82,9 +82,11 @@
 //!   alone. There is no reputation, so the leaders are known in advance.
 //! * **Garbage collection.** Blocks that arrive too late are left out of all commits, which bounds memory. Which blocks
 //!   these are depends on the round of each leader alone, so all nodes leave out the same ones.
-//! * **Block sizes.** Transactions of own blocks that were left out are proposed again, before others. The size limit
-//!   of own blocks is then halved; each committed block that fills half of it raises it by an eighth, at least by 256
-//!   bytes. Otherwise blocks that are too large for the links would be late again and again.
+//! * **Blocks left out.** Transactions of own blocks that were left out are proposed again, before others, also by a
+//!   process that finds such blocks in its store.
+//! * **Block sizes.** An own block that was left out halves the size limit of own blocks; each committed block that
+//!   fills half of it raises it by an eighth, at least by 256 bytes. Otherwise blocks that are too large for the links
+//!   would be late again and again.
 //! * **Amnesia.** Unless this process entered the epoch from the previous one and for the first time, the node queries
 //!   its peers for its own newest block, and proposes only when 2f+1 stake, itself included, has answered. The paper
 //!   does not consider validators that lose signed blocks.
@@ -113,12 +115,18 @@ pub mod protocol;
 mod repair;
 mod server;
 mod shared;
+mod stored_log;
 mod subscriber;
 mod synchronizer;
 mod uncommitted;
+mod unsettled;
+#[cfg(test)]
+mod unsettled_tests;
 mod votes;
 
-pub(crate) use self::core::{Signer, recover_log};
+pub(crate) use self::core::Signer;
 pub(crate) use archive::{Archive, RetainedEpoch};
 pub(crate) use core_task::{Consensus, ConsensusError, ConsensusSetup};
 pub(crate) use server::serve;
+pub(crate) use stored_log::recover_log;
+pub(crate) use unsettled::{OwnEpoch, requeue_unsettled};

@@ -2,7 +2,7 @@
 
 use crate::{
     ingest::Pool,
-    types::{Round, SubDag, VerifiedBlock},
+    types::{OwnRound, Round, SubDag, VerifiedBlock},
 };
 use std::collections::BTreeMap;
 
@@ -35,6 +35,11 @@ impl Uncommitted {
     /// time, so its transactions are proposed again in smaller blocks.
     pub const fn block_bytes(&self) -> usize {
         self.block_bytes
+    }
+
+    /// The oldest of these blocks.
+    pub fn oldest(&self) -> Option<OwnRound> {
+        self.blocks.values().next().map(|block| block.own_round())
     }
 
     /// Adds an own block, new or recovered.
@@ -84,7 +89,7 @@ impl Uncommitted {
 
 fn requeue(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
     for block in blocks.values().rev() {
-        pool.requeue(&block.transactions);
+        pool.requeue(block.own_round(), &block.transactions);
     }
     let transactions: usize = blocks.values().map(|block| block.transactions.len()).sum();
     u32::try_from(transactions).unwrap_or(u32::MAX)

@@ -97,7 +97,7 @@ impl Node<'_> {
     }
 
     /// The committee in which this node takes part and its index in it; `None` if it is a follower.
-    fn role(&self, mut start: EpochStart) -> (EpochStart, Option<AuthorityIndex>) {
+    pub(super) fn role(&self, mut start: EpochStart) -> (EpochStart, Option<AuthorityIndex>) {
         let mut keys = self.keys.iter();
         let own = keys.find_map(|keys| start.committee.index_of(keys.public()));
         match own {

@@ -8,6 +8,7 @@ mod bug_switches;
 mod epochs;
 mod run_epoch;
 mod startup_query;
+mod unsettled;
 
 use crate::{
     config::NodeConfig,
@@ -126,6 +127,10 @@ impl Node<'_> {
         loop {
             let executor = self.ask_executor().await?;
             self.announce(&executor)?;
+            if is_first {
+                // Before an expired epoch is removed.
+                self.requeue_unsettled(executor.start.base.epoch, &mut pool)?;
+            }
             let entered = self.enter(executor.start, !is_first).await?;
             is_first = false;
             pool = self.run_epoch(entered, executor.watermark, pool).await?;

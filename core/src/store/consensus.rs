@@ -4,21 +4,22 @@
 //! commits are valid.
 
 mod keys;
+mod values;
 
 use super::{Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
 use crate::types::{
-    AuthorityIndex, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch, Round, SubDag,
+    AuthorityIndex, BlockRef, Commit, CommitIndex, CommitRef, Epoch, OwnRound, Round, SubDag,
     VerifiedBlock,
 };
 use bytes::Bytes;
 pub(crate) use keys::{BLOCKS, COMMITS};
 use keys::{
-    BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, all_after, all_with_prefix, author_key, block_key,
-    commit_key, parse_author_key, parse_block_key, parse_commit_key, parse_vote_key, successor,
-    vote_key, votes_prefix,
+    BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, OWN, UNSETTLED, all_after, all_with_prefix,
+    author_key, block_key, commit_key, parse_author_key, parse_block_key, parse_commit_key,
+    parse_vote_key, successor, vote_key, votes_prefix,
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
-use tracing::warn;
+use values::{intact_block, intact_commit, intact_own_round, stored_commit, stored_own_round};
 
 /// Blocks per read where the caller gives no limit.
 const PAGE: usize = 256;
@@ -63,20 +64,35 @@ impl ConsensusStore {
         commits: &[Commit],
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let mut batch = WriteBatch::default();
-        for block in blocks {
-            let reference = block.reference();
-            let key = block_key(&reference);
-            batch.put(BLOCKS, &key, block.bytes().clone());
-            batch.put(BLOCKS_BY_AUTHOR, &author_key(&reference), Bytes::new());
-            for commit in &block.commit_votes {
-                batch.put(COMMIT_VOTES, &vote_key(*commit, &key), Bytes::new());
-            }
-        }
+        let mut batch = batch_of(blocks);
         for commit in commits {
             batch.put(COMMITS, &commit_key(commit.index), stored_commit(commit));
         }
         self.store.write(batch, durability)
+    }
+
+    /// Writes a new own block with the blocks before it, and `unsettled`: the oldest own block of which transactions
+    /// must be proposed again if the process ends now. All of it is atomic and synced.
+    ///
+    /// # Errors
+    /// If the disk fails. The write may then be lost, and the caller must not depend on it.
+    pub fn write_own(
+        &self,
+        blocks: &[VerifiedBlock],
+        unsettled: OwnRound,
+    ) -> Result<(), StoreError> {
+        let mut batch = batch_of(blocks);
+        batch.put(OWN, UNSETTLED, stored_own_round(unsettled));
+        self.store.write(batch, Durability::Synced)
+    }
+
+    /// The last `unsettled` of [`Self::write_own`]. A damaged one is logged and returned as absent.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn unsettled(&self) -> Result<Option<OwnRound>, StoreError> {
+        let value = self.store.get(OWN, UNSETTLED)?;
+        Ok(value.and_then(|value| intact_own_round(&value)))
     }
 
     /// One block; `None` if it is absent or damaged, as in [`Self::blocks`].
@@ -171,10 +187,23 @@ impl ConsensusStore {
         from: Round,
         limit: usize,
     ) -> Result<Vec<VerifiedBlock>, StoreError> {
+        let found = self.references_by(author, from, limit)?;
+        Ok(self.blocks(&found)?.into_iter().flatten().collect())
+    }
+
+    /// The references of at most `limit` blocks of `author` from round `from` on, ascending, damaged or not.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn references_by(
+        &self,
+        author: AuthorityIndex,
+        from: Round,
+        limit: usize,
+    ) -> Result<Vec<BlockRef>, StoreError> {
         let mut range = all_with_prefix(&author.0.to_be_bytes());
         range.start.extend(from.0.to_be_bytes());
-        let found = self.references_of(range, ScanOrder::Ascending, limit)?;
-        Ok(self.blocks(&found)?.into_iter().flatten().collect())
+        self.references_of(range, ScanOrder::Ascending, limit)
     }
 
     /// The highest index of a stored commit, damaged or not.
@@ -316,38 +345,17 @@ impl ConsensusStore {
     }
 }
 
-/// Decodes a block; `None` if it is not the one with this reference.
-fn intact_block(reference: BlockRef, bytes: Bytes) -> Option<VerifiedBlock> {
-    let reason = match VerifiedBlock::decode(bytes) {
-        Ok(block) if block.reference() == reference => return Some(block),
-        Ok(block) => format!("expected this block, found {}", block.reference()),
-        Err(error) => error.to_string(),
-    };
-    warn!(%reference, reason, "a stored block is damaged and treated as missing");
-    None
-}
-
-/// The stored value of a commit: its digest, then its bytes.
-fn stored_commit(commit: &Commit) -> Vec<u8> {
-    let bytes = commit.encode();
-    let mut value = CommitDigest::of(&bytes).0.to_vec();
-    value.extend(bytes);
-    value
-}
-
-/// Decodes a commit; `None` if the value does not match its digest or `index`.
-fn intact_commit(index: CommitIndex, value: &[u8]) -> Option<Commit> {
-    let reason = match value.split_first_chunk() {
-        None => format!("{} bytes are too few for a digest", value.len()),
-        Some((digest, bytes)) if CommitDigest(*digest) != CommitDigest::of(bytes) => {
-            "the digest does not match the bytes".to_owned()
+/// The writes of these blocks, their index and their commit votes.
+fn batch_of(blocks: &[VerifiedBlock]) -> WriteBatch {
+    let mut batch = WriteBatch::default();
+    for block in blocks {
+        let reference = block.reference();
+        let key = block_key(&reference);
+        batch.put(BLOCKS, &key, block.bytes().clone());
+        batch.put(BLOCKS_BY_AUTHOR, &author_key(&reference), Bytes::new());
+        for commit in &block.commit_votes {
+            batch.put(COMMIT_VOTES, &vote_key(*commit, &key), Bytes::new());
         }
-        Some((_, bytes)) => match Commit::decode(bytes) {
-            Ok(commit) if commit.index == index => return Some(commit),
-            Ok(commit) => format!("expected this commit, found commit {}", commit.index),
-            Err(error) => error.to_string(),
-        },
-    };
-    warn!(%index, reason, "a stored commit is damaged and treated as missing");
-    None
+    }
+    batch
 }

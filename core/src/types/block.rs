@@ -1,8 +1,8 @@
 //! Blocks of the DAG, and the verification of received ones.
 
 use super::{
-    AuthorityIndex, BlockDigest, CommitRef, Committee, Epoch, KeyPair, Round, SignatureBytes,
-    SignatureScheme, Stake, TimestampMs, Transaction,
+    AuthorityIndex, BlockDigest, CommitRef, Committee, Epoch, KeyPair, OwnRound, Round,
+    SignatureBytes, SignatureScheme, Stake, TimestampMs, Transaction,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,15 @@ impl Block {
         Slot {
             round: self.round,
             author: self.author,
+        }
+    }
+
+    /// Where the block stands among those of its author.
+    #[must_use]
+    pub const fn own_round(&self) -> OwnRound {
+        OwnRound {
+            epoch: self.epoch,
+            round: self.round,
         }
     }
 

@@ -10,6 +10,7 @@ mod crypto;
 mod digest;
 mod epoch;
 mod index;
+mod own_round;
 mod replay_plan;
 mod transaction;
 
@@ -27,6 +28,7 @@ pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,
 };
+pub use own_round::OwnRound;
 pub use replay_plan::ReplayPlan;
 pub use transaction::{AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash};
 
