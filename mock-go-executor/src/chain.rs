@@ -59,7 +59,7 @@ impl Chain {
     pub fn open(env: Env, funding: Funding) -> Result<Self, StoreError> {
         let (disk, recovered) = Disk::open(env.stores.as_ref())?;
         let watermark = recovered.watermark;
-        let ledger = Ledger::new(funding, watermark, recovered.accounts);
+        let ledger = Ledger::new(funding, watermark, recovered.accounts, recovered.history);
         let state_root = ledger.root();
         env.emit(ExecutorEvent::Started {
             watermark,
@@ -184,7 +184,12 @@ mod tests {
 
     /// Roots after each block, from an executor that never crashes.
     fn roots(blocks: u64) -> Vec<[u8; 32]> {
-        let mut ledger = Ledger::new(funding(), GlobalExecIndex(0), Default::default());
+        let mut ledger = Ledger::new(
+            funding(),
+            GlobalExecIndex(0),
+            Default::default(),
+            Default::default(),
+        );
         let mut roots = vec![ledger.root()];
         for n in 1..=blocks {
             ledger.execute(&nth_block(n).block);

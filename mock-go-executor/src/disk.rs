@@ -7,7 +7,7 @@
 
 use crate::bug_switches;
 use crate::epochs::EpochStart;
-use crate::ledger::{Accounts, ENTRY_BYTES, Writes, entry, parse_entry};
+use crate::ledger::{Accounts, ENTRY_BYTES, History, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
     store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
@@ -32,6 +32,7 @@ const END: &[u8] = &[0xff; 9];
 pub struct Recovered {
     pub watermark: GlobalExecIndex,
     pub accounts: Accounts,
+    pub history: History,
 }
 
 /// The executor's store. Clones are the same store.
@@ -51,12 +52,13 @@ impl Disk {
         };
         let watermark = bug_switches::recovered(disk.watermark()?, || disk.last_block())?;
         disk.drop_above(watermark)?;
-        let accounts = disk.accounts()?;
+        let (accounts, history) = disk.state()?;
         Ok((
             disk,
             Recovered {
                 watermark,
                 accounts,
+                history,
             },
         ))
     }
@@ -174,8 +176,9 @@ impl Disk {
         self.store.write(batch, Durability::Synced)
     }
 
-    fn accounts(&self) -> Result<Accounts, StoreError> {
-        let mut accounts = Accounts::default();
+    /// All writes, from the first one on.
+    fn state(&self) -> Result<(Accounts, History), StoreError> {
+        let (mut accounts, mut history) = (Accounts::default(), History::default());
         for (key, row) in self.entries(STATE, &[])? {
             let (entries, rest) = row.as_chunks::<ENTRY_BYTES>();
             if !rest.is_empty() {
@@ -183,8 +186,9 @@ impl Disk {
                 return Err(damaged(STATE, &key, reason));
             }
             accounts.extend(entries.iter().map(parse_entry));
+            entries.iter().for_each(|entry| history.append(entry));
         }
-        Ok(accounts)
+        Ok((accounts, history))
     }
 
     /// The entries of a column from `start` on.

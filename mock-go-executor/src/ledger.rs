@@ -3,7 +3,8 @@
 //! A transaction moves `amount` from one account to another if and only if its nonce is the next one of the sender
 //! and the sender has the funds. So a transaction changes state at most once, however often it is executed.
 //!
-//! The cost of the state root depends on what a block changes, not on the size of the state.
+//! The state root (contract §13.2) covers all writes in their order. Its cost depends on what a block changes, not on
+//! the size of the state.
 
 use indexmap::IndexMap;
 use metanode_core::{
@@ -115,22 +116,23 @@ pub struct Effects {
 pub struct Ledger {
     funding: Funding,
     accounts: Accounts,
-    commitment: Commitment,
+    history: History,
     height: GlobalExecIndex,
 }
 
 impl Ledger {
-    /// The state after block `height`, with all accounts that were ever written.
+    /// The state after block `height`: all accounts that were ever written, and the history of their writes.
     #[must_use]
-    pub fn new(funding: Funding, height: GlobalExecIndex, accounts: Accounts) -> Self {
-        let mut commitment = Commitment::default();
-        for (address, account) in &accounts {
-            commitment.add(*address, *account);
-        }
+    pub const fn new(
+        funding: Funding,
+        height: GlobalExecIndex,
+        accounts: Accounts,
+        history: History,
+    ) -> Self {
         Self {
             funding,
             accounts,
-            commitment,
+            history,
             height,
         }
     }
@@ -148,10 +150,10 @@ impl Ledger {
         written.map_or_else(|| self.funding.of(address), |account| *account)
     }
 
-    /// A digest of height and state: equal on every executor at equal height (invariant ROOT).
+    /// A digest of height and history: equal on every executor at equal height (invariant ROOT).
     #[must_use]
     pub fn root(&self) -> [u8; 32] {
-        self.commitment.root(self.height)
+        self.history.root(self.height)
     }
 
     /// Executes the transactions of `block` without checking its number.
@@ -197,10 +199,8 @@ impl Ledger {
     }
 
     fn write(&mut self, address: AccountAddress, account: Account, writes: &mut Writes) {
-        if let Some(replaced) = self.accounts.insert(address, account) {
-            self.commitment.remove(address, replaced);
-        }
-        self.commitment.add(address, account);
+        self.accounts.insert(address, account);
+        self.history.append(&entry(address, account));
         writes.push((address, account));
     }
 }
@@ -215,21 +215,21 @@ fn big_endian(bytes: &[u8]) -> Option<u128> {
     Some(digits.iter().fold(0, |n, byte| n << 8 | u128::from(*byte)))
 }
 
-/// The sum of a hash per written account: independent of the order of changes, at constant cost per change. It detects
-/// errors and is not secure against an adversary.
+/// The hash chain over all account writes, oldest first (contract §13.2): two states of different histories differ,
+/// also if their accounts are equal. It detects errors and is not secure against an adversary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Commitment(u128);
+pub struct History(u128);
 
-impl Commitment {
-    fn add(&mut self, address: AccountAddress, account: Account) {
-        self.0 = self.0.wrapping_add(xxh3_128(&entry(address, account)));
+impl History {
+    /// Appends a write, as [`entry`] encodes it.
+    pub fn append(&mut self, entry: &[u8; ENTRY_BYTES]) {
+        let mut link = [0; 16 + ENTRY_BYTES];
+        link[..16].copy_from_slice(&self.0.to_le_bytes());
+        link[16..].copy_from_slice(entry);
+        self.0 = xxh3_128(&link);
     }
 
-    fn remove(&mut self, address: AccountAddress, account: Account) {
-        self.0 = self.0.wrapping_sub(xxh3_128(&entry(address, account)));
-    }
-
-    fn root(&self, height: GlobalExecIndex) -> [u8; 32] {
+    fn root(self, height: GlobalExecIndex) -> [u8; 32] {
         let mut state = [0; 24];
         state[..8].copy_from_slice(&height.0.to_le_bytes());
         state[8..].copy_from_slice(&self.0.to_le_bytes());
@@ -248,7 +248,20 @@ mod tests {
             initial_balance: 100,
             exceptions: [(account(9), 0)].into(),
         };
-        Ledger::new(funding, GlobalExecIndex(0), Accounts::default())
+        Ledger::new(
+            funding,
+            GlobalExecIndex(0),
+            Accounts::default(),
+            History::default(),
+        )
+    }
+
+    /// The root after one block with these transactions.
+    fn root_after<const N: usize>(transactions: [bytes::Bytes; N]) -> [u8; 32] {
+        let mut ledger = ledger();
+        let effects = ledger.execute(&block(1, transactions));
+        assert_eq!(effects.skipped, 0);
+        ledger.root()
     }
 
     fn transfers() -> impl Strategy<Value = Vec<(u8, u8, u64, u64)>> {
@@ -263,13 +276,15 @@ mod tests {
         }
 
         #[test]
-        fn the_root_is_that_of_the_state_computed_from_scratch(list in transfers(), batch in 1usize..9) {
+        fn the_root_follows_from_height_and_writes(list in transfers(), batch in 1usize..9) {
             let mut ledger = ledger();
+            let mut history = History::default();
             for (i, batch) in list.chunks(batch).enumerate() {
                 let transactions = batch.iter().map(|&(from, to, amount, nonce)| transfer(from, to, amount, nonce));
-                ledger.execute(&block(i as u64 + 1, transactions));
-                let scratch = Ledger::new(ledger.funding.clone(), ledger.height, ledger.accounts.clone());
-                prop_assert_eq!(ledger.root(), scratch.root());
+                for (address, account) in ledger.execute(&block(i as u64 + 1, transactions)).writes {
+                    history.append(&entry(address, account));
+                }
+                prop_assert_eq!(ledger.root(), history.root(GlobalExecIndex(i as u64 + 1)));
             }
         }
 
@@ -314,6 +329,40 @@ mod tests {
             prop_assert_eq!(accounts, ledger.accounts);
         }
     }
+
+    #[test]
+    fn the_root_depends_on_the_order_of_transactions() {
+        let [first, second, third] = [
+            transfer(0, 1, 5, 0),
+            transfer(2, 3, 5, 0),
+            transfer(3, 0, 5, 0),
+        ];
+        let independent = [[&first, &second], [&second, &first]];
+        let dependent = [[&first, &third], [&third, &first]];
+        for orders in [independent, dependent] {
+            let [one, other] = orders.map(|order| root_after(order.map(Clone::clone)));
+            assert_ne!(one, other);
+        }
+        assert_eq!(
+            root_after([first.clone(), second.clone()]),
+            root_after([first, second])
+        );
+    }
+
+    /// The reference model of the simulation has the same example.
+    #[test]
+    fn the_root_of_the_example_is_that_of_the_reference_model() {
+        let mut ledger = ledger();
+        let transactions = [
+            transfer(0, 1, 5, 0),
+            transfer(1, 0, 105, 0),
+            transfer(1, 1, 0, 1),
+        ];
+        ledger.execute(&block(7, transactions));
+        assert_eq!(ledger.root()[..8], EXAMPLE);
+    }
+
+    const EXAMPLE: [u8; 8] = [198, 25, 249, 236, 39, 139, 232, 65];
 
     #[test]
     fn invalid_transactions_are_skipped() {

@@ -1,10 +1,14 @@
 //! Checks invariant DET: a run has the same trace hash in this process, after other runs, and in a new process.
 
 use crate::{
-    batch::{Job, OUTCOME_ONLY},
+    batch::{Finished, Job, OUTCOME_ONLY},
     run_reference::store_name,
 };
+use metanode_sim::run::Verdict;
 use std::process::Command;
+
+/// A suite repeats one of this many runs in a new process.
+const REPEATED: usize = 20;
 
 /// The trace hashes of one job in both processes.
 #[derive(Clone, Debug)]
@@ -28,10 +32,22 @@ pub const SUBCOMMAND: &str = "trace-hash";
 /// Runs the job twice. The caller has run other seeds in this process before.
 #[must_use]
 pub fn compare(job: &Job) -> Compared {
-    let here = job.run(&OUTCOME_ONLY).outcome.trace_hash.to_string();
+    compare_with(job, &job.run(&OUTCOME_ONLY))
+}
+
+/// Repeats one of [`REPEATED`] runs of a suite in a new process. `position` is that of the run in the suite. A run that
+/// panicked is not repeated: it may hang again.
+#[must_use]
+pub(crate) fn repeat(position: usize, job: &Job, finished: &Finished) -> Option<Compared> {
+    let is_due = position.is_multiple_of(REPEATED);
+    let is_over = finished.outcome.verdict != Verdict::Panicked;
+    (is_due && is_over).then(|| compare_with(job, finished))
+}
+
+fn compare_with(job: &Job, finished: &Finished) -> Compared {
     Compared {
         job: job.clone(),
-        here,
+        here: finished.outcome.trace_hash.to_string(),
         fresh: in_new_process(job),
     }
 }

@@ -67,8 +67,13 @@ pub fn command(plan: &Plan) -> String {
         .iter()
         .map(|bug| format!(" --bug {}", bug.name()))
         .collect();
+    let buggy: String = plan
+        .buggy_validators
+        .iter()
+        .map(|validator| format!(" --buggy-validator {validator}"))
+        .collect();
     format!(
-        "metasim run {} --seed {}{store}{bugs}",
+        "metasim run {} --seed {}{store}{bugs}{buggy}",
         plan.scenario, plan.seed
     )
 }

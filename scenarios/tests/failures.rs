@@ -137,10 +137,7 @@ fn a_broken_invariant_exits_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
     let folder = folder_with("naive.toml", NAIVE);
     assert_exits(&metasim(&folder, &["run", "naive.toml", "--seed", "1"]), 3);
     let before = failure(&folder, "failures/naive-1.toml");
-    assert_eq!(
-        before.violation.map(|v| v.invariant),
-        Some(Invariant::Exec1)
-    );
+    assert_eq!(before.violation.map(|v| v.invariant), Some(Invariant::Root));
 
     let file = "failures/naive-1.toml";
     let text = assert_exits(&metasim(&folder, &["shrink", file]), 0);
@@ -165,7 +162,7 @@ fn a_broken_invariant_exits_with_3_and_shrinks_to_a_scenario_that_breaks_it() {
     );
     let after = failure(&folder, "again/naive-1.shrunk-1.toml");
     assert_eq!(after.plan, plan);
-    assert_eq!(after.violation.map(|v| v.invariant), Some(Invariant::Exec1));
+    assert_eq!(after.violation.map(|v| v.invariant), Some(Invariant::Root));
 
     // The same result with one thread; an interrupted search continues to a result of the same size.
     assert_exits(

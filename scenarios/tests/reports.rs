@@ -37,6 +37,8 @@ fn eventful() -> (Finished, Vec<Entry>) {
             What::Process(Event::Executor(event)) => format!("{event:?}"),
             What::Process(event) => format!("{event:?}"),
             What::World(event) => format!("{event:?}"),
+            What::Seen(fact) => format!("{fact:?}"),
+            What::Derived(derived) => format!("{derived:?}"),
         };
         text.split([' ', '(', '{']).next().map(str::to_owned)
     };

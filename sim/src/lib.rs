@@ -12,6 +12,8 @@
 //! | `process_id` | names of processes |
 //! | `addresses` | where simulated processes listen |
 //! | `clock` | simulated time, wall clocks with skew, drift and jumps |
+//! | [`witness`] | facts: what the bytes on wires and disks say, decoded without the node's code |
+//! | [`model`] | the reference model: what the specification derives from the blocks that were seen |
 //! | [`disk`] | what is durable and what is not; failing disks |
 //! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
 //! | [`byzantine`] | validators that deviate from the protocol, one file per strategy |
@@ -39,6 +41,7 @@ pub mod disk;
 mod entropy;
 pub mod faults;
 mod hashes;
+pub mod model;
 mod nearer;
 pub mod net;
 pub mod oracles;
@@ -51,4 +54,5 @@ pub mod run;
 pub mod shrink;
 pub mod sweep;
 pub mod trace;
+pub mod witness;
 mod world;

@@ -2,6 +2,7 @@
 //! chunk, duration of an execution). Printed before the run.
 
 mod epochs;
+mod validators;
 mod world;
 
 pub use crate::{
@@ -13,6 +14,7 @@ pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
 };
 pub use mock_go_executor::Guard;
+pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
 pub use world::{NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
 use crate::{faults::PlannedFault, process_id::ProcessId};
@@ -74,6 +76,10 @@ pub struct Plan {
     /// Byzantine validators; at most f, and not the one that delivers in `single-master`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub byzantine: Vec<ByzantinePlan>,
+    /// Validators whose processes end when faults end, and are not started again: progress is demanded without them.
+    /// Together with Byzantine ones at most f.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays_down: Vec<u16>,
     pub faults: Vec<PlannedFault>,
     /// What must happen besides the invariants.
     #[serde(default)]
@@ -81,6 +87,9 @@ pub struct Plan {
     /// Known bugs that are enabled; none except in tests of the harness itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<KnownBug>,
+    /// The validators whose node and executor have the bugs; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buggy_validators: Vec<u16>,
 }
 
 impl Plan {
@@ -135,9 +144,11 @@ impl Plan {
             },
             epochs: EpochPlan::default(),
             byzantine: vec![],
+            stays_down: vec![],
             faults: vec![],
             expect: vec![],
             bugs: vec![],
+            buggy_validators: vec![],
         }
     }
 

@@ -1,11 +1,13 @@
 //! Receives every entry: for the trace, the oracles, the probes and the figures of the report.
 
 use crate::{
+    model::{Derived, Model},
     oracles::{self, Oracle, Violation},
     panics::Panic,
     plan::{Plan, Topology},
     probes::Probes,
     trace::{Entry, ProcessId, SimTime, Trace, TraceHash, What, WorldEvent},
+    witness::Fact,
 };
 use metanode_core::{
     env::{CrashPoint, Event, ExecutorEvent, NodeEvent},
@@ -49,6 +51,7 @@ pub struct ExecutorReport {
 /// The record of one run.
 pub struct Recorder {
     trace: Trace,
+    model: Model,
     oracles: Vec<Box<dyn Oracle + Send>>,
     violation: Option<Violation>,
     panic: Option<Panic>,
@@ -61,14 +64,20 @@ pub struct Recorder {
 
 impl Recorder {
     #[must_use]
-    pub fn new(plan: &Plan, keep_entries: usize) -> Self {
+    pub fn new(plan: &Plan, model: Model, keep_entries: usize) -> Self {
         let validators = usize::from(plan.validators);
         let executors = match plan.topology {
             Topology::SingleMaster => 1,
             Topology::MasterPerNode => validators,
         };
-        Self {
+        let genesis = Entry {
+            at: SimTime::default(),
+            process: ProcessId::World,
+            what: What::Derived(model.genesis()),
+        };
+        let mut recorder = Self {
             trace: Trace::new(keep_entries),
+            model,
             oracles: oracles::all(plan),
             violation: None,
             panic: None,
@@ -77,6 +86,31 @@ impl Recorder {
             executors: vec![ExecutorReport::default(); executors],
             reached: BTreeMap::new(),
             end: SimTime::default(),
+        };
+        recorder.record(genesis);
+        recorder
+    }
+
+    /// Records a fact, then what follows from it by the reference model.
+    pub fn see(&mut self, at: SimTime, process: ProcessId, fact: Fact) {
+        if self.is_over() {
+            return;
+        }
+        let derived = match &fact {
+            Fact::BlockSent { block } | Fact::BlockStored { block, .. } => self.model.add(block),
+            _ => vec![],
+        };
+        let is_invalid = |derived: &Derived| matches!(derived, Derived::InvalidBlock { .. });
+        // Whether a block is valid is known before it is seen.
+        let (verdict, results): (Vec<_>, Vec<_>) = derived.into_iter().partition(is_invalid);
+        let of_model = |derived| (ProcessId::World, What::Derived(derived));
+        let entries = verdict
+            .into_iter()
+            .map(of_model)
+            .chain([(process, What::Seen(fact))])
+            .chain(results.into_iter().map(of_model));
+        for (process, what) in entries {
+            self.record(Entry { at, process, what });
         }
     }
 
@@ -253,21 +287,5 @@ impl ExecutorReport {
             _ => {}
         }
         self.duplicates = self.received.saturating_sub(self.executed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trace::testing::{executed, executor, submitted, world_event};
-
-    #[test]
-    fn a_submitted_transaction_is_outstanding_until_it_is_executed() {
-        let mut recorder = Recorder::new(&Plan::example(), 0);
-        assert!(recorder.is_satisfied());
-        recorder.record(world_event(0, ProcessId::Node(0), submitted(1)));
-        assert!(!recorder.is_satisfied());
-        recorder.record(executor(1, 0, executed(1)));
-        assert!(recorder.is_satisfied());
     }
 }

@@ -9,16 +9,16 @@ pub(crate) mod testing;
 
 pub use crate::{clock::SimTime, process_id::ProcessId};
 
-use crate::byzantine::ByzantineStrategy;
+use crate::{byzantine::ByzantineStrategy, model::Derived, witness::Fact};
 use metanode_core::{
     env::{Event, for_people},
-    types::{CommitIndex, GlobalExecIndex, SpentNonce},
+    types::{CommitIndex, SpentNonce},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
 /// One entry of the trace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     pub at: SimTime,
     pub process: ProcessId,
@@ -26,12 +26,16 @@ pub struct Entry {
 }
 
 /// The content of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum What {
     /// An event that a process emitted.
     Process(Event),
     /// An event of the world, about the process or the world itself.
     World(WorldEvent),
+    /// A fact about the process, from its bytes.
+    Seen(Fact),
+    /// A result of the reference model.
+    Derived(Derived),
 }
 
 /// An event of the world.
@@ -102,10 +106,6 @@ pub enum WorldEvent {
     },
     /// All faults have ended; from now on progress is demanded (invariant LIVE).
     FaultsEnded,
-    /// Every live executor has reached the tip that was committed when faults ended.
-    CaughtUp {
-        tip: GlobalExecIndex,
-    },
     /// A client submitted the transaction that spends this to the process.
     Submitted {
         spends: SpentNonce,

@@ -23,6 +23,7 @@ fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
                 return None;
             }
             What::World(event) => format!("{event:?}"),
+            What::Seen(_) | What::Derived(_) => return None,
         };
         let kind = what.split([' ', '{', '(']).next().unwrap_or_default();
         Some((entry.at, entry.process, kind.to_owned()))

@@ -83,6 +83,7 @@ fn log(outcome: &Outcome) -> String {
         What::Process(Event::Executor(event)) => matches!(event, ExecutorEvent::Started { .. }),
         What::Process(Event::Crashed(_)) => true,
         What::World(event) => !matches!(event, WorldEvent::Submitted { .. }),
+        What::Seen(_) | What::Derived(_) => false,
     };
     let mut lines = vec![];
     for process in [NODE, EXECUTOR] {

@@ -84,7 +84,7 @@ known_bugs! {
         QueryFailureReadsAsGenesis = "2a" "query_failure_reads_as_genesis" {
             mechanism: "an executor that did not answer the first query of a start is taken to be at block 0",
             masked_by: [],
-            found_by: ["RPC", "WIRE", "EXEC1"],
+            found_by: ["RPC", "WIRE", "EXEC1", "TRUTH"],
         }
         GeiAssertedAsCommitIndex = "3a" "gei_asserted_as_commit_index" {
             mechanism: "a start asserts that the watermark, taken for a commit index, is not above the last stored commit",
@@ -154,12 +154,12 @@ known_bugs! {
         TrailingCommits = "11b" "trailing_commits" {
             mechanism: "commits go on being made and delivered after the boundary",
             masked_by: [],
-            found_by: ["AGREE", "EXEC1", "LIVE"],
+            found_by: ["AGREE", "EXEC1", "LIVE", "QUORUM"],
         }
         UnitsMixed = "13" "units_mixed" {
             mechanism: "the watermark is compared with a count of commits that leaves out the empty ones",
             masked_by: [StartIsTrusted],
-            found_by: ["GAP0", "LIVE"],
+            found_by: ["GAP0", "LIVE", "WIRE"],
         }
         ExecutedBeforeQuorum = "15" "executed_before_quorum" {
             mechanism: "a block is accepted without its missing ancestors, and commits leave them out",
@@ -169,7 +169,7 @@ known_bugs! {
         WriteCountsAsDelivery = "16" "write_counts_as_delivery" {
             mechanism: "a block that was written leaves the window for good",
             masked_by: [],
-            found_by: ["GAP0", "LIVE"],
+            found_by: ["GAP0", "LIVE", "TRUTH"],
         }
         LateReplyAnswersNextRequest = "18" "late_reply_answers_next_request" {
             mechanism: "a connection whose request timed out is used again",
@@ -189,7 +189,7 @@ known_bugs! {
         ResendOnSameConnection = "19e" "resend_on_same_connection" {
             mechanism: "after a write that timed out in the middle of a frame the same connection is used again",
             masked_by: [],
-            found_by: ["WIRE", "RPC", "EXEC1", "LIVE"],
+            found_by: ["WIRE", "RPC", "EXEC1", "LIVE", "TRUTH"],
         }
         UnboundedSendBuffer = "20a" "unbounded_send_buffer" {
             mechanism: "the window has no capacity",
@@ -214,22 +214,22 @@ known_bugs! {
         StaleSocketReadsAsGenesis = "22d" "stale_socket_reads_as_genesis" {
             mechanism: "a connection that is refused at the start is taken for an executor at block 0",
             masked_by: [],
-            found_by: ["RPC", "WIRE", "EXEC1"],
+            found_by: ["RPC", "WIRE", "EXEC1", "TRUTH"],
         }
         BoundaryFromLaggingExecutor = "23a" "boundary_from_lagging_executor" {
             mechanism: "the next epoch's base is what the executor reports when the boundary is committed",
             masked_by: [],
-            found_by: ["EPOCH", "AGREE", "GAP0", "LIVE"],
+            found_by: ["EPOCH", "AGREE", "GAP0", "LIVE", "QUORUM"],
         }
         BoundaryOneShort = "23b" "boundary_one_short" {
             mechanism: "the next epoch's base is one below the boundary",
             masked_by: [],
-            found_by: ["EPOCH", "AGREE", "GAP0", "LIVE"],
+            found_by: ["EPOCH", "AGREE", "GAP0", "LIVE", "QUORUM"],
         }
         BoundaryReadBeforeStop = "24" "boundary_read_before_old_epoch_stops" {
             mechanism: "the next epoch's base is how far delivery has come when the boundary is drained",
             masked_by: [TrailingCommits],
-            found_by: ["EPOCH", "AGREE"],
+            found_by: ["EPOCH", "AGREE", "QUORUM"],
         }
         CommitteeBeforeAdvance = "25a" "committee_before_advance" {
             mechanism: "the executor is asked for the next committee before it is told that the epoch is over",
@@ -244,7 +244,7 @@ known_bugs! {
         AdvancedBeforeDrained = "26a" "advanced_before_drained" {
             mechanism: "the executor is told that the epoch is over before it holds all of it durably",
             masked_by: [ExecutorAdvancesEarly, UnfinishedEpochForgotten],
-            found_by: ["GAP0", "ROOT", "MONO", "LIVE"],
+            found_by: ["GAP0", "ROOT", "MONO", "LIVE", "WIRE"],
         }
         AdvanceFailureIgnored = "26b" "advance_failure_ignored" {
             mechanism: "a failed AdvanceEpoch is logged and not repeated: the node waits for the next epoch's committee",
@@ -254,7 +254,7 @@ known_bugs! {
         ClockInTheChain = "28a" "clock_in_the_chain" {
             mechanism: "an epoch begins at the time of day of the node that announces it",
             masked_by: [],
-            found_by: ["EPOCH", "ROOT"],
+            found_by: ["EPOCH", "ROOT", "QUORUM"],
         }
         StaleEpochStart = "28b" "stale_epoch_start" {
             mechanism: "later epochs count as having lasted long enough as soon as they begin",
@@ -264,12 +264,12 @@ known_bugs! {
         WatermarkBeforeState = "30a" "watermark_before_state" {
             mechanism: "the executor makes its watermark durable, then the state that it stands for",
             masked_by: [],
-            found_by: ["DURABLE", "ROOT"],
+            found_by: ["DURABLE", "ROOT", "GAP0"],
         }
         StateWithoutWatermark = "30b" "state_without_watermark" {
             mechanism: "the executor's state and watermark are not atomic: a crash between them keeps the state alone",
             masked_by: [],
-            found_by: ["ROOT", "EXEC1"],
+            found_by: ["ROOT", "EXEC1", "TRUTH"],
         }
         ReportsWhatIsInMemory = "30d" "reports_what_is_in_memory" {
             mechanism: "the executor reports blocks that it executed and has not made durable",
@@ -279,7 +279,7 @@ known_bugs! {
         BlocksBeforeState = "30f" "blocks_before_state" {
             mechanism: "the executor stores blocks before their state",
             masked_by: [LastBlockReadsAsWatermark],
-            found_by: ["DURABLE", "ROOT"],
+            found_by: ["DURABLE", "ROOT", "TRUTH"],
         }
         Amnesia = "40a" "amnesia" {
             mechanism: "after a restart peers are not asked what this authority signed",
@@ -294,7 +294,52 @@ known_bugs! {
         EpochAgeFromItsStart = "+" "epoch_age_from_its_start" {
             mechanism: "the age of an epoch counts from its start: one that begins late ends with its first commits",
             masked_by: [],
-            found_by: ["EPOCH"],
+            found_by: ["EPOCH", "QUORUM"],
+        }
+        LeadersInAnotherOrder = "+" "leaders_in_another_order" {
+            mechanism: "the leader of a round is the authority after the one that the schedule names",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
+        }
+        SubDagByAuthor = "+" "sub_dag_by_author" {
+            mechanism: "the blocks of a commit are ordered by author, then by round",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
+        }
+        BlocksLeftOut = "+" "blocks_left_out" {
+            mechanism: "commits leave out the blocks of authority 0, unless it is the leader",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
+        }
+        TimestampOfTheLeader = "+" "timestamp_of_the_leader" {
+            mechanism: "the timestamp of a commit is that of its leader, not the median of the leader's parents",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
+        }
+        TimeGoesBack = "+" "time_goes_back" {
+            mechanism: "the timestamp of a commit may be earlier than that of the previous one",
+            masked_by: [],
+            found_by: ["QUORUM", ASSERTION, "AGREE"],
+        }
+        CommitteeByProtocolKey = "+" "committee_by_protocol_key" {
+            mechanism: "the committee is ordered by protocol keys",
+            masked_by: [],
+            found_by: ["QUORUM", "EPOCH"],
+        }
+        BoundaryAtOneThird = "+" "boundary_at_one_third" {
+            mechanism: "an epoch ends with end-of-epoch marks of f+1 stake",
+            masked_by: [],
+            found_by: ["QUORUM", "EPOCH"],
+        }
+        TransactionsUnsorted = "+" "transactions_unsorted" {
+            mechanism: "the transactions of a block are delivered in the order of the block, not of their hashes",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
+        }
+        TransactionDeliveredTwice = "+" "transaction_delivered_twice" {
+            mechanism: "the first transaction of a delivered block occurs again at its end",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
         }
         RequeuedInMemoryOnly = "+" "requeued_in_memory_only" {
             mechanism: "what own blocks left uncommitted is put back in memory only: a crash before it is proposed again loses it",

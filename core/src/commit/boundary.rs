@@ -1,12 +1,13 @@
 //! The boundary of an epoch: the first commit up to which end-of-epoch marks of 2f+1 stake are committed (contract §7).
 
+use super::bug_switches;
 use crate::types::{Commit, Committee, Stake};
 
 /// Whether this commit is the boundary. Each commit lists all marks so far, so the last commit alone decides it.
 #[must_use]
 pub(crate) fn is_boundary(commit: &Commit, committee: &Committee) -> bool {
     let ending: Stake = commit.ending.iter().map(|a| committee.stake(*a)).sum();
-    ending >= committee.quorum()
+    ending >= bug_switches::ending_stake(committee.quorum(), committee)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::{
     bugs::{self, KnownBug},
-    types::{CommitRef, TimestampMs},
+    types::{AuthorityIndex, BlockRef, CommitRef, Committee, Stake, TimestampMs, VerifiedBlock},
 };
 
 /// The boundary commit that ends the sequence.
@@ -17,4 +17,50 @@ pub(super) fn epoch_began(began: TimestampMs, start: TimestampMs) -> TimestampMs
         return start;
     }
     began
+}
+
+/// The leader that the schedule names.
+pub(super) fn leader(leader: AuthorityIndex, committee: &Committee) -> AuthorityIndex {
+    if bugs::enabled(KnownBug::LeadersInAnotherOrder) {
+        let next = AuthorityIndex(leader.0 + 1);
+        return match next.as_usize() < committee.size() {
+            true => next,
+            false => AuthorityIndex(0),
+        };
+    }
+    leader
+}
+
+/// The blocks of a commit, in delivery order.
+pub(super) fn sub_dag(mut blocks: Vec<VerifiedBlock>, leader: BlockRef) -> Vec<VerifiedBlock> {
+    if bugs::enabled(KnownBug::BlocksLeftOut) {
+        blocks.retain(|block| block.author != AuthorityIndex(0) || block.reference() == leader);
+    }
+    if bugs::enabled(KnownBug::SubDagByAuthor) {
+        blocks.sort_by_key(|block| (block.reference() == leader, block.author, block.round));
+    }
+    blocks
+}
+
+/// The timestamp of a commit.
+pub(super) fn timestamp(
+    timestamp_ms: TimestampMs,
+    median_ms: TimestampMs,
+    leader: &VerifiedBlock,
+) -> TimestampMs {
+    if bugs::enabled(KnownBug::TimestampOfTheLeader) {
+        return leader.timestamp_ms.max(timestamp_ms);
+    }
+    if bugs::enabled(KnownBug::TimeGoesBack) {
+        return median_ms;
+    }
+    timestamp_ms
+}
+
+/// The stake of end-of-epoch marks that ends an epoch.
+pub(super) fn ending_stake(quorum: Stake, committee: &Committee) -> Stake {
+    if bugs::enabled(KnownBug::BoundaryAtOneThird) {
+        return Stake(committee.total_stake().0 - quorum.0 + 1);
+    }
+    quorum
 }

@@ -173,13 +173,11 @@ impl Linearizer {
     }
 
     fn commit(&mut self, dag: &mut Dag, leader: VerifiedBlock) -> SubDag {
-        let timestamp_ms = self.median_timestamp(dag, &leader).max(
-            self.last
-                .as_ref()
-                .map_or(self.start, |last| last.timestamp_ms),
-        );
+        let median_ms = self.median_timestamp(dag, &leader);
+        let earliest_ms = (self.last.as_ref()).map_or(self.start, |last| last.timestamp_ms);
+        let timestamp_ms = bug_switches::timestamp(median_ms.max(earliest_ms), median_ms, &leader);
         let leader_ref = leader.reference();
-        let blocks = take_history(dag, leader);
+        let blocks = bug_switches::sub_dag(take_history(dag, leader), leader_ref);
         let mut ending = self
             .last
             .as_ref()

@@ -1,5 +1,5 @@
-//! Switches of the [known bugs](crate::bugs) of delivery: its setup, the executor's answers, and the commits read from
-//! the log. With no bug enabled, arguments are returned unchanged.
+//! Switches of the [known bugs](crate::bugs) of delivery: its setup, the executor's answers, the commits read from the
+//! log, and their transactions. With no bug enabled, arguments are returned unchanged.
 
 mod network;
 
@@ -7,6 +7,7 @@ use super::{Delivery, DeliverySetup};
 use crate::{
     bugs::{self, KnownBug},
     commit::is_boundary,
+    executor::wire::TransactionExe,
     types::{Committee, GlobalExecIndex, SubDag},
 };
 use network::BuggyNetwork;
@@ -78,4 +79,20 @@ pub(super) fn batch(batch: Vec<Arc<SubDag>>, committee: &Committee) -> Vec<Arc<S
 /// Whether a new connection starts with the first block of the window.
 pub(super) fn forgets_what_was_sent() -> bool {
     !bugs::enabled(KnownBug::SentIsRemembered)
+}
+
+/// The transactions of one block, in the order of their hashes, which `sort` makes.
+pub(super) fn of_block<T>(mut of_block: Vec<T>, sort: impl FnOnce(&mut Vec<T>)) -> Vec<T> {
+    if !bugs::enabled(KnownBug::TransactionsUnsorted) {
+        sort(&mut of_block);
+    }
+    of_block
+}
+
+/// The transactions of a commit, in delivery order.
+pub(super) fn transactions(mut transactions: Vec<TransactionExe>) -> Vec<TransactionExe> {
+    if bugs::enabled(KnownBug::TransactionDeliveredTwice) {
+        transactions.extend(transactions.first().cloned());
+    }
+    transactions
 }

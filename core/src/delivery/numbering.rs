@@ -1,5 +1,6 @@
 //! From a sub-DAG to the block for the executor: its GEI and the order of its transactions (contract §3.4).
 
+use super::bug_switches;
 use crate::{
     env::TransactionHashes,
     executor::wire::{CommittedBlock, CommittedEpochData, TransactionExe},
@@ -37,12 +38,10 @@ pub(super) fn number(
     let mut seen = BTreeSet::new();
     let mut transactions = Vec::new();
     for block in &sub_dag.blocks {
-        let mut of_block: Vec<_> = block
-            .transactions
-            .iter()
-            .map(|t| (hashes.hash(t), t))
-            .collect();
-        of_block.sort_by_key(|(hash, _)| *hash);
+        let hashed = block.transactions.iter().map(|t| (hashes.hash(t), t));
+        let of_block = bug_switches::of_block(hashed.collect(), |of_block: &mut Vec<_>| {
+            of_block.sort_by_key(|(hash, _)| *hash);
+        });
         transactions.extend(
             of_block
                 .into_iter()
@@ -58,7 +57,7 @@ pub(super) fn number(
         blocks: vec![CommittedBlock {
             epoch: commit.epoch.0,
             height: u64::from(commit.index.0),
-            transactions,
+            transactions: bug_switches::transactions(transactions),
         }],
         global_exec_index: gei.0,
         commit_index: commit.index.0,

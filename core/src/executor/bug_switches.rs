@@ -1,8 +1,11 @@
-//! Switches of the [known bugs](crate::bugs) of the executor's sockets. With no bug enabled, a failed connection is not
-//! reused and arguments are returned unchanged.
+//! Switches of the [known bugs](crate::bugs) of the executor's sockets and answers. With no bug enabled, a failed
+//! connection is not reused and arguments are returned unchanged.
 
 use super::RpcError;
-use crate::bugs::{self, KnownBug};
+use crate::{
+    bugs::{self, KnownBug},
+    types::Authority,
+};
 
 /// Whether a connection is reused although this exchange on it failed.
 pub(super) fn is_reused_after<T>(exchanged: &Result<T, RpcError>) -> bool {
@@ -13,4 +16,12 @@ pub(super) fn is_reused_after<T>(exchanged: &Result<T, RpcError>) -> bool {
 /// Whether a Unix path that is in use may be the stale one of a crashed process.
 pub(super) fn may_be_stale(in_use: bool) -> bool {
     in_use && !bugs::enabled(KnownBug::StaleSocketRefusesBind)
+}
+
+/// An authority of a committee, whose order is that of the authority keys.
+pub(super) fn authority(mut authority: Authority) -> Authority {
+    if bugs::enabled(KnownBug::CommitteeByProtocolKey) {
+        authority.authority_key = authority.protocol_key.0.to_vec();
+    }
+    authority
 }

@@ -2,7 +2,7 @@
 //!
 //! The executor's strings are parsed only here; a committee contains keys and numbers.
 
-use super::wire::ValidatorInfo;
+use super::{bug_switches, wire::ValidatorInfo};
 use crate::types::{Authority, Committee, CommitteeError, Epoch, PublicKey, Stake};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use thiserror::Error;
@@ -27,9 +27,12 @@ pub enum ValidatorError {
 /// # Errors
 /// If a field does not parse, or the set does not form a committee.
 pub fn committee(epoch: Epoch, validators: &[ValidatorInfo]) -> Result<Committee, ValidatorError> {
-    let authorities = validators.iter().map(Authority::try_from);
-    let authorities = authorities.collect::<Result<_, _>>()?;
-    Ok(Committee::new(epoch, authorities)?)
+    let authorities: Vec<Authority> = validators
+        .iter()
+        .map(Authority::try_from)
+        .collect::<Result<_, _>>()?;
+    let authorities = authorities.into_iter().map(bug_switches::authority);
+    Ok(Committee::new(epoch, authorities.collect())?)
 }
 
 impl TryFrom<&ValidatorInfo> for Authority {

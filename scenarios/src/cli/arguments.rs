@@ -31,9 +31,8 @@ pub(super) enum Command {
         /// Range of seeds: A..B (B excluded), or N for 0..N
         #[arg(long, conflicts_with = "seed")]
         seeds: Option<Seeds>,
-        /// Known bug to switch on, by name or number; guards that mask it stay on. Can be repeated
-        #[arg(long, value_name = "NAME")]
-        bug: Vec<String>,
+        #[command(flatten)]
+        bugs: EnabledBugs,
         /// Write every event of the run to this file, one JSON object per line
         #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
         trace: Option<PathBuf>,
@@ -123,6 +122,16 @@ pub(super) enum Command {
         #[arg(long)]
         store: Store,
     },
+}
+
+#[derive(Args)]
+pub(super) struct EnabledBugs {
+    /// Known bug to switch on, by name or number; guards that mask it stay on. Can be repeated
+    #[arg(long = "bug", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Validator whose node and executor have the bugs [default: all]. Can be repeated
+    #[arg(long = "buggy-validator", value_name = "N", requires = "names")]
+    pub validators: Vec<u16>,
 }
 
 #[derive(Args)]

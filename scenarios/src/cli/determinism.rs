@@ -8,7 +8,7 @@ use crate::{
     batch::{Job, OUTCOME_ONLY, in_order},
     catalog::{self, SCENARIOS},
     determinism::compare,
-    report::colour::Colour,
+    report::{self, colour::Colour},
     seed::Seed,
 };
 use metanode_sim::{amounts::count, plan::Backend};
@@ -58,16 +58,7 @@ pub(super) fn check(
         return Ok(Exit::Passed);
     }
     for compared in &different {
-        let head = format!("{} seed {}", compared.job.scenario.name, compared.job.seed);
-        let fresh = match &compared.fresh {
-            Ok(hash) => hash.clone(),
-            Err(reason) => format!("failed: {reason}"),
-        };
-        print(&format!(
-            "{}\n  after other runs  {}\n  in a new process  {fresh}\n",
-            colour.bad(format_args!("{head} is not deterministic")),
-            compared.here,
-        ))?;
+        print(&report::determinism::different(compared, colour))?;
     }
     Ok(Exit::NotDeterministic)
 }

@@ -39,10 +39,10 @@ fn execute(command: Command) -> Result<Exit, CliError> {
             scenario,
             seed,
             seeds,
-            bug,
+            bugs,
             trace,
             options,
-        } => runs::scenario(&scenario, seed, seeds, &bug, trace.as_deref(), &options),
+        } => runs::scenario(&scenario, seed, seeds, bugs, trace.as_deref(), &options),
         Command::Suite {
             suite,
             seed,

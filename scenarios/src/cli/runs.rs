@@ -1,7 +1,7 @@
 //! `metasim run` and `metasim suite`.
 
 use super::{
-    arguments::Options,
+    arguments::{EnabledBugs, Options},
     exit::Exit,
     failures, museum,
     output::{CliError, JsonLines, print, progress_bar, start_log},
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     batch::{Job, OUTCOME_ONLY, in_order},
-    catalog,
-    report::{colour::Colour, failure, plan, summary::Summary, timeline, verdict},
+    catalog, determinism,
+    report::{self, colour::Colour, failure, plan, summary::Summary, timeline, verdict},
     seed::{Seed, Seeds},
     suite::Suite,
 };
@@ -22,12 +22,16 @@ pub(super) fn scenario(
     scenario: &str,
     seed: Option<Seed>,
     seeds: Option<Seeds>,
-    bugs: &[String],
+    bugs: EnabledBugs,
     trace: Option<&Path>,
     options: &Options,
 ) -> Result<Exit, CliError> {
     let mut scenario = catalog::scenario(scenario)?;
-    scenario.scenario.bugs.extend(museum::switches(bugs)?);
+    scenario
+        .scenario
+        .bugs
+        .extend(museum::switches(&bugs.names)?);
+    scenario.scenario.buggy_validators.extend(bugs.validators);
     let scenario = Arc::new(scenario);
     let store = options.backend().or(scenario.scenario.store);
     let store = store.unwrap_or_default();
@@ -45,7 +49,8 @@ pub(super) fn scenario(
         }
         Some(Seeds(seeds)) => {
             let mut reports = options.reports()?;
-            let exit = run_many(&seeds.map(job).collect::<Vec<_>>(), &mut reports, options)?;
+            let jobs: Vec<_> = seeds.map(job).collect();
+            let exit = run_many(&jobs, Repeat::Nothing, &mut reports, options)?;
             reports.finish()?;
             Ok(exit)
         }
@@ -64,7 +69,7 @@ pub(super) fn suite(
     let jobs = suite.runs(first_seed, count, options.backend())?;
     start_log(options.log.as_deref())?;
     let mut reports = options.reports()?;
-    let mut exits = vec![run_many(&jobs, &mut reports, options)?];
+    let mut exits = vec![run_many(&jobs, Repeat::Some, &mut reports, options)?];
     let threads = options.threads();
     for entry in &suite.sweeps {
         let limits = sweep::Limits {
@@ -114,17 +119,39 @@ fn run_one(job: &Job, trace: Option<&Path>, options: &Options) -> Result<Exit, C
     Ok(outcome.verdict.into())
 }
 
-fn run_many(jobs: &[Job], reports: &mut Reports, options: &Options) -> Result<Exit, CliError> {
+/// Whether runs are repeated in a new process, to check that they are deterministic.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// The runs may have known bugs, which a new process would not have.
+    Nothing,
+    Some,
+}
+
+fn run_many(
+    jobs: &[Job],
+    repeat: Repeat,
+    reports: &mut Reports,
+    options: &Options,
+) -> Result<Exit, CliError> {
     check_stores(jobs)?;
     let bar = progress_bar(jobs.len());
     let mut summary = Summary::default();
     let mut written = Ok(());
-    let mut kept = vec![];
+    let (mut kept, mut different) = (vec![], vec![]);
+    let numbered: Vec<_> = jobs.iter().enumerate().collect();
     in_order(
-        jobs,
+        &numbered,
         options.threads(),
-        |job| job.run(&OUTCOME_ONLY),
-        |finished| {
+        |(position, job)| {
+            let finished = job.run(&OUTCOME_ONLY);
+            let compared = match repeat {
+                Repeat::Nothing => None,
+                Repeat::Some => determinism::repeat(*position, job, &finished),
+            };
+            (finished, compared)
+        },
+        |(finished, compared)| {
+            different.extend(compared.filter(|compared| !compared.is_equal()));
             if written.is_ok() {
                 written = reports
                     .add_run(&finished)
@@ -145,7 +172,14 @@ fn run_many(jobs: &[Job], reports: &mut Reports, options: &Options) -> Result<Ex
     let colour = Colour::of_stdout();
     let text = summary.text(colour);
     print(&format!("{text}{}", failure::kept(&kept, colour)))?;
-    Ok(summary.verdict().into())
+    for compared in &different {
+        print(&report::determinism::different(compared, colour))?;
+    }
+    let deterministic = match different.is_empty() {
+        true => Exit::Passed,
+        false => Exit::NotDeterministic,
+    };
+    Ok(Exit::gravest([deterministic, summary.verdict().into()]))
 }
 
 /// # Errors

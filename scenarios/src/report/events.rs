@@ -16,6 +16,8 @@ pub fn text(what: &What) -> String {
     match what {
         What::Process(event) => event.to_string(),
         What::World(event) => world(event),
+        What::Seen(fact) => fact.to_string(),
+        What::Derived(derived) => derived.to_string(),
     }
 }
 
@@ -54,7 +56,6 @@ fn world(event: &WorldEvent) -> String {
         }
         E::DiskRestored { taken } => format!("is restored to its disk of {taken}"),
         E::FaultsEnded => "ends all faults: progress is required from now on".into(),
-        E::CaughtUp { tip } => format!("sees every live executor at GEI {tip}"),
         E::Submitted { spends } => format!("receives transaction {spends}"),
     }
 }

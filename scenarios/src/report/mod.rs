@@ -9,6 +9,7 @@
 //! | `describe` | the text of ranges, committee members and Byzantine strategies |
 //! | `verdict` | the result of a run with its evidence and the command that reproduces it |
 //! | `failure` | failure files, results of replaying and shrinking |
+//! | `determinism` | runs that are not deterministic |
 //! | `diff` | the first difference between two traces |
 //! | `summary` | a table of many runs |
 //! | `sweep` | the matrices of a sweep |
@@ -18,6 +19,7 @@
 
 pub mod colour;
 pub(crate) mod describe;
+pub(crate) mod determinism;
 pub(crate) mod diff;
 pub mod events;
 pub(crate) mod failure;

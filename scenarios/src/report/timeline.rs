@@ -145,6 +145,7 @@ impl Timeline {
             What::Process(Event::Node(event)) => self.node_did(entry.process, event),
             What::Process(Event::Executor(event)) => self.executor_did(entry.process, event),
             What::Process(Event::Crashed(_)) => Relevance::Shown,
+            What::Seen(_) | What::Derived(_) => Relevance::Hidden,
         };
         let is_shown = match relevance {
             Relevance::Hidden => false,
@@ -203,8 +204,7 @@ impl Timeline {
             | WorldEvent::FaultSkipped { .. }
             | WorldEvent::DiskRestored { .. }
             | WorldEvent::CommitsDamaged { .. }
-            | WorldEvent::FaultsEnded
-            | WorldEvent::CaughtUp { .. } => {}
+            | WorldEvent::FaultsEnded => {}
             WorldEvent::Submitted { .. } => return Relevance::Hidden,
         }
         Relevance::Shown

@@ -35,9 +35,11 @@ impl Scenario {
             workload,
             epochs,
             byzantine,
+            stays_down,
             faults,
             expect,
             bugs,
+            buggy_validators,
         } = plan;
         let (clock_skew_ms, clock_skew_ms_by_host) = match &clock_skew_ms[..] {
             [first, others @ ..] if others.iter().all(|skew| skew == first) => (*first, vec![]),
@@ -74,10 +76,12 @@ impl Scenario {
                 each: byzantine.clone(),
                 ..Byzantine::default()
             }),
+            stays_down: stays_down.clone(),
             swarm: None,
             faults: faults.iter().map(FaultSection::explicit).collect(),
             expect: expect.clone(),
             bugs: bugs.clone(),
+            buggy_validators: buggy_validators.clone(),
         }
     }
 

@@ -69,6 +69,9 @@ pub struct Scenario {
     /// Byzantine validators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byzantine: Option<Byzantine>,
+    /// Validators that stay down from the end of faults on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays_down: Vec<u16>,
     /// Faults that each seed draws, in addition to those of `[[fault]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
@@ -80,6 +83,9 @@ pub struct Scenario {
     /// Known bugs that are switched on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<KnownBug>,
+    /// The validators whose node and executor have the bugs; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buggy_validators: Vec<u16>,
 }
 
 /// Number of validators that may be down at the same time: `"f"`, `"all"` or a number.
@@ -133,10 +139,12 @@ impl Default for Scenario {
             workload: Workload::default(),
             epochs: Epochs::default(),
             byzantine: None,
+            stays_down: vec![],
             swarm: None,
             faults: vec![],
             expect: vec![],
             bugs: vec![],
+            buggy_validators: vec![],
         }
     }
 }
@@ -191,12 +199,11 @@ impl Scenario {
             Some(_) => None,
             None => self.max_faulty.of(tolerated, byzantine.len()),
         };
+        let stays_down = self.stays_down(&sampler, roster, &byzantine, tolerated);
         let planned = self.faults.iter().enumerate();
-        let mut faults: Vec<_> = planned
-            .flat_map(|(position, fault)| {
-                fault.plan(&sampler, &format!("fault.{position}"), roster)
-            })
-            .collect();
+        let planned =
+            planned.flat_map(|(n, fault)| fault.plan(&sampler, &format!("fault.{n}"), roster));
+        let mut faults: Vec<_> = planned.collect();
         let network = self.network.draw(&limits);
         let node = self.node.draw(&limits);
         let mut workload = self.workload.draw(&sampler);
@@ -220,17 +227,40 @@ impl Scenario {
             network,
             node,
             executors: self.executor.draw(&limits, roster),
-            clock_skew_ms: (0..validators)
-                .map(|host| self.skew_ms(&sampler, host))
-                .collect(),
+            clock_skew_ms: self.skews_ms(&sampler, validators),
             clock_drift_ppm: self.drifts_ppm(&sampler, validators),
             max_faulty,
             workload,
             epochs,
             byzantine,
+            stays_down,
             faults,
             expect: self.expect.clone(),
             bugs: self.bugs.clone(),
+            buggy_validators: self.buggy_validators.clone(),
+        }
+    }
+
+    /// The skew of each clock.
+    fn skews_ms(&self, sampler: &Sampler, validators: u16) -> Vec<i64> {
+        (0..validators)
+            .map(|host| self.skew_ms(sampler, host))
+            .collect()
+    }
+
+    /// The validators that stay down from the end of faults on.
+    fn stays_down(
+        &self,
+        sampler: &Sampler,
+        roster: Roster,
+        byzantine: &[plan::ByzantinePlan],
+        tolerated: u16,
+    ) -> Vec<u16> {
+        let faulty = u16::try_from(byzantine.len()).unwrap_or(u16::MAX);
+        let most = tolerated.saturating_sub(faulty);
+        match &self.swarm {
+            Some(swarm) => swarm.stays_down(sampler, roster, byzantine, most),
+            None => self.stays_down.clone(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
-    plan::{NetworkPlan, NodeParameters},
+    plan::{ByzantinePlan, NetworkPlan, NodeParameters},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub struct Swarm {
     /// In one seed of this many all hosts lose power at once for longer than an epoch, and any number of validators may
     /// be down at the same time. Never if it is 0.
     pub outage_one_in: u64,
+    /// In one seed of this many, as many validators as may be faulty beside the Byzantine ones stay down from the end of
+    /// faults on. Never if it is 0.
+    pub stays_down_one_in: u64,
 }
 
 impl Default for Swarm {
@@ -38,6 +41,7 @@ impl Default for Swarm {
             faults: (1, 16).into(),
             kinds: FaultKind::ALL.to_vec(),
             outage_one_in: 0,
+            stays_down_one_in: 0,
         }
     }
 }
@@ -101,6 +105,34 @@ impl Swarm {
             trigger: Trigger::at_ms(at_ms),
             fault: fault.into(),
         })
+    }
+
+    /// The validators that stay down from the end of faults on: at most `most`, neither Byzantine ones nor the only one
+    /// that delivers.
+    #[must_use]
+    pub fn stays_down(
+        &self,
+        sampler: &Sampler,
+        roster: Roster,
+        byzantine: &[ByzantinePlan],
+        most: u16,
+    ) -> Vec<u16> {
+        let mut stream = sampler.stream("swarm.stays_down");
+        if self.stays_down_one_in == 0 || stream.below(self.stays_down_one_in) > 0 {
+            return vec![];
+        }
+        let is_byzantine = |n: &u16| byzantine.iter().any(|b| b.validator == *n);
+        let delivers_alone = |n: &u16| *n == 0 && roster.executors == 1;
+        let mut candidates: Vec<u16> = (0..roster.validators)
+            .filter(|n| !is_byzantine(n) && !delivers_alone(n))
+            .collect();
+        let mut down = vec![];
+        while down.len() < usize::from(most) && !candidates.is_empty() {
+            let position = stream.below(candidates.len() as u64) as usize;
+            down.push(candidates.swap_remove(position));
+        }
+        down.sort_unstable();
+        down
     }
 
     /// The faults of a seed, in the order of drawing.

@@ -1,6 +1,7 @@
 //! Disk failures: failing syncs, no space left, flipped bits, restored backups. Wraps the stores of either backend, so
 //! that both fail in the same way for the same draws, and counts writes.
 
+use super::observer::{Observed, StoreObserver};
 use bytes::Bytes;
 use metanode_core::store::{
     Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
@@ -79,6 +80,7 @@ struct Health {
     /// One per [`Fragile`] column.
     fragile: [FragileColumn; 2],
     open: BTreeMap<String, OpenStore>,
+    observer: Option<Arc<dyn StoreObserver>>,
 }
 
 #[derive(Default)]
@@ -99,6 +101,15 @@ struct OpenStore {
 pub(crate) struct Snapshot(BTreeMap<String, (Vec<Column>, WriteBatch)>);
 
 impl DiskHealth {
+    /// Stores that are opened from now on are observed.
+    pub fn observe(&self, observer: Arc<dyn StoreObserver>) {
+        self.lock().observer = Some(observer);
+    }
+
+    fn observer(&self) -> Option<Arc<dyn StoreObserver>> {
+        self.lock().observer.clone()
+    }
+
     pub fn counters(&self) -> DiskCounters {
         self.lock().counters
     }
@@ -205,6 +216,12 @@ impl DiskHealth {
         Ok(())
     }
 
+    fn count(&self, durability: Durability) {
+        let counters = &mut self.lock().counters;
+        counters.writes += 1;
+        counters.syncs += u64::from(durability == Durability::Synced);
+    }
+
     /// The value as a read returns it.
     fn read(&self, column: Column, key: &[u8], value: Bytes) -> Bytes {
         let Some(what) = Fragile::of(column) else {
@@ -257,9 +274,12 @@ impl StoreFactory for FaultyStores {
             store: Arc::downgrade(&store),
         };
         self.health.lock().open.insert(name.to_owned(), open);
+        let observed =
+            (self.health.observer()).map(|observer| Observed::open(name, store.as_ref(), observer));
         Ok(Arc::new(FaultyStore {
             store,
             health: self.health.clone(),
+            observed,
         }))
     }
 
@@ -268,13 +288,18 @@ impl StoreFactory for FaultyStores {
     }
 
     fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.stores.remove(name)
+        self.stores.remove(name)?;
+        if let Some(observer) = self.health.observer() {
+            observer.removed(name);
+        }
+        Ok(())
     }
 }
 
 struct FaultyStore {
     store: Arc<dyn Store>,
     health: DiskHealth,
+    observed: Option<Observed>,
 }
 
 impl Store for FaultyStore {
@@ -302,10 +327,13 @@ impl Store for FaultyStore {
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
         self.health.before_write(&batch, durability)?;
+        let observed = self.observed.as_ref();
+        let writing = observed.map(|observed| observed.writing(&batch));
         self.store.write(batch, durability)?;
-        let counters = &mut self.health.lock().counters;
-        counters.writes += 1;
-        counters.syncs += u64::from(durability == Durability::Synced);
+        self.health.count(durability);
+        if let (Some(observed), Some(batch)) = (observed, writing) {
+            observed.written(&batch, durability);
+        }
         Ok(())
     }
 }

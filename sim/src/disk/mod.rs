@@ -6,6 +6,9 @@
 
 mod faulty;
 mod memory;
+mod observer;
+#[cfg(test)]
+mod observer_tests;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(feature = "rocksdb")]
@@ -15,6 +18,8 @@ pub(crate) use faulty::Snapshot;
 pub use faulty::{DiskCounters, DiskFailure};
 #[cfg(feature = "rocksdb")]
 pub use rocks_server::RocksServer;
+
+pub(crate) use observer::StoreObserver;
 
 use faulty::{DiskHealth, FaultyStores, Fragile};
 use metanode_core::{
@@ -130,6 +135,11 @@ impl Disk {
             backend: Arc::new(backend),
             health: DiskHealth::default(),
         }
+    }
+
+    /// Stores that are opened from now on are observed. Nothing else changes.
+    pub(crate) fn observe(&self, observer: Arc<dyn StoreObserver>) {
+        self.health.observe(observer);
     }
 
     /// A process starts on this disk. Returns the stores that it may open until it ends.

@@ -45,6 +45,9 @@ pub(crate) trait Cluster {
     /// Whether the validator deviates from the protocol.
     fn is_byzantine(&self, validator: u16) -> bool;
 
+    /// Whether the process will be down for good when faults have ended.
+    fn stays_down(&self, process: ProcessId) -> bool;
+
     /// The number of honest validators that may be down at once because of faults. `None`: no limit.
     fn max_faulty(&self) -> Option<u16>;
 

@@ -188,7 +188,7 @@ impl fmt::Display for DiskFault {
 fn flip_bits(id: ProcessId, blocks: u32, commits: u32, cluster: &dyn Cluster) {
     let Some(disk) = cluster.disk(id) else { return };
     let others = (0..cluster.validators()).map(ProcessId::Node);
-    let others = others.filter(|other| *other != id);
+    let others = others.filter(|other| *other != id && !cluster.stays_down(*other));
     let others: Vec<_> = others.filter_map(|other| cluster.disk(other)).collect();
     let commits = {
         let random = &mut cluster.faults().disk_damage;

@@ -105,13 +105,18 @@ impl Connection {
         side: Side,
         buffer: &mut ReadBuf<'_>,
         context: &Context<'_>,
+        wire: &mut Wire,
     ) -> Poll<io::Result<()>> {
         let end = &mut self.ends[side as usize];
         let pipe = &mut self.pipes[side.peer() as usize];
         if !end.open {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
         }
-        if buffer.remaining() == 0 || pipe.pull(buffer) > 0 {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if pipe.pull(buffer) > 0 {
+            wire.show_read(self.id, &self.route, side, pipe.read());
             return Poll::Ready(Ok(()));
         }
         if std::mem::take(&mut end.unreported) {

@@ -103,9 +103,9 @@ impl Kernel {
         }
     }
 
-    /// Shows every segment to `tap` for the rest of the simulation.
-    pub fn tap(&self, tap: Tap) {
-        self.lock().wire.taps.push(tap);
+    /// Lets `tap` observe all connections for the rest of the simulation.
+    pub fn tap(&self, tap: impl Tap + 'static) {
+        self.lock().wire.taps.push(Box::new(tap));
     }
 
     /// Resets the connections that `filter` selects at both ends, immediately. Returns their number.
@@ -203,6 +203,7 @@ impl State {
             true => self.settings.unix_buffer_bytes,
             false => self.settings.tcp_buffer_bytes,
         };
+        self.wire.opened(id, &route);
         let connection = Connection::new(id, route, client, buffer_bytes);
         self.connections.insert(id, connection);
         self.listeners.enqueue(listener, id);
@@ -213,9 +214,14 @@ impl State {
     pub fn close(&mut self, id: ConnectionId, side: Side) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.close(side, &mut self.wire);
-            if connection.is_over() {
-                self.connections.remove(&id);
-            }
+            self.forget_if_over(id);
+        }
+    }
+
+    fn forget_if_over(&mut self, id: ConnectionId) {
+        if self.connections.get(&id).is_some_and(Connection::is_over) {
+            self.connections.remove(&id);
+            self.wire.show_closed(id);
         }
     }
 
@@ -224,9 +230,7 @@ impl State {
         for id in self.listeners.close(id) {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.close_with_reset(Side::Server, &mut self.wire);
-                if connection.is_over() {
-                    self.connections.remove(&id);
-                }
+                self.forget_if_over(id);
             }
         }
     }

@@ -158,8 +158,9 @@ impl AsyncRead for SimStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.kernel.lock().connections.get_mut(&self.id) {
-            Some(connection) => connection.poll_read(self.side, buffer, context),
+        let state = &mut *self.kernel.lock();
+        match state.connections.get_mut(&self.id) {
+            Some(connection) => connection.poll_read(self.side, buffer, context, &mut state.wire),
             None => Poll::Ready(Err(ErrorKind::NotConnected.into())),
         }
     }

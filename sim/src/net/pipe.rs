@@ -35,6 +35,8 @@ pub(super) struct Pipe {
     in_flight: VecDeque<InFlight>,
     /// Total bytes written.
     written: u64,
+    /// Total bytes read.
+    read: u64,
     /// The writer has sent the end of the stream.
     pub finished: bool,
     /// The end of the stream has arrived.
@@ -51,6 +53,7 @@ impl Pipe {
             capacity: capacity_bytes.max(1),
             in_flight: VecDeque::new(),
             written: 0,
+            read: 0,
             finished: false,
             ended: false,
             reader: None,
@@ -73,6 +76,11 @@ impl Pipe {
         self.written
     }
 
+    /// Total bytes read.
+    pub const fn read(&self) -> u64 {
+        self.read
+    }
+
     /// Appends `data`, which must fit into the space. The caller then launches it or lets it arrive.
     pub fn push(&mut self, data: &[u8]) {
         self.bytes.extend(data);
@@ -87,6 +95,7 @@ impl Pipe {
         buffer.put_slice(&front[..from_front]);
         buffer.put_slice(&back[..count - from_front]);
         self.forget_front(count);
+        self.read += count as u64;
         count
     }
 

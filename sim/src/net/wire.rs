@@ -1,13 +1,30 @@
 //! The state that all connections share: rules, links, timers and taps.
 
 use super::link::Links;
-use super::rule::{ConnectionId, Judgement, RuleId, Rules, Segment, Side};
+use super::rule::{ConnectionId, Judgement, Route, RuleId, Rules, Segment, Side};
 use super::timer::Timers;
 use std::time::Instant;
 
-/// Gets every segment with its bytes (none for an end) when it is sent, before the rules. Called while the kernel is
-/// locked: it must not call the kernel.
-pub type Tap = Box<dyn FnMut(&Segment<'_>, &[u8]) + Send>;
+/// Observes all connections. Called while the kernel is locked: it must not call the kernel.
+pub trait Tap: Send {
+    /// A connection was opened; nobody has accepted it yet.
+    fn opened(&mut self, connection: ConnectionId, route: &Route) {
+        let _ = (connection, route);
+    }
+
+    /// A segment is sent, with its bytes (none for an end), before the rules.
+    fn sent(&mut self, segment: &Segment<'_>, bytes: &[u8]);
+
+    /// `reader` has read bytes; `total_bytes` since the connection was opened.
+    fn read(&mut self, connection: ConnectionId, route: &Route, reader: Side, total_bytes: u64) {
+        let _ = (connection, route, reader, total_bytes);
+    }
+
+    /// Both ends are closed: nothing more happens on this connection.
+    fn closed(&mut self, connection: ConnectionId) {
+        let _ = connection;
+    }
+}
 
 /// Counters of one kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +52,7 @@ pub(super) struct Wire {
     pub rules: Rules,
     pub links: Links,
     pub timers: Timers<(ConnectionId, Side)>,
-    pub taps: Vec<Tap>,
+    pub taps: Vec<Box<dyn Tap>>,
     pub stats: Stats,
 }
 
@@ -52,10 +69,37 @@ impl Wire {
         }
     }
 
+    /// Tells the taps that a connection was opened.
+    pub fn opened(&mut self, connection: ConnectionId, route: &Route) {
+        for tap in &mut self.taps {
+            tap.opened(connection, route);
+        }
+    }
+
     /// Passes a segment to the taps.
     pub fn show(&mut self, segment: &Segment<'_>, bytes: &[u8]) {
         for tap in &mut self.taps {
-            tap(segment, bytes);
+            tap.sent(segment, bytes);
+        }
+    }
+
+    /// Tells the taps what an end has read.
+    pub fn show_read(
+        &mut self,
+        connection: ConnectionId,
+        route: &Route,
+        reader: Side,
+        total_bytes: u64,
+    ) {
+        for tap in &mut self.taps {
+            tap.read(connection, route, reader, total_bytes);
+        }
+    }
+
+    /// Tells the taps that a connection is over.
+    pub fn show_closed(&mut self, connection: ConnectionId) {
+        for tap in &mut self.taps {
+            tap.closed(connection);
         }
     }
 

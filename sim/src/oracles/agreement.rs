@@ -1,123 +1,93 @@
 //! AGREE: *GEI → (epoch, commit index, commit digest) is one function over all nodes and all time.*
 //!
-//! Input: what nodes store and write, and what executors execute.
+//! Input: commits on the disks of nodes, frames on block streams, blocks on the disks of executors.
 //!
-//! Violations: a commit with two digests or two GEIs; a delivered GEI with two commits, or two contents.
-//!
-//! No violation: a stored commit after an epoch's boundary. It is never delivered, so its GEI may be used again; as a
-//! commit of its epoch it still has one digest and one GEI everywhere.
+//! Violations: a commit with two digests; a delivered GEI with two commits, or two contents; a commit at two GEIs.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
-use crate::trace::{Entry, What};
-use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
-    types::{CommitDigest, CommitIndex, CommitRef, Epoch, GlobalExecIndex},
+use crate::{
+    trace::{Entry, What},
+    witness::{Fact, Frame, SeenCommit},
 };
+use metanode_core::types::{CommitDigest, CommitIndex, Epoch, GlobalExecIndex};
+use std::sync::Arc;
 
 #[derive(Default)]
 pub(super) struct Agreement {
-    /// From stored and written commits.
-    commits: FirstSaid<(Epoch, CommitIndex), (GlobalExecIndex, CommitDigest)>,
-    /// From written and executed blocks.
-    delivered: FirstSaid<GlobalExecIndex, (Epoch, CommitIndex)>,
-    /// From executed blocks.
-    contents: FirstSaid<GlobalExecIndex, u128>,
+    commits: FirstSaid<(Epoch, CommitIndex), CommitDigest>,
+    places: FirstSaid<(Epoch, CommitIndex), GlobalExecIndex>,
+    frames: FirstSaid<GlobalExecIndex, Arc<Frame>>,
 }
 
 impl Agreement {
-    fn commit(
-        &mut self,
-        epoch: Epoch,
-        commit: CommitRef,
-        gei: GlobalExecIndex,
-        entry: &Entry,
-    ) -> Result<(), Box<Violation>> {
-        let said = (gei, commit.digest);
-        match self
-            .commits
-            .contradicted((epoch, commit.index), said, entry)
-        {
-            None => Ok(()),
-            Some(((first_gei, first_digest), earlier)) => Err(Violation::by(
-                entry,
-                Invariant::Agree,
-                "commit-has-one-gei",
-                format!(
-                    "expected commit {} of epoch {epoch} at GEI {first_gei} with digest {first_digest} as {} has it, \
-                     found GEI {gei} with digest {}",
-                    commit.index, earlier.process, commit.digest
-                ),
-                [earlier.clone()],
-            )),
-        }
+    fn stored(&mut self, commit: &SeenCommit, entry: &Entry) -> Result<(), Box<Violation>> {
+        let SeenCommit {
+            epoch,
+            index,
+            digest,
+            ..
+        } = commit;
+        let contradicted = self.commits.contradicted((*epoch, *index), *digest, entry);
+        let Some((first, earlier)) = contradicted else {
+            return Ok(());
+        };
+        let message = format!(
+            "expected commit {index} of epoch {epoch} with digest {first} as {} has it, found digest {digest}",
+            earlier.process
+        );
+        Err(broken(entry, "commit-has-one-digest", message, earlier))
     }
 
-    fn delivery(
-        &mut self,
-        gei: GlobalExecIndex,
-        epoch: Epoch,
-        commit: CommitIndex,
-        entry: &Entry,
-    ) -> Result<(), Box<Violation>> {
-        match self.delivered.contradicted(gei, (epoch, commit), entry) {
+    fn delivered(&mut self, frame: &Arc<Frame>, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Frame {
+            gei, epoch, commit, ..
+        } = **frame;
+        if let Some((first, earlier)) = self.frames.contradicted(gei, frame.clone(), entry) {
+            let first_commit = (first.epoch, first.commit);
+            let (clause, message) = if first_commit == (epoch, commit) {
+                (
+                    "frame-has-one-content",
+                    format!(
+                        "expected the frame of GEI {gei} to have the content that {} has, found another",
+                        earlier.process
+                    ),
+                )
+            } else {
+                (
+                    "gei-has-one-commit",
+                    format!(
+                        "expected GEI {gei} to be commit {} of epoch {} as {} has it, found commit {commit} of epoch {epoch}",
+                        first.commit, first.epoch, earlier.process
+                    ),
+                )
+            };
+            return Err(broken(entry, clause, message, earlier));
+        }
+        match self.places.contradicted((epoch, commit), gei, entry) {
             None => Ok(()),
-            Some(((first_epoch, first_commit), earlier)) => Err(Violation::by(
-                entry,
-                Invariant::Agree,
-                "gei-has-one-commit",
-                format!(
-                    "expected GEI {gei} to be commit {first_commit} of epoch {first_epoch} as {} has it, \
-                     found commit {commit} of epoch {epoch}",
+            Some((first, earlier)) => {
+                let message = format!(
+                    "expected commit {commit} of epoch {epoch} at GEI {first} as {} has it, found GEI {gei}",
                     earlier.process
-                ),
-                [earlier.clone()],
-            )),
+                );
+                Err(broken(entry, "commit-has-one-gei", message, earlier))
+            }
         }
     }
+}
 
-    fn content(
-        &mut self,
-        gei: GlobalExecIndex,
-        content: u128,
-        entry: &Entry,
-    ) -> Result<(), Box<Violation>> {
-        match self.contents.contradicted(gei, content, entry) {
-            None => Ok(()),
-            Some((_, earlier)) => Err(Violation::by(
-                entry,
-                Invariant::Agree,
-                "frame-has-one-content",
-                format!(
-                    "expected the frame of GEI {gei} to have the bytes that {} executed, found others",
-                    earlier.process
-                ),
-                [earlier.clone()],
-            )),
-        }
-    }
+fn broken(entry: &Entry, clause: &'static str, message: String, earlier: &Entry) -> Box<Violation> {
+    Violation::by(entry, Invariant::Agree, clause, message, [earlier.clone()])
 }
 
 impl Oracle for Agreement {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match &entry.what {
-            What::Process(Event::Node(NodeEvent::CommitStored {
-                epoch, commit, gei, ..
-            })) => self.commit(*epoch, *commit, *gei, entry),
-            What::Process(Event::Node(NodeEvent::FrameWritten {
-                gei, epoch, commit, ..
-            })) => {
-                self.commit(*epoch, *commit, *gei, entry)?;
-                self.delivery(*gei, *epoch, commit.index, entry)
-            }
-            What::Process(Event::Executor(ExecutorEvent::Executed {
-                gei,
-                epoch,
-                commit,
-                content,
-                ..
-            })) => {
-                self.delivery(*gei, *epoch, *commit, entry)?;
-                self.content(*gei, *content, entry)
+            What::Seen(Fact::CommitStored { commit, .. }) => self.stored(commit, entry),
+            What::Seen(Fact::FrameSent { frame, .. }) => self.delivered(frame, entry),
+            What::Seen(Fact::Durable { blocks, .. }) => {
+                let mut blocks = blocks.iter();
+                blocks.try_for_each(|block| self.delivered(block, entry))
             }
             _ => Ok(()),
         }
@@ -129,7 +99,11 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
-        trace::testing::{executed, executor, gei, node, stored, written},
+        trace::testing::{durable, executed, executor, gei, node, stored, written},
+    };
+    use metanode_core::{
+        env::{ExecutorEvent, NodeEvent},
+        types::CommitRef,
     };
 
     /// A commit of epoch 1, whose base is 10, written to the stream.
@@ -156,7 +130,7 @@ mod tests {
     fn two_digests_of_one_commit_are_a_fork() {
         let trace = [node(0, 0, stored(1)), node(1, 1, digest_changed(stored(1)))];
         let violation = judge(Agreement::default(), &trace).unwrap();
-        assert_eq!(violation.evidence, trace);
+        assert_eq!(violation.evidence.len(), 2);
         assert!(
             violation.message.contains("as node-0 has it"),
             "{}",
@@ -173,9 +147,6 @@ mod tests {
 
     #[test]
     fn a_trailing_commit_of_the_old_epoch_must_not_be_delivered() {
-        let trailing_stored = [node(0, 0, stored(11)), node(1, 0, of_epoch_one(1, 11))];
-        assert_eq!(judge(Agreement::default(), &trailing_stored), None);
-
         let trailing_written = [node(0, 0, written(1, 11)), node(1, 0, of_epoch_one(1, 11))];
         assert!(judge(Agreement::default(), &trailing_written).is_some());
     }
@@ -188,7 +159,9 @@ mod tests {
             node(2, 0, written(1, 1)),
             node(2, 0, written(2, 1)),
             executor(3, 0, executed(1)),
+            executor(3, 0, durable(1)),
             executor(4, 1, executed(1)),
+            executor(4, 1, durable(1)),
         ];
         assert_eq!(judge(Agreement::default(), &legal), None);
 
@@ -196,7 +169,12 @@ mod tests {
         if let ExecutorEvent::Executed { content, .. } = &mut other {
             *content = 9;
         }
-        let forked = [executor(3, 0, executed(1)), executor(4, 1, other)];
+        let forked = [
+            executor(3, 0, executed(1)),
+            executor(3, 0, durable(1)),
+            executor(4, 1, other),
+            executor(4, 1, durable(1)),
+        ];
         assert!(judge(Agreement::default(), &forked).is_some());
     }
 }

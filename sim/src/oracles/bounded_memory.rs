@@ -2,15 +2,20 @@
 //!
 //! Violations: a window that holds more than its capacity, has a larger capacity than the plan, or reaches further
 //! above the watermark than its capacity, because loaded blocks that are not durable are in memory somewhere; a node
-//! that opens an epoch while it keeps more stores than the running one, the retained ones and one that is being closed.
+//! that records an epoch while it keeps more stores than the running one, the retained ones and one that is being closed.
 //!
-//! No violation: a window above a watermark that fell (the highest one that this incarnation of the node learned
-//! counts). Channels and recovery emit no events; only the number of blocks loaded above the watermark covers them.
+//! No violation: a window above a watermark that fell (the highest one that this incarnation of the node has read
+//! counts).
+//!
+//! What a process holds in memory cannot be seen from outside: the content of the window is its own word
+//! (`WindowLoaded`). Channels and recovery emit no events; only the number of blocks loaded above the watermark covers
+//! them.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
     plan::Plan,
     trace::{Entry, ProcessId, What, WorldEvent},
+    witness::Fact,
 };
 use metanode_core::{
     env::{Event, NodeEvent},
@@ -98,23 +103,14 @@ impl Oracle for BoundedMemory {
             What::World(WorldEvent::Started { .. }) => {
                 self.learned.remove(&n);
             }
-            What::Process(Event::Node(
-                NodeEvent::ExecutorQueried { watermark, .. }
-                | NodeEvent::WatermarkLearned { watermark },
-            )) => {
-                let known = self.learned.get(&n);
-                if known.is_none_or(|(highest, _)| watermark > highest) {
-                    self.learned.insert(n, (*watermark, entry.clone()));
-                }
-            }
             What::Process(Event::Node(NodeEvent::WindowLoaded {
                 blocks,
                 capacity,
                 last,
             })) => return self.loaded(n, *blocks, *capacity, *last, entry),
-            What::Process(Event::Node(NodeEvent::EpochOpened { base, .. })) => {
+            What::Seen(Fact::EpochRecorded { record }) => {
                 let stores = self.stores.entry(n).or_default();
-                stores.insert(base.epoch);
+                stores.insert(record.epoch);
                 if stores.len() > self.most_stores {
                     let message = format!(
                         "expected at most {} stores, there are {}: epochs {stores:?}",
@@ -130,8 +126,16 @@ impl Oracle for BoundedMemory {
                     ));
                 }
             }
-            What::Process(Event::Node(NodeEvent::EpochRemoved { epoch })) => {
+            What::Seen(Fact::EpochRemoved { epoch }) => {
                 self.stores.entry(n).or_default().remove(epoch);
+            }
+            What::Seen(Fact::ReplyRead { reply, .. }) => {
+                if let Some(watermark) = reply.watermark() {
+                    let known = self.learned.get(&n);
+                    if known.is_none_or(|(highest, _)| watermark > *highest) {
+                        self.learned.insert(n, (watermark, entry.clone()));
+                    }
+                }
             }
             _ => {}
         }

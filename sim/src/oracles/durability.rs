@@ -1,113 +1,172 @@
 //! DURABLE: *a reported watermark never exceeds what survives the reporter's crash.*
 //!
-//! A stored commit is a report of a node: it is synced before it is delivered (contract §5).
+//! A frame on the block stream is a report of a node: its commit is synced before (contract §5).
 //!
-//! Violations: a start finds a watermark below one that the same executor reported in an earlier incarnation; a node
-//! recovers fewer commits of an epoch than it stored.
+//! Input: what processes wrote to their disks and what they found there, replies of executors, frames.
 //!
-//! No violation: the loss of blocks or of a durable watermark that were never reported, or by a restored backup; the
-//! loss of commits from the first one on in which the world flipped bits; the loss of commits of an epoch more than one
-//! before the node's, which are no longer needed. A report that no crash follows cannot be judged.
+//! Violations: a reply with a watermark above the one that is synced on the executor's disk; a start that finds a
+//! watermark below one that the same executor reported; a frame of a commit that is not synced on the node's disk; a
+//! start of a node that finds fewer commits of an epoch than were synced.
+//!
+//! No violation: the loss of blocks or of a watermark that were never reported, or by a restored backup; the loss of
+//! commits from the first one on in which the world flipped bits, because the node cuts its log there.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What, WorldEvent};
-use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex},
+use crate::{
+    trace::{Entry, ProcessId, What, WorldEvent},
+    witness::{self, Fact, Frame, SeenCommit},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
+use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct Durability {
-    /// Highest watermark each executor reported, with the report.
-    reported_highest: BTreeMap<u16, (GlobalExecIndex, Entry)>,
-    /// The last commit each node stored of an epoch, with its entry.
-    stored: BTreeMap<(u16, Epoch), (CommitIndex, Entry)>,
-    /// Commits in which bits flipped, and that were not stored again since, of any epoch: the event does not name the
-    /// epoch.
-    damaged: BTreeSet<(u16, CommitIndex)>,
-    /// The epoch that each node opened last, of which it recovers commits.
-    epochs: BTreeMap<u16, Epoch>,
+    executors: BTreeMap<u16, Executor>,
+    nodes: BTreeMap<(u16, Epoch), Commits>,
+}
+
+#[derive(Default)]
+struct Executor {
+    /// On its disk.
+    synced: GlobalExecIndex,
+    /// The highest watermark in a reply.
+    reported: Option<(GlobalExecIndex, Entry)>,
+}
+
+/// The commits of an epoch on the disk of a node.
+#[derive(Default)]
+struct Commits {
+    /// The last one that is synced.
+    synced: Option<(CommitIndex, Entry)>,
+    /// The last one, synced or not.
+    written: CommitIndex,
 }
 
 impl Durability {
-    fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
-        match event {
-            NodeEvent::CommitRepaired { index } => {
-                self.damaged.remove(&(n, *index));
-            }
-            NodeEvent::CommitStored { epoch, commit, .. } => {
-                self.damaged.remove(&(n, commit.index));
-                self.stored
-                    .insert((n, *epoch), (commit.index, entry.clone()));
-            }
-            NodeEvent::EpochOpened { base, .. } => {
-                self.epochs.insert(n, base.epoch);
-                // The store of an older epoch may be removed at any time; a crash may suppress the event.
-                let is_kept = |epoch: Epoch| epoch.next() >= base.epoch;
-                self.stored
-                    .retain(|(of, epoch), _| *of != n || is_kept(*epoch));
-            }
-            NodeEvent::Recovered { last_commit, .. } => {
-                let epoch = self.epochs.get(&n).copied().unwrap_or_default();
-                if let Some((stored, earlier)) = self.stored.get_mut(&(n, epoch))
-                    && *last_commit < *stored
+    fn executor_seen(&mut self, n: u16, fact: &Fact, entry: &Entry) -> Result<(), Box<Violation>> {
+        let executor = self.executors.entry(n).or_default();
+        match fact {
+            Fact::Durable { watermark, .. } => executor.synced = *watermark,
+            Fact::ExecutorFound { watermark, .. } => {
+                executor.synced = *watermark;
+                if let Some((highest, report)) = &executor.reported
+                    && watermark < highest
                 {
-                    if !self.damaged.contains(&(n, last_commit.next())) {
-                        return Err(Violation::by(
-                            entry,
-                            Invariant::Durable,
-                            "stored-commit-lost",
-                            format!(
-                                "stored commit {stored} of epoch {epoch}, but only {last_commit} survived the crash"
-                            ),
-                            [earlier.clone()],
-                        ));
-                    }
-                    // The log ends here from now on.
-                    (*stored, *earlier) = (*last_commit, entry.clone());
+                    let message =
+                        format!("reported {highest}, but only {watermark} survived the crash");
+                    let clause = "reported-watermark-lost";
+                    return Err(broken(entry, clause, message, Some(report)));
+                }
+            }
+            Fact::ReplySent { reply, .. } => {
+                let Some(watermark) = reply.watermark() else {
+                    return Ok(());
+                };
+                let highest = executor.reported.as_ref();
+                if highest.is_none_or(|(highest, _)| watermark > *highest) {
+                    executor.reported = Some((watermark, entry.clone()));
+                }
+                if watermark > executor.synced {
+                    let message = format!(
+                        "reported {watermark}, but its disk has {} only",
+                        executor.synced
+                    );
+                    return Err(broken(entry, "reported-before-durable", message, None));
                 }
             }
             _ => {}
         }
         Ok(())
     }
+
+    fn commit_stored(
+        &mut self,
+        n: u16,
+        commit: &SeenCommit,
+        durability: witness::Durability,
+        entry: &Entry,
+    ) {
+        let commits = self.nodes.entry((n, commit.epoch)).or_default();
+        commits.written = commits.written.max(commit.index);
+        if durability == witness::Durability::Synced {
+            // Everything written before is synced, too.
+            commits.synced = Some((commits.written, entry.clone()));
+        }
+    }
+
+    fn frame_sent(&self, n: u16, frame: &Frame, entry: &Entry) -> Result<(), Box<Violation>> {
+        let commits = self.nodes.get(&(n, frame.epoch));
+        let synced = commits.and_then(|commits| commits.synced.as_ref());
+        let last = synced.map_or(CommitIndex(0), |(last, _)| *last);
+        if frame.commit <= last {
+            return Ok(());
+        }
+        let message = format!(
+            "sends {frame}, but of epoch {} its disk has synced commits up to {last} only",
+            frame.epoch
+        );
+        let earlier = synced.map(|(_, earlier)| earlier);
+        Err(broken(entry, "sent-before-synced", message, earlier))
+    }
+
+    fn node_found(
+        &mut self,
+        n: u16,
+        epoch: Epoch,
+        last: CommitIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let commits = self.nodes.entry((n, epoch)).or_default();
+        let before = commits.synced.replace((last, entry.clone()));
+        commits.written = last;
+        match before {
+            Some((synced, earlier)) if last < synced => {
+                let message = format!(
+                    "stored commit {synced} of epoch {epoch}, but only {last} survived the crash"
+                );
+                Err(broken(entry, "stored-commit-lost", message, Some(&earlier)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn broken(
+    entry: &Entry,
+    clause: &'static str,
+    message: String,
+    earlier: Option<&Entry>,
+) -> Box<Violation> {
+    Violation::by(entry, Invariant::Durable, clause, message, earlier.cloned())
 }
 
 impl Oracle for Durability {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (n, event) = match (entry.process, &entry.what) {
-            (ProcessId::Executor(n), What::Process(Event::Executor(event))) => (n, event),
-            (ProcessId::Node(n), What::Process(Event::Node(event))) => {
-                return self.node_did(n, event, entry);
-            }
+        match (entry.process, &entry.what) {
+            (ProcessId::Executor(n), What::Seen(fact)) => self.executor_seen(n, fact, entry),
             (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {
-                self.reported_highest.remove(&n);
-                return Ok(());
-            }
-            (ProcessId::Node(n), What::World(WorldEvent::CommitsDamaged { commits })) => {
-                self.damaged
-                    .extend(commits.iter().map(|commit| (n, *commit)));
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        let reported_highest = self.reported_highest.get(&n);
-        match event {
-            ExecutorEvent::Reported { watermark } => {
-                if reported_highest.is_none_or(|(highest, _)| watermark > highest) {
-                    self.reported_highest.insert(n, (*watermark, entry.clone()));
-                }
+                self.executors.remove(&n);
                 Ok(())
             }
-            ExecutorEvent::Started { watermark, .. } => match reported_highest {
-                Some((highest, report)) if watermark < highest => Err(Violation::by(
-                    entry,
-                    Invariant::Durable,
-                    "reported-watermark-lost",
-                    format!("reported {highest}, but only {watermark} survived the crash"),
-                    [report.clone()],
-                )),
+            (ProcessId::Node(n), What::Seen(fact)) => match fact {
+                Fact::CommitStored { commit, durability } => {
+                    self.commit_stored(n, commit, *durability, entry);
+                    Ok(())
+                }
+                Fact::CommitsCut { epoch, from } => {
+                    let commits = self.nodes.entry((n, *epoch)).or_default();
+                    commits.written = from.prev();
+                    commits.synced = Some((from.prev(), entry.clone()));
+                    Ok(())
+                }
+                Fact::EpochRemoved { epoch } => {
+                    self.nodes.remove(&(n, *epoch));
+                    Ok(())
+                }
+                Fact::NodeFound { epoch, last_commit } => {
+                    self.node_found(n, *epoch, *last_commit, entry)
+                }
+                Fact::FrameSent { frame, .. } => self.frame_sent(n, frame, entry),
                 _ => Ok(()),
             },
             _ => Ok(()),
@@ -124,11 +183,14 @@ mod tests {
             SimTime,
             testing::{
                 durable, executed, executor, executor_events, found, node, node_events, opened,
-                reported, stored, world_event,
+                reported, stored, world_event, written,
             },
         },
     };
-    use metanode_core::types::Round;
+    use metanode_core::{
+        env::{ExecutorEvent, NodeEvent},
+        types::Round,
+    };
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         judge(Durability::default(), &executor_events(events))
@@ -136,16 +198,27 @@ mod tests {
 
     #[test]
     fn a_reported_watermark_must_survive() {
-        let trace = vec![found(0), reported(2), reported(1), found(1)];
+        let trace = vec![found(0), durable(2), reported(2), reported(1), found(1)];
         let violation = verdict(trace).unwrap();
         assert_eq!(
             violation.message,
             "reported 2, but only 1 survived the crash"
         );
-        assert_eq!(
-            violation.evidence,
-            [executor(0, 0, reported(2)), executor(0, 0, found(1))]
-        );
+        assert_eq!(violation.evidence.len(), 2);
+    }
+
+    #[test]
+    fn a_watermark_is_on_the_disk_before_it_is_reported() {
+        let violation = verdict(vec![found(0), executed(1), reported(1), durable(1)]).unwrap();
+        assert_eq!(violation.clause, "reported-before-durable");
+    }
+
+    #[test]
+    fn a_commit_is_synced_before_its_frame_is_sent() {
+        let trace = |events: Vec<NodeEvent>| commits_of_one_node(events);
+        assert_eq!(trace(vec![stored(1), written(1, 1)]), None);
+        let violation = trace(vec![stored(1), written(1, 2)]).unwrap();
+        assert_eq!(violation.clause, "sent-before-synced");
     }
 
     #[test]
@@ -163,15 +236,7 @@ mod tests {
 
     #[test]
     fn a_report_binds_all_later_incarnations() {
-        assert!(verdict(vec![reported(2), found(2), found(1)]).is_some());
-    }
-
-    fn of_epoch_one(index: u32) -> NodeEvent {
-        let mut event = stored(index.into());
-        if let NodeEvent::CommitStored { epoch, .. } = &mut event {
-            *epoch = Epoch(1);
-        }
-        event
+        assert!(verdict(vec![durable(2), reported(2), found(2), found(1)]).is_some());
     }
 
     const fn recovered(last_commit: u32) -> NodeEvent {
@@ -193,7 +258,7 @@ mod tests {
         };
         assert_eq!(judge(Durability::default(), &trace(2)), None);
         let violation = judge(Durability::default(), &trace(1)).unwrap();
-        assert_eq!(violation.evidence, trace(1)[1..]);
+        assert_eq!(violation.evidence.len(), 2);
     }
 
     #[test]
@@ -212,30 +277,34 @@ mod tests {
 
     #[test]
     fn the_store_of_an_old_epoch_may_be_removed() {
-        let removed = [opened(0, 0), stored(1), opened(1, 1), opened(2, 2)];
+        let epoch = Epoch(0);
+        let removed = [opened(0, 0), stored(1), NodeEvent::EpochRemoved { epoch }];
         let again = [opened(0, 0), recovered(0)];
         assert_eq!(commits_of_one_node([&removed[..], &again].concat()), None);
     }
 
     #[test]
-    fn a_damaged_commit_ends_the_log_until_it_is_stored_again() {
-        let commits = BTreeSet::from([CommitIndex(2)]);
-        let damage = world_event(
-            1,
-            ProcessId::Node(0),
-            WorldEvent::CommitsDamaged { commits },
-        );
-        let trace = |events: Vec<NodeEvent>| {
-            let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2)), damage.clone()];
-            trace.extend(events.into_iter().map(|event| node(2, 0, event)));
+    fn a_log_that_was_cut_before_a_damaged_commit_is_shorter() {
+        let cut = |index| {
+            let fact = Fact::CommitsCut {
+                epoch: Epoch(0),
+                from: CommitIndex(index),
+            };
+            Entry {
+                what: What::Seen(fact),
+                ..node(2, 0, stored(1))
+            }
+        };
+        let trace = |middle: Vec<Entry>, last| {
+            let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2))];
+            trace.extend(middle);
+            trace.push(node(3, 0, recovered(last)));
             judge(Durability::default(), &trace)
         };
-        assert_eq!(trace(vec![recovered(1), recovered(1)]), None);
-        assert!(trace(vec![recovered(0)]).is_some());
-        assert!(trace(vec![stored(2), recovered(1)]).is_some());
-        let elsewhere = vec![recovered(1), opened(1, 1), of_epoch_one(2)];
-        let back = vec![opened(0, 0), recovered(1)];
-        assert_eq!(trace([elsewhere, back].concat()), None);
+        assert_eq!(trace(vec![cut(2)], 1), None);
+        assert!(trace(vec![cut(2)], 0).is_some());
+        assert!(trace(vec![cut(2), node(2, 0, stored(2))], 1).is_some());
+        assert!(trace(vec![], 1).is_some());
     }
 
     #[test]
@@ -244,6 +313,7 @@ mod tests {
             taken: SimTime::from_ms(0),
         };
         let trace = [
+            executor(0, 0, durable(2)),
             executor(0, 0, reported(2)),
             world_event(1, ProcessId::Executor(0), restored),
             executor(2, 0, found(1)),
@@ -253,7 +323,11 @@ mod tests {
 
     #[test]
     fn reports_bind_only_their_executor() {
-        let trace = [executor(0, 0, reported(2)), executor(1, 1, found(0))];
+        let trace = [
+            executor(0, 0, durable(2)),
+            executor(0, 0, reported(2)),
+            executor(1, 1, found(0)),
+        ];
         assert_eq!(judge(Durability::default(), &trace), None);
     }
 }

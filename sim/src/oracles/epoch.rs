@@ -1,35 +1,30 @@
 //! EPOCH: *one change per epoch per node; same boundary, base, timestamp, committee everywhere; epochs never go back.*
 //!
-//! Input: nodes that open an epoch or record a step of an epoch change, and executors that enter an epoch.
+//! Input: the epoch records and own blocks on the disks of nodes, and the epochs on the disks of executors.
 //!
 //! Violations: an epoch with two bases, start timestamps, committees or boundaries; a step of a change out of an epoch
-//! that the node is not in; a step that does not follow the previous one (contract §7), such as a second change out of
-//! the same epoch; an executor that enters another epoch than the next one; a node that opens an epoch below the one
-//! that it opened last; an epoch that ends before it is due by the clocks of 2f+1 of its stake (judged only if no clock
-//! jumps), where Byzantine members may end it at any time; an epoch that ends less than its duration after the previous
-//! one ended, or after the run began: every epoch lasts, however late it begins (contract §7). The last rule is
+//! that is not the node's newest; a step that does not follow the previous one (contract §7), such as a second change
+//! out of the same epoch; an executor that enters another epoch than the next one; an own block of an older epoch than
+//! the node's previous one; an epoch that ends before it is due by the clocks of 2f+1 of its stake (judged only if no
+//! clock jumps), where Byzantine members may end it at any time; an epoch that ends less than its duration after the
+//! previous one ended, or after the run began: every epoch lasts, however late it begins (contract §7). The last rule is
 //! measured in simulated time: the lower median of 2f+1 clocks is not behind the slowest of the 2f+1 that end an epoch,
 //! unless some of them are Byzantine; then it may be behind by as much as honest clocks differ.
 //!
 //! No violation: a return to an older epoch after a backup of the executor was restored: it enters its epochs again,
-//! and its nodes open an older one and repeat its change; a change that is not finished because the executor is already
-//! in the next epoch; a change that begins again because the node has removed the store of the epoch; a missing
+//! and its nodes return to an older one and repeat its change; a change that is not finished because the executor is
+//! already in the next epoch; a change that begins again because the node has removed the store of the epoch; a missing
 //! `Drained` step of a node that does not deliver.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
     clock,
     faults::{ClockFault, Fault, PlannedFault},
-    plan::{Member, Plan, Topology},
+    plan::{Authorities, Member, Plan, Topology},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    witness::{ChangeStep, EpochRecord, Fact, Member as Authority, SeenBlock, SeenBoundary},
 };
-use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
-    epoch::epoch_has_elapsed,
-    types::{
-        ChangeStep, CommitRef, CommitteeDigest, Epoch, EpochBase, GlobalExecIndex, TimestampMs,
-    },
-};
+use metanode_core::types::{CommitDigest, CommitIndex, Epoch, GlobalExecIndex, TimestampMs};
 use std::collections::BTreeMap;
 
 pub(super) struct Epochs {
@@ -39,24 +34,42 @@ pub(super) struct Epochs {
     /// Base and start timestamp, when the epoch is opened or entered, or the previous one ends.
     begins: FirstSaid<Epoch, (GlobalExecIndex, TimestampMs)>,
     /// When the epoch is opened.
-    committees: FirstSaid<Epoch, CommitteeDigest>,
+    committees: FirstSaid<Epoch, Vec<Authority>>,
     /// The last commit of each epoch, when a change records it.
-    boundaries: FirstSaid<Epoch, CommitRef>,
+    boundaries: FirstSaid<Epoch, (CommitIndex, CommitDigest)>,
     /// The entry that first recorded the last commit of each epoch.
     ended: BTreeMap<Epoch, Entry>,
     /// The epoch that each executor entered last; `None` after a restored backup. All begin in epoch 0.
     executors: BTreeMap<u16, Option<(Epoch, Entry)>>,
     nodes: BTreeMap<u16, Node>,
+    authorities: Authorities,
 }
 
 #[derive(Default)]
 struct Node {
-    /// The epoch that it opened last, over all its incarnations.
+    /// The epoch that it recorded last, over all its incarnations.
     opened: Option<(Epoch, Entry)>,
     started: TimestampMs,
-    /// The number of next opened epochs that may be below the previous one.
-    may_fall: u8,
+    /// The epoch of its last own block.
+    proposed: Option<(Epoch, Entry)>,
+    /// How often its executor was restored and its records, and its own blocks, have not returned to an older epoch.
+    may_return: Returns,
     changes: BTreeMap<Epoch, Change>,
+}
+
+#[derive(Default)]
+struct Returns {
+    records: u32,
+    blocks: u32,
+}
+
+impl Returns {
+    /// Uses one of them, if there is one.
+    fn take(left: &mut u32) -> bool {
+        let is_left = *left > 0;
+        *left = left.saturating_sub(1);
+        is_left
+    }
 }
 
 /// The recorded steps of the change out of an epoch.
@@ -87,6 +100,7 @@ impl Epochs {
             ended: BTreeMap::new(),
             executors: BTreeMap::new(),
             nodes: (0..plan.validators).map(|n| (n, Node::default())).collect(),
+            authorities: Authorities::new(plan),
         }
     }
 
@@ -115,15 +129,15 @@ impl Epochs {
     fn opened(
         &mut self,
         n: u16,
-        EpochBase { epoch, base }: EpochBase,
-        start: TimestampMs,
-        committee: CommitteeDigest,
+        record: &EpochRecord,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
-        self.begins(epoch, base, start, entry)?;
-        if let Some((first, earlier)) = self.committees.contradicted(epoch, committee, entry) {
+        let epoch = record.epoch;
+        self.begins(epoch, record.base, record.start_ms, entry)?;
+        let committee = record.committee.clone();
+        if let Some((_, earlier)) = self.committees.contradicted(epoch, committee, entry) {
             let message = format!(
-                "expected committee {first} in epoch {epoch} as {} has it, found {committee}",
+                "expected the committee of epoch {epoch} that {} has, found another",
                 earlier.process
             );
             return Err(broken(
@@ -134,17 +148,34 @@ impl Epochs {
             ));
         }
         let node = self.nodes.entry(n).or_default();
-        let may_fall = node.may_fall > 0;
-        node.may_fall = node.may_fall.saturating_sub(1);
         node.changes.entry(epoch).or_default();
-        node.started = start;
-        match node.opened.replace((epoch, entry.clone())) {
-            Some((last, earlier)) if epoch < last && !may_fall => Err(broken(
-                entry,
-                "went-back",
-                format!("opened epoch {epoch} after epoch {last}, and its executor lost nothing"),
-                Some(earlier),
-            )),
+        node.started = record.start_ms;
+        let moves = match &node.opened {
+            Some((last, _)) if epoch < *last => Returns::take(&mut node.may_return.records),
+            Some((last, _)) => epoch > *last,
+            None => true,
+        };
+        if moves {
+            node.opened = Some((epoch, entry.clone()));
+        }
+        Ok(())
+    }
+
+    fn proposed(&mut self, n: u16, epoch: Epoch, entry: &Entry) -> Result<(), Box<Violation>> {
+        let node = self.nodes.entry(n).or_default();
+        match node.proposed.replace((epoch, entry.clone())) {
+            Some((last, earlier))
+                if epoch < last && !Returns::take(&mut node.may_return.blocks) =>
+            {
+                Err(broken(
+                    entry,
+                    "went-back",
+                    format!(
+                        "proposed in epoch {epoch} after epoch {last}, and its executor lost nothing"
+                    ),
+                    Some(earlier),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -158,12 +189,18 @@ impl Epochs {
     ) -> Result<(), Box<Violation>> {
         use ChangeStep::{Advanced, BoundaryCommitted, Drained, Running};
         if let BoundaryCommitted(boundary) | Drained(boundary) | Advanced(boundary) = step {
-            self.begins(epoch.next(), boundary.gei, boundary.timestamp_ms, entry)?;
-            let commit = boundary.commit;
-            if let Some((first, earlier)) = self.boundaries.contradicted(epoch, commit, entry) {
+            let SeenBoundary {
+                commit,
+                digest,
+                gei,
+                timestamp_ms,
+            } = boundary;
+            self.begins(epoch.next(), gei, timestamp_ms, entry)?;
+            let last = (commit, digest);
+            if let Some((first, earlier)) = self.boundaries.contradicted(epoch, last, entry) {
                 let message = format!(
-                    "expected epoch {epoch} to end with commit {first} as {} has it, found {commit}",
-                    earlier.process
+                    "expected epoch {epoch} to end with commit {}:{} as {} has it, found {commit}:{digest}",
+                    first.0, first.1, earlier.process
                 );
                 return Err(broken(
                     entry,
@@ -204,14 +241,13 @@ impl Epochs {
             | (BoundaryCommitted(_), Drained(_))
             | (Drained(_), Advanced(_)) => true,
             (BoundaryCommitted(_), Advanced(_)) => !delivers,
-            (_, BoundaryCommitted(_)) => std::mem::take(&mut change.may_begin_again),
+            (_, BoundaryCommitted(_) | Running) => std::mem::take(&mut change.may_begin_again),
             _ => false,
         };
         if !follows {
             let before = change.step;
-            let message = format!(
-                "in the change out of epoch {epoch} \"{step}\" does not follow \"{before}\""
-            );
+            let message =
+                format!("in the change out of epoch {epoch} {step} does not follow {before}");
             return Err(broken(
                 entry,
                 "steps-out-of-order",
@@ -221,6 +257,28 @@ impl Epochs {
         }
         (change.step, change.recorded) = (step, Some(entry.clone()));
         Ok(())
+    }
+
+    /// A record that is written when the epoch is entered has no new step.
+    fn stepped(
+        &mut self,
+        n: u16,
+        record: &EpochRecord,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let change = self.nodes.entry(n).or_default();
+        let known = change.changes.get(&record.epoch);
+        if known.is_some_and(|change| change.step == record.step) {
+            return Ok(());
+        }
+        self.recorded(n, record.epoch, record.step, entry)
+    }
+
+    fn is_own(&mut self, n: u16, block: &SeenBlock) -> bool {
+        let author = self
+            .authorities
+            .validator(block.epoch, block.reference.author);
+        author == Some(n)
     }
 
     /// The first record that the epoch has ended.
@@ -266,9 +324,8 @@ impl Epochs {
         self.executors.insert(executor, None);
         for (n, node) in &mut self.nodes {
             if executor_of(self.topology, *n) == executor {
-                // A reply from before may be in flight, so the first epoch that is opened from here on may still be the
-                // newest one.
-                node.may_fall = 2;
+                node.may_return.records += 1;
+                node.may_return.blocks += 1;
                 for change in node.changes.values_mut() {
                     change.may_begin_again = true;
                 }
@@ -277,7 +334,7 @@ impl Epochs {
     }
 }
 
-fn clocks_are_known(plan: &Plan) -> bool {
+pub(super) fn clocks_are_known(plan: &Plan) -> bool {
     let jumps =
         |fault: &PlannedFault| matches!(fault.fault, Fault::Clock(ClockFault::JumpClock { .. }));
     let ends = plan.epochs.duration_ms.is_some();
@@ -286,25 +343,34 @@ fn clocks_are_known(plan: &Plan) -> bool {
 
 /// Whether 2f+1 of the stake may have marked the end of the epoch by now. Byzantine members may mark it at any time.
 pub(super) fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
+    is_marked_by_quorum(plan, epoch, |member| {
+        plan.strategy_of(member.validator).is_some() || has_elapsed(plan, member, started, now)
+    })
+}
+
+/// Whether live honest members with 2f+1 of the stake must mark the end of the epoch by now.
+pub(super) fn must_end(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
+    is_marked_by_quorum(plan, epoch, |member| {
+        let n = member.validator;
+        let is_live = plan.strategy_of(n).is_none() && !plan.stays_down.contains(&n);
+        is_live && has_elapsed(plan, member, started, now)
+    })
+}
+
+fn is_marked_by_quorum(plan: &Plan, epoch: Epoch, marks: impl Fn(&Member) -> bool) -> bool {
     let members = plan.epochs.members(epoch, plan.validators);
+    let of_all: u64 = members.iter().map(|member| member.stake).sum();
+    let marking = members.iter().filter(|member| marks(member));
+    marking.map(|member| member.stake).sum::<u64>() > of_all * 2 / 3
+}
+
+/// Whether the duration of an epoch that started then is over by the clock of this member.
+fn has_elapsed(plan: &Plan, member: &Member, started: TimestampMs, now: SimTime) -> bool {
     let duration_ms = plan.epochs.duration_ms.unwrap_or(u64::MAX);
-    let stake =
-        |members: &mut dyn Iterator<Item = &Member>| -> u64 { members.map(|m| m.stake).sum() };
-    let elapsed = |member: &&Member| {
-        if plan.strategy_of(member.validator).is_some() {
-            return true;
-        }
-        let host = usize::from(member.validator);
-        let skew_ms = plan.clock_skew_ms.get(host).copied().unwrap_or(0);
-        let drift_ppm = plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
-        epoch_has_elapsed(
-            started,
-            clock::reading(now.as_ms(), skew_ms, drift_ppm),
-            duration_ms,
-        )
-    };
-    let of_all = stake(&mut members.iter());
-    stake(&mut members.iter().filter(elapsed)) > of_all * 2 / 3
+    let host = usize::from(member.validator);
+    let skew_ms = plan.clock_skew_ms.get(host).copied().unwrap_or(0);
+    let drift_ppm = plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
+    clock::reading(now.as_ms(), skew_ms, drift_ppm).since_ms(started) >= duration_ms
 }
 
 /// The least duration of an epoch in simulated time, however late it begins.
@@ -351,15 +417,15 @@ fn broken(
 impl Oracle for Epochs {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(n), What::Process(Event::Node(event))) => match event {
-                NodeEvent::EpochOpened {
-                    base,
-                    start_timestamp_ms,
-                    committee,
-                    ..
-                } => self.opened(n, *base, *start_timestamp_ms, *committee, entry),
-                NodeEvent::ChangeRecorded { epoch, step } => self.recorded(n, *epoch, *step, entry),
-                NodeEvent::EpochRemoved { epoch } => {
+            (ProcessId::Node(n), What::Seen(fact)) => match fact {
+                Fact::EpochRecorded { record } => {
+                    self.opened(n, record, entry)?;
+                    self.stepped(n, record, entry)
+                }
+                Fact::BlockStored { block, .. } if self.is_own(n, block) => {
+                    self.proposed(n, block.epoch, entry)
+                }
+                Fact::EpochRemoved { epoch } => {
                     let node = self.nodes.entry(n).or_default();
                     if let Some(change) = node.changes.get_mut(epoch) {
                         change.may_begin_again = true;
@@ -370,13 +436,13 @@ impl Oracle for Epochs {
             },
             (
                 ProcessId::Executor(n),
-                What::Process(Event::Executor(ExecutorEvent::EpochEntered {
+                What::Seen(Fact::EpochEntered {
                     epoch,
                     boundary,
-                    start_timestamp_ms,
-                })),
+                    start_ms,
+                }),
             ) => {
-                self.begins(*epoch, *boundary, *start_timestamp_ms, entry)?;
+                self.begins(*epoch, *boundary, *start_ms, entry)?;
                 self.entered(n, *epoch, entry)
             }
             (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {

@@ -2,24 +2,28 @@
 
 use super::{
     Violation,
-    epoch::{Epochs, is_due},
-    testing::judge,
+    epoch::{Epochs, is_due, must_end},
+    facts::{proposes, seen},
+    testing::{judge, judge_facts},
+    truthful::with_facts,
 };
 use crate::{
     clock::ORIGIN_MS,
     faults::{ClockFault, Fault, PlannedFault, Trigger},
     plan::{ByzantinePlan, ByzantineStrategy, Plan, Topology},
     trace::{
-        Entry, ProcessId, SimTime, WorldEvent,
+        Entry, ProcessId, SimTime, What, WorldEvent,
         testing::{
             advanced, boundary_committed, drained, entered, executor, node, opened, world_event,
         },
     },
+    witness::{ChangeStep as SeenStep, EpochRecord, Fact},
 };
 use metanode_core::{
     env::NodeEvent,
     types::{ChangeStep, Epoch, TimestampMs},
 };
+use std::sync::Arc;
 
 fn verdict(topology: Topology, trace: &[Entry]) -> Option<Box<Violation>> {
     let plan = Plan {
@@ -32,7 +36,14 @@ fn verdict(topology: Topology, trace: &[Entry]) -> Option<Box<Violation>> {
 fn fires(trace: &[Entry], about: &str) {
     let violation = verdict(Topology::MasterPerNode, trace).expect(about);
     assert!(violation.message.contains(about), "{}", violation.message);
-    assert_eq!(violation.evidence.last(), trace.last());
+    assert_eq!(
+        violation.evidence.last(),
+        with_facts(trace).iter().rev().find(|entry| is_fact(entry))
+    );
+}
+
+fn is_fact(entry: &Entry) -> bool {
+    matches!(entry.what, What::Seen(_))
 }
 
 fn passes(trace: &[Entry]) {
@@ -81,7 +92,7 @@ fn every_node_records_the_same_change() {
 #[test]
 fn an_epoch_has_one_base() {
     let later = |entry: Entry| after_change(vec![node(6, 1, opened(0, 0)), entry]);
-    fires(&later(node(7, 1, opened(1, 11))), "as node-0 has it");
+    fires(&later(node(7, 1, opened(1, 11))), "found GEI 11");
     fires(&later(executor(7, 1, entered(1, 9))), "found GEI 9");
     fires(
         &later(node(7, 1, boundary_committed(0, 11))),
@@ -112,8 +123,21 @@ fn an_epoch_has_one_start_committee_and_last_commit() {
     }
     let later = |event| after_change(vec![node(6, 1, opened(0, 0)), node(7, 1, event)]);
     fires(&later(other_start), "expected epoch 1 to begin");
-    fires(&later(other_committee), "expected committee");
+    fires(&later(other_committee), "expected the committee of epoch 1");
     fires(&later(other_commit), "expected epoch 0 to end with commit");
+}
+
+/// Node 0 writes this record of epoch 0, which ends with GEI 10.
+fn writes(at_ms: u64, change: impl Fn(&mut EpochRecord)) -> Entry {
+    let facts = with_facts(&[node(at_ms, 0, opened(0, 0))]);
+    let mut facts = facts.into_iter().filter_map(|entry| match entry.what {
+        What::Seen(Fact::EpochRecorded { record }) => Some(record),
+        _ => None,
+    });
+    let mut record = EpochRecord::clone(&facts.next().unwrap());
+    change(&mut record);
+    let record = Arc::new(record);
+    seen(at_ms, ProcessId::Node(0), Fact::EpochRecorded { record })
 }
 
 #[test]
@@ -124,14 +148,25 @@ fn no_step_of_a_change_is_skipped_or_repeated() {
         trace.remove(position);
         trace
     };
-    fires(&without(1)[..2], "does not follow \"running\"");
-    fires(&without(2), "does not follow \"boundary committed");
-    for repeated in 1..5 {
+    fires(&without(1)[..2], "does not follow running");
+    fires(&without(2), "does not follow boundary committed");
+    // The record may be written again as it is.
+    passes(&[&change()[..3], &change()[2..]].concat());
+    for last in 2..5 {
         let mut trace = change();
-        trace.truncate(repeated + 1);
-        let again = trace[repeated].clone();
-        fires(&[trace, vec![again]].concat(), "");
+        trace.truncate(last + 1);
+        trace.push(node(6, 0, boundary_committed(0, 10)));
+        fires(&trace, "boundary committed, boundary");
     }
+    let back = after_change(vec![writes(6, |record| record.step = SeenStep::Running)]);
+    let violation = verdict(Topology::MasterPerNode, &back).unwrap();
+    assert_eq!(violation.clause, "change-of-another-epoch");
+    let back = [
+        &change()[..3],
+        &[writes(6, |record| record.step = SeenStep::Running)],
+    ]
+    .concat();
+    fires(&back, "running does not follow executor drained");
 }
 
 #[test]
@@ -149,7 +184,7 @@ fn a_crash_between_two_steps_does_not_repeat_steps() {
     let again = vec![
         world_event(6, ProcessId::Node(0), WorldEvent::Started { start: 2 }),
         node(7, 0, opened(1, 10)),
-        node(8, 0, advanced(0, 10)),
+        node(8, 0, boundary_committed(0, 10)),
     ];
     fires(&after_change(again), "which it is not in");
 }
@@ -192,35 +227,82 @@ fn an_executor_enters_one_epoch_after_the_other() {
     );
 }
 
+/// Node 0 proposes in this epoch.
+fn proposed(at_ms: u64, epoch: u64) -> Entry {
+    proposes(at_ms, &Plan::example(), epoch, at_ms as u32, 0)
+}
+
 #[test]
 fn a_node_goes_back_with_its_executor_and_repeats_the_change() {
     let again = [vec![restored(0)], change()].concat();
     passes(&after_change(again));
+    fires(&after_change(change()[1..2].to_vec()), "which it is not in");
     fires(
-        &after_change(vec![node(6, 0, opened(0, 0))]),
-        "lost nothing",
+        &after_change([vec![restored(1)], change()[1..2].to_vec()].concat()),
+        "which it is not in",
     );
-    let other = vec![restored(1), node(6, 0, opened(0, 0))];
-    fires(&after_change(other.clone()), "lost nothing");
     let of_all = [
-        vec![node(0, 2, opened(0, 0)), node(0, 2, opened(1, 10))],
-        vec![restored(0), node(6, 2, opened(0, 0))],
+        vec![
+            node(0, 2, opened(0, 0)),
+            node(0, 2, boundary_committed(0, 10)),
+        ],
+        vec![node(1, 2, advanced(0, 10)), node(2, 2, opened(1, 10))],
+        vec![restored(0), node(6, 2, boundary_committed(0, 10))],
     ];
     assert_eq!(verdict(Topology::SingleMaster, &of_all.concat()), None);
 }
 
 #[test]
-fn a_reply_from_before_the_backup_may_be_used_once() {
+fn a_node_proposes_in_an_older_epoch_only_after_its_executor_was_restored() {
+    let proposals = |entries: &[Entry]| [&[proposed(6, 0), proposed(7, 1)], entries].concat();
+    passes(&proposals(&[proposed(8, 1), proposed(9, 2)]));
+    fires(&proposals(&[proposed(8, 0)]), "lost nothing");
+    fires(&proposals(&[restored(1), proposed(8, 0)]), "lost nothing");
+    // A reply from before the backup may be used once.
     let fell = [
         restored(0),
-        node(6, 0, opened(1, 10)),
-        node(7, 0, opened(0, 0)),
+        proposed(8, 1),
+        proposed(9, 0),
+        proposed(10, 0),
+        proposed(11, 1),
     ];
-    passes(&after_change(fell.to_vec()));
-    let much_later = [fell.to_vec(), change()[1..].to_vec()].concat();
-    passes(&after_change(much_later.clone()));
-    let twice = [much_later, vec![node(8, 0, opened(0, 0))]].concat();
-    fires(&after_change(twice), "lost nothing");
+    passes(&proposals(&fell));
+    let twice = [&fell[..], &[proposed(12, 0)]].concat();
+    fires(&proposals(&twice), "lost nothing");
+    passes(&proposals(
+        &[&fell[..], &[restored(0), proposed(12, 0)]].concat(),
+    ));
+    // Blocks of others do not count.
+    let mut of_another = proposals(&[proposes(8, &Plan::example(), 0, 8, 3)]);
+    of_another[2].process = ProcessId::Node(0);
+    passes(&of_another);
+}
+
+#[test]
+fn one_backup_allows_one_return() {
+    let returned = [vec![restored(0)], change()[1..].to_vec()].concat();
+    passes(&after_change(returned.clone()));
+    let epoch_1 = vec![node(6, 0, boundary_committed(1, 20))];
+    passes(&after_change([returned.clone(), epoch_1.clone()].concat()));
+    let twice = [returned.clone(), epoch_1, change()[1..2].to_vec()].concat();
+    fires(&after_change(twice), "which it is not in");
+}
+
+#[test]
+fn a_change_begins_again_after_its_store_was_removed() {
+    let removed = |removed: bool| {
+        let mut trace = change()[..3].to_vec();
+        if removed {
+            let event = NodeEvent::EpochRemoved { epoch: Epoch(0) };
+            trace.push(node(6, 0, event));
+        }
+        trace.push(writes(7, |record| record.step = SeenStep::Running));
+        trace
+    };
+    passes(&removed(true));
+    fires(&removed(false), "running does not follow");
+    let changes = [removed(true), vec![node(8, 0, boundary_committed(0, 10))]].concat();
+    passes(&changes);
 }
 
 #[test]
@@ -248,6 +330,41 @@ fn an_epoch_is_due_by_the_clocks_of_a_quorum() {
     assert!(due(&plan));
     plan.clock_skew_ms[1] = 98;
     assert!(!due(&plan));
+    // A Byzantine member may mark it, and need not.
+    plan.clock_skew_ms = vec![100, 99, 98, 99];
+    let ends = |plan: &Plan| must_end(plan, Epoch(0), start, SimTime::from_ms(1));
+    assert!(ends(&plan));
+    let byzantine = |validator| ByzantinePlan {
+        validator,
+        strategy: ByzantineStrategy::Lying,
+    };
+    plan.byzantine.push(byzantine(3));
+    assert!(due(&plan) && !ends(&plan));
+    plan.byzantine[0] = byzantine(2);
+    assert!(due(&plan) && ends(&plan));
+    plan.stays_down.push(0);
+    assert!(due(&plan) && !ends(&plan));
+}
+
+#[test]
+fn an_epoch_does_not_end_before_it_is_due() {
+    let mut plan = Plan::example();
+    plan.epochs.duration_ms = Some(100);
+    let ends = |at_ms: u64| {
+        let mut trace = with_facts(&[
+            node(0, 0, opened(0, 0)),
+            node(at_ms, 0, boundary_committed(0, 10)),
+        ]);
+        trace.retain(is_fact);
+        for entry in &mut trace {
+            if let What::Seen(Fact::EpochRecorded { record }) = &mut entry.what {
+                Arc::make_mut(record).start_ms = TimestampMs(ORIGIN_MS + 50);
+            }
+        }
+        judge_facts(Epochs::new(&plan), &trace)
+    };
+    assert_eq!(ends(149).unwrap().clause, "ended-too-early");
+    assert_eq!(ends(150), None);
 }
 
 /// The epochs began in 1970, so they are due by all clocks.

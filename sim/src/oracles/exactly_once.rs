@@ -1,104 +1,105 @@
 //! EXEC1: *each (epoch, commit index) and each transaction hash changes state at most once.*
 //!
-//! A transaction is identified by the nonce that it spends, which its hash covers. Counted per executor over the state
-//! that survives its crashes, across GEIs and incarnations.
+//! Input: the blocks on the disks of executors, and what the sequential ledger applies. Counted per executor over the
+//! state that survives its crashes.
 //!
-//! Violations: a commit is executed, or a transaction applied, that the surviving state already contains.
+//! Violations: a commit becomes durable at a second GEI; a transaction that the ledger applies twice. That an executor
+//! applies what the ledger applies, and nothing twice, is judged by ROOT.
 //!
-//! No violation: execution, after a restart, of blocks above the recovered watermark; skipped transactions.
+//! No violation: blocks that are executed again after a restart, above the watermark that it found.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What};
-use indexmap::IndexMap;
-use metanode_core::{
-    env::{Event, ExecutorEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex, SpentNonce},
+use crate::{
+    model::Derived,
+    trace::{Entry, ProcessId, What},
+    witness::{Fact, Frame},
 };
+use indexmap::IndexMap;
+use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex, SpentNonce};
 use rustc_hash::FxBuildHasher;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct ExactlyOnce {
     executors: BTreeMap<u16, State>,
+    /// What the ledger applied.
+    transactions: IndexMap<SpentNonce, GlobalExecIndex, FxBuildHasher>,
 }
 
-/// The history of the state of one executor.
+/// The durable commits of one executor.
 #[derive(Default)]
 struct State {
     commits: BTreeMap<(Epoch, CommitIndex), GlobalExecIndex>,
-    transactions: IndexMap<SpentNonce, GlobalExecIndex, FxBuildHasher>,
-    blocks: BTreeMap<GlobalExecIndex, Entry>,
+    entries: BTreeMap<GlobalExecIndex, Entry>,
 }
 
 impl State {
-    /// A start recovered this watermark: blocks above it are undone.
+    /// A start found this watermark: blocks above it are undone.
     fn forget_above(&mut self, watermark: GlobalExecIndex) {
-        if self.blocks.split_off(&watermark.next()).is_empty() {
-            return;
+        if !self.entries.split_off(&watermark.next()).is_empty() {
+            self.commits.retain(|_, gei| *gei <= watermark);
         }
-        self.commits.retain(|_, gei| *gei <= watermark);
-        self.transactions.retain(|_, gei| *gei <= watermark);
     }
 
-    fn repeated(
-        &self,
-        entry: &Entry,
-        clause: &'static str,
-        what: String,
-        before: GlobalExecIndex,
-    ) -> Box<Violation> {
-        Violation::by(
-            entry,
-            Invariant::Exec1,
-            clause,
-            format!("{what}, which already changed the state at GEI {before}: expected once"),
-            self.blocks.get(&before).cloned(),
-        )
+    fn durable(&mut self, block: &Frame, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Frame {
+            gei, epoch, commit, ..
+        } = block;
+        if let Some(before) = self.commits.insert((*epoch, *commit), *gei)
+            && before != *gei
+        {
+            let message = format!(
+                "GEI {gei} executes commit {commit} of epoch {epoch}, which already changed the state at GEI {before}: \
+                 expected once"
+            );
+            return Err(Violation::by(
+                entry,
+                Invariant::Exec1,
+                "commit-executed-twice",
+                message,
+                self.entries.get(&before).cloned(),
+            ));
+        }
+        self.entries.insert(*gei, entry.clone());
+        Ok(())
     }
 }
 
 impl Oracle for ExactlyOnce {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
-            (entry.process, &entry.what)
-        else {
-            return Ok(());
-        };
-        match event {
-            ExecutorEvent::Started { watermark, .. } => {
-                self.executors
-                    .entry(n)
-                    .or_default()
-                    .forget_above(*watermark);
-            }
-            ExecutorEvent::Executed {
-                gei,
-                epoch,
-                commit,
-                applied,
-                ..
-            } => {
+        match (entry.process, &entry.what) {
+            (ProcessId::Executor(n), What::Seen(Fact::ExecutorFound { watermark, .. })) => {
                 let state = self.executors.entry(n).or_default();
-                if let Some(before) = state.commits.insert((*epoch, *commit), *gei) {
-                    let what = format!("GEI {gei} executes commit {commit} of epoch {epoch}");
-                    return Err(state.repeated(entry, "commit-executed-twice", what, before));
-                }
+                state.forget_above(*watermark);
+                Ok(())
+            }
+            (ProcessId::Executor(n), What::Seen(Fact::Durable { blocks, .. })) => {
+                let state = self.executors.entry(n).or_default();
+                blocks
+                    .iter()
+                    .try_for_each(|block| state.durable(block, entry))
+            }
+            (_, What::Derived(Derived::Commit { frame, applied, .. })) => {
                 for transaction in applied.iter() {
-                    if let Some(before) = state.transactions.insert(*transaction, *gei) {
-                        let what = format!("GEI {gei} applies transaction {transaction}");
-                        return Err(state.repeated(
+                    if let Some(before) = self.transactions.insert(*transaction, frame.gei) {
+                        let message = format!(
+                            "GEI {} applies transaction {transaction}, which already changed the state at GEI {before}: \
+                             expected once",
+                            frame.gei
+                        );
+                        return Err(Violation::by(
                             entry,
+                            Invariant::Exec1,
                             "transaction-applied-twice",
-                            what,
-                            before,
+                            message,
+                            None,
                         ));
                     }
                 }
-                state.blocks.insert(*gei, entry.clone());
+                Ok(())
             }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -107,32 +108,27 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
-        trace::testing::{executed, executor, found, gei},
+        trace::testing::{durable, executed, executor, found, gei},
+        witness::{SeenCommit, StateRoot},
     };
-
-    fn with(mut event: ExecutorEvent, change: impl Fn(&mut ExecutorEvent)) -> ExecutorEvent {
-        change(&mut event);
-        event
-    }
+    use metanode_core::{env::ExecutorEvent, types::CommitDigest};
+    use std::sync::Arc;
 
     #[test]
     fn a_commit_under_a_new_gei_is_executed_twice() {
-        let renumbered = with(executed(1), |event| {
-            if let ExecutorEvent::Executed {
-                gei: at, applied, ..
-            } = event
-            {
-                *at = gei(2);
-                *applied = [].into();
-            }
-        });
+        let mut renumbered = executed(1);
+        if let ExecutorEvent::Executed { gei: at, .. } = &mut renumbered {
+            *at = gei(2);
+        }
         let trace = [
             executor(0, 0, found(0)),
             executor(1, 0, executed(1)),
+            executor(1, 0, durable(1)),
             executor(2, 0, renumbered),
+            executor(2, 0, durable(2)),
         ];
         let violation = judge(ExactlyOnce::default(), &trace).unwrap();
-        assert_eq!(violation.evidence, trace[1..]);
+        assert_eq!(violation.evidence.len(), 2);
         assert!(
             violation.message.contains("commit 1 of epoch 0"),
             "{}",
@@ -140,50 +136,65 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_transaction_in_a_second_commit_is_applied_twice() {
-        let again = with(executed(2), |event| {
-            let ExecutorEvent::Executed { applied: first, .. } = executed(1) else {
-                unreachable!()
-            };
-            if let ExecutorEvent::Executed { applied, .. } = event {
-                *applied = first;
-            }
-        });
-        let trace = [executor(1, 0, executed(1)), executor(2, 0, again)];
-        assert_eq!(
-            judge(ExactlyOnce::default(), &trace).unwrap().evidence,
-            trace
-        );
+    /// The ledger applies these nonces in a block.
+    fn applies(at: u64, nonces: &[u64]) -> Entry {
+        let spent = |nonce: &u64| SpentNonce {
+            sender: [7; 20],
+            nonce: *nonce,
+        };
+        let frame = crate::oracles::truthful::frame(gei(at), Epoch(0), CommitIndex(at as u32));
+        let commit = SeenCommit {
+            epoch: Epoch(0),
+            index: frame.commit,
+            digest: CommitDigest::default(),
+            ..SeenCommit::clone(&crate::oracles::truthful::seen_commit(
+                Epoch(0),
+                metanode_core::types::CommitRef {
+                    index: frame.commit,
+                    digest: CommitDigest::default(),
+                },
+                metanode_core::types::BlockRef::first_of_round(metanode_core::types::Round(1)),
+                1,
+            ))
+        };
+        Entry {
+            what: What::Derived(Derived::Commit {
+                commit: Arc::new(commit),
+                frame,
+                state_root: StateRoot([0; 32]),
+                applied: nonces.iter().map(spent).collect(),
+            }),
+            ..executor(at, 0, found(0))
+        }
     }
 
     #[test]
-    fn a_transaction_twice_in_one_commit_is_applied_twice() {
-        let twice = with(executed(1), |event| {
-            if let ExecutorEvent::Executed { applied, .. } = event {
-                *applied = [applied[0]; 2].into();
-            }
-        });
-        assert!(judge(ExactlyOnce::default(), &[executor(1, 0, twice)]).is_some());
+    fn the_ledger_applies_each_transaction_once() {
+        let judged = |trace: &[Entry]| judge(ExactlyOnce::default(), trace);
+        assert_eq!(judged(&[applies(1, &[1, 2]), applies(2, &[3])]), None);
+        assert!(judged(&[applies(1, &[1]), applies(2, &[1])]).is_some());
+        assert!(judged(&[applies(1, &[1, 1])]).is_some());
     }
 
     #[test]
     fn blocks_above_the_recovered_watermark_may_be_executed_again() {
-        let incarnation = |from: u64, to: u64| (from + 1..=to).map(|g| executor(g, 0, executed(g)));
+        let flush = |from: u64, to: u64| {
+            let blocks = (from + 1..=to).map(|g| executor(g, 0, executed(g)));
+            blocks
+                .chain([executor(to, 0, durable(to))])
+                .collect::<Vec<_>>()
+        };
         let mut trace = vec![executor(0, 0, found(0))];
-        trace.extend(incarnation(0, 5));
+        trace.extend(flush(0, 5));
         trace.push(executor(6, 0, found(3)));
-        trace.extend(incarnation(3, 6));
+        trace.extend(flush(3, 6));
         assert_eq!(judge(ExactlyOnce::default(), &trace), None);
-
-        trace.push(executor(7, 0, found(6)));
-        trace.push(executor(8, 0, executed(6)));
-        assert!(judge(ExactlyOnce::default(), &trace).is_some());
     }
 
     #[test]
     fn every_executor_executes_every_commit() {
-        let trace = [executor(1, 0, executed(1)), executor(1, 1, executed(1))];
+        let of = |n| [executor(1, n, executed(1)), executor(1, n, durable(1))];
+        let trace = [of(0), of(1)].concat();
         assert_eq!(judge(ExactlyOnce::default(), &trace), None);
     }
 }

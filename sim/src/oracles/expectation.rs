@@ -10,11 +10,9 @@ use super::{Invariant, Oracle, Violation};
 use crate::{
     plan::Expectation,
     trace::{Entry, SimTime, What, WorldEvent},
+    witness::Fact,
 };
-use metanode_core::{
-    env::{Event, NodeEvent},
-    types::GlobalExecIndex,
-};
+use metanode_core::types::GlobalExecIndex;
 
 pub(super) struct ExpectationMet {
     expectation: Expectation,
@@ -87,9 +85,7 @@ impl Oracle for ExpectationMet {
                 });
                 Ok(())
             }
-            What::Process(Event::Node(NodeEvent::FrameWritten { gei, .. })) => {
-                self.frame(*gei, entry)
-            }
+            What::Seen(Fact::FrameSent { frame, .. }) => self.frame(frame.gei, entry),
             _ => Ok(()),
         }
     }

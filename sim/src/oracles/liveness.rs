@@ -1,95 +1,245 @@
-//! LIVE: *once faults end, every live executor reaches the committed tip within a bounded time.*
+//! LIVE: *once faults end, every live executor reaches the committed tip within a bounded time, every live honest node
+//! proposes and is referenced, and an epoch that is due ends.*
 //!
-//! Judged between `FaultsEnded` and `CaughtUp`; the bound is the plan's `settle_ms`. The world decides what the tip is
-//! and which executors have reached it. A violation names what is pending: executors below the tip, nodes that are
-//! down, wait, or have paused their proposals.
+//! Judged by the blocks and commits that were seen and by the watermarks on disks. Within the plan's `settle_ms` after
+//! faults ended:
 //!
-//! No violation: missing progress while faults last; a run that ends before the time is up; the node and the executor
-//! of a Byzantine validator.
+//! 1. every executor of a live honest validator has durable what was decided when faults ended;
+//! 2. then, in some measurement, commits and transactions proceed at least at a quarter of the rate that the plan allows
+//!    in the worst case. One round takes at most
+//!    `R = min_round_delay + leader_timeout + 2 · highest latency + ROUND_SLACK_MS`, because with f validators down a
+//!    round may wait for a missing leader; one block takes at most
+//!    `X = longest execution + (watermark_poll + 2 · highest latency + ACKNOWLEDGED_MS) / window`.
+//!    A measurement of `t ≥ MEASURED_MS` demands `t / (4 · max(R, X))` commits, and as many transactions, but at most a
+//!    quarter of those that were offered in its first `MEASURED_MS / 2`. A measurement that does not get there within
+//!    `12 · max(R, X, MEASURED_MS)` begins again;
+//! 3. meanwhile every live honest member of the committee has sent a block of its own that others name as an ancestor,
+//!    and every executor of a live honest validator has made as many blocks durable as commits are demanded;
+//! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake (if
+//!    no clock jumps). While one is due, measuring goes on, also after the time is up.
+//!
+//! In single-master the chain may be faster than its only executor, which then never reaches the tip; while it is a
+//! window behind, its node does not propose (contract §5).
+//!
+//! No violation: missing progress while faults last; a run that ends before the time is up; processes of validators that
+//! are Byzantine or stay down for good.
 
-use super::{Invariant, Oracle, Violation};
+mod report;
+
+use super::{
+    Invariant, Oracle, Violation,
+    epoch::{clocks_are_known, must_end},
+};
 use crate::{
-    plan::Plan,
+    model::Derived,
+    plan::{Authorities, Plan, Topology},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    witness::{Fact, SeenBlock},
 };
 use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex},
+    env::{Event, NodeEvent},
+    types::{Epoch, GlobalExecIndex, Round, TimestampMs},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Computing, queueing and fetching in one round.
+const ROUND_SLACK_MS: u64 = 50;
+
+/// An executor without further blocks flushes, and the node learns it.
+const ACKNOWLEDGED_MS: u64 = 100;
+
+/// The shortest measurement.
+const MEASURED_MS: u64 = 1_000;
+
 pub(super) struct Liveness {
-    settle: SimTime,
-    /// The highest GEI that any node had stored when faults ended.
-    tip: GlobalExecIndex,
-    byzantine: BTreeSet<u16>,
+    plan: Plan,
+    authorities: Authorities,
     executors: BTreeMap<u16, Executor>,
     nodes: BTreeMap<u16, Node>,
+    /// The last commit that was decided.
+    tip: GlobalExecIndex,
+    highest_round: (Epoch, Round),
+    epoch: Running,
     phase: Phase,
+}
+
+/// The running epoch.
+struct Running {
+    epoch: Epoch,
+    /// The timestamp of its first commit, from which its age counts (contract §7).
+    began: Option<TimestampMs>,
+    /// The first entry at which it was due.
+    due: Option<SimTime>,
 }
 
 enum Phase {
     Faults,
-    Settling { began: Entry },
+    /// After faults have ended, until every executor has the tip of that time.
+    CatchingUp {
+        began: Entry,
+        tip: GlobalExecIndex,
+    },
+    Measuring {
+        began: Entry,
+        seen: Proposals,
+        /// What each executor had durable when measuring began.
+        durable: BTreeMap<u16, GlobalExecIndex>,
+        rates: Measurement,
+    },
     Done,
+}
+
+/// Blocks since executors have caught up.
+struct Proposals {
+    /// Blocks of this round and above count.
+    from: (Epoch, Round),
+    proposed: BTreeSet<u16>,
+    referenced: BTreeSet<u16>,
+}
+
+#[derive(Clone)]
+struct Measurement {
+    since: SimTime,
+    commits: u64,
+    /// Transactions that nodes accepted in its first half.
+    offered: u64,
+    executed: u64,
+    /// The last block of which the transactions were counted.
+    counted: GlobalExecIndex,
 }
 
 #[derive(Default)]
 struct Executor {
     durable: GlobalExecIndex,
-    /// The entry that reported it.
+    /// The entry that shows it.
     last: Option<Entry>,
     down: bool,
 }
 
 #[derive(Default)]
 struct Node {
-    commit: Option<(Epoch, CommitIndex, GlobalExecIndex)>,
+    down: bool,
+    /// Its own words, for the report.
     paused: Option<Entry>,
     waiting: Option<Entry>,
-    down: bool,
 }
 
 impl Liveness {
     pub(super) fn new(plan: &Plan) -> Self {
+        let lives = |n: &u16| plan.strategy_of(*n).is_none() && !plan.stays_down.contains(n);
+        let honest = || (0..plan.validators).filter(lives);
+        let executors = plan.executors.len();
         Self {
-            settle: SimTime::from_ms(plan.settle_ms),
+            plan: plan.clone(),
+            authorities: Authorities::new(plan),
+            executors: honest()
+                .filter(|n| usize::from(*n) < executors)
+                .map(|n| (n, Executor::default()))
+                .collect(),
+            nodes: honest().map(|n| (n, Node::default())).collect(),
             tip: GlobalExecIndex(0),
-            byzantine: plan.byzantine.iter().map(|b| b.validator).collect(),
-            executors: BTreeMap::new(),
-            nodes: BTreeMap::new(),
+            highest_round: (Epoch(0), Round(0)),
+            epoch: Running {
+                epoch: Epoch(0),
+                began: None,
+                due: None,
+            },
             phase: Phase::Faults,
         }
     }
 
-    fn executor_did(&mut self, n: u16, event: &ExecutorEvent, entry: &Entry) {
-        if let ExecutorEvent::Started { watermark, .. } | ExecutorEvent::Durable { watermark } =
-            event
-        {
-            let executor = self.executors.entry(n).or_default();
-            executor.durable = *watermark;
-            executor.last = Some(entry.clone());
+    /// The longest time of a round.
+    const fn round_ms(&self) -> u64 {
+        let consensus = &self.plan.node.consensus;
+        let latency_ms = self.plan.network.latency_ms.high;
+        consensus.min_round_delay_ms + consensus.leader_timeout_ms + 2 * latency_ms + ROUND_SLACK_MS
+    }
+
+    /// The longest time between two commits.
+    fn commit_ms(&self) -> u64 {
+        let executors = self.plan.executors.iter();
+        let slowest_us = executors.map(|executor| executor.execute_us.high).max();
+        let delivery = &self.plan.node.delivery;
+        let latency_ms = self.plan.network.latency_ms.high;
+        let window_ms = delivery.watermark_poll_ms + 2 * latency_ms + ACKNOWLEDGED_MS;
+        let per_block_ms = window_ms.div_ceil(u64::from(delivery.window_blocks));
+        self.round_ms()
+            .max(slowest_us.unwrap_or(0).div_ceil(1000) + per_block_ms)
+    }
+
+    /// A block on the wire or on a disk; its author has made it only if it is the one who sends or stores it.
+    fn block_seen(&mut self, holder: u16, block: &SeenBlock) {
+        let at = (block.epoch, block.reference.round);
+        let author = (self.authorities).validator(block.epoch, block.reference.author);
+        if author != Some(holder) || !self.nodes.contains_key(&holder) {
+            return;
+        }
+        let author = holder;
+        self.highest_round = self.highest_round.max(at);
+        let Phase::Measuring { seen, .. } = &mut self.phase else {
+            return;
+        };
+        if at < seen.from {
+            return;
+        }
+        seen.proposed.insert(author);
+        for ancestor in &block.ancestors {
+            let of = self.authorities.validator(block.epoch, ancestor.author);
+            let counts = (block.epoch, ancestor.round) >= seen.from;
+            if let Some(of) = of.filter(|of| counts && *of != author) {
+                seen.referenced.insert(of);
+            }
         }
     }
 
-    fn node_did(&mut self, n: u16, event: &NodeEvent, entry: &Entry) {
-        match event {
-            NodeEvent::CommitStored {
-                epoch, commit, gei, ..
-            } => {
-                if matches!(self.phase, Phase::Faults) {
-                    self.tip = self.tip.max(*gei);
+    fn derived(&mut self, derived: &Derived) {
+        match derived {
+            Derived::Commit { commit, frame, .. } => {
+                self.tip = frame.gei;
+                self.epoch.began = Some(commit.epoch_began_ms);
+                if let Phase::Measuring { rates, .. } = &mut self.phase {
+                    rates.commits += 1;
                 }
-                self.nodes.entry(n).or_default().commit = Some((*epoch, commit.index, *gei));
             }
-            NodeEvent::Waiting { .. } => {
-                self.nodes.entry(n).or_default().waiting = Some(entry.clone());
+            Derived::EpochBegan { epoch, .. } => {
+                self.epoch = Running {
+                    epoch: *epoch,
+                    began: None,
+                    due: None,
+                };
             }
-            NodeEvent::Ready => self.nodes.entry(n).or_default().waiting = None,
-            NodeEvent::ProposalsPaused { .. } => {
-                self.nodes.entry(n).or_default().paused = Some(entry.clone());
+            Derived::InvalidBlock { .. } => {}
+        }
+    }
+
+    fn executor_seen(&mut self, n: u16, fact: &Fact, entry: &Entry) {
+        let Some(executor) = self.executors.get_mut(&n) else {
+            return;
+        };
+        let (Fact::Durable { watermark, .. } | Fact::ExecutorFound { watermark, .. }) = fact else {
+            return;
+        };
+        executor.durable = *watermark;
+        executor.last = Some(entry.clone());
+        if let (Phase::Measuring { rates, .. }, Fact::Durable { blocks, .. }) =
+            (&mut self.phase, fact)
+        {
+            for block in blocks.iter().filter(|block| block.gei > rates.counted) {
+                rates.executed += block.transactions.len() as u64;
             }
-            NodeEvent::ProposalsResumed { .. } => self.nodes.entry(n).or_default().paused = None,
+            rates.counted = rates.counted.max(*watermark);
+        }
+    }
+
+    fn node_said(&mut self, n: u16, event: &NodeEvent, entry: &Entry) {
+        let Some(node) = self.nodes.get_mut(&n) else {
+            return;
+        };
+        match event {
+            NodeEvent::Waiting { .. } => node.waiting = Some(entry.clone()),
+            NodeEvent::Ready => node.waiting = None,
+            NodeEvent::ProposalsPaused { .. } => node.paused = Some(entry.clone()),
+            NodeEvent::ProposalsResumed { .. } => node.paused = None,
             _ => {}
         }
     }
@@ -99,214 +249,226 @@ impl Liveness {
             WorldEvent::Started { .. } => false,
             WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. } => true,
             WorldEvent::FaultsEnded => {
-                self.phase = Phase::Settling {
+                self.phase = Phase::CatchingUp {
                     began: entry.clone(),
+                    tip: self.tip,
                 };
                 return;
             }
-            WorldEvent::CaughtUp { .. } => {
-                self.phase = Phase::Done;
+            WorldEvent::Submitted { .. } => {
+                if let Phase::Measuring { rates, .. } = &mut self.phase
+                    && entry.at.since(rates.since).as_ms() <= MEASURED_MS / 2
+                {
+                    rates.offered += 1;
+                }
                 return;
             }
             _ => return,
         };
         match entry.process {
             ProcessId::Node(n) => {
-                let node = self.nodes.entry(n).or_default();
-                (node.down, node.paused, node.waiting) = (down, None, None);
+                if let Some(node) = self.nodes.get_mut(&n) {
+                    (node.down, node.paused, node.waiting) = (down, None, None);
+                }
             }
-            ProcessId::Executor(n) => self.executors.entry(n).or_default().down = down,
+            ProcessId::Executor(n) => {
+                if let Some(executor) = self.executors.get_mut(&n) {
+                    executor.down = down;
+                }
+            }
             ProcessId::World => {}
         }
     }
 
-    /// The entry that ended faults, and the time since then, while progress is demanded.
-    fn settling(&self, now: SimTime) -> Option<(&Entry, SimTime)> {
+    /// Whether all executors have this durable.
+    fn all_have(&self, tip: GlobalExecIndex) -> bool {
+        self.executors
+            .values()
+            .all(|executor| executor.durable >= tip)
+    }
+
+    /// Whether all executors have made this many blocks durable since.
+    fn all_follow(&self, since: &BTreeMap<u16, GlobalExecIndex>, blocks: u64) -> bool {
+        let mut executors = self.executors.iter();
+        executors.all(|(n, executor)| {
+            let before = since.get(n).copied().unwrap_or_default();
+            executor.durable.0 >= before.0 + blocks
+        })
+    }
+
+    /// Goes to the next phase if its time has come.
+    fn proceed(&mut self, now: SimTime) {
+        let commit_ms = self.commit_ms();
+        let durable: BTreeMap<_, _> = (self.executors.iter())
+            .map(|(n, executor)| (*n, executor.durable))
+            .collect();
+        let measurement = Measurement {
+            since: now,
+            commits: 0,
+            offered: 0,
+            executed: 0,
+            counted: durable.values().copied().max().unwrap_or_default(),
+        };
         match &self.phase {
-            Phase::Settling { began } => Some((began, now.since(began.at))),
+            Phase::CatchingUp { began, tip } if self.all_have(*tip) => {
+                self.phase = Phase::Measuring {
+                    began: began.clone(),
+                    seen: Proposals {
+                        from: self.highest_round,
+                        proposed: BTreeSet::new(),
+                        referenced: BTreeSet::new(),
+                    },
+                    durable,
+                    rates: measurement,
+                };
+            }
+            Phase::Measuring { .. } if self.epoch.due.is_none() && self.suffices(now) => {
+                self.phase = Phase::Done;
+            }
+            Phase::Measuring { rates, .. }
+                if now.since(rates.since).as_ms() > 12 * commit_ms.max(MEASURED_MS) =>
+            {
+                if let Phase::Measuring { rates, .. } = &mut self.phase {
+                    *rates = measurement;
+                }
+            }
+            Phase::Measuring { .. } | Phase::CatchingUp { .. } | Phase::Faults | Phase::Done => {}
+        }
+    }
+
+    /// Whether the measurement has everything that is demanded by now, but for the end of an epoch.
+    fn suffices(&self, now: SimTime) -> bool {
+        let Phase::Measuring {
+            rates,
+            seen,
+            durable,
+            ..
+        } = &self.phase
+        else {
+            return false;
+        };
+        let (elapsed_ms, commit_ms) = (now.since(rates.since).as_ms(), self.commit_ms());
+        rates.suffice(elapsed_ms, commit_ms)
+            && self.all_follow(durable, rates.demanded(elapsed_ms, commit_ms))
+            && self.silent(seen).is_empty()
+    }
+
+    /// Live honest members of the committee that have not proposed, or that nobody references.
+    fn silent(&self, seen: &Proposals) -> Vec<u16> {
+        let members = |epoch| self.plan.epochs.members(epoch, self.plan.validators);
+        let (then, now) = (members(seen.from.0), members(self.epoch.epoch));
+        let is_in = |members: &[crate::plan::Member], n: u16| {
+            members.iter().any(|member| member.validator == n)
+        };
+        let alone = now.len() == 1;
+        let is_seen =
+            |n: u16| seen.proposed.contains(&n) && (alone || seen.referenced.contains(&n));
+        let nodes = self.nodes.keys().copied();
+        nodes
+            .filter(|n| is_in(&then, *n) && is_in(&now, *n) && !is_seen(*n))
+            .filter(|n| !self.is_under_pressure(*n))
+            .collect()
+    }
+
+    /// Whether this node is the only one that delivers, and its executor is a window behind.
+    fn is_under_pressure(&self, n: u16) -> bool {
+        let durable = self.executors.get(&n).map(|executor| executor.durable);
+        let behind = self.tip.0.saturating_sub(durable.unwrap_or_default().0);
+        let window = u64::from(self.plan.node.delivery.window_blocks);
+        self.plan.topology == Topology::SingleMaster && n == 0 && behind >= window
+    }
+
+    /// The entry that ended faults, while progress is demanded.
+    const fn settling(&self) -> Option<&Entry> {
+        match &self.phase {
+            Phase::CatchingUp { began, .. } | Phase::Measuring { began, .. } => Some(began),
             Phase::Faults | Phase::Done => None,
         }
     }
 
-    fn overdue(&self, began: &Entry, now: SimTime) -> Box<Violation> {
-        let (pending, mut evidence) = self.pending();
-        evidence.push(began.clone());
-        evidence.sort_by_key(|entry| entry.at);
-        Box::new(Violation {
-            invariant: Invariant::Live,
-            clause: "tip-not-reached",
-            at: now,
-            process: ProcessId::World,
-            message: format!(
-                "expected every executor at the tip, GEI {}, within {} ms after faults ended; pending: {}",
-                self.tip,
-                self.settle.as_ms(),
-                pending.join("; ")
-            ),
-            evidence,
-        })
+    /// A violation if the running epoch should have ended long ago.
+    fn epoch_ends(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if !matches!(self.phase, Phase::Measuring { .. }) || !clocks_are_known(&self.plan) {
+            return Ok(());
+        }
+        let Running { epoch, began, due } = &mut self.epoch;
+        let is_due = |began| must_end(&self.plan, *epoch, began, entry.at);
+        if due.is_none() && began.is_some_and(is_due) {
+            *due = Some(entry.at);
+        }
+        let bound_ms = 20 * self.round_ms();
+        let Some(due) = self.epoch.due else {
+            return Ok(());
+        };
+        if entry.at.since(due).as_ms() <= bound_ms {
+            return Ok(());
+        }
+        let message = format!(
+            "expected epoch {} to end within {bound_ms} ms after it was due by the clocks of 2f+1 of its stake",
+            self.epoch.epoch
+        );
+        Err(Violation::by(
+            entry,
+            Invariant::Live,
+            "epoch-does-not-end",
+            message,
+            None,
+        ))
+    }
+}
+
+impl Measurement {
+    /// Commits that must have been made by now.
+    const fn demanded(&self, elapsed_ms: u64, commit_ms: u64) -> u64 {
+        elapsed_ms.div_ceil(4 * commit_ms)
     }
 
-    /// The processes that are pending, with their last entries.
-    fn pending(&self) -> (Vec<String>, Vec<Entry>) {
-        let (mut pending, mut evidence) = (vec![], vec![]);
-        for (n, executor) in &self.executors {
-            let down = if executor.down { ", down" } else { "" };
-            if executor.down || executor.durable < self.tip {
-                pending.push(format!(
-                    "executor-{n} durable at {}{down}",
-                    executor.durable
-                ));
-                evidence.extend(executor.last.clone());
-            }
-        }
-        for (n, node) in &self.nodes {
-            let mut text = match node.commit {
-                Some((epoch, commit, gei)) => {
-                    format!("node-{n} stored commit {commit} of epoch {epoch} (GEI {gei}) last")
-                }
-                None => format!("node-{n} stored nothing"),
-            };
-            if node.down {
-                text.push_str(", down");
-            }
-            if node.paused.is_some() {
-                text.push_str(", proposals paused");
-            }
-            if let Some(What::Process(Event::Node(NodeEvent::Waiting { attempt, reason }))) =
-                node.waiting.as_ref().map(|entry| &entry.what)
-            {
-                text.push_str(&format!(", waits (attempt {attempt}): {reason}"));
-            }
-            pending.push(text);
-            evidence.extend(node.paused.iter().chain(&node.waiting).cloned());
-        }
-        (pending, evidence)
+    fn suffice(&self, elapsed_ms: u64, commit_ms: u64) -> bool {
+        let demanded = self.demanded(elapsed_ms, commit_ms);
+        elapsed_ms >= MEASURED_MS
+            && self.commits >= demanded
+            && self.executed >= demanded.min(self.offered / 4)
     }
 }
 
 impl Oracle for Liveness {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        if let Some((began, waited)) = self.settling(entry.at)
-            && waited > self.settle
+        if let Some(began) = self.settling()
+            && entry.at.since(began.at).as_ms() > self.plan.settle_ms
+            && !self.suffices(entry.at)
         {
             return Err(self.overdue(began, entry.at));
         }
         match (entry.process, &entry.what) {
-            (ProcessId::Executor(n) | ProcessId::Node(n), _) if self.byzantine.contains(&n) => {}
-            (ProcessId::Executor(n), What::Process(Event::Executor(event))) => {
-                self.executor_did(n, event, entry);
-            }
+            (ProcessId::Executor(n), What::Seen(fact)) => self.executor_seen(n, fact, entry),
+            (
+                ProcessId::Node(n),
+                What::Seen(Fact::BlockSent { block } | Fact::BlockStored { block, .. }),
+            ) => self.block_seen(n, block),
             (ProcessId::Node(n), What::Process(Event::Node(event))) => {
-                self.node_did(n, event, entry)
+                self.node_said(n, event, entry);
             }
+            (_, What::Derived(derived)) => self.derived(derived),
             (_, What::World(event)) => self.world(event, entry),
-            _ => {}
+            _ => return Ok(()),
         }
+        self.epoch_ends(entry)?;
+        self.proceed(entry.at);
         Ok(())
     }
 
     fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
-        match self.settling(end) {
-            Some((began, waited)) if waited >= self.settle => Err(self.overdue(began, end)),
+        match self.settling() {
+            Some(began)
+                if end.since(began.at).as_ms() >= self.plan.settle_ms && !self.suffices(end) =>
+            {
+                Err(self.overdue(began, end))
+            }
             _ => Ok(()),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        oracles::testing::judge,
-        plan::{ByzantinePlan, ByzantineStrategy},
-        trace::testing::{durable, executor, gei, node, stored, world_event},
-    };
-
-    /// Commit 3 is stored and executor 0 durable at 2 when faults end at 10 s; 20 s are given.
-    fn settling(entries: Vec<Entry>) -> Option<Box<Violation>> {
-        let mut trace = vec![
-            node(0, 0, stored(3)),
-            executor(1, 0, durable(2)),
-            world_event(10_000, ProcessId::World, WorldEvent::FaultsEnded),
-        ];
-        trace.extend(entries);
-        judge(Liveness::new(&Plan::example()), &trace)
-    }
-
-    fn caught_up(at_ms: u64) -> Entry {
-        world_event(
-            at_ms,
-            ProcessId::World,
-            WorldEvent::CaughtUp { tip: gei(3) },
-        )
-    }
-
-    #[test]
-    fn a_tip_that_is_not_reached_in_time_names_what_is_pending() {
-        let reason = "the executor does not answer".to_owned();
-        let violation = settling(vec![
-            node(12_000, 0, NodeEvent::Waiting { attempt: 7, reason }),
-            node(12_001, 1, NodeEvent::ProposalsPaused { blocks: 8 }),
-            node(30_001, 0, stored(4)),
-        ])
-        .unwrap();
-        for part in [
-            "executor-0 durable at 2",
-            "waits (attempt 7): the executor does not answer",
-            "node-1 stored nothing, proposals paused",
-        ] {
-            assert!(violation.message.contains(part), "{}", violation.message);
-        }
-        assert_eq!(violation.evidence.len(), 4);
-    }
-
-    #[test]
-    fn processes_of_a_byzantine_validator_are_not_pending() {
-        let plan = Plan {
-            byzantine: vec![ByzantinePlan {
-                validator: 1,
-                strategy: ByzantineStrategy::Silent,
-            }],
-            ..Plan::example()
-        };
-        let trace = [
-            node(0, 0, stored(3)),
-            executor(1, 0, durable(2)),
-            executor(1, 1, durable(0)),
-            world_event(1, ProcessId::Node(1), WorldEvent::Started { start: 1 }),
-            world_event(10_000, ProcessId::World, WorldEvent::FaultsEnded),
-            node(30_001, 0, stored(4)),
-        ];
-        let message = judge(Liveness::new(&plan), &trace).unwrap().message;
-        assert!(message.contains("executor-0"), "{message}");
-        assert!(!message.contains("executor-1"), "{message}");
-        assert!(!message.contains("node-1"), "{message}");
-        let message = judge(Liveness::new(&Plan::example()), &trace)
-            .unwrap()
-            .message;
-        assert!(message.contains("executor-1 durable at 0"), "{message}");
-    }
-
-    #[test]
-    fn the_bound_is_judged_at_the_end_of_the_run() {
-        let silent_until = |at_ms| settling(vec![executor(at_ms, 0, durable(2))]);
-        assert!(silent_until(30_000).is_some());
-        assert_eq!(silent_until(29_999), None);
-    }
-
-    #[test]
-    fn nothing_is_demanded_after_the_tip_is_reached() {
-        assert_eq!(
-            settling(vec![caught_up(29_999), node(90_000, 0, stored(4))]),
-            None
-        );
-        assert!(settling(vec![caught_up(30_001)]).is_some());
-    }
-
-    #[test]
-    fn nothing_is_demanded_while_faults_last() {
-        let trace = [executor(1, 0, durable(2)), node(90_000, 0, stored(3))];
-        assert_eq!(judge(Liveness::new(&Plan::example()), &trace), None);
+    fn is_satisfied(&self) -> bool {
+        matches!(self.phase, Phase::Done)
     }
 }

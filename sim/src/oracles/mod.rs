@@ -13,21 +13,35 @@ mod epoch;
 mod epoch_tests;
 mod exactly_once;
 mod expectation;
+#[cfg(test)]
+mod facts;
 mod first_said;
 #[cfg(test)]
 mod legal_traces;
 mod liveness;
+#[cfg(test)]
+mod liveness_tests;
 #[cfg(test)]
 mod model;
 mod monotonic;
 mod no_equivocation;
 mod no_gaps;
 mod no_loss;
+#[cfg(test)]
+mod no_loss_tests;
+mod quorum;
+#[cfg(test)]
+mod quorum_tests;
 mod rpc;
 mod start;
 mod state_root;
 #[cfg(test)]
 pub(crate) mod testing;
+mod truth;
+#[cfg(test)]
+mod truth_tests;
+#[cfg(test)]
+pub(crate) mod truthful;
 mod wire;
 
 use crate::{
@@ -56,13 +70,15 @@ pub enum Invariant {
     Start,
     Live,
     Rpc,
+    Quorum,
+    Truth,
     /// Not an invariant of the contract: the expectations of the scenario.
     Expect,
 }
 
 impl Invariant {
     /// All of them, in the order of contract §12.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Exec1,
         Self::Gap0,
         Self::Wire,
@@ -78,6 +94,8 @@ impl Invariant {
         Self::Start,
         Self::Live,
         Self::Rpc,
+        Self::Quorum,
+        Self::Truth,
         Self::Expect,
     ];
 
@@ -159,7 +177,7 @@ pub(crate) trait Oracle {
 }
 
 /// If an entry violates several invariants, the first of this list is reported: the order is by nearness to the cause.
-const BY_CAUSE: [Invariant; 16] = [
+const BY_CAUSE: [Invariant; 18] = [
     Invariant::Start,
     Invariant::Rpc,
     Invariant::Wire,
@@ -173,6 +191,9 @@ const BY_CAUSE: [Invariant; 16] = [
     Invariant::Root,
     Invariant::Mono,
     Invariant::Durable,
+    // After the invariants of which it is the consequence.
+    Invariant::Quorum,
+    Invariant::Truth,
     Invariant::Live,
     // After LIVE: without progress all transactions are outstanding.
     Invariant::Noloss,
@@ -190,15 +211,17 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
     vec![match invariant {
         Invariant::Start => Box::new(start::Start::new(plan)),
         Invariant::Rpc => Box::new(rpc::Rpc::default()),
+        Invariant::Quorum => Box::new(quorum::Quorum::new(plan)),
+        Invariant::Truth => Box::new(truth::Truth::new(plan)),
         Invariant::Wire => Box::new(wire::Wire::default()),
         Invariant::Bound => Box::new(bounded_memory::BoundedMemory::new(plan)),
         Invariant::Backp => Box::new(backpressure::Backpressure::new(plan)),
-        Invariant::Noequiv => Box::new(no_equivocation::NoEquivocation::default()),
+        Invariant::Noequiv => Box::new(no_equivocation::NoEquivocation::new(plan)),
         Invariant::Epoch => Box::new(epoch::Epochs::new(plan)),
         Invariant::Agree => Box::new(agreement::Agreement::default()),
         Invariant::Gap0 => Box::new(no_gaps::NoGaps::default()),
         Invariant::Exec1 => Box::new(exactly_once::ExactlyOnce::default()),
-        Invariant::Root => Box::new(state_root::StateRoot::default()),
+        Invariant::Root => Box::new(state_root::Root::default()),
         Invariant::Mono => Box::new(monotonic::Monotonic::default()),
         Invariant::Durable => Box::new(durability::Durability::default()),
         Invariant::Live => Box::new(liveness::Liveness::new(plan)),

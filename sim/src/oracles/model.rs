@@ -260,8 +260,9 @@ impl Model {
     }
 
     fn reconnect(&mut self) {
-        self.ask(false);
         self.connect();
+        self.ask(false);
+        self.written = self.watermark;
     }
 
     fn take(&mut self, step: Step) {
@@ -312,8 +313,6 @@ impl Model {
                 self.change();
             }
         }
-        let tip = gei(self.stored);
-        self.world(ProcessId::World, WorldEvent::CaughtUp { tip });
     }
 }
 

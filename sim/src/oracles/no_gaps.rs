@@ -1,65 +1,30 @@
 //! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a gap.*
 //!
-//! Violations: an executor executes, or its guard refuses, a block beyond the one after its tip; its durable watermark,
-//! announced or recovered, is above the last executed block. A refused gap leaves the state intact, but it proves that
-//! the node does not send what is missing: no legal stream starts above watermark + 1.
+//! Input: the disks of executors.
 //!
-//! No violation: a repeated GEI (EXEC1 judges its effect); a watermark that skips executed blocks; a first start of an
-//! executor at any GEI, with a restored state.
+//! Violations: a block becomes durable that is not the next one; a watermark moves without its block; a start finds a
+//! watermark above all that became durable.
+//!
+//! No violation: a block that is stored again (EXEC1 judges its effect); a watermark that skips several blocks, all of
+//! which are stored; a first start of an executor at any GEI, with a restored state.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What};
-use metanode_core::{
-    env::{Event, ExecutorEvent},
-    types::GlobalExecIndex,
+use crate::{
+    trace::{Entry, ProcessId, What},
+    witness::{Fact, Frame},
 };
-use std::collections::BTreeMap;
+use metanode_core::types::GlobalExecIndex;
+use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Default)]
 pub(super) struct NoGaps {
     executors: BTreeMap<u16, Tip>,
 }
 
-/// The highest block in an executor's memory and the entry that put it there.
+/// The last durable block of an executor and the entry that shows it.
 struct Tip {
     gei: GlobalExecIndex,
     set_by: Entry,
-}
-
-/// The new tip of an executor after `event`, if it changes.
-fn next_tip(
-    tip: Option<GlobalExecIndex>,
-    event: &ExecutorEvent,
-) -> Result<Option<GlobalExecIndex>, Gap> {
-    match (event, tip) {
-        (ExecutorEvent::Started { watermark, .. }, Some(tip)) if *watermark > tip => Err(Gap {
-            clause: "watermark-above-executed",
-            message: format!(
-                "found watermark {watermark} at its start, but it never executed beyond GEI {tip}"
-            ),
-        }),
-        (ExecutorEvent::Started { watermark, .. }, _) => Ok(Some(*watermark)),
-        (ExecutorEvent::Executed { gei, .. }, Some(tip)) if *gei <= tip => Ok(None),
-        (ExecutorEvent::Executed { gei, .. }, Some(tip)) if *gei > tip.next() => Err(Gap {
-            clause: "gei-skipped",
-            message: format!("expected GEI {} next, executed {gei}", tip.next()),
-        }),
-        (ExecutorEvent::Executed { gei, .. }, _) => Ok(Some(*gei)),
-        (ExecutorEvent::Refused { gei, expected }, _) if gei > expected => Err(Gap {
-            clause: "block-not-sent",
-            message: format!(
-                "expected GEI {expected} next and refused {gei}: {} blocks were not sent",
-                gei.0 - expected.0
-            ),
-        }),
-        (ExecutorEvent::Durable { watermark }, Some(tip)) if *watermark > tip => Err(Gap {
-            clause: "durable-above-executed",
-            message: format!(
-                "reports {watermark} as durable, but executed no further than GEI {tip}"
-            ),
-        }),
-        _ => Ok(None),
-    }
 }
 
 /// A violated clause of the invariant.
@@ -68,32 +33,69 @@ struct Gap {
     message: String,
 }
 
+/// The tip after these blocks became durable, up to the watermark.
+fn extended(
+    tip: GlobalExecIndex,
+    watermark: GlobalExecIndex,
+    blocks: &[Arc<Frame>],
+) -> Result<GlobalExecIndex, Gap> {
+    let mut next = tip.next();
+    for block in blocks.iter().filter(|block| block.gei > tip) {
+        if block.gei != next {
+            return Err(Gap {
+                clause: "gei-skipped",
+                message: format!("expected GEI {next} next, {} became durable", block.gei),
+            });
+        }
+        next = next.next();
+    }
+    if watermark >= next {
+        return Err(Gap {
+            clause: "durable-above-executed",
+            message: format!("has watermark {watermark}, but no block {next}"),
+        });
+    }
+    Ok(watermark)
+}
+
 impl Oracle for NoGaps {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (ProcessId::Executor(n), What::Process(Event::Executor(event))) =
-            (entry.process, &entry.what)
-        else {
+        let (ProcessId::Executor(n), What::Seen(fact)) = (entry.process, &entry.what) else {
             return Ok(());
         };
         let tip = self.executors.get(&n);
-        match next_tip(tip.map(|tip| tip.gei), event) {
-            Ok(None) => {}
-            Ok(Some(gei)) => {
+        let extended = match fact {
+            Fact::ExecutorFound { watermark, .. } => match tip {
+                Some(tip) if *watermark > tip.gei => Err(Gap {
+                    clause: "watermark-above-executed",
+                    message: format!(
+                        "found watermark {watermark} at its start, but nothing beyond GEI {} was durable",
+                        tip.gei
+                    ),
+                }),
+                _ => Ok(*watermark),
+            },
+            Fact::Durable {
+                watermark, blocks, ..
+            } => extended(
+                tip.map_or(GlobalExecIndex(0), |tip| tip.gei),
+                *watermark,
+                blocks,
+            ),
+            _ => return Ok(()),
+        };
+        match extended {
+            Ok(gei) => {
                 let set_by = entry.clone();
                 self.executors.insert(n, Tip { gei, set_by });
+                Ok(())
             }
             Err(Gap { clause, message }) => {
                 let earlier = tip.map(|tip| tip.set_by.clone());
-                return Err(Violation::by(
-                    entry,
-                    Invariant::Gap0,
-                    clause,
-                    message,
-                    earlier,
-                ));
+                let violation = Violation::by(entry, Invariant::Gap0, clause, message, earlier);
+                Err(violation)
             }
         }
-        Ok(())
     }
 }
 
@@ -102,61 +104,47 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
-        trace::testing::{durable, executed, executor, executor_events, found, gei},
+        trace::testing::{durable, executed, executor, executor_events, found},
     };
+    use metanode_core::env::ExecutorEvent;
 
-    /// Started at 0 and executed 1 and 2, then this.
+    /// Started at 0, has 1 and 2 durable, then this.
     fn after_two(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
-        let mut trace = vec![found(0), executed(1), executed(2)];
+        let mut trace = vec![found(0), executed(1), executed(2), durable(2)];
         trace.extend(events);
         judge(NoGaps::default(), &executor_events(trace))
     }
 
-    fn refused(refused: u64, expected: u64) -> ExecutorEvent {
-        ExecutorEvent::Refused {
-            gei: gei(refused),
-            expected: gei(expected),
-        }
-    }
-
     #[test]
     fn a_skipped_block_is_a_gap() {
-        let violation = after_two(vec![executed(4)]).unwrap();
-        assert_eq!(violation.message, "expected GEI 3 next, executed 4");
-        assert_eq!(
-            violation.evidence,
-            [executor(0, 0, executed(2)), executor(0, 0, executed(4))]
-        );
+        let violation = after_two(vec![executed(4), durable(4)]).unwrap();
+        assert_eq!(violation.message, "expected GEI 3 next, 4 became durable");
+        assert_eq!(violation.evidence.len(), 2);
         assert_eq!(after_two(vec![executed(3), durable(3)]), None);
     }
 
     #[test]
-    fn a_refused_gap_fires_and_a_refused_repetition_does_not() {
-        assert!(
-            after_two(vec![refused(5, 3)])
-                .unwrap()
-                .message
-                .contains("2 blocks")
-        );
-        assert_eq!(after_two(vec![refused(2, 3), executed(3)]), None);
-    }
-
-    #[test]
-    fn a_watermark_never_passes_the_executed_tip() {
+    fn a_watermark_never_passes_the_stored_blocks() {
         assert!(after_two(vec![durable(3)]).is_some());
+        assert!(after_two(vec![executed(3), durable(4)]).is_some());
         assert_eq!(after_two(vec![durable(2)]), None);
     }
 
     #[test]
-    fn a_start_recovers_executed_blocks_and_continues_after_them() {
+    fn a_start_finds_durable_blocks_and_continues_after_them() {
         assert!(after_two(vec![found(3)]).is_some());
-        assert!(after_two(vec![found(1), executed(3)]).is_some());
-        assert_eq!(after_two(vec![found(1), executed(2), executed(3)]), None);
+        assert!(after_two(vec![found(1), executed(3), durable(3)]).is_some());
+        let again = vec![found(1), executed(2), executed(3), durable(3)];
+        assert_eq!(after_two(again), None);
     }
 
     #[test]
     fn a_restored_state_begins_anywhere() {
-        let trace = [executor(0, 0, found(100)), executor(1, 0, executed(101))];
+        let trace = [
+            executor(0, 0, found(100)),
+            executor(1, 0, executed(101)),
+            executor(1, 0, durable(101)),
+        ];
         assert_eq!(judge(NoGaps::default(), &trace), None);
     }
 }

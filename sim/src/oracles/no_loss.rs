@@ -1,7 +1,8 @@
 //! NOLOSS: *a transaction that was answered with `success` is executed.*
 //!
 //! A node accepts a transaction when the client submits it. Judged at the end of a run that lasted the plan's
-//! `settle_ms` after faults ended, like LIVE.
+//! `settle_ms` after faults ended, like LIVE. A transaction is executed when a block is durable in which the ledger
+//! applies it.
 //!
 //! Violations: a transaction that a node accepted before faults ended, and that no executor executed, although a
 //! transaction that the same node accepted later was executed in the first half of that time; or although the node
@@ -9,27 +10,33 @@
 //!
 //! No violation: a transaction that is still queued because clients submit faster than blocks are filled, because a
 //! slow executor pauses its node's proposals, or because the executor still executes what was committed in the first
-//! half; a transaction that was lost with the memory of a process, because accepting it makes nothing durable yet; a
-//! transaction of a node that is not a member of the committee, because it cannot propose (it counts again when the
-//! node is a member again); an execution that is undone when an executor loses its tail, because other oracles check
-//! that it is repeated.
+//! half; a transaction that was lost with the memory of a process, because accepting it makes nothing durable yet, unless
+//! it stands in an own block that was synced; a transaction of a node that is not a member of the committee, because it
+//! cannot propose (it counts again when the node is a member again), or that stays down for good; an execution that is
+//! undone when an executor loses its tail, because other oracles check that it is repeated.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    plan::Plan,
+    model::{self, Derived},
+    plan::{Authorities, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    witness::{Durability, Fact, SeenBlock},
 };
-use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
-    types::{GlobalExecIndex, SpentNonce},
+use metanode_core::types::{Epoch, GlobalExecIndex, SpentNonce};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries in the evidence of a violation.
 const EXAMPLES: usize = 3;
 
 pub(super) struct NoLoss {
+    plan: Plan,
+    authorities: Authorities,
     settle: SimTime,
+    /// What the ledger applies in blocks that are not durable in any executor.
+    applied: BTreeMap<GlobalExecIndex, Arc<[SpentNonce]>>,
     /// Accepted transactions that are not executed.
     outstanding: BTreeMap<SpentNonce, Accepted>,
     /// When each node accepted the newest of its transactions that were executed in the first half of the time.
@@ -39,8 +46,8 @@ pub(super) struct NoLoss {
     executed: GlobalExecIndex,
     /// Nodes that proposed in the first half of the time, and of which nothing was executed since.
     fruitless: BTreeSet<u16>,
-    /// Nodes that are not members of the committee of the epoch that they opened last.
-    followers: BTreeSet<u16>,
+    /// The newest epoch that each node has recorded.
+    epochs: BTreeMap<u16, Epoch>,
     /// The entry that ended faults.
     settling: Option<Entry>,
 }
@@ -48,18 +55,23 @@ pub(super) struct NoLoss {
 struct Accepted {
     by: u16,
     entry: Entry,
+    /// It stands in a block of this node that is synced.
+    is_durable: bool,
 }
 
 impl NoLoss {
-    pub(super) const fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         Self {
+            plan: plan.clone(),
+            authorities: Authorities::new(plan),
             settle: SimTime::from_ms(plan.settle_ms),
+            applied: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             overtaken_by: BTreeMap::new(),
             committed: GlobalExecIndex(0),
             executed: GlobalExecIndex(0),
             fruitless: BTreeSet::new(),
-            followers: BTreeSet::new(),
+            epochs: BTreeMap::new(),
             settling: None,
         }
     }
@@ -70,8 +82,49 @@ impl NoLoss {
         let owed = self.outstanding.values();
         owed.filter(move |accepted| {
             let in_time = ended.is_none_or(|ended| accepted.entry.at <= ended);
-            in_time && !self.followers.contains(&accepted.by)
+            in_time && self.is_member(accepted.by)
         })
+    }
+
+    fn is_member(&self, n: u16) -> bool {
+        let epoch = self.epochs.get(&n).copied().unwrap_or_default();
+        let members = self.plan.epochs.members(epoch, self.plan.validators);
+        members.iter().any(|member| member.validator == n)
+    }
+
+    /// A block of its author on the author's disk.
+    fn own_block(&mut self, n: u16, block: &SeenBlock, durability: Durability, entry: &Entry) {
+        if self.settling.is_some() && !self.is_late(entry.at) {
+            self.fruitless.insert(n);
+        }
+        if durability != Durability::Synced {
+            return;
+        }
+        for transaction in &block.transactions {
+            let spends = model::spends(transaction);
+            let accepted = spends.and_then(|spends| self.outstanding.get_mut(&spends));
+            if let Some(accepted) = accepted.filter(|accepted| accepted.by == n) {
+                accepted.is_durable = true;
+            }
+        }
+    }
+
+    /// An executor has durable what it executed up to this watermark.
+    fn durable(&mut self, watermark: GlobalExecIndex, entry: &Entry) {
+        self.executed = self.executed.max(watermark);
+        let later = self.applied.split_off(&watermark.next());
+        for applied in std::mem::replace(&mut self.applied, later).into_values() {
+            for spent in applied.iter() {
+                self.executed(spent, entry);
+            }
+        }
+    }
+
+    /// The node has lost its memory.
+    fn ended(&mut self, n: u16) {
+        let is_gone = self.plan.stays_down.contains(&n) && self.settling.is_some();
+        let survives = |accepted: &Accepted| accepted.by != n || accepted.is_durable && !is_gone;
+        self.outstanding.retain(|_, accepted| survives(accepted));
     }
 
     /// Those of them that are lost, not merely queued.
@@ -137,42 +190,44 @@ impl Oracle for NoLoss {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(by), What::World(WorldEvent::Submitted { spends })) => {
-                let entry = entry.clone();
-                self.outstanding.insert(*spends, Accepted { by, entry });
+                let accepted = Accepted {
+                    by,
+                    entry: entry.clone(),
+                    is_durable: false,
+                };
+                self.outstanding.insert(*spends, accepted);
             }
             (
                 ProcessId::Node(n),
                 What::World(
                     WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. },
-                )
-                | What::Process(Event::Node(NodeEvent::Failed { .. } | NodeEvent::Stopped)),
-            ) => self.outstanding.retain(|_, accepted| accepted.by != n),
-            (
-                ProcessId::Node(n),
-                What::Process(Event::Node(NodeEvent::EpochOpened { own, .. })),
-            ) => {
-                match own {
-                    Some(_) => self.followers.remove(&n),
-                    None => self.followers.insert(n),
-                };
+                ),
+            ) => self.ended(n),
+            (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
+                let newest = self.epochs.entry(n).or_default();
+                *newest = record.epoch.max(*newest);
             }
-            (ProcessId::Node(n), What::Process(Event::Node(NodeEvent::Proposed { .. })))
-                if self.settling.is_some() && !self.is_late(entry.at) =>
+            (ProcessId::Node(n), What::Seen(Fact::BlockStored { block, durability }))
+                if self
+                    .authorities
+                    .validator(block.epoch, block.reference.author)
+                    == Some(n) =>
             {
-                self.fruitless.insert(n);
+                self.own_block(n, block, *durability, entry);
             }
-            (_, What::Process(Event::Node(NodeEvent::CommitStored { gei, .. })))
-                if !self.is_late(entry.at) =>
-            {
-                self.committed = self.committed.max(*gei);
-            }
-            (_, What::Process(Event::Executor(ExecutorEvent::Executed { gei, applied, .. }))) => {
-                self.executed = self.executed.max(*gei);
-                for spent in applied.iter() {
-                    self.executed(spent, entry);
+            (_, What::Derived(Derived::Commit { frame, applied, .. })) => {
+                self.applied.insert(frame.gei, applied.clone());
+                if !self.is_late(entry.at) {
+                    self.committed = self.committed.max(frame.gei);
                 }
             }
-            (_, What::World(WorldEvent::FaultsEnded)) => self.settling = Some(entry.clone()),
+            (_, What::Seen(Fact::Durable { watermark, .. })) => self.durable(*watermark, entry),
+            (_, What::World(WorldEvent::FaultsEnded)) => {
+                for n in self.plan.stays_down.clone() {
+                    self.outstanding.retain(|_, accepted| accepted.by != n);
+                }
+                self.settling = Some(entry.clone());
+            }
             _ => {}
         }
         Ok(())
@@ -189,160 +244,5 @@ impl Oracle for NoLoss {
 
     fn is_satisfied(&self) -> bool {
         self.owed().next().is_none()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        oracles::testing::judge,
-        trace::testing::{
-            executed, executor, follows, node, opened, power_lost, proposed, stored, submitted,
-            world_event,
-        },
-    };
-    use metanode_core::types::{BlockRef, Round};
-
-    /// The example's faults end at 10 s, and 20 s are given.
-    const FAULTS_END_MS: u64 = 10_000;
-
-    /// Node 1 accepts the transaction of block 1 at 5 s, then `entries` follow, until `end_ms`. It keeps proposing.
-    fn ends_at(end_ms: u64, entries: Vec<Entry>) -> (NoLoss, Option<Box<Violation>>) {
-        let mut trace = vec![
-            node(0, 1, opened(0, 0)),
-            world_event(5_000, ProcessId::Node(1), submitted(1)),
-        ];
-        trace.extend(entries);
-        let ended = world_event(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded);
-        let until_then = trace.partition_point(|entry| entry.at <= ended.at);
-        trace.insert(until_then, ended);
-        let block = BlockRef::first_of_round(Round(9));
-        let proposes = node(11_000, 1, proposed(block));
-        let until_then = trace.partition_point(|entry| entry.at <= proposes.at);
-        trace.insert(until_then, proposes);
-        trace.push(executor(end_ms, 0, executed(90)));
-        let mut oracle = NoLoss::new(&Plan::example());
-        for entry in &trace {
-            oracle.observe(entry).unwrap();
-        }
-        (oracle, judge(NoLoss::new(&Plan::example()), &trace))
-    }
-
-    fn verdict(entries: Vec<Entry>) -> Option<Box<Violation>> {
-        ends_at(30_000, entries).1
-    }
-
-    #[test]
-    fn a_transaction_that_is_never_executed_is_lost() {
-        let also = vec![
-            world_event(6_000, ProcessId::Node(1), submitted(2)),
-            world_event(7_000, ProcessId::Node(2), submitted(3)),
-        ];
-        let violation = verdict(also).unwrap();
-        assert_eq!(violation.process, ProcessId::Node(1));
-        let expected = "not executed of node-1: 2, the first of them 0707070707070707#1, \
-                    accepted at 5.000s";
-        assert!(
-            violation.message.ends_with(expected),
-            "{}",
-            violation.message
-        );
-        let evidence = [
-            world_event(5_000, ProcessId::Node(1), submitted(1)),
-            world_event(6_000, ProcessId::Node(1), submitted(2)),
-            world_event(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded),
-        ];
-        assert_eq!(violation.evidence, evidence);
-    }
-
-    #[test]
-    fn a_queued_transaction_is_not_lost() {
-        let of_node = |n| vec![world_event(6_000, ProcessId::Node(n), submitted(2))];
-        let with = |n, executed_ms| {
-            let executed = executor(executed_ms, 0, executed(2));
-            verdict([of_node(n), vec![executed]].concat())
-        };
-        assert!(with(1, 12_000).is_some(), "a later one was executed");
-        assert_eq!(with(1, 29_000), None, "at the last moment: it may be next");
-        assert!(with(2, 29_000).is_some(), "its own node does nothing");
-    }
-
-    #[test]
-    fn an_executor_that_lags_behind_may_still_execute_it() {
-        let committed = |of| verdict(vec![node(12_000, 2, stored(of))]);
-        assert!(committed(90).is_some(), "the executor is at 90");
-        assert_eq!(committed(91), None);
-    }
-
-    #[test]
-    fn a_node_that_does_not_propose_loses_nothing() {
-        let pressed = [
-            world_event(5_000, ProcessId::Node(2), submitted(2)),
-            executor(6_000, 0, executed(1)),
-        ];
-        assert_eq!(verdict(pressed.to_vec()), None);
-    }
-
-    #[test]
-    fn any_executor_may_execute_it_until_the_end() {
-        assert_eq!(verdict(vec![executor(6_000, 0, executed(1))]), None);
-        assert_eq!(verdict(vec![executor(29_999, 3, executed(1))]), None);
-        assert!(verdict(vec![executor(29_999, 3, executed(2))]).is_some());
-    }
-
-    #[test]
-    fn a_run_that_ends_before_the_time_is_up_proves_nothing() {
-        let (oracle, early) = ends_at(29_999, vec![]);
-        assert_eq!(early, None);
-        assert!(!oracle.is_satisfied());
-        let executed = vec![executor(6_000, 0, executed(1))];
-        assert!(ends_at(29_999, executed).0.is_satisfied());
-    }
-
-    #[test]
-    fn transactions_accepted_after_faults_ended_are_not_judged() {
-        let later = vec![
-            executor(6_000, 0, executed(1)),
-            world_event(10_001, ProcessId::Node(1), submitted(2)),
-        ];
-        assert_eq!(verdict(later), None);
-    }
-
-    #[test]
-    fn transactions_in_memory_are_lost_with_their_process() {
-        let ends = [
-            WorldEvent::Killed,
-            power_lost(0),
-            WorldEvent::Panicked {
-                message: String::new(),
-            },
-        ];
-        for end in ends {
-            let of = |n| verdict(vec![world_event(6_000, ProcessId::Node(n), end.clone())]);
-            assert_eq!(of(1), None);
-            assert!(of(2).is_some());
-        }
-        let reason = "no space left".to_owned();
-        let failed = node(6_000, 1, NodeEvent::Failed { reason });
-        assert_eq!(verdict(vec![failed]), None);
-        let next_incarnation = vec![
-            world_event(6_000, ProcessId::Node(1), WorldEvent::Killed),
-            world_event(6_500, ProcessId::Node(1), WorldEvent::Started { start: 2 }),
-            world_event(7_000, ProcessId::Node(1), submitted(2)),
-        ];
-        assert!(verdict(next_incarnation).is_some());
-    }
-
-    #[test]
-    fn a_node_that_is_not_a_member_is_not_judged() {
-        let follows = vec![node(12_000, 1, follows(1, 10))];
-        let (oracle, verdict) = ends_at(30_000, follows.clone());
-        assert_eq!(verdict, None);
-        assert!(oracle.is_satisfied());
-        let again = [follows, vec![node(14_000, 1, opened(2, 20))]].concat();
-        let (oracle, verdict) = ends_at(30_000, again);
-        assert!(verdict.is_some());
-        assert!(!oracle.is_satisfied());
     }
 }

@@ -199,7 +199,7 @@ impl Oracle for Start {
             }
             What::World(WorldEvent::FaultBegan { number, .. }) => self.fault_began(*number),
             What::World(WorldEvent::FaultEnded { number, .. }) => self.fault_ended(*number),
-            What::World(_) => {}
+            What::World(_) | What::Seen(_) | What::Derived(_) => {}
         }
         Ok(())
     }

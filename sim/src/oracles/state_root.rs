@@ -1,60 +1,58 @@
 //! ROOT: *equal state root at equal GEI on every executor.*
 //!
-//! Violation: two roots at one GEI, computed by two executors, computed by one in two incarnations, or recovered from
-//! disk: a watermark that was stored without its state is found at a start.
+//! Input: the state on the disks of executors, and the sequential ledger that executes what the reference model derives.
+//!
+//! Violation: the state on a disk has another root than the ledger at the same GEI, when a watermark moves or when a
+//! start finds it: a state that was computed otherwise, or a watermark that was stored without its state.
 //!
 //! No violation: executors at different GEIs.
 
-use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
-use crate::trace::{Entry, What};
-use metanode_core::{
-    env::{Event, ExecutorEvent},
-    types::GlobalExecIndex,
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    model::Derived,
+    trace::{Entry, What},
+    witness::{Fact, StateRoot},
 };
-use std::fmt;
+use metanode_core::types::GlobalExecIndex;
+use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(super) struct StateRoot {
-    roots: FirstSaid<GlobalExecIndex, [u8; 32]>,
+pub(super) struct Root {
+    /// Of the ledger.
+    roots: BTreeMap<GlobalExecIndex, (StateRoot, Entry)>,
 }
 
-/// The first bytes of a root, for messages.
-struct Short<'a>(&'a [u8; 32]);
-
-impl fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..4]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Oracle for StateRoot {
+impl Oracle for Root {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let (gei, root, how) = match &entry.what {
-            What::Process(Event::Executor(ExecutorEvent::Executed {
-                gei, state_root, ..
-            })) => (*gei, *state_root, "after executing"),
-            What::Process(Event::Executor(ExecutorEvent::Started {
+            What::Derived(Derived::Commit {
+                frame, state_root, ..
+            }) => {
+                self.roots.insert(frame.gei, (*state_root, entry.clone()));
+                return Ok(());
+            }
+            What::Seen(Fact::Durable {
                 watermark,
                 state_root,
-            })) => (*watermark, *state_root, "recovered for"),
+                ..
+            }) => (*watermark, *state_root, "after executing"),
+            What::Seen(Fact::ExecutorFound {
+                watermark,
+                state_root,
+            }) => (*watermark, *state_root, "recovered for"),
             _ => return Ok(()),
         };
-        match self.roots.contradicted(gei, root, entry) {
-            None => Ok(()),
-            Some((first, earlier)) => Err(Violation::by(
+        match self.roots.get(&gei) {
+            Some((expected, earlier)) if *expected != root => Err(Violation::by(
                 entry,
                 Invariant::Root,
                 "roots-differ",
                 format!(
-                    "expected root {} as {} had it, has {} {how} GEI {gei}",
-                    Short(first),
-                    earlier.process,
-                    Short(&root),
+                    "expected root {expected} by the ledger, the disk has {root} {how} GEI {gei}"
                 ),
                 [earlier.clone()],
             )),
+            _ => Ok(()),
         }
     }
 }
@@ -64,8 +62,9 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
-        trace::testing::{executed, executor, found, gei},
+        trace::testing::{durable, executed, executor, found, gei, node, stored},
     };
+    use metanode_core::env::ExecutorEvent;
 
     fn with_root(mut event: ExecutorEvent, root: [u8; 32]) -> ExecutorEvent {
         match &mut event {
@@ -76,17 +75,20 @@ mod tests {
         event
     }
 
+    /// The ledger has executed 1 and 2.
+    fn verdict(n: u16, events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
+        let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2))];
+        trace.extend(events.into_iter().map(|event| executor(1, n, event)));
+        judge(Root::default(), &trace)
+    }
+
     #[test]
-    fn two_executors_with_two_roots_have_forked() {
-        let trace = [
-            executor(0, 0, executed(1)),
-            executor(1, 1, with_root(executed(1), [9; 32])),
-        ];
-        let violation = judge(StateRoot::default(), &trace).unwrap();
-        assert_eq!(violation.evidence, trace);
+    fn a_single_executor_with_another_root_than_the_ledger_is_wrong() {
+        let violation = verdict(0, vec![with_root(executed(1), [9; 32]), durable(1)]).unwrap();
+        assert_eq!(violation.evidence.len(), 2);
         assert_eq!(
             violation.message,
-            "expected root 00000000 as executor-0 had it, has 09090909 after executing GEI 1"
+            "expected root 00000000 by the ledger, the disk has 09090909 after executing GEI 1"
         );
     }
 
@@ -96,25 +98,20 @@ mod tests {
             watermark: gei(2),
             state_root: [9; 32],
         };
-        let trace = [
-            executor(0, 0, executed(1)),
-            executor(1, 0, executed(2)),
-            executor(2, 0, state_behind),
-        ];
-        assert!(judge(StateRoot::default(), &trace).is_some());
+        assert!(verdict(0, vec![executed(1), executed(2), state_behind]).is_some());
     }
 
     #[test]
-    fn equal_roots_at_different_times_pass() {
-        let trace = [
-            executor(0, 0, found(0)),
-            executor(1, 0, executed(1)),
-            executor(2, 0, executed(2)),
-            executor(3, 1, found(0)),
-            executor(4, 1, executed(1)),
-            executor(5, 0, found(1)),
-            executor(6, 0, executed(2)),
+    fn roots_of_the_ledger_pass() {
+        let events = vec![
+            found(0),
+            executed(1),
+            durable(1),
+            executed(2),
+            found(1),
+            executed(2),
+            durable(2),
         ];
-        assert_eq!(judge(StateRoot::default(), &trace), None);
+        assert_eq!(verdict(3, events), None);
     }
 }

@@ -1,28 +1,30 @@
 //! WIRE: *nothing ≤ the watermark known to the sender is written to a block stream, and each connection carries
 //! strictly increasing GEI.*
 //!
-//! A frame is reported when it is completely written, so a watermark may be learned while it is being written. The
-//! sender must therefore respect the watermark that this incarnation of the node had learned before the *previous*
-//! frame of the connection was written (for the first frame: before the connection was established).
+//! Input: frames on block streams, and the replies about W that their sender has read. A frame is seen when it is
+//! completely written, so a reply may be read while it is being written. The sender must therefore respect the reply
+//! that it had read before the *previous* frame of the connection was written. For the first frame that is the first
+//! reply to a request that the node sent after it had connected (contract §5): without one it must not write.
 //!
-//! Violations: an executor that cannot decode its block stream; a frame at or below that watermark; a frame that is not
-//! above the previous one of the connection, or is below the connection's start; a skipped GEI that is not durable; a
-//! frame on a connection that was never established.
+//! Violations: bytes that are no frames; a frame at or below that watermark; a frame that is not above the previous one
+//! of the connection; a skipped GEI that is not durable; a first frame before W was queried on the connection.
 //!
 //! No violation: a repetition of frames above the watermark on a new connection; skipped GEIs that have become durable;
 //! a lower start after the watermark fell.
 
 use super::{Invariant, Oracle, Violation};
-use crate::trace::{Entry, ProcessId, What, WorldEvent};
-use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
-    types::GlobalExecIndex,
+use crate::{
+    trace::{Entry, ProcessId, What, WorldEvent},
+    witness::{Fact, Request},
 };
-use std::collections::BTreeMap;
+use metanode_core::types::GlobalExecIndex;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Wire {
     nodes: BTreeMap<u16, Sender>,
+    /// Connections to block streams.
+    streams: BTreeSet<u64>,
 }
 
 /// The knowledge and the connections of the sender of one incarnation.
@@ -30,9 +32,11 @@ pub(super) struct Wire {
 struct Sender {
     known: Option<Known>,
     streams: BTreeMap<u64, Stream>,
+    /// Requests for W without an answer, with the block streams that were open when they were sent.
+    requests: BTreeMap<(u64, u64), Vec<u64>>,
 }
 
-/// A learned watermark with its entry.
+/// A reported watermark with the entry of its reply.
 #[derive(Clone)]
 struct Known {
     watermark: GlobalExecIndex,
@@ -40,8 +44,12 @@ struct Known {
 }
 
 struct Stream {
+    /// The first reply to a request that was sent after the connection.
+    asked: Option<Known>,
+    /// The lowest and the highest watermark that was read since.
+    since: Option<(GlobalExecIndex, GlobalExecIndex)>,
     /// The lowest GEI that may come next.
-    next: GlobalExecIndex,
+    next: Option<GlobalExecIndex>,
     /// The last frame, or the entry of the connection.
     last: Entry,
     /// The watermark that was known at that entry.
@@ -49,123 +57,175 @@ struct Stream {
 }
 
 impl Sender {
-    fn write(
+    fn request_sent(&mut self, connection: u64, number: u64) {
+        let open = self.streams.keys().copied().collect();
+        self.requests.insert((connection, number), open);
+    }
+
+    fn reply_read(
+        &mut self,
+        connection: u64,
+        number: u64,
+        watermark: GlobalExecIndex,
+        entry: &Entry,
+    ) {
+        let known = Known {
+            watermark,
+            learned: entry.clone(),
+        };
+        for open in self
+            .requests
+            .remove(&(connection, number))
+            .unwrap_or_default()
+        {
+            if let Some(stream) = self.streams.get_mut(&open) {
+                stream.asked.get_or_insert_with(|| known.clone());
+            }
+        }
+        for stream in self
+            .streams
+            .values_mut()
+            .filter(|stream| stream.asked.is_some())
+        {
+            let (low, high) = stream.since.unwrap_or((watermark, watermark));
+            stream.since = Some((low.min(watermark), high.max(watermark)));
+        }
+        self.known = Some(known);
+    }
+
+    fn frame_sent(
         &mut self,
         connection: u64,
         gei: GlobalExecIndex,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
-        let broken = |clause, message: String, earlier: Vec<Entry>| {
-            Err(Violation::by(
-                entry,
-                Invariant::Wire,
-                clause,
-                message,
-                earlier,
-            ))
-        };
         let Some(stream) = self.streams.get_mut(&connection) else {
-            return broken(
-                "unknown-connection",
-                format!(
-                    "GEI {gei} was written to connection {connection}, which was never established"
-                ),
-                vec![],
-            );
+            let message =
+                format!("GEI {gei} was written to connection {connection}, which was never opened");
+            return Err(broken(entry, "unknown-connection", message, vec![]));
         };
-        let next = stream.next;
-        if gei < next {
-            return broken(
-                "gei-repeated",
-                format!(
-                    "expected GEI {next} or above on connection {connection}, {gei} was written"
-                ),
-                vec![stream.last.clone()],
-            );
+        match stream.next {
+            None => stream.first_frame(gei, entry)?,
+            Some(next) => stream.next_frame(next, gei, self.known.as_ref(), entry)?,
         }
-        if let Some(floor) = stream.floor.as_ref().filter(|floor| gei <= floor.watermark) {
-            return broken(
-                "below-watermark",
-                format!(
-                    "GEI {gei} was written although {} was known to be durable",
-                    floor.watermark
-                ),
-                vec![floor.learned.clone(), stream.last.clone()],
-            );
-        }
-        let step_is_durable = [&stream.floor, &self.known]
-            .into_iter()
-            .flatten()
-            .any(|known| gei <= known.watermark.next());
-        if gei > next && !step_is_durable {
-            let known = self.known.as_ref();
-            let watermark = known.map_or(GlobalExecIndex(0), |known| known.watermark);
-            return broken(
-                "gei-skipped",
-                format!(
-                    "expected GEI {next} on connection {connection}, {gei} was written \
-                     although only {watermark} is known to be durable"
-                ),
-                known
-                    .map(|known| known.learned.clone())
-                    .into_iter()
-                    .chain([stream.last.clone()])
-                    .collect(),
-            );
-        }
-        stream.next = gei.next();
+        stream.next = Some(gei.next());
         stream.last = entry.clone();
         stream.floor.clone_from(&self.known);
         Ok(())
     }
 }
 
+impl Stream {
+    fn first_frame(&self, gei: GlobalExecIndex, entry: &Entry) -> Result<(), Box<Violation>> {
+        let (Some(asked), Some((low, high))) = (&self.asked, self.since) else {
+            let message = format!("GEI {gei} was written before W was queried on this connection");
+            let clause = "watermark-not-queried";
+            return Err(broken(entry, clause, message, vec![self.last.clone()]));
+        };
+        let evidence = || vec![self.last.clone(), asked.learned.clone()];
+        if gei <= low {
+            let message = format!("GEI {gei} was written although {low} was known to be durable");
+            return Err(broken(entry, "below-watermark", message, evidence()));
+        }
+        if gei > high.next() {
+            let message = format!(
+                "expected GEI {} first, {gei} was written although only {high} is known to be durable",
+                high.next()
+            );
+            return Err(broken(entry, "gei-skipped", message, evidence()));
+        }
+        Ok(())
+    }
+
+    fn next_frame(
+        &self,
+        next: GlobalExecIndex,
+        gei: GlobalExecIndex,
+        known: Option<&Known>,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        if gei < next {
+            let message =
+                format!("expected GEI {next} or above on this connection, {gei} was written");
+            let clause = "gei-repeated";
+            return Err(broken(entry, clause, message, vec![self.last.clone()]));
+        }
+        if let Some(floor) = self.floor.as_ref().filter(|floor| gei <= floor.watermark) {
+            let message = format!(
+                "GEI {gei} was written although {} was known to be durable",
+                floor.watermark
+            );
+            let evidence = vec![floor.learned.clone(), self.last.clone()];
+            return Err(broken(entry, "below-watermark", message, evidence));
+        }
+        let step_is_durable = [self.floor.as_ref(), known]
+            .into_iter()
+            .flatten()
+            .any(|known| gei <= known.watermark.next());
+        if gei > next && !step_is_durable {
+            let watermark = known.map_or(GlobalExecIndex(0), |known| known.watermark);
+            let message = format!(
+                "expected GEI {next} on this connection, {gei} was written although only {watermark} is known to be durable"
+            );
+            let learned = known.map(|known| known.learned.clone()).into_iter();
+            let evidence = learned.chain([self.last.clone()]).collect();
+            return Err(broken(entry, "gei-skipped", message, evidence));
+        }
+        Ok(())
+    }
+}
+
+fn broken(
+    entry: &Entry,
+    clause: &'static str,
+    message: String,
+    earlier: Vec<Entry>,
+) -> Box<Violation> {
+    Violation::by(entry, Invariant::Wire, clause, message, earlier)
+}
+
 impl Oracle for Wire {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        if let What::Process(Event::Executor(ExecutorEvent::Malformed { connection })) = &entry.what
-        {
-            let message =
-                format!("expected whole blocks one after the other on stream {connection}");
-            return Err(Violation::by(
-                entry,
-                Invariant::Wire,
-                "malformed-frame",
-                message,
-                None,
-            ));
-        }
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
         };
+        let sender = self.nodes.entry(n).or_default();
         match &entry.what {
-            What::World(WorldEvent::Started { .. }) => {
-                self.nodes.insert(n, Sender::default());
-            }
-            What::Process(Event::Node(
-                NodeEvent::ExecutorQueried { watermark, .. }
-                | NodeEvent::WatermarkLearned { watermark },
-            )) => {
-                self.nodes.entry(n).or_default().known = Some(Known {
-                    watermark: *watermark,
-                    learned: entry.clone(),
-                });
-            }
-            What::Process(Event::Node(NodeEvent::StreamConnected { connection, start })) => {
-                let sender = self.nodes.entry(n).or_default();
+            What::World(WorldEvent::Started { .. }) => *sender = Sender::default(),
+            What::Seen(Fact::StreamOpened { connection }) => {
+                self.streams.insert(*connection);
                 let stream = Stream {
-                    next: *start,
+                    asked: None,
+                    since: None,
+                    next: None,
                     last: entry.clone(),
                     floor: sender.known.clone(),
                 };
                 sender.streams.insert(*connection, stream);
             }
-            What::Process(Event::Node(NodeEvent::FrameWritten {
-                connection, gei, ..
-            })) => self
-                .nodes
-                .entry(n)
-                .or_default()
-                .write(*connection, *gei, entry)?,
+            What::Seen(Fact::RequestSent {
+                connection,
+                number,
+                request: Request::GetLastBlockNumber,
+            }) => sender.request_sent(*connection, *number),
+            What::Seen(Fact::ReplyRead {
+                connection,
+                number,
+                reply,
+            }) => {
+                if let Some(watermark) = reply.watermark() {
+                    sender.reply_read(*connection, *number, watermark, entry);
+                }
+            }
+            What::Seen(Fact::FrameSent { connection, frame }) => {
+                sender.frame_sent(*connection, frame.gei, entry)?;
+            }
+            What::Seen(Fact::Malformed { connection, reason })
+                if self.streams.contains(connection) =>
+            {
+                let message = format!("expected whole blocks one after the other: {reason}");
+                return Err(broken(entry, "malformed-frame", message, vec![]));
+            }
             _ => {}
         }
         Ok(())
@@ -177,13 +237,14 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
-        trace::testing::{executor, gei, learned, node_events, world_event, written},
+        trace::testing::{gei, learned, node, node_events, world_event, written},
     };
+    use metanode_core::env::NodeEvent;
 
-    fn connected(connection: u64, start: u64) -> NodeEvent {
+    fn connected(connection: u64) -> NodeEvent {
         NodeEvent::StreamConnected {
             connection,
-            start: gei(start),
+            start: gei(0),
         }
     }
 
@@ -191,24 +252,35 @@ mod tests {
         judge(Wire::default(), &node_events(events))
     }
 
+    fn clause(events: Vec<NodeEvent>) -> &'static str {
+        verdict(events).expect("a violation").clause
+    }
+
     #[test]
-    fn frames_at_or_below_the_known_watermark_fire() {
-        let violation = verdict(vec![learned(7), connected(1, 7), written(1, 7)]).unwrap();
-        assert_eq!(
-            violation.evidence,
-            node_events(vec![learned(7), connected(1, 7), written(1, 7)])
-        );
-        assert_eq!(
-            verdict(vec![learned(7), connected(1, 8), written(1, 8)]),
-            None
-        );
+    fn the_first_frame_is_above_the_watermark_that_was_queried_on_the_connection() {
+        assert_eq!(verdict(vec![connected(1), learned(7), written(1, 8)]), None);
+        let below = vec![connected(1), learned(7), written(1, 7)];
+        assert_eq!(clause(below), "below-watermark");
+        let above = vec![connected(1), learned(7), written(1, 9)];
+        assert_eq!(clause(above), "gei-skipped");
+        let from_before = vec![learned(7), connected(1), written(1, 8)];
+        assert_eq!(clause(from_before), "watermark-not-queried");
+    }
+
+    #[test]
+    fn between_two_replies_both_watermarks_may_be_meant() {
+        let first = |at| vec![connected(1), learned(7), learned(9), written(1, at)];
+        assert_eq!(clause(first(7)), "below-watermark");
+        assert_eq!(verdict(first(8)), None);
+        assert_eq!(verdict(first(10)), None);
+        assert_eq!(clause(first(11)), "gei-skipped");
     }
 
     #[test]
     fn a_watermark_learned_while_a_frame_is_written_does_not_apply_to_it() {
         let mut events = vec![
+            connected(1),
             learned(0),
-            connected(1, 1),
             written(1, 1),
             learned(3),
             written(1, 2),
@@ -224,28 +296,33 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_frame_fires() {
-        let malformed = executor(0, 0, ExecutorEvent::Malformed { connection: 1 });
-        assert!(judge(Wire::default(), &[malformed]).is_some());
-        let closed = ExecutorEvent::StreamClosed {
-            connection: 1,
-            reason: "ended in the middle of a frame".to_owned(),
+    fn bytes_that_are_no_frames_fire_on_a_block_stream_only() {
+        let malformed = |connection| Entry {
+            what: What::Seen(Fact::Malformed {
+                connection,
+                reason: "a frame of length 0".to_owned(),
+            }),
+            ..node(0, 0, learned(0))
         };
-        assert_eq!(judge(Wire::default(), &[executor(0, 0, closed)]), None);
+        // The first connection of the world.
+        let opened = node(0, 0, connected(1));
+        let judged = |entry| judge(Wire::default(), &[opened.clone(), entry]);
+        assert!(judged(malformed(1)).is_some());
+        assert_eq!(judged(malformed(2)), None);
     }
 
     #[test]
     fn a_connection_repeats_nothing() {
-        assert!(verdict(vec![connected(1, 1), written(1, 1), written(1, 1)]).is_some());
-        assert!(verdict(vec![connected(1, 2), written(1, 1)]).is_some());
+        let again = vec![connected(1), learned(0), written(1, 1), written(1, 1)];
+        assert_eq!(clause(again), "gei-repeated");
     }
 
     #[test]
     fn only_durable_blocks_may_be_skipped() {
         let step = |watermark| {
             vec![
+                connected(1),
                 learned(0),
-                connected(1, 1),
                 written(1, 1),
                 learned(watermark),
                 written(1, 4),
@@ -258,12 +335,12 @@ mod tests {
     #[test]
     fn the_next_connection_may_repeat_blocks_that_are_not_durable() {
         let again = vec![
+            connected(1),
             learned(0),
-            connected(1, 1),
             written(1, 1),
             written(1, 2),
+            connected(2),
             learned(1),
-            connected(2, 2),
             written(2, 2),
             written(2, 3),
         ];
@@ -273,11 +350,11 @@ mod tests {
     #[test]
     fn a_fallen_watermark_is_the_known_one() {
         let fallen = vec![
+            connected(1),
             learned(5),
-            connected(1, 6),
             written(1, 6),
+            connected(2),
             learned(3),
-            connected(2, 4),
             written(2, 4),
         ];
         assert_eq!(verdict(fallen), None);
@@ -285,25 +362,18 @@ mod tests {
 
     #[test]
     fn a_new_incarnation_starts_without_watermark_and_connections() {
-        let mut entries = node_events(vec![learned(5), connected(1, 6), written(1, 6)]);
+        let mut entries = node_events(vec![connected(1), learned(5), written(1, 6)]);
         entries.push(world_event(
             1,
             ProcessId::Node(0),
             WorldEvent::Started { start: 2 },
         ));
         let unconnected = [entries.clone(), node_events(vec![written(1, 7)])].concat();
-        assert!(
-            judge(Wire::default(), &unconnected)
-                .unwrap()
-                .message
-                .contains("never established")
+        assert_eq!(
+            judge(Wire::default(), &unconnected).unwrap().clause,
+            "unknown-connection"
         );
-
-        entries.extend(node_events(vec![
-            learned(4),
-            connected(1, 5),
-            written(1, 5),
-        ]));
+        entries.extend(node_events(vec![connected(1), learned(4), written(1, 5)]));
         assert_eq!(judge(Wire::default(), &entries), None);
     }
 }

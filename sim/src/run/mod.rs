@@ -5,12 +5,13 @@ mod watchdog;
 
 use crate::{
     allocator,
+    model::Model,
     oracles::Violation,
     panics::{self, Panic},
     plan::Plan,
     recorder::{ExecutorReport, NodeReport, Recorder},
     trace::{Entry, ProcessId, SimTime, TraceHash, What},
-    world::{Status, lock},
+    world::{self, Status, lock},
 };
 use metanode_core::env::{CrashPoint, Event};
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,11 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     allocator::keep_freed_memory();
-    let recorder = Arc::new(Mutex::new(Recorder::new(&plan, options.keep_entries)));
+    let recorder = Arc::new(Mutex::new(Recorder::new(
+        &plan,
+        Model::new(world::genesis(&plan)),
+        options.keep_entries,
+    )));
     let status = Arc::new(Status::default());
     let simulation_failed = match simulate_on_new_thread(&plan, &recorder, &status) {
         Err(e) => Some(Panic::of_simulation(format!(
@@ -177,6 +182,8 @@ fn hang(stuck: &Stuck, recorder: &Recorder) -> String {
                 What::Process(Event::Executor(event)) => event.to_string(),
                 What::Process(Event::Crashed(point)) => format!("reached {point}"),
                 What::World(event) => format!("{event:?}"),
+                What::Seen(fact) => fact.to_string(),
+                What::Derived(derived) => derived.to_string(),
             };
             format!("the last event was of {}: {event}", last.process)
         },
@@ -203,7 +210,11 @@ mod tests {
                 duration_ms: 500,
                 ..Plan::example()
             };
-            let recorder = Arc::new(Mutex::new(Recorder::new(&plan, 0)));
+            let recorder = Arc::new(Mutex::new(Recorder::new(
+                &plan,
+                Model::new(world::genesis(&plan)),
+                0,
+            )));
             let of_run = recorder.clone();
             let run = std::thread::spawn(move || simulate(plan, of_run, Arc::default()));
             run.join().unwrap().unwrap();

@@ -6,7 +6,7 @@ use crate::{
     net::Kernel,
     plan::Plan,
     recorder::Recorder,
-    trace::{ProcessId, SimTime, WorldEvent},
+    trace::SimTime,
     world::{Job, Status, Workload, World, lock},
 };
 use std::{
@@ -15,9 +15,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
-
-/// New commits that the second phase demands beyond the tip at its start, so that a chain without progress fails.
-const NEW_COMMITS: u64 = 3;
 
 /// The panic of a simulation, or its result.
 pub(super) type Simulated = std::thread::Result<std::io::Result<()>>;
@@ -31,7 +28,9 @@ pub(super) fn simulate(
     recorder: Arc<Mutex<Recorder>>,
     status: Arc<Status>,
 ) -> std::io::Result<()> {
-    metanode_core::bugs::enable(&plan.bugs);
+    if plan.buggy_validators.is_empty() {
+        metanode_core::bugs::enable(&plan.bugs);
+    }
     let disks = Disks::start(plan.store)?;
     let runtime =
         madsim::runtime::Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
@@ -87,8 +86,7 @@ impl Supervisor {
             return;
         }
         self.world.heal();
-        self.world.emit(ProcessId::World, WorldEvent::FaultsEnded);
-        self.world.set_goal(NEW_COMMITS);
+        self.world.demand_progress();
         self.pass_until(end).await;
     }
 

@@ -31,6 +31,10 @@ impl Cluster for World {
         self.plan.strategy_of(validator).is_some()
     }
 
+    fn stays_down(&self, process: ProcessId) -> bool {
+        World::stays_down(self, process)
+    }
+
     fn max_faulty(&self) -> Option<u16> {
         self.plan.max_faulty
     }

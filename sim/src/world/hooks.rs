@@ -48,6 +48,7 @@ impl ProcessHooks {
 impl TaskMonitor for ProcessHooks {
     fn polled(&self) {
         self.world.status.set_running(self.process);
+        self.world.enable_bugs_of(self.process);
     }
 
     async fn panicked(&self, message: &str) {

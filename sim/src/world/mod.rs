@@ -8,8 +8,10 @@ mod hooks;
 mod process;
 mod settings;
 mod status;
+mod witnesses;
 mod workload;
 
+pub(crate) use settings::genesis;
 pub(crate) use status::Status;
 pub use workload::Workload;
 
@@ -26,16 +28,17 @@ use crate::{
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use madsim::{runtime::Handle, time::TimeHandle};
-use metanode_core::{
-    env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent},
-    types::GlobalExecIndex,
-};
+use metanode_core::env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent};
 use process::Process;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::{Notify, mpsc};
+use witnesses::Witnesses;
 
 /// A process that ended by itself is restarted after this time, as by a service manager.
 const RESTART_FAILED_AFTER_MS: u64 = 300;
@@ -47,17 +50,6 @@ pub(crate) enum Job {
     /// The process has ended by itself: its sockets are closed, and it is restarted.
     RestartFailed(ProcessId),
     Fault(FaultJob),
-}
-
-/// What the second phase demands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Goal {
-    /// Nothing: it has not begun, or everything was reached.
-    None,
-    /// Every executor of an honest validator reaches this durable watermark.
-    Tip(GlobalExecIndex),
-    /// Everything happens that oracles demand by the end.
-    NothingOutstanding,
 }
 
 /// The state of a run. Shared by all its tasks, which run one at a time.
@@ -74,9 +66,10 @@ pub struct World {
     clocks: Vec<HostClock>,
     faults: Mutex<ActiveFaults>,
     jobs: mpsc::UnboundedSender<(SimTime, Job)>,
-    /// Notified when a violation is found or the goal of the second phase is reached.
-    pub(crate) decided: Notify,
-    goal: Mutex<Goal>,
+    /// Notified when a violation is found, or everything has happened that oracles demand after faults ended.
+    pub(crate) decided: Arc<Notify>,
+    /// Faults have ended, and progress is demanded.
+    settling: AtomicBool,
 }
 
 impl World {
@@ -91,6 +84,9 @@ impl World {
         let entropy = SeedEntropy::new(plan.seed);
         let kernel = Kernel::current();
         kernel.configure(settings::network(&plan), Arc::new(entropy.child("links")));
+        let decided = Arc::new(Notify::new());
+        let witnesses = Witnesses::new(recorder.clone(), decided.clone());
+        witnesses.observe_sockets(&kernel);
         let nodes = (0..plan.validators).map(ProcessId::Node);
         let executors = (0..plan.executors.len()).map(|i| {
             #[allow(clippy::cast_possible_truncation)] // at most one per validator
@@ -98,7 +94,7 @@ impl World {
         });
         let processes = executors
             .chain(nodes)
-            .map(|id| (id, Process::new(disks.new_disk())))
+            .map(|id| (id, Process::new(witnesses.observed(id, disks.new_disk()))))
             .collect();
         let drift = |host| plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
         let clocks = (plan.clock_skew_ms.iter().enumerate())
@@ -120,14 +116,27 @@ impl World {
             processes: Mutex::new(processes),
             clocks,
             jobs,
-            decided: Notify::new(),
-            goal: Mutex::new(Goal::None),
+            decided,
+            settling: AtomicBool::new(false),
         })
     }
 
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// A task of this process is about to run. If only some validators have bugs, the switches of the thread follow.
+    fn enable_bugs_of(&self, process: ProcessId) {
+        let Plan {
+            bugs,
+            buggy_validators,
+            ..
+        } = &self.plan;
+        if let (false, Some(validator)) = (buggy_validators.is_empty(), process.validator()) {
+            let enabled = buggy_validators.contains(&validator);
+            metanode_core::bugs::enable(if enabled { bugs } else { &[] });
+        }
     }
 
     /// Simulated time since the start.
@@ -164,13 +173,22 @@ impl World {
         }
     }
 
-    /// Ends all faults, and starts or resumes all processes that are down or paused.
+    /// Ends all faults, and starts or resumes all processes that are down or paused, except those that stay down.
     pub(crate) fn heal(self: &Arc<Self>) {
         faults::end_all(self.as_ref());
         for id in self.process_ids() {
             self.resume(id);
-            self.start(id);
+            match self.stays_down(id) {
+                true => self.end(id, End::Kill),
+                false => self.start(id),
+            }
         }
+    }
+
+    /// Whether the process is down for good when faults have ended.
+    fn stays_down(&self, id: ProcessId) -> bool {
+        let stays_down = |n: u16| self.plan.stays_down.contains(&n);
+        id.validator().is_some_and(stays_down)
     }
 
     /// Performs a job of the calendar.
@@ -215,7 +233,8 @@ impl World {
         let decided = {
             let mut recorder = lock(&self.recorder);
             recorder.record(entry);
-            recorder.is_over() || self.goal_reached(&mut recorder)
+            let settling = self.settling.load(Ordering::Relaxed);
+            recorder.is_over() || settling && recorder.is_satisfied()
         };
         if decided {
             self.decided.notify_one();
@@ -225,41 +244,10 @@ impl World {
         }
     }
 
-    /// Demands that every executor reaches the highest stored commit plus `beyond`, and that all oracles are satisfied.
-    pub(crate) fn set_goal(&self, beyond: u64) {
-        let stored = lock(&self.recorder)
-            .nodes()
-            .iter()
-            .map(|node| node.last_gei)
-            .max();
-        let tip = GlobalExecIndex(stored.unwrap_or_default().0 + beyond);
-        *lock(&self.goal) = Goal::Tip(tip);
-    }
-
-    fn goal_reached(&self, recorder: &mut Recorder) -> bool {
-        let mut goal = lock(&self.goal);
-        if let Goal::Tip(tip) = *goal
-            && self.all_have(tip, recorder)
-        {
-            *goal = Goal::NothingOutstanding;
-            recorder.record(Entry {
-                at: self.now(),
-                process: ProcessId::World,
-                what: What::World(WorldEvent::CaughtUp { tip }),
-            });
-        }
-        let reached = *goal == Goal::NothingOutstanding && recorder.is_satisfied();
-        if reached {
-            *goal = Goal::None;
-        }
-        reached
-    }
-
-    fn all_have(&self, tip: GlobalExecIndex, recorder: &Recorder) -> bool {
-        let executors = recorder.executors().iter().zip(0..);
-        // No node delivers to the executor of a Byzantine validator.
-        let mut honest = executors.filter(|(_, n)| self.plan.strategy_of(*n).is_none());
-        honest.all(|(executor, _)| executor.last_block_number >= tip)
+    /// Progress is demanded from now on: the run ends when all oracles are satisfied.
+    pub(crate) fn demand_progress(&self) {
+        self.emit(ProcessId::World, WorldEvent::FaultsEnded);
+        self.settling.store(true, Ordering::Relaxed);
     }
 
     /// Schedules a job.

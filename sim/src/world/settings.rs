@@ -3,8 +3,10 @@
 use crate::{
     addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH},
     clock::ORIGIN_MS,
+    model::Genesis,
     net::{HostId, Settings},
-    plan::{Member, Plan, Topology},
+    plan::{Member, Plan, Topology, account, authority_key, key_seed, public_key},
+    witness,
 };
 use metanode_core::{
     config::{ConsensusParameters, KeySeed, NodeConfig, NodeParameters, StartPolicy},
@@ -12,10 +14,13 @@ use metanode_core::{
         validators::{committee, format_account},
         wire::ValidatorInfo,
     },
-    types::{Address, AuthorityIndex, Committee, Epoch, KeyPair},
+    types::{Address, AuthorityIndex, Committee, Epoch, KeyPair, TimestampMs},
 };
-use mock_go_executor::config::{CommitteeChange, ExecutorConfig, Genesis};
+use mock_go_executor::config::{self, CommitteeChange, ExecutorConfig};
 use std::{net::SocketAddr, time::Duration};
+
+/// The balance of every account before its first transaction.
+const INITIAL_BALANCE: u64 = 1_000_000;
 
 /// The settings of the socket kernel.
 #[must_use]
@@ -81,9 +86,9 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],
         flush_idle_ms: 50,
         data_dir: "/data".into(),
-        genesis: Genesis {
+        genesis: config::Genesis {
             epoch_timestamp_ms: ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms),
-            initial_balance: 1_000_000,
+            initial_balance: INITIAL_BALANCE,
             validators: validators(plan, Epoch(0)),
             changes: (plan.epochs.committees.iter())
                 .map(|committee| committee.from_epoch)
@@ -93,8 +98,34 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
                     validators: validators(plan, epoch),
                 })
                 .collect(),
-            ..Genesis::default()
+            ..config::Genesis::default()
         },
+    }
+}
+
+/// The chain of a plan, for the reference model.
+#[must_use]
+pub fn genesis(plan: &Plan) -> Genesis {
+    let plan = plan.clone();
+    Genesis {
+        scheme: plan.signatures,
+        gc_depth_rounds: plan.node.consensus.gc_depth_rounds,
+        leaders_per_round: plan.node.consensus.leaders_per_round,
+        start_ms: TimestampMs(ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms)),
+        initial_balance: u128::from(INITIAL_BALANCE),
+        members: Box::new(move |epoch| {
+            let members = plan.epochs.members(epoch, plan.validators);
+            let member = |member: &Member| {
+                let key = public_key(&plan, member);
+                witness::Member {
+                    authority_key: authority_key(&key).to_vec(),
+                    protocol_key: key.0,
+                    stake: member.stake,
+                    address: account(&key).to_vec(),
+                }
+            };
+            members.iter().map(member).collect()
+        }),
     }
 }
 
@@ -136,30 +167,17 @@ fn validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
 fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let index = member.validator;
-    let key = KeyPair::from_seed(plan.signatures, &key_seed(index, member.key)).public();
-    let mut account = [0; 20];
-    account.copy_from_slice(&key.0[..20]);
+    let key = public_key(plan, member);
     ValidatorInfo {
-        address: format_account(&account),
+        address: format_account(&account(&key)),
         stake: member.stake.to_string(),
-        // Hashed, so that the order of the committee is not that of the hosts.
-        authority_key: STANDARD.encode(blake3::hash(&key.0).as_bytes()),
+        authority_key: STANDARD.encode(authority_key(&key)),
         protocol_key: STANDARD.encode(key.0),
         network_key: STANDARD.encode(key.0),
         name: format!("validator-{index}"),
         p2p_address: SocketAddr::new(HostId(index).ip(), P2P_PORT).to_string(),
         ..ValidatorInfo::default()
     }
-}
-
-/// The seed of key `key` of a validator, from 0.
-fn key_seed(index: u16, key: u32) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("metasim validator key");
-    hasher.update(&index.to_le_bytes());
-    if key > 0 {
-        hasher.update(&key.to_le_bytes());
-    }
-    *hasher.finalize().as_bytes()
 }
 
 fn tcp(index: u16, port: u16) -> Address {

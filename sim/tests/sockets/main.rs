@@ -16,8 +16,8 @@ use metanode_core::{
     types::Address,
 };
 use metanode_sim::net::{
-    ConnectVerdict, Cut, Hijack, HostId, Kernel, LatencySpike, Partition, Payload, ResetAll, Route,
-    Rule, Segment, Settings, ShortWrites, Side, SimNetwork, Verdict,
+    ConnectVerdict, ConnectionId, Cut, Hijack, HostId, Kernel, LatencySpike, Partition, Payload,
+    ResetAll, Route, Rule, Segment, Settings, ShortWrites, Side, SimNetwork, Tap, Verdict,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;

@@ -108,33 +108,70 @@ fn a_paused_process_loses_no_bytes() {
     });
 }
 
+/// What a tap observes.
+#[derive(Debug, PartialEq, Eq)]
+enum Observed {
+    Sent(HostId, HostId, u64, Payload, Vec<u8>),
+    Read(Side, u64),
+    Closed,
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<Observed>>>);
+
+impl Log {
+    fn add(&self, observed: Observed) {
+        self.0.lock().unwrap().push(observed);
+    }
+}
+
+impl Tap for Log {
+    fn sent(&mut self, segment: &Segment<'_>, bytes: &[u8]) {
+        self.add(Observed::Sent(
+            segment.from(),
+            segment.to(),
+            segment.offset,
+            segment.payload,
+            bytes.to_vec(),
+        ));
+    }
+
+    fn read(&mut self, connection: ConnectionId, route: &Route, reader: Side, total_bytes: u64) {
+        assert_eq!((connection, route.server), (ConnectionId(1), B));
+        self.add(Observed::Read(reader, total_bytes));
+    }
+
+    fn closed(&mut self, connection: ConnectionId) {
+        assert_eq!(connection, ConnectionId(1));
+        self.add(Observed::Closed);
+    }
+}
+
 #[test]
-fn a_tap_gets_every_segment() {
+fn a_tap_observes_what_is_sent_and_read_and_the_end() {
     simulate(Settings::default(), async |kernel| {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        kernel.tap(Box::new(move |segment, bytes| {
-            let line = (
-                segment.from(),
-                segment.to(),
-                segment.offset,
-                segment.payload,
-                bytes.to_vec(),
-            );
-            log.lock().unwrap().push(line);
-        }));
+        let log = Log::default();
+        kernel.tap(log.clone());
         let (mut client, mut server) = connected(&kernel, A, B, &tcp(B)).await;
         client.write_all(b"abc").await.unwrap();
         client.write_all(b"d").await.unwrap();
+        server.read_exact(&mut [0; 2]).await.unwrap();
+        server.read_exact(&mut [0; 1]).await.unwrap();
         server.write_all(b"reply").await.unwrap();
         drop(server);
+        assert_eq!(read_some(&mut client).await, b"reply");
+        drop(client);
         assert_eq!(
-            *seen.lock().unwrap(),
+            *log.0.lock().unwrap(),
             [
-                (A, B, 0, Payload::Data(3), b"abc".to_vec()),
-                (A, B, 3, Payload::Data(1), b"d".to_vec()),
-                (B, A, 0, Payload::Data(5), b"reply".to_vec()),
-                (B, A, 5, Payload::Reset, vec![]),
+                Observed::Sent(A, B, 0, Payload::Data(3), b"abc".to_vec()),
+                Observed::Sent(A, B, 3, Payload::Data(1), b"d".to_vec()),
+                Observed::Read(Side::Server, 2),
+                Observed::Read(Side::Server, 3),
+                Observed::Sent(B, A, 0, Payload::Data(5), b"reply".to_vec()),
+                Observed::Sent(B, A, 5, Payload::Reset, vec![]),
+                Observed::Read(Side::Client, 5),
+                Observed::Closed,
             ]
         );
         let stats = kernel.stats();

@@ -3,6 +3,7 @@
 
 mod citations;
 mod module_order;
+mod oracles;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -227,6 +228,7 @@ fn the_repository_is_tidy() {
     }
     problems.extend(module_order::violations(&files));
     problems.extend(citations::violations(&files));
+    problems.extend(oracles::violations(&files));
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 

@@ -67,7 +67,7 @@ impl Model {
             highest_round: Round(0),
             last_proposed_round: Round(0),
         });
-        self.connect();
+        self.reconnect();
         self.node(NodeEvent::Ready);
     }
 

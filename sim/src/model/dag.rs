@@ -1,0 +1,131 @@
+//! The blocks of one epoch above its gc round: accepted ones, with all their ancestors, and those that wait.
+//!
+//! # Memory
+//! What lies at or below the gc round is dropped. Of one author at most [`MOST_WAITING`] blocks wait, more are ignored.
+//! Nothing that matters is lost by that: a node that accepts a block stores it after its ancestors, so the block is
+//! seen again then and needs not wait. Accepted blocks of one slot are not limited, because which of them honest nodes
+//! have accepted is not known.
+
+use crate::witness::SeenBlock;
+use metanode_core::types::{AuthorityIndex, BlockRef, Round};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Blocks of one author that wait, at most.
+const MOST_WAITING: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Dag {
+    /// Blocks of this round and below are in no later commit. Genesis at first: nothing depends on its blocks.
+    gc_round: Round,
+    accepted: BTreeMap<BlockRef, Arc<SeenBlock>>,
+    /// By one of the ancestors that each lacks.
+    waiting: BTreeMap<BlockRef, Vec<Arc<SeenBlock>>>,
+    names_of_waiting: BTreeSet<BlockRef>,
+}
+
+impl Dag {
+    /// Accepts a valid block if all its ancestors above the gc round are accepted; otherwise it waits. Returns the
+    /// blocks that waited for it, to be added again. `None` if it is not accepted now.
+    pub fn add(&mut self, block: &Arc<SeenBlock>) -> Option<Vec<Arc<SeenBlock>>> {
+        let name = block.reference;
+        if name.round <= self.gc_round
+            || self.accepted.contains_key(&name)
+            || self.names_of_waiting.contains(&name)
+        {
+            return None;
+        }
+        let mut ancestors = block.ancestors.iter();
+        if let Some(lacking) = ancestors.find(|ancestor| !self.is_available(ancestor)) {
+            let of_author = |waiting: &&BlockRef| waiting.author == name.author;
+            if self.names_of_waiting.iter().filter(of_author).count() < MOST_WAITING {
+                self.names_of_waiting.insert(name);
+                self.waiting
+                    .entry(*lacking)
+                    .or_default()
+                    .push(block.clone());
+            }
+            return None;
+        }
+        self.accepted.insert(name, block.clone());
+        let waited = self.waiting.remove(&name).unwrap_or_default();
+        Some(self.woken(waited))
+    }
+
+    /// Raises the gc round. Returns the blocks that waited for what is at or below it, to be added again.
+    pub fn collect(&mut self, gc_round: Round) -> Vec<Arc<SeenBlock>> {
+        if gc_round <= self.gc_round {
+            return vec![];
+        }
+        self.gc_round = gc_round;
+        let first = BlockRef::first_of_round(gc_round.next());
+        self.accepted = self.accepted.split_off(&first);
+        let still_waiting = self.waiting.split_off(&first);
+        let waited = std::mem::replace(&mut self.waiting, still_waiting);
+        self.woken(waited.into_values().flatten().collect())
+    }
+
+    fn woken(&mut self, blocks: Vec<Arc<SeenBlock>>) -> Vec<Arc<SeenBlock>> {
+        for block in &blocks {
+            self.names_of_waiting.remove(&block.reference);
+        }
+        blocks
+    }
+
+    fn is_available(&self, block: &BlockRef) -> bool {
+        block.round <= self.gc_round || self.accepted.contains_key(block)
+    }
+
+    pub fn get(&self, block: &BlockRef) -> Option<&Arc<SeenBlock>> {
+        self.accepted.get(block)
+    }
+
+    /// The accepted blocks of a round.
+    pub fn round(&self, round: Round) -> impl Iterator<Item = &Arc<SeenBlock>> {
+        let from = self.accepted.range(BlockRef::first_of_round(round)..);
+        from.map(|(_, block)| block)
+            .take_while(move |block| block.reference.round == round)
+    }
+
+    /// The accepted blocks of a slot: several if its author equivocates.
+    pub fn slot(
+        &self,
+        round: Round,
+        author: AuthorityIndex,
+    ) -> impl Iterator<Item = &Arc<SeenBlock>> {
+        self.round(round)
+            .filter(move |block| block.reference.author == author)
+    }
+
+    /// The highest round with an accepted block.
+    pub fn highest_round(&self) -> Round {
+        let last = self.accepted.last_key_value();
+        last.map_or(self.gc_round, |(name, _)| name.round)
+    }
+
+    /// A block with all its ancestors, direct or not, of rounds above `above`. In the order of their names.
+    pub fn history(&self, of: BlockRef, above: Round) -> BTreeSet<BlockRef> {
+        let mut history = BTreeSet::from([of]);
+        let mut open = vec![of];
+        while let Some(name) = open.pop() {
+            for ancestor in self.get(&name).iter().flat_map(|block| &block.ancestors) {
+                if ancestor.round > above && history.insert(*ancestor) {
+                    open.push(*ancestor);
+                }
+            }
+        }
+        history
+    }
+}
+
+#[cfg(test)]
+impl Dag {
+    /// How many blocks are accepted and how many wait.
+    pub fn sizes(&self) -> (usize, usize) {
+        let waiting = self.waiting.values().map(Vec::len).sum();
+        assert_eq!(waiting, self.names_of_waiting.len());
+        (self.accepted.len(), waiting)
+    }
+}

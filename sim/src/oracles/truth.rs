@@ -1,0 +1,455 @@
+//! TRUTH: *what a process reports of itself is what its bytes and its disk say.*
+//!
+//! The only oracle that judges by events of processes. Each is compared with the fact that precedes it; other oracles
+//! judge whether the fact itself is right.
+//!
+//! Violations: an own block, a commit, a frame, an epoch, a step of an epoch change or a durable watermark that is
+//! reported otherwise than it was written, or without having been written, or that is written and not reported within
+//! [`GRACE`] although the process runs, judged when it or the run ends; a watermark that was learned and is in no reply
+//! that this incarnation has read; a start of an executor that finds something else than its disk holds; a state root,
+//! reported for a block, that the disk does not have once the block is durable.
+//!
+//! No violation: a fact whose report is missing because the process ended or was paused, or because the connection of the
+//! frame was given up, which is known from the next one, or from the report of its end.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::{Authorities, Plan},
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    witness::{EpochRecord, Fact, Frame, SeenBlock, SeenCommit, StateRoot},
+};
+use metanode_core::{
+    env::{Event, ExecutorEvent, NodeEvent},
+    types::{BlockRef, Epoch, GlobalExecIndex, TimestampMs},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// A fact is reported within this time.
+const GRACE: SimTime = SimTime::from_ms(1_000);
+
+/// Watermarks of replies that a node may still be about to report.
+const RECENT_REPLIES: usize = 16;
+
+pub(super) struct Truth {
+    nodes: BTreeMap<u16, Node>,
+    executors: BTreeMap<u16, Executor>,
+    authorities: Authorities,
+}
+
+/// What one node wrote and read, and has not reported yet.
+#[derive(Default)]
+struct Node {
+    own_blocks: Pending<(Epoch, BlockRef)>,
+    commits: Pending<Arc<SeenCommit>>,
+    /// Of the newest connection.
+    frames: Pending<Arc<Frame>>,
+    watermarks: VecDeque<GlobalExecIndex>,
+    /// On its disk.
+    records: BTreeMap<Epoch, (Arc<EpochRecord>, Entry)>,
+    /// Epochs of which the record on the disk is not reported.
+    recorded: Pending<Epoch>,
+    removed: Pending<Epoch>,
+    paused: bool,
+}
+
+/// What one executor wrote and read, and has not reported yet.
+#[derive(Default)]
+struct Executor {
+    found: Option<(GlobalExecIndex, StateRoot, Entry)>,
+    durable: Pending<GlobalExecIndex>,
+    entered: Pending<(Epoch, GlobalExecIndex, TimestampMs)>,
+    /// The last block that it reported as executed, with the root after it.
+    executed: Option<(GlobalExecIndex, StateRoot)>,
+    paused: bool,
+}
+
+/// Facts that are to be reported in their order.
+struct Pending<T>(VecDeque<Unreported<T>>);
+
+struct Unreported<T> {
+    what: T,
+    fact: Entry,
+    /// From this time on the process could report it.
+    since: SimTime,
+}
+
+impl<T> Default for Pending<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Pending<T> {
+    fn add(&mut self, what: T, fact: &Entry) {
+        self.0.push_back(Unreported {
+            what,
+            fact: fact.clone(),
+            since: fact.at,
+        });
+    }
+
+    /// The report of the next one.
+    fn reported(
+        &mut self,
+        said: &Entry,
+        is_it: impl FnOnce(&T) -> bool,
+    ) -> Result<(), Box<Violation>> {
+        match self.0.pop_front() {
+            Some(next) if is_it(&next.what) => Ok(()),
+            Some(next) => Err(lie(said, "reported-otherwise", Some(next.fact))),
+            None => Err(lie(said, "reported-without-a-fact", None)),
+        }
+    }
+
+    /// The oldest fact that should have been reported by now.
+    fn overdue(&self, now: SimTime) -> Option<&Entry> {
+        let next = self.0.front()?;
+        (now.since(next.since) > GRACE).then_some(&next.fact)
+    }
+
+    /// The process did not run: time begins again.
+    fn begin_again(&mut self, now: SimTime) {
+        for next in &mut self.0 {
+            next.since = now;
+        }
+    }
+}
+
+fn lie(said: &Entry, clause: &'static str, fact: Option<Entry>) -> Box<Violation> {
+    let found = match &fact {
+        Some(fact) => match &fact.what {
+            What::Seen(fact) => fact.to_string(),
+            _ => "something else".to_owned(),
+        },
+        None => "nothing".to_owned(),
+    };
+    let reported = match &said.what {
+        What::Process(event) => event.to_string(),
+        _ => "nothing".to_owned(),
+    };
+    let message = format!("expected a report of what it did ({found}), it {reported}");
+    Violation::by(said, Invariant::Truth, clause, message, fact)
+}
+
+impl Node {
+    fn seen(&mut self, fact: &Fact, entry: &Entry) {
+        match fact {
+            Fact::BlockStored { block, .. } => {
+                self.own_blocks.add((block.epoch, block.reference), entry);
+            }
+            Fact::CommitStored { commit, .. } => self.commits.add(commit.clone(), entry),
+            // Frames of connections that were given up.
+            Fact::StreamOpened { .. } => self.frames.0.clear(),
+            Fact::FrameSent { frame, .. } => self.frames.add(frame.clone(), entry),
+            Fact::ReplyRead { reply, .. } => {
+                if let Some(watermark) = reply.watermark() {
+                    if self.watermarks.len() == RECENT_REPLIES {
+                        self.watermarks.pop_front();
+                    }
+                    self.watermarks.push_back(watermark);
+                }
+            }
+            Fact::EpochRecorded { record } => {
+                let recorded = (record.clone(), entry.clone());
+                self.records.insert(record.epoch, recorded);
+                self.recorded.add(record.epoch, entry);
+            }
+            Fact::EpochRemoved { epoch } => self.removed.add(*epoch, entry),
+            _ => {}
+        }
+    }
+
+    fn said(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
+        match event {
+            NodeEvent::Proposed { epoch, block, .. } => self
+                .own_blocks
+                .reported(entry, |own| *own == (*epoch, *block)),
+            NodeEvent::CommitStored {
+                epoch,
+                commit,
+                gei,
+                leader,
+                blocks,
+                ..
+            } => {
+                let base = self.records.get(epoch).map(|(record, _)| record.base);
+                self.commits.reported(entry, |stored| {
+                    (stored.epoch, stored.index, stored.digest)
+                        == (*epoch, commit.index, commit.digest)
+                        && base.is_none_or(|base| base.0 + u64::from(commit.index.0) == gei.0)
+                        && stored.leader == *leader
+                        && stored.blocks.len() == *blocks as usize
+                })
+            }
+            NodeEvent::CommitRepaired { index } => self
+                .commits
+                .reported(entry, |stored| stored.index == *index),
+            NodeEvent::FrameWritten {
+                gei, epoch, commit, ..
+            } => self.frames.reported(entry, |frame| {
+                (frame.gei, frame.epoch, frame.commit) == (*gei, *epoch, commit.index)
+            }),
+            NodeEvent::StreamLost { .. } => {
+                self.frames.0.clear();
+                Ok(())
+            }
+            NodeEvent::WatermarkLearned { watermark }
+            | NodeEvent::ExecutorQueried { watermark, .. } => {
+                match self.watermarks.contains(watermark) {
+                    true => Ok(()),
+                    false => Err(lie(entry, "watermark-in-no-reply", None)),
+                }
+            }
+            NodeEvent::EpochOpened {
+                base,
+                start_timestamp_ms,
+                ..
+            } => {
+                let is_it = |record: &EpochRecord| {
+                    (record.base, record.start_ms) == (base.base, *start_timestamp_ms)
+                };
+                self.record(base.epoch, entry, is_it)
+            }
+            NodeEvent::ChangeRecorded { epoch, step } => {
+                let is_it = |record: &EpochRecord| record.step.is(step);
+                self.record(*epoch, entry, is_it)
+            }
+            NodeEvent::EpochRemoved { epoch } => {
+                self.removed.reported(entry, |removed| removed == epoch)
+            }
+            NodeEvent::Stopped | NodeEvent::Failed { .. } => {
+                self.ended();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn record(
+        &mut self,
+        epoch: Epoch,
+        entry: &Entry,
+        is_it: impl FnOnce(&EpochRecord) -> bool,
+    ) -> Result<(), Box<Violation>> {
+        self.recorded.0.retain(|recorded| recorded.what != epoch);
+        match self.records.get(&epoch) {
+            Some((record, _)) if is_it(record) => Ok(()),
+            Some((_, fact)) => Err(lie(entry, "reported-otherwise", Some(fact.clone()))),
+            None => Err(lie(entry, "reported-without-a-fact", None)),
+        }
+    }
+
+    /// What an incarnation has not reported is never reported.
+    fn ended(&mut self) {
+        *self = Self {
+            records: std::mem::take(&mut self.records),
+            ..Self::default()
+        };
+    }
+
+    fn overdue(&self, now: SimTime) -> Option<&Entry> {
+        if self.paused {
+            return None;
+        }
+        (self.own_blocks.overdue(now))
+            .or_else(|| self.commits.overdue(now))
+            .or_else(|| self.frames.overdue(now))
+            .or_else(|| self.recorded.overdue(now))
+            .or_else(|| self.removed.overdue(now))
+    }
+
+    fn pause(&mut self, paused: bool, now: SimTime) {
+        self.paused = paused;
+        self.own_blocks.begin_again(now);
+        self.commits.begin_again(now);
+        self.frames.begin_again(now);
+        self.recorded.begin_again(now);
+        self.removed.begin_again(now);
+    }
+}
+
+impl Executor {
+    fn seen(&mut self, fact: &Fact, entry: &Entry) -> Result<(), Box<Violation>> {
+        match fact {
+            Fact::ExecutorFound {
+                watermark,
+                state_root,
+            } => self.found = Some((*watermark, *state_root, entry.clone())),
+            Fact::Durable {
+                watermark,
+                state_root,
+                ..
+            } => {
+                self.durable.add(*watermark, entry);
+                let executed = self.executed.filter(|(gei, _)| gei == watermark);
+                if let Some((_, root)) = executed
+                    && root != *state_root
+                {
+                    let message = format!(
+                        "expected the root that it reported for GEI {watermark}, {root}, its disk has {state_root}"
+                    );
+                    return Err(Violation::by(
+                        entry,
+                        Invariant::Truth,
+                        "root-not-on-disk",
+                        message,
+                        None,
+                    ));
+                }
+            }
+            Fact::EpochEntered {
+                epoch,
+                boundary,
+                start_ms,
+            } => self.entered.add((*epoch, *boundary, *start_ms), entry),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn said(&mut self, event: &ExecutorEvent, entry: &Entry) -> Result<(), Box<Violation>> {
+        match event {
+            ExecutorEvent::Started {
+                watermark,
+                state_root,
+            } => match self.found.take() {
+                Some((found, root, _)) if (found, root.0) == (*watermark, *state_root) => Ok(()),
+                Some((_, _, fact)) => Err(lie(entry, "reported-otherwise", Some(fact))),
+                None => Err(lie(entry, "reported-without-a-fact", None)),
+            },
+            ExecutorEvent::Executed {
+                gei, state_root, ..
+            } => {
+                self.executed = Some((*gei, StateRoot(*state_root)));
+                Ok(())
+            }
+            ExecutorEvent::Durable { watermark } => {
+                self.durable.reported(entry, |durable| durable == watermark)
+            }
+            ExecutorEvent::EpochEntered {
+                epoch,
+                boundary,
+                start_timestamp_ms,
+            } => {
+                let start = (*epoch, *boundary, *start_timestamp_ms);
+                self.entered.reported(entry, |entered| *entered == start)
+            }
+            ExecutorEvent::Stopped | ExecutorEvent::Failed { .. } => {
+                *self = Self::default();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn overdue(&self, now: SimTime) -> Option<&Entry> {
+        if self.paused {
+            return None;
+        }
+        (self.durable.overdue(now)).or_else(|| self.entered.overdue(now))
+    }
+
+    fn pause(&mut self, paused: bool, now: SimTime) {
+        self.paused = paused;
+        self.durable.begin_again(now);
+        self.entered.begin_again(now);
+    }
+}
+
+impl Truth {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            executors: BTreeMap::new(),
+            authorities: Authorities::new(plan),
+        }
+    }
+
+    /// A process ends or starts.
+    fn ended(&mut self, process: ProcessId, now: SimTime) -> Result<(), Box<Violation>> {
+        match process {
+            ProcessId::Node(n) => {
+                let node = self.nodes.entry(n).or_default();
+                reported_by(node.overdue(now))?;
+                node.ended();
+            }
+            ProcessId::Executor(n) => {
+                let executor = self.executors.entry(n).or_default();
+                reported_by(executor.overdue(now))?;
+                *executor = Executor::default();
+            }
+            ProcessId::World => {}
+        }
+        Ok(())
+    }
+
+    fn paused(&mut self, process: ProcessId, paused: bool, now: SimTime) {
+        match process {
+            ProcessId::Node(n) => self.nodes.entry(n).or_default().pause(paused, now),
+            ProcessId::Executor(n) => self.executors.entry(n).or_default().pause(paused, now),
+            ProcessId::World => {}
+        }
+    }
+
+    fn is_of_another(&mut self, n: u16, block: &SeenBlock) -> bool {
+        let author = block.reference.author;
+        self.authorities.validator(block.epoch, author) != Some(n)
+    }
+}
+
+/// No fact is overdue.
+fn reported_by(overdue: Option<&Entry>) -> Result<(), Box<Violation>> {
+    let Some(fact) = overdue else {
+        return Ok(());
+    };
+    let message = format!("expected a report within {} ms", GRACE.as_ms());
+    Err(Violation::by(
+        fact,
+        Invariant::Truth,
+        "not-reported",
+        message,
+        None,
+    ))
+}
+
+impl Oracle for Truth {
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        match (entry.process, &entry.what) {
+            (ProcessId::Node(n), _) if !self.authorities.is_honest(n) => {}
+            (process, What::World(event)) => match event {
+                WorldEvent::Started { .. } | WorldEvent::Killed | WorldEvent::PowerLost { .. } => {
+                    self.ended(process, entry.at)?;
+                }
+                WorldEvent::Paused => self.paused(process, true, entry.at),
+                WorldEvent::Resumed => self.paused(process, false, entry.at),
+                _ => {}
+            },
+            (ProcessId::Node(n), What::Seen(Fact::BlockStored { block, .. }))
+                if self.is_of_another(n, block) => {}
+            (ProcessId::Node(n), What::Seen(fact)) => {
+                self.nodes.entry(n).or_default().seen(fact, entry);
+            }
+            (ProcessId::Node(n), What::Process(Event::Node(event))) => {
+                self.nodes.entry(n).or_default().said(event, entry)?;
+            }
+            (ProcessId::Executor(n), What::Seen(fact)) => {
+                self.executors.entry(n).or_default().seen(fact, entry)?;
+            }
+            (ProcessId::Executor(n), What::Process(Event::Executor(event))) => {
+                self.executors.entry(n).or_default().said(event, entry)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        let of_nodes = self.nodes.values().find_map(|node| node.overdue(end));
+        let mut executors = self.executors.values();
+        let of_executors = || executors.find_map(|executor| executor.overdue(end));
+        reported_by(of_nodes.or_else(of_executors))
+    }
+}

@@ -1,0 +1,69 @@
+//! Keys, accounts and authority indexes of the validators of a plan.
+
+use super::{Member, Plan};
+use metanode_core::types::{AuthorityIndex, Epoch, KeyPair, PublicKey};
+use std::collections::BTreeMap;
+
+/// The seed of key `key` of a validator, from 0.
+#[must_use]
+pub(crate) fn key_seed(validator: u16, key: u32) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("metasim validator key");
+    hasher.update(&validator.to_le_bytes());
+    if key > 0 {
+        hasher.update(&key.to_le_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The key with which a member signs its blocks.
+#[must_use]
+pub(crate) fn public_key(plan: &Plan, member: &Member) -> PublicKey {
+    KeyPair::from_seed(plan.signatures, &key_seed(member.validator, member.key)).public()
+}
+
+/// The key that orders the committee. Hashed, so that the order is not that of the hosts.
+#[must_use]
+pub(crate) fn authority_key(key: &PublicKey) -> [u8; 32] {
+    *blake3::hash(&key.0).as_bytes()
+}
+
+/// The account of a validator.
+#[must_use]
+pub(crate) fn account(key: &PublicKey) -> [u8; 20] {
+    std::array::from_fn(|i| key.0[i])
+}
+
+/// The validators of an epoch in the order of their authority indexes (contract §7.4).
+fn by_authority(plan: &Plan, epoch: Epoch) -> Vec<u16> {
+    let mut members = plan.epochs.members(epoch, plan.validators);
+    members.sort_by_cached_key(|member| authority_key(&public_key(plan, member)));
+    members.iter().map(|member| member.validator).collect()
+}
+
+/// The validators of each epoch in the order of their authority indexes.
+pub(crate) struct Authorities {
+    plan: Plan,
+    epochs: BTreeMap<Epoch, Vec<u16>>,
+}
+
+impl Authorities {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            plan: plan.clone(),
+            epochs: BTreeMap::new(),
+        }
+    }
+
+    /// The validator with this index; `None` if the committee is smaller.
+    pub fn validator(&mut self, epoch: Epoch, authority: AuthorityIndex) -> Option<u16> {
+        let plan = &self.plan;
+        let of_epoch = self.epochs.entry(epoch);
+        let validators = of_epoch.or_insert_with(|| by_authority(plan, epoch));
+        validators.get(authority.as_usize()).copied()
+    }
+
+    /// Whether this validator is honest.
+    pub fn is_honest(&self, validator: u16) -> bool {
+        self.plan.strategy_of(validator).is_none()
+    }
+}

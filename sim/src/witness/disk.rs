@@ -1,0 +1,75 @@
+//! The stores of one process: from what is read and written there to facts.
+
+use super::{
+    Blocks, Fact,
+    executor_disk::{self, ExecutorDisk},
+    node_disk::{self, NodeDisk},
+};
+use crate::process_id::ProcessId;
+use metanode_core::store::{Column, Durability, Store, WriteBatch};
+
+/// Observes the stores of one process. Outlives its incarnations.
+pub struct DiskWitness(Stores);
+
+enum Stores {
+    Node(NodeDisk),
+    Executor(Box<ExecutorDisk>),
+    /// The world has none.
+    None,
+}
+
+impl DiskWitness {
+    #[must_use]
+    pub fn new(process: ProcessId, blocks: Blocks) -> Self {
+        Self(match process {
+            ProcessId::Node(_) => Stores::Node(NodeDisk::new(process, blocks)),
+            ProcessId::Executor(_) => Stores::Executor(Box::default()),
+            ProcessId::World => Stores::None,
+        })
+    }
+
+    /// Whether writes to this column say something. All others may be left out of batches.
+    #[must_use]
+    pub fn reads(column: Column) -> bool {
+        let node = [node_disk::BLOCKS, node_disk::COMMITS, node_disk::RECORDS];
+        let executor = [
+            executor_disk::STATE,
+            executor_disk::BLOCKS,
+            executor_disk::EPOCHS,
+            executor_disk::META,
+        ];
+        node.contains(&column) || executor.contains(&column)
+    }
+
+    /// A store was opened by a new incarnation: reads from it what survived.
+    pub fn opened(&mut self, name: &str, store: &dyn Store, facts: &mut Vec<Fact>) {
+        match &mut self.0 {
+            Stores::Node(disk) => disk.opened(name, store, facts),
+            Stores::Executor(disk) => disk.opened(name, store, facts),
+            Stores::None => {}
+        }
+    }
+
+    /// The batch was written.
+    pub fn written(
+        &mut self,
+        name: &str,
+        batch: &WriteBatch,
+        durability: Durability,
+        facts: &mut Vec<Fact>,
+    ) {
+        match &mut self.0 {
+            Stores::Node(disk) => disk.written(name, batch, durability, facts),
+            Stores::Executor(disk) => disk.written(name, batch, durability, facts),
+            Stores::None => {}
+        }
+    }
+
+    /// The store was removed.
+    pub fn removed(&mut self, name: &str, facts: &mut Vec<Fact>) {
+        match &self.0 {
+            Stores::Node(_) => NodeDisk::removed(name, facts),
+            Stores::Executor(_) | Stores::None => {}
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Witnesses: what the bytes on wires and disks say, decoded by code that shares nothing with the node's own encoders
+//! but the field numbers of the protocol. Oracles judge by these facts, not by what a process says about itself.
+//!
+//! | file | content |
+//! |---|---|
+//! | `fact` | [`Fact`]: the types |
+//! | `block` | [`SeenBlock`]: a block of the DAG as its bytes say |
+//! | `blocks` | [`Blocks`]: each distinct block is decoded once per run |
+//! | `bcs`, `protobuf` | readers of the two encodings |
+//! | `delivered` | a delivered block |
+//! | `frames` | from the bytes of one direction of a connection to the bodies of its frames |
+//! | `rpc` | requests and replies of the executor RPC |
+//! | `peers` | messages between nodes |
+//! | `sockets` | [`Connections`]: block streams, executor RPC and connections between nodes |
+//! | `state_rows` | the account entries on the disk of an executor, and their root |
+//! | `epoch_record` | the record of an epoch in the store of a node |
+//! | `node_disk`, `executor_disk` | what a store of a node or an executor holds, write by write |
+//! | `disk` | [`DiskWitness`]: the stores of one process |
+//!
+//! Does not know the simulation: the same facts can come from logs, data directories and proxies of real processes.
+
+mod bcs;
+mod block;
+mod blocks;
+pub(crate) mod delivered;
+mod disk;
+mod epoch_record;
+mod executor_disk;
+mod fact;
+mod frames;
+mod node_disk;
+mod peers;
+pub(crate) mod protobuf;
+mod rpc;
+#[cfg(test)]
+mod rpc_tests;
+mod sockets;
+#[cfg(test)]
+mod sockets_tests;
+mod state_rows;
+
+pub use block::SeenBlock;
+pub use blocks::Blocks;
+pub use disk::DiskWitness;
+pub use fact::{
+    ChangeStep, ContentHash, Durability, EpochRecord, Fact, Frame, Member, Reply, Request,
+    SeenBoundary, SeenCommit, StateRoot,
+};
+pub use sockets::{Channel, Connections, End, Ends};

@@ -1,0 +1,77 @@
+//! Messages between nodes, in BCS. A connection begins with a `Hello` that says what the rest of it is.
+
+use super::{
+    bcs::{Malformed, Reader},
+    blocks::block_ref,
+};
+use bytes::Bytes;
+
+/// What follows the `Hello` of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The listener streams its own blocks, one a frame. The other end sends nothing more.
+    Subscribe,
+    /// Requests are answered one after the other.
+    Query,
+}
+
+/// Decodes a `Hello`.
+///
+/// # Errors
+/// If it is no such message.
+pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
+    let mut reader = Reader::new(body);
+    let _epoch = reader.u64()?;
+    let _from = reader.option(Reader::u16)?;
+    let purpose = match reader.uleb()? {
+        0 => {
+            let _after_round = reader.u32()?;
+            Purpose::Subscribe
+        }
+        1 => Purpose::Query,
+        other => return Err(format!("purpose {other} of a connection does not exist")),
+    };
+    reader.end()?;
+    Ok(purpose)
+}
+
+/// Checks a `PeerRequest`.
+///
+/// # Errors
+/// If it is no such message.
+pub(super) fn request(body: Bytes) -> Result<(), Malformed> {
+    let mut reader = Reader::new(body);
+    match reader.uleb()? {
+        0 => {
+            reader.list(|reader| block_ref(reader).map(|_| ()))?;
+        }
+        1 => {
+            let _from = reader.u32()?;
+            let _to = reader.u32()?;
+        }
+        2 => {
+            let _author = reader.u16()?;
+        }
+        other => return Err(format!("request {other} does not exist")),
+    }
+    reader.end()
+}
+
+/// The bytes of the blocks in a `PeerResponse`, in order.
+///
+/// # Errors
+/// If it is no such message.
+pub(super) fn response(body: Bytes) -> Result<Vec<Bytes>, Malformed> {
+    let mut reader = Reader::new(body);
+    let blocks = match reader.uleb()? {
+        0 => reader.list(Reader::bytes)?,
+        1 => {
+            let _commits = reader.list(Reader::bytes)?;
+            reader.list(Reader::bytes)?
+        }
+        2 => Vec::from_iter(reader.option(Reader::bytes)?),
+        other => return Err(format!("response {other} does not exist")),
+    };
+    reader.end()?;
+    Ok(blocks)
+}

@@ -1,0 +1,312 @@
+//! Connections: from the bytes that their ends write and read to facts.
+//!
+//! The facts do not depend on how the bytes are split. A direction that does not follow its protocol gives one
+//! [`Fact::Malformed`] and no facts afterwards; a block that does not decode gives the same fact, but the blocks after
+//! it are still decoded, because the node accepts them, too. Memory is bounded: for each direction one incomplete
+//! message, and what is written and not read yet.
+
+use super::{
+    Blocks, Fact,
+    bcs::Malformed,
+    delivered,
+    frames::{Frames, Framing},
+    peers::{self, Purpose},
+    rpc,
+};
+use crate::process_id::ProcessId;
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use std::{collections::VecDeque, mem, sync::Arc};
+
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Delivered blocks, from a node to an executor.
+    BlockStream,
+    /// Requests of a node and replies of an executor.
+    ExecutorRpc,
+    /// Blocks of the DAG, between nodes.
+    Peers,
+}
+
+/// The two processes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    pub channel: Channel,
+    pub client: ProcessId,
+    pub server: ProcessId,
+}
+
+/// One of the two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The one that connected.
+    Client,
+    /// The one that listened.
+    Server,
+}
+
+/// All open connections.
+pub struct Connections {
+    blocks: Blocks,
+    /// `None` for one that is not observed.
+    open: FxHashMap<u64, Option<Connection>>,
+}
+
+struct Connection {
+    channel: Channel,
+    /// Of a connection between nodes, once the client has sent it.
+    purpose: Option<Purpose>,
+    /// By the end that writes.
+    directions: [Direction; 2],
+}
+
+struct Direction {
+    writer: ProcessId,
+    frames: Frames,
+    /// Complete messages so far.
+    messages: u64,
+    /// Facts that are true when the reader has read up to these offsets, ascending.
+    unread: VecDeque<(u64, Fact)>,
+    is_malformed: bool,
+}
+
+/// Where the facts of what one end has written go.
+struct Output<'a> {
+    connection: u64,
+    writer: ProcessId,
+    is_malformed: &'a mut bool,
+    blocks: &'a Blocks,
+    facts: &'a mut Vec<(ProcessId, Fact)>,
+}
+
+impl Connections {
+    #[must_use]
+    pub fn new(blocks: Blocks) -> Self {
+        Self {
+            blocks,
+            open: FxHashMap::default(),
+        }
+    }
+
+    /// `sender` has written `bytes`, after what it wrote before. `ends` is asked for a connection that is new; `None`
+    /// if it is not observed.
+    pub fn sent(
+        &mut self,
+        connection: u64,
+        ends: impl FnOnce() -> Option<Ends>,
+        sender: End,
+        bytes: &[u8],
+        facts: &mut Vec<(ProcessId, Fact)>,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        let open = self.open.entry(connection);
+        let Some(state) = open.or_insert_with(|| ends().map(Connection::new)) else {
+            return;
+        };
+        state.sent(connection, sender, bytes, &self.blocks, facts);
+    }
+
+    /// `reader` has read everything up to this many bytes in total of what its peer sent.
+    pub fn read(
+        &mut self,
+        connection: u64,
+        reader: End,
+        total_bytes: u64,
+        facts: &mut Vec<(ProcessId, Fact)>,
+    ) {
+        let Some(Some(state)) = self.open.get_mut(&connection) else {
+            return;
+        };
+        let process = state.directions[reader as usize].writer;
+        let unread = &mut state.directions[reader.peer() as usize].unread;
+        let read = unread.partition_point(|(end, _)| *end <= total_bytes);
+        facts.extend(unread.drain(..read).map(|(_, fact)| (process, fact)));
+    }
+
+    /// The connection is over: its state is dropped.
+    pub fn closed(&mut self, connection: u64) {
+        self.open.remove(&connection);
+    }
+}
+
+impl End {
+    const fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+impl Channel {
+    /// The framing of what the client and the server write (contract §2).
+    fn framings(self) -> [Framing; 2] {
+        const MIB: usize = 1 << 20;
+        let both = |limit_bytes| [Framing::BigEndian32 { limit_bytes }; 2];
+        match self {
+            Self::BlockStream => {
+                let limit_bytes = 64 * MIB;
+                [Framing::Uvarint { limit_bytes }, Framing::Nothing]
+            }
+            Self::ExecutorRpc => both(10 * MIB),
+            Self::Peers => both(32 * MIB),
+        }
+    }
+}
+
+impl Connection {
+    fn new(ends: Ends) -> Self {
+        let [client, server] = ends.channel.framings();
+        Self {
+            channel: ends.channel,
+            purpose: None,
+            directions: [
+                Direction::new(ends.client, client),
+                Direction::new(ends.server, server),
+            ],
+        }
+    }
+
+    fn sent(
+        &mut self,
+        id: u64,
+        sender: End,
+        bytes: &[u8],
+        blocks: &Blocks,
+        facts: &mut Vec<(ProcessId, Fact)>,
+    ) {
+        let direction = &mut self.directions[sender as usize];
+        let mut output = Output {
+            connection: id,
+            writer: direction.writer,
+            is_malformed: &mut direction.is_malformed,
+            blocks,
+            facts,
+        };
+        let split = direction.frames.push(bytes, |body, end| {
+            direction.messages += 1;
+            let number = direction.messages;
+            let when_read = match (self.channel, sender) {
+                (Channel::BlockStream, _) => Some(output.frame(body)?),
+                (Channel::ExecutorRpc, End::Client) => {
+                    output.request(number, body)?;
+                    None
+                }
+                (Channel::ExecutorRpc, End::Server) => Some(output.reply(number, body)?),
+                (Channel::Peers, End::Client) => {
+                    self.purpose = Some(client_message(self.purpose, body)?);
+                    None
+                }
+                (Channel::Peers, End::Server) => {
+                    output.server_message(self.purpose, body)?;
+                    None
+                }
+            };
+            direction.unread.extend(when_read.map(|fact| (end, fact)));
+            Ok(())
+        });
+        if let Err(reason) = split {
+            output.malformed(reason);
+        }
+    }
+}
+
+impl Direction {
+    const fn new(writer: ProcessId, framing: Framing) -> Self {
+        Self {
+            writer,
+            frames: Frames::new(framing),
+            messages: 0,
+            unread: VecDeque::new(),
+            is_malformed: false,
+        }
+    }
+}
+
+/// A message of the client between nodes. Returns the purpose of the connection.
+fn client_message(purpose: Option<Purpose>, body: &[u8]) -> Result<Purpose, Malformed> {
+    let body = Bytes::copy_from_slice(body);
+    match purpose {
+        None => peers::hello(body),
+        Some(Purpose::Subscribe) => Err("a message of a subscriber after its hello".to_owned()),
+        Some(Purpose::Query) => peers::request(body).map(|()| Purpose::Query),
+    }
+}
+
+impl Output<'_> {
+    fn push(&mut self, fact: Fact) {
+        self.facts.push((self.writer, fact));
+    }
+
+    /// The first time only.
+    fn malformed(&mut self, reason: Malformed) {
+        if !mem::replace(self.is_malformed, true) {
+            let connection = self.connection;
+            self.push(Fact::Malformed { connection, reason });
+        }
+    }
+
+    /// A frame of a block stream. Returns the fact that is true when it is read.
+    fn frame(&mut self, body: &[u8]) -> Result<Fact, Malformed> {
+        let connection = self.connection;
+        let frame = Arc::new(delivered::frame(Bytes::copy_from_slice(body))?);
+        let gei = frame.gei;
+        self.push(Fact::FrameSent { connection, frame });
+        Ok(Fact::FrameRead { connection, gei })
+    }
+
+    fn request(&mut self, number: u64, body: &[u8]) -> Result<(), Malformed> {
+        let request = rpc::request(Bytes::copy_from_slice(body))?;
+        self.push(Fact::RequestSent {
+            connection: self.connection,
+            number,
+            request,
+        });
+        Ok(())
+    }
+
+    /// Returns the fact that is true when the reply is read.
+    fn reply(&mut self, number: u64, body: &[u8]) -> Result<Fact, Malformed> {
+        let connection = self.connection;
+        let reply = Arc::new(rpc::reply(Bytes::copy_from_slice(body))?);
+        self.push(Fact::ReplySent {
+            connection,
+            number,
+            reply: reply.clone(),
+        });
+        Ok(Fact::ReplyRead {
+            connection,
+            number,
+            reply,
+        })
+    }
+
+    /// A message of the server between nodes.
+    fn server_message(&mut self, purpose: Option<Purpose>, body: &[u8]) -> Result<(), Malformed> {
+        match purpose {
+            None => return Err("a message of the server before the hello".to_owned()),
+            Some(Purpose::Subscribe) => self.block(body),
+            Some(Purpose::Query) => {
+                for block in peers::response(Bytes::copy_from_slice(body))? {
+                    self.block(&block);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, bytes: &[u8]) {
+        match self.blocks.decode(bytes) {
+            Ok(block) => {
+                let digest = block.reference.digest;
+                if self.blocks.is_first_sent(digest, self.writer) {
+                    self.push(Fact::BlockSent { block });
+                }
+            }
+            Err(reason) => self.malformed(reason),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The witnesses of a run: what its sockets and disks show becomes entries of the trace.
+
+use super::lock;
+use crate::{
+    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH},
+    disk::{Disk, StoreObserver},
+    net::{ConnectionId, HostId, Kernel, Route, Segment, Side, Tap},
+    recorder::Recorder,
+    trace::{ProcessId, SimTime},
+    witness::{Blocks, Channel, Connections, DiskWitness, End, Ends, Fact},
+};
+use madsim::time::TimeHandle;
+use metanode_core::{
+    store::{Column, Durability, Store, WriteBatch},
+    types::Address,
+};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+
+/// Observes sockets and disks. Clones are the same witnesses.
+#[derive(Clone)]
+pub(super) struct Witnesses {
+    blocks: Blocks,
+    record: Record,
+}
+
+/// Where facts go.
+#[derive(Clone)]
+struct Record {
+    recorder: Arc<Mutex<Recorder>>,
+    time: TimeHandle,
+    decided: Arc<Notify>,
+}
+
+impl Witnesses {
+    pub fn new(recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>) -> Self {
+        Self {
+            blocks: Blocks::default(),
+            record: Record {
+                recorder,
+                time: TimeHandle::current(),
+                decided,
+            },
+        }
+    }
+
+    /// Observes all sockets of the kernel.
+    pub fn observe_sockets(&self, kernel: &Kernel) {
+        kernel.tap(SocketTap {
+            connections: Connections::new(self.blocks.clone()),
+            facts: vec![],
+            record: self.record.clone(),
+        });
+    }
+
+    /// Observes the disk of a process.
+    pub fn observed(&self, process: ProcessId, disk: Disk) -> Disk {
+        disk.observe(Arc::new(DiskTap {
+            process,
+            witness: Mutex::new(DiskWitness::new(process, self.blocks.clone())),
+            record: self.record.clone(),
+        }));
+        disk
+    }
+}
+
+impl Record {
+    fn facts(&self, facts: impl Iterator<Item = (ProcessId, Fact)>) {
+        let mut facts = facts.peekable();
+        if facts.peek().is_none() {
+            return;
+        }
+        let at = SimTime {
+            ns: u64::try_from(self.time.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        let mut recorder = lock(&self.recorder);
+        for (process, fact) in facts {
+            recorder.see(at, process, fact);
+        }
+        if recorder.is_over() {
+            self.decided.notify_one();
+        }
+    }
+}
+
+struct SocketTap {
+    connections: Connections,
+    facts: Vec<(ProcessId, Fact)>,
+    record: Record,
+}
+
+impl Tap for SocketTap {
+    fn opened(&mut self, connection: ConnectionId, route: &Route) {
+        if let Some(ends) = ends(route).filter(|ends| ends.channel == Channel::BlockStream) {
+            let connection = connection.0;
+            let opened = (ends.client, Fact::StreamOpened { connection });
+            self.record.facts([opened].into_iter());
+        }
+    }
+
+    fn sent(&mut self, segment: &Segment<'_>, bytes: &[u8]) {
+        self.connections.sent(
+            segment.connection.0,
+            || ends(segment.route),
+            end(segment.sender),
+            bytes,
+            &mut self.facts,
+        );
+        self.record.facts(self.facts.drain(..));
+    }
+
+    fn read(&mut self, connection: ConnectionId, _: &Route, reader: Side, total_bytes: u64) {
+        self.connections
+            .read(connection.0, end(reader), total_bytes, &mut self.facts);
+        self.record.facts(self.facts.drain(..));
+    }
+
+    fn closed(&mut self, connection: ConnectionId) {
+        self.connections.closed(connection.0);
+    }
+}
+
+const fn end(side: Side) -> End {
+    match side {
+        Side::Client => End::Client,
+        Side::Server => End::Server,
+    }
+}
+
+/// The processes of a connection, if it is one of the system.
+fn ends(route: &Route) -> Option<Ends> {
+    let (HostId(client), HostId(server)) = (route.client, route.server);
+    let executor = ProcessId::Executor(server);
+    let (channel, server) = match &route.address {
+        Address::Unix(path) if *path == *BLOCK_STREAM_PATH => (Channel::BlockStream, executor),
+        Address::Unix(path) if *path == *RPC_PATH => (Channel::ExecutorRpc, executor),
+        Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => (Channel::ExecutorRpc, executor),
+        Address::Tcp(socket) if socket.port() == P2P_PORT => {
+            (Channel::Peers, ProcessId::Node(server))
+        }
+        _ => return None,
+    };
+    Some(Ends {
+        channel,
+        client: ProcessId::Node(client),
+        server,
+    })
+}
+
+struct DiskTap {
+    process: ProcessId,
+    witness: Mutex<DiskWitness>,
+    record: Record,
+}
+
+impl DiskTap {
+    fn observe(&self, observe: impl FnOnce(&mut DiskWitness, &mut Vec<Fact>)) {
+        let mut facts = vec![];
+        observe(&mut lock(&self.witness), &mut facts);
+        let of_process = facts.into_iter().map(|fact| (self.process, fact));
+        self.record.facts(of_process);
+    }
+}
+
+impl StoreObserver for DiskTap {
+    fn observes(&self, column: Column) -> bool {
+        DiskWitness::reads(column)
+    }
+
+    fn opened(&self, name: &str, store: &dyn Store) {
+        self.observe(|witness, facts| witness.opened(name, store, facts));
+    }
+
+    fn written(&self, name: &str, batch: &WriteBatch, durability: Durability) {
+        self.observe(|witness, facts| witness.written(name, batch, durability, facts));
+    }
+
+    fn removed(&self, name: &str) {
+        self.observe(|witness, facts| witness.removed(name, facts));
+    }
+}
