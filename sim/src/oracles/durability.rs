@@ -6,7 +6,8 @@
 //!
 //! Violations: a reply with a watermark above the one that is synced on the executor's disk; a start that finds a
 //! watermark below one that the same executor reported; a frame of a commit that is not synced on the node's disk; a
-//! start of a node that finds fewer commits of an epoch than were synced.
+//! start of a node that finds fewer commits of an epoch than were synced; a node that deletes commits from one on in which
+//! no bit flipped.
 //!
 //! No violation: the loss of blocks or of a watermark that were never reported, or by a restored backup; the loss of
 //! commits from the first one on in which the world flipped bits, because the node cuts its log there.
@@ -17,12 +18,14 @@ use crate::{
     witness::{self, Fact, Frame, SeenCommit},
 };
 use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Durability {
     executors: BTreeMap<u16, Executor>,
     nodes: BTreeMap<(u16, Epoch), Commits>,
+    /// Commits in which bits flipped, and that were not stored again since, of any epoch.
+    damaged: BTreeSet<(u16, CommitIndex)>,
 }
 
 #[derive(Default)]
@@ -86,12 +89,32 @@ impl Durability {
         durability: witness::Durability,
         entry: &Entry,
     ) {
+        self.damaged.remove(&(n, commit.index));
         let commits = self.nodes.entry((n, commit.epoch)).or_default();
         commits.written = commits.written.max(commit.index);
         if durability == witness::Durability::Synced {
             // Everything written before is synced, too.
             commits.synced = Some((commits.written, entry.clone()));
         }
+    }
+
+    fn commits_cut(
+        &mut self,
+        n: u16,
+        epoch: Epoch,
+        from: CommitIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let commits = self.nodes.entry((n, epoch)).or_default();
+        commits.written = from.prev();
+        let before = commits.synced.replace((from.prev(), entry.clone()));
+        if self.damaged.contains(&(n, from)) {
+            return Ok(());
+        }
+        let message =
+            format!("deletes commits of epoch {epoch} from {from} on, which is not damaged");
+        let earlier = before.as_ref().map(|(_, earlier)| earlier);
+        Err(broken(entry, "intact-commit-deleted", message, earlier))
     }
 
     fn frame_sent(&self, n: u16, frame: &Frame, entry: &Entry) -> Result<(), Box<Violation>> {
@@ -148,17 +171,16 @@ impl Oracle for Durability {
                 self.executors.remove(&n);
                 Ok(())
             }
+            (ProcessId::Node(n), What::World(WorldEvent::CommitsDamaged { commits })) => {
+                self.damaged.extend(commits.iter().map(|index| (n, *index)));
+                Ok(())
+            }
             (ProcessId::Node(n), What::Seen(fact)) => match fact {
                 Fact::CommitStored { commit, durability } => {
                     self.commit_stored(n, commit, *durability, entry);
                     Ok(())
                 }
-                Fact::CommitsCut { epoch, from } => {
-                    let commits = self.nodes.entry((n, *epoch)).or_default();
-                    commits.written = from.prev();
-                    commits.synced = Some((from.prev(), entry.clone()));
-                    Ok(())
-                }
+                Fact::CommitsCut { epoch, from } => self.commits_cut(n, *epoch, *from, entry),
                 Fact::EpochRemoved { epoch } => {
                     self.nodes.remove(&(n, *epoch));
                     Ok(())
@@ -297,6 +319,9 @@ mod tests {
         };
         let trace = |middle: Vec<Entry>, last| {
             let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2))];
+            let commits = [CommitIndex(2)].into();
+            let damaged = WorldEvent::CommitsDamaged { commits };
+            trace.push(world_event(1, ProcessId::Node(0), damaged));
             trace.extend(middle);
             trace.push(node(3, 0, recovered(last)));
             judge(Durability::default(), &trace)
@@ -305,6 +330,8 @@ mod tests {
         assert!(trace(vec![cut(2)], 0).is_some());
         assert!(trace(vec![cut(2), node(2, 0, stored(2))], 1).is_some());
         assert!(trace(vec![], 1).is_some());
+        let intact = trace(vec![cut(1)], 0).unwrap();
+        assert_eq!(intact.clause, "intact-commit-deleted");
     }
 
     #[test]

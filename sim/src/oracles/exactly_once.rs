@@ -3,8 +3,8 @@
 //! Input: the blocks on the disks of executors, and what the sequential ledger applies. Counted per executor over the
 //! state that survives its crashes.
 //!
-//! Violations: a commit becomes durable at a second GEI; a transaction that the ledger applies twice. That an executor
-//! applies what the ledger applies, and nothing twice, is judged by ROOT.
+//! Violations: a commit becomes durable that the surviving state contains, at its GEI or another; a transaction that the
+//! ledger applies twice. That an executor applies what the ledger applies, and nothing twice, is judged by ROOT.
 //!
 //! No violation: blocks that are executed again after a restart, above the watermark that it found.
 
@@ -45,9 +45,7 @@ impl State {
         let Frame {
             gei, epoch, commit, ..
         } = block;
-        if let Some(before) = self.commits.insert((*epoch, *commit), *gei)
-            && before != *gei
-        {
+        if let Some(before) = self.commits.insert((*epoch, *commit), *gei) {
             let message = format!(
                 "GEI {gei} executes commit {commit} of epoch {epoch}, which already changed the state at GEI {before}: \
                  expected once"
@@ -78,6 +76,10 @@ impl Oracle for ExactlyOnce {
                 blocks
                     .iter()
                     .try_for_each(|block| state.durable(block, entry))
+            }
+            (ProcessId::Executor(n), What::Seen(Fact::BlockRewritten { block })) => {
+                let state = self.executors.entry(n).or_default();
+                state.durable(block, entry)
             }
             (_, What::Derived(Derived::Commit { frame, applied, .. })) => {
                 for transaction in applied.iter() {
@@ -189,6 +191,23 @@ mod tests {
         trace.push(executor(6, 0, found(3)));
         trace.extend(flush(3, 6));
         assert_eq!(judge(ExactlyOnce::default(), &trace), None);
+    }
+
+    #[test]
+    fn a_durable_block_is_not_executed_again() {
+        let flushed = [
+            executor(0, 0, found(0)),
+            executor(1, 0, executed(1)),
+            executor(1, 0, durable(1)),
+        ];
+        let block = crate::oracles::truthful::frame(gei(1), Epoch(0), CommitIndex(1));
+        let again = Entry {
+            what: What::Seen(Fact::BlockRewritten { block }),
+            ..executor(2, 0, found(1))
+        };
+        let judged = |trace: &[Entry]| judge(ExactlyOnce::default(), trace);
+        assert_eq!(judged(std::slice::from_ref(&again)), None, "its first time");
+        assert!(judged(&[&flushed[..], &[again]].concat()).is_some());
     }
 
     #[test]

@@ -162,6 +162,14 @@ impl Node {
         }
     }
 
+    /// A watermark that the node uses is in a reply that it has read.
+    fn learned(&self, watermark: GlobalExecIndex, entry: &Entry) -> Result<(), Box<Violation>> {
+        match self.watermarks.contains(&watermark) {
+            true => Ok(()),
+            false => Err(lie(entry, "watermark-in-no-reply", None)),
+        }
+    }
+
     fn said(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
             NodeEvent::Proposed { epoch, block, .. } => self
@@ -196,12 +204,12 @@ impl Node {
                 self.frames.0.clear();
                 Ok(())
             }
-            NodeEvent::WatermarkLearned { watermark }
-            | NodeEvent::ExecutorQueried { watermark, .. } => {
-                match self.watermarks.contains(watermark) {
-                    true => Ok(()),
-                    false => Err(lie(entry, "watermark-in-no-reply", None)),
-                }
+            NodeEvent::WatermarkLearned { watermark } => self.learned(*watermark, entry),
+            NodeEvent::ExecutorQueried { watermark, .. } => {
+                let learned = self.learned(*watermark, entry);
+                // An epoch begins with an answer of its own.
+                self.watermarks.clear();
+                learned
             }
             NodeEvent::EpochOpened {
                 base,

@@ -116,7 +116,7 @@ impl ExecutorDisk {
         if column == STATE {
             self.rows.put(gei(key)?, value.clone())?;
         } else if column == BLOCKS {
-            self.put_block(gei(key)?, value.clone())?;
+            facts.extend(self.put_block(gei(key)?, value.clone())?);
         } else if column == EPOCHS {
             facts.push(epoch(key, value)?);
         } else if column == META && key == WATERMARK {
@@ -125,16 +125,18 @@ impl ExecutorDisk {
         Ok(None)
     }
 
-    fn put_block(&mut self, gei: GlobalExecIndex, body: Bytes) -> Result<(), Malformed> {
+    fn put_block(&mut self, gei: GlobalExecIndex, body: Bytes) -> Result<Option<Fact>, Malformed> {
         self.blocks.remove(&gei);
         let frame = delivered::frame(body).map_err(|reason| format!("block {gei}: {reason}"))?;
         if frame.gei != gei {
             return Err(format!("expected block {gei}, found {frame}"));
         }
-        if gei > self.watermark {
-            self.blocks.insert(gei, Arc::new(frame));
+        let block = Arc::new(frame);
+        if gei <= self.watermark {
+            return Ok(Some(Fact::BlockRewritten { block }));
         }
-        Ok(())
+        self.blocks.insert(gei, block);
+        Ok(None)
     }
 
     /// Returns the watermark if this deletes it.
@@ -313,7 +315,18 @@ mod tests {
             State(5),
             Blocks(4, 5),
         ];
-        let expected = [durable(3, &[], &[]), durable(5, &[3], &[])];
+        let again = |gei| Fact::BlockRewritten {
+            block: Arc::new(delivered::frame(body(gei).into()).unwrap()),
+        };
+        let expected = [
+            durable(3, &[], &[]),
+            again(1),
+            again(2),
+            again(3),
+            durable(5, &[3], &[]),
+            again(4),
+            again(5),
+        ];
         assert_eq!(facts_of(&mut disk, &steps), expected);
         let steps = [
             Watermark(5),

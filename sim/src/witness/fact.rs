@@ -108,6 +108,9 @@ pub enum Fact {
         /// The stored blocks above the previous watermark, in order.
         blocks: Vec<Arc<Frame>>,
     },
+    /// An executor stored a block at or below its watermark.
+    #[display("the disk has {block}, at or below the watermark")]
+    BlockRewritten { block: Arc<Frame> },
     /// What a start of an executor finds on its disk up to the watermark. It drops what is above.
     #[display("the disk holds blocks up to {watermark}")]
     ExecutorFound {
