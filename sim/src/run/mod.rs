@@ -1,7 +1,10 @@
 //! Seed in, outcome out.
 
+mod judge;
 mod supervisor;
 mod watchdog;
+
+pub use judge::{Judgement, judge};
 
 use crate::{
     allocator,
