@@ -1,13 +1,26 @@
-//! The example of contract §6, in the scenario of this name: 10 commits are stored and the executor is durable at 7
-//! when both are killed; after the restart the node writes exactly 8, 9 and 10, once and in order.
+//! What a node does after a start: one run for each row of the table of contract §6.3 that an executor can cause, in both
+//! topologies, and the example of contract §6 in full (scenario `resume_at_8_of_10`): 10 commits are stored and the
+//! executor is durable at 7 when both are killed; after the restart the node writes exactly 8, 9 and 10, once and in
+//! order.
+//!
+//! The row `W < B` has no run: an executor that enters an epoch before everything of the previous one is durable breaks
+//! contract §7. The plan for it is in `replay_plan.rs`.
 #![cfg(madsim)]
 
-use metanode_core::env::{Event, ExecutorEvent, NodeEvent};
+use metanode_core::{
+    env::{CrashPoint, Event, ExecutorEvent, NodeEvent},
+    types::{CommitIndex, GlobalExecIndex},
+};
 use metanode_sim::{
-    plan::{Backend, Topology},
+    faults::{
+        DiskFault, DurableAt, ExecutorFault, Fault, PlannedFault, ProcessFault, Reached, StoredAt,
+        Trigger,
+    },
+    plan::{Backend, Plan, Topology},
     run::{Outcome, RunOptions, Verdict, run},
     trace::{Entry, ProcessId, What, WorldEvent},
 };
+use std::fmt::Write;
 
 const SCENARIO: &str = "resume_at_8_of_10";
 const NODE: ProcessId = ProcessId::Node(0);
@@ -155,4 +168,137 @@ fn exactly_8_9_10_after_the_restart_with_rocksdb() {
     for seed in 0..20 {
         assert_resumed(&outcome(seed, Backend::Rocksdb));
     }
+}
+
+/// The faults that make the last start of node 0 one of this row.
+fn rows() -> Vec<(&'static str, Vec<PlannedFault>)> {
+    let planned = |trigger: Trigger, fault: Fault| PlannedFault { trigger, fault };
+    let kill = |processes: &[ProcessId]| {
+        Fault::Process(ProcessFault::Kill {
+            processes: processes.to_vec(),
+            down_ms: Some(100),
+        })
+    };
+    let stored = |commit| Trigger {
+        stored: Some(StoredAt {
+            node: 0,
+            commit: CommitIndex(commit),
+        }),
+        ..Trigger::default()
+    };
+    let durable = |gei| Trigger {
+        durable: Some(DurableAt {
+            executor: 0,
+            gei: GlobalExecIndex(gei),
+        }),
+        ..Trigger::default()
+    };
+    let reached = |point| Trigger {
+        reached: Some(Reached {
+            process: NODE,
+            point,
+            times: 1,
+        }),
+        ..Trigger::default()
+    };
+    let stall = Fault::Executor(ExecutorFault::Stall {
+        executors: vec![0],
+        for_ms: Some(1_000),
+    });
+    let flip_bits = Fault::Disk(DiskFault::FlipBits {
+        nodes: vec![0],
+        blocks: 0,
+        commits: 1,
+    });
+    let restore = Fault::Disk(DiskFault::Restore {
+        executors: vec![0],
+        taken_ms: 1_000,
+        down_ms: Some(100),
+    });
+    vec![
+        ("the first start", vec![]),
+        (
+            "W in the stored range",
+            vec![
+                planned(durable(7), stall),
+                planned(stored(10), kill(&[NODE])),
+            ],
+        ),
+        (
+            "W above the stored range",
+            vec![
+                planned(Trigger::at_ms(1_000), flip_bits),
+                planned(Trigger::at_ms(1_000), kill(&[NODE])),
+            ],
+        ),
+        (
+            "the executor is behind",
+            vec![
+                planned(Trigger::at_ms(3_000), restore),
+                planned(Trigger::at_ms(3_000), kill(&[NODE])),
+            ],
+        ),
+        (
+            "the executor is ahead",
+            vec![planned(
+                reached(CrashPoint::NodeExecutorAdvanced),
+                kill(&[NODE]),
+            )],
+        ),
+    ]
+}
+
+/// The last start of node 0, up to its third frame.
+fn last_start(outcome: &Outcome) -> String {
+    let incarnations = incarnations(NODE, &outcome.entries);
+    let mut frames = 0;
+    let mut lines = String::new();
+    for entry in incarnations.last().expect("it starts") {
+        let What::Process(Event::Node(event)) = &entry.what else {
+            continue;
+        };
+        match event {
+            NodeEvent::Starting
+            | NodeEvent::Waiting { .. }
+            | NodeEvent::ExecutorQueried { .. }
+            | NodeEvent::LogCut { .. }
+            | NodeEvent::ReplayPlanned(_)
+            | NodeEvent::ChangeRecorded { .. }
+            | NodeEvent::Ready
+            | NodeEvent::StreamConnected { .. } => {}
+            NodeEvent::FrameWritten { .. } => frames += 1,
+            _ => continue,
+        }
+        let _ = writeln!(lines, "    {}", text(&entry.what));
+        if frames == 3 {
+            break;
+        }
+    }
+    lines
+}
+
+#[test]
+fn every_row_of_the_replay_table_in_both_topologies() {
+    let mut table = String::new();
+    for (row, faults) in rows() {
+        for topology in [Topology::MasterPerNode, Topology::SingleMaster] {
+            let mut plan = Plan::example();
+            plan.topology = topology;
+            if topology == Topology::SingleMaster {
+                plan.executors.truncate(1);
+            }
+            plan.duration_ms = 4_000;
+            plan.epochs.duration_ms = Some(2_000);
+            plan.faults.clone_from(&faults);
+            let outcome = run(plan, &RunOptions::KEEP_ALL);
+            assert_eq!(
+                outcome.verdict,
+                Verdict::Passed,
+                "{row}: {:?}",
+                outcome.violations
+            );
+            let _ = writeln!(table, "{row}, {topology:?}\n{}", last_start(&outcome));
+        }
+    }
+    insta::assert_snapshot!(table);
 }
