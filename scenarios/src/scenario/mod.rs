@@ -243,8 +243,12 @@ impl Scenario {
 
     /// The skew of each clock.
     fn skews_ms(&self, sampler: &Sampler, validators: u16) -> Vec<i64> {
+        let range = match self.swarm {
+            Some(_) => swarm::narrowed(sampler, self.clock_skew_ms),
+            None => self.clock_skew_ms,
+        };
         (0..validators)
-            .map(|host| self.skew_ms(sampler, host))
+            .map(|host| self.skew_ms(sampler, host, range))
             .collect()
     }
 
@@ -277,10 +281,10 @@ impl Scenario {
         drifts
     }
 
-    fn skew_ms(&self, sampler: &Sampler, host: u16) -> i64 {
+    fn skew_ms(&self, sampler: &Sampler, host: u16, range: Sampled<i64>) -> i64 {
         match self.clock_skew_ms_by_host.get(usize::from(host)) {
             Some(skew_ms) => *skew_ms,
-            None => sampler.draw(&format!("clock_skew_ms.{host}"), self.clock_skew_ms),
+            None => sampler.draw(&format!("clock_skew_ms.{host}"), range),
         }
     }
 }
