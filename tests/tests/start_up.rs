@@ -170,37 +170,47 @@ fn exactly_8_9_10_after_the_restart_with_rocksdb() {
     }
 }
 
-/// The faults that make the last start of node 0 one of this row.
-fn rows() -> Vec<(&'static str, Vec<PlannedFault>)> {
-    let planned = |trigger: Trigger, fault: Fault| PlannedFault { trigger, fault };
-    let kill = |processes: &[ProcessId]| {
-        Fault::Process(ProcessFault::Kill {
-            processes: processes.to_vec(),
-            down_ms: Some(100),
-        })
-    };
-    let stored = |commit| Trigger {
+fn planned(trigger: Trigger, fault: Fault) -> PlannedFault {
+    PlannedFault { trigger, fault }
+}
+
+fn stored(commit: u32) -> Trigger {
+    Trigger {
         stored: Some(StoredAt {
             node: 0,
             commit: CommitIndex(commit),
         }),
         ..Trigger::default()
-    };
-    let durable = |gei| Trigger {
+    }
+}
+
+fn durable(gei: u64) -> Trigger {
+    Trigger {
         durable: Some(DurableAt {
             executor: 0,
             gei: GlobalExecIndex(gei),
         }),
         ..Trigger::default()
-    };
-    let reached = |point| Trigger {
+    }
+}
+
+fn reached(point: CrashPoint) -> Trigger {
+    Trigger {
         reached: Some(Reached {
             process: NODE,
             point,
             times: 1,
         }),
         ..Trigger::default()
-    };
+    }
+}
+
+/// The faults that make the last start of node 0 one of this row.
+fn rows() -> Vec<(&'static str, Vec<PlannedFault>)> {
+    let kill = Fault::Process(ProcessFault::Kill {
+        processes: vec![NODE],
+        down_ms: Some(100),
+    });
     let stall = Fault::Executor(ExecutorFault::Stall {
         executors: vec![0],
         for_ms: Some(1_000),
@@ -221,28 +231,28 @@ fn rows() -> Vec<(&'static str, Vec<PlannedFault>)> {
             "W in the stored range",
             vec![
                 planned(durable(7), stall),
-                planned(stored(10), kill(&[NODE])),
+                planned(stored(10), kill.clone()),
             ],
         ),
         (
             "W above the stored range",
             vec![
                 planned(Trigger::at_ms(1_000), flip_bits),
-                planned(Trigger::at_ms(1_000), kill(&[NODE])),
+                planned(Trigger::at_ms(1_000), kill.clone()),
             ],
         ),
         (
             "the executor is behind",
             vec![
                 planned(Trigger::at_ms(3_000), restore),
-                planned(Trigger::at_ms(3_000), kill(&[NODE])),
+                planned(Trigger::at_ms(3_000), kill.clone()),
             ],
         ),
         (
             "the executor is ahead",
             vec![planned(
                 reached(CrashPoint::NodeExecutorAdvanced),
-                kill(&[NODE]),
+                kill.clone(),
             )],
         ),
     ]
