@@ -1,6 +1,6 @@
 //! The transaction pool: a bounded queue that the proposer drains.
 
-use crate::types::{OwnRound, Transaction};
+use crate::types::{MAX_BLOCK_TRANSACTION_BYTES, MAX_BLOCK_TRANSACTIONS, OwnRound, Transaction};
 use std::collections::VecDeque;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -16,6 +16,10 @@ pub enum SubmitError {
         "the transaction pool is full: clients send faster than the node proposes, try again later"
     )]
     Full,
+    #[error(
+        "the transaction has {bytes} bytes, no block carries more than {MAX_BLOCK_TRANSACTION_BYTES}"
+    )]
+    TooLarge { bytes: usize },
     #[error("the node is stopping")]
     Stopped,
 }
@@ -54,8 +58,12 @@ impl Submitter {
     /// Queues one transaction for proposal. It is in memory only until a block with it is stored.
     ///
     /// # Errors
-    /// If the pool is full or closed.
+    /// If no block can contain it, or the pool is full or closed.
     pub fn submit(&self, transaction: Transaction) -> Result<(), SubmitError> {
+        let bytes = transaction.0.len();
+        if bytes > MAX_BLOCK_TRANSACTION_BYTES {
+            return Err(SubmitError::TooLarge { bytes });
+        }
         self.0.try_send(transaction).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => SubmitError::Full,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
@@ -85,12 +93,14 @@ impl Pool {
         self.held_back.iter().filter_map(|held| held.left_out).min()
     }
 
-    /// The next transactions in order, as many as fit into `max_bytes`. A transaction that is larger than `max_bytes`
-    /// is returned alone, so that it does not block those behind it.
+    /// The next transactions in order, as many as fit into `max_bytes` and into a block. A transaction that is larger
+    /// than `max_bytes` is returned alone, so that it does not block those behind it.
     pub fn take(&mut self, max_bytes: usize) -> Vec<Transaction> {
         let mut taken = vec![];
         let mut bytes = 0;
-        while let Some(next) = self.next() {
+        while taken.len() < MAX_BLOCK_TRANSACTIONS
+            && let Some(next) = self.next()
+        {
             bytes += next.transaction.0.len();
             if bytes > max_bytes && !taken.is_empty() {
                 self.held_back.push_front(next);
@@ -139,6 +149,21 @@ mod tests {
         assert_eq!(lengths(pool.take(10)), [20]);
         assert_eq!(lengths(pool.take(10)), [1]);
         assert_eq!(lengths(pool.take(10)), [0usize; 0]);
+    }
+
+    #[test]
+    fn what_no_block_can_contain_is_refused() {
+        let (submitter, mut pool) = pool(MAX_BLOCK_TRANSACTIONS + 2);
+        let bytes = MAX_BLOCK_TRANSACTION_BYTES + 1;
+        let refused = submitter.submit(transaction(bytes));
+        assert_eq!(refused, Err(SubmitError::TooLarge { bytes }));
+        submitter.submit(transaction(bytes - 1)).unwrap();
+        assert_eq!(pool.take(1).len(), 1);
+        for _ in 0..=MAX_BLOCK_TRANSACTIONS {
+            submitter.submit(transaction(0)).unwrap();
+        }
+        assert_eq!(pool.take(1).len(), MAX_BLOCK_TRANSACTIONS);
+        assert_eq!(pool.take(1).len(), 1);
     }
 
     #[test]

@@ -94,6 +94,7 @@ mod speed {
             workload: WorkloadPlan {
                 transactions_per_second: 100,
                 accounts: 1000,
+                ..WorkloadPlan::default()
             },
             ..Plan::example()
         }

@@ -141,6 +141,7 @@ impl Plan {
             workload: WorkloadPlan {
                 transactions_per_second: 50,
                 accounts: 10,
+                ..WorkloadPlan::default()
             },
             epochs: EpochPlan::default(),
             byzantine: vec![],

@@ -12,7 +12,7 @@ pub use crate::{clock::SimTime, process_id::ProcessId};
 use crate::{byzantine::ByzantineStrategy, model::Derived, witness::Fact};
 use metanode_core::{
     env::{Event, for_people},
-    types::{CommitIndex, SpentNonce},
+    types::{CommitIndex, TransactionHash},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
@@ -106,9 +106,9 @@ pub enum WorldEvent {
     },
     /// All faults have ended; from now on progress is demanded (invariant LIVE).
     FaultsEnded,
-    /// A client submitted the transaction that spends this to the process.
+    /// The process took a transaction from a client.
     Submitted {
-        spends: SpentNonce,
+        transaction: TransactionHash,
     },
 }
 

@@ -129,6 +129,9 @@ impl FetchScheduler {
 
     /// The requests to send now. [`Self::answered`] must be called for each.
     pub fn due(&mut self, now: Duration) -> Vec<FetchRequest> {
+        if self.peers.iter().all(|peer| peer.busy) {
+            return vec![];
+        }
         let mut requests: Vec<Vec<BlockRef>> = vec![vec![]; self.peers.len()];
         let mut owed = vec![false; self.peers.len()];
         // Holders first, so that blocks that do not exist do not occupy the peers.

@@ -18,6 +18,10 @@ use tracing::debug;
 /// Time after which a request is overdue, in multiples of `fetch_delay_ms`.
 const PATIENCE: u32 = 4;
 
+/// Changes of the missing blocks are looked at so many times within `fetch_delay_ms`, not with every block that arrives:
+/// a peer can make thousands of blocks miss.
+const LOOKS: u32 = 8;
+
 /// A request with the blocks that were found; `None` if there was no answer.
 type Answered = (FetchRequest, Option<BTreeSet<BlockRef>>);
 
@@ -43,12 +47,18 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     #[allow(clippy::disallowed_methods)]
     // This is tokio's clock; under madsim the lint mistakes it for that of std.
     let started = Instant::now();
+    let (mut has_changed, mut next_look) = (true, Duration::ZERO);
     loop {
-        scheduler.update(&missing.borrow_and_update(), started.elapsed());
-        for request in scheduler.due(started.elapsed()) {
+        let now = started.elapsed();
+        if has_changed && now >= next_look {
+            scheduler.update(&missing.borrow_and_update(), now);
+            (has_changed, next_look) = (false, now + delay / LOOKS);
+        }
+        for request in scheduler.due(now) {
             shared.spawn(ask(shared.clone(), request, answer.clone()));
         }
-        let due = scheduler.next_due(started.elapsed());
+        let due = scheduler.next_due(now).into_iter();
+        let due = due.chain(has_changed.then_some(next_look)).min();
         let timer = async {
             match due {
                 Some(due) => tokio::time::sleep_until(started + due).await,
@@ -60,8 +70,9 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
             Some((request, found)) = answers.recv() => {
                 scheduler.answered(&request, found.as_ref(), started.elapsed());
             }
-            changed = missing.changed() => if changed.is_err() {
-                return;
+            changed = missing.changed(), if !has_changed => match changed {
+                Ok(()) => has_changed = true,
+                Err(_) => return,
             },
             () = timer => {}
         }

@@ -115,6 +115,8 @@ pub enum InvalidBlock {
     },
     #[error("{slot} votes for {found} commits, the limit is {MAX_COMMIT_VOTES}")]
     TooManyVotes { slot: Slot, found: usize },
+    #[error("{slot} carries {found} transactions, the limit is {MAX_BLOCK_TRANSACTIONS}")]
+    TooManyTransactions { slot: Slot, found: usize },
     #[error("{slot} carries {found} bytes of transactions, the limit is {limit}")]
     TooLarge {
         slot: Slot,
@@ -126,8 +128,11 @@ pub enum InvalidBlock {
 /// Maximum number of commit votes in one block.
 pub const MAX_COMMIT_VOTES: usize = 100;
 
-/// Maximum total size of the transactions of one block.
+/// Maximum total size of the transactions of one block. No block can contain a larger transaction.
 pub const MAX_BLOCK_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// Maximum number of transactions in one block: empty ones have no size, but each costs time and memory.
+pub const MAX_BLOCK_TRANSACTIONS: usize = 1 << 16;
 
 impl Block {
     /// Signs the block and computes its digest.
@@ -231,6 +236,10 @@ impl Block {
         let found = self.commit_votes.len();
         if found > MAX_COMMIT_VOTES {
             return Err(InvalidBlock::TooManyVotes { slot, found });
+        }
+        let found = self.transactions.len();
+        if found > MAX_BLOCK_TRANSACTIONS {
+            return Err(InvalidBlock::TooManyTransactions { slot, found });
         }
         let found = self.transactions.iter().map(|t| t.0.len()).sum();
         if found > MAX_BLOCK_TRANSACTION_BYTES {

@@ -16,8 +16,8 @@ mod transaction;
 
 pub use address::{Address, AddressError};
 pub use block::{
-    Block, BlockRef, InvalidBlock, MAX_BLOCK_TRANSACTION_BYTES, MAX_COMMIT_VOTES, SignedBlock,
-    Slot, VerifiedBlock,
+    Block, BlockRef, InvalidBlock, MAX_BLOCK_TRANSACTION_BYTES, MAX_BLOCK_TRANSACTIONS,
+    MAX_COMMIT_VOTES, SignedBlock, Slot, VerifiedBlock,
 };
 pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};

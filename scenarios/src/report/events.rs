@@ -56,6 +56,6 @@ fn world(event: &WorldEvent) -> String {
         }
         E::DiskRestored { taken } => format!("is restored to its disk of {taken}"),
         E::FaultsEnded => "ends all faults: progress is required from now on".into(),
-        E::Submitted { spends } => format!("receives transaction {spends}"),
+        E::Submitted { transaction } => format!("takes transaction {transaction}"),
     }
 }

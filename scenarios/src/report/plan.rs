@@ -7,7 +7,7 @@ use super::{
 use metanode_core::{config::LIMITS, types::SignatureScheme};
 use metanode_sim::{
     amounts::{bytes, count, ms, us},
-    plan::{Backend, Guard, NodeParameters, Plan, Span, Topology},
+    plan::{Backend, Guard, NodeParameters, Plan, Span, Topology, WorkloadPlan},
 };
 use std::fmt::Write;
 
@@ -168,6 +168,36 @@ fn add_clocks_and_clients(lines: &mut Lines, plan: &Plan) {
             count(u64::from(plan.workload.accounts), "account")
         ),
     );
+    add_collisions(lines, &plan.workload);
+}
+
+fn add_collisions(lines: &mut Lines, workload: &WorkloadPlan) {
+    let chain = u64::from(workload.chain_length);
+    let chains = (chain > 1).then(|| format!("{} per sender", count(chain, "transaction")));
+    let shares = [
+        ("large", workload.large_percent),
+        ("empty", workload.empty_percent),
+        ("overspent", workload.overspent_percent),
+        ("with a rival", workload.rivalled_percent),
+        ("to two nodes", workload.copied_percent),
+        ("sent again", workload.repeated_percent),
+    ];
+    let shares = shares.into_iter().filter(|(_, percent)| *percent > 0);
+    let shares = shares.map(|(what, percent)| format!("{percent} % {what}"));
+    let collisions: Vec<_> = chains.into_iter().chain(shares).collect();
+    if !collisions.is_empty() {
+        lines.add("", collisions.join(", "));
+    }
+    let WorkloadPlan {
+        burst_percent,
+        burst_transactions,
+        ..
+    } = *workload;
+    if burst_percent > 0 && burst_transactions > 0 {
+        let burst = count(u64::from(burst_transactions), "transaction");
+        let text = format_args!("bursts of {burst} in {burst_percent} % of the intervals");
+        lines.add("", text);
+    }
 }
 
 fn add_faults(lines: &mut Lines, plan: &Plan) {

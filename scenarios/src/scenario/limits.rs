@@ -192,6 +192,7 @@ impl Default for WorkloadPlan {
         Self {
             transactions_per_second: (20, 200).into(),
             accounts: (4, 32).into(),
+            ..Self::fixed(&plan::WorkloadPlan::default())
         }
     }
 }

@@ -212,8 +212,7 @@ impl Scenario {
             let byzantine = byzantine.collect();
             faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
             faults.extend(outage);
-            let rate = &mut workload.transactions_per_second;
-            *rate = (*rate).min(swarm::sustainable_per_second(&node, &network, validators));
+            workload = swarm::sustainable(workload, &node, &network, validators);
         }
         Plan {
             scenario: name.into(),

@@ -2,7 +2,7 @@
 //! that its plan can be replayed and shrunk like any other.
 //!
 //! Limits are mostly drawn from the low ends of their ranges, where they are reached sooner ([`Sampler::biased_low`]).
-//! Clients send at most what the drawn links and blocks can carry ([`sustainable_per_second`]): permanent overload is not
+//! Clients send at most what the drawn links and blocks can carry ([`sustainable`]): permanent overload is not
 //! a fault.
 
 use super::{
@@ -13,7 +13,7 @@ use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
-    plan::{ByzantinePlan, NetworkPlan, NodeParameters},
+    plan::{ByzantinePlan, NetworkPlan, NodeParameters, WorkloadPlan},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ const ATTEMPTS: u32 = 4;
 /// Maximum number of repetitions in a crash loop.
 const LOOP: u64 = 5;
 
+/// A burst has at most what the network carries in this time.
+const BURST_SECONDS: u64 = 5;
+
 /// Approximate size of a transaction in a block.
 const TRANSACTION_BYTES: u64 = 130;
 
@@ -71,14 +74,22 @@ fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators:
     (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
 }
 
-/// The highest rate of transactions that links and blocks can carry.
+/// The workload with at most the rate that links and blocks can carry, and bursts from which the nodes recover.
 #[must_use]
-pub(super) fn sustainable_per_second(
+pub(super) fn sustainable(
+    workload: WorkloadPlan,
     node: &NodeParameters,
     network: &NetworkPlan,
     validators: u16,
-) -> u64 {
-    carried_per_second(network, validators).min(proposed_per_second(node, network, validators))
+) -> WorkloadPlan {
+    let carried = carried_per_second(network, validators);
+    let rate = carried.min(proposed_per_second(node, network, validators));
+    let burst = u32::try_from(BURST_SECONDS.saturating_mul(rate)).unwrap_or(u32::MAX);
+    WorkloadPlan {
+        transactions_per_second: workload.transactions_per_second.min(rate),
+        burst_transactions: workload.burst_transactions.min(burst),
+        ..workload
+    }
 }
 
 /// The range of clock skews of a seed: a part of the scenario's, mostly a small one, because the epoch does not end

@@ -3,20 +3,21 @@
 use super::{committee::Committee, dag::Dag, transaction};
 use crate::witness::{ContentHash, Frame, SeenBlock, SeenCommit};
 use bytes::Bytes;
-use metanode_core::types::GlobalExecIndex;
+use metanode_core::types::{AuthorityIndex, GlobalExecIndex, TransactionHash};
 use std::{collections::BTreeSet, sync::Arc};
 
-/// The delivered block of this commit of the epoch with this base.
+/// The delivered block of this commit of the epoch with this base, and the hashes of its transactions, each with the
+/// author of the block that contains it.
 pub(super) fn frame(
     commit: &SeenCommit,
     base: GlobalExecIndex,
     dag: &Dag,
     committee: &Committee,
-) -> Frame {
+) -> (Frame, Vec<(TransactionHash, AuthorityIndex)>) {
     let blocks = commit.blocks.iter().filter_map(|block| dag.get(block));
-    let transactions = ordered(blocks);
+    let (origins, transactions): (Vec<_>, Vec<_>) = ordered(blocks).into_iter().unzip();
     let leader = committee.member(commit.leader.author);
-    Frame {
+    let frame = Frame {
         gei: GlobalExecIndex(base.0 + u64::from(commit.index.0)),
         epoch: commit.epoch,
         commit: commit.index,
@@ -25,11 +26,14 @@ pub(super) fn frame(
         leader_address: leader.map_or_else(Vec::new, |leader| leader.address.clone()),
         content: ContentHash::of(transactions.iter().map(|bytes| (0, &bytes[..]))),
         transactions,
-    }
+    };
+    (frame, origins)
 }
 
 /// By the position of their block, then by hash; each hash once.
-fn ordered<'a>(blocks: impl Iterator<Item = &'a Arc<SeenBlock>>) -> Vec<Bytes> {
+fn ordered<'a>(
+    blocks: impl Iterator<Item = &'a Arc<SeenBlock>>,
+) -> Vec<((TransactionHash, AuthorityIndex), Bytes)> {
     let mut delivered = BTreeSet::new();
     let mut transactions = vec![];
     for block in blocks {
@@ -39,7 +43,7 @@ fn ordered<'a>(blocks: impl Iterator<Item = &'a Arc<SeenBlock>>) -> Vec<Bytes> {
         of_block.sort_by_key(|(hash, _)| *hash);
         for (hash, bytes) in of_block {
             if delivered.insert(hash) {
-                transactions.push(bytes.clone());
+                transactions.push(((hash, block.reference.author), bytes.clone()));
             }
         }
     }
@@ -70,10 +74,13 @@ mod tests {
             block(1, &[]),
             block(2, &[&c, &a]),
         ];
-        let mut first = [&a, &b, &noise].map(|bytes| (transaction::hash(bytes), bytes));
-        first.sort_unstable();
-        let mut expected = first.map(|(_, bytes)| bytes.clone()).to_vec();
-        expected.push(c.clone());
+        let of = |author, bytes: &Bytes| {
+            let hash = transaction::hash(bytes);
+            ((hash, AuthorityIndex(author)), bytes.clone())
+        };
+        let mut expected = [&a, &b, &noise].map(|bytes| of(0, bytes)).to_vec();
+        expected.sort_unstable();
+        expected.push(of(2, &c));
         assert_eq!(ordered(blocks.iter()), expected);
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::witness::{Frame, Member, SeenCommit, StateRoot};
 use derive_more::Display;
-use metanode_core::types::{BlockRef, Epoch, GlobalExecIndex, SpentNonce, TimestampMs};
+use metanode_core::types::{
+    AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, SpentNonce, TimestampMs, TransactionHash,
+};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -15,6 +17,9 @@ pub enum Derived {
         commit: Arc<SeenCommit>,
         /// The block that must be delivered.
         frame: Arc<Frame>,
+        /// The hashes of its transactions in order, each with the author of the block that contains it.
+        #[serde(skip)]
+        transactions: Arc<[(TransactionHash, AuthorityIndex)]>,
         /// The root of the sequential ledger after it.
         state_root: StateRoot,
         /// What its transactions spend that change the state, in order.

@@ -47,7 +47,7 @@ mod transaction;
 mod validity;
 
 pub use derived::Derived;
-pub(crate) use transaction::spends;
+pub(crate) use transaction::hash;
 
 use crate::witness::{Member, SeenBlock, SeenCommit};
 use committee::Committee;
@@ -224,12 +224,14 @@ impl Model {
         let gc_round = Round(leader.round.0.saturating_sub(gc_depth));
         let leader = dag.get(&leader)?;
         let commit = commits.next(leader, gc_round, dag, committee);
-        let frame = Arc::new(content::frame(&commit, *base, dag, committee));
+        let (frame, transactions) = content::frame(&commit, *base, dag, committee);
+        let frame = Arc::new(frame);
         let (state_root, applied) = self.ledger.execute(&frame);
         let gei = frame.gei;
         derived.push(Derived::Commit {
             commit: commit.clone(),
             frame,
+            transactions: transactions.into(),
             state_root,
             applied: applied.into(),
         });

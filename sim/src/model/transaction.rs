@@ -2,7 +2,7 @@
 
 use crate::witness::protobuf::{Value, fields};
 use bytes::Bytes;
-use metanode_core::types::SpentNonce;
+use metanode_core::types::TransactionHash;
 use sha3::{Digest, Keccak256};
 use std::collections::BTreeMap;
 
@@ -53,17 +53,6 @@ pub(super) fn big_endian(bytes: &[u8]) -> Option<u128> {
         number = number.checked_mul(256)? + u128::from(*byte);
     }
     Some(number)
-}
-
-/// What a transaction spends if it applies; `None` if it can never apply.
-pub(crate) fn spends(bytes: &Bytes) -> Option<SpentNonce> {
-    let transaction = Transaction::decode(bytes)?;
-    let sender = transaction.bytes(Transaction::FROM_ADDRESS)[..].try_into();
-    let nonce = big_endian(&transaction.bytes(Transaction::NONCE))?;
-    Some(SpentNonce {
-        sender: sender.ok()?,
-        nonce: nonce.try_into().ok()?,
-    })
 }
 
 impl Transaction {
@@ -120,11 +109,12 @@ impl Transaction {
 }
 
 /// The hash of these bytes as a transaction (contract §3.3).
-pub(super) fn hash(bytes: &Bytes) -> [u8; 32] {
-    match Transaction::decode(bytes) {
-        Some(transaction) => Keccak256::digest(transaction.hash_data()).into(),
-        None => Keccak256::digest(bytes).into(),
-    }
+pub(crate) fn hash(bytes: &Bytes) -> TransactionHash {
+    let digest = match Transaction::decode(bytes) {
+        Some(transaction) => Keccak256::digest(transaction.hash_data()),
+        None => Keccak256::digest(bytes),
+    };
+    TransactionHash(digest.into())
 }
 
 fn read_access(entry: &Bytes) -> Option<BTreeMap<u64, Vec<Value>>> {
@@ -203,7 +193,7 @@ mod tests {
     use prost::Message;
 
     fn is_hashed_alike(bytes: Bytes) {
-        let theirs = OfNode(bytes.clone()).hash().0;
+        let theirs = OfNode(bytes.clone()).hash();
         assert_eq!(hash(&bytes), theirs, "{bytes:02x?}");
         let (ours, theirs) = (
             Transaction::decode(&bytes),

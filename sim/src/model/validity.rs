@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const REMEMBERED: usize = 1 << 15;
 
 const MOST_COMMIT_VOTES: usize = 100;
+const MOST_TRANSACTIONS: usize = 1 << 16;
 const MOST_TRANSACTION_BYTES: usize = 4 << 20;
 
 /// Judges each block once.
@@ -95,6 +96,12 @@ pub(super) fn check(
             "it has {votes} commit votes, at most {MOST_COMMIT_VOTES} are allowed"
         ));
     }
+    let transactions = block.transactions.len();
+    if transactions > MOST_TRANSACTIONS {
+        return Err(format!(
+            "it has {transactions} transactions, at most {MOST_TRANSACTIONS} are allowed"
+        ));
+    }
     let bytes: usize = block.transactions.iter().map(bytes::Bytes::len).sum();
     if bytes > MOST_TRANSACTION_BYTES {
         return Err(format!(
@@ -146,7 +153,7 @@ mod tests {
     #[test]
     fn each_broken_rule_makes_a_block_invalid_here_and_in_the_node() {
         type Break = fn(&mut Block);
-        let rules: [(&str, Break); 11] = [
+        let rules: [(&str, Break); 12] = [
             ("does not exist", |b| b.author = AuthorityIndex(4)),
             ("did not sign", |b| {
                 b.author = AuthorityIndex(1);
@@ -168,6 +175,9 @@ mod tests {
                 };
                 b.commit_votes = vec![vote; 101];
             }),
+            ("transactions, at most", |b| {
+                b.transactions = vec![Transaction(vec![].into()); (1 << 16) + 1];
+            }),
             ("bytes of transactions", |b| {
                 b.transactions = vec![
                     Transaction(vec![0; 4 << 20].into()),
@@ -188,10 +198,11 @@ mod tests {
                 assert!(reason.contains(expected), "{reason}, expected {expected}");
                 assert!(!is_valid_for_node, "{expected}");
             }
-            let limits: [Break; 3] = [
+            let limits: [Break; 4] = [
                 |b| b.ancestors.truncate(3),
                 |b| b.ancestors[0].round = Round(0),
                 |b| b.transactions = vec![Transaction(vec![0; 4 << 20].into())],
+                |b| b.transactions = vec![Transaction(vec![].into()); 1 << 16],
             ];
             for reach_limit in limits {
                 let mut block = good.clone();

@@ -163,6 +163,7 @@ mod tests {
             what: What::Derived(Derived::Commit {
                 commit: Arc::new(commit),
                 frame,
+                transactions: [].into(),
                 state_root: StateRoot([0; 32]),
                 applied: nonces.iter().map(spent).collect(),
             }),

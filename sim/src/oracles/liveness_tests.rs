@@ -98,6 +98,7 @@ impl Chain {
         let result = Derived::Commit {
             commit,
             frame: self.frame(index),
+            transactions: [].into(),
             state_root: StateRoot([0; 32]),
             applied: [].into(),
         };

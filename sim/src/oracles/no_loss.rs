@@ -1,8 +1,8 @@
 //! NOLOSS: *a transaction that was answered with `success` is executed.*
 //!
 //! A node accepts a transaction when the client submits it. Judged at the end of a run that lasted the plan's
-//! `settle_ms` after faults ended, like LIVE. A transaction is executed when a block is durable in which the ledger
-//! applies it.
+//! `settle_ms` after faults ended, like LIVE. A transaction is executed when a block is durable in which it is delivered,
+//! whether it changes the state or not: another one may have spent its nonce.
 //!
 //! Violations: a transaction that a node accepted before faults ended, and that no executor executed, although a
 //! transaction that the same node accepted later was executed in the first half of that time; or although the node
@@ -22,7 +22,8 @@ use crate::{
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
     witness::{Durability, Fact, SeenBlock},
 };
-use metanode_core::types::{Epoch, GlobalExecIndex, SpentNonce};
+use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, TransactionHash};
+use rustc_hash::FxHashSet;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -35,11 +36,12 @@ pub(super) struct NoLoss {
     plan: Plan,
     authorities: Authorities,
     settle: SimTime,
-    /// What the ledger applies in blocks that are not durable in any executor.
-    applied: BTreeMap<GlobalExecIndex, Arc<[SpentNonce]>>,
-    /// Accepted transactions that are not executed.
-    outstanding: BTreeMap<SpentNonce, Accepted>,
-    /// When each node accepted the newest of its transactions that were executed in the first half of the time.
+    /// Transactions of blocks that are not durable in any executor, with the epoch of the block.
+    delivered: BTreeMap<GlobalExecIndex, (Epoch, Delivered)>,
+    /// Accepted transactions that are not executed, by the node that accepted them.
+    outstanding: BTreeMap<(TransactionHash, u16), Accepted>,
+    executed_before: FxHashSet<TransactionHash>,
+    /// When each node accepted the newest transaction of its own blocks that was executed in the first half of the time.
     overtaken_by: BTreeMap<u16, SimTime>,
     /// The last block that was committed in the first half of the time, and the last one that any executor executed.
     committed: GlobalExecIndex,
@@ -51,6 +53,9 @@ pub(super) struct NoLoss {
     /// The entry that ended faults.
     settling: Option<Entry>,
 }
+
+/// Each with the author of the block that contains it.
+type Delivered = Arc<[(TransactionHash, AuthorityIndex)]>;
 
 struct Accepted {
     by: u16,
@@ -65,8 +70,9 @@ impl NoLoss {
             plan: plan.clone(),
             authorities: Authorities::new(plan),
             settle: SimTime::from_ms(plan.settle_ms),
-            applied: BTreeMap::new(),
+            delivered: BTreeMap::new(),
             outstanding: BTreeMap::new(),
+            executed_before: FxHashSet::default(),
             overtaken_by: BTreeMap::new(),
             committed: GlobalExecIndex(0),
             executed: GlobalExecIndex(0),
@@ -101,9 +107,7 @@ impl NoLoss {
             return;
         }
         for transaction in &block.transactions {
-            let spends = model::spends(transaction);
-            let accepted = spends.and_then(|spends| self.outstanding.get_mut(&spends));
-            if let Some(accepted) = accepted.filter(|accepted| accepted.by == n) {
+            if let Some(accepted) = self.outstanding.get_mut(&(model::hash(transaction), n)) {
                 accepted.is_durable = true;
             }
         }
@@ -112,10 +116,11 @@ impl NoLoss {
     /// An executor has durable what it executed up to this watermark.
     fn durable(&mut self, watermark: GlobalExecIndex, entry: &Entry) {
         self.executed = self.executed.max(watermark);
-        let later = self.applied.split_off(&watermark.next());
-        for applied in std::mem::replace(&mut self.applied, later).into_values() {
-            for spent in applied.iter() {
-                self.executed(spent, entry);
+        let later = self.delivered.split_off(&watermark.next());
+        for (epoch, delivered) in std::mem::replace(&mut self.delivered, later).into_values() {
+            for (transaction, author) in delivered.iter() {
+                let proposed_by = self.authorities.validator(epoch, *author);
+                self.executed(*transaction, proposed_by, entry);
             }
         }
     }
@@ -140,16 +145,20 @@ impl NoLoss {
         })
     }
 
-    fn executed(&mut self, spent: &SpentNonce, entry: &Entry) {
-        let Some(accepted) = self.outstanding.remove(spent) else {
-            return;
-        };
-        self.fruitless.remove(&accepted.by);
-        if self.is_late(entry.at) {
-            return;
+    fn executed(&mut self, transaction: TransactionHash, proposed_by: Option<u16>, entry: &Entry) {
+        self.executed_before.insert(transaction);
+        let by_all = (transaction, u16::MIN)..=(transaction, u16::MAX);
+        let is_late = self.is_late(entry.at);
+        for (_, accepted) in self.outstanding.extract_if(by_all, |_, _| true) {
+            if proposed_by != Some(accepted.by) {
+                continue;
+            }
+            self.fruitless.remove(&accepted.by);
+            if !is_late {
+                let overtaken_by = self.overtaken_by.entry(accepted.by).or_default();
+                *overtaken_by = accepted.entry.at.max(*overtaken_by);
+            }
         }
-        let overtaken_by = self.overtaken_by.entry(accepted.by).or_default();
-        *overtaken_by = accepted.entry.at.max(*overtaken_by);
     }
 
     /// Whether the first half of the time is over.
@@ -165,8 +174,8 @@ impl NoLoss {
         let count = accepted.len();
         accepted.truncate(EXAMPLES);
         let example = match accepted.first().map(|entry| (entry.at, &entry.what)) {
-            Some((at, What::World(WorldEvent::Submitted { spends }))) => {
-                format!("{spends}, accepted at {}", at.to_string().trim_start())
+            Some((at, What::World(WorldEvent::Submitted { transaction }))) => {
+                format!("{transaction}, accepted at {}", at.to_string().trim_start())
             }
             _ => "unknown".to_owned(),
         };
@@ -189,13 +198,15 @@ impl NoLoss {
 impl Oracle for NoLoss {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(by), What::World(WorldEvent::Submitted { spends })) => {
+            (ProcessId::Node(by), What::World(WorldEvent::Submitted { transaction }))
+                if !self.executed_before.contains(transaction) =>
+            {
                 let accepted = Accepted {
                     by,
                     entry: entry.clone(),
                     is_durable: false,
                 };
-                self.outstanding.insert(*spends, accepted);
+                self.outstanding.insert((*transaction, by), accepted);
             }
             (
                 ProcessId::Node(n),
@@ -215,8 +226,16 @@ impl Oracle for NoLoss {
             {
                 self.own_block(n, block, *durability, entry);
             }
-            (_, What::Derived(Derived::Commit { frame, applied, .. })) => {
-                self.applied.insert(frame.gei, applied.clone());
+            (
+                _,
+                What::Derived(Derived::Commit {
+                    frame,
+                    transactions,
+                    ..
+                }),
+            ) => {
+                let delivered = (frame.epoch, transactions.clone());
+                self.delivered.insert(frame.gei, delivered);
                 if !self.is_late(entry.at) {
                     self.committed = self.committed.max(frame.gei);
                 }

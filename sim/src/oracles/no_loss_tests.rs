@@ -8,17 +8,18 @@ use super::{
     truthful::{seen_block, with_facts},
 };
 use crate::{
+    model,
     plan::{CommitteePlan, Member, Plan},
     trace::{
         Entry, ProcessId, WorldEvent,
         testing::{
-            durable, executor, follows, node, opened, power_lost, stored, submitted, world_event,
+            durable, executor, follows, node, opened, power_lost, stored, submitted, transaction,
+            world_event,
         },
     },
     witness::{Durability, Fact, SeenBlock},
 };
-use metanode_core::types::{ClientTransaction, Epoch};
-use prost::Message;
+use metanode_core::types::Epoch;
 use std::sync::Arc;
 
 /// The example's faults end at 10 s, and 20 s are given.
@@ -66,10 +67,12 @@ fn a_transaction_that_is_never_executed_is_lost() {
     ];
     let violation = verdict(also).unwrap();
     assert_eq!(violation.process, ProcessId::Node(1));
-    let expected = "not executed of node-1: 2, the first of them 0707070707070707#1, \
-                accepted at 5.000s";
+    let expected = format!(
+        "not executed of node-1: 2, the first of them {}, accepted at 5.000s",
+        model::hash(&transaction(1))
+    );
     assert!(
-        violation.message.ends_with(expected),
+        violation.message.ends_with(&expected),
         "{}",
         violation.message
     );
@@ -90,6 +93,21 @@ fn a_queued_transaction_is_not_lost() {
     assert!(with(1, 12_000).is_some(), "a later one was executed");
     assert_eq!(with(1, 29_000), None, "at the last moment: it may be next");
     assert!(with(2, 29_000).is_some(), "its own node does nothing");
+}
+
+#[test]
+fn what_another_node_proposed_overtakes_nothing() {
+    let accepted = |at_ms, n, of| world_event(at_ms, ProcessId::Node(n), submitted(of));
+    let copied = |n| {
+        let accepted = vec![
+            accepted(5_500, n, 2),
+            accepted(6_000, n, 3),
+            accepted(6_000, 1, 3),
+        ];
+        [executes(5_200, 0, 1), accepted, executes(12_000, 0, 3)].concat()
+    };
+    assert_eq!(verdict(copied(2)), None, "node-1 has proposed it");
+    assert!(verdict(copied(1)).is_some());
 }
 
 #[test]
@@ -185,12 +203,7 @@ fn a_transaction_in_a_synced_own_block_survives_its_process() {
     let lost = |author: u16, durability| {
         let reference = block_of(&Plan::example(), 0, 5, author);
         let mut block = SeenBlock::clone(&seen_block(Epoch(0), reference));
-        let spends_the_same = ClientTransaction {
-            from_address: vec![7; 20].into(),
-            nonce: vec![1].into(),
-            ..ClientTransaction::default()
-        };
-        block.transactions = vec![spends_the_same.encode_to_vec().into()];
+        block.transactions = vec![transaction(1)];
         let block = Arc::new(block);
         let fact = Fact::BlockStored { block, durability };
         verdict(vec![

@@ -58,6 +58,7 @@ fn commits(epoch: u64, index: u32, at_gei: u64) -> Entry {
     let result = Derived::Commit {
         commit: Arc::new(commit(epoch, index)),
         frame: frame(gei(at_gei), Epoch(epoch), CommitIndex(index)),
+        transactions: [].into(),
         state_root: StateRoot([0; 32]),
         applied: [].into(),
     };

@@ -1,9 +1,11 @@
 //! The facts of constructed traces: what is seen of processes that tell the truth about themselves. So a trace of events
 //! is enough to test oracles that judge by facts.
 
+use super::facts::block_of;
 use crate::{
-    model::Derived,
-    trace::{Entry, ProcessId, What, WorldEvent},
+    model::{self, Derived},
+    plan::Plan,
+    trace::{Entry, ProcessId, What, WorldEvent, testing::transaction},
     witness::{
         ChangeStep, ContentHash, Durability, EpochRecord, Fact, Frame, Reply, Request, SeenBlock,
         SeenBoundary, SeenCommit, StateRoot,
@@ -265,9 +267,12 @@ impl Truthful {
             sender: [7; 20],
             nonce: gei.0,
         };
+        // Validator 1 has proposed it.
+        let author = block_of(&Plan::example(), 0, 1, 1).author;
         vec![What::Derived(Derived::Commit {
             commit: commit.clone(),
             frame: frame(gei, commit.epoch, commit.index),
+            transactions: [(model::hash(&transaction(gei.0)), author)].into(),
             state_root: StateRoot(root),
             applied: [spent].into(),
         })]

@@ -33,6 +33,25 @@ macro_rules! world_limits {
                     transactions_per_second: u64 = 0, 0..=1_000_000_000;
                     /// Accounts that receive transfers.
                     accounts: u32 = 1, 1..=1_000_000_000;
+                    /// Transactions with consecutive nonces of each sender.
+                    chain_length: u32 = 1, 1..=1_000_000_000;
+                    /// Transactions whose size is up to the largest that links carry, or one byte above the largest
+                    /// that a node takes.
+                    large_percent: u32 = 0, 0..=100;
+                    /// Transactions without a single byte.
+                    empty_percent: u32 = 0, 0..=100;
+                    /// Transactions that spend more than their sender has.
+                    overspent_percent: u32 = 0, 0..=100;
+                    /// Transactions with a rival of the same nonce at another node.
+                    rivalled_percent: u32 = 0, 0..=100;
+                    /// Transactions that are sent to two nodes at once.
+                    copied_percent: u32 = 0, 0..=100;
+                    /// Transactions that are sent again, to another node, when they may have been executed.
+                    repeated_percent: u32 = 0, 0..=100;
+                    /// Intervals in which a burst is sent, as long as faults last.
+                    burst_percent: u32 = 0, 0..=100;
+                    /// Transactions of one burst.
+                    burst_transactions: u32 = 0, 0..=1_000_000_000;
                 }
             }
         }

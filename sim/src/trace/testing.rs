@@ -5,6 +5,8 @@
 //! timestamp, too.
 
 use super::{Entry, ProcessId, SimTime, What, WorldEvent};
+use crate::model;
+use bytes::Bytes;
 use metanode_core::{
     env::{CommitOrigin, ExecutorEvent, NodeEvent},
     types::{
@@ -153,9 +155,16 @@ const fn spent(nonce: u64) -> SpentNonce {
     }
 }
 
-/// A client submits the transaction of this block.
-pub(crate) const fn submitted(of: u64) -> WorldEvent {
-    WorldEvent::Submitted { spends: spent(of) }
+/// The transaction of this block.
+pub(crate) fn transaction(of: u64) -> Bytes {
+    of.to_be_bytes().to_vec().into()
+}
+
+/// The transaction of this block was taken.
+pub(crate) fn submitted(of: u64) -> WorldEvent {
+    WorldEvent::Submitted {
+        transaction: model::hash(&transaction(of)),
+    }
 }
 
 pub(crate) fn durable(watermark: u64) -> ExecutorEvent {

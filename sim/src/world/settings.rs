@@ -20,7 +20,7 @@ use mock_go_executor::config::{self, CommitteeChange, ExecutorConfig};
 use std::{net::SocketAddr, time::Duration};
 
 /// The balance of every account before its first transaction.
-const INITIAL_BALANCE: u64 = 1_000_000;
+pub(super) const INITIAL_BALANCE: u64 = 1_000_000;
 
 /// The settings of the socket kernel.
 #[must_use]

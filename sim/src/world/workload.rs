@@ -1,39 +1,65 @@
-//! Clients: transactions at a steady rate, submitted to the nodes in turn. Every account sends once, so that the loss
-//! of a transaction does not invalidate another.
+//! Clients: transactions at a steady rate and in bursts, submitted to the nodes in turn.
+//!
+//! Transactions collide as far as the plan says: consecutive nonces of one sender, the same bytes at two nodes or again
+//! after they were executed, two transactions with one nonce, more than the sender has, and all sizes from nothing to one
+//! byte above what a node takes.
 
-use super::World;
-use crate::trace::{ProcessId, WorldEvent};
+use super::{World, settings::INITIAL_BALANCE};
+use crate::{
+    model,
+    plan::{NetworkPlan, WorkloadPlan},
+    trace::{ProcessId, SimTime, WorldEvent},
+};
 use bytes::Bytes;
 use metanode_core::{
     env::Entropy,
-    types::{ClientTransaction, SpentNonce, Transaction},
+    types::{ClientTransaction, MAX_BLOCK_TRANSACTION_BYTES, Transaction},
 };
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
+use std::{collections::VecDeque, sync::atomic::Ordering};
+
+/// Time until a transaction is sent again.
+const REPEATED_AFTER: SimTime = SimTime::from_ms(2_000);
+
+/// Large transactions use this part of what a link carries.
+const LARGE_PART: u64 = 8;
 
 /// The state from which the next transaction is made.
 pub struct Workload {
     random: ChaCha8Rng,
-    sent: u64,
+    plan: WorkloadPlan,
+    validators: u16,
+    made: u64,
     interval_ms: u64,
     per_interval: u64,
-    accounts: u32,
+    /// Bytes per second of large transactions.
+    large_bytes_per_second: u64,
+    /// There is no large transaction before this time.
+    next_large: SimTime,
+    /// What is sent again: when, to which node. Oldest first.
+    repeats: VecDeque<(SimTime, u16, Transaction)>,
 }
 
 impl Workload {
     /// The workload of a world.
     pub(crate) fn new(world: &World) -> Self {
         const INTERVALS_PER_SECOND: u64 = 20;
-        let rate = world.plan.workload.transactions_per_second;
+        let plan = world.plan.workload.clone();
+        let rate = plan.transactions_per_second;
         // Low rates send single transactions, high ones small bursts.
         let intervals = rate.clamp(1, INTERVALS_PER_SECOND);
         Self {
             random: world.entropy.stream("workload"),
-            sent: 0,
+            validators: world.plan.validators,
+            made: 0,
             interval_ms: 1000 / intervals,
             per_interval: rate / intervals,
-            accounts: world.plan.workload.accounts.max(1),
+            large_bytes_per_second: carried_bytes_per_second(&world.plan.network) / LARGE_PART,
+            next_large: SimTime::default(),
+            repeats: VecDeque::new(),
+            plan,
         }
     }
 
@@ -45,36 +71,139 @@ impl Workload {
 
     /// Sends the transactions of one interval.
     pub(crate) fn send(&mut self, world: &World) {
-        for _ in 0..self.per_interval {
-            let (transaction, spends) = self.next();
-            let node = u16::try_from(self.sent % u64::from(world.plan.validators)).unwrap_or(0);
-            self.sent += 1;
-            // A node that is down or full accepts nothing; the transaction is dropped.
-            let Some(submitter) = world.submitter(node) else {
-                continue;
-            };
-            let bytes = Transaction(transaction.encode_to_vec().into());
-            if submitter.submit(bytes).is_ok() {
-                world.emit(ProcessId::Node(node), WorldEvent::Submitted { spends });
+        let now = world.now();
+        let mut count = self.per_interval;
+        if self.occurs(self.plan.burst_percent) && !world.settling.load(Ordering::Relaxed) {
+            count += u64::from(self.plan.burst_transactions);
+        }
+        for _ in 0..count {
+            let node = self.node();
+            let other = (node + 1) % self.validators;
+            let drawn = self.next(now);
+            let transaction = encoded(&drawn);
+            if self.occurs(self.plan.rivalled_percent) {
+                submit(world, other, encoded(&rival(drawn)));
             }
+            if self.occurs(self.plan.copied_percent) {
+                submit(world, other, transaction.clone());
+            }
+            if self.occurs(self.plan.repeated_percent) {
+                let at = SimTime {
+                    ns: now.ns + REPEATED_AFTER.ns,
+                };
+                self.repeats.push_back((at, other, transaction.clone()));
+            }
+            submit(world, node, transaction);
+        }
+        let due = self.repeats.iter().take_while(|(at, ..)| *at <= now);
+        for (_, node, transaction) in self.repeats.drain(..due.count()) {
+            submit(world, node, transaction);
         }
     }
 
-    fn next(&mut self) -> (ClientTransaction, SpentNonce) {
-        let mut sender = [0; 20];
-        sender[..8].copy_from_slice(&self.sent.to_be_bytes());
-        let mut receiver = [0xff; 20];
-        let account = self.random.next_u32() % self.accounts;
-        receiver[..4].copy_from_slice(&account.to_be_bytes());
+    /// The node to which the next transaction is sent: the same for all of a sender.
+    fn node(&self) -> u16 {
+        let sender = self.made / u64::from(self.plan.chain_length.max(1));
+        u16::try_from(sender % u64::from(self.validators)).unwrap_or(0)
+    }
+
+    fn next(&mut self, now: SimTime) -> ClientTransaction {
+        let chain_length = u64::from(self.plan.chain_length.max(1));
+        let (sender, nonce) = (self.made / chain_length, self.made % chain_length);
+        self.made += 1;
+        if self.occurs(self.plan.empty_percent) {
+            return ClientTransaction::default();
+        }
+        let amount = match self.occurs(self.plan.overspent_percent) {
+            true => INITIAL_BALANCE + 1,
+            false => 1 + self.below(100),
+        };
+        let account = self.below(u64::from(self.plan.accounts.max(1)));
         let transaction = ClientTransaction {
-            from_address: sender.to_vec().into(),
-            to_address: receiver.to_vec().into(),
-            amount: vec![1 + (self.random.next_u32() % 100) as u8].into(),
+            from_address: address(0, sender),
+            to_address: address(0xff, account),
+            amount: big_endian(amount),
+            nonce: big_endian(nonce),
             max_gas: 21_000,
             chain_id: 1,
             sign: Bytes::from_static(&[0; 64]),
             ..ClientTransaction::default()
         };
-        (transaction, SpentNonce { sender, nonce: 0 })
+        if now < self.next_large || !self.occurs(self.plan.large_percent) {
+            return transaction;
+        }
+        self.enlarged(transaction, now)
+    }
+
+    /// Gives the transaction a size between its own and one byte above the largest.
+    fn enlarged(&mut self, transaction: ClientTransaction, now: SimTime) -> ClientTransaction {
+        // Tag and length of the data.
+        const HEADER_BYTES: usize = 5;
+        let carried = usize::try_from(self.large_bytes_per_second).unwrap_or(usize::MAX);
+        let most = carried.min(MAX_BLOCK_TRANSACTION_BYTES);
+        let bytes = match self.below(3) {
+            0 => MAX_BLOCK_TRANSACTION_BYTES + 1,
+            1 => most,
+            _ => self.below(most as u64) as usize,
+        };
+        if bytes <= most {
+            let ns = bytes as u64 * 1_000_000_000 / self.large_bytes_per_second.max(1);
+            self.next_large.ns = now.ns + ns;
+        }
+        let data = bytes.saturating_sub(transaction.encoded_len() + HEADER_BYTES);
+        ClientTransaction {
+            data: vec![0; data].into(),
+            ..transaction
+        }
+    }
+
+    fn occurs(&mut self, percent: u32) -> bool {
+        percent > 0 && self.below(100) < u64::from(percent)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random.next_u64() % bound.max(1)
+    }
+}
+
+/// What one connection carries in the worst case: a buffer per latency.
+fn carried_bytes_per_second(network: &NetworkPlan) -> u64 {
+    network.tcp_buffer_bytes * 1_000 / network.latency_ms.high.max(1)
+}
+
+/// Another transaction of the same size with the same nonce.
+fn rival(transaction: ClientTransaction) -> ClientTransaction {
+    ClientTransaction {
+        to_address: address(0xfe, 0),
+        ..transaction
+    }
+}
+
+fn encoded(transaction: &ClientTransaction) -> Transaction {
+    Transaction(transaction.encode_to_vec().into())
+}
+
+/// Without leading zeros.
+fn big_endian(number: u64) -> Bytes {
+    let zeros = number.leading_zeros() as usize / 8;
+    Bytes::copy_from_slice(&number.to_be_bytes()[zeros..])
+}
+
+fn address(kind: u8, number: u64) -> Bytes {
+    let mut address = [kind; 20];
+    address[..8].copy_from_slice(&number.to_be_bytes());
+    Bytes::copy_from_slice(&address)
+}
+
+/// A node that is down or refuses takes nothing; the transaction is dropped.
+fn submit(world: &World, node: u16, transaction: Transaction) {
+    let Some(submitter) = world.submitter(node) else {
+        return;
+    };
+    if submitter.submit(transaction.clone()).is_ok() {
+        let event = WorldEvent::Submitted {
+            transaction: model::hash(&transaction.0),
+        };
+        world.emit(ProcessId::Node(node), event);
     }
 }
