@@ -101,7 +101,8 @@ impl Pool {
         while taken.len() < MAX_BLOCK_TRANSACTIONS
             && let Some(next) = self.next()
         {
-            bytes += next.transaction.0.len();
+            // An empty one takes space in a block, too.
+            bytes += next.transaction.0.len().max(1);
             if bytes > max_bytes && !taken.is_empty() {
                 self.held_back.push_front(next);
                 break;
@@ -162,8 +163,18 @@ mod tests {
         for _ in 0..=MAX_BLOCK_TRANSACTIONS {
             submitter.submit(transaction(0)).unwrap();
         }
-        assert_eq!(pool.take(1).len(), MAX_BLOCK_TRANSACTIONS);
-        assert_eq!(pool.take(1).len(), 1);
+        assert_eq!(pool.take(usize::MAX).len(), MAX_BLOCK_TRANSACTIONS);
+        assert_eq!(pool.take(usize::MAX).len(), 1);
+    }
+
+    #[test]
+    fn empty_transactions_fill_a_block() {
+        let (submitter, mut pool) = pool(8);
+        for _ in 0..5 {
+            submitter.submit(transaction(0)).unwrap();
+        }
+        assert_eq!(pool.take(3).len(), 3);
+        assert_eq!(pool.take(3).len(), 2);
     }
 
     #[test]

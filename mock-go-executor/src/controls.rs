@@ -26,6 +26,8 @@ pub enum Replies {
     Late { ms: u64 },
     /// No replies. Requests are answered when this ends.
     Silent,
+    /// No replies, ever: requests take effect, and their connections stay open without an answer.
+    Lost,
     /// Every reply is `error`.
     Refused,
 }

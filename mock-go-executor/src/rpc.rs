@@ -121,13 +121,20 @@ impl Rpc<'_> {
                 Request::decode(body).map_err(|source| Closed::Undecodable { bytes, source })?;
             let answer = match self.controls.now().replies {
                 Some(Replies::Refused) => Err(Refusal::Unwilling),
-                None | Some(Replies::Late { .. } | Replies::Silent) => self.answer(&request),
+                None | Some(Replies::Late { .. } | Replies::Silent | Replies::Lost) => {
+                    self.answer(&request)
+                }
             };
             if matches!(answer, Ok(ResponsePayload::AdvanceEpoch(_))) {
                 self.env.reach(CrashPoint::ExecutorEpochSaved).await;
             }
             let refused = |refusal: Refusal| ResponsePayload::Error(refusal.to_string());
             self.env.reach(CrashPoint::ExecutorBeforeReply).await;
+            if self.controls.now().replies == Some(Replies::Lost) {
+                // Until the requester gives up.
+                while read_frame(stream, &mut decoder).await?.is_some() {}
+                return Ok(());
+            }
             self.delay().await;
             self.reply(stream, answer.unwrap_or_else(refused).into())
                 .await?;
@@ -140,7 +147,7 @@ impl Rpc<'_> {
     /// Delays a reply as the controls demand.
     async fn delay(&self) {
         match self.controls.now().replies {
-            None | Some(Replies::Refused) => {}
+            None | Some(Replies::Refused | Replies::Lost) => {}
             Some(Replies::Late { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Some(Replies::Silent) => loop {
                 // Registered before the check, so that no change is missed.

@@ -15,7 +15,7 @@ pub use metanode_core::config::{
 };
 pub use mock_go_executor::Guard;
 pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
-pub use world::{NetworkPlan, WORLD_LIMITS, WorkloadPlan};
+pub use world::{INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
 use crate::{faults::PlannedFault, process_id::ProcessId};
 use metanode_core::{

@@ -339,6 +339,8 @@ fn every_oracle_fires_when_one_fact_is_changed() {
             let mut changed = run.clone();
             change(&mut changed)?;
             let Run { plan, trace, end } = changed;
+            let unchanged = judge(&plan, run.trace.clone(), end);
+            assert_eq!(unchanged.violation, None, "{invariant}: without the change");
             Some(judge(&plan, trace, end).violation)
         });
         match changed {

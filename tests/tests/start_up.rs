@@ -70,6 +70,11 @@ fn text(what: &What) -> String {
         What::Process(Event::Node(NodeEvent::FrameWritten {
             connection, gei, ..
         })) => format!("writes GEI {gei} to stream {connection}"),
+        What::Process(Event::Node(NodeEvent::ChangeRecorded { epoch, step })) => {
+            let step = step.to_string();
+            let name = step.split(',').next().unwrap_or_default();
+            format!("records of epoch {epoch}: {name}")
+        }
         What::Process(Event::Executor(ExecutorEvent::Started { watermark, .. })) => {
             format!("finds block {watermark} on its disk")
         }

@@ -18,9 +18,9 @@ use tracing::debug;
 /// Time after which a request is overdue, in multiples of `fetch_delay_ms`.
 const PATIENCE: u32 = 4;
 
-/// Changes of the missing blocks are looked at so many times within `fetch_delay_ms`, not with every block that arrives:
+/// Changes of the missing blocks are looked at at most so many times within `fetch_delay_ms`, not with every block that arrives:
 /// a peer can make thousands of blocks miss.
-const LOOKS: u32 = 8;
+const LOOKS_PER_DELAY: u32 = 8;
 
 /// A request with the blocks that were found; `None` if there was no answer.
 type Answered = (FetchRequest, Option<BTreeSet<BlockRef>>);
@@ -52,7 +52,7 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
         let now = started.elapsed();
         if has_changed && now >= next_look {
             scheduler.update(&missing.borrow_and_update(), now);
-            (has_changed, next_look) = (false, now + delay / LOOKS);
+            (has_changed, next_look) = (false, now + delay / LOOKS_PER_DELAY);
         }
         for request in scheduler.due(now) {
             shared.spawn(ask(shared.clone(), request, answer.clone()));

@@ -13,7 +13,7 @@ use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
-    plan::{ByzantinePlan, NetworkPlan, NodeParameters, WorkloadPlan},
+    plan::{ByzantinePlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, WorkloadPlan},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -52,9 +52,6 @@ const ATTEMPTS: u32 = 4;
 /// Maximum number of repetitions in a crash loop.
 const LOOP: u64 = 5;
 
-/// A burst has at most what the network carries in this time.
-const BURST_SECONDS: u64 = 5;
-
 /// Approximate size of a transaction in a block.
 const TRANSACTION_BYTES: u64 = 130;
 
@@ -83,11 +80,23 @@ pub(super) fn sustainable(
     validators: u16,
 ) -> WorkloadPlan {
     let carried = carried_per_second(network, validators);
-    let rate = carried.min(proposed_per_second(node, network, validators));
-    let burst = u32::try_from(BURST_SECONDS.saturating_mul(rate)).unwrap_or(u32::MAX);
+    let carried = carried.min(proposed_per_second(node, network, validators));
+    // In percent of the transactions that are counted: the others come on top.
+    let sent = 100
+        + u64::from(workload.rivalled_percent)
+        + u64::from(workload.copied_percent)
+        + u64::from(workload.repeated_percent);
+    // Half of it is for bursts.
+    let steady = (carried * 100 / (2 * sent)).max(1);
+    let rate = workload.transactions_per_second.min(steady);
+    let bursts_per_100_s =
+        u64::from(workload.burst_percent) * INTERVALS_PER_SECOND.min(rate.max(1));
+    let burst = steady * 100 / bursts_per_100_s.max(1);
     WorkloadPlan {
-        transactions_per_second: workload.transactions_per_second.min(rate),
-        burst_transactions: workload.burst_transactions.min(burst),
+        transactions_per_second: rate,
+        burst_transactions: workload
+            .burst_transactions
+            .min(u32::try_from(burst).unwrap_or(u32::MAX)),
         ..workload
     }
 }

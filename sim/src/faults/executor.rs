@@ -119,7 +119,7 @@ impl Subject for ExecutorFault {
                 let parts = Parts::of_executors(executors).lasting(for_ms);
                 match how {
                     Replies::Late { ms } => parts.amount(ms),
-                    Replies::Silent | Replies::Refused => parts,
+                    Replies::Silent | Replies::Lost | Replies::Refused => parts,
                 }
             }
         }
@@ -161,6 +161,7 @@ impl fmt::Display for ExecutorFault {
                         write!(f, "delay replies of {executors} by {} {lasting}", ms(*late))
                     }
                     Replies::Silent => write!(f, "suppress replies of {executors} {lasting}"),
+                    Replies::Lost => write!(f, "lose replies of {executors} {lasting}"),
                     Replies::Refused => write!(f, "make {executors} reply with errors {lasting}"),
                 }
             }

@@ -41,6 +41,25 @@ impl State {
         }
     }
 
+    /// A block is stored in the place of one that is durable.
+    fn rewritten(&mut self, block: &Frame, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Some(earlier) = self.entries.get(&block.gei) else {
+            return self.durable(block, entry);
+        };
+        let message = format!(
+            "GEI {} is stored again although it is durable: expected once",
+            block.gei
+        );
+        let earlier = [earlier.clone()];
+        Err(Violation::by(
+            entry,
+            Invariant::Exec1,
+            "durable-block-rewritten",
+            message,
+            earlier,
+        ))
+    }
+
     fn durable(&mut self, block: &Frame, entry: &Entry) -> Result<(), Box<Violation>> {
         let Frame {
             gei, epoch, commit, ..
@@ -79,7 +98,7 @@ impl Oracle for ExactlyOnce {
             }
             (ProcessId::Executor(n), What::Seen(Fact::BlockRewritten { block })) => {
                 let state = self.executors.entry(n).or_default();
-                state.durable(block, entry)
+                state.rewritten(block, entry)
             }
             (_, What::Derived(Derived::Commit { frame, applied, .. })) => {
                 for transaction in applied.iter() {
@@ -202,13 +221,16 @@ mod tests {
             executor(1, 0, durable(1)),
         ];
         let block = crate::oracles::truthful::frame(gei(1), Epoch(0), CommitIndex(1));
-        let again = Entry {
-            what: What::Seen(Fact::BlockRewritten { block }),
-            ..executor(2, 0, found(1))
-        };
+        let other = crate::oracles::truthful::frame(gei(1), Epoch(0), CommitIndex(9));
         let judged = |trace: &[Entry]| judge(ExactlyOnce::default(), trace);
-        assert_eq!(judged(std::slice::from_ref(&again)), None, "its first time");
-        assert!(judged(&[&flushed[..], &[again]].concat()).is_some());
+        for block in [block, other] {
+            let again = Entry {
+                what: What::Seen(Fact::BlockRewritten { block }),
+                ..executor(2, 0, found(1))
+            };
+            assert_eq!(judged(std::slice::from_ref(&again)), None, "its first time");
+            assert!(judged(&[&flushed[..], &[again]].concat()).is_some());
+        }
     }
 
     #[test]

@@ -206,7 +206,9 @@ impl Oracle for NoLoss {
                     entry: entry.clone(),
                     is_durable: false,
                 };
-                self.outstanding.insert((*transaction, by), accepted);
+                // What a node accepts again, it owes from the first time on.
+                let key = (*transaction, by);
+                self.outstanding.entry(key).or_insert(accepted);
             }
             (
                 ProcessId::Node(n),

@@ -96,6 +96,17 @@ fn a_queued_transaction_is_not_lost() {
 }
 
 #[test]
+fn what_a_node_accepts_again_is_owed_from_the_first_time_on() {
+    let again = |at_ms, of| world_event(at_ms, ProcessId::Node(1), submitted(of));
+    assert!(verdict(vec![again(10_500, 1)]).is_some());
+    let queued = [
+        vec![again(6_000, 2), again(7_000, 1)],
+        executes(12_000, 0, 1),
+    ];
+    assert_eq!(verdict(queued.concat()), None, "2 is behind the first 1");
+}
+
+#[test]
 fn what_another_node_proposed_overtakes_nothing() {
     let accepted = |at_ms, n, of| world_event(at_ms, ProcessId::Node(n), submitted(of));
     let copied = |n| {

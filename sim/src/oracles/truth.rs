@@ -6,7 +6,7 @@
 //! Violations: an own block, a commit, a frame, an epoch, a step of an epoch change or a durable watermark that is
 //! reported otherwise than it was written, or without having been written, or that is written and not reported within
 //! [`GRACE`] although the process runs, judged when it or the run ends; a watermark that was learned and is in no reply
-//! that this incarnation has read; a start of an executor that finds something else than its disk holds; a state root,
+//! that this incarnation has read since it asked its executor for epoch and watermark; a start of an executor that finds something else than its disk holds; a state root,
 //! reported for a block, that the disk does not have once the block is durable.
 //!
 //! No violation: a fact whose report is missing because the process ended or was paused, or because the connection of the

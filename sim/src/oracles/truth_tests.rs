@@ -312,15 +312,16 @@ fn a_learned_watermark_is_in_a_reply() {
     let many: Vec<u64> = (7..=7 + 16).collect();
     assert_eq!(learns(replies(&many[..16]), 7), None);
     assert_eq!(learns(replies(&many), 7), lie);
-    let queried = |watermark| {
+    let queries = |watermark| {
         let event = NodeEvent::ExecutorQueried {
             epoch: Epoch(0),
             watermark: gei(watermark),
         };
-        clause(&[replies(&[7]), vec![node(100, 0, event)]].concat())
+        [replies(&[7]), vec![node(100, 0, event)]].concat()
     };
-    assert_eq!(queried(7), None);
-    assert_eq!(queried(0), lie);
+    assert_eq!(clause(&queries(7)), None);
+    assert_eq!(clause(&queries(0)), lie);
+    assert_eq!(learns(queries(7), 7), lie, "before the query");
     // Read by an earlier incarnation, by another node, or not read at all.
     let restarted = world_event(100, NODE, WorldEvent::Started { start: 2 });
     assert_eq!(learns([replies(&[7]), vec![restarted]].concat(), 7), lie);

@@ -4,6 +4,9 @@ use super::{Plan, Span};
 use metanode_core::config::Limit;
 use serde::{Deserialize, Serialize};
 
+/// Clients send in at most so many intervals: low rates single transactions, high ones small bursts.
+pub const INTERVALS_PER_SECOND: u64 = 20;
+
 /// Calls the macro `$then` with all declarations, as [`metanode_core::node_parameters!`] does for those of a node.
 /// Instead of a default each number has its simplest value, the target of shrinking. `spans` are ranges from which the
 /// run draws repeatedly.
@@ -46,7 +49,7 @@ macro_rules! world_limits {
                     rivalled_percent: u32 = 0, 0..=100;
                     /// Transactions that are sent to two nodes at once.
                     copied_percent: u32 = 0, 0..=100;
-                    /// Transactions that are sent again, to another node, when they may have been executed.
+                    /// Transactions that are sent again, to any node, when they may have been executed.
                     repeated_percent: u32 = 0, 0..=100;
                     /// Intervals in which a burst is sent, as long as faults last.
                     burst_percent: u32 = 0, 0..=100;

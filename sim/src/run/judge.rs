@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     pub violation: Option<Violation>,
-    /// Of the trace with the results of the reference model; it ends with the violation.
+    /// Of the trace with the results of the reference model, up to a violation.
     pub trace_hash: TraceHash,
 }
 
-/// Judges a whole trace by all oracles. The reference model derives its results anew from the facts; those in the trace
+/// Judges the whole trace of a run without panics by all oracles. The reference model derives its results anew from the facts; those in the trace
 /// are ignored.
 #[must_use]
 pub fn judge(plan: &Plan, trace: impl IntoIterator<Item = Entry>, end: SimTime) -> Judgement {

@@ -1,13 +1,13 @@
 //! Clients: transactions at a steady rate and in bursts, submitted to the nodes in turn.
 //!
 //! Transactions collide as far as the plan says: consecutive nonces of one sender, the same bytes at two nodes or again
-//! after they were executed, two transactions with one nonce, more than the sender has, and all sizes from nothing to one
-//! byte above what a node takes.
+//! after they were executed, two transactions with one nonce, more than the sender has, sizes from nothing to what links
+//! carry, and one byte above what any block can contain.
 
 use super::{World, settings::INITIAL_BALANCE};
 use crate::{
     model,
-    plan::{NetworkPlan, WorkloadPlan},
+    plan::{INTERVALS_PER_SECOND, NetworkPlan, WorkloadPlan},
     trace::{ProcessId, SimTime, WorldEvent},
 };
 use bytes::Bytes;
@@ -45,7 +45,6 @@ pub struct Workload {
 impl Workload {
     /// The workload of a world.
     pub(crate) fn new(world: &World) -> Self {
-        const INTERVALS_PER_SECOND: u64 = 20;
         let plan = world.plan.workload.clone();
         let rate = plan.transactions_per_second;
         // Low rates send single transactions, high ones small bursts.
@@ -78,10 +77,13 @@ impl Workload {
         }
         for _ in 0..count {
             let node = self.node();
-            let other = (node + 1) % self.validators;
-            let drawn = self.next(now);
+            let drawn = match self.occurs(self.plan.empty_percent) {
+                true => ClientTransaction::default(),
+                false => self.next(now),
+            };
             let transaction = encoded(&drawn);
-            if self.occurs(self.plan.rivalled_percent) {
+            let other = self.other_than(node);
+            if self.occurs(self.plan.rivalled_percent) && !transaction.0.is_empty() {
                 submit(world, other, encoded(&rival(drawn)));
             }
             if self.occurs(self.plan.copied_percent) {
@@ -91,7 +93,8 @@ impl Workload {
                 let at = SimTime {
                     ns: now.ns + REPEATED_AFTER.ns,
                 };
-                self.repeats.push_back((at, other, transaction.clone()));
+                let anywhere = self.below(self.validators.into()) as u16;
+                self.repeats.push_back((at, anywhere, transaction.clone()));
             }
             submit(world, node, transaction);
         }
@@ -107,13 +110,16 @@ impl Workload {
         u16::try_from(sender % u64::from(self.validators)).unwrap_or(0)
     }
 
+    /// Another node, or the same if there is no other.
+    fn other_than(&mut self, node: u16) -> u16 {
+        let further = 1 + self.below(u64::from(self.validators).saturating_sub(1)) as u16;
+        (node + further) % self.validators
+    }
+
     fn next(&mut self, now: SimTime) -> ClientTransaction {
         let chain_length = u64::from(self.plan.chain_length.max(1));
         let (sender, nonce) = (self.made / chain_length, self.made % chain_length);
         self.made += 1;
-        if self.occurs(self.plan.empty_percent) {
-            return ClientTransaction::default();
-        }
         let amount = match self.occurs(self.plan.overspent_percent) {
             true => INITIAL_BALANCE + 1,
             false => 1 + self.below(100),

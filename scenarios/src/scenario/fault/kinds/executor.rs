@@ -55,6 +55,15 @@ pub(super) const SILENT_REPLIES: Schema =
         }
     });
 
+pub(super) const LOST_REPLIES: Schema =
+    lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
+        ExecutorFault::Replies {
+            executors,
+            how: Replies::Lost,
+            for_ms,
+        }
+    });
+
 pub(super) const ERROR_REPLIES: Schema =
     lasting!(EXECUTORS, validators, executors, |executors, for_ms| {
         ExecutorFault::Replies {
@@ -88,6 +97,7 @@ pub(super) fn section(fault: &ExecutorFault) -> FaultSection {
                 ..of(FaultKind::SlowReplies, executors, for_ms)
             },
             Replies::Silent => of(FaultKind::SilentReplies, executors, for_ms),
+            Replies::Lost => of(FaultKind::LostReplies, executors, for_ms),
             Replies::Refused => of(FaultKind::ErrorReplies, executors, for_ms),
         },
     }

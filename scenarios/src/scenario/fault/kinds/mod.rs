@@ -71,6 +71,7 @@ fault_kinds! {
     HijackSocket = socket::HIJACK_SOCKET,
     SlowReplies = executor::SLOW_REPLIES,
     SilentReplies = executor::SILENT_REPLIES,
+    LostReplies = executor::LOST_REPLIES,
     ErrorReplies = executor::ERROR_REPLIES,
     Restore = disk::RESTORE,
     Partition = network::PARTITION,
