@@ -348,12 +348,19 @@ pub(super) fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTi
     })
 }
 
-/// Whether live honest members with 2f+1 of the stake must mark the end of the epoch by now.
-pub(super) fn must_end(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
+/// Whether live honest members with 2f+1 of the stake must mark the end of the epoch by now. `proposes` says which nodes
+/// have no reason not to propose.
+pub(super) fn must_end(
+    plan: &Plan,
+    epoch: Epoch,
+    started: TimestampMs,
+    now: SimTime,
+    proposes: impl Fn(u16) -> bool,
+) -> bool {
     is_marked_by_quorum(plan, epoch, |member| {
         let n = member.validator;
         let is_live = plan.strategy_of(n).is_none() && !plan.stays_down.contains(&n);
-        is_live && has_elapsed(plan, member, started, now)
+        is_live && proposes(n) && has_elapsed(plan, member, started, now)
     })
 }
 

@@ -332,7 +332,7 @@ fn an_epoch_is_due_by_the_clocks_of_a_quorum() {
     assert!(!due(&plan));
     // A Byzantine member may mark it, and need not.
     plan.clock_skew_ms = vec![100, 99, 98, 99];
-    let ends = |plan: &Plan| must_end(plan, Epoch(0), start, SimTime::from_ms(1));
+    let ends = |plan: &Plan| must_end(plan, Epoch(0), start, SimTime::from_ms(1), |_| true);
     assert!(ends(&plan));
     let byzantine = |validator| ByzantinePlan {
         validator,

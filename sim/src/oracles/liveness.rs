@@ -15,11 +15,11 @@
 //!    `12 · max(R, X, MEASURED_MS)` begins again;
 //! 3. meanwhile every live honest member of the committee has sent a block of its own that others name as an ancestor,
 //!    and every executor of a live honest validator has made as many blocks durable as commits are demanded;
-//! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake (if
-//!    no clock jumps). While one is due, measuring goes on, also after the time is up.
+//! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake that
+//!    have entered it and whose executors are not a window behind (if no clock jumps). While one is due, measuring goes on, also after the time is up.
 //!
-//! In single-master the chain may be faster than its only executor, which then never reaches the tip; while it is a
-//! window behind, its node does not propose (contract §5).
+//! The chain may be faster than an executor, which then never reaches the tip; while it is a window behind, its node does
+//! not propose (contract §5).
 //!
 //! No violation: missing progress while faults last; a run that ends before the time is up; processes of validators that
 //! are Byzantine or stay down for good.
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     model::Derived,
-    plan::{Authorities, Plan, Topology},
+    plan::{Authorities, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
     witness::{Fact, SeenBlock},
 };
@@ -119,6 +119,8 @@ struct Executor {
 #[derive(Default)]
 struct Node {
     down: bool,
+    /// The newest epoch that it has recorded.
+    epoch: Epoch,
     /// Its own words, for the report.
     paused: Option<Entry>,
     waiting: Option<Entry>,
@@ -370,12 +372,17 @@ impl Liveness {
             .collect()
     }
 
-    /// Whether this node is the only one that delivers, and its executor is a window behind.
+    /// Whether this node delivers, and its executor is a window behind.
     fn is_under_pressure(&self, n: u16) -> bool {
-        let durable = self.executors.get(&n).map(|executor| executor.durable);
-        let behind = self.tip.0.saturating_sub(durable.unwrap_or_default().0);
         let window = u64::from(self.plan.node.delivery.window_blocks);
-        self.plan.topology == Topology::SingleMaster && n == 0 && behind >= window
+        self.executors
+            .get(&n)
+            .is_some_and(|executor| executor.durable.0 + window <= self.tip.0)
+    }
+
+    /// Whether this node has entered the epoch.
+    fn is_in(&self, n: u16, epoch: Epoch) -> bool {
+        self.nodes.get(&n).is_some_and(|node| node.epoch >= epoch)
     }
 
     /// The entry that ended faults, while progress is demanded.
@@ -391,16 +398,19 @@ impl Liveness {
         if !matches!(self.phase, Phase::Measuring { .. }) || !clocks_are_known(&self.plan) {
             return Ok(());
         }
-        let Running { epoch, began, due } = &mut self.epoch;
-        let is_due = |began| must_end(&self.plan, *epoch, began, entry.at);
-        if due.is_none() && began.is_some_and(is_due) {
-            *due = Some(entry.at);
-        }
+        let Running { epoch, began, due } = self.epoch;
         let bound_ms = 20 * self.round_ms();
-        let Some(due) = self.epoch.due else {
+        if due.is_some_and(|due| entry.at.since(due).as_ms() <= bound_ms) {
             return Ok(());
-        };
-        if entry.at.since(due).as_ms() <= bound_ms {
+        }
+        let proposes = |n| self.is_in(n, epoch) && !self.is_under_pressure(n);
+        let is_due = |began| must_end(&self.plan, epoch, began, entry.at, proposes);
+        if !began.is_some_and(is_due) {
+            self.epoch.due = None;
+            return Ok(());
+        }
+        if due.is_none() {
+            self.epoch.due = Some(entry.at);
             return Ok(());
         }
         let message = format!(
@@ -445,6 +455,11 @@ impl Oracle for Liveness {
                 ProcessId::Node(n),
                 What::Seen(Fact::BlockSent { block } | Fact::BlockStored { block, .. }),
             ) => self.block_seen(n, block),
+            (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
+                if let Some(node) = self.nodes.get_mut(&n) {
+                    node.epoch = node.epoch.max(record.epoch);
+                }
+            }
             (ProcessId::Node(n), What::Process(Event::Node(event))) => {
                 self.node_said(n, event, entry);
             }
