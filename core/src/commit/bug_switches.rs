@@ -8,7 +8,9 @@ use crate::{
 
 /// The boundary commit that ends the sequence.
 pub(super) fn boundary(boundary: Option<CommitRef>) -> Option<CommitRef> {
-    boundary.filter(|_| !bugs::enabled(KnownBug::TrailingCommits))
+    let commits_follow =
+        bugs::enabled(KnownBug::TrailingCommits) || bugs::enabled(KnownBug::BoundaryReadBeforeStop);
+    boundary.filter(|_| !commits_follow)
 }
 
 /// From when the age of an epoch is counted that was to begin at `start`.
