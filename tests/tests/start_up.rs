@@ -3,8 +3,9 @@
 //! executor is durable at 7 when both are killed; after the restart the node writes exactly 8, 9 and 10, once and in
 //! order.
 //!
-//! The row `W < B` has no run: an executor that enters an epoch before everything of the previous one is durable breaks
-//! contract §7. The plan for it is in `replay_plan.rs`.
+//! The row `W < B` has no run here: an executor enters an epoch only when everything of the previous one is durable
+//! (contract §7), so only a backup that is restored between two answers causes it, as in `swarm_epochs` 5071. The plan
+//! for it is in `replay_plan.rs`.
 #![cfg(madsim)]
 
 use metanode_core::{
