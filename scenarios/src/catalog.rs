@@ -36,7 +36,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "partition_and_heal"
     "clock_skew"
     "narrow_links"
-    "colliding_clients"
+    "conflicting_transactions"
     "blocks_too_large"
     "damaged_blocks"
     "damaged_commits"

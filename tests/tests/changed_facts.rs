@@ -1,5 +1,6 @@
 //! Every oracle accepts a real trace, and fires when one fact of its world is changed, left out or added. What processes
-//! say of themselves stays as it was.
+//! say of themselves stays as it was. Where an oracle judges at the end of a run or when the time is up, a change moves
+//! that time, too; the unchanged trace is accepted with it.
 #![cfg(madsim)]
 
 use metanode_core::{

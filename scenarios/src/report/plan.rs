@@ -168,25 +168,25 @@ fn add_clocks_and_clients(lines: &mut Lines, plan: &Plan) {
             count(u64::from(plan.workload.accounts), "account")
         ),
     );
-    add_collisions(lines, &plan.workload);
+    add_mix(lines, &plan.workload);
 }
 
-fn add_collisions(lines: &mut Lines, workload: &WorkloadPlan) {
+fn add_mix(lines: &mut Lines, workload: &WorkloadPlan) {
     let chain = u64::from(workload.chain_length);
     let chains = (chain > 1).then(|| format!("{} per sender", count(chain, "transaction")));
     let shares = [
         ("large", workload.large_percent),
         ("empty", workload.empty_percent),
-        ("overspent", workload.overspent_percent),
-        ("with a rival", workload.rivalled_percent),
-        ("to two nodes", workload.copied_percent),
-        ("sent again", workload.repeated_percent),
+        ("overdrawn", workload.overdrawn_percent),
+        ("conflicting", workload.conflicting_percent),
+        ("duplicated", workload.duplicated_percent),
+        ("resubmitted", workload.resubmitted_percent),
     ];
     let shares = shares.into_iter().filter(|(_, percent)| *percent > 0);
     let shares = shares.map(|(what, percent)| format!("{percent} % {what}"));
-    let collisions: Vec<_> = chains.into_iter().chain(shares).collect();
-    if !collisions.is_empty() {
-        lines.add("", collisions.join(", "));
+    let mix: Vec<_> = chains.into_iter().chain(shares).collect();
+    if !mix.is_empty() {
+        lines.add("", mix.join(", "));
     }
     let WorkloadPlan {
         burst_percent,

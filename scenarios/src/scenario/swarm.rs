@@ -83,9 +83,9 @@ pub(super) fn sustainable(
     let carried = carried.min(proposed_per_second(node, network, validators));
     // In percent of the transactions that are counted: the others come on top.
     let sent = 100
-        + u64::from(workload.rivalled_percent)
-        + u64::from(workload.copied_percent)
-        + u64::from(workload.repeated_percent);
+        + u64::from(workload.conflicting_percent)
+        + u64::from(workload.duplicated_percent)
+        + u64::from(workload.resubmitted_percent);
     // Half of it is for bursts.
     let steady = (carried * 100 / (2 * sent)).max(1);
     let rate = workload.transactions_per_second.min(steady);

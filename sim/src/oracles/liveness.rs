@@ -13,19 +13,22 @@
 //!    A measurement of `t ≥ MEASURED_MS` demands `t / (4 · max(R, X))` commits, and as many transactions, but at most a
 //!    quarter of those that were offered in its first `MEASURED_MS / 2`. A measurement that does not get there within
 //!    `12 · max(R, X, MEASURED_MS)` begins again;
-//! 3. meanwhile every live honest member of the committee has sent a block of its own that others name as an ancestor,
-//!    and every executor of a live honest validator has made as many blocks durable as commits are demanded;
+//! 3. meanwhile every live honest member of the committee that was free to propose for `20 · R` has sent a block of its
+//!    own that others name as an ancestor, and every executor of a live honest validator has made as many blocks durable
+//!    as commits are demanded;
 //! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake that
-//!    have entered it and whose executors are not a window behind (if no clock jumps). While one is due, measuring goes on, also after the time is up.
+//!    are free to propose in it (if no clock jumps). While one is due, measuring goes on, also after the time is up.
 //!
 //! The chain may be faster than an executor, which then never reaches the tip; while it is a window behind, its node does
-//! not propose (contract §5).
+//! not propose (contract §5). While that is not so and its process runs, a node is free to propose.
 //!
 //! No violation: missing progress while faults last; a run that ends before the time is up; processes of validators that
 //! are Byzantine or stay down for good.
 
+mod bounds;
 mod report;
 
+use self::bounds::{MEASURED_MS, Measurement};
 use super::{
     Invariant, Oracle, Violation,
     epoch::{clocks_are_known, must_end},
@@ -42,15 +45,6 @@ use metanode_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Computing, queueing and fetching in one round.
-const ROUND_SLACK_MS: u64 = 50;
-
-/// An executor without further blocks flushes, and the node learns it.
-const ACKNOWLEDGED_MS: u64 = 100;
-
-/// The shortest measurement.
-const MEASURED_MS: u64 = 1_000;
-
 pub(super) struct Liveness {
     plan: Plan,
     authorities: Authorities,
@@ -61,6 +55,8 @@ pub(super) struct Liveness {
     highest_round: (Epoch, Round),
     epoch: Running,
     phase: Phase,
+    /// The time of the last entry.
+    now: SimTime,
 }
 
 /// The running epoch.
@@ -68,8 +64,8 @@ struct Running {
     epoch: Epoch,
     /// The timestamp of its first commit, from which its age counts (contract §7).
     began: Option<TimestampMs>,
-    /// The first entry at which it was due.
-    due: Option<SimTime>,
+    /// For how long it has been due by the clocks of members that were free to propose; `None` if it was not due yet.
+    due_for: Option<SimTime>,
 }
 
 enum Phase {
@@ -85,6 +81,8 @@ enum Phase {
         /// What each executor had durable when measuring began.
         durable: BTreeMap<u16, GlobalExecIndex>,
         rates: Measurement,
+        /// Whether some measurement had all that is demanded.
+        sufficed: bool,
     },
     Done,
 }
@@ -95,17 +93,6 @@ struct Proposals {
     from: (Epoch, Round),
     proposed: BTreeSet<u16>,
     referenced: BTreeSet<u16>,
-}
-
-#[derive(Clone)]
-struct Measurement {
-    since: SimTime,
-    commits: u64,
-    /// Transactions that nodes accepted in its first half.
-    offered: u64,
-    executed: u64,
-    /// The last block of which the transactions were counted.
-    counted: GlobalExecIndex,
 }
 
 #[derive(Default)]
@@ -121,6 +108,8 @@ struct Node {
     down: bool,
     /// The newest epoch that it has recorded.
     epoch: Epoch,
+    /// For how long it was free to propose since measuring began.
+    free_for: SimTime,
     /// Its own words, for the report.
     paused: Option<Entry>,
     waiting: Option<Entry>,
@@ -144,29 +133,11 @@ impl Liveness {
             epoch: Running {
                 epoch: Epoch(0),
                 began: None,
-                due: None,
+                due_for: None,
             },
             phase: Phase::Faults,
+            now: SimTime::default(),
         }
-    }
-
-    /// The longest time of a round.
-    const fn round_ms(&self) -> u64 {
-        let consensus = &self.plan.node.consensus;
-        let latency_ms = self.plan.network.latency_ms.high;
-        consensus.min_round_delay_ms + consensus.leader_timeout_ms + 2 * latency_ms + ROUND_SLACK_MS
-    }
-
-    /// The longest time between two commits.
-    fn commit_ms(&self) -> u64 {
-        let executors = self.plan.executors.iter();
-        let slowest_us = executors.map(|executor| executor.execute_us.high).max();
-        let delivery = &self.plan.node.delivery;
-        let latency_ms = self.plan.network.latency_ms.high;
-        let window_ms = delivery.watermark_poll_ms + 2 * latency_ms + ACKNOWLEDGED_MS;
-        let per_block_ms = window_ms.div_ceil(u64::from(delivery.window_blocks));
-        self.round_ms()
-            .max(slowest_us.unwrap_or(0).div_ceil(1000) + per_block_ms)
     }
 
     /// A block on the wire or on a disk; its author has made it only if it is the one who sends or stores it.
@@ -207,7 +178,7 @@ impl Liveness {
                 self.epoch = Running {
                     epoch: *epoch,
                     began: None,
-                    due: None,
+                    due_for: None,
                 };
             }
             Derived::InvalidBlock { .. } => {}
@@ -322,10 +293,15 @@ impl Liveness {
                     },
                     durable,
                     rates: measurement,
+                    sufficed: false,
                 };
             }
-            Phase::Measuring { .. } if self.epoch.due.is_none() && self.suffices(now) => {
-                self.phase = Phase::Done;
+            Phase::Measuring { seen, .. } if self.suffices(now) => {
+                if self.epoch.due_for.is_none() && self.unseen(seen).is_empty() {
+                    self.phase = Phase::Done;
+                } else if let Phase::Measuring { sufficed, .. } = &mut self.phase {
+                    *sufficed = true;
+                }
             }
             Phase::Measuring { rates, .. }
                 if now.since(rates.since).as_ms() > 12 * commit_ms.max(MEASURED_MS) =>
@@ -338,25 +314,35 @@ impl Liveness {
         }
     }
 
-    /// Whether the measurement has everything that is demanded by now, but for the end of an epoch.
+    /// Whether commits, transactions and executors have proceeded as demanded, in this measurement or an earlier one.
     fn suffices(&self, now: SimTime) -> bool {
         let Phase::Measuring {
             rates,
-            seen,
             durable,
+            sufficed,
             ..
         } = &self.phase
         else {
             return false;
         };
         let (elapsed_ms, commit_ms) = (now.since(rates.since).as_ms(), self.commit_ms());
-        rates.suffice(elapsed_ms, commit_ms)
-            && self.all_follow(durable, rates.demanded(elapsed_ms, commit_ms))
-            && self.silent(seen).is_empty()
+        *sufficed
+            || rates.suffice(elapsed_ms, commit_ms)
+                && self.all_follow(durable, rates.demanded(elapsed_ms, commit_ms))
+    }
+
+    /// Whether the time is up by which everything but the end of an epoch is demanded, and something is missing.
+    fn is_overdue(&self, began: &Entry, now: SimTime) -> bool {
+        let silent = match &self.phase {
+            Phase::Measuring { seen, .. } => self.silent(seen),
+            _ => vec![],
+        };
+        now.since(began.at).as_ms() >= self.plan.settle_ms
+            && !(self.suffices(now) && silent.is_empty())
     }
 
     /// Live honest members of the committee that have not proposed, or that nobody references.
-    fn silent(&self, seen: &Proposals) -> Vec<u16> {
+    fn unseen(&self, seen: &Proposals) -> Vec<u16> {
         let members = |epoch| self.plan.epochs.members(epoch, self.plan.validators);
         let (then, now) = (members(seen.from.0), members(self.epoch.epoch));
         let is_in = |members: &[crate::plan::Member], n: u16| {
@@ -368,21 +354,52 @@ impl Liveness {
         let nodes = self.nodes.keys().copied();
         nodes
             .filter(|n| is_in(&then, *n) && is_in(&now, *n) && !is_seen(*n))
-            .filter(|n| !self.is_under_pressure(*n))
             .collect()
     }
 
-    /// Whether this node delivers, and its executor is a window behind.
-    fn is_under_pressure(&self, n: u16) -> bool {
-        let window = u64::from(self.plan.node.delivery.window_blocks);
-        self.executors
-            .get(&n)
-            .is_some_and(|executor| executor.durable.0 + window <= self.tip.0)
+    /// Those of them that had the time to propose.
+    fn silent(&self, seen: &Proposals) -> Vec<u16> {
+        let had_time = |n: &u16| {
+            let free_for = self.nodes.get(n).map(|node| node.free_for.as_ms());
+            free_for.is_some_and(|free_ms| free_ms > self.reaction_ms())
+        };
+        self.unseen(seen).into_iter().filter(had_time).collect()
     }
 
-    /// Whether this node has entered the epoch.
-    fn is_in(&self, n: u16, epoch: Epoch) -> bool {
-        self.nodes.get(&n).is_some_and(|node| node.epoch >= epoch)
+    /// Whether this node runs, and its executor, if it has one, is not a window behind.
+    fn is_free(&self, n: u16) -> bool {
+        let window = u64::from(self.plan.node.delivery.window_blocks);
+        let is_behind = |executor: &Executor| executor.durable.0 + window <= self.tip.0;
+        let runs = self.nodes.get(&n).is_some_and(|node| !node.down);
+        runs && !self.executors.get(&n).is_some_and(is_behind)
+    }
+
+    /// Counts the time until `now`, with the state that all had in it.
+    fn pass_time(&mut self, now: SimTime) {
+        let passed = now.since(self.now);
+        self.now = now;
+        if passed.ns == 0 || !matches!(self.phase, Phase::Measuring { .. }) {
+            return;
+        }
+        let free: Vec<u16> = (self.nodes.keys().copied())
+            .filter(|n| self.is_free(*n))
+            .collect();
+        for n in &free {
+            if let Some(node) = self.nodes.get_mut(n) {
+                node.free_for.ns += passed.ns;
+            }
+        }
+        let Running { epoch, began, .. } = self.epoch;
+        let proposes = |n| free.contains(&n) && self.nodes[&n].epoch >= epoch;
+        let is_due = |began| must_end(&self.plan, epoch, began, now, proposes);
+        if clocks_are_known(&self.plan) && began.is_some_and(is_due) {
+            self.epoch.due_for = match self.epoch.due_for {
+                None => Some(SimTime::default()),
+                Some(before) => Some(SimTime {
+                    ns: before.ns + passed.ns,
+                }),
+            };
+        }
     }
 
     /// The entry that ended faults, while progress is demanded.
@@ -394,23 +411,10 @@ impl Liveness {
     }
 
     /// A violation if the running epoch should have ended long ago.
-    fn epoch_ends(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        if !matches!(self.phase, Phase::Measuring { .. }) || !clocks_are_known(&self.plan) {
-            return Ok(());
-        }
-        let Running { epoch, began, due } = self.epoch;
-        let bound_ms = 20 * self.round_ms();
-        if due.is_some_and(|due| entry.at.since(due).as_ms() <= bound_ms) {
-            return Ok(());
-        }
-        let proposes = |n| self.is_in(n, epoch) && !self.is_under_pressure(n);
-        let is_due = |began| must_end(&self.plan, epoch, began, entry.at, proposes);
-        if !began.is_some_and(is_due) {
-            self.epoch.due = None;
-            return Ok(());
-        }
-        if due.is_none() {
-            self.epoch.due = Some(entry.at);
+    fn epoch_ends(&self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let bound_ms = self.reaction_ms();
+        let due_for = self.epoch.due_for.unwrap_or_default();
+        if due_for.as_ms() <= bound_ms {
             return Ok(());
         }
         let message = format!(
@@ -427,25 +431,12 @@ impl Liveness {
     }
 }
 
-impl Measurement {
-    /// Commits that must have been made by now.
-    const fn demanded(&self, elapsed_ms: u64, commit_ms: u64) -> u64 {
-        elapsed_ms.div_ceil(4 * commit_ms)
-    }
-
-    fn suffice(&self, elapsed_ms: u64, commit_ms: u64) -> bool {
-        let demanded = self.demanded(elapsed_ms, commit_ms);
-        elapsed_ms >= MEASURED_MS
-            && self.commits >= demanded
-            && self.executed >= demanded.min(self.offered / 4)
-    }
-}
-
 impl Oracle for Liveness {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        self.pass_time(entry.at);
+        self.epoch_ends(entry)?;
         if let Some(began) = self.settling()
-            && entry.at.since(began.at).as_ms() > self.plan.settle_ms
-            && !self.suffices(entry.at)
+            && self.is_overdue(began, entry.at)
         {
             return Err(self.overdue(began, entry.at));
         }
@@ -467,18 +458,14 @@ impl Oracle for Liveness {
             (_, What::World(event)) => self.world(event, entry),
             _ => return Ok(()),
         }
-        self.epoch_ends(entry)?;
         self.proceed(entry.at);
         Ok(())
     }
 
     fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        self.pass_time(end);
         match self.settling() {
-            Some(began)
-                if end.since(began.at).as_ms() >= self.plan.settle_ms && !self.suffices(end) =>
-            {
-                Err(self.overdue(began, end))
-            }
+            Some(began) if self.is_overdue(began, end) => Err(self.overdue(began, end)),
             _ => Ok(()),
         }
     }

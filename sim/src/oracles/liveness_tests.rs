@@ -43,6 +43,8 @@ struct Chain {
     ignored: Option<u16>,
     /// This executor makes nothing durable.
     stuck: Option<u16>,
+    /// This executor is so many blocks behind.
+    behind: Option<(u16, u64)>,
     /// The last time of a commit.
     commits_until_ms: u64,
     /// Whether clients submit transactions, and whether commits contain any.
@@ -60,6 +62,7 @@ impl Chain {
             silent: None,
             ignored: None,
             stuck: None,
+            behind: None,
             commits_until_ms: u64::MAX,
             offered: true,
             with_transactions: true,
@@ -107,13 +110,15 @@ impl Chain {
 
     fn durable(&self, at_ms: u64, index: u64) -> Vec<Entry> {
         let executors = (0..4).filter(|n| Some(*n) != self.stuck);
-        let durable = executors.map(|n| {
+        let durable = executors.filter_map(|n| {
+            let behind = self.behind.filter(|(slow, _)| *slow == n);
+            let index = index.checked_sub(behind.map_or(0, |(_, blocks)| blocks))?;
             let fact = Fact::Durable {
                 watermark: gei(index),
                 state_root: StateRoot([0; 32]),
                 blocks: vec![self.frame(index)],
             };
-            seen(at_ms, ProcessId::Executor(n), fact)
+            Some(seen(at_ms, ProcessId::Executor(n), fact))
         });
         durable.collect()
     }
@@ -234,7 +239,7 @@ fn every_executor_reaches_the_tip_of_the_end_of_faults() {
     };
     let caught_up = seen(28_000, ProcessId::Executor(3), caught_up);
     let late = [stuck.until(28_000), vec![caught_up, at_the_end()]].concat();
-    assert_eq!(stuck.judged(&late).unwrap().clause, "node-is-silent");
+    assert_eq!(stuck.judged(&late).unwrap().clause, "too-slow");
 }
 
 #[test]
@@ -317,6 +322,24 @@ fn every_live_validator_proposes_and_is_named() {
         }];
         follower.passes();
     }
+}
+
+#[test]
+fn a_node_whose_executor_is_a_window_behind_need_not_propose() {
+    let window = u64::from(Plan::example().node.delivery.window_blocks);
+    let slow = |blocks| Chain {
+        silent: Some(2),
+        behind: Some((2, blocks)),
+        ..Chain::example()
+    };
+    assert_eq!(slow(window).verdict(), None);
+    assert!(!slow(window).is_satisfied(&slow(window).until(29_000)));
+    slow(window - 1).fires("node-is-silent", "missing: node-2,");
+    let of_another = Chain {
+        behind: Some((3, window)),
+        ..slow(window)
+    };
+    of_another.fires("node-is-silent", "missing: node-2,");
 }
 
 #[test]
@@ -431,6 +454,13 @@ fn an_epoch_is_due_by_the_clocks_of_a_quorum_that_must_end_it() {
     for chain in chain.without(3) {
         chain.passes();
     }
+    let window = u64::from(chain.plan.node.delivery.window_blocks);
+    let behind = Chain {
+        behind: Some((3, window)),
+        commits_before: window,
+        ..chain
+    };
+    behind.passes();
     let mut jumps = due_at(FAULTS_END_MS + 500);
     let fault = Fault::Clock(ClockFault::JumpClock {
         hosts: vec![1],

@@ -44,13 +44,13 @@ macro_rules! world_limits {
                     /// Transactions without a single byte.
                     empty_percent: u32 = 0, 0..=100;
                     /// Transactions that spend more than their sender has.
-                    overspent_percent: u32 = 0, 0..=100;
-                    /// Transactions with a rival of the same nonce at another node.
-                    rivalled_percent: u32 = 0, 0..=100;
+                    overdrawn_percent: u32 = 0, 0..=100;
+                    /// Transactions beside which another with the same nonce is sent to another node.
+                    conflicting_percent: u32 = 0, 0..=100;
                     /// Transactions that are sent to two nodes at once.
-                    copied_percent: u32 = 0, 0..=100;
+                    duplicated_percent: u32 = 0, 0..=100;
                     /// Transactions that are sent again, to any node, when they may have been executed.
-                    repeated_percent: u32 = 0, 0..=100;
+                    resubmitted_percent: u32 = 0, 0..=100;
                     /// Intervals in which a burst is sent, as long as faults last.
                     burst_percent: u32 = 0, 0..=100;
                     /// Transactions of one burst.

@@ -1,6 +1,6 @@
 //! Clients: transactions at a steady rate and in bursts, submitted to the nodes in turn.
 //!
-//! Transactions collide as far as the plan says: consecutive nonces of one sender, the same bytes at two nodes or again
+//! Transactions interfere as far as the plan says: consecutive nonces of one sender, the same bytes at two nodes or again
 //! after they were executed, two transactions with one nonce, more than the sender has, sizes from nothing to what links
 //! carry, and one byte above what any block can contain.
 
@@ -21,7 +21,7 @@ use rand_core::Rng;
 use std::{collections::VecDeque, sync::atomic::Ordering};
 
 /// Time until a transaction is sent again.
-const REPEATED_AFTER: SimTime = SimTime::from_ms(2_000);
+const RESUBMITTED_AFTER: SimTime = SimTime::from_ms(2_000);
 
 /// Large transactions use this part of what a link carries.
 const LARGE_PART: u64 = 8;
@@ -39,7 +39,7 @@ pub struct Workload {
     /// There is no large transaction before this time.
     next_large: SimTime,
     /// What is sent again: when, to which node. Oldest first.
-    repeats: VecDeque<(SimTime, u16, Transaction)>,
+    resubmissions: VecDeque<(SimTime, u16, Transaction)>,
 }
 
 impl Workload {
@@ -57,7 +57,7 @@ impl Workload {
             per_interval: rate / intervals,
             large_bytes_per_second: carried_bytes_per_second(&world.plan.network) / LARGE_PART,
             next_large: SimTime::default(),
-            repeats: VecDeque::new(),
+            resubmissions: VecDeque::new(),
             plan,
         }
     }
@@ -83,23 +83,24 @@ impl Workload {
             };
             let transaction = encoded(&drawn);
             let other = self.other_than(node);
-            if self.occurs(self.plan.rivalled_percent) && !transaction.0.is_empty() {
-                submit(world, other, encoded(&rival(drawn)));
+            if self.occurs(self.plan.conflicting_percent) && !transaction.0.is_empty() {
+                submit(world, other, encoded(&conflicting(drawn)));
             }
-            if self.occurs(self.plan.copied_percent) {
+            if self.occurs(self.plan.duplicated_percent) {
                 submit(world, other, transaction.clone());
             }
-            if self.occurs(self.plan.repeated_percent) {
+            if self.occurs(self.plan.resubmitted_percent) {
                 let at = SimTime {
-                    ns: now.ns + REPEATED_AFTER.ns,
+                    ns: now.ns + RESUBMITTED_AFTER.ns,
                 };
                 let anywhere = self.below(self.validators.into()) as u16;
-                self.repeats.push_back((at, anywhere, transaction.clone()));
+                self.resubmissions
+                    .push_back((at, anywhere, transaction.clone()));
             }
             submit(world, node, transaction);
         }
-        let due = self.repeats.iter().take_while(|(at, ..)| *at <= now);
-        for (_, node, transaction) in self.repeats.drain(..due.count()) {
+        let due = self.resubmissions.iter().take_while(|(at, ..)| *at <= now);
+        for (_, node, transaction) in self.resubmissions.drain(..due.count()) {
             submit(world, node, transaction);
         }
     }
@@ -120,7 +121,7 @@ impl Workload {
         let chain_length = u64::from(self.plan.chain_length.max(1));
         let (sender, nonce) = (self.made / chain_length, self.made % chain_length);
         self.made += 1;
-        let amount = match self.occurs(self.plan.overspent_percent) {
+        let amount = match self.occurs(self.plan.overdrawn_percent) {
             true => INITIAL_BALANCE + 1,
             false => 1 + self.below(100),
         };
@@ -146,6 +147,7 @@ impl Workload {
         // Tag and length of the data.
         const HEADER_BYTES: usize = 5;
         let carried = usize::try_from(self.large_bytes_per_second).unwrap_or(usize::MAX);
+        // What a link carries in a second; more would hold up what others need.
         let most = carried.min(MAX_BLOCK_TRANSACTION_BYTES);
         let bytes = match self.below(3) {
             0 => MAX_BLOCK_TRANSACTION_BYTES + 1,
@@ -178,7 +180,7 @@ fn carried_bytes_per_second(network: &NetworkPlan) -> u64 {
 }
 
 /// Another transaction of the same size with the same nonce.
-fn rival(transaction: ClientTransaction) -> ClientTransaction {
+fn conflicting(transaction: ClientTransaction) -> ClientTransaction {
     ClientTransaction {
         to_address: address(0xfe, 0),
         ..transaction

@@ -1,6 +1,6 @@
 //! The text of a LIVE violation: what was demanded, and which processes are pending.
 
-use super::{Liveness, Measurement, Phase};
+use super::{Liveness, Phase, bounds::Measurement};
 use crate::{
     oracles::{Invariant, Violation},
     trace::{Entry, ProcessId, SimTime, What},
