@@ -58,10 +58,13 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "clock_skew_epochs"
     "many_short_epochs"
     "backlog_at_boundary"
+    "all_proposals_paused"
     "large_blocks_in_short_epochs"
     "backup_of_earlier_epoch"
     "swarm"
     "swarm_epochs"
+    "adversaries"
+    "adversaries_epochs"
 );
 
 pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
@@ -69,6 +72,7 @@ pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "epochs"
     "swarm"
     "swarm_epochs"
+    "adversaries"
 );
 
 /// A scenario with its name or path, as it was given.

@@ -6,7 +6,10 @@ mod validators;
 mod world;
 
 pub use crate::{
-    byzantine::{ByzantinePlan, ByzantineStrategy},
+    byzantine::{
+        Also, Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Move,
+        Payload, Signature, Votes,
+    },
     disk::Backend,
 };
 pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
@@ -153,10 +156,14 @@ impl Plan {
         }
     }
 
-    /// The strategy of this validator, if it is Byzantine.
-    pub(crate) fn strategy_of(&self, validator: u16) -> Option<ByzantineStrategy> {
+    /// What this validator does, if it is Byzantine.
+    pub(crate) fn byzantine(&self, validator: u16) -> Option<&ByzantinePlan> {
         let of = |byzantine: &&ByzantinePlan| byzantine.validator == validator;
-        self.byzantine.iter().find(of).map(|b| b.strategy)
+        self.byzantine.iter().find(of)
+    }
+
+    pub(crate) fn is_byzantine(&self, validator: u16) -> bool {
+        self.byzantine(validator).is_some()
     }
 }
 

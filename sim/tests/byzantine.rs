@@ -23,6 +23,7 @@ fn passes(strategy: ByzantineStrategy, topology: Topology, faults: Vec<PlannedFa
     plan.byzantine = vec![ByzantinePlan {
         validator: 3,
         strategy,
+        program: vec![],
     }];
     plan.faults = faults;
     let outcome = run(plan, &RunOptions::KEEP_ALL);

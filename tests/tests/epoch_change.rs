@@ -191,6 +191,7 @@ fn a_byzantine_validator_equivocates_in_every_epoch() {
     plan.byzantine = vec![ByzantinePlan {
         validator: 3,
         strategy: ByzantineStrategy::Equivocating,
+        program: vec![],
     }];
     let outcome = passed(plan);
     let mut epoch = Epoch(0);

@@ -30,11 +30,16 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         let mut reading = shared.tasks.spawn(reading);
         tokio::select! {
             biased;
-            _ = &mut reading => {}
-            () = idle.elapsed(parameters.peer_silence_ms) => reading.abort(),
-        }
-        if idle.arrived() > 0 {
-            backoff_ms = parameters.peer_retry_min_ms;
+            _ = &mut reading => {
+                if idle.arrived() > 0 {
+                    backoff_ms = parameters.peer_retry_min_ms;
+                }
+            }
+            // A peer that does not propose is silent, too. When it proposes again, nobody may still be waiting.
+            () = idle.elapsed(parameters.peer_silence_ms) => {
+                reading.abort();
+                backoff_ms = parameters.peer_retry_min_ms;
+            }
         }
         let wait_ms = backoff_ms + u64::from(jitter.next_u32()) % backoff_ms.max(1);
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;

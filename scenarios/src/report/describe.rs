@@ -39,5 +39,6 @@ pub const fn strategy(strategy: ByzantineStrategy) -> &'static str {
         ByzantineStrategy::Lying => "builds on blocks that do not exist",
         ByzantineStrategy::Flooding => "floods its peers with blocks",
         ByzantineStrategy::Silent => "sends nothing",
+        ByzantineStrategy::Program => "follows a program",
     }
 }

@@ -211,6 +211,9 @@ fn add_faults(lines: &mut Lines, plan: &Plan) {
         let name = if position == 0 { "Byzantine" } else { "" };
         let does = describe::strategy(byzantine.strategy);
         lines.add(name, format_args!("node-{} {does}", byzantine.validator));
+        for step in &byzantine.program {
+            lines.add("", format_args!("  {step}"));
+        }
     }
     for (position, fault) in plan.faults.iter().enumerate() {
         lines.add(if position == 0 { "faults" } else { "" }, fault);

@@ -2,14 +2,22 @@
 
 use super::target::Roster;
 use crate::{
-    sampling::{Sampled, Sampler},
+    sampling::{Sampled, Sampler, Stream},
     source::{InputError, Source},
 };
 use metanode_sim::{
     byzantine::most_byzantine,
-    plan::{ByzantinePlan, ByzantineStrategy},
+    plan::{
+        Also, Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Move,
+        Payload, Signature, Votes,
+    },
 };
 use serde::{Deserialize, Serialize};
+
+/// Moves of a drawn program, rounds of a move, and the respects in which it deviates, at most.
+const MOST_MOVES: u64 = 6;
+const MOST_ROUNDS: u64 = 40;
+const MOST_DEVIATIONS: u64 = 4;
 
 /// `[byzantine]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,10 +76,17 @@ impl Byzantine {
                 high: last as u64,
             };
             let which = sampler.draw(&format!("byzantine.{validator}.behaviour"), which);
-            let strategy = self.strategies.get(which as usize).copied();
-            strategy.map(|strategy| ByzantinePlan {
+            let strategy = *self.strategies.get(which as usize)?;
+            let program = match strategy {
+                ByzantineStrategy::Program => {
+                    program(&mut sampler.stream(&format!("byzantine.{validator}.program")))
+                }
+                _ => vec![],
+            };
+            Some(ByzantinePlan {
                 validator,
                 strategy,
+                program,
             })
         };
         numbers.into_iter().filter_map(plan).collect()
@@ -129,6 +144,40 @@ impl Byzantine {
     }
 }
 
+/// Moves that deviate in a few respects each, some of them in none.
+fn program(stream: &mut Stream) -> Vec<Move> {
+    let moves = 1 + stream.below(MOST_MOVES);
+    let step = |_| {
+        let mut step = Move {
+            rounds: 1 + stream.low(MOST_ROUNDS) as u16,
+            ..Move::default()
+        };
+        for _ in 0..stream.below(MOST_DEVIATIONS + 1) {
+            deviate(&mut step, stream);
+        }
+        step
+    };
+    (0..moves).map(step).collect()
+}
+
+fn deviate(step: &mut Move, stream: &mut Stream) {
+    fn one_of<T: Copy>(stream: &mut Stream, all: &[T]) -> T {
+        all[stream.below(all.len() as u64) as usize]
+    }
+    match stream.below(11) {
+        0 | 1 => step.twins = 2 + stream.low(2) as u16,
+        2 => step.round = one_of(stream, BlockRound::ALL),
+        3 => step.ancestors = one_of(stream, Ancestors::ALL),
+        4 => step.payload = one_of(stream, Payload::ALL),
+        5 => step.votes = one_of(stream, Votes::ALL),
+        6 => step.signature = one_of(stream, Signature::ALL),
+        7 => step.end_of_epoch = true,
+        8 => step.shown_to = one_of(stream, Audience::ALL),
+        9 => step.also = one_of(stream, Also::ALL),
+        _ => step.answers = one_of(stream, Answers::ALL),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +218,34 @@ mod tests {
             assert_eq!(seen[1], (first..7).collect::<Vec<_>>());
             assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
         }
+    }
+
+    #[test]
+    fn every_choice_of_a_move_is_drawn_and_most_are_honest() {
+        let byzantine = Byzantine {
+            strategies: vec![ByzantineStrategy::Program],
+            ..Byzantine::default()
+        };
+        let plans = (0..300).flat_map(|seed| drawn(&byzantine, 7, seed));
+        let moves: Vec<Move> = plans.flat_map(|plan| plan.program).collect();
+        let count = |is: &dyn Fn(&Move) -> bool| moves.iter().filter(|step| is(step)).count();
+        for answers in Answers::ALL {
+            assert!(count(&|step| step.answers == *answers) > 5, "{answers:?}");
+        }
+        for payload in Payload::ALL {
+            assert!(count(&|step| step.payload == *payload) > 5, "{payload:?}");
+        }
+        let honest = count(&|step| step.ancestors == Ancestors::Newest);
+        assert!((moves.len() / 2..moves.len()).contains(&honest));
+        assert!(count(&|step| step.twins > 1) > moves.len() / 5);
+        assert!(
+            count(&|step| *step
+                == Move {
+                    rounds: step.rounds,
+                    ..Move::default()
+                })
+                > moves.len() / 8
+        );
     }
 
     #[test]

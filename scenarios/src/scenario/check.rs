@@ -1,8 +1,14 @@
 //! Checks of a scenario file beyond the types of its keys. Every error names the key and what was expected there.
 
-use super::{Delivery, Scenario, target::Kind};
+use super::{
+    Delivery, Scenario,
+    target::{Kind, Roster},
+};
 use crate::source::{InputError, Source};
 use metanode_sim::trace::ProcessId;
+
+/// The largest committee of a scenario.
+pub(super) const MOST_VALIDATORS: u16 = 100;
 
 /// # Errors
 /// The first error.
@@ -17,12 +23,61 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     scenario.network.check(source, "network")?;
     scenario.node.check(source)?;
     scenario.workload.check(source, "workload")?;
-    if scenario.topology.validators.high > 100 {
-        return Err(source.error("topology.validators", "is too high: expected at most 100"));
+    if scenario.topology.validators.high > MOST_VALIDATORS {
+        let message = format!("is too high: expected at most {MOST_VALIDATORS}");
+        return Err(source.error("topology.validators", message));
+    }
+    if scenario.executor.guard.is_empty() {
+        return Err(source.error("executor.guard", "is empty: expected at least one"));
+    }
+    if let Some(swarm) = &scenario.swarm {
+        swarm.check(source)?;
     }
     let roster = scenario
         .topology
         .smallest_roster(scenario.epochs.duration_ms.is_some());
+    lists_by_number(scenario, source, roster)?;
+    if let Some(odd) = &scenario.executor.odd {
+        let fits = odd.which.check_single(&[Kind::Executor], roster);
+        fits.map_err(|message| source.error("executor.odd.which", message))?;
+    }
+    scenario
+        .epochs
+        .check(source, scenario.topology.validators.low)?;
+    if let Some(byzantine) = &scenario.byzantine {
+        let can_be_single = scenario.topology.delivery != Delivery::MasterPerNode;
+        byzantine.check(
+            source,
+            roster,
+            scenario.topology.validators.high,
+            can_be_single,
+        )?;
+    }
+    for (position, fault) in scenario.faults.iter().enumerate() {
+        fault.check(source, position, roster)?;
+    }
+    for (position, expectation) in scenario.expect.iter().enumerate() {
+        let path = |key: &str| format!("expect.{position}.{key}");
+        let nodes = roster.count(Kind::Node);
+        if !matches!(expectation.node, ProcessId::Node(node) if node < nodes) {
+            let last = nodes - 1;
+            let message = format!("is {}: expected node-0 to node-{last}", expectation.node);
+            return Err(source.error(&path("node"), message));
+        }
+        if expectation.frames_after_restart.is_empty() {
+            let message = "is empty: expected one GEI or more";
+            return Err(source.error(&path("frames_after_restart"), message));
+        }
+    }
+    Ok(())
+}
+
+/// Lists have one entry for each validator or executor.
+fn lists_by_number(
+    scenario: &Scenario,
+    source: &Source<'_>,
+    roster: Roster,
+) -> Result<(), InputError> {
     let validators = scenario.topology.validators;
     for (key, entries, low, high) in [
         (
@@ -43,31 +98,6 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
             let message =
                 format!("has {entries} entries: expected one for each of {low} to {high}");
             return Err(source.error(key, message));
-        }
-    }
-    if let Some(odd) = &scenario.executor.odd {
-        let fits = odd.which.check_single(&[Kind::Executor], roster);
-        fits.map_err(|message| source.error("executor.odd.which", message))?;
-    }
-    scenario.epochs.check(source, validators.low)?;
-    if let Some(byzantine) = &scenario.byzantine {
-        let can_be_single = scenario.topology.delivery != Delivery::MasterPerNode;
-        byzantine.check(source, roster, validators.high, can_be_single)?;
-    }
-    for (position, fault) in scenario.faults.iter().enumerate() {
-        fault.check(source, position, roster)?;
-    }
-    for (position, expectation) in scenario.expect.iter().enumerate() {
-        let path = |key: &str| format!("expect.{position}.{key}");
-        let nodes = roster.count(Kind::Node);
-        if !matches!(expectation.node, ProcessId::Node(node) if node < nodes) {
-            let last = nodes - 1;
-            let message = format!("is {}: expected node-0 to node-{last}", expectation.node);
-            return Err(source.error(&path("node"), message));
-        }
-        if expectation.frames_after_restart.is_empty() {
-            let message = "is empty: expected one GEI or more";
-            return Err(source.error(&path("frames_after_restart"), message));
         }
     }
     Ok(())

@@ -175,7 +175,11 @@ impl Scenario {
             Some(_) => sampler.biased_low(),
             None => sampler.clone(),
         };
-        let validators = sampler.draw("topology.validators", self.topology.validators);
+        let swarm = self.swarm.as_ref();
+        let rarely = swarm.and_then(|swarm| swarm.rarely(&sampler));
+        let validators = rarely.and_then(|rarely| rarely.validators);
+        let validators = validators.unwrap_or(self.topology.validators);
+        let validators = sampler.draw("topology.validators", validators);
         let topology = self.topology.delivery.of_seed(seed);
         let roster = Roster {
             validators,
@@ -185,20 +189,18 @@ impl Scenario {
             },
             changes: self.epochs.duration_ms.is_some(),
         };
-        let duration_ms = sampler.draw("duration_ms", self.duration_ms);
+        let duration_ms = rarely.and_then(|rarely| rarely.duration_ms);
+        let duration_ms = sampler.draw("duration_ms", duration_ms.unwrap_or(self.duration_ms));
         let epochs = self.epochs.draw(&sampler, validators);
         let tolerated = epochs.tolerated(validators);
         let byzantine = self.byzantine.as_ref();
-        let byzantine = byzantine.map_or_else(Vec::new, |byzantine| {
-            byzantine.draw(&sampler, roster, tolerated)
-        });
-        let swarm = self.swarm.as_ref();
+        let byzantine = byzantine.map(|byzantine| byzantine.draw(&sampler, roster, tolerated));
+        let byzantine = byzantine.unwrap_or_default();
         let outage =
             swarm.and_then(|s| s.outage(&sampler, roster, duration_ms, epochs.duration_ms));
-        let max_faulty = match outage {
-            Some(_) => None,
-            None => self.max_faulty.of(tolerated, byzantine.len()),
-        };
+        let any_number = outage.is_some() || swarm.is_some_and(|s| s.any_number_down(&sampler));
+        let max_faulty = self.max_faulty.of(tolerated, byzantine.len());
+        let max_faulty = max_faulty.filter(|_| !any_number);
         let stays_down = self.stays_down(&sampler, roster, &byzantine, tolerated);
         let planned = self.faults.iter().enumerate();
         let planned =
@@ -207,7 +209,7 @@ impl Scenario {
         let network = self.network.draw(&limits);
         let node = self.node.draw(&limits);
         let mut workload = self.workload.draw(&sampler);
-        if let Some(swarm) = &self.swarm {
+        if let Some(swarm) = swarm {
             let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
             let byzantine = byzantine.collect();
             faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
@@ -220,7 +222,7 @@ impl Scenario {
             topology,
             validators,
             store,
-            signatures: self.signatures,
+            signatures: (rarely.and_then(|rarely| rarely.signatures)).unwrap_or(self.signatures),
             duration_ms,
             settle_ms: sampler.draw("settle_ms", self.settle_ms),
             network,

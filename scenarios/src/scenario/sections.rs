@@ -72,7 +72,7 @@ impl Topology {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Executor {
-    pub guard: Guard,
+    pub guard: Guards,
     /// Execution time of a block, drawn for each block.
     pub execute_us: Range,
     /// Number of blocks between two flushes, drawn at each flush.
@@ -82,6 +82,34 @@ pub struct Executor {
     /// `[[executor.each]]`: one entry per executor, instead of all the above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<OneExecutor>,
+}
+
+/// The guard of every executor, or a list of which each draws one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "\"strict\", \"skip-low\", \"naive\", or a list of them"
+)]
+pub enum Guards {
+    Same(Guard),
+    OneOf(Vec<Guard>),
+}
+
+impl Guards {
+    fn draw(&self, sampler: &Sampler, number: u16) -> Guard {
+        match self {
+            Self::Same(guard) => *guard,
+            Self::OneOf(guards) => {
+                let mut stream = sampler.stream(&format!("executor.{number}.guard"));
+                let which = stream.below(guards.len() as u64);
+                guards.get(which as usize).copied().unwrap_or(Guard::Strict)
+            }
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self, Self::OneOf(guards) if guards.is_empty())
+    }
 }
 
 /// One entry of `[[executor.each]]`.
@@ -106,7 +134,7 @@ pub struct OddExecutor {
 impl Default for Executor {
     fn default() -> Self {
         Self {
-            guard: Guard::Strict,
+            guard: Guards::Same(Guard::Strict),
             execute_us: (100, 5_000).into(),
             flush_every_blocks: (1, 6).into(),
             odd: None,
@@ -139,7 +167,8 @@ impl Executor {
                 .and_then(|o| o.flush_every_blocks)
                 .unwrap_or(self.flush_every_blocks);
             let one = OneExecutor {
-                guard: odd.and_then(|o| o.guard).unwrap_or(self.guard),
+                guard: (odd.and_then(|o| o.guard))
+                    .unwrap_or_else(|| self.guard.draw(sampler, number)),
                 execute_us,
                 flush_every_blocks: flush,
             };

@@ -65,6 +65,12 @@ impl Context<'_> {
     }
 }
 
+/// The signature of a block.
+pub fn signature_of(block: &VerifiedBlock) -> SignatureBytes {
+    let signed = bcs::from_bytes::<SignedBlock>(block.bytes());
+    signed.map(|signed| signed.signature).unwrap_or_default()
+}
+
 /// The bytes of a block with any signature.
 pub fn with_signature(block: Block, signature: SignatureBytes) -> Bytes {
     // Plain structs always encode; an empty body would be invalid, too.

@@ -23,7 +23,8 @@ impl Strategy for Forging {
             }
             2 => {
                 let victim = context.another();
-                vec![forged_block(victim, honest.round, honest, context)]
+                let forged = forged_block(victim, honest.round, honest, context);
+                vec![forged.bytes().clone()]
             }
             _ => vec![honest.bytes().clone()],
         }
@@ -39,12 +40,15 @@ impl Strategy for Forging {
             PeerRequest::NewestBlockOf(author) => {
                 let round = Round(model.round.0 + 1_000);
                 let forged = forged_block(*author, round, &model, context);
-                PeerResponse::NewestBlock(Some(forged))
+                PeerResponse::NewestBlock(Some(forged.bytes().clone()))
             }
+            // Truthful, too: the blocks of a forged commit can be had.
+            PeerRequest::Blocks(_) if context.one_in(2) => asked.honest,
             PeerRequest::Blocks(wanted) => {
-                let forged = wanted.iter();
-                let forged =
-                    forged.map(|name| forged_block(name.author, name.round, &model, context));
+                let forged = wanted.iter().map(|name| {
+                    let forged = forged_block(name.author, name.round, &model, context);
+                    forged.bytes().clone()
+                });
                 PeerResponse::Blocks(forged.collect())
             }
             PeerRequest::Commits { from, to } => forged_commits(*from, *to, &model, context),
@@ -53,12 +57,12 @@ impl Strategy for Forging {
 }
 
 /// A block of `victim` with the signature of this validator.
-fn forged_block(
+pub(super) fn forged_block(
     victim: AuthorityIndex,
     round: Round,
     model: &VerifiedBlock,
     context: &Context<'_>,
-) -> Bytes {
+) -> VerifiedBlock {
     let mut block = Block::clone(model);
     let shift = |ancestor: &BlockRef| BlockRef {
         round: round.prev(),
@@ -69,7 +73,7 @@ fn forged_block(
         block.ancestors.swap(0, own);
     }
     (block.author, block.round) = (victim, round);
-    context.sign(block).bytes().clone()
+    context.sign(block)
 }
 
 /// Forged commits with forged votes.
@@ -79,7 +83,8 @@ fn forged_commits(
     model: &VerifiedBlock,
     context: &mut Context<'_>,
 ) -> PeerResponse {
-    let mut previous = CommitDigest::default();
+    // It continues the commits of honest validators, as far as their votes tell them.
+    let mut previous = voted_for(from.prev(), context).unwrap_or_default();
     let mut newest = None;
     let mut commits = vec![];
     for index in (from.0..=to.0).take(3) {
@@ -101,11 +106,23 @@ fn forged_commits(
     voting.commit_votes.extend(newest);
     let voting = context.sign(voting);
     let voters = context.committee.indexes();
-    let voters = voters.map(|voter| forged_block(voter, model.round, &voting, context));
+    let voters = voters.map(|voter| {
+        let forged = forged_block(voter, model.round, &voting, context);
+        forged.bytes().clone()
+    });
     PeerResponse::Commits {
         commits,
         voters: voters.collect(),
     }
+}
+
+/// The commit with this index that others vote for.
+fn voted_for(index: CommitIndex, context: &Context<'_>) -> Option<CommitDigest> {
+    let voters = context.committee.indexes();
+    let blocks = voters.flat_map(|voter| context.memory.blocks_of(voter));
+    let mut votes = blocks.flat_map(|block| block.commit_votes.iter());
+    let vote = votes.find(|vote| vote.index == index);
+    vote.map(|vote| vote.digest)
 }
 
 #[cfg(test)]

@@ -70,11 +70,8 @@ impl Memory {
         if self.previous.round >= round {
             return None;
         }
-        let mut seen = BTreeSet::from([self.own]);
-        let others = (self.blocks.range(..BlockRef::first_of_round(round)).rev())
-            .map(|(reference, _)| *reference)
-            .filter(|reference| seen.insert(reference.author));
-        let ancestors: Vec<_> = std::iter::once(self.previous).chain(others).collect();
+        let mut ancestors = self.newest_below(round);
+        ancestors[0] = self.previous;
         let parents: Stake = (ancestors.iter())
             .filter(|ancestor| ancestor.round.next() == round)
             .map(|parent| self.committee.stake(parent.author))
@@ -89,6 +86,19 @@ impl Memory {
             commit_votes: vec![],
             end_of_epoch: false,
         })
+    }
+
+    /// The newest block of each author below this round, its own first.
+    pub fn newest_below(&self, round: Round) -> Vec<BlockRef> {
+        let below = || self.blocks.range(..BlockRef::first_of_round(round)).rev();
+        let references = || below().map(|(reference, _)| *reference);
+        let own = references().find(|reference| reference.author == self.own);
+        let genesis = || Block::genesis(self.committee.epoch(), self.own).reference();
+        let mut seen = BTreeSet::from([self.own]);
+        let others = references().filter(|reference| seen.insert(reference.author));
+        std::iter::once(own.unwrap_or_else(genesis))
+            .chain(others)
+            .collect()
     }
 
     /// Records the honest block of a round, which is an ancestor of the next one.

@@ -3,7 +3,8 @@
 //!
 //! A Byzantine validator has no node. In its place runs a [process](process::run) that subscribes to its peers and
 //! builds the block of every round as a node does. Then its [`ByzantineStrategy`] decides what each peer gets instead.
-//! There is one file per strategy; its decisions depend only on received blocks and a random stream.
+//! There is one file per strategy; its decisions depend only on received blocks and a random stream. Most strategies play
+//! one role; a [program](Move) is a list of moves that the seed draws.
 //!
 //! A Byzantine validator knows only its own keys, the committees and what others sent to it. It emits no events; its
 //! effects are visible in the events of honest nodes.
@@ -16,10 +17,16 @@ mod invalid;
 mod lying;
 mod memory;
 mod process;
+mod program;
+mod programmed;
 mod silent;
 #[cfg(test)]
 mod testing;
 mod withholding;
+
+pub use program::{
+    Also, Ancestors, Answers, Audience, BlockRound, Move, Payload, Signature, Votes,
+};
 
 pub(crate) use process::{Identity, Setup, run};
 
@@ -29,7 +36,9 @@ use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
     types::{AuthorityIndex, VerifiedBlock},
 };
+use programmed::{Programmed, Surroundings};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// How a Byzantine validator deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +58,8 @@ pub enum ByzantineStrategy {
     Flooding,
     /// Accepts connections and sends nothing.
     Silent,
+    /// Does what its program says.
+    Program,
 }
 
 impl ByzantineStrategy {
@@ -60,27 +71,35 @@ impl ByzantineStrategy {
         Self::Lying,
         Self::Flooding,
         Self::Silent,
+        Self::Program,
     ];
-
-    fn strategy(self) -> Box<dyn Strategy> {
-        match self {
-            Self::Equivocating => Box::<equivocating::Equivocating>::default(),
-            Self::Withholding => Box::new(withholding::Withholding),
-            Self::Invalid => Box::new(invalid::Invalid),
-            Self::Forging => Box::new(forging::Forging),
-            Self::Lying => Box::new(lying::Lying),
-            Self::Flooding => Box::new(flooding::Flooding),
-            Self::Silent => Box::new(silent::Silent),
-        }
-    }
 }
 
 /// One Byzantine validator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ByzantinePlan {
     pub validator: u16,
     pub strategy: ByzantineStrategy,
+    /// The moves of [`ByzantineStrategy::Program`]; without any, it is honest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<Move>,
+}
+
+impl ByzantinePlan {
+    fn decisions(&self, surroundings: Surroundings) -> Box<dyn Strategy> {
+        use ByzantineStrategy as Is;
+        match self.strategy {
+            Is::Equivocating => Box::<equivocating::Equivocating>::default(),
+            Is::Withholding => Box::new(withholding::Withholding),
+            Is::Invalid => Box::new(invalid::Invalid),
+            Is::Forging => Box::new(forging::Forging),
+            Is::Lying => Box::new(lying::Lying),
+            Is::Flooding => Box::new(flooding::Flooding),
+            Is::Silent => Box::new(silent::Silent),
+            Is::Program => Box::new(Programmed::new(self.program.clone(), surroundings)),
+        }
+    }
 }
 
 /// f of 3f+1: the number of validators that may be Byzantine.
@@ -112,5 +131,10 @@ trait Strategy: Send {
     /// The answer instead of the honest one. `None`: no answer, ever.
     fn answer(&mut self, asked: Asked<'_>, _: &mut Context<'_>) -> Option<PeerResponse> {
         Some(asked.honest)
+    }
+
+    /// The time until the answer is sent.
+    fn delay(&self, _: &mut Context<'_>) -> Duration {
+        Duration::ZERO
     }
 }

@@ -4,7 +4,10 @@
 //! It learns of an epoch from the first peer that connects in it, because it has no executor. The previous epoch stays
 //! for slower peers.
 
-use super::{Asked, ByzantineStrategy, Sent, Strategy, context::Context, memory::Memory};
+use super::{
+    Asked, ByzantinePlan, Sent, Strategy, context::Context, memory::Memory,
+    programmed::Surroundings,
+};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{
@@ -19,7 +22,7 @@ use metanode_core::{
 };
 use rand_chacha::ChaCha8Rng;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -43,8 +46,12 @@ pub(crate) struct Setup {
     pub env: Env,
     pub address: Address,
     pub scheme: SignatureScheme,
-    pub strategy: ByzantineStrategy,
+    pub plan: ByzantinePlan,
     pub min_round_delay: Duration,
+    /// How long its peers wait for an answer.
+    pub peer_timeout: Duration,
+    /// What a connection carries in the worst case.
+    pub link_bytes_per_second: u64,
     /// Its identity in an epoch; `None` if it is not a member.
     pub identity: Box<dyn Fn(Epoch) -> Option<Identity> + Send + Sync>,
 }
@@ -54,6 +61,8 @@ pub(crate) struct Identity {
     pub own: AuthorityIndex,
     pub keys: KeyPair,
     pub committee: Arc<Committee>,
+    /// The other Byzantine members.
+    pub colluders: BTreeSet<AuthorityIndex>,
 }
 
 /// The validator over all epochs.
@@ -110,8 +119,12 @@ impl Behaviour {
         self.decide(|strategy, context| strategy.stream(sent, context))
     }
 
-    fn answer(&mut self, asked: Asked<'_>) -> Option<PeerResponse> {
-        self.decide(|strategy, context| strategy.answer(asked, context))
+    /// The answer, and the time until it is sent.
+    fn answer(&mut self, asked: Asked<'_>) -> Option<(PeerResponse, Duration)> {
+        self.decide(|strategy, context| {
+            let answer = strategy.answer(asked, context)?;
+            Some((answer, strategy.delay(context)))
+        })
     }
 }
 
@@ -139,9 +152,11 @@ impl ByzantineProcess {
             .last_key_value()
             .is_none_or(|(last, _)| epoch > *last)
         {
+            let last = epochs.last_key_value().and_then(|(_, last)| last.as_ref());
+            let recent = last.map(|last| last.recent_blocks()).unwrap_or_default();
             let identity = (self.setup.identity)(epoch);
             let validator =
-                identity.map(|identity| ByzantineValidator::begin(&self.setup, identity));
+                identity.map(|identity| ByzantineValidator::begin(&self.setup, identity, recent));
             epochs.insert(epoch, validator);
             let kept = epochs.split_off(&Epoch(epoch.0.saturating_sub(1)));
             let over = std::mem::replace(&mut *epochs, kept);
@@ -154,13 +169,21 @@ impl ByzantineProcess {
 }
 
 impl ByzantineValidator {
-    /// Subscribes to all peers and builds blocks until its tasks are aborted.
-    fn begin(setup: &Setup, identity: Identity) -> Arc<Self> {
+    /// Subscribes to all peers and builds blocks until its tasks are aborted. `earlier_epoch` are blocks of the epoch
+    /// before.
+    fn begin(setup: &Setup, identity: Identity, earlier_epoch: Vec<Bytes>) -> Arc<Self> {
         let Identity {
             own,
             keys,
             committee,
+            colluders,
         } = identity;
+        let surroundings = Surroundings {
+            colluders,
+            earlier_epoch,
+            link_bytes_per_second: setup.link_bytes_per_second,
+            peer_timeout: setup.peer_timeout,
+        };
         let label = format!("byzantine/{}", committee.epoch());
         let validator = Arc::new(Self {
             state: Mutex::new(State {
@@ -168,7 +191,7 @@ impl ByzantineValidator {
                     keys,
                     memory: Memory::new(own, committee.clone()),
                     committee: committee.clone(),
-                    strategy: setup.strategy.strategy(),
+                    strategy: setup.plan.decisions(surroundings),
                     random: setup.env.entropy.stream(&label),
                 },
                 recent: VecDeque::new(),
@@ -193,6 +216,13 @@ impl ByzantineValidator {
             .tasks
             .spawn(make_blocks(validator.clone(), setup.min_round_delay));
         validator
+    }
+
+    fn recent_blocks(&self) -> Vec<Bytes> {
+        let state = self.state();
+        (state.recent.iter())
+            .map(|block| block.bytes().clone())
+            .collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -236,7 +266,7 @@ impl ByzantineValidator {
         received
     }
 
-    fn answer(&self, request: &PeerRequest) -> Option<PeerResponse> {
+    fn answer(&self, request: &PeerRequest) -> Option<(PeerResponse, Duration)> {
         let behaviour = &mut self.state().behaviour;
         let bytes = |block: &VerifiedBlock| block.bytes().clone();
         let honest = match request {
@@ -377,9 +407,10 @@ async fn serve_peer(
         }
         Purpose::Query => loop {
             let request = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
-            let Some(response) = validator.answer(&request) else {
+            let Some((response, delay)) = validator.answer(&request) else {
                 return std::future::pending().await;
             };
+            tokio::time::sleep(delay).await;
             let frame = protocol::frame(&response)?;
             write_frame(&mut stream, &frame).await?;
         },

@@ -75,7 +75,15 @@ impl Bench {
 
     /// What authority 1 gets.
     pub fn stream(&mut self, strategy: &mut dyn Strategy, honest: &VerifiedBlock) -> Vec<Bytes> {
-        let to = AuthorityIndex(1);
+        self.stream_to(AuthorityIndex(1), strategy, honest)
+    }
+
+    pub fn stream_to(
+        &mut self,
+        to: AuthorityIndex,
+        strategy: &mut dyn Strategy,
+        honest: &VerifiedBlock,
+    ) -> Vec<Bytes> {
         strategy.stream(Sent { to, honest }, &mut self.context())
     }
 

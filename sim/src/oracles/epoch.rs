@@ -344,7 +344,7 @@ pub(super) fn clocks_are_known(plan: &Plan) -> bool {
 /// Whether 2f+1 of the stake may have marked the end of the epoch by now. Byzantine members may mark it at any time.
 pub(super) fn is_due(plan: &Plan, epoch: Epoch, started: TimestampMs, now: SimTime) -> bool {
     is_marked_by_quorum(plan, epoch, |member| {
-        plan.strategy_of(member.validator).is_some() || has_elapsed(plan, member, started, now)
+        plan.is_byzantine(member.validator) || has_elapsed(plan, member, started, now)
     })
 }
 
@@ -359,7 +359,7 @@ pub(super) fn must_end(
 ) -> bool {
     is_marked_by_quorum(plan, epoch, |member| {
         let n = member.validator;
-        let is_live = plan.strategy_of(n).is_none() && !plan.stays_down.contains(&n);
+        let is_live = !plan.is_byzantine(n) && !plan.stays_down.contains(&n);
         is_live && proposes(n) && has_elapsed(plan, member, started, now)
     })
 }
@@ -389,7 +389,7 @@ fn least_ms(plan: &Plan, epoch: Epoch) -> u64 {
     let (byzantine, honest): (Vec<_>, Vec<_>) = members
         .iter()
         .map(|member| member.validator)
-        .partition(|validator| plan.strategy_of(*validator).is_some());
+        .partition(|validator| plan.is_byzantine(*validator));
     let skews = honest
         .iter()
         .map(|host| plan.clock_skew_ms[usize::from(*host)]);

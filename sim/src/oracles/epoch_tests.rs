@@ -337,6 +337,7 @@ fn an_epoch_is_due_by_the_clocks_of_a_quorum() {
     let byzantine = |validator| ByzantinePlan {
         validator,
         strategy: ByzantineStrategy::Lying,
+        program: vec![],
     };
     plan.byzantine.push(byzantine(3));
     assert!(due(&plan) && !ends(&plan));
@@ -393,6 +394,7 @@ fn an_epoch_lasts_however_late_it_begins() {
     plan.byzantine.push(ByzantinePlan {
         validator: 3,
         strategy: ByzantineStrategy::Lying,
+        program: vec![],
     });
     assert_eq!(judged(&plan, &ends(80, 160)), None);
     assert!(judged(&plan, &ends(70, 300)).is_some());

@@ -117,7 +117,7 @@ struct Node {
 
 impl Liveness {
     pub(super) fn new(plan: &Plan) -> Self {
-        let lives = |n: &u16| plan.strategy_of(*n).is_none() && !plan.stays_down.contains(n);
+        let lives = |n: &u16| !plan.is_byzantine(*n) && !plan.stays_down.contains(n);
         let honest = || (0..plan.validators).filter(lives);
         let executors = plan.executors.len();
         Self {

@@ -189,6 +189,7 @@ impl Chain {
         byzantine.plan.byzantine.push(ByzantinePlan {
             validator: n,
             strategy: ByzantineStrategy::Lying,
+            program: vec![],
         });
         [down, byzantine]
     }

@@ -147,6 +147,7 @@ mod tests {
             byzantine: vec![ByzantinePlan {
                 validator: 2,
                 strategy: ByzantineStrategy::Equivocating,
+                program: vec![],
             }],
             ..Plan::example()
         };

@@ -298,6 +298,7 @@ fn no_node_stores_an_invalid_block() {
     plan.byzantine.push(ByzantinePlan {
         validator: 0,
         strategy: ByzantineStrategy::Invalid,
+        program: vec![],
     });
     let judged = |trace: &[Entry]| judge_facts(Quorum::new(&plan), trace);
     assert_eq!(judged(&[stores_block(1, reference)]), None);
@@ -321,6 +322,7 @@ fn a_block_of_an_honest_author_is_stored_by_it_first() {
     plan.byzantine.push(ByzantinePlan {
         validator: 0,
         strategy: ByzantineStrategy::Forging,
+        program: vec![],
     });
     let forged = [stores_block(1, reference)];
     assert_eq!(judge_facts(Quorum::new(&plan), &forged), None);

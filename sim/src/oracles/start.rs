@@ -289,6 +289,7 @@ mod tests {
         let byzantine = |validator| ByzantinePlan {
             validator,
             strategy: ByzantineStrategy::Silent,
+            program: vec![],
         };
         let mut verdict = |process, validator| {
             plan.byzantine = vec![byzantine(validator)];

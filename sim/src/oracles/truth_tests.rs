@@ -386,6 +386,7 @@ fn only_own_blocks_of_honest_nodes_are_reported() {
     plan.byzantine.push(ByzantinePlan {
         validator: 0,
         strategy: ByzantineStrategy::Lying,
+        program: vec![],
     });
     let trace = [fact.clone(), late.clone()];
     assert_eq!(judge_facts(Truth::new(&plan), &trace), None);

@@ -64,6 +64,6 @@ impl Authorities {
 
     /// Whether this validator is honest.
     pub fn is_honest(&self, validator: u16) -> bool {
-        self.plan.strategy_of(validator).is_none()
+        !self.plan.is_byzantine(validator)
     }
 }

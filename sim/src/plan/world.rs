@@ -61,6 +61,14 @@ macro_rules! world_limits {
     };
 }
 
+impl NetworkPlan {
+    /// What one connection carries in the worst case: a buffer per latency.
+    #[must_use]
+    pub fn carried_bytes_per_second(&self) -> u64 {
+        self.tcp_buffer_bytes * 1_000 / self.latency_ms.high.max(1)
+    }
+}
+
 macro_rules! declare {
     ($(
         $(#[$about:meta])*

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     nearer::toward,
     plan::{
-        Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Member, Plan, Span,
+        Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Member, Move, Plan, Span,
         Topology,
     },
     trace::ProcessId,
@@ -124,7 +124,7 @@ fn single_master(plan: &Plan, _: usize) -> Vec<Plan> {
         return vec![];
     }
     (0..plan.validators)
-        .filter(|master| plan.strategy_of(*master).is_none())
+        .filter(|master| !plan.is_byzantine(*master))
         .map(|master| {
             let mut order: Vec<u16> = (0..plan.validators).collect();
             order.swap(0, usize::from(master));
@@ -164,7 +164,7 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         .filter_map(|byzantine| {
             Some(ByzantinePlan {
                 validator: position(byzantine.validator)?,
-                ..*byzantine
+                ..byzantine.clone()
             })
         })
         .collect();
@@ -224,7 +224,7 @@ fn bugs(plan: &Plan, _: usize) -> Vec<Plan> {
         .collect()
 }
 
-/// One of them becomes honest, or silent, the simplest strategy.
+/// One of them becomes honest, or silent, the simplest strategy, or its program simpler.
 fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
     let positions = || 0..plan.byzantine.len();
     let honest = positions().map(|position| {
@@ -236,9 +236,35 @@ fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
     let silent = loud.map(|position| {
         with(plan, |plan| {
             plan.byzantine[position].strategy = ByzantineStrategy::Silent;
+            plan.byzantine[position].program.clear();
         })
     });
-    honest.chain(silent).collect()
+    let simpler = positions().flat_map(|position| {
+        let programs = simpler_programs(&plan.byzantine[position].program);
+        programs
+            .into_iter()
+            .map(move |program| with(plan, |plan| plan.byzantine[position].program = program))
+    });
+    honest.chain(silent).chain(simpler).collect()
+}
+
+/// Without one of the moves, or with a move that deviates in one respect less.
+fn simpler_programs(program: &[Move]) -> Vec<Vec<Move>> {
+    let positions = 0..program.len();
+    let shorter = positions.clone().map(|position| {
+        let mut shorter = program.to_vec();
+        shorter.remove(position);
+        shorter
+    });
+    let simpler = positions.flat_map(|position| {
+        let simpler = program[position].simpler().into_iter();
+        simpler.map(move |simpler| {
+            let mut program = program.to_vec();
+            program[position] = simpler;
+            program
+        })
+    });
+    shorter.chain(simpler).collect()
 }
 
 /// One epoch for the whole run, or fewer of them.

@@ -8,7 +8,10 @@ use crate::{
         StoredAt, Trigger,
     },
     net::{Cut, Hijack, Side},
-    plan::{Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Span, Topology},
+    plan::{
+        Ancestors, Answers, Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Move,
+        Span, Topology,
+    },
     trace::ProcessId,
 };
 use metanode_core::{
@@ -148,6 +151,22 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
+/// A move of a Byzantine program.
+fn step() -> impl Strategy<Value = Move> {
+    let (ancestors, answers) = (Ancestors::ALL, Answers::ALL);
+    let choices = (
+        prop::sample::select(ancestors),
+        prop::sample::select(answers),
+    );
+    (1_u16..20, 1_u16..4, choices).prop_map(|(rounds, twins, (ancestors, answers))| Move {
+        rounds,
+        twins,
+        ancestors,
+        answers,
+        ..Move::default()
+    })
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     let fault = (trigger(), fault()).prop_map(|(trigger, fault)| PlannedFault { trigger, fault });
     let times = (1_u64..30_000, 1_u64..60_000);
@@ -157,6 +176,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         0_usize..3,
         1_u16..3,
         prop::sample::select(ByzantineStrategy::ALL),
+        vec(step(), 0..3),
     );
     let numbers = (span(), vec(1_u64..3_000, Number::all().count()));
     let parts = (times, topology, lists, byzantine, numbers);
@@ -169,10 +189,11 @@ fn plan() -> impl Strategy<Value = Plan> {
             (plan.executors, plan.clock_skew_ms, plan.faults) = lists;
             plan.executors.truncate(usize::from(validators));
             plan.clock_skew_ms.truncate(usize::from(validators));
-            let (count, first, strategy) = byzantine;
+            let (count, first, strategy, program) = byzantine;
             let validator = |n| ByzantinePlan {
                 validator: first + n,
                 strategy,
+                program: program.clone(),
             };
             plan.byzantine = (0..2).map(validator).collect();
             let most = usize::from(most_byzantine(validators));
@@ -208,6 +229,11 @@ fn size(plan: &Plan) -> u64 {
     size += plan.bugs.len() as u64;
     let loud = |b: &&ByzantinePlan| b.strategy != ByzantineStrategy::Silent;
     size += (plan.byzantine.len() + plan.byzantine.iter().filter(loud).count()) as u64;
+    for step in plan.byzantine.iter().flat_map(|b| &b.program) {
+        size += u64::from(step.rounds + step.twins);
+        size += u64::from(step.ancestors != Ancestors::Newest);
+        size += u64::from(step.answers != Answers::Truthful);
+    }
     size += span(plan.network.latency_ms, 1);
     for executor in &plan.executors {
         size += 1 + u64::from(executor.guard != Guard::Strict);
@@ -389,6 +415,7 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
     let byzantine = |validator, strategy| ByzantinePlan {
         validator,
         strategy,
+        program: vec![],
     };
     plan.byzantine = vec![
         byzantine(1, ByzantineStrategy::Flooding),
@@ -405,7 +432,7 @@ fn a_byzantine_validator_that_matters_keeps_its_number_in_the_committee() {
         (left.validators, left.topology),
         (4, Topology::SingleMaster)
     );
-    let [of_byzantine] = left.byzantine[..] else {
+    let [of_byzantine] = &left.byzantine[..] else {
         panic!("{:?}", left.byzantine)
     };
     assert_eq!(of_byzantine.strategy, ByzantineStrategy::Silent);
@@ -424,6 +451,7 @@ fn faulty_and_byzantine_validators_are_counted_together() {
     plan.byzantine = vec![ByzantinePlan {
         validator: 6,
         strategy: ByzantineStrategy::Silent,
+        program: vec![],
     }];
     let left = shrunk(plan, |plan: &Plan| !plan.byzantine.is_empty());
     assert_eq!((left.validators, left.max_faulty), (4, Some(0)));

@@ -28,7 +28,7 @@ impl Cluster for World {
     }
 
     fn is_byzantine(&self, validator: u16) -> bool {
-        self.plan.strategy_of(validator).is_some()
+        self.plan.is_byzantine(validator)
     }
 
     fn stays_down(&self, process: ProcessId) -> bool {

@@ -6,7 +6,7 @@ use super::{
     lock, settings,
 };
 use crate::{
-    byzantine::{self, ByzantineStrategy},
+    byzantine::{self, ByzantinePlan},
     disk::{Disk, Lost},
     faults::End,
     net::{HostId, SimNetwork},
@@ -101,8 +101,8 @@ impl World {
     fn spawn(&self, id: ProcessId, node: &NodeHandle, env: Env) {
         let monitor = env.monitor.clone();
         match id {
-            ProcessId::Node(index) if let Some(strategy) = self.plan.strategy_of(index) => {
-                let setup = self.byzantine_setup(index, strategy, env);
+            ProcessId::Node(index) if let Some(byzantine) = self.plan.byzantine(index) => {
+                let setup = self.byzantine_setup(byzantine, env);
                 node.spawn(monitored(monitor, byzantine::run(setup)));
             }
             ProcessId::Node(index) => {
@@ -125,25 +125,28 @@ impl World {
         }
     }
 
-    fn byzantine_setup(
-        &self,
-        index: u16,
-        strategy: ByzantineStrategy,
-        env: Env,
-    ) -> byzantine::Setup {
+    fn byzantine_setup(&self, byzantine: &ByzantinePlan, env: Env) -> byzantine::Setup {
         let plan = self.plan.clone();
+        let index = byzantine.validator;
+        let consensus = &self.plan.node.consensus;
         byzantine::Setup {
             env,
             address: settings::p2p_address(index),
             scheme: self.plan.signatures,
-            strategy,
-            min_round_delay: Duration::from_millis(self.plan.node.consensus.min_round_delay_ms),
+            plan: byzantine.clone(),
+            min_round_delay: Duration::from_millis(consensus.min_round_delay_ms),
+            peer_timeout: Duration::from_millis(consensus.peer_timeout_ms),
+            link_bytes_per_second: self.plan.network.carried_bytes_per_second(),
             identity: Box::new(move |epoch| {
                 let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
+                let others = plan.byzantine.iter().map(|other| other.validator);
+                let others = others.filter(|other| *other != index);
+                let others = others.filter_map(|other| settings::identity(&plan, other, epoch));
                 Some(byzantine::Identity {
                     own,
                     keys,
                     committee: Arc::new(committee),
+                    colluders: others.map(|(other, ..)| other).collect(),
                 })
             }),
         }

@@ -7,7 +7,7 @@
 use super::{World, settings::INITIAL_BALANCE};
 use crate::{
     model,
-    plan::{INTERVALS_PER_SECOND, NetworkPlan, WorkloadPlan},
+    plan::{INTERVALS_PER_SECOND, WorkloadPlan},
     trace::{ProcessId, SimTime, WorldEvent},
 };
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl Workload {
             made: 0,
             interval_ms: 1000 / intervals,
             per_interval: rate / intervals,
-            large_bytes_per_second: carried_bytes_per_second(&world.plan.network) / LARGE_PART,
+            large_bytes_per_second: world.plan.network.carried_bytes_per_second() / LARGE_PART,
             next_large: SimTime::default(),
             resubmissions: VecDeque::new(),
             plan,
@@ -172,11 +172,6 @@ impl Workload {
     fn below(&mut self, bound: u64) -> u64 {
         self.random.next_u64() % bound.max(1)
     }
-}
-
-/// What one connection carries in the worst case: a buffer per latency.
-fn carried_bytes_per_second(network: &NetworkPlan) -> u64 {
-    network.tcp_buffer_bytes * 1_000 / network.latency_ms.high.max(1)
 }
 
 /// Another transaction of the same size with the same nonce.

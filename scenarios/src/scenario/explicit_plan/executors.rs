@@ -1,6 +1,6 @@
 //! `[executor]` of an explicit scenario.
 
-use super::super::{Executor, Kind, OddExecutor, OneExecutor, Target};
+use super::super::{Executor, Kind, OddExecutor, OneExecutor, Target, sections::Guards};
 use metanode_sim::plan::ExecutorPlan;
 
 /// One section for all, with `[executor.odd]` if one differs, or `[[executor.each]]` if several do.
@@ -25,7 +25,7 @@ pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
         _ => (None, executors.iter().map(explicit_executor).collect()),
     };
     Executor {
-        guard,
+        guard: Guards::Same(guard),
         execute_us,
         flush_every_blocks,
         odd,
