@@ -63,12 +63,21 @@ impl CommitRule {
     /// The decisions on the slots after `last_decided`, in order, up to the first undecided slot.
     #[must_use]
     pub fn decide(&self, dag: &Dag, last_decided: LeaderSlot) -> Vec<Decision> {
+        self.decide_with(last_decided, &mut Histories::of(dag))
+    }
+
+    fn decide_with(
+        &self,
+        last_decided: LeaderSlot,
+        histories: &mut Histories<'_>,
+    ) -> Vec<Decision> {
+        let dag = histories.dag;
         // From the last slot with a voting round down, because an indirect decision depends on later slots.
         let mut later: Vec<(LeaderSlot, Option<Decision>)> = vec![];
         for slot in self.slots_down_to(last_decided, dag.highest_round().prev()) {
             let decision = self
                 .decide_directly(dag, slot)
-                .or_else(|| self.decide_indirectly(dag, slot, &later));
+                .or_else(|| self.decide_indirectly(histories, slot, &later));
             later.push((slot, decision));
         }
         later
@@ -160,7 +169,7 @@ impl CommitRule {
     /// honest authority.
     fn decide_indirectly(
         &self,
-        dag: &Dag,
+        histories: &mut Histories<'_>,
         slot: LeaderSlot,
         later: &[(LeaderSlot, Option<Decision>)],
     ) -> Option<Decision> {
@@ -174,10 +183,12 @@ impl CommitRule {
         let Some(Decision::Commit { leader: anchor, .. }) = anchor else {
             return None;
         };
-        let history = history_at(dag, anchor, certifying_round);
+        let dag = histories.dag;
         let certified = dag.blocks_at_slot(self.block_slot(slot)).find(|leader| {
             let votes = Votes::collect(dag, leader);
-            votes.reach_quorum() && history.iter().any(|block| votes.certified_by(block))
+            votes.reach_quorum()
+                && (histories.of_anchor(anchor, certifying_round))
+                    .any(|block| votes.certified_by(block))
         });
         Some(match certified {
             Some(leader) => Decision::Commit {
@@ -252,19 +263,139 @@ fn stake_of_authors<'a>(
     stake
 }
 
-/// The blocks of `round` in the causal history of a later block.
-fn history_at<'a>(dag: &'a Dag, from: &VerifiedBlock, round: Round) -> Vec<&'a VerifiedBlock> {
-    let mut found = vec![];
-    let mut open = BTreeSet::from([from.reference()]);
-    while let Some(reference) = open.pop_last() {
-        let Some(block) = dag.get(&reference) else {
-            unreachable!("{reference} is above the gc round: the DAG is causally complete there");
-        };
-        if block.round == round {
-            found.push(block);
-        } else {
-            open.extend(block.ancestors.iter().filter(|a| a.round >= round));
+/// The causal histories of anchors. Each is walked once, from the anchor down, because slots are decided in descending
+/// order and mostly by the same anchor as the slot after them.
+struct Histories<'a> {
+    dag: &'a Dag,
+    anchor: Option<BlockRef>,
+    /// Blocks of the history down to the round asked for last, and of all rounds below those that they name.
+    open: BTreeSet<BlockRef>,
+    /// Blocks that were walked through.
+    #[cfg(test)]
+    walked: usize,
+}
+
+impl<'a> Histories<'a> {
+    const fn of(dag: &'a Dag) -> Self {
+        Self {
+            dag,
+            anchor: None,
+            open: BTreeSet::new(),
+            #[cfg(test)]
+            walked: 0,
         }
     }
-    found
+
+    /// The blocks of `round` in the history of an anchor.
+    fn of_anchor(
+        &mut self,
+        anchor: &VerifiedBlock,
+        round: Round,
+    ) -> impl Iterator<Item = &'a VerifiedBlock> {
+        let reference = anchor.reference();
+        let below = self.open.last().is_some_and(|last| last.round >= round);
+        if self.anchor != Some(reference) || !below {
+            self.anchor = Some(reference);
+            self.open = BTreeSet::from([reference]);
+        }
+        while let Some(last) = self.open.last().copied().filter(|last| last.round > round) {
+            self.open.remove(&last);
+            #[cfg(test)]
+            {
+                self.walked += 1;
+            }
+            self.open.extend(known(self.dag, &last).ancestors.iter());
+        }
+        let blocks = self.open.range(BlockRef::first_of_round(round)..);
+        let dag = self.dag;
+        blocks.map(move |reference| known(dag, reference))
+    }
+}
+
+/// A block of a history. Above the gc round the DAG is causally complete.
+fn known<'a>(dag: &'a Dag, reference: &BlockRef) -> &'a VerifiedBlock {
+    let Some(block) = dag.get(reference) else {
+        unreachable!("{reference} is above the gc round: the DAG is causally complete there");
+    };
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::test_dag::TestDag;
+
+    const NAMES: [char; 4] = ['A', 'B', 'C', 'D'];
+    const ROUNDS: usize = 100;
+
+    /// The position in [`NAMES`] of the leader of a round.
+    fn leader(test_dag: &TestDag, round: usize) -> usize {
+        let schedule = LeaderSchedule::new(test_dag.committee.clone());
+        schedule.leader(Round(round as u32), 0).as_usize()
+    }
+
+    /// A round in which each author names three blocks of the round before, its own among them: `must` is named by all,
+    /// and the leader of the round before by all but `against`.
+    fn line(leader: usize, must: usize, against: &[usize]) -> String {
+        let author = |own: usize| {
+            let mut named = vec![own];
+            let wanted = [must, leader, 0, 1, 2, 3];
+            for other in wanted {
+                let is_against = other == leader && against.contains(&own);
+                if named.len() < 3 && !named.contains(&other) && !is_against {
+                    named.push(other);
+                }
+            }
+            named.sort_unstable();
+            let named: String = named.into_iter().map(|n| NAMES[n]).collect();
+            format!("{}:{named}", NAMES[own])
+        };
+        (0..4).map(author).collect::<Vec<_>>().join(" ")
+    }
+
+    fn decide(test_dag: &TestDag) -> (Vec<Decision>, usize) {
+        let schedule = LeaderSchedule::new(test_dag.committee.clone());
+        let dag = test_dag.dag();
+        let mut histories = Histories::of(&dag);
+        let decisions =
+            CommitRule::new(schedule, 1).decide_with(LeaderSlot::GENESIS, &mut histories);
+        (decisions, histories.walked)
+    }
+
+    #[test]
+    fn the_history_of_an_anchor_is_walked_once_for_all_slots_that_it_decides() {
+        let mut test_dag = TestDag::of(4);
+        test_dag.full_rounds(2);
+        // Every leader has three votes, but all later blocks name the fourth block and so two of them.
+        let mut non_voter = leader(&test_dag, 1);
+        for round in 3..ROUNDS {
+            let (of_votes, next) = (leader(&test_dag, round - 1), leader(&test_dag, round));
+            let against = (0..4).find(|n| *n != of_votes && *n != next).unwrap_or(0);
+            test_dag.round(&line(of_votes, non_voter, &[against]));
+            non_voter = against;
+        }
+        assert_eq!(decide(&test_dag).1, 0, "undecided without a walk");
+        test_dag.full_rounds(5);
+        let (decisions, walked) = decide(&test_dag);
+        assert!(decisions.len() >= ROUNDS - 5, "{}", decisions.len());
+        let indirect = (decisions.iter())
+            .filter(|decision| matches!(decision, Decision::Skip { direct: false, .. }));
+        assert!(indirect.count() > ROUNDS / 2);
+        assert!(walked <= test_dag.blocks.len(), "{walked} blocks");
+    }
+
+    #[test]
+    fn no_history_is_walked_for_a_leader_that_cannot_be_certified() {
+        let mut test_dag = TestDag::of(4);
+        test_dag.full_rounds(2);
+        for round in 3..ROUNDS {
+            let of_votes = leader(&test_dag, round - 1);
+            let others: Vec<usize> = (0..4).filter(|n| *n != of_votes).collect();
+            test_dag.round(&line(of_votes, others[2], &others[..2]));
+        }
+        test_dag.full_rounds(5);
+        let (decisions, walked) = decide(&test_dag);
+        assert!(decisions.len() >= ROUNDS - 5, "{}", decisions.len());
+        assert!(walked <= 40, "{walked} blocks");
+    }
 }

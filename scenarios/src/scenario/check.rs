@@ -30,8 +30,9 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     if scenario.executor.guard.is_empty() {
         return Err(source.error("executor.guard", "is empty: expected at least one"));
     }
-    if let Some(swarm) = &scenario.swarm {
-        swarm.check(source)?;
+    let rarely = scenario.swarm.iter().flat_map(|swarm| &swarm.rarely);
+    for (position, rarely) in rarely.enumerate() {
+        rarely.check(position, source)?;
     }
     let roster = scenario
         .topology

@@ -9,6 +9,7 @@ mod epochs;
 mod explicit_plan;
 mod fault;
 mod limits;
+mod rarely;
 mod sections;
 mod swarm;
 mod target;
@@ -20,6 +21,7 @@ use epochs::Epochs;
 pub use fault::FaultKind;
 use fault::FaultSection;
 use limits::{NetworkPlan as Network, Node, WorkloadPlan as Workload};
+use rarely::Rarely;
 use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
 use swarm::Swarm;
 use target::{Kind, Roster, Target};
@@ -176,21 +178,14 @@ impl Scenario {
             None => sampler.clone(),
         };
         let swarm = self.swarm.as_ref();
-        let rarely = swarm.and_then(|swarm| swarm.rarely(&sampler));
-        let validators = rarely.and_then(|rarely| rarely.validators);
-        let validators = validators.unwrap_or(self.topology.validators);
+        let rarely = swarm.map_or(&[][..], |swarm| &swarm.rarely);
+        let rarely = Rarely::of_seed(rarely, &sampler);
+        let validators = rarely.validators.unwrap_or(self.topology.validators);
         let validators = sampler.draw("topology.validators", validators);
         let topology = self.topology.delivery.of_seed(seed);
-        let roster = Roster {
-            validators,
-            executors: match topology {
-                plan::Topology::SingleMaster => 1,
-                plan::Topology::MasterPerNode => validators,
-            },
-            changes: self.epochs.duration_ms.is_some(),
-        };
-        let duration_ms = rarely.and_then(|rarely| rarely.duration_ms);
-        let duration_ms = sampler.draw("duration_ms", duration_ms.unwrap_or(self.duration_ms));
+        let roster = self.roster(topology, validators);
+        let duration_ms = rarely.duration_ms.unwrap_or(self.duration_ms);
+        let duration_ms = sampler.draw("duration_ms", duration_ms);
         let epochs = self.epochs.draw(&sampler, validators);
         let tolerated = epochs.tolerated(validators);
         let byzantine = self.byzantine.as_ref();
@@ -199,8 +194,10 @@ impl Scenario {
         let outage =
             swarm.and_then(|s| s.outage(&sampler, roster, duration_ms, epochs.duration_ms));
         let any_number = outage.is_some() || swarm.is_some_and(|s| s.any_number_down(&sampler));
-        let max_faulty = self.max_faulty.of(tolerated, byzantine.len());
-        let max_faulty = max_faulty.filter(|_| !any_number);
+        let max_faulty = self
+            .max_faulty
+            .of(tolerated, byzantine.len())
+            .filter(|_| !any_number);
         let stays_down = self.stays_down(&sampler, roster, &byzantine, tolerated);
         let planned = self.faults.iter().enumerate();
         let planned =
@@ -222,9 +219,9 @@ impl Scenario {
             topology,
             validators,
             store,
-            signatures: (rarely.and_then(|rarely| rarely.signatures)).unwrap_or(self.signatures),
+            signatures: rarely.signatures.unwrap_or(self.signatures),
             duration_ms,
-            settle_ms: sampler.draw("settle_ms", self.settle_ms),
+            settle_ms: sampler.draw("settle_ms", rarely.settle_ms.unwrap_or(self.settle_ms)),
             network,
             node,
             executors: self.executor.draw(&limits, roster),
@@ -239,6 +236,17 @@ impl Scenario {
             expect: self.expect.clone(),
             bugs: self.bugs.clone(),
             buggy_validators: self.buggy_validators.clone(),
+        }
+    }
+
+    fn roster(&self, topology: plan::Topology, validators: u16) -> Roster {
+        Roster {
+            validators,
+            executors: match topology {
+                plan::Topology::SingleMaster => 1,
+                plan::Topology::MasterPerNode => validators,
+            },
+            changes: self.epochs.duration_ms.is_some(),
         }
     }
 

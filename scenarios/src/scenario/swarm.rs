@@ -5,16 +5,13 @@
 //! Clients send at most what the drawn links and blocks can carry ([`sustainable`]): permanent overload is not
 //! a fault.
 
-use super::check::MOST_VALIDATORS;
 use super::{
     fault::{FaultKind, SwarmDraws, Triggers, points_of},
+    rarely::Rarely,
     target::{Kind, Roster},
 };
-use crate::{
-    sampling::{Sampled, Sampler, Stream},
-    source::{InputError, Source},
-};
-use metanode_core::types::{CommitIndex, GlobalExecIndex, SignatureScheme};
+use crate::sampling::{Sampled, Sampler, Stream};
+use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
     plan::{ByzantinePlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, WorkloadPlan},
@@ -42,17 +39,6 @@ pub struct Swarm {
     /// Rare seeds, which draw from other ranges. The first that applies to a seed counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rarely: Vec<Rarely>,
-}
-
-/// `[[swarm.rarely]]`: what some seeds draw instead of what the scenario says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rarely {
-    /// One seed of this many.
-    pub one_in: u64,
-    pub validators: Option<Sampled<u16>>,
-    pub duration_ms: Option<Sampled<u64>>,
-    pub signatures: Option<SignatureScheme>,
 }
 
 impl Default for Swarm {
@@ -138,41 +124,10 @@ pub(super) fn narrowed(sampler: &Sampler, range: Sampled<i64>) -> Sampled<i64> {
 }
 
 impl Swarm {
-    /// The ranges of this seed, if it is a rare one.
-    pub(super) fn rarely(&self, sampler: &Sampler) -> Option<&Rarely> {
-        let mut streams = (0..).map(|number| sampler.stream(&format!("swarm.rarely.{number}")));
-        let mut occurs = |rarely: &&Rarely| {
-            streams
-                .next()
-                .is_some_and(|mut s| s.below(rarely.one_in) == 0)
-        };
-        self.rarely.iter().find(|rarely| occurs(rarely))
-    }
-
     /// Whether faults may take down any number of validators in this seed.
     pub(super) fn any_number_down(&self, sampler: &Sampler) -> bool {
         let mut stream = sampler.stream("swarm.any_number_down");
         self.any_number_down_one_in > 0 && stream.below(self.any_number_down_one_in) == 0
-    }
-
-    /// # Errors
-    /// What a rare seed could draw is not valid.
-    pub(super) fn check(&self, source: &Source<'_>) -> Result<(), InputError> {
-        for (position, rarely) in self.rarely.iter().enumerate() {
-            let key = |key: &str| format!("swarm.rarely.{position}.{key}");
-            source.at_least(&key("one_in"), rarely.one_in, 1)?;
-            if let Some(duration_ms) = rarely.duration_ms {
-                source.at_least(&key("duration_ms"), duration_ms.low, 1)?;
-            }
-            if let Some(validators) = rarely.validators {
-                source.at_least(&key("validators"), validators.low.into(), 4)?;
-                if validators.high > MOST_VALIDATORS {
-                    let message = format!("is too high: expected at most {MOST_VALIDATORS}");
-                    return Err(source.error(&key("validators"), message));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The power loss of all hosts, if this seed has one.
