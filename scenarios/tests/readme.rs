@@ -117,7 +117,9 @@ fn screen(lines: &[&str], shell: &Shell) -> Vec<String> {
         let blank = shown.iter().rev().take_while(|line| line.is_empty());
         let (shown, blank) = shown.split_at(shown.len() - blank.count());
         made.push((*prompt).to_owned());
-        made.extend(elided(as_shown(&shell.output(command)), shown));
+        let output = shell.output(command);
+        assert!(!output.trim().is_empty(), "`{command}` prints nothing");
+        made.extend(elided(as_shown(&output), shown));
         made.extend(blank.iter().map(|line| (*line).to_owned()));
     }
     made
