@@ -5,7 +5,7 @@ use crate::{
     config::{ConfigError, ExecutorConfig},
     controls::{Controls, SharedControls},
     epochs::Epochs,
-    rpc::Rpc,
+    rpc::{Requester, Rpc},
     stream,
 };
 use metanode_core::{
@@ -83,7 +83,7 @@ async fn run_until<'a>(
     };
     let serve_peers = async {
         match &peer_rpc {
-            Some(listener) => rpc.serve(listener.as_ref()).await,
+            Some(listener) => rpc.serve(listener.as_ref(), Requester::Peer).await,
             None => std::future::pending().await,
         }
     };
@@ -101,7 +101,7 @@ async fn run_until<'a>(
         () = pin!(shutdown) => {}
         never = controls.announce() => match never {},
         result = blocks => match result? {},
-        never = rpc.serve(own_rpc.as_ref()) => match never {},
+        never = rpc.serve(own_rpc.as_ref(), Requester::Node) => match never {},
         never = serve_peers => match never {},
     }
     chain.flush().await?;

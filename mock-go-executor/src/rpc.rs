@@ -49,6 +49,15 @@ pub struct Rpc<'a> {
     pub controls: &'a SharedControls,
 }
 
+/// Who sends the requests of a listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    /// A node that delivers to this executor or follows it.
+    Node,
+    /// A node of another host, over TCP. It may ask, and change nothing.
+    Peer,
+}
+
 /// Why a request is answered with `error`.
 #[derive(Debug, Error)]
 enum Refusal {
@@ -65,6 +74,10 @@ enum Refusal {
     EmptyRange { from: u64, to: u64 },
     #[error("{0} is not served by this executor")]
     NotServed(&'static str),
+    #[error(
+        "AdvanceEpoch is for the nodes of this executor, not for peers: expected it on the Unix socket"
+    )]
+    PeerAdvances,
     #[error("this executor refuses all requests at the moment")]
     Unwilling,
     #[error("the request has a payload that this executor does not know")]
@@ -96,12 +109,12 @@ enum Closed {
 
 impl Rpc<'_> {
     /// Serves all connections of `listener`.
-    pub async fn serve(&self, listener: &dyn Listener) -> Infallible {
-        serve_each(listener, |stream| self.serve_connection(stream)).await
+    pub async fn serve(&self, listener: &dyn Listener, requester: Requester) -> Infallible {
+        serve_each(listener, |stream| self.serve_connection(stream, requester)).await
     }
 
-    async fn serve_connection(&self, mut stream: BoxStream) {
-        let Err(closed) = self.exchange(&mut stream).await else {
+    async fn serve_connection(&self, mut stream: BoxStream, requester: Requester) {
+        let Err(closed) = self.exchange(&mut stream, requester).await else {
             return;
         };
         tracing::warn!(target: "[EXECUTOR-REQ]", error = %closed, "closing an RPC connection");
@@ -113,7 +126,7 @@ impl Rpc<'_> {
     }
 
     /// Answers one request after the other until the requester ends the connection.
-    async fn exchange(&self, stream: &mut BoxStream) -> Result<(), Closed> {
+    async fn exchange(&self, stream: &mut BoxStream, requester: Requester) -> Result<(), Closed> {
         let mut decoder = Decoder::new(Framing::RPC);
         while let Some(body) = read_frame(stream, &mut decoder).await? {
             let bytes = body.len();
@@ -122,7 +135,7 @@ impl Rpc<'_> {
             let answer = match self.controls.now().replies {
                 Some(Replies::Refused) => Err(Refusal::Unwilling),
                 None | Some(Replies::Late { .. } | Replies::Silent | Replies::Lost) => {
-                    self.answer(&request)
+                    self.answer(&request, requester)
                 }
             };
             if matches!(answer, Ok(ResponsePayload::AdvanceEpoch(_))) {
@@ -174,7 +187,7 @@ impl Rpc<'_> {
         write_frame(stream, &frame).await.map_err(Closed::Write)
     }
 
-    fn answer(&self, request: &Request) -> Result<ResponsePayload, Refusal> {
+    fn answer(&self, request: &Request, requester: Requester) -> Result<ResponsePayload, Refusal> {
         let watermark = *self.watermark.borrow();
         let payload = request.payload.as_ref().ok_or(Refusal::Unknown)?;
         let epochs = self.epochs.borrow();
@@ -225,6 +238,9 @@ impl Rpc<'_> {
             }
             RequestPayload::GetBlocksRange(range) => {
                 ResponsePayload::BlocksRange(self.blocks_range(*range, watermark)?)
+            }
+            RequestPayload::AdvanceEpoch(_) if requester == Requester::Peer => {
+                return Err(Refusal::PeerAdvances);
             }
             RequestPayload::AdvanceEpoch(asked) => {
                 drop(epochs);

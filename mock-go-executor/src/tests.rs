@@ -1,11 +1,13 @@
 //! The executor as a whole, over sockets and a disk in memory.
 
-use crate::testing::running::{BLOCK_STREAM, RPC, Running, address, config, frame, response};
+use crate::testing::running::{
+    BLOCK_STREAM, PEER_RPC, RPC, Running, address, config, frame, response,
+};
 use metanode_core::{
     env::{ExecutorEvent, RpcKind},
     executor::bind::IN_USE,
     executor::wire::{
-        AdvanceEpoch, GetActiveValidators, GetBlocksRange, GetEpochBoundaryData,
+        AdvanceEpoch, GetActiveValidators, GetBlocksRange, GetCurrentEpoch, GetEpochBoundaryData,
         GetLastBlockNumber, GetValidatorsAtBlock, Request, RequestPayload, Response,
         ResponsePayload, StatusRequest,
     },
@@ -218,6 +220,26 @@ async fn requests_for_missing_epochs_and_blocks_are_refused() {
         Some(GlobalExecIndex(0)),
         "a list of validators reports the watermark, too"
     );
+}
+
+#[tokio::test]
+async fn a_peer_may_ask_and_not_advance_the_epoch() {
+    let executor = Running::start(&MemoryDisk::default());
+    let advance = RequestPayload::AdvanceEpoch(AdvanceEpoch {
+        new_epoch: 1,
+        epoch_start_timestamp_ms: 9,
+        boundary_block: 0,
+    });
+    let refused = executor.ask_at(PEER_RPC, advance.clone()).await;
+    assert!(
+        matches!(&refused, ResponsePayload::Error(reason) if reason.contains("not for peers")),
+        "{refused:?}"
+    );
+    let epoch = RequestPayload::GetCurrentEpoch(GetCurrentEpoch {});
+    let answer = executor.ask_at(PEER_RPC, epoch).await;
+    assert!(matches!(answer, ResponsePayload::CurrentEpoch(current) if current.epoch == 0));
+    let advanced = executor.ask(advance).await;
+    assert!(matches!(advanced, ResponsePayload::AdvanceEpoch(epoch) if epoch.new_epoch == 1));
 }
 
 #[tokio::test]

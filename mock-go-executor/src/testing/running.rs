@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 pub const BLOCK_STREAM: &str = "/run/executor0.sock";
 pub const RPC: &str = "/run/rust-go.sock_1";
+pub const PEER_RPC: &str = "10.0.0.1:7000";
 
 pub fn config() -> ExecutorConfig {
     let validator = Authority {
@@ -31,7 +32,7 @@ pub fn config() -> ExecutorConfig {
     ExecutorConfig {
         block_stream_address: address(BLOCK_STREAM),
         rpc_address: address(RPC),
-        peer_rpc_address: Some(address("10.0.0.1:7000")),
+        peer_rpc_address: Some(address(PEER_RPC)),
         guard: Guard::Strict,
         execute_us: [100, 3000],
         flush_every_blocks: [1, 5],
@@ -137,7 +138,11 @@ impl Running {
     }
 
     pub async fn ask(&self, payload: RequestPayload) -> ResponsePayload {
-        let mut stream = self.connect(RPC).await;
+        self.ask_at(RPC, payload).await
+    }
+
+    pub async fn ask_at(&self, address: &str, payload: RequestPayload) -> ResponsePayload {
+        let mut stream = self.connect(address).await;
         let request = Request::from(payload);
         write_frame(&mut stream, &Framing::RPC.encode(&request).unwrap())
             .await
