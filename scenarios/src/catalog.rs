@@ -134,6 +134,28 @@ mod tests {
         }
     }
 
+    /// Their files repeat the ranges, so that each can be read alone.
+    #[test]
+    fn the_swarms_draw_from_the_same_ranges() {
+        let ranges = |name| {
+            let Scenario {
+                duration_ms,
+                clock_skew_ms,
+                clock_drift_ppm,
+                network,
+                node,
+                executor,
+                workload,
+                ..
+            } = scenario(name).expect("built in").scenario;
+            let times = (duration_ms, clock_skew_ms, clock_drift_ppm);
+            serde_json::to_value((times, network, node, executor, workload)).expect("JSON")
+        };
+        for name in ["swarm_epochs", "adversaries", "adversaries_epochs"] {
+            assert_eq!(ranges(name), ranges("swarm"), "{name}");
+        }
+    }
+
     #[test]
     fn an_error_about_an_unknown_name_lists_the_known_ones() {
         let error = scenario("hapy_path").expect_err("a typo").to_string();

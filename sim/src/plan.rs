@@ -7,7 +7,7 @@ mod world;
 
 pub use crate::{
     byzantine::{
-        Also, Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Move,
+        Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Extra, Move,
         Payload, Signature, Votes,
     },
     disk::Backend,

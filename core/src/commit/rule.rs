@@ -293,8 +293,8 @@ impl<'a> Histories<'a> {
         round: Round,
     ) -> impl Iterator<Item = &'a VerifiedBlock> {
         let reference = anchor.reference();
-        let below = self.open.last().is_some_and(|last| last.round >= round);
-        if self.anchor != Some(reference) || !below {
+        let is_passed = self.open.last().is_none_or(|last| last.round < round);
+        if self.anchor != Some(reference) || is_passed {
             self.anchor = Some(reference);
             self.open = BTreeSet::from([reference]);
         }

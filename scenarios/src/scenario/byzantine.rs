@@ -5,10 +5,11 @@ use crate::{
     sampling::{Sampled, Sampler, Stream},
     source::{InputError, Source},
 };
+use metanode_core::config::within;
 use metanode_sim::{
     byzantine::most_byzantine,
     plan::{
-        Also, Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Move,
+        Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Extra, Move,
         Payload, Signature, Votes,
     },
 };
@@ -136,12 +137,36 @@ impl Byzantine {
             } else if self.each[..position].iter().any(|b| b.validator == n) {
                 format!("is {n}, which is listed already: expected each validator once")
             } else {
+                check_program(byzantine, source, &format!("byzantine.each.{position}"))?;
                 continue;
             };
             return wrong(&format!("byzantine.each.{position}.validator"), message);
         }
         Ok(())
     }
+}
+
+/// Checks the program of the validator at `path`.
+fn check_program(
+    byzantine: &ByzantinePlan,
+    source: &Source<'_>,
+    path: &str,
+) -> Result<(), InputError> {
+    let has_program = !byzantine.program.is_empty();
+    if has_program != (byzantine.strategy == ByzantineStrategy::Program) {
+        let message = "expected moves if and only if the strategy is `program`";
+        return Err(source.error(&format!("{path}.program"), message));
+    }
+    for (position, step) in byzantine.program.iter().enumerate() {
+        for (key, number, range) in [
+            ("rounds", step.rounds, Move::ROUNDS),
+            ("twins", step.twins, Move::TWINS),
+        ] {
+            let key = format!("{path}.program.{position}.{key}");
+            within(number.into(), &range).map_err(|e| source.error(&key, e.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves that deviate in a few respects each, some of them in none.
@@ -173,7 +198,7 @@ fn deviate(step: &mut Move, stream: &mut Stream) {
         6 => step.signature = one_of(stream, Signature::ALL),
         7 => step.end_of_epoch = true,
         8 => step.shown_to = one_of(stream, Audience::ALL),
-        9 => step.also = one_of(stream, Also::ALL),
+        9 => step.extra = one_of(stream, Extra::ALL),
         _ => step.answers = one_of(stream, Answers::ALL),
     }
 }
@@ -246,6 +271,32 @@ mod tests {
                 })
                 > moves.len() / 8
         );
+    }
+
+    #[test]
+    fn programs_that_cannot_be_carried_out_are_refused_with_their_key() {
+        for (each, error) in [
+            (
+                "strategy = \"program\"",
+                "`byzantine.each.0.program`: expected moves",
+            ),
+            (
+                "strategy = \"lying\"\nprogram = [{}]",
+                "`byzantine.each.0.program`: expected moves",
+            ),
+            (
+                "strategy = \"program\"\nprogram = [{}, { rounds = 0 }]",
+                "`byzantine.each.0.program.1.rounds`",
+            ),
+            (
+                "strategy = \"program\"\nprogram = [{ twins = 17 }]",
+                "`byzantine.each.0.program.0.twins`",
+            ),
+        ] {
+            let text = format!("story = \"x\"\n[[byzantine.each]]\nvalidator = 3\n{each}\n");
+            let refused = super::super::Scenario::parse("s.toml", &text).expect_err(each);
+            assert!(refused.to_string().contains(error), "{refused}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod testing;
 mod withholding;
 
 pub use program::{
-    Also, Ancestors, Answers, Audience, BlockRound, Move, Payload, Signature, Votes,
+    Ancestors, Answers, Audience, BlockRound, Extra, Move, Payload, Signature, Votes,
 };
 
 pub(crate) use process::{Identity, Setup, run};
@@ -81,13 +81,13 @@ impl ByzantineStrategy {
 pub struct ByzantinePlan {
     pub validator: u16,
     pub strategy: ByzantineStrategy,
-    /// The moves of [`ByzantineStrategy::Program`]; without any, it is honest.
+    /// The moves of [`ByzantineStrategy::Program`]; empty for the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub program: Vec<Move>,
 }
 
 impl ByzantinePlan {
-    fn decisions(&self, surroundings: Surroundings) -> Box<dyn Strategy> {
+    fn new_strategy(&self, surroundings: Surroundings) -> Box<dyn Strategy> {
         use ByzantineStrategy as Is;
         match self.strategy {
             Is::Equivocating => Box::<equivocating::Equivocating>::default(),

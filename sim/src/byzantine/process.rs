@@ -191,7 +191,7 @@ impl ByzantineValidator {
                     keys,
                     memory: Memory::new(own, committee.clone()),
                     committee: committee.clone(),
-                    strategy: setup.plan.decisions(surroundings),
+                    strategy: setup.plan.new_strategy(surroundings),
                     random: setup.env.entropy.stream(&label),
                 },
                 recent: VecDeque::new(),

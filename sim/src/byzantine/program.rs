@@ -4,15 +4,15 @@
 //! The default of every key is what an honest validator does.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 /// What a Byzantine validator does for some rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Move {
-    /// Rounds, at least 1.
+    /// Rounds, in [`Self::ROUNDS`].
     pub rounds: u16,
-    /// Different blocks in each of these rounds, at least 1. Each continues a chain of its own, and each peer gets those
+    /// Different blocks in each of these rounds, in [`Self::TWINS`]. Each continues a chain of its own, and each peer gets those
     /// of one chain: two copies of one identity, with a part of the peers each (Bano et al., *Twins*, 2021).
     #[serde(skip_serializing_if = "is_one")]
     pub twins: u16,
@@ -32,7 +32,7 @@ pub struct Move {
     #[serde(skip_serializing_if = "is_default")]
     pub shown_to: Audience,
     #[serde(skip_serializing_if = "is_default")]
-    pub also: Also,
+    pub extra: Extra,
     #[serde(skip_serializing_if = "is_default")]
     pub answers: Answers,
 }
@@ -58,13 +58,16 @@ impl Default for Move {
             signature: Signature::default(),
             end_of_epoch: false,
             shown_to: Audience::default(),
-            also: Also::default(),
+            extra: Extra::default(),
             answers: Answers::default(),
         }
     }
 }
 
 impl Move {
+    pub const ROUNDS: RangeInclusive<u64> = 1..=1_000;
+    pub const TWINS: RangeInclusive<u64> = 1..=16;
+
     /// The moves that deviate in one respect less.
     #[must_use]
     pub fn simpler(&self) -> Vec<Self> {
@@ -77,7 +80,7 @@ impl Move {
             |step| step.signature = Signature::default(),
             |step| step.end_of_epoch = false,
             |step| step.shown_to = Audience::default(),
-            |step| step.also = Also::default(),
+            |step| step.extra = Extra::default(),
             |step| step.answers = Answers::default(),
             |step| step.rounds = (step.rounds / 2).max(1),
         ];
@@ -201,8 +204,8 @@ choices! {
         Late: "shown a round late",
     }
 
-    /// What peers are sent besides the blocks.
-    Also {
+    /// What peers are sent besides the blocks, in some of the rounds.
+    Extra {
         Nothing,
         /// The block before, once more.
         Again: "repeats blocks",
@@ -244,7 +247,7 @@ impl fmt::Display for Move {
             signature,
             end_of_epoch,
             shown_to,
-            also,
+            extra,
             answers,
         } = self;
         let blocks = match twins {
@@ -264,7 +267,7 @@ impl fmt::Display for Move {
         for words in words.into_iter().flatten() {
             write!(f, " {words}")?;
         }
-        for words in [also.words(), answers.words()].into_iter().flatten() {
+        for words in [extra.words(), answers.words()].into_iter().flatten() {
             write!(f, ", {words}")?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::{
     Asked, Context, Sent, Strategy,
     context::{signature_of, with_signature},
     forging,
-    program::{Also, Ancestors, Answers, Audience, BlockRound, Move, Payload, Signature},
+    program::{Ancestors, Answers, Audience, BlockRound, Extra, Move, Payload, Signature},
 };
 use bytes::Bytes;
 use metanode_core::{
@@ -141,26 +141,26 @@ impl Programmed {
     }
 
     /// What the peer is sent besides.
-    fn also(&self, to: AuthorityIndex, round: Round, context: &mut Context<'_>) -> Option<Bytes> {
-        match self.made.get(&round)?.with.also {
-            Also::Nothing => None,
+    fn extra(&self, to: AuthorityIndex, round: Round, context: &mut Context<'_>) -> Option<Bytes> {
+        match self.made.get(&round)?.with.extra {
+            Extra::Nothing => None,
             // What is invalid makes the peer reconnect; if that happened in each round, it would receive nothing.
             _ if !context.one_in(4) => None,
-            Also::Again => {
+            Extra::Again => {
                 let (_, made) = self.made.range(..round).next_back()?;
                 Some(made.blocks[to.as_usize() % made.blocks.len()].clone())
             }
-            Also::EarlierEpoch => {
+            Extra::EarlierEpoch => {
                 let count = u32::try_from(self.surroundings.earlier_epoch.len()).unwrap_or(1);
                 let position = context.below(count) as usize;
                 self.surroundings.earlier_epoch.get(position).cloned()
             }
-            Also::OfAnother => {
+            Extra::OfAnother => {
                 let another = context.another();
                 let newest = context.memory.blocks_of(another).next_back();
                 newest.map(|block| block.bytes().clone())
             }
-            Also::Noise => Some(Bytes::copy_from_slice(&context.noise::<100>())),
+            Extra::Noise => Some(Bytes::copy_from_slice(&context.noise::<100>())),
         }
     }
 
@@ -187,8 +187,8 @@ impl Strategy for Programmed {
             self.make(honest, context);
         }
         let shown = self.shown(to, honest.round, context);
-        let also = self.also(to, honest.round, context);
-        shown.into_iter().chain(also).collect()
+        let extra = self.extra(to, honest.round, context);
+        shown.into_iter().chain(extra).collect()
     }
 
     fn answer(&mut self, asked: Asked<'_>, context: &mut Context<'_>) -> Option<PeerResponse> {

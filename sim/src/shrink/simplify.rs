@@ -248,10 +248,11 @@ fn byzantine(plan: &Plan, _: usize) -> Vec<Plan> {
     honest.chain(silent).chain(simpler).collect()
 }
 
-/// Without one of the moves, or with a move that deviates in one respect less.
+/// Without one of several moves, or with a move that deviates in one respect less.
 fn simpler_programs(program: &[Move]) -> Vec<Vec<Move>> {
     let positions = 0..program.len();
-    let shorter = positions.clone().map(|position| {
+    let removable = positions.clone().filter(|_| program.len() > 1);
+    let shorter = removable.map(|position| {
         let mut shorter = program.to_vec();
         shorter.remove(position);
         shorter
