@@ -176,12 +176,13 @@ impl Core {
             }
             // Of several blocks for one slot only the first and those with dependants are accepted. Otherwise an
             // equivocating authority could fill the disk.
-            let slot = block.slot();
+            let (epoch, slot) = (block.epoch, block.slot());
             let taken = self.dag.blocks_at_slot(slot).next();
             if taken.is_some_and(|taken| *taken != block)
                 && !self.manager.is_wanted(&block.reference())
             {
-                self.step.events.push(NodeEvent::Equivocation { slot });
+                let equivocation = NodeEvent::Equivocation { epoch, slot };
+                self.step.events.push(equivocation);
                 continue;
             }
             admitted.push(block);
@@ -370,9 +371,10 @@ impl Core {
             if self.clock.observe(&reference).is_some() {
                 self.round_entered = now;
             }
-            let slot = reference.slot();
+            let (epoch, slot) = (block.epoch, reference.slot());
             if self.dag.blocks_at_slot(slot).nth(1).is_some() {
-                self.step.events.push(NodeEvent::Equivocation { slot });
+                let equivocation = NodeEvent::Equivocation { epoch, slot };
+                self.step.events.push(equivocation);
             }
             self.add_if_uncommitted(&block);
             self.step.blocks.push(block);

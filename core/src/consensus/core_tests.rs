@@ -62,7 +62,11 @@ fn of_several_blocks_for_one_slot_the_first_and_those_with_dependants_are_accept
     let step = core.take_step();
     assert_eq!(refs(&step.blocks), refs(&twins[..1]));
     let slot = twins[0].slot();
-    assert_eq!(step.events, vec![NodeEvent::Equivocation { slot }; 99]);
+    let equivocation = NodeEvent::Equivocation {
+        epoch: twins[0].epoch,
+        slot,
+    };
+    assert_eq!(step.events, vec![equivocation; 99]);
 
     let others = ["A1", "C1", "D1", "C2"].map(|name| test_dag.get(name));
     core.receive(others.to_vec(), NOW);

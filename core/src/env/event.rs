@@ -135,8 +135,8 @@ pub enum NodeEvent {
         reason: String,
     },
     /// Two blocks for one slot were received.
-    #[display("sees two blocks for {slot}")]
-    Equivocation { slot: Slot },
+    #[display("sees two blocks for {slot} of epoch {epoch}")]
+    Equivocation { epoch: Epoch, slot: Slot },
     /// Suspended blocks wait for this many ancestors that no peer has sent.
     #[display("misses {count} ancestors")]
     AncestorsMissing { count: u32 },

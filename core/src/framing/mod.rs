@@ -167,7 +167,8 @@ impl Decoder {
         }
     }
 
-    /// The body of the next frame, without copying it. `None` if it is incomplete.
+    /// The body of the next frame. `None` if it is incomplete. A body that its receiver keeps does not keep the rest of
+    /// the read buffer alive: what is small is copied, and what is large fills its buffer.
     ///
     /// # Errors
     /// If the next length is invalid. Every later call returns the same error.
@@ -192,6 +193,11 @@ impl Decoder {
             return Ok(None);
         }
         self.state = State::Length;
+        if length <= COPIED_UP_TO_BYTES {
+            let body = Bytes::copy_from_slice(&self.buffer[..length]);
+            self.buffer.advance(length);
+            return Ok(Some(body));
+        }
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 
@@ -222,6 +228,8 @@ impl Decoder {
 
 const READ_AT_LEAST_BYTES: usize = 4 * 1024;
 const READ_AT_MOST_BYTES: usize = 256 * 1024;
+/// Bodies of up to this length are copied out of the read buffer.
+const COPIED_UP_TO_BYTES: usize = 64 * 1024;
 
 /// Reads the next frame. `None` is the end of the stream between two frames.
 ///

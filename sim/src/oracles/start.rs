@@ -2,11 +2,12 @@
 //!
 //! Violations: a process fails or panics, at any time; a start that is neither ready nor in a stated wait, judged when
 //! the process or the run ends, for longer than the plan's `settle_ms` (or than a few RPC exchanges take that are
-//! answered just before their timeouts). A stated wait lasts until the process emits another event.
+//! answered just before their timeouts); a wait that is not stated again for longer than that and the longest pause
+//! between two attempts; a wait of a node that has read, in the attempt before, the answers to all that a start asks.
 //!
 //! No violation: a process that ends with the error of its disk, if the world made the disk fail; an executor that ends
-//! because another process answers at its hijacked path; a stated wait of any length; a paused process; the process of
-//! a Byzantine validator. An executor is ready when it emits `Started`.
+//! because another process answers at its hijacked path; a wait of any length that is stated again; a paused process;
+//! the process of a Byzantine validator. An executor is ready when it emits `Started`.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -14,10 +15,12 @@ use crate::{
     net::Hijack,
     plan::Plan,
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    witness::{Fact, Reply},
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
     executor::bind::IN_USE,
+    types::{Epoch, GlobalExecIndex},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +29,8 @@ const EXCHANGES: u64 = 4;
 
 pub(super) struct Start {
     patience: SimTime,
+    /// The same for a wait, which lasts as long as the longest pause between two attempts.
+    patience_with_wait: SimTime,
     /// Processes that are not ready yet.
     beginning: BTreeMap<ProcessId, Beginning>,
     /// Processes that need not start.
@@ -46,12 +51,41 @@ struct Beginning {
     since: SimTime,
     waiting: bool,
     paused: bool,
+    /// What this attempt was told by the executor.
+    told: Told,
+}
+
+/// What a start asks (contract §6.1): the epoch, its boundary, the watermark, and, as long as the executor lacks blocks
+/// before the boundary, that of the epoch before.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    epoch: Option<Epoch>,
+    boundary: Option<GlobalExecIndex>,
+    watermark: Option<GlobalExecIndex>,
+}
+
+impl Told {
+    fn add(&mut self, reply: &Reply) {
+        match reply {
+            Reply::CurrentEpoch(epoch) => self.epoch = Some(*epoch),
+            Reply::EpochBoundaryData { boundary, .. } => self.boundary = Some(*boundary),
+            Reply::LastBlockNumber(watermark) => self.watermark = Some(*watermark),
+            _ => {}
+        }
+    }
+
+    fn is_all(&self) -> bool {
+        self.epoch.is_some() && self.boundary.is_some() && self.boundary <= self.watermark
+    }
 }
 
 impl Start {
     pub(super) fn new(plan: &Plan) -> Self {
+        let rpc = &plan.node.rpc;
+        let patience_ms = plan.settle_ms.max(EXCHANGES * rpc.timeout_ms);
         Self {
-            patience: SimTime::from_ms(plan.settle_ms.max(EXCHANGES * plan.node.rpc.timeout_ms)),
+            patience: SimTime::from_ms(patience_ms),
+            patience_with_wait: SimTime::from_ms(patience_ms + rpc.start_retry_max_ms),
             beginning: BTreeMap::new(),
             byzantine: (plan.byzantine.iter())
                 .map(|byzantine| ProcessId::Node(byzantine.validator))
@@ -67,13 +101,44 @@ impl Start {
     /// A message if the start is overdue.
     fn overdue(&self, beginning: &Beginning, now: SimTime) -> Option<String> {
         let elapsed = now.since(beginning.since);
-        (!beginning.waiting && !beginning.paused && elapsed > self.patience).then(|| {
+        let (patience, otherwise) = match beginning.waiting {
+            true => (self.patience_with_wait, "the wait was not stated again"),
+            false => (self.patience, "it was neither"),
+        };
+        (!beginning.paused && elapsed > patience).then(|| {
             format!(
-                "expected the start to be ready or in a stated wait within {} ms, it was neither for {} ms",
-                self.patience.as_ms(),
+                "expected the start to be ready or in a stated wait within {} ms, {otherwise} for {} ms",
+                patience.as_ms(),
                 elapsed.as_ms()
             )
         })
+    }
+
+    /// The process did something else than end or become ready.
+    fn did(&mut self, event: &Event, entry: &Entry) -> Result<(), Box<Violation>> {
+        let Some(beginning) = self.beginning.get_mut(&entry.process) else {
+            return Ok(());
+        };
+        if matches!(event, Event::Node(NodeEvent::ExecutorQueried { .. })) {
+            beginning.told = Told::default();
+        }
+        let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
+        if !waits && !beginning.waiting {
+            return Ok(());
+        }
+        let earlier = std::mem::replace(&mut beginning.last, entry.clone());
+        beginning.since = entry.at;
+        beginning.waiting = waits;
+        if waits && std::mem::take(&mut beginning.told).is_all() {
+            let message = "expected the start to go on, it waits although its executor has told it epoch, boundary and watermark";
+            return Err(violation(
+                entry,
+                "waits-for-nothing",
+                message.to_owned(),
+                Some(earlier),
+            ));
+        }
+        Ok(())
     }
 
     /// The process has ended, and so has its start.
@@ -153,6 +218,7 @@ impl Oracle for Start {
                     since: entry.at,
                     waiting: false,
                     paused: false,
+                    told: Told::default(),
                 };
                 self.beginning.insert(process, beginning);
             }
@@ -187,14 +253,10 @@ impl Oracle for Start {
             ) => {
                 return self.gave_up(reason, entry);
             }
-            What::Process(event) => {
-                let waits = matches!(event, Event::Node(NodeEvent::Waiting { .. }));
-                if let Some(beginning) = self.beginning.get_mut(&process)
-                    && (waits || beginning.waiting)
-                {
-                    beginning.last = entry.clone();
-                    beginning.since = entry.at;
-                    beginning.waiting = waits;
+            What::Process(event) => return self.did(event, entry),
+            What::Seen(Fact::ReplyRead { reply, .. }) => {
+                if let Some(beginning) = self.beginning.get_mut(&process) {
+                    beginning.told.add(reply);
                 }
             }
             What::World(WorldEvent::FaultBegan { number, .. }) => self.fault_began(*number),
@@ -231,7 +293,8 @@ mod tests {
         plan::{ByzantinePlan, ByzantineStrategy},
         trace::testing::{executor, found, node, stored, world_event},
     };
-    use metanode_core::env::RpcKind;
+    use metanode_core::{env::RpcKind, types::TimestampMs};
+    use std::sync::Arc;
 
     const NODE: ProcessId = ProcessId::Node(1);
 
@@ -241,6 +304,60 @@ mod tests {
         trace.extend(entries);
         trace.push(node(30_000, 0, stored(1)));
         judge(Start::new(&Plan::example()), &trace)
+    }
+
+    /// Node 1 has read this reply.
+    fn told(reply: Reply) -> Entry {
+        let reply = Arc::new(reply);
+        let fact = Fact::ReplyRead {
+            connection: 1,
+            number: 1,
+            reply,
+        };
+        Entry {
+            what: What::Seen(fact),
+            ..asks(2_000)
+        }
+    }
+
+    #[test]
+    fn a_start_waits_only_for_what_it_was_not_told() {
+        let epoch = || told(Reply::CurrentEpoch(Epoch(1)));
+        let boundary = |boundary| {
+            told(Reply::EpochBoundaryData {
+                epoch: Epoch(1),
+                start_ms: TimestampMs(0),
+                boundary: GlobalExecIndex(boundary),
+                validators: vec![],
+            })
+        };
+        let watermark = || told(Reply::LastBlockNumber(GlobalExecIndex(7)));
+        let then = |replies: Vec<Entry>| {
+            let end = [waiting(3_000), node(4_000, 1, NodeEvent::Ready)];
+            start_then(replies.into_iter().chain(end).collect())
+        };
+        let violation = then(vec![waiting(1), epoch(), boundary(7), watermark()]).unwrap();
+        assert_eq!(violation.clause, "waits-for-nothing");
+        assert_eq!(violation.evidence, [waiting(1), waiting(3_000)]);
+        assert_eq!(then(vec![epoch(), boundary(7)]), None);
+        assert_eq!(then(vec![epoch(), watermark()]), None);
+        assert_eq!(then(vec![boundary(7), watermark()]), None);
+        // The executor lacks a block before the boundary: the epoch before is asked for, too.
+        assert_eq!(then(vec![epoch(), boundary(8), watermark()]), None);
+        // An attempt asks everything anew.
+        assert_eq!(
+            then(vec![epoch(), boundary(7), waiting(2_500), watermark()]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_wait_is_stated_again() {
+        let pause = Plan::example().node.rpc.start_retry_max_ms;
+        let until_end = 20_000 + pause;
+        assert_eq!(start_then(vec![waiting(30_000 - until_end)]), None);
+        let violation = start_then(vec![waiting(29_999 - until_end)]).unwrap();
+        assert!(violation.message.contains("not stated again"));
     }
 
     fn waiting(at_ms: u64) -> Entry {
@@ -272,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_ready_or_waiting_start_passes() {
-        assert_eq!(start_then(vec![waiting(1)]), None);
+        assert_eq!(start_then(vec![waiting(10_000)]), None);
         assert_eq!(start_then(vec![waiting(8_000), asks(11_000)]), None);
         assert_eq!(start_then(vec![node(1, 1, NodeEvent::Ready)]), None);
         let of_executor = [

@@ -6,8 +6,10 @@
 //! Violations: an own block, a commit, a frame, an epoch, a step of an epoch change or a durable watermark that is
 //! reported otherwise than it was written, or without having been written, or that is written and not reported within
 //! [`GRACE`] although the process runs, judged when it or the run ends; a watermark that was learned and is in no reply
-//! that this incarnation has read since it asked its executor for epoch and watermark; a start of an executor that finds something else than its disk holds; a state root,
-//! reported for a block, that the disk does not have once the block is durable.
+//! that this incarnation has read since it asked its executor for epoch and watermark; two blocks that it reports of an
+//! honest author for one slot (if the author signed both, NOEQUIV says so first); a start of an executor that finds
+//! something else than its disk holds; a state root, reported for a block, that the disk does not have once the block is
+//! durable.
 //!
 //! No violation: a fact whose report is missing because the process ended or was paused, or because the connection of the
 //! frame was given up, which is known from the next one, or from the report of its end.
@@ -20,7 +22,7 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    types::{BlockRef, Epoch, GlobalExecIndex, TimestampMs},
+    types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, TimestampMs},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -402,6 +404,11 @@ impl Truth {
         }
     }
 
+    fn is_honest(&mut self, epoch: Epoch, author: AuthorityIndex) -> bool {
+        let validator = self.authorities.validator(epoch, author);
+        validator.is_some_and(|n| self.authorities.is_honest(n))
+    }
+
     fn is_of_another(&mut self, n: u16, block: &SeenBlock) -> bool {
         let author = block.reference.author;
         self.authorities.validator(block.epoch, author) != Some(n)
@@ -439,6 +446,12 @@ impl Oracle for Truth {
                 if self.is_of_another(n, block) => {}
             (ProcessId::Node(n), What::Seen(fact)) => {
                 self.nodes.entry(n).or_default().seen(fact, entry);
+            }
+            (
+                ProcessId::Node(_),
+                What::Process(Event::Node(NodeEvent::Equivocation { epoch, slot })),
+            ) if self.is_honest(*epoch, slot.author) => {
+                return Err(lie(entry, "equivocation-of-an-honest-author", None));
             }
             (ProcessId::Node(n), What::Process(Event::Node(event))) => {
                 self.nodes.entry(n).or_default().said(event, entry)?;

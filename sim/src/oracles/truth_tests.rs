@@ -8,7 +8,7 @@ use super::{
     truthful::with_facts,
 };
 use crate::{
-    plan::{ByzantinePlan, ByzantineStrategy, Plan},
+    plan::{Authorities, ByzantinePlan, ByzantineStrategy, Plan},
     trace::{
         Entry, ProcessId, What, WorldEvent,
         testing::{
@@ -20,7 +20,7 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    types::{CommitIndex, Epoch},
+    types::{AuthorityIndex, CommitIndex, Epoch, Round, Slot},
 };
 use std::sync::Arc;
 
@@ -392,4 +392,36 @@ fn only_own_blocks_of_honest_nodes_are_reported() {
     assert_eq!(judge_facts(Truth::new(&plan), &trace), None);
     fact.process = ProcessId::Node(1);
     assert_eq!(verdict(&[fact, late]), None);
+}
+
+#[test]
+fn an_honest_author_is_not_accused() {
+    let accused = |validator| {
+        let mut authorities = Authorities::new(&Plan::example());
+        let mut indexes = (0..4).map(AuthorityIndex);
+        let author =
+            indexes.find(|index| authorities.validator(Epoch(0), *index) == Some(validator));
+        let equivocation = NodeEvent::Equivocation {
+            epoch: Epoch(0),
+            slot: Slot {
+                round: Round(1),
+                author: author.unwrap(),
+            },
+        };
+        [node(100, 0, equivocation)]
+    };
+    assert_eq!(
+        clause(&accused(1)),
+        Some("equivocation-of-an-honest-author")
+    );
+    let byzantine = ByzantinePlan {
+        validator: 1,
+        strategy: ByzantineStrategy::Equivocating,
+        program: vec![],
+    };
+    let plan = Plan {
+        byzantine: vec![byzantine],
+        ..Plan::example()
+    };
+    assert_eq!(judge_facts(Truth::new(&plan), &accused(1)), None);
 }
