@@ -69,9 +69,11 @@ impl Drop for Tasks {
 pub async fn monitored<T>(monitor: Arc<dyn TaskMonitor>, task: impl Future<Output = T>) -> T {
     let mut task = pin!(task);
     let ended = poll_fn(|context| {
-        monitor.polled();
+        monitor.poll_begins();
         // Unwind safe: a panic ends the process, so that state left inconsistent is not read again.
-        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        monitor.poll_ends();
+        match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
             Err(payload) => Poll::Ready(Err(payload)),

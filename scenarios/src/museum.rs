@@ -13,16 +13,23 @@ use metanode_sim::{
     plan::{Backend, Plan},
     run::{Outcome, run},
 };
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// The result of the search for one bug.
 #[derive(Clone, Debug)]
 pub struct Search {
     pub entry: Entry,
-    /// Number of runs with the bug, up to the one that found it.
+    /// Number of runs with the bug, up to the last one that showed it as often as was asked for.
     pub runs: u64,
     pub wall: Duration,
-    /// The declared finder that reported the bug, and the run in which it did.
+    /// Number of runs that showed the bug.
+    pub findings: u64,
+    /// The declared finder that reported the bug first, and the run in which it did.
     pub found: Option<(Finder, Finished)>,
     /// The smallest run that fails in the same way.
     pub smallest: Option<Outcome>,
@@ -59,6 +66,7 @@ impl Search {
             entry,
             runs: 0,
             wall: Duration::ZERO,
+            findings: 0,
             found: None,
             smallest: None,
             failed_otherwise: BTreeMap::new(),
@@ -77,11 +85,13 @@ impl Search {
         self.entry.found_by.contains(&finder.as_str())
     }
 
-    /// Classifies a run that failed with the bug. `run` executes the same run with other bugs.
+    /// Classifies a run that failed with the bug. `without` is the same run without bugs, if it fails, too; `run` executes
+    /// it with other bugs.
     fn classify(
         &mut self,
         symptom: &Symptom,
         finished: Finished,
+        without: Option<Plan>,
         run: impl Fn(&[KnownBug]) -> Option<Outcome>,
     ) {
         if !self.is_declared(symptom) {
@@ -91,10 +101,8 @@ impl Search {
             };
             return self.count(how);
         }
-        if let Some(without) = run(&[])
-            && Symptom::of(&without).is_some()
-        {
-            return self.failing_anyway.push(without.plan);
+        if let Some(without) = without {
+            return self.failing_anyway.push(without);
         }
         let masks = self.entry.masked_by;
         let alone = (!masks.is_empty()).then(|| run(masks)).flatten();
@@ -102,7 +110,9 @@ impl Search {
         if alone.is_some_and(|symptom| self.is_declared(&symptom)) {
             return self.count(FailedOtherwise::WithoutTheBug);
         }
-        self.found = Some((finder(symptom), finished));
+        self.findings += 1;
+        self.found
+            .get_or_insert_with(|| (finder(symptom), finished));
     }
 
     fn count(&mut self, how: FailedOtherwise) {
@@ -133,26 +143,68 @@ pub fn job(scenarios: &[Arc<Named>], seed: u64, bugs: &[KnownBug]) -> Option<Job
     })
 }
 
-/// Tries one seed after the other until a declared finder reports the bug.
+/// The scenarios in which bugs are searched.
+pub struct Grounds {
+    scenarios: Vec<Arc<Named>>,
+    /// For seeds that were run without bugs: the plan, if the run failed. The same for all bugs.
+    failing_anyway: Mutex<BTreeMap<u64, Option<Plan>>>,
+}
+
+impl Grounds {
+    #[must_use]
+    pub fn new(scenarios: Vec<Arc<Named>>) -> Self {
+        Self {
+            scenarios,
+            failing_anyway: Mutex::default(),
+        }
+    }
+
+    fn run(&self, seed: u64, bugs: &[KnownBug]) -> Option<Finished> {
+        let job = job(&self.scenarios, seed, bugs)?;
+        Some(job.run(&OUTCOME_ONLY))
+    }
+
+    /// The run of this seed without bugs, if it fails.
+    fn fails_anyway(&self, seed: u64) -> Option<Plan> {
+        let known = || lock(&self.failing_anyway);
+        if let Some(failing) = known().get(&seed) {
+            return failing.clone();
+        }
+        let outcome = self.run(seed, &[])?.outcome;
+        let failing = Symptom::of(&outcome).map(|_| outcome.plan);
+        known().insert(seed, failing.clone());
+        failing
+    }
+}
+
+/// Tries one seed after the other until a declared finder has reported the bug in this many runs.
 #[must_use]
-pub fn search(scenarios: &[Arc<Named>], entry: Entry, seeds: Range<u64>) -> Search {
+pub fn search(grounds: &Grounds, entry: Entry, seeds: Range<u64>, findings: u64) -> Search {
     let mut search = Search::new(entry);
     for seed in seeds {
-        let run = |bugs: &[KnownBug]| job(scenarios, seed, bugs).map(|job| job.run(&OUTCOME_ONLY));
+        let run = |bugs: &[KnownBug]| grounds.run(seed, bugs);
         let Some(finished) = run(&entry.switches()) else {
             break;
         };
         search.runs += 1;
         search.wall += finished.wall;
         if let Some(symptom) = Symptom::of(&finished.outcome) {
+            let without = search
+                .is_declared(&symptom)
+                .then(|| grounds.fails_anyway(seed))
+                .flatten();
             let again = |bugs: &[KnownBug]| run(bugs).map(|finished| finished.outcome);
-            search.classify(&symptom, finished, again);
+            search.classify(&symptom, finished, without, again);
         }
-        if search.found.is_some() {
+        if search.findings >= findings {
             break;
         }
     }
     search
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the bug is the cause of this failure. A run that became smaller may fail in the same way without it.

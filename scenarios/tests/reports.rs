@@ -170,6 +170,7 @@ fn runs_are_test_cases_by_groups_of_seeds() {
 fn searches(found: Finished) -> [Search; 2] {
     let entry = KnownBug::ENTRIES[0];
     let not_found = Search {
+        findings: 0,
         entry,
         runs: 7,
         wall: Duration::from_secs(3),

@@ -1,5 +1,6 @@
 //! Hashes of transactions, computed once for all nodes of a world, which all hash the same transactions.
 
+use crate::allocator::Uncharged;
 use indexmap::IndexMap;
 use metanode_core::{
     env::TransactionHashes,
@@ -18,6 +19,7 @@ pub struct SharedHashes(Mutex<IndexMap<u128, TransactionHash, FxBuildHasher>>);
 
 impl TransactionHashes for SharedHashes {
     fn hash(&self, transaction: &Transaction) -> TransactionHash {
+        let _uncharged = Uncharged::begin();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() == CAPACITY {
             known.clear();

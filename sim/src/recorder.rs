@@ -59,6 +59,7 @@ pub struct Recorder {
     nodes: Vec<NodeReport>,
     executors: Vec<ExecutorReport>,
     reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    memory_bytes: BTreeMap<ProcessId, u64>,
     end: SimTime,
 }
 
@@ -85,6 +86,7 @@ impl Recorder {
             nodes: vec![NodeReport::default(); validators],
             executors: vec![ExecutorReport::default(); executors],
             reached: BTreeMap::new(),
+            memory_bytes: BTreeMap::new(),
             end: SimTime::default(),
         };
         recorder.record(genesis);
@@ -205,6 +207,19 @@ impl Recorder {
     #[must_use]
     pub fn executors(&self) -> &[ExecutorReport] {
         &self.executors
+    }
+
+    #[must_use]
+    pub const fn memory_bytes(&self) -> &BTreeMap<ProcessId, u64> {
+        &self.memory_bytes
+    }
+
+    /// Processes have this many bytes in use.
+    pub fn in_use(&mut self, bytes: BTreeMap<ProcessId, u64>) {
+        for (process, bytes) in bytes {
+            let most = self.memory_bytes.entry(process).or_default();
+            *most = bytes.max(*most);
+        }
     }
 
     #[must_use]

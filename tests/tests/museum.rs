@@ -9,16 +9,16 @@ use metanode_sim::{
 };
 use metasim::{
     catalog,
-    museum::{self, FailedOtherwise, Search},
+    museum::{self, FailedOtherwise, Grounds, Search},
     suite::Suite,
 };
 use std::{fs, path::Path, sync::Arc};
 
 const SEEDS: u64 = 200;
 
-fn ordinary() -> Vec<Arc<catalog::Named>> {
+fn ordinary() -> Grounds {
     let suite = Suite::open("ci").and_then(|suite| suite.scenarios());
-    suite.unwrap_or_else(|e| panic!("{e}"))
+    Grounds::new(suite.unwrap_or_else(|e| panic!("{e}")))
 }
 
 fn entry(bug: KnownBug) -> Entry {
@@ -29,7 +29,7 @@ fn entry(bug: KnownBug) -> Entry {
 
 /// Asserts that a declared finder reports the bug, and that no run before fails without the bug.
 fn assert_found(bug: KnownBug) {
-    let search = museum::search(&ordinary(), entry(bug), 0..SEEDS);
+    let search = museum::search(&ordinary(), entry(bug), 0..SEEDS, 1);
     assert_eq!(search.failing_anyway, []);
     let (runs, otherwise) = (search.runs, &search.failed_otherwise);
     assert!(
@@ -64,10 +64,14 @@ fn a_start_that_does_not_wait_for_its_executor() {
     assert_found(KnownBug::QueryFailureReadsAsGenesis);
 }
 
-/// Searches in twenty runs of one scenario.
+/// Searches in twenty runs of one scenario until the bug was found once.
 fn search_in(scenario: &str, entry: Entry) -> Search {
+    search_often(scenario, entry, 1)
+}
+
+fn search_often(scenario: &str, entry: Entry, findings: u64) -> Search {
     let named = catalog::scenario(scenario).unwrap_or_else(|e| panic!("{e}"));
-    museum::search(&[Arc::new(named)], entry, 0..20)
+    museum::search(&Grounds::new(vec![Arc::new(named)]), entry, 0..20, findings)
 }
 
 #[test]
@@ -106,6 +110,18 @@ fn a_panic_counts_where_an_assertion_is_declared_only() {
     assert_eq!(search.finder(), None);
     let kinds: Vec<_> = search.failed_otherwise.keys().collect();
     assert_eq!(kinds, [&FailedOtherwise::Panicked]);
+}
+
+/// How often a bug is found does not depend on luck with the first seed.
+#[test]
+fn a_search_ends_after_as_many_findings_as_were_asked_for() {
+    let entry = entry(KnownBug::PressureStopsAtTheWindow);
+    let once = search_often("happy_path", entry, 1);
+    let thrice = search_often("happy_path", entry, 3);
+    assert_eq!((once.findings, thrice.findings), (1, 3));
+    assert!(thrice.runs >= once.runs + 2);
+    let seed = |search: &Search| search.found.as_ref().map(|(_, run)| run.outcome.plan.seed);
+    assert_eq!(seed(&once), seed(&thrice));
 }
 
 /// A guard that is switched off may break an invariant by itself, which does not show the bug.

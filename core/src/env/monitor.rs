@@ -7,7 +7,10 @@ use async_trait::async_trait;
 #[async_trait]
 pub trait TaskMonitor: Send + Sync {
     /// A task of the process is about to be polled.
-    fn polled(&self) {}
+    fn poll_begins(&self) {}
+
+    /// The poll has ended, also by a panic.
+    fn poll_ends(&self) {}
 
     /// A task of the process has panicked with this message. Returns at once in production; the simulator ends the
     /// process, in which case this never returns.

@@ -11,7 +11,7 @@ use crate::{
     batch::in_order,
     catalog::Named,
     failure::Failure,
-    museum::{Search, search, shrink_found},
+    museum::{Grounds, Search, search, shrink_found},
     report::{colour::Colour, museum as report},
     source::InputError,
     suite::Suite,
@@ -26,6 +26,8 @@ const SHRINK_BUDGET_RUNS: u64 = 500;
 /// How far the search goes.
 pub(super) struct Limits<'a> {
     pub seeds: Range<u64>,
+    /// The search for a bug ends when this many runs have shown it.
+    pub findings: u64,
     pub threads: usize,
     /// Folder for the smallest run that shows each bug.
     pub failures: &'a Path,
@@ -78,6 +80,7 @@ pub(super) fn run(asked: &Museum) -> Result<Exit, CliError> {
     let scenarios = Suite::open(&asked.suite)?.scenarios()?;
     let limits = Limits {
         seeds: asked.seeds.0.clone(),
+        findings: asked.findings,
         threads: threads(asked.jobs),
         failures: &asked.failures,
     };
@@ -131,13 +134,14 @@ fn search_all(
     mut each: impl FnMut(&Search, &ProgressBar) -> Result<(), CliError>,
 ) -> Result<Vec<Search>, CliError> {
     let bar = progress_bar(entries.len());
+    let grounds = Grounds::new(scenarios.to_vec());
     let mut searches = vec![];
     let mut done = Ok(());
     in_order(
         entries,
         limits.threads,
         |entry| {
-            let mut search = search(scenarios, *entry, limits.seeds.clone());
+            let mut search = search(&grounds, *entry, limits.seeds.clone(), limits.findings);
             shrink_found(&mut search, SHRINK_BUDGET_RUNS);
             search
         },

@@ -84,6 +84,7 @@ pub(super) fn suite(
     if let Some(entry) = &suite.museum {
         let limits = museum::Limits {
             seeds: 0..entry.seeds,
+            findings: 1,
             threads,
             failures: &options.failures.join("museum"),
         };

@@ -3,7 +3,11 @@
 use super::verdict::{self, hex};
 use crate::{batch::Finished, run_reference};
 use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
-use metanode_sim::{oracles::Violation, panics::Panic, trace::TraceHash};
+use metanode_sim::{
+    oracles::Violation,
+    panics::Panic,
+    trace::{ProcessId, TraceHash},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -34,6 +38,8 @@ struct NodeObject {
     window_max: u32,
     proposals_paused_ms: u64,
     starts: u32,
+    /// `null` if it was not measured.
+    memory_max_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -42,26 +48,32 @@ struct ExecutorObject {
     state_root: String,
     duplicates: u64,
     restarts: u32,
+    memory_max_bytes: Option<u64>,
 }
 
 /// The object of a run.
 #[must_use]
 pub fn object(finished: &Finished) -> RunObject<'_> {
     let outcome = &finished.outcome;
-    let nodes = outcome.nodes.iter().map(|node| NodeObject {
+    let memory = |process: ProcessId| outcome.memory_bytes.get(&process).copied();
+    let nodes = (0..).zip(&outcome.nodes).map(|(n, node)| NodeObject {
         epoch: node.epoch,
         last_commit: node.last_commit,
         last_gei: node.last_gei,
         window_max: node.window_max,
         proposals_paused_ms: node.proposals_paused_ms,
         starts: node.starts,
+        memory_max_bytes: memory(ProcessId::Node(n)),
     });
-    let executors = outcome.executors.iter().map(|executor| ExecutorObject {
-        last_block_number: executor.last_block_number,
-        state_root: hex(&executor.state_root),
-        duplicates: executor.duplicates,
-        restarts: executor.restarts,
-    });
+    let executors = (0..)
+        .zip(&outcome.executors)
+        .map(|(n, executor)| ExecutorObject {
+            last_block_number: executor.last_block_number,
+            state_root: hex(&executor.state_root),
+            duplicates: executor.duplicates,
+            restarts: executor.restarts,
+            memory_max_bytes: memory(ProcessId::Executor(n)),
+        });
     RunObject {
         scenario: &outcome.plan.scenario,
         seed: outcome.plan.seed,

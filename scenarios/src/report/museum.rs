@@ -36,11 +36,14 @@ pub fn line(search: &Search, colour: Colour) -> String {
             String::new(),
         ),
     };
+    let seeds = match search.findings {
+        0 | 1 => search.runs.to_string(),
+        findings => format!("{findings}/{}", search.runs),
+    };
     let line = format!(
-        "{:<4} {:<36} {finder} {:>5} {:>7.1} {:>7}  {run}",
+        "{:<4} {:<36} {finder} {seeds:>5} {:>7.1} {:>7}  {run}",
         entry.number,
         entry.bug.name(),
-        search.runs,
         search.wall.as_secs_f64(),
         faults(search),
     );
@@ -144,14 +147,29 @@ pub fn summary(searches: &[Search], colour: Colour) -> String {
     } else {
         colour.bad(found)
     };
-    let _ = match (runs.get(runs.len() / 2), runs.last()) {
-        (Some(median), Some(most)) => writeln!(
-            out,
-            "{found}; seeds until found: median {median}, highest {most}"
-        ),
-        _ => writeln!(out, "{found}"),
+    let until_found = (runs.get(runs.len() / 2)).zip(runs.last());
+    let how_often = match (per_1000_seeds(searches), until_found) {
+        (Some((median, lowest)), _) => {
+            format!("; runs that show a bug per 1000 seeds: median {median}, lowest {lowest}")
+        }
+        (None, Some((median, most))) => {
+            format!("; seeds until found: median {median}, highest {most}")
+        }
+        (None, None) => String::new(),
     };
+    let _ = writeln!(out, "{found}{how_often}");
     out
+}
+
+/// How many of 1000 seeds show a bug: the median and the lowest of all bugs. `None` if searches ended at the first.
+fn per_1000_seeds(searches: &[Search]) -> Option<(u64, u64)> {
+    searches.iter().find(|search| search.findings > 1)?;
+    let mut rates: Vec<u64> = searches
+        .iter()
+        .map(|search| search.findings * 1000 / search.runs.max(1))
+        .collect();
+    rates.sort_unstable();
+    Some((*rates.get(rates.len() / 2)?, *rates.first()?))
 }
 
 /// The number of faults in the run that found it and in the smallest run.
@@ -186,6 +204,7 @@ pub fn object(search: &Search) -> Value {
         "finder": search.finder(),
         "failed_otherwise": Value::from(otherwise),
         "seeds": search.runs,
+        "findings": search.findings,
         "wall_seconds": search.wall.as_secs_f64(),
         "scenario": plan.map(|plan| &plan.scenario),
         "seed": plan.map(|plan| plan.seed),

@@ -161,6 +161,7 @@ mod tests {
                 simulated: SimTime::from_ms(2_000),
                 nodes: vec![],
                 executors: vec![],
+                memory_bytes: BTreeMap::new(),
                 reached: BTreeMap::new(),
                 probes: [("rewound".to_owned(), 0), ("resumed".to_owned(), seed)].into(),
                 entries: vec![],

@@ -79,6 +79,13 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
             count(u64::from(executor.restarts), "restart")
         );
     }
+    if let Some((process, bytes)) = outcome.memory_bytes.iter().max_by_key(|(_, bytes)| **bytes) {
+        let kib = bytes / 1024;
+        let _ = writeln!(
+            out,
+            "memory  at most {kib} KiB in use by a process, {process}"
+        );
+    }
     let _ = writeln!(out, "trace  {}", outcome.trace_hash);
     let _ = writeln!(
         out,

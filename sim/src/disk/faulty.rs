@@ -2,6 +2,7 @@
 //! that both fail in the same way for the same draws, and counts writes.
 
 use super::observer::{Observed, StoreObserver};
+use crate::allocator::Uncharged;
 use bytes::Bytes;
 use metanode_core::store::{
     Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
@@ -268,6 +269,7 @@ pub(super) struct FaultyStores {
 
 impl StoreFactory for FaultyStores {
     fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
+        let _uncharged = Uncharged::begin();
         let store = self.stores.open(name, columns)?;
         let open = OpenStore {
             columns: columns.to_vec(),
@@ -288,11 +290,27 @@ impl StoreFactory for FaultyStores {
     }
 
     fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let _uncharged = Uncharged::begin();
         self.stores.remove(name)?;
         if let Some(observer) = self.health.observer() {
             observer.removed(name);
         }
         Ok(())
+    }
+}
+
+/// The same batch with bytes of its own.
+fn copy(batch: &WriteBatch) -> WriteBatch {
+    let copy = |write: &Write| match write {
+        Write::Put { column, key, value } => Write::Put {
+            column: *column,
+            key: key.clone(),
+            value: Bytes::copy_from_slice(value),
+        },
+        delete @ Write::Delete { .. } => delete.clone(),
+    };
+    WriteBatch {
+        writes: batch.writes.iter().map(copy).collect(),
     }
 }
 
@@ -304,11 +322,13 @@ struct FaultyStore {
 
 impl Store for FaultyStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let _uncharged = Uncharged::begin();
         let value = self.store.get(column, key)?;
         Ok(value.map(|value| self.health.read(column, key, value)))
     }
 
     fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let _uncharged = Uncharged::begin();
         let values = self.store.get_many(column, keys)?;
         let read =
             |(key, value): (&Key, Option<Bytes>)| Some(self.health.read(column, key, value?));
@@ -316,6 +336,7 @@ impl Store for FaultyStore {
     }
 
     fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        let _uncharged = Uncharged::begin();
         let column = scan.column;
         let entries = self.store.scan(scan)?;
         let read = |(key, value): Entry| {
@@ -326,6 +347,11 @@ impl Store for FaultyStore {
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        let uncharged = Uncharged::begin();
+        let batch = match uncharged.is_measured() {
+            true => copy(&batch),
+            false => batch,
+        };
         self.health.before_write(&batch, durability)?;
         let observed = self.observed.as_ref();
         let writing = observed.map(|observed| observed.writing(&batch));

@@ -10,6 +10,7 @@ use super::rule::{ConnectJudgement, ConnectionId, Route, Rule, RuleId, Rules, Si
 use super::timer::Timers;
 use super::waiting::Waiting;
 use super::wire::{Stats, Tap, Wire};
+use crate::allocator::Uncharged;
 use madsim::plugin::Simulator;
 use madsim::rand::GlobalRng;
 use madsim::task::NodeId;
@@ -17,7 +18,7 @@ use madsim::time::TimeHandle;
 use metanode_core::{env::Entropy, types::Address};
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::RangeInclusive;
+use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -143,8 +144,12 @@ impl Kernel {
         self.lock().listeners.addresses(host)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> Locked<'_> {
+        let uncharged = Uncharged::begin();
+        Locked {
+            state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            _uncharged: uncharged,
+        }
     }
 
     pub(super) fn time(&self) -> TimeHandle {
@@ -285,5 +290,24 @@ impl State {
         {
             connection.deliver(sender, now, &mut self.wire);
         }
+    }
+}
+
+/// The locked state. What a process causes in it is charged to nobody.
+pub(super) struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    _uncharged: Uncharged,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
     }
 }

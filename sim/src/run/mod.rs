@@ -7,7 +7,7 @@ mod watchdog;
 pub use judge::{Judgement, judge};
 
 use crate::{
-    allocator,
+    allocator::{self, Measuring},
     model::Model,
     oracles::Violation,
     panics::{self, Panic},
@@ -32,6 +32,11 @@ use watchdog::Stuck;
 
 /// Stack of a simulation's thread: futures of a whole cluster are polled on it.
 const STACK_BYTES: usize = 8 << 20;
+
+/// The memory of processes is measured for one of this many seeds.
+const SEEDS_PER_MEASURED: u64 = 20;
+/// Which one. Not 0, with which single runs are usually made.
+const MEASURED_SEED: u64 = 7;
 
 /// Options of a run that do not affect its events.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +100,8 @@ pub struct Outcome {
     pub executors: Vec<ExecutorReport>,
     /// All probes with how often each was reached.
     pub probes: BTreeMap<String, u64>,
+    /// The most bytes that each process had in use, looked at once per simulated second; empty if it was not measured.
+    pub memory_bytes: BTreeMap<ProcessId, u64>,
     /// How often each process was at each of its crash points.
     #[serde(skip)]
     pub reached: BTreeMap<(ProcessId, CrashPoint), u32>,
@@ -149,6 +156,7 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
         nodes: recorder.nodes().to_vec(),
         executors: recorder.executors().to_vec(),
         probes: recorder.probes().counts(),
+        memory_bytes: recorder.memory_bytes().clone(),
         reached: recorder.reached().clone(),
         entries: recorder.entries().cloned().collect(),
     }
@@ -168,6 +176,8 @@ fn simulate_on_new_thread(
     thread.spawn(move || {
         panics::capture_on_this_thread();
         status.begin();
+        let is_measured = plan.seed % SEEDS_PER_MEASURED == MEASURED_SEED;
+        let _measuring = is_measured.then(Measuring::begin);
         let simulated = AssertUnwindSafe(|| simulate(plan, recorder, status));
         // The receiver of an abandoned run is gone.
         let _ = sender.send(std::panic::catch_unwind(simulated));

@@ -16,6 +16,8 @@ use std::{
 };
 use tokio::sync::mpsc;
 
+const LOOK_AT_MEMORY_EVERY: SimTime = SimTime::from_ms(1_000);
+
 /// The panic of a simulation, or its result.
 pub(super) type Simulated = std::thread::Result<std::io::Result<()>>;
 
@@ -56,6 +58,8 @@ struct Supervisor {
     entered: u64,
     workload: Workload,
     next_send: SimTime,
+    /// When the memory of the processes is looked at next.
+    next_look: SimTime,
     status: Arc<Status>,
 }
 
@@ -68,6 +72,7 @@ impl Supervisor {
         let workload = Workload::new(&world);
         Self {
             next_send: SimTime::from_ms(workload.interval_ms()),
+            next_look: SimTime::default(),
             world,
             jobs,
             calendar: BTreeMap::new(),
@@ -110,6 +115,10 @@ impl Supervisor {
             if now >= self.next_send {
                 self.workload.send(&self.world);
                 self.next_send.ns = now.ns + self.workload.interval_ms() * 1_000_000;
+            }
+            if now >= self.next_look {
+                self.world.look_at_memory();
+                self.next_look.ns = now.ns + LOOK_AT_MEMORY_EVERY.ns;
             }
             if now >= end {
                 return Pass::TimeIsUp;

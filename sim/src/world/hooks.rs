@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::{
+    allocator::{self, Uncharged},
     faults,
     trace::{ProcessId, What},
 };
@@ -46,9 +47,14 @@ impl ProcessHooks {
 
 #[async_trait]
 impl TaskMonitor for ProcessHooks {
-    fn polled(&self) {
+    fn poll_begins(&self) {
         self.world.status.set_running(self.process);
         self.world.enable_bugs_of(self.process);
+        allocator::enter(self.process);
+    }
+
+    fn poll_ends(&self) {
+        allocator::leave();
     }
 
     async fn panicked(&self, message: &str) {
@@ -62,6 +68,11 @@ impl TaskMonitor for ProcessHooks {
 
 impl EventSink for ProcessHooks {
     fn emit(&self, event: Event) {
+        let uncharged = Uncharged::begin();
+        let event = match uncharged.is_measured() {
+            true => event.clone(),
+            false => event,
+        };
         if self.world.status.is_abandoned() {
             // Unwinding is the only way out of a task that never yields. It bypasses the panic hook because nothing
             // waits for the result.
@@ -80,7 +91,10 @@ impl CrashPoints for ProcessHooks {
             return std::future::pending().await;
         }
         let now = self.world.now();
-        let due = self.world.faults().schedule.reach(self.process, point, now);
+        let due = {
+            let _uncharged = Uncharged::begin();
+            self.world.faults().schedule.reach(self.process, point, now)
+        };
         if due.is_empty() {
             return;
         }

@@ -16,6 +16,7 @@ pub(crate) use status::Status;
 pub use workload::Workload;
 
 use crate::{
+    allocator,
     clock::HostClock,
     disk::Disks,
     entropy::SeedEntropy,
@@ -242,6 +243,11 @@ impl World {
         for fault in due {
             faults::inject(fault, self);
         }
+    }
+
+    /// Records how much memory the processes have in use, if it is measured.
+    pub(crate) fn look_at_memory(&self) {
+        lock(&self.recorder).in_use(allocator::in_use_bytes());
     }
 
     /// Progress is demanded from now on: the run ends when all oracles are satisfied.

@@ -6,6 +6,7 @@ use super::{
     lock, settings,
 };
 use crate::{
+    allocator,
     byzantine::{self, ByzantinePlan},
     disk::{Disk, Lost},
     faults::End,
@@ -76,6 +77,7 @@ impl World {
             return None;
         }
         let incarnation = Incarnation::new();
+        allocator::begin(id);
         process.starts += 1;
         process.incarnation = Some(incarnation.clone());
         process.paused = false;
