@@ -204,13 +204,15 @@ impl Scenario {
             planned.flat_map(|(n, fault)| fault.plan(&sampler, &format!("fault.{n}"), roster));
         let mut faults: Vec<_> = planned.collect();
         let network = self.network.draw(&limits);
-        let node = self.node.draw(&limits);
+        let mut node = self.node.draw(&limits);
         let mut workload = self.workload.draw(&sampler);
         if let Some(swarm) = swarm {
             let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
             let byzantine = byzantine.collect();
             faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
             faults.extend(outage);
+            let answered_in_ms = swarm::start_answered_in_ms(&network, validators);
+            node.rpc.timeout_ms = node.rpc.timeout_ms.max(answered_in_ms);
             workload = swarm::sustainable(workload, &node, &network, validators);
         }
         Plan {

@@ -78,6 +78,17 @@ fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators:
     (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
 }
 
+/// Approximate size of a validator in the answer to a start.
+const VALIDATOR_BYTES: u64 = 300;
+
+/// The time in which an executor's largest answer to a start, the committee, has certainly arrived, with the connection on
+/// which it is asked for. A timeout below it would never let a node start (contract §2: it is for a whole exchange).
+pub(super) fn start_answered_in_ms(network: &NetworkPlan, validators: u16) -> u64 {
+    let bytes = VALIDATOR_BYTES * u64::from(validators);
+    let carried = network.carried_bytes_per_second().max(1);
+    4 * network.latency_ms.high + 2 * bytes * 1_000 / carried
+}
+
 /// The workload with at most the rate that links and blocks can carry, and bursts from which the nodes recover.
 #[must_use]
 pub(super) fn sustainable(

@@ -189,6 +189,19 @@ impl DiskHealth {
         Ok(snapshot)
     }
 
+    /// Shows the observer the whole content. The process has ended.
+    pub fn read_at_end(&self, stores: &dyn StoreFactory) -> Result<(), StoreError> {
+        let health = self.lock();
+        let Some(observer) = &health.observer else {
+            return Ok(());
+        };
+        for (name, open) in &health.open {
+            let store = stores.open(name, &open.columns)?;
+            observer.read_at_end(name, store.as_ref());
+        }
+        Ok(())
+    }
+
     fn before_write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
         let mut health = self.lock();
         let failure = if health.full {
@@ -292,6 +305,7 @@ impl StoreFactory for FaultyStores {
     fn remove(&self, name: &str) -> Result<(), StoreError> {
         let _uncharged = Uncharged::begin();
         self.stores.remove(name)?;
+        self.health.lock().open.remove(name);
         if let Some(observer) = self.health.observer() {
             observer.removed(name);
         }

@@ -189,6 +189,15 @@ impl Disk {
         self.health.snapshot(self.backend.stores().as_ref())
     }
 
+    /// Shows the observer all that is on the disk at the end of the run. The process has ended.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn read_at_end(&self) -> Result<(), StoreError> {
+        self.process_killed();
+        self.health.read_at_end(self.backend.stores().as_ref())
+    }
+
     /// Restores the content of a snapshot. The process has ended.
     ///
     /// # Errors

@@ -15,6 +15,9 @@ pub(crate) trait StoreObserver: Send + Sync {
     /// The writes to observed columns of a batch. It may have none.
     fn written(&self, name: &str, batch: &WriteBatch, durability: Durability);
 
+    /// The run has ended: the whole content of the store, without flipped bits.
+    fn read_at_end(&self, name: &str, store: &dyn Store);
+
     /// The process removed the store.
     fn removed(&self, name: &str);
 }

@@ -57,6 +57,10 @@ impl StoreObserver for Observer {
         self.with(|witness, facts| witness.written(name, batch, durability, facts));
     }
 
+    fn read_at_end(&self, name: &str, store: &dyn Store) {
+        self.with(|witness, facts| witness.read_at_end(name, store, facts));
+    }
+
     fn removed(&self, name: &str) {
         self.with(|witness, facts| witness.removed(name, facts));
     }
@@ -220,4 +224,62 @@ fn a_restored_backup_is_found_at_the_next_start() {
             ["the disk holds commits up to 1 of epoch 4"]
         );
     });
+}
+
+/// Commits that continue each other, and the block that each of them contains.
+fn log(length: u32) -> Vec<(Commit, VerifiedBlock)> {
+    let mut previous = CommitDigest::default();
+    (1..=length)
+        .map(|index| {
+            let block = block(index as u16);
+            let commit = Commit {
+                previous,
+                blocks: vec![block.reference()],
+                ..commit(index)
+            };
+            previous = commit.reference().digest;
+            (commit, block)
+        })
+        .collect()
+}
+
+#[test]
+fn at_the_end_the_log_is_whole_and_has_all_its_blocks() {
+    let at_end = |written: &[(Commit, VerifiedBlock)], without: Option<usize>| {
+        let disk = Disk::memory();
+        let observer = Observer::of(&disk);
+        let store = open(&*disk.stores());
+        for (position, (commit, block)) in written.iter().enumerate() {
+            let blocks = match without == Some(position) {
+                true => &[][..],
+                false => std::slice::from_ref(block),
+            };
+            let commits = std::slice::from_ref(commit);
+            store.write(blocks, commits, Durability::Synced).unwrap();
+        }
+        drop(store);
+        observer.take();
+        disk.read_at_end().unwrap();
+        observer.take()
+    };
+    let found = |last| format!("the disk holds commits up to {last} of epoch 4");
+    assert_eq!(at_end(&log(3), None), [found(3)]);
+    for (written, without, expected) in [
+        (&log(3)[1..], None, "expected commit 1 of epoch 4 after 0"),
+        (
+            &[&log(3)[..1], &log(3)[2..]].concat(),
+            None,
+            "expected commit 2 of epoch 4 after 1",
+        ),
+        (&log(3), Some(1), "which is not stored"),
+        (
+            &[log(1)[0].clone(), (commit(2), block(2))],
+            None,
+            "does not name the commit before it",
+        ),
+    ] {
+        let facts = at_end(written, without);
+        assert_eq!(facts.len(), 2, "{facts:?}");
+        assert!(facts[1].contains(expected), "{facts:?}");
+    }
 }

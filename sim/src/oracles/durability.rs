@@ -4,7 +4,8 @@
 //!
 //! Input: what processes wrote to their disks and what they found there, replies of executors, frames.
 //!
-//! Violations: a reply with a watermark above the one that is synced on the executor's disk; a start that finds a
+//! Violations: a stored value that is not what its key says, or, at the end, a log of commits or a sequence of executed
+//! blocks that is not complete; a reply with a watermark above the one that is synced on the executor's disk; a start that finds a
 //! watermark below one that the same executor reported; a frame of a commit that is not synced on the node's disk; a
 //! start of a node that finds fewer commits of an epoch than were synced; a node that deletes commits from one on in which
 //! no bit flipped.
@@ -166,6 +167,10 @@ fn broken(
 impl Oracle for Durability {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
+            (_, What::Seen(Fact::DamagedValue { reason })) => {
+                let message = format!("expected a value as its key says, {reason}");
+                Err(broken(entry, "damaged-value", message, None))
+            }
             (ProcessId::Executor(n), What::Seen(fact)) => self.executor_seen(n, fact, entry),
             (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {
                 self.executors.remove(&n);

@@ -43,6 +43,9 @@ pub(super) fn simulate(
         Supervisor::new(world.clone(), jobs, status)
             .supervise()
             .await;
+        if !lock(&recorder).is_over() {
+            world.read_disks();
+        }
         lock(&recorder).finish(world.now(), world.reached());
         world.close().await;
     });

@@ -65,6 +65,17 @@ impl DiskWitness {
         }
     }
 
+    /// The run has ended: reads all that is in the store, not only what a start needs.
+    pub fn read_at_end(&mut self, name: &str, store: &dyn Store, facts: &mut Vec<Fact>) {
+        self.opened(name, store, facts);
+        let damaged = match &self.0 {
+            Stores::Node(_) => NodeDisk::check_whole(name, store),
+            Stores::Executor(disk) => disk.check_whole(name, store),
+            Stores::None => Ok(()),
+        };
+        facts.extend(damaged.err().map(|reason| Fact::DamagedValue { reason }));
+    }
+
     /// The store was removed.
     pub fn removed(&mut self, name: &str, facts: &mut Vec<Fact>) {
         match &self.0 {

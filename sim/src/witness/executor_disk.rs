@@ -46,6 +46,39 @@ impl ExecutorDisk {
         }
     }
 
+    /// All blocks up to the watermark are stored.
+    ///
+    /// # Errors
+    /// The first block that is missing or something else.
+    pub fn check_whole(&self, name: &str, store: &dyn Store) -> Result<(), Malformed> {
+        if name != STORE {
+            return Ok(());
+        }
+        let end = self.watermark.0.saturating_add(1).to_be_bytes();
+        let entries = store.scan(Scan {
+            column: BLOCKS,
+            range: &[]..&end,
+            order: ScanOrder::Ascending,
+            limit: usize::MAX,
+        });
+        let mut expected = GlobalExecIndex(1);
+        for (key, value) in entries.map_err(|e| e.to_string())? {
+            let frame = delivered::frame(value);
+            let found = frame.map_err(|reason| format!("block {expected}: {reason}"))?;
+            if (gei(&key)?, found.gei) != (expected, expected) {
+                return Err(format!("expected block {expected}, found {found}"));
+            }
+            expected = expected.next();
+        }
+        match expected > self.watermark {
+            true => Ok(()),
+            false => Err(format!(
+                "expected blocks up to {}, block {expected} is missing",
+                self.watermark
+            )),
+        }
+    }
+
     /// The batch was written.
     pub fn written(
         &mut self,

@@ -80,6 +80,29 @@ impl NodeDisk {
         }
     }
 
+    /// Commits are stored from the first one on, each names the one before it, and all of their blocks are stored.
+    ///
+    /// # Errors
+    /// The first commit with which that is not so.
+    pub fn check_whole(name: &str, store: &dyn Store) -> Result<(), Malformed> {
+        let Some(StoreName::Epoch(epoch)) = StoreName::parse(name) else {
+            return Ok(());
+        };
+        let mut log = Log {
+            epoch,
+            last: CommitIndex(0),
+            digest: None,
+        };
+        let stored = store.scan(Scan {
+            column: COMMITS,
+            range: &[]..&[0xff; 64],
+            order: ScanOrder::Ascending,
+            limit: usize::MAX,
+        });
+        let mut stored = stored.map_err(|e| e.to_string())?.into_iter();
+        stored.try_for_each(|(key, value)| log.read(&key, &value, store))
+    }
+
     /// The store was removed.
     pub fn removed(name: &str, facts: &mut Vec<Fact>) {
         if let Some(StoreName::Epoch(epoch)) = StoreName::parse(name) {
@@ -144,6 +167,43 @@ impl NodeDisk {
         let durability = durability.into();
         Ok(Some(Fact::BlockStored { block, durability }))
     }
+}
+
+/// The log of commits as it is read from its first entry to its last.
+struct Log {
+    epoch: Epoch,
+    last: CommitIndex,
+    /// The digest of the last one.
+    digest: Option<CommitDigest>,
+}
+
+impl Log {
+    fn read(&mut self, key: &[u8], value: &Bytes, store: &dyn Store) -> Result<(), Malformed> {
+        let commit = commit(self.epoch, key, value)?;
+        let expected = self.last.next();
+        if commit.index != expected {
+            return Err(format!(
+                "expected commit {expected} of epoch {} after {}, found {commit}",
+                self.epoch, self.last
+            ));
+        }
+        if self.digest.is_some_and(|digest| digest != commit.previous) {
+            return Err(format!("{commit} does not name the commit before it"));
+        }
+        for block in &commit.blocks {
+            let stored = store.get(BLOCKS, &key_of(block));
+            if stored.map_err(|e| e.to_string())?.is_none() {
+                return Err(format!("{commit} contains {block}, which is not stored"));
+            }
+        }
+        (self.last, self.digest) = (commit.index, Some(commit.digest));
+        Ok(())
+    }
+}
+
+fn key_of(block: &BlockRef) -> Vec<u8> {
+    let (round, author) = (block.round.0.to_be_bytes(), block.author.0.to_be_bytes());
+    [&round[..], &author, &block.digest.0].concat()
 }
 
 fn last_commit(store: &dyn Store) -> Result<CommitIndex, Malformed> {

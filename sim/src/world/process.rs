@@ -187,6 +187,26 @@ impl World {
         self.emit(id, event);
     }
 
+    /// Ends all processes and shows the witnesses what is on their disks.
+    pub(crate) fn read_disks(&self) {
+        let disks: Vec<_> = lock(&self.processes)
+            .iter_mut()
+            .map(|(id, process)| {
+                if let Some(incarnation) = process.incarnation.take() {
+                    incarnation.end();
+                }
+                (*id, process.disk.clone())
+            })
+            .collect();
+        for (id, disk) in disks {
+            disk.mend();
+            if let Err(error) = disk.read_at_end() {
+                let message = format!("the disk cannot be read at the end of the run: {error}");
+                self.panicked(id, &message);
+            }
+        }
+    }
+
     /// Ends all processes at the end of the run, without events. Tasks hold the world and the world holds their
     /// runtime, so without this neither would be freed, nor the files of its disks.
     pub(crate) async fn close(&self) {

@@ -175,6 +175,10 @@ impl StoreObserver for DiskTap {
         self.observe(|witness, facts| witness.written(name, batch, durability, facts));
     }
 
+    fn read_at_end(&self, name: &str, store: &dyn Store) {
+        self.observe(|witness, facts| witness.read_at_end(name, store, facts));
+    }
+
     fn removed(&self, name: &str) {
         self.observe(|witness, facts| witness.removed(name, facts));
     }
