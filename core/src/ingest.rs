@@ -30,6 +30,8 @@ pub struct Pool {
     incoming: mpsc::Receiver<Transaction>,
     /// Received from the channel or requeued, and not proposed yet; proposed before the rest of the channel.
     held_back: VecDeque<HeldBack>,
+    /// The newest own block that was filled from this pool.
+    last_proposed: Option<OwnRound>,
     /// The adaptive limit of a block's transactions, see `consensus::uncommitted`. Kept here because it outlives the
     /// epoch, like the waiting transactions.
     pub(crate) block_bytes: usize,
@@ -40,6 +42,8 @@ struct HeldBack {
     transaction: Transaction,
     /// The own block that contains it and was left out of all commits; `None` if it was never proposed.
     left_out: Option<OwnRound>,
+    /// The newest own block when it was put back.
+    put_back_after: Option<OwnRound>,
 }
 
 /// A pool of at most `capacity` transactions.
@@ -49,6 +53,7 @@ pub fn pool(capacity: usize) -> (Submitter, Pool) {
     let pool = Pool {
         incoming,
         held_back: VecDeque::new(),
+        last_proposed: None,
         block_bytes: usize::MAX,
     };
     (Submitter(sender), pool)
@@ -72,14 +77,28 @@ impl Submitter {
 }
 
 impl Pool {
-    /// Puts back transactions of an own block that no commit will contain: they are the next ones to be proposed.
+    /// Puts back transactions of an own block that no commit will contain: they are the next ones to be proposed, after
+    /// those of earlier blocks that were put back since that block was proposed. Otherwise a node that is always late
+    /// would propose the newest ones for ever.
     pub fn requeue(&mut self, left_out: OwnRound, transactions: &[Transaction]) {
-        for transaction in transactions.iter().rev() {
-            self.held_back.push_front(HeldBack {
-                transaction: transaction.clone(),
-                left_out: Some(left_out),
-            });
-        }
+        let is_earlier = |held: &HeldBack| {
+            held.left_out.is_some_and(|block| block < left_out)
+                && held.put_back_after >= Some(left_out)
+        };
+        let put_back_after = self.last_proposed;
+        let position = self
+            .held_back
+            .iter()
+            .take_while(|held| is_earlier(held))
+            .count();
+        let later = self.held_back.split_off(position);
+        let put_back = transactions.iter().map(|transaction| HeldBack {
+            transaction: transaction.clone(),
+            left_out: Some(left_out),
+            put_back_after,
+        });
+        self.held_back.extend(put_back);
+        self.held_back.extend(later);
     }
 
     /// Drops what was put back of an own block that a commit may contain after all.
@@ -91,6 +110,12 @@ impl Pool {
     #[must_use]
     pub fn oldest_left_out(&self) -> Option<OwnRound> {
         self.held_back.iter().filter_map(|held| held.left_out).min()
+    }
+
+    /// The transactions of a new own block, see [`Self::take`].
+    pub fn fill(&mut self, block: OwnRound, max_bytes: usize) -> Vec<Transaction> {
+        self.last_proposed = Some(block);
+        self.take(max_bytes)
     }
 
     /// The next transactions in order, as many as fit into `max_bytes` and into a block. A transaction that is larger
@@ -117,6 +142,7 @@ impl Pool {
             Some(HeldBack {
                 transaction: self.incoming.try_recv().ok()?,
                 left_out: None,
+                put_back_after: None,
             })
         })
     }
@@ -188,6 +214,23 @@ mod tests {
         pool.requeue(at(0, 2), &second);
         pool.requeue(at(0, 1), &first);
         assert_eq!(pool.take(100), (1..=5).map(transaction).collect::<Vec<_>>());
+    }
+
+    /// Blocks are left out one by one, the earliest first.
+    #[test]
+    fn what_was_proposed_first_is_proposed_again_first() {
+        let (submitter, mut pool) = pool(8);
+        for bytes in 1..=4 {
+            submitter.submit(transaction(bytes)).unwrap();
+        }
+        let first = pool.fill(at(0, 1), 3);
+        let second = pool.fill(at(0, 2), 3);
+        pool.requeue(at(0, 1), &first);
+        pool.requeue(at(0, 2), &second);
+        let third = pool.fill(at(0, 5), 1);
+        assert_eq!(third, [transaction(1)]);
+        pool.requeue(at(0, 5), &third);
+        assert_eq!(pool.take(100), [1, 2, 3, 4].map(transaction));
     }
 
     #[test]

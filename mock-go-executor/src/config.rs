@@ -61,6 +61,10 @@ pub struct Genesis {
     pub accounts: BTreeMap<AccountAddress, u64>,
     /// The committee.
     pub validators: Vec<ValidatorInfo>,
+    /// Registrations that cannot be members, as anybody can send them: nodes must leave them out. They are listed together
+    /// with the validators.
+    #[serde(default)]
+    pub unusable_validators: Vec<ValidatorInfo>,
     /// Committees of later epochs, in the order of their epochs. Each stays until the next change.
     #[serde(default)]
     pub changes: Vec<CommitteeChange>,
@@ -72,6 +76,9 @@ pub struct Genesis {
 pub struct CommitteeChange {
     pub epoch: u64,
     pub validators: Vec<ValidatorInfo>,
+    /// As in [`Genesis`].
+    #[serde(default)]
+    pub unusable_validators: Vec<ValidatorInfo>,
 }
 
 const fn every_block() -> [u64; 2] {
@@ -169,13 +176,16 @@ impl ExecutorConfig {
             }
         }
         let committee = |key, epoch, validators| {
-            validators::committee(epoch, validators).map_err(|error| {
+            let wrong = |error: String| {
                 value(
                     key,
                     format!("no committee ({error})"),
                     "at least one validator, each with keys, stake and address",
                 )
-            })
+            };
+            let (_, left_out) = validators::committee(epoch, validators)
+                .map_err(|error| wrong(error.to_string()))?;
+            (left_out.first()).map_or(Ok(()), |error| Err(wrong(error.to_string())))
         };
         committee("genesis.validators", Epoch(0), &self.genesis.validators)?;
         let mut last = 0;
@@ -196,14 +206,16 @@ impl ExecutorConfig {
 }
 
 impl Genesis {
-    /// The committee of an epoch.
+    /// All registered validators of an epoch.
     #[must_use]
-    pub fn validators_of(&self, epoch: u64) -> &[ValidatorInfo] {
+    pub fn validators_of(&self, epoch: u64) -> Vec<ValidatorInfo> {
         let begun = self.changes.partition_point(|change| change.epoch <= epoch);
-        match begun.checked_sub(1).and_then(|last| self.changes.get(last)) {
-            Some(change) => &change.validators,
-            None => &self.validators,
-        }
+        let (usable, unusable) = match begun.checked_sub(1).and_then(|last| self.changes.get(last))
+        {
+            Some(change) => (&change.validators, &change.unusable_validators),
+            None => (&self.validators, &self.unusable_validators),
+        };
+        [&usable[..], unusable].concat()
     }
 
     /// Balances of accounts before their first write.

@@ -14,7 +14,11 @@ use metanode_core::{
     store::StoreError,
     types::Address,
 };
-use std::{future::Future, pin::pin, sync::atomic::AtomicU64};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Mutex, atomic::AtomicU64},
+};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -74,6 +78,7 @@ async fn run_until<'a>(
     let reported = AtomicU64::new(0);
     let rpc = Rpc {
         env,
+        order: Mutex::new(env.entropy.stream("executor/lists")),
         genesis: &config.genesis,
         disk: chain.disk(),
         epochs: &epochs,

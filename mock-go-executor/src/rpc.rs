@@ -15,17 +15,22 @@ use metanode_core::{
     executor::wire::{
         AdvanceEpoch, AdvanceEpochResponse, BlocksRange, CommittedEpochData, CurrentEpoch,
         EpochBoundaryData, EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request,
-        RequestPayload, Response, ResponsePayload, ValidatorInfoList,
+        RequestPayload, Response, ResponsePayload, ValidatorInfo, ValidatorInfoList,
     },
     framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
     store::StoreError,
     types::{Epoch, GlobalExecIndex, TimestampMs},
 };
 use prost::Message;
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
 use std::{
     convert::Infallible,
     io,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use thiserror::Error;
@@ -39,6 +44,8 @@ const RANGE_BYTES: usize = Framing::RPC.limit_bytes / 2;
 /// The state from which requests are answered.
 pub struct Rpc<'a> {
     pub env: &'a Env,
+    /// Draws the order of lists.
+    pub order: Mutex<ChaCha8Rng>,
     pub genesis: &'a Genesis,
     pub disk: Disk,
     pub epochs: &'a watch::Sender<Epochs>,
@@ -187,6 +194,14 @@ impl Rpc<'_> {
         write_frame(stream, &frame).await.map_err(Closed::Write)
     }
 
+    /// The validators of an epoch, in another order each time: the executor keeps them in a map.
+    fn validators_of(&self, epoch: u64) -> Vec<ValidatorInfo> {
+        let mut validators = self.genesis.validators_of(epoch);
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        validators.sort_by_cached_key(|_| order.next_u64());
+        validators
+    }
+
     fn answer(&self, request: &Request, requester: Requester) -> Result<ResponsePayload, Refusal> {
         let watermark = *self.watermark.borrow();
         let payload = request.payload.as_ref().ok_or(Refusal::Unknown)?;
@@ -200,7 +215,7 @@ impl Rpc<'_> {
         };
         let committee = |epoch| {
             Ok::<_, Refusal>(ResponsePayload::ValidatorInfoList(ValidatorInfoList {
-                validators: self.genesis.validators_of(epoch).to_vec(),
+                validators: self.validators_of(epoch),
                 epoch_timestamp_ms: start_of(epoch)?.timestamp_ms,
                 last_global_exec_index: watermark.0,
             }))
@@ -233,7 +248,7 @@ impl Rpc<'_> {
                     epoch: of.epoch,
                     epoch_start_timestamp_ms: start.timestamp_ms,
                     boundary_block: start.boundary.0,
-                    validators: self.genesis.validators_of(of.epoch).to_vec(),
+                    validators: self.validators_of(of.epoch),
                 })
             }
             RequestPayload::GetBlocksRange(range) => {

@@ -12,7 +12,7 @@ pub use crate::{
     },
     disk::Backend,
 };
-pub use epochs::{CommitteePlan, EpochPlan, Member, tolerated};
+pub use epochs::{CommitteePlan, EpochPlan, Member, Unusable, tolerated};
 pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
 };

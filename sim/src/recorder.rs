@@ -249,7 +249,9 @@ impl Recorder {
                 let node = &mut self.nodes[usize::from(n)];
                 match event {
                     WorldEvent::Started { start } => node.starts = *start,
-                    WorldEvent::Killed | WorldEvent::PowerLost { .. } => node.resume(entry.at),
+                    WorldEvent::Killed | WorldEvent::Exited | WorldEvent::PowerLost { .. } => {
+                        node.resume(entry.at)
+                    }
                     _ => {}
                 }
             }

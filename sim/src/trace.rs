@@ -51,6 +51,8 @@ pub enum WorldEvent {
     },
     /// The process was ended; its writes are kept.
     Killed,
+    /// The process has ended by itself; its writes are kept and its sockets are closed.
+    Exited,
     /// The process was ended and its disk lost this many unsynced writes. Of `torn_writes` of them a part is on the
     /// disk.
     PowerLost {

@@ -136,6 +136,7 @@ fn thirty_epochs_are_one_chain_and_old_stores_are_removed() {
         duration_ms: Some(200),
         retained: 2,
         committees: vec![],
+        ..EpochPlan::default()
     };
     let most_stores = usize::try_from(plan.epochs.retained).expect("it is small") + 2;
     let outcome = passed(plan);

@@ -346,6 +346,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOLOSS"],
         }
+        UnusableValidatorEndsTheNode = "+" "unusable_validator_ends_the_node" {
+            mechanism: "a validator whose registration is unusable leaves no committee, instead of being left out",
+            masked_by: [],
+            found_by: ["START"],
+        }
     }
     guards {
         StartIsTrusted = "start_is_trusted" {

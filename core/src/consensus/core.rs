@@ -296,7 +296,11 @@ impl Core {
             ancestors,
             // Blocks after the boundary carry commit votes only.
             transactions: if self.linearizer.boundary().is_none() {
-                self.pool.take(self.uncommitted.block_bytes())
+                let block = OwnRound {
+                    epoch: self.start.base.epoch,
+                    round,
+                };
+                self.pool.fill(block, self.uncommitted.block_bytes())
             } else {
                 vec![]
             },

@@ -72,6 +72,13 @@ pub enum NodeEvent {
         epoch: Epoch,
         watermark: GlobalExecIndex,
     },
+    /// A validator of the executor cannot be a member of the committee of this epoch.
+    #[display("leaves a validator out of epoch {epoch}: {reason}")]
+    ValidatorLeftOut {
+        epoch: Epoch,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// State recovered from the store: the last commit, the highest round of any block and of an own one.
     #[display(
         "finds commit {last_commit}, round {highest_round} and its own round {last_proposed_round} in its store"

@@ -1,13 +1,16 @@
 //! Conversion between validators as sent by the executor and the authorities of a committee.
 //!
-//! The executor's strings are parsed only here; a committee contains keys and numbers.
+//! The executor's strings are parsed only here; a committee contains keys and numbers. Whoever registers with the executor
+//! may send anything: a validator that cannot be a member is left out, so that one registration does not stop the chain.
+//! Who is left out depends on the set alone, not on its order, so all nodes agree on it.
 
 use super::{bug_switches, wire::ValidatorInfo};
-use crate::types::{Authority, Committee, CommitteeError, Epoch, PublicKey, Stake};
+use crate::types::{Address, Authority, Committee, CommitteeError, Epoch, PublicKey, Stake};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use std::cmp::Reverse;
 use thiserror::Error;
 
-/// An invalid validator or set of validators.
+/// Why a validator cannot be a member.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ValidatorError {
     #[error("validator `{validator}`: expected {expected} in {field}, found `{value}`")]
@@ -18,21 +21,75 @@ pub enum ValidatorError {
         value: String,
         expected: &'static str,
     },
-    #[error(transparent)]
-    Committee(#[from] CommitteeError),
+    #[error(
+        "validator `{validator}`: expected keys of its own, `{kept}` has the same {field} and at least as much stake"
+    )]
+    TakenKey {
+        validator: String,
+        field: &'static str,
+        kept: String,
+    },
 }
 
-/// The committee of `epoch`, in the order that defines authority indexes (contract §7.4).
+/// The committee of `epoch`, in the order that defines authority indexes (contract §7.4), and why others are not members.
 ///
 /// # Errors
-/// If a field does not parse, or the set does not form a committee.
-pub fn committee(epoch: Epoch, validators: &[ValidatorInfo]) -> Result<Committee, ValidatorError> {
-    let authorities: Vec<Authority> = validators
-        .iter()
-        .map(Authority::try_from)
-        .collect::<Result<_, _>>()?;
-    let authorities = authorities.into_iter().map(bug_switches::authority);
-    Ok(Committee::new(epoch, authorities.collect())?)
+/// If the others do not form a committee.
+pub fn committee(
+    epoch: Epoch,
+    validators: &[ValidatorInfo],
+) -> Result<(Committee, Vec<ValidatorError>), CommitteeError> {
+    let mut left_out = vec![];
+    let mut readable = vec![];
+    for validator in validators {
+        match Authority::try_from(validator) {
+            Ok(authority) => readable.push(authority),
+            Err(error) => left_out.push(error),
+        }
+    }
+    let mut members: Vec<Authority> = vec![];
+    // Of those that share a key, the one with most stake stays: to displace a member costs more than it has.
+    readable.sort_by_cached_key(|authority| (Reverse(authority.stake), rank(authority)));
+    for authority in readable {
+        match taken_key(&members, &authority) {
+            Some(taken) => left_out.push(taken),
+            None => members.push(authority),
+        }
+    }
+    left_out.sort_by_cached_key(ToString::to_string);
+    bug_switches::may_leave_out(&left_out)?;
+    let members = members.into_iter().map(bug_switches::authority).collect();
+    Ok((Committee::new(epoch, members)?, left_out))
+}
+
+/// Orders authorities with the same stake.
+fn rank(authority: &Authority) -> (Vec<u8>, [u8; 32], [u8; 20], String, String) {
+    let Authority {
+        authority_key,
+        protocol_key,
+        address,
+        p2p_address,
+        name,
+        ..
+    } = authority.clone();
+    (authority_key, protocol_key.0, address, p2p_address, name)
+}
+
+fn taken_key(members: &[Authority], authority: &Authority) -> Option<ValidatorError> {
+    members.iter().find_map(|member| {
+        let field = if member.authority_key == authority.authority_key {
+            "authority_key"
+        } else if member.protocol_key == authority.protocol_key {
+            "protocol_key"
+        } else {
+            return None;
+        };
+        Some(ValidatorError::TakenKey {
+            validator: authority.name.clone(),
+            field,
+            kept: member.name.clone(),
+        })
+    })
 }
 
 impl TryFrom<&ValidatorInfo> for Authority {
@@ -63,11 +120,18 @@ impl TryFrom<&ValidatorInfo> for Authority {
             stake: info
                 .stake
                 .parse()
+                .ok()
+                .filter(|stake| *stake > 0)
                 .map(Stake)
-                .map_err(|_| error("stake", &info.stake, "a decimal number below 2^64"))?,
+                .ok_or_else(|| {
+                    error("stake", &info.stake, "a decimal number from 1 to 2^64 - 1")
+                })?,
             address: parse_account(&info.address)
                 .ok_or_else(|| error("address", &info.address, "20 bytes in hex"))?,
-            p2p_address: info.p2p_address.clone(),
+            p2p_address: match info.p2p_address.parse() {
+                Ok(Address::Tcp(_)) => info.p2p_address.clone(),
+                _ => return Err(error("p2p_address", &info.p2p_address, "IP:PORT")),
+            },
             name: info.name.clone(),
         })
     }
@@ -143,7 +207,9 @@ mod tests {
     fn an_error_names_the_field_and_its_value() {
         let good = ValidatorInfo::from(&authority(7));
         type Break = fn(&mut ValidatorInfo, String);
-        let fields: [(&str, Break, &str); 7] = [
+        let fields: [(&str, Break, &str); 9] = [
+            ("p2p_address", |v, s| v.p2p_address = s, "nowhere:1"),
+            ("stake", |v, s| v.stake = s, "0"),
             ("stake", |v, s| v.stake = s, "1.5"),
             ("stake", |v, s| v.stake = s, ""),
             ("address", |v, s| v.address = s, "0x12"),
@@ -171,18 +237,54 @@ mod tests {
         }
     }
 
+    fn names(committee: &Committee) -> Vec<&str> {
+        let authorities = committee.authorities();
+        authorities.map(|(_, a)| a.name.as_str()).collect()
+    }
+
     #[test]
-    fn the_committee_is_ordered_by_key_and_invalid_sets_are_errors() {
+    fn the_committee_is_ordered_by_key_and_without_members_there_is_none() {
         let infos = [9, 2].map(|key| ValidatorInfo::from(&authority(key)));
-        let order: Vec<_> = committee(Epoch(0), &infos)
-            .unwrap()
-            .authorities()
-            .map(|(_, a)| a.name.clone())
-            .collect();
-        assert_eq!(order, ["validator-2", "validator-9"]);
-        assert!(matches!(
-            committee(Epoch(0), &[]),
-            Err(ValidatorError::Committee(CommitteeError::Empty(_)))
-        ));
+        let (members, left_out) = committee(Epoch(0), &infos).unwrap();
+        assert_eq!(names(&members), ["validator-2", "validator-9"]);
+        assert_eq!(left_out, []);
+        let empty = Err(CommitteeError::Empty(Epoch(0)));
+        assert_eq!(committee(Epoch(0), &[]), empty);
+        let unusable = ValidatorInfo {
+            stake: "much".into(),
+            ..infos[0].clone()
+        };
+        assert_eq!(committee(Epoch(0), &[unusable]), empty);
+    }
+
+    proptest! {
+        /// One registration of each kind that cannot be a member, between two that can, in any order.
+        #[test]
+        fn who_cannot_be_a_member_is_left_out_whatever_the_order(order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle()) {
+            let [seven, nine, unknown] = [7, 9, 3].map(|key| ValidatorInfo::from(&authority(key)));
+            let name = |info: &ValidatorInfo, name: &str| ValidatorInfo { name: name.into(), ..info.clone() };
+            let infos = [
+                ValidatorInfo { stake: "0".into(), ..name(&unknown, "idle") },
+                ValidatorInfo { protocol_key: "?".into(), ..name(&unknown, "keyless") },
+                // With less stake, and keys of others.
+                ValidatorInfo { authority_key: seven.authority_key.clone(), ..name(&unknown, "thief") },
+                ValidatorInfo { protocol_key: nine.protocol_key.clone(), ..name(&unknown, "twin") },
+                seven,
+                nine,
+            ];
+            let infos: Vec<_> = order.iter().map(|position| infos[*position].clone()).collect();
+            let (members, left_out) = committee(Epoch(0), &infos).unwrap();
+            prop_assert_eq!(names(&members), ["validator-7", "validator-9"]);
+            let left_out = left_out.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            prop_assert_eq!(
+                left_out,
+                "validator `idle`: expected a decimal number from 1 to 2^64 - 1 in stake, found `0`\n\
+                 validator `keyless`: expected the base64 of a key of 32 bytes in protocol_key, found `?`\n\
+                 validator `thief`: expected keys of its own, `validator-7` has the same authority_key and at least as \
+                 much stake\n\
+                 validator `twin`: expected keys of its own, `validator-9` has the same protocol_key and at least as \
+                 much stake"
+            );
+        }
     }
 }

@@ -16,11 +16,11 @@ use crate::{
     delivery::DeliveryError,
     env::{Env, NodeEvent},
     epoch::EpochStore,
-    executor::{ExecutorClient, socket_advice, validators::ValidatorError},
+    executor::{ExecutorClient, socket_advice},
     ingest::Pool,
     store::StoreError,
     tasks::Tasks,
-    types::{Address, Epoch, IndexError, KeyPair},
+    types::{Address, CommitteeError, Epoch, IndexError, KeyPair},
 };
 use std::{
     convert::Infallible,
@@ -34,7 +34,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum NodeError {
     #[error("the executor's validators do not form a committee: {0}")]
-    Validators(#[from] ValidatorError),
+    Validators(#[from] CommitteeError),
     #[error("executor and store are of different chains: {0}")]
     Index(#[from] IndexError),
     #[error(

@@ -68,20 +68,28 @@ impl Node<'_> {
             boundary = client.epoch_boundary_data(previous).await?;
         }
         let of = Epoch(boundary.epoch);
-        Ok(committee(of, &boundary.validators)
-            .map_err(NodeError::from)
-            .map(|committee| ExecutorState {
-                epoch,
-                watermark,
-                start: EpochStart {
-                    base: EpochBase {
-                        epoch: of,
-                        base: GlobalExecIndex(boundary.boundary_block),
-                    },
-                    timestamp_ms: TimestampMs(boundary.epoch_start_timestamp_ms),
-                    committee: Arc::new(committee),
+        let (committee, left_out) = match committee(of, &boundary.validators) {
+            Ok(committee) => committee,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        for validator in left_out {
+            self.env.emit(NodeEvent::ValidatorLeftOut {
+                epoch: of,
+                reason: validator.to_string(),
+            });
+        }
+        Ok(Ok(ExecutorState {
+            epoch,
+            watermark,
+            start: EpochStart {
+                base: EpochBase {
+                    epoch: of,
+                    base: GlobalExecIndex(boundary.boundary_block),
                 },
-            }))
+                timestamp_ms: TimestampMs(boundary.epoch_start_timestamp_ms),
+                committee: Arc::new(committee),
+            },
+        }))
     }
 
     /// Emits the replay plan if executor and node are in different epochs (contract §6.3).

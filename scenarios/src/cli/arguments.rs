@@ -141,7 +141,7 @@ pub(super) struct Museum {
     /// Seeds to try in order until the bug is found: A..B (B excluded), or N for 0..N
     #[arg(long, default_value = "500")]
     pub seeds: Seeds,
-    /// Number of runs that show a bug after which its search ends: more than 1 tells how often a bug is found
+    /// Number of runs that show a bug after which its search ends: more than 1 tells how often, and shrinks none
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub findings: u64,
     /// Suite whose scenarios are run in turn: a name from `metasim list`, or the path of a .toml file

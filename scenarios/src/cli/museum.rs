@@ -95,10 +95,12 @@ pub(super) fn run(asked: &Museum) -> Result<Exit, CliError> {
     })?;
     reports.finish()?;
     print(&report::summary(&searches, colour))?;
-    let folder = limits.failures.display();
-    print(&format!(
-        "smallest run of each bug: metasim replay {folder}/BUG.toml\n"
-    ))?;
+    if limits.findings == 1 {
+        let folder = limits.failures.display();
+        print(&format!(
+            "smallest run of each bug: metasim replay {folder}/BUG.toml\n"
+        ))?;
+    }
     Ok(exit_code(&searches))
 }
 
@@ -126,7 +128,7 @@ fn search_again(search: &Search, suite: &str, limits: &Limits<'_>) -> String {
     format!("metasim museum {name} --suite {suite} --seeds {start}..{end}")
 }
 
-/// Searches for each entry and keeps the smallest run that shows it.
+/// Searches for each entry and keeps the smallest run that shows it, unless it is counted how often it is found.
 fn search_all(
     entries: &[Entry],
     scenarios: &[Arc<Named>],
@@ -142,7 +144,9 @@ fn search_all(
         limits.threads,
         |entry| {
             let mut search = search(&grounds, *entry, limits.seeds.clone(), limits.findings);
-            shrink_found(&mut search, SHRINK_BUDGET_RUNS);
+            if limits.findings == 1 {
+                shrink_found(&mut search, SHRINK_BUDGET_RUNS);
+            }
             search
         },
         |search| {

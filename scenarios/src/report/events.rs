@@ -30,6 +30,7 @@ fn world(event: &WorldEvent) -> String {
         E::Started { start: 1 } => "starts".into(),
         E::Started { start } => format!("starts again (start {start})"),
         E::Killed => "is killed".into(),
+        E::Exited => "has ended".into(),
         E::PowerLost {
             lost_writes,
             torn_writes: 0,

@@ -149,6 +149,9 @@ fn add_epochs(lines: &mut Lines, plan: &Plan) {
             format_args!("from epoch {} on: {members}", committee.from_epoch),
         );
     }
+    for unusable in &epochs.unusable {
+        lines.add("", format_args!("registered, but no member: {unusable}"));
+    }
 }
 
 fn add_clocks_and_clients(lines: &mut Lines, plan: &Plan) {

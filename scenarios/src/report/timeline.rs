@@ -188,7 +188,9 @@ impl Timeline {
                     return Relevance::Hidden;
                 }
             }
-            WorldEvent::Killed | WorldEvent::PowerLost { .. } => column.down = true,
+            WorldEvent::Killed | WorldEvent::Exited | WorldEvent::PowerLost { .. } => {
+                column.down = true
+            }
             WorldEvent::Panicked { .. } => {
                 column.down = true;
                 return Relevance::Severe;

@@ -5,7 +5,7 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::types::Epoch;
-use metanode_sim::plan::{CommitteePlan, EpochPlan, Member, tolerated};
+use metanode_sim::plan::{CommitteePlan, EpochPlan, Member, Unusable, tolerated};
 use serde::{Deserialize, Serialize};
 
 /// Lowest size of a drawn committee: fewer members tolerate no fault.
@@ -27,6 +27,9 @@ pub struct Epochs {
     /// Whether each seed draws the committees with their stakes and keys.
     #[serde(skip_serializing_if = "is_false")]
     pub drawn_committees: bool,
+    /// Registrations that cannot be members, which executors list beside those who can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
     /// `[[epochs.committee]]`: fixed committees, in the order of their epochs.
     #[serde(rename = "committee", skip_serializing_if = "Vec::is_empty")]
     pub committees: Vec<CommitteePlan>,
@@ -44,6 +47,7 @@ impl Default for Epochs {
             genesis_age_ms: Sampled::fixed(0),
             retained: Sampled::fixed(EpochPlan::default().retained),
             drawn_committees: false,
+            unusable: vec![],
             committees: vec![],
         }
     }
@@ -61,6 +65,11 @@ impl Epochs {
             } else {
                 self.committees.clone()
             },
+            unusable: if self.drawn_committees {
+                drawn_unusable(sampler)
+            } else {
+                self.unusable.clone()
+            },
         }
     }
 
@@ -71,12 +80,14 @@ impl Epochs {
             genesis_age_ms,
             retained,
             committees,
+            unusable,
         } = plan;
         Self {
             duration_ms: duration_ms.map(Sampled::fixed),
             genesis_age_ms: Sampled::fixed(*genesis_age_ms),
             retained: Sampled::fixed(*retained),
             drawn_committees: false,
+            unusable: unusable.clone(),
             committees: committees.clone(),
         }
     }
@@ -93,6 +104,11 @@ impl Epochs {
         if self.drawn_committees && !self.committees.is_empty() {
             let message = "excludes `drawn_committees`: expected one of the two".to_owned();
             return wrong("epochs.committee", message);
+        }
+        if self.drawn_committees && !self.unusable.is_empty() {
+            let message =
+                "excludes `drawn_committees`, which draws it: expected one of the two".to_owned();
+            return wrong("epochs.unusable", message);
         }
         let mut next = Epoch(0);
         for (
@@ -133,6 +149,17 @@ impl Epochs {
         }
         Ok(())
     }
+}
+
+/// In one seed of four, draws registrations that cannot be members.
+fn drawn_unusable(sampler: &Sampler) -> Vec<Unusable> {
+    let mut stream = sampler.stream("epochs.unusable");
+    if stream.below(4) != 0 {
+        return vec![];
+    }
+    let mut drawn = Unusable::ALL.to_vec();
+    drawn.retain(|_| stream.below(3) == 0);
+    drawn
 }
 
 /// Draws committees that differ in their members, stakes and keys.

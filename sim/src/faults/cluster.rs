@@ -17,6 +17,10 @@ use std::{collections::BTreeSet, sync::MutexGuard};
 pub(crate) enum End {
     /// Its writes are kept.
     Kill,
+    /// It is asked to end by itself, which takes as long as it takes. A Byzantine node is killed.
+    Stop,
+    /// It has ended by itself.
+    Exit,
     /// Writes that were not synced may be lost, and one may be torn.
     PowerLoss { torn: bool },
 }

@@ -1,4 +1,4 @@
-//! Faults of processes and of the power of their hosts: kill, power loss, pause, late start.
+//! Faults of processes and of the power of their hosts: kill, stop, power loss, pause, late start.
 
 use super::{
     Cluster, End, Lasting, Parts, Prepared, Subject, network,
@@ -13,6 +13,12 @@ use std::{collections::BTreeSet, fmt};
 pub enum ProcessFault {
     /// Processes end and restart after `down_ms`. Their writes are kept.
     Kill {
+        processes: Vec<ProcessId>,
+        down_ms: Option<u64>,
+    },
+    /// Processes are asked to stop, as by SIGTERM, and restart after `down_ms` if they have stopped by then. What they do
+    /// in between is up to them.
+    Stop {
         processes: Vec<ProcessId>,
         down_ms: Option<u64>,
     },
@@ -40,7 +46,9 @@ pub enum ProcessFault {
 impl Subject for ProcessFault {
     fn takes_down(&self) -> BTreeSet<u16> {
         match self {
-            Self::Kill { processes, .. } | Self::Pause { processes, .. } => validators(processes),
+            Self::Kill { processes, .. }
+            | Self::Stop { processes, .. }
+            | Self::Pause { processes, .. } => validators(processes),
             Self::PowerLoss { hosts, .. } => hosts.iter().copied().collect(),
             // A process that was never up does not count as down.
             Self::StartLate { .. } => BTreeSet::new(),
@@ -49,7 +57,9 @@ impl Subject for ProcessFault {
 
     fn lasting(&self) -> Lasting {
         match self {
-            Self::Kill { down_ms, .. } | Self::PowerLoss { down_ms, .. } => Lasting::Down(*down_ms),
+            Self::Kill { down_ms, .. }
+            | Self::Stop { down_ms, .. }
+            | Self::PowerLoss { down_ms, .. } => Lasting::Down(*down_ms),
             Self::Pause { for_ms, .. } => Lasting::Down(*for_ms),
             Self::StartLate { for_ms, .. } => Lasting::Down(Some(*for_ms)),
         }
@@ -58,6 +68,7 @@ impl Subject for ProcessFault {
     fn has_own_events(&self) -> bool {
         match self {
             Self::Kill { .. }
+            | Self::Stop { .. }
             | Self::PowerLoss { .. }
             | Self::Pause { .. }
             | Self::StartLate { .. } => true,
@@ -70,7 +81,7 @@ impl Subject for ProcessFault {
                 processes,
                 for_ms: *for_ms,
             },
-            Self::Kill { .. } | Self::PowerLoss { .. } | Self::Pause { .. } => {
+            Self::Kill { .. } | Self::Stop { .. } | Self::PowerLoss { .. } | Self::Pause { .. } => {
                 Prepared::BeginsWhenDue
             }
         }
@@ -80,6 +91,9 @@ impl Subject for ProcessFault {
         match self {
             Self::Kill { processes, down_ms } => {
                 bring_down(processes, End::Kill, *down_ms, cluster)
+            }
+            Self::Stop { processes, down_ms } => {
+                bring_down(processes, End::Stop, *down_ms, cluster)
             }
             Self::PowerLoss {
                 hosts,
@@ -112,6 +126,7 @@ impl Subject for ProcessFault {
         match self {
             // Their processes restart or resume at their scheduled times.
             Self::Kill { .. }
+            | Self::Stop { .. }
             | Self::PowerLoss { .. }
             | Self::Pause { .. }
             | Self::StartLate { .. } => {}
@@ -120,7 +135,9 @@ impl Subject for ProcessFault {
 
     fn parts(&mut self) -> Parts<'_> {
         match self {
-            Self::Kill { processes, down_ms } => Parts::of_processes(processes).lasting(down_ms),
+            Self::Kill { processes, down_ms } | Self::Stop { processes, down_ms } => {
+                Parts::of_processes(processes).lasting(down_ms)
+            }
             Self::PowerLoss {
                 hosts,
                 torn: _,
@@ -139,6 +156,10 @@ impl fmt::Display for ProcessFault {
                 processes: ids,
                 down_ms,
             } => write!(f, "kill {}, {}", processes(ids), back(*down_ms)),
+            Self::Stop {
+                processes: ids,
+                down_ms,
+            } => write!(f, "stop {}, {}", processes(ids), back(*down_ms)),
             Self::PowerLoss {
                 hosts: numbers,
                 torn,

@@ -102,12 +102,12 @@ mod tests {
                 protocol_key: PublicKey([key[0]; 32]),
                 stake: Stake(7),
                 address: [key[0]; 20],
-                p2p_address: String::new(),
+                p2p_address: "127.0.0.1:9000".into(),
                 name: String::new(),
             })
         });
         let ours = Committee::new(Epoch(2), keys.iter().map(member).collect());
-        let theirs = validators::committee(Epoch(2), &infos).unwrap();
+        let (theirs, _) = validators::committee(Epoch(2), &infos).unwrap();
         for (index, authority) in theirs.authorities() {
             assert_eq!(
                 ours.member(index).unwrap().authority_key,

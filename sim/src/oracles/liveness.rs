@@ -220,7 +220,10 @@ impl Liveness {
     fn world(&mut self, event: &WorldEvent, entry: &Entry) {
         let down = match event {
             WorldEvent::Started { .. } => false,
-            WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. } => true,
+            WorldEvent::Killed
+            | WorldEvent::Exited
+            | WorldEvent::PowerLost { .. }
+            | WorldEvent::Panicked { .. } => true,
             WorldEvent::FaultsEnded => {
                 self.phase = Phase::CatchingUp {
                     began: entry.clone(),

@@ -10,7 +10,8 @@
 //!
 //! No violation: a transaction that is still queued because clients submit faster than blocks are filled, because a
 //! slow executor pauses its node's proposals, or because the executor still executes what was committed in the first
-//! half; a transaction that was lost with the memory of a process, because accepting it makes nothing durable yet, unless
+//! half, or because the node follows in an epoch that the others have left (its blocks there are in no commit; LIVE demands
+//! that its executor catches up at its own rate); a transaction that was lost with the memory of a process, because accepting it makes nothing durable yet, unless
 //! it stands in an own block that was synced; a transaction of a node that is not a member of the committee, because it
 //! cannot propose (it counts again when the node is a member again), or that stays down for good; an execution that is
 //! undone when an executor loses its tail, because other oracles check that it is repeated.
@@ -92,10 +93,18 @@ impl NoLoss {
         })
     }
 
+    fn epoch_of(&self, n: u16) -> Epoch {
+        self.epochs.get(&n).copied().unwrap_or_default()
+    }
+
     fn is_member(&self, n: u16) -> bool {
-        let epoch = self.epochs.get(&n).copied().unwrap_or_default();
-        let members = self.plan.epochs.members(epoch, self.plan.validators);
+        let members = (self.plan.epochs).members(self.epoch_of(n), self.plan.validators);
         members.iter().any(|member| member.validator == n)
+    }
+
+    /// Whether others have recorded a later epoch than this node.
+    fn is_in_an_earlier_epoch(&self, n: u16) -> bool {
+        self.epoch_of(n) < self.epochs.values().copied().max().unwrap_or_default()
     }
 
     /// A block of its author on the author's disk.
@@ -142,6 +151,7 @@ impl NoLoss {
             let overtaken_by = self.overtaken_by.get(&accepted.by);
             overtaken_by.is_some_and(|later| *later > accepted.entry.at)
                 || self.fruitless.contains(&accepted.by)
+                    && !self.is_in_an_earlier_epoch(accepted.by)
         })
     }
 
@@ -213,7 +223,10 @@ impl Oracle for NoLoss {
             (
                 ProcessId::Node(n),
                 What::World(
-                    WorldEvent::Killed | WorldEvent::PowerLost { .. } | WorldEvent::Panicked { .. },
+                    WorldEvent::Killed
+                    | WorldEvent::Exited
+                    | WorldEvent::PowerLost { .. }
+                    | WorldEvent::Panicked { .. },
                 ),
             ) => self.ended(n),
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {

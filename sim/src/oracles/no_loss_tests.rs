@@ -148,6 +148,15 @@ fn a_node_that_does_not_propose_loses_nothing() {
 }
 
 #[test]
+fn what_a_node_proposed_in_an_epoch_that_others_have_left_is_still_queued() {
+    let others_go_on = |at_ms| vec![node(at_ms, 2, opened(1, 4))];
+    assert!(verdict(vec![]).is_some());
+    assert_eq!(verdict(others_go_on(12_000)), None);
+    let it_follows = [others_go_on(12_000), vec![node(20_000, 1, opened(1, 4))]].concat();
+    assert!(verdict(it_follows).is_some());
+}
+
+#[test]
 fn any_executor_may_execute_it_until_the_end() {
     assert_eq!(verdict(executes(6_000, 0, 1)), None);
     assert_eq!(verdict(executes(29_999, 3, 1)), None);

@@ -233,7 +233,7 @@ impl Oracle for Start {
                     beginning.since = entry.at;
                 }
             }
-            What::World(WorldEvent::Killed | WorldEvent::PowerLost { .. })
+            What::World(WorldEvent::Killed | WorldEvent::Exited | WorldEvent::PowerLost { .. })
             | What::Process(
                 Event::Node(NodeEvent::Stopped) | Event::Executor(ExecutorEvent::Stopped),
             ) => return self.ended(entry),

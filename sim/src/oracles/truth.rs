@@ -435,7 +435,10 @@ impl Oracle for Truth {
         match (entry.process, &entry.what) {
             (ProcessId::Node(n), _) if !self.authorities.is_honest(n) => {}
             (process, What::World(event)) => match event {
-                WorldEvent::Started { .. } | WorldEvent::Killed | WorldEvent::PowerLost { .. } => {
+                WorldEvent::Started { .. }
+                | WorldEvent::Killed
+                | WorldEvent::Exited
+                | WorldEvent::PowerLost { .. } => {
                     self.ended(process, entry.at)?;
                 }
                 WorldEvent::Paused => self.paused(process, true, entry.at),

@@ -1,5 +1,6 @@
 //! Epochs: their duration, and the committee of each.
 
+use derive_more::Display;
 use metanode_core::{config::ConsensusParameters, types::Epoch};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,42 @@ pub struct EpochPlan {
     /// equal stake.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub committees: Vec<CommitteePlan>,
+    /// Registrations that executors list beside the members of every epoch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
+}
+
+/// Why a registered validator cannot be a member of a committee.
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unusable {
+    #[display("its stake is no number")]
+    Stake,
+    #[display("it has no stake")]
+    NoStake,
+    #[display("its key is too short")]
+    Key,
+    #[display("its account is no account")]
+    Account,
+    #[display("its network address is none")]
+    NetworkAddress,
+    /// As that of a member, but with less stake, or later in the order of keys.
+    #[display("its authority key belongs to a member")]
+    TakenAuthorityKey,
+    #[display("its protocol key belongs to a member")]
+    TakenProtocolKey,
+}
+
+impl Unusable {
+    pub const ALL: [Self; 7] = [
+        Self::Stake,
+        Self::NoStake,
+        Self::Key,
+        Self::Account,
+        Self::NetworkAddress,
+        Self::TakenAuthorityKey,
+        Self::TakenProtocolKey,
+    ];
 }
 
 impl Default for EpochPlan {
@@ -27,6 +64,7 @@ impl Default for EpochPlan {
             genesis_age_ms: 0,
             retained: ConsensusParameters::default().retained_epochs,
             committees: vec![],
+            unusable: vec![],
         }
     }
 }

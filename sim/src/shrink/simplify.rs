@@ -65,6 +65,7 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("epochs", epochs),
         step("genesis", genesis),
         step("committees", committees),
+        step("unusable registrations", unusable),
         step("clocks", clocks),
     ]);
     steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
@@ -302,6 +303,20 @@ fn committees(plan: &Plan, _: usize) -> Vec<Plan> {
         })
     });
     [plain].into_iter().chain(fewer).collect()
+}
+
+/// No unusable registration, or one less.
+fn unusable(plan: &Plan, _: usize) -> Vec<Plan> {
+    if plan.epochs.unusable.is_empty() {
+        return vec![];
+    }
+    let none = with(plan, |plan| plan.epochs.unusable.clear());
+    let fewer = (0..plan.epochs.unusable.len()).map(|position| {
+        with(plan, |plan| {
+            plan.epochs.unusable.remove(position);
+        })
+    });
+    [none].into_iter().chain(fewer).collect()
 }
 
 fn clocks(plan: &Plan, _: usize) -> Vec<Plan> {

@@ -134,13 +134,13 @@ fn blocks(message: Bytes) -> Result<Reply, Malformed> {
     Ok(Reply::Blocks(blocks))
 }
 
-/// The messages `ValidatorInfo` in this field.
+/// The messages `ValidatorInfo` in this field that can be members of a committee.
 fn members(message: Bytes, field: u64) -> Result<Vec<Member>, Malformed> {
     let mut members = vec![];
     for found in fields(message) {
         match found? {
             (number, Value::Bytes(validator)) if number == field => {
-                members.push(member(validator)?);
+                members.extend(member(validator).ok());
             }
             _ => {}
         }

@@ -50,6 +50,8 @@ pub(crate) enum Job {
     Resume(ProcessId),
     /// The process has ended by itself: its sockets are closed, and it is restarted.
     RestartFailed(ProcessId),
+    /// The process has stopped because it was asked to: its sockets are closed.
+    Stopped(ProcessId),
     Fault(FaultJob),
 }
 
@@ -198,9 +200,10 @@ impl World {
             Job::Start(id) => self.start(id),
             Job::Resume(id) => self.resume(id),
             Job::RestartFailed(id) => {
-                self.end(id, End::Kill);
+                self.end(id, End::Exit);
                 self.later(RESTART_FAILED_AFTER_MS, Job::Start(id));
             }
+            Job::Stopped(id) => self.end(id, End::Exit),
             Job::Fault(job) => faults::perform(job, self.as_ref()),
         }
     }
@@ -225,11 +228,15 @@ impl World {
             what,
         };
         let due = self.faults().schedule.observe(&entry);
-        if let What::Process(
-            Event::Node(NodeEvent::Failed { .. }) | Event::Executor(ExecutorEvent::Failed { .. }),
-        ) = &entry.what
-        {
-            self.later(0, Job::RestartFailed(process));
+        match &entry.what {
+            What::Process(
+                Event::Node(NodeEvent::Failed { .. })
+                | Event::Executor(ExecutorEvent::Failed { .. }),
+            ) => self.later(0, Job::RestartFailed(process)),
+            What::Process(
+                Event::Node(NodeEvent::Stopped) | Event::Executor(ExecutorEvent::Stopped),
+            ) => self.later(0, Job::Stopped(process)),
+            _ => {}
         }
         let decided = {
             let mut recorder = lock(&self.recorder);

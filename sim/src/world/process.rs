@@ -21,7 +21,7 @@ use metanode_core::{
 };
 use mock_go_executor::Controls;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// One process, with what it keeps between incarnations.
 pub(super) struct Process {
@@ -31,6 +31,8 @@ pub(super) struct Process {
     starts: u32,
     incarnation: Option<Incarnation>,
     paused: bool,
+    /// Asks the present incarnation to stop.
+    stop: Option<oneshot::Sender<()>>,
     /// Submits transactions to the present incarnation of a node.
     submitter: Option<Submitter>,
     /// Controls the present incarnation of an executor.
@@ -45,6 +47,7 @@ impl Process {
             starts: 0,
             incarnation: None,
             paused: false,
+            stop: None,
             submitter: None,
             controls: watch::Sender::default(),
         }
@@ -114,17 +117,42 @@ impl World {
                     process.submitter = Some(submitter);
                 }
                 // A node that ends by itself emits an event.
-                let run = metanode_core::node::run(env, config, pool, std::future::pending());
+                let stopped = self.stopped(id);
+                let run = metanode_core::node::run(env, config, pool, stopped);
                 node.spawn(monitored(monitor, run));
             }
             ProcessId::Executor(index) => {
                 let config = settings::executor(&self.plan, index);
                 let controls = lock(&self.processes)[&id].controls.subscribe();
-                let run = mock_go_executor::run(env, config, controls, std::future::pending());
+                let stopped = self.stopped(id);
+                let run = mock_go_executor::run(env, config, controls, stopped);
                 node.spawn(monitored(monitor, run));
             }
             ProcessId::World => {}
         }
+    }
+
+    /// Completes when the present incarnation is asked to stop.
+    fn stopped(&self, id: ProcessId) -> impl Future<Output = ()> + Send + use<> {
+        let (stop, stopped) = oneshot::channel();
+        if let Some(process) = lock(&self.processes).get_mut(&id) {
+            process.stop = Some(stop);
+        }
+        async {
+            if stopped.await.is_err() {
+                // The process ends in another way.
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Asks a process to stop. Returns whether it can be asked.
+    fn ask_to_stop(&self, id: ProcessId) -> bool {
+        let stop = lock(&self.processes)
+            .get_mut(&id)
+            .filter(|process| process.incarnation.is_some())
+            .and_then(|process| process.stop.take());
+        stop.is_some_and(|stop| stop.send(()).is_ok())
     }
 
     fn byzantine_setup(&self, byzantine: &ByzantinePlan, env: Env) -> byzantine::Setup {
@@ -156,6 +184,9 @@ impl World {
 
     /// Ends a process that is up.
     pub(crate) fn end(&self, id: ProcessId, how: End) {
+        if how == End::Stop && self.ask_to_stop(id) {
+            return;
+        }
         let (node, disk) = {
             let mut processes = lock(&self.processes);
             let Some(process) = processes.get_mut(&id) else {
@@ -166,12 +197,17 @@ impl World {
             };
             incarnation.end();
             process.submitter = None;
+            process.stop = None;
             (process.node, process.disk.clone())
         };
         let event = match how {
-            End::Kill => {
+            End::Kill | End::Stop => {
                 disk.process_killed();
                 WorldEvent::Killed
+            }
+            End::Exit => {
+                disk.process_killed();
+                WorldEvent::Exited
             }
             End::PowerLoss { torn } => {
                 let Lost { writes, torn } = disk.power_lost(&mut self.faults().disk_damage, torn);

@@ -5,7 +5,7 @@ use crate::{
     clock::ORIGIN_MS,
     model::Genesis,
     net::{HostId, Settings},
-    plan::{Member, Plan, Topology, account, authority_key, key_seed, public_key},
+    plan::{Member, Plan, Topology, Unusable, account, authority_key, key_seed, public_key},
     witness,
 };
 use metanode_core::{
@@ -96,8 +96,10 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
                 .map(|epoch| CommitteeChange {
                     epoch: epoch.0,
                     validators: validators(plan, epoch),
+                    unusable_validators: unusable_validators(plan, epoch),
                 })
                 .collect(),
+            unusable_validators: unusable_validators(plan, Epoch(0)),
             ..config::Genesis::default()
         },
     }
@@ -139,7 +141,7 @@ pub fn identity(
     let members = plan.epochs.members(epoch, plan.validators);
     let member = members.iter().find(|member| member.validator == index)?;
     let keys = KeyPair::from_seed(plan.signatures, &key_seed(index, member.key));
-    let committee = committee(epoch, &validators(plan, epoch)).ok()?;
+    let (committee, _) = committee(epoch, &validators(plan, epoch)).ok()?;
     let own = committee.index_of(keys.public())?;
     Some((own, keys, committee))
 }
@@ -162,6 +164,40 @@ fn validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
         .iter()
         .map(|member| validator(plan, member))
         .collect()
+}
+
+/// Registrations that cannot be members. Those that take a key take it from the first member, with the largest values of
+/// all other fields, so that they come after it if it has as little stake.
+fn unusable_validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    const LAST_KEY: [u8; 96] = [0xff; 96];
+    let members = plan.epochs.members(epoch, plan.validators);
+    let Some(first) = members.first() else {
+        return vec![];
+    };
+    let taken = validator(plan, first);
+    let alone = ValidatorInfo {
+        address: format_account(&[0xff; 20]),
+        stake: "1".into(),
+        authority_key: STANDARD.encode(LAST_KEY),
+        protocol_key: STANDARD.encode([0xff; 32]),
+        name: "unusable".into(),
+        ..taken.clone()
+    };
+    let broken = |why: &Unusable| {
+        let mut info = alone.clone();
+        match why {
+            Unusable::Stake => info.stake = "a lot".into(),
+            Unusable::NoStake => info.stake = "0".into(),
+            Unusable::Key => info.protocol_key = STANDARD.encode([7; 31]),
+            Unusable::Account => info.address = "0x12".into(),
+            Unusable::NetworkAddress => info.p2p_address = "nowhere".into(),
+            Unusable::TakenAuthorityKey => info.authority_key = taken.authority_key.clone(),
+            Unusable::TakenProtocolKey => info.protocol_key = taken.protocol_key.clone(),
+        }
+        info
+    };
+    plan.epochs.unusable.iter().map(broken).collect()
 }
 
 fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {

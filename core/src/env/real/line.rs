@@ -66,7 +66,7 @@ fn of_node(event: &NodeEvent) -> Line {
         | E::Ready
         | E::Stopped => line(Startup, Level::INFO),
         E::ExecutorQueried { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
-        E::Waiting { .. } => line(Startup, Level::WARN),
+        E::Waiting { .. } | E::ValidatorLeftOut { .. } => line(Startup, Level::WARN),
         E::Failed { .. } => line(Startup, Level::ERROR),
 
         E::EpochOpened { base, .. } => line(EpochTransition, Level::INFO).about(base.base),

@@ -62,6 +62,7 @@ macro_rules! fault_kinds {
 
 fault_kinds! {
     Kill = process::KILL,
+    Stop = process::STOP,
     PowerLoss = process::POWER_LOSS,
     Pause = process::PAUSE,
     StartLate = process::START_LATE,

@@ -27,6 +27,29 @@ pub(super) const KILL: Schema = Schema {
     },
 };
 
+pub(super) const STOP: Schema = Schema {
+    targets: PROCESSES,
+    time: Time::Down,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        ProcessFault::Stop {
+            processes: drawn.processes(),
+            down_ms: drawn.down_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm {
+        loops: true,
+        ..InSwarm::plain(|swarm| {
+            ProcessFault::Stop {
+                processes: swarm.processes(),
+                down_ms: Some(swarm.lasts_ms),
+            }
+            .into()
+        })
+    },
+};
+
 pub(super) const POWER_LOSS: Schema = Schema {
     targets: HOSTS,
     time: Time::Down,
@@ -85,6 +108,10 @@ pub(super) fn section(fault: &ProcessFault) -> FaultSection {
         ProcessFault::Kill { processes, down_ms } => FaultSection {
             down_ms: down_ms.map(Sampled::fixed),
             ..FaultSection::new(FaultKind::Kill, Target::processes(processes))
+        },
+        ProcessFault::Stop { processes, down_ms } => FaultSection {
+            down_ms: down_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::Stop, Target::processes(processes))
         },
         ProcessFault::PowerLoss {
             hosts,
