@@ -4,12 +4,12 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `allocator` | the allocator of programs that simulate |
+//! | `process_id` | names of processes |
+//! | `allocator` | the allocator of programs that simulate, and the memory of each process |
 //! | [`amounts`] | numbers with units, for people |
 //! | `nearer` | candidates for shrinking a number |
 //! | `entropy` | random streams, named by labels |
 //! | `hashes` | hashes of transactions, computed once for all nodes |
-//! | `process_id` | names of processes |
 //! | `addresses` | where simulated processes listen |
 //! | `clock` | simulated time, wall clocks with skew, drift and jumps |
 //! | [`witness`] | facts: what the bytes on wires and disks say, decoded without the node's code |

@@ -42,6 +42,7 @@ pub fn config() -> ExecutorConfig {
             epoch_timestamp_ms: 1_700_000_000_000,
             initial_balance: 1000,
             accounts: [].into(),
+            unusable_validators: vec![],
             validators: vec![ValidatorInfo::from(&validator)],
             changes: vec![],
         },

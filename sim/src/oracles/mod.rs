@@ -34,6 +34,8 @@ mod quorum;
 mod quorum_tests;
 mod rpc;
 mod start;
+#[cfg(test)]
+mod start_tests;
 mod state_root;
 #[cfg(test)]
 pub(crate) mod testing;

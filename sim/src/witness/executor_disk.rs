@@ -6,10 +6,10 @@
 use super::{Fact, Frame, bcs::Malformed, delivered, state_rows::StateRows};
 use bytes::Bytes;
 use metanode_core::{
-    store::{Column, Durability, Scan, ScanOrder, Store, Write, WriteBatch},
+    store::{Column, Durability, Entry, Scan, ScanOrder, Store, Write, WriteBatch},
     types::{Epoch, GlobalExecIndex, TimestampMs},
 };
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::{collections::BTreeMap, mem, ops::Range, sync::Arc};
 
 /// GEI, big-endian → the account entries of the flush up to it.
 pub(super) const STATE: Column = Column("state");
@@ -55,28 +55,18 @@ impl ExecutorDisk {
             return Ok(());
         }
         let end = self.watermark.0.saturating_add(1).to_be_bytes();
-        let entries = store.scan(Scan {
-            column: BLOCKS,
-            range: &[]..&end,
-            order: ScanOrder::Ascending,
-            limit: usize::MAX,
-        });
-        let mut expected = GlobalExecIndex(1);
-        for (key, value) in entries.map_err(|e| e.to_string())? {
+        let mut stored = scan(store, BLOCKS, &[]..&end)?.into_iter();
+        for expected in (1..=self.watermark.0).map(GlobalExecIndex) {
+            let (key, value) = stored
+                .next()
+                .ok_or_else(|| format!("block {expected} is missing"))?;
             let frame = delivered::frame(value);
             let found = frame.map_err(|reason| format!("block {expected}: {reason}"))?;
             if (gei(&key)?, found.gei) != (expected, expected) {
                 return Err(format!("expected block {expected}, found {found}"));
             }
-            expected = expected.next();
         }
-        match expected > self.watermark {
-            true => Ok(()),
-            false => Err(format!(
-                "expected blocks up to {}, block {expected} is missing",
-                self.watermark
-            )),
-        }
+        Ok(())
     }
 
     /// The batch was written.
@@ -119,13 +109,7 @@ impl ExecutorDisk {
         }
         let first_above = self.watermark.0.saturating_add(1).to_be_bytes();
         for (column, start) in [(STATE, &[][..]), (BLOCKS, &first_above)] {
-            let entries = store.scan(Scan {
-                column,
-                range: start..&[0xff; 64],
-                order: ScanOrder::Ascending,
-                limit: usize::MAX,
-            });
-            for (key, value) in entries.map_err(|e| e.to_string())? {
+            for (key, value) in scan(store, column, start..&[0xff; 64])? {
                 if let Err(reason) = self.put(column, &key, &value, facts) {
                     facts.push(Fact::DamagedValue { reason });
                 }
@@ -217,6 +201,16 @@ fn epoch(key: &[u8], value: &[u8]) -> Result<Fact, Malformed> {
         start_ms: TimestampMs(number(start_ms, "the timestamp of an epoch")?),
         boundary: GlobalExecIndex(number(boundary, "the boundary of an epoch")?),
     })
+}
+
+fn scan(store: &dyn Store, column: Column, range: Range<&[u8]>) -> Result<Vec<Entry>, Malformed> {
+    let entries = store.scan(Scan {
+        column,
+        range,
+        order: ScanOrder::Ascending,
+        limit: usize::MAX,
+    });
+    entries.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
