@@ -52,7 +52,7 @@ const READ: [(&str, &[&str], &str); 6] = [
 ];
 
 /// Modules for tests of oracles.
-const FOR_TESTS: [&str; 10] = [
+const FOR_TESTS: [&str; 11] = [
     "model.rs",
     "epochs.rs",
     "legal_traces.rs",
@@ -63,6 +63,7 @@ const FOR_TESTS: [&str; 10] = [
     "truth_tests.rs",
     "liveness_tests.rs",
     "no_loss_tests.rs",
+    "start_tests.rs",
 ];
 
 /// What belongs to the node's own encoding and decisions.
