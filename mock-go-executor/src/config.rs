@@ -6,7 +6,7 @@ use crate::{
 };
 use metanode_core::{
     executor::{validators, wire::ValidatorInfo},
-    types::{Address, Epoch},
+    types::{Address, Authority, Epoch},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -175,7 +175,7 @@ impl ExecutorConfig {
                 return Err(value(key, found, "an address of its own"));
             }
         }
-        let committee = |key, epoch, validators| {
+        let committee = |key, epoch, validators: &[ValidatorInfo]| {
             let wrong = |error: String| {
                 value(
                     key,
@@ -183,6 +183,9 @@ impl ExecutorConfig {
                     "at least one validator, each with keys, stake and address",
                 )
             };
+            for validator in validators {
+                Authority::try_from(validator).map_err(|error| wrong(error.to_string()))?;
+            }
             let (_, left_out) = validators::committee(epoch, validators)
                 .map_err(|error| wrong(error.to_string()))?;
             (left_out.first()).map_or(Ok(()), |error| Err(wrong(error.to_string())))
@@ -252,6 +255,7 @@ address = "0x0202020202020202020202020202020202020202"
 stake = "1"
 authority_key = "AQ=="
 protocol_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+p2p_address = "127.0.0.1:9000"
 "#;
 
     fn parse(text: &str) -> Result<ExecutorConfig, ConfigError> {

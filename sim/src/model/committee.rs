@@ -99,7 +99,7 @@ mod tests {
         let infos = keys.map(|key| {
             ValidatorInfo::from(&Authority {
                 authority_key: key.to_vec(),
-                protocol_key: PublicKey([key[0]; 32]),
+                protocol_key: PublicKey([key[0] + key.len() as u8; 32]),
                 stake: Stake(7),
                 address: [key[0]; 20],
                 p2p_address: "127.0.0.1:9000".into(),
