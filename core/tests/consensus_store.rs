@@ -8,8 +8,8 @@ use metanode_core::{
         RocksStores, Scan, ScanOrder, StoreError, StoreFactory, WriteBatch,
     },
     types::{
-        AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
-        KeyPair, OwnRound, Round, SignatureScheme, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, ChainId, Commit, CommitDigest, CommitIndex, CommitRef,
+        Epoch, KeyPair, OwnRound, Round, SignatureScheme, TimestampMs, VerifiedBlock,
     },
 };
 
@@ -27,7 +27,7 @@ fn block(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> VerifiedBlock
         commit_votes,
         end_of_epoch: false,
     }
-    .sign(&keys)
+    .sign(&keys, ChainId::default())
 }
 
 fn commit(index: u32, blocks: &[VerifiedBlock]) -> Commit {

@@ -134,7 +134,7 @@ impl Node {
 fn leader(decision: &Decision) -> Option<&VerifiedBlock> {
     match decision {
         Decision::Commit { leader, .. } => Some(leader),
-        Decision::Skip { .. } => None,
+        Decision::Skip { .. } | Decision::Conflict { .. } => None,
     }
 }
 
@@ -301,6 +301,7 @@ fn random_dags_reach_every_kind_of_decision() {
                 Decision::Commit { direct: false, .. } => 1,
                 Decision::Skip { direct: true, .. } => 2,
                 Decision::Skip { direct: false, .. } => 3,
+                Decision::Conflict { .. } => panic!("{decision:?} with at most f faulty stake"),
             }] += 1;
         }
         let committed: BTreeSet<_> = node.commits.iter().flat_map(|c| &c.commit.blocks).collect();

@@ -5,7 +5,7 @@
 //! - has a **certificate** in every block of round `r+2` with votes of 2f+1 stake for `L` among its ancestors.
 //!
 //! A block names at most one block of a slot, and honest authorities make one block per round, so at most one of
-//! several blocks of an equivocating leader can be certified.
+//! several blocks of an equivocating leader can be certified, as long as at most f stake is faulty.
 
 use super::{LeaderSchedule, LeaderSlot};
 use crate::{
@@ -27,13 +27,21 @@ pub(crate) enum Decision {
         slot: LeaderSlot,
         direct: bool,
     },
+    /// Two blocks of the slot are certified, which more than f faulty stake can bring about. Neither may be chosen, and
+    /// nothing after it is decided.
+    Conflict {
+        slot: LeaderSlot,
+        certified: [BlockRef; 2],
+    },
 }
 
 impl Decision {
     #[must_use]
     pub const fn slot(&self) -> LeaderSlot {
         match self {
-            Self::Commit { slot, .. } | Self::Skip { slot, .. } => *slot,
+            Self::Commit { slot, .. } | Self::Skip { slot, .. } | Self::Conflict { slot, .. } => {
+                *slot
+            }
         }
     }
 }
@@ -150,18 +158,12 @@ impl CommitRule {
         if stake_of_authors(committee, certifying()) < committee.quorum() {
             return None;
         }
-        dag.blocks_at_slot(leader_slot)
-            .find(|leader| {
-                let votes = Votes::collect(dag, leader);
-                let certificates = certifying().filter(|block| votes.certified_by(block));
-                votes.reach_quorum()
-                    && stake_of_authors(committee, certificates) >= committee.quorum()
-            })
-            .map(|leader| Decision::Commit {
-                slot,
-                leader: leader.clone(),
-                direct: true,
-            })
+        let certified = dag.blocks_at_slot(leader_slot).filter(|leader| {
+            let votes = Votes::collect(dag, leader);
+            let certificates = certifying().filter(|block| votes.certified_by(block));
+            votes.reach_quorum() && stake_of_authors(committee, certificates) >= committee.quorum()
+        });
+        commit_of(slot, certified, true)
     }
 
     /// Decides by the anchor: the first leader slot after the slot's wave that is not skipped. If another node decides
@@ -184,24 +186,37 @@ impl CommitRule {
             return None;
         };
         let dag = histories.dag;
-        let certified = dag.blocks_at_slot(self.block_slot(slot)).find(|leader| {
+        let certified = dag.blocks_at_slot(self.block_slot(slot)).filter(|leader| {
             let votes = Votes::collect(dag, leader);
             votes.reach_quorum()
                 && (histories.of_anchor(anchor, certifying_round))
                     .any(|block| votes.certified_by(block))
         });
-        Some(match certified {
-            Some(leader) => Decision::Commit {
-                slot,
-                leader: leader.clone(),
-                direct: false,
-            },
-            None => Decision::Skip {
-                slot,
-                direct: false,
-            },
-        })
+        Some(commit_of(slot, certified, false).unwrap_or(Decision::Skip {
+            slot,
+            direct: false,
+        }))
     }
+}
+
+/// The decision on a slot with these certified blocks; `None` if there are none.
+fn commit_of<'a>(
+    slot: LeaderSlot,
+    mut certified: impl Iterator<Item = &'a VerifiedBlock>,
+    direct: bool,
+) -> Option<Decision> {
+    let leader = certified.next()?;
+    Some(match certified.next() {
+        None => Decision::Commit {
+            slot,
+            leader: leader.clone(),
+            direct,
+        },
+        Some(twin) => Decision::Conflict {
+            slot,
+            certified: [leader.reference(), twin.reference()],
+        },
+    })
 }
 
 /// The known votes for one leader block.

@@ -164,6 +164,38 @@ fn only_the_certified_block_of_an_equivocating_leader_is_committed() {
 }
 
 #[test]
+fn of_two_certified_blocks_of_one_leader_none_is_committed() {
+    let mut test_dag = led_by("A B C");
+    test_dag.full_rounds(1).round("A A:-D B C D");
+    test_dag.round("B:ABC C:ABC D:ABC B:A'BC C:A'BC D:A'BC");
+    test_dag.round("B:BCD C:BCD D:BCD");
+    assert_eq!(
+        decide(&test_dag),
+        [commit(&test_dag, slot(2, 0), "A2", true)]
+    );
+    let mut test_dag = led_by("A B C");
+    test_dag.full_rounds(1).round("A A:-D B C D");
+    test_dag.round("B:ABC C:ABC D:ABC B:A'BC C:A'BC D:A'BC");
+    test_dag.round("B:BCD C:BCD D:BCD B:B'C'D' C:B'C'D' D:B'C'D'");
+    let certified = ["A2", "A2'"].map(|name| test_dag.get(name).reference());
+    let found = decide(&test_dag);
+    let [
+        Decision::Conflict {
+            slot: of,
+            certified: found,
+        },
+    ] = &found[..]
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!(*of, slot(2, 0));
+    assert_eq!(
+        std::collections::BTreeSet::from(*found),
+        std::collections::BTreeSet::from(certified)
+    );
+}
+
+#[test]
 fn an_equivocating_authority_counts_once() {
     // The votes A3, A3' and B3 are of two authorities.
     let mut test_dag = led_by("A");

@@ -6,7 +6,7 @@ use crate::{
     env::TaskMonitor,
     store::{CommitLog, ConsensusStore, StoreError},
     tasks::Tasks,
-    types::{AuthorityIndex, Epoch, EpochStart},
+    types::{AuthorityIndex, Chain, Epoch, EpochStart},
 };
 use std::{
     collections::BTreeMap,
@@ -55,6 +55,13 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
+    /// The chain of the retained epochs; `None` before the first is added.
+    #[must_use]
+    pub fn chain(&self) -> Option<Chain> {
+        let epochs = self.epochs();
+        epochs.values().next().map(|epoch| epoch.start.chain)
+    }
+
     #[must_use]
     pub fn get(&self, epoch: Epoch) -> Option<Arc<RetainedEpoch>> {
         self.epochs().get(&epoch).cloned()
@@ -135,6 +142,7 @@ mod tests {
             },
             timestamp_ms: TimestampMs(0),
             committee: TestDag::with_stakes(epoch, &[1]).committee,
+            chain: Chain::default(),
         };
         Arc::new(RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap())
     }

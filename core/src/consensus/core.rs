@@ -22,6 +22,7 @@ use crate::{
     },
 };
 use std::time::Duration;
+use thiserror::Error;
 
 /// Number of suspended blocks of each author whose ancestors are fetched at the same time.
 const FETCHED_PER_AUTHOR: usize = 64;
@@ -40,6 +41,17 @@ pub(super) struct Step {
     pub commits: Vec<(SubDag, CommitOrigin)>,
     /// Other events.
     pub events: Vec<NodeEvent>,
+    /// The node must end, and store nothing of this step.
+    pub fault: Option<BrokenPromise>,
+}
+
+/// What happens only if more than f stake is faulty, or if this node computes other commits than everybody else.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BrokenPromise {
+    #[error("{first} and {second} of one leader are both certified, and neither may be committed")]
+    TwoCertified { first: BlockRef, second: BlockRef },
+    #[error("this node made commit {own}, a quorum votes for {others}")]
+    OtherCommit { own: CommitRef, others: CommitRef },
 }
 
 impl Step {
@@ -138,6 +150,7 @@ impl Core {
             core.clock.observe(&block.reference());
             core.votes.observe(&block);
         }
+        core.votes.made(core.unvoted.iter().copied());
         Ok(core)
     }
 
@@ -207,6 +220,7 @@ impl Core {
                 Ok(added) => {
                     self.take_accepted(added, now);
                     self.unvoted.push(sub_dag.reference);
+                    self.votes.made([sub_dag.reference]);
                     self.uncommitted.on_committed(&sub_dag);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
                 }
@@ -309,7 +323,7 @@ impl Core {
                 epoch_has_elapsed(began, timestamp_ms, self.parameters.epoch_duration_ms)
             }),
         };
-        Some(block.sign(&signer.keys))
+        Some(block.sign(&signer.keys, self.start.chain.id()))
     }
 
     /// The oldest own block, up to the one of `round`, of which a transaction is neither in a stored commit nor in a
@@ -323,6 +337,9 @@ impl Core {
 
     /// Returns the results since the last call.
     pub fn take_step(&mut self) -> Step {
+        if let Some((own, others)) = self.votes.contradiction() {
+            self.step.fault = Some(BrokenPromise::OtherCommit { own, others });
+        }
         std::mem::take(&mut self.step)
     }
 
@@ -420,11 +437,19 @@ impl Core {
                         let slot = self.rule.block_slot(slot);
                         self.step.events.push(NodeEvent::LeaderSkipped { slot });
                     }
+                    Decision::Conflict {
+                        certified: [first, second],
+                        ..
+                    } => {
+                        self.step.fault = Some(BrokenPromise::TwoCertified { first, second });
+                        return;
+                    }
                 }
             }
             let sub_dags = self.linearizer.linearize(&mut self.dag, leaders);
-            self.unvoted
-                .extend(sub_dags.iter().map(|sub_dag| sub_dag.reference));
+            let made = sub_dags.iter().map(|sub_dag| sub_dag.reference);
+            self.votes.made(made.clone());
+            self.unvoted.extend(made);
             for sub_dag in &sub_dags {
                 self.uncommitted.on_committed(sub_dag);
             }

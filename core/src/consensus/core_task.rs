@@ -5,7 +5,7 @@ use super::{
     amnesia_recovery,
     archive::RetainedEpoch,
     bug_switches, commit_sync,
-    core::{Core, Signer},
+    core::{BrokenPromise, Core, Signer},
     fetch_scheduler::Missing,
     peer::Peer,
     repair,
@@ -65,6 +65,11 @@ pub enum ConsensusError {
          more than a third of the stake is faulty, or this store is not of this chain"
     )]
     Diverged(#[from] crate::commit::AdoptError),
+    #[error(
+        "{0}; more than a third of the stake is faulty, or this node is not like the others: compare versions and \
+        configurations"
+    )]
+    BrokenPromise(#[from] BrokenPromise),
 }
 
 /// One epoch's consensus.
@@ -300,6 +305,9 @@ impl Consensus {
         let env = &self.shared.env;
         for event in step.events.iter().cloned() {
             env.emit(event);
+        }
+        if let Some(fault) = step.fault {
+            return Err(fault.into());
         }
         let voters = std::mem::take(&mut self.voters);
         if step.is_empty() && voters.is_empty() {

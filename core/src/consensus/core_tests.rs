@@ -8,8 +8,8 @@ use crate::{
     ingest::{self, Pool},
     store::{ConsensusStore, MemoryDisk, MemoryStores},
     types::{
-        AuthorityIndex, BlockRef, Epoch, EpochBase, EpochStart, KeyPair, Round, SignatureScheme,
-        TimestampMs, Transaction, VerifiedBlock,
+        AuthorityIndex, BlockRef, Chain, ChainId, Epoch, EpochBase, EpochStart, KeyPair, Round,
+        SignatureScheme, TimestampMs, Transaction, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -31,6 +31,7 @@ fn core_with(test_dag: &TestDag, parameters: ConsensusParameters, pool: Pool) ->
         base: EpochBase::GENESIS,
         timestamp_ms: TimestampMs(0),
         committee: test_dag.committee.clone(),
+        chain: Chain::default(),
     };
     Core::recover(
         Some(Signer { index, keys }),
@@ -95,7 +96,10 @@ fn blocks_too_far_ahead_are_not_kept() {
             ..*parent
         })
         .collect();
-    let block = block.sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[2; 32]));
+    let block = block.sign(
+        &KeyPair::from_seed(SignatureScheme::KeyedHash, &[2; 32]),
+        ChainId::default(),
+    );
     let mut core = core(&test_dag);
     core.receive(vec![block], NOW);
     assert!(core.missing().is_empty());

@@ -2,7 +2,7 @@
 
 use super::{
     idle_timeout::{IdleTimeout, MonitoredStream},
-    protocol::{self, Hello, MessageError, PeerRequest, PeerResponse, Purpose},
+    protocol::{self, Hello, MessageError, PeerRequest, PeerResponse, Purpose, Welcome},
     shared::Shared,
 };
 use crate::{
@@ -25,6 +25,8 @@ pub(super) enum PeerError {
     Read(#[from] ReadError),
     #[error("the peer closed the connection")]
     Closed,
+    #[error("it is of another chain: {difference}")]
+    OtherChain { difference: String },
     #[error("no byte was received or sent for {timeout_ms} ms")]
     Idle { timeout_ms: u64 },
     #[error("no complete answer within {limit_ms} ms")]
@@ -87,12 +89,17 @@ impl Peer {
         let taken = connection.take();
         let timeout_ms = shared.parameters.peer_timeout_ms;
         let exchange = async {
-            let (mut stream, mut decoder) = match taken {
-                Some(open) => open,
-                None => self.connect(shared, Purpose::Query, &self.idle).await?,
-            };
             let frame = protocol::frame(request)?;
-            write_frame(&mut stream, &frame).await?;
+            let (mut stream, mut decoder) = match taken {
+                Some((mut stream, decoder)) => {
+                    write_frame(&mut stream, &frame).await?;
+                    (stream, decoder)
+                }
+                None => {
+                    self.connect(shared, Purpose::Query, &frame, &self.idle)
+                        .await?
+                }
+            };
             let body = read_frame(&mut stream, &mut decoder).await?;
             let response = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
             Ok((response, (stream, decoder)))
@@ -107,11 +114,13 @@ impl Peer {
         Ok(response)
     }
 
-    /// Opens a connection for `purpose`, whose bytes `idle` counts.
+    /// Opens a connection for `purpose`, whose bytes `idle` counts. `first` is sent without waiting for the peer's answer
+    /// to the [`Hello`].
     pub(super) async fn connect(
         &self,
         shared: &Shared,
         purpose: Purpose,
+        first: &[u8],
         idle: &IdleTimeout,
     ) -> Result<(MonitoredStream, Decoder), PeerError> {
         let connected = shared.env.network.connect(&self.address).await;
@@ -119,12 +128,23 @@ impl Peer {
             address: self.address.clone(),
             source,
         })?);
+        let own = shared.retained.start.chain;
         let hello = Hello {
+            chain: own,
             epoch: shared.committee.epoch(),
             from: shared.retained.own,
             purpose,
         };
         write_frame(&mut stream, &protocol::frame(&hello)?).await?;
-        Ok((stream, Decoder::new(protocol::FRAMING)))
+        if !first.is_empty() {
+            write_frame(&mut stream, first).await?;
+        }
+        let mut decoder = Decoder::new(protocol::FRAMING);
+        let body = read_frame(&mut stream, &mut decoder).await?;
+        let welcome: Welcome = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
+        match own.difference(&welcome.chain) {
+            None => Ok((stream, decoder)),
+            Some(difference) => Err(PeerError::OtherChain { difference }),
+        }
     }
 }

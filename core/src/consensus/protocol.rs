@@ -1,13 +1,13 @@
 //! The protocol between peers: length-prefixed bcs messages over TCP.
 //!
-//! A connection begins with a [`Hello`]. It is then either a **subscription**, on which the listener streams its own
+//! A connection begins with a [`Hello`], which is answered with a [`Welcome`]. It is then either a **subscription**, on which the listener streams its own
 //! blocks for ever, or a **query** connection, on which requests are answered one after the other. Peers are not
 //! authenticated: blocks are verified by their authors' signatures, commits by the votes of a quorum, and nothing else
 //! is trusted.
 
 use crate::{
     framing::{FrameError, Framing, LengthPrefix},
-    types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round},
+    types::{AuthorityIndex, BlockRef, Chain, CommitIndex, Epoch, Round},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -31,10 +31,17 @@ pub const MAX_COMMITS_PER_ANSWER: usize = 1_000;
 /// The first message of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
+    pub chain: Chain,
     pub epoch: Epoch,
     /// The sender's index in the committee; `None` for a follower. Not authenticated.
     pub from: Option<AuthorityIndex>,
     pub purpose: Purpose,
+}
+
+/// The listener's first message, for any [`Hello`]. If the chains differ, it is also the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub chain: Chain,
 }
 
 /// The purpose of a connection.

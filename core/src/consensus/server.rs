@@ -4,7 +4,7 @@ use super::{
     archive::{Archive, RetainedEpoch},
     protocol::{
         self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER,
-        MessageError, PeerRequest, PeerResponse, Purpose,
+        MessageError, PeerRequest, PeerResponse, Purpose, Welcome,
     },
     votes::certified,
 };
@@ -14,7 +14,7 @@ use crate::{
     framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
     tasks::Tasks,
-    types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
+    types::{AuthorityIndex, BlockRef, Chain, CommitIndex, Epoch, Round, VerifiedBlock},
 };
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -36,6 +36,8 @@ enum ConnectionEnd {
     Message(#[from] MessageError),
     #[error("the peer requested epoch {0}, which this node does not retain")]
     OtherEpoch(Epoch),
+    #[error("the peer is of another chain: {0}")]
+    OtherChain(String),
     #[error("the peer closed the connection")]
     Closed,
 }
@@ -63,20 +65,22 @@ pub(crate) async fn serve(
 }
 
 /// Reads the [`Hello`] of a new peer and serves it from the epoch that it names. If it is the next epoch, the peer
-/// waits until this node enters it, because it would only reconnect.
+/// waits until this node enters it, because it would only reconnect. A peer of another chain is told so and left.
 async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut stream: BoxStream) {
     let greeted = async {
         let mut decoder = Decoder::new(protocol::FRAMING);
         let patience = Duration::from_millis(parameters.peer_silence_ms);
         let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream, &mut decoder));
         let hello = hello.await.unwrap_or(Err(ConnectionEnd::Closed))?;
+        if let Some(other) = archive.chain().filter(|own| *own != hello.chain) {
+            // Whatever its epoch is.
+            welcome(&mut stream, other, &hello).await?;
+        }
         let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
         let retained = found.ok().flatten();
-        Ok((
-            decoder,
-            hello,
-            retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?,
-        ))
+        let retained = retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
+        welcome(&mut stream, retained.start.chain, &hello).await?;
+        Ok((decoder, hello, retained))
     };
     match greeted.await {
         Ok((decoder, hello, retained)) => {
@@ -85,6 +89,19 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
             retained.serving.spawn(served);
         }
         Err::<_, ConnectionEnd>(end) => debug!(%end, "a peer connection ended"),
+    }
+}
+
+/// Tells the peer the chain of this node.
+///
+/// # Errors
+/// If the peer is of another one.
+async fn welcome(stream: &mut BoxStream, own: Chain, hello: &Hello) -> Result<(), ConnectionEnd> {
+    let frame = protocol::frame(&Welcome { chain: own })?;
+    write_frame(stream, &frame).await?;
+    match own.difference(&hello.chain) {
+        None => Ok(()),
+        Some(difference) => Err(ConnectionEnd::OtherChain(difference)),
     }
 }
 
@@ -250,7 +267,7 @@ mod tests {
         env::Unmonitored,
         store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
         types::{
-            Block, Commit, CommitDigest, CommitRef, EpochBase, EpochStart, KeyPair,
+            Block, Chain, ChainId, Commit, CommitDigest, CommitRef, EpochBase, EpochStart, KeyPair,
             SignatureScheme, TimestampMs,
         },
     };
@@ -266,7 +283,10 @@ mod tests {
             commit_votes,
             end_of_epoch: false,
         }
-        .sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]))
+        .sign(
+            &KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]),
+            ChainId::default(),
+        )
     }
 
     fn commit(index: u32) -> Commit {
@@ -300,6 +320,7 @@ mod tests {
             base: EpochBase::GENESIS,
             timestamp_ms: TimestampMs(0),
             committee: TestDag::of(4).committee,
+            chain: Chain::default(),
         };
         let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap();
         let all = CommitIndex(u32::MAX);

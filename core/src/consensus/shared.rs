@@ -68,10 +68,11 @@ impl Shared {
     /// Verifies blocks received from `from`. Invalid ones are reported and left out.
     pub fn verify(&self, from: AuthorityIndex, blocks: Vec<Bytes>) -> Vec<VerifiedBlock> {
         let scheme = self.parameters.signatures;
+        let chain = self.retained.start.chain.id();
         blocks
             .into_iter()
             .filter_map(|bytes| {
-                VerifiedBlock::verify(bytes, &self.committee, scheme)
+                VerifiedBlock::verify(bytes, &self.committee, scheme, chain)
                     .map_err(|e| {
                         self.env.emit(NodeEvent::Rejected {
                             from: from.0,

@@ -30,8 +30,8 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         let mut reading = shared.tasks.spawn(reading);
         tokio::select! {
             biased;
-            _ = &mut reading => {
-                if idle.arrived() > 0 {
+            ended = &mut reading => {
+                if matches!(ended, Ok(true)) {
                     backoff_ms = parameters.peer_retry_min_ms;
                 }
             }
@@ -47,21 +47,30 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     }
 }
 
-async fn read_blocks(shared: Arc<Shared>, position: usize, idle: IdleTimeout) {
+/// Reads blocks until the connection ends. Returns whether there were any.
+async fn read_blocks(shared: Arc<Shared>, position: usize, idle: IdleTimeout) -> bool {
     let peer = &shared.peers[position];
-    if let Err(error) = try_read_blocks(&shared, peer, &idle).await {
-        debug!(peer = %peer.index, %error, "subscription");
+    let mut has_read = false;
+    match try_read_blocks(&shared, peer, &idle, &mut has_read).await {
+        Ok(()) => {}
+        Err(PeerError::OtherChain { difference }) => shared.env.emit(NodeEvent::PeerOfOtherChain {
+            peer: peer.index.0,
+            difference,
+        }),
+        Err(error) => debug!(peer = %peer.index, %error, "subscription"),
     }
+    has_read
 }
 
 async fn try_read_blocks(
     shared: &Shared,
     peer: &Peer,
     idle: &IdleTimeout,
+    has_read: &mut bool,
 ) -> Result<(), PeerError> {
     let after = shared.wanted_after(peer.index);
     let subscription = Purpose::Subscribe { after };
-    let (mut stream, mut decoder) = peer.connect(shared, subscription, idle).await?;
+    let (mut stream, mut decoder) = peer.connect(shared, subscription, &[], idle).await?;
     loop {
         let body = read_frame(&mut stream, &mut decoder).await?;
         let body = body.ok_or(PeerError::Closed)?;
@@ -82,6 +91,7 @@ async fn try_read_blocks(
         if blocks.is_empty() {
             return Err(PeerError::InvalidBlock);
         }
+        *has_read = true;
         if shared.commands.send(Command::Blocks(blocks)).await.is_err() {
             return Ok(());
         }

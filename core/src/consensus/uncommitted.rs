@@ -101,7 +101,7 @@ mod tests {
     use crate::{
         ingest,
         types::{
-            AuthorityIndex, Block, Commit, CommitDigest, CommitIndex, Epoch, KeyPair,
+            AuthorityIndex, Block, ChainId, Commit, CommitDigest, CommitIndex, Epoch, KeyPair,
             SignatureScheme, TimestampMs, Transaction,
         },
     };
@@ -117,7 +117,10 @@ mod tests {
             commit_votes: vec![],
             end_of_epoch: false,
         }
-        .sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]))
+        .sign(
+            &KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]),
+            ChainId::default(),
+        )
     }
 
     fn committed(block: &VerifiedBlock) -> SubDag {

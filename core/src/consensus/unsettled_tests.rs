@@ -12,7 +12,7 @@ use crate::{
     ingest::{self, Submitter},
     store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
     types::{
-        AuthorityIndex, Block, BlockRef, CommitIndex, Epoch, EpochBase, EpochStart,
+        AuthorityIndex, Block, BlockRef, Chain, CommitIndex, Epoch, EpochBase, EpochStart,
         GlobalExecIndex, KeyPair, OwnRound, Round, SignatureScheme, TimestampMs, Transaction,
         VerifiedBlock,
     },
@@ -122,6 +122,7 @@ impl Author {
             base,
             timestamp_ms: TimestampMs(0),
             committee: self.epochs.last().unwrap().committee.clone(),
+            chain: Chain::default(),
         };
         let parameters = ConsensusParameters {
             gc_depth_rounds: GC_DEPTH,

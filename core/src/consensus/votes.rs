@@ -1,38 +1,103 @@
-//! Commit votes: the last commit that a quorum has, and whether fetched commits are certified.
+//! Commit votes: the last commit that a quorum has, whether others made the same commits as this node, and whether
+//! fetched commits are certified.
 
 use crate::types::{AuthorityIndex, CommitIndex, CommitRef, Committee, Stake, VerifiedBlock};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+/// Own commits that are remembered. A vote for an older one is not compared.
+const COMPARED_COMMITS: usize = 1_000;
 
 /// The highest commit for which each authority has voted.
 #[derive(Debug)]
 pub(super) struct CommitVotes {
     committee: Arc<Committee>,
-    highest: Vec<CommitIndex>,
+    /// By authority.
+    highest: Vec<Option<Vote>>,
     quorum: CommitIndex,
+    /// The last own commits, by index.
+    own: VecDeque<CommitRef>,
+}
+
+/// The highest commit vote of an authority.
+#[derive(Clone, Copy, Debug)]
+struct Vote {
+    commit: CommitRef,
+    /// The commit that this node made in its place, if that is another one.
+    contradicts: Option<CommitRef>,
 }
 
 impl CommitVotes {
     #[must_use]
     pub fn new(committee: Arc<Committee>) -> Self {
         Self {
-            highest: vec![CommitIndex(0); committee.size()],
+            highest: vec![None; committee.size()],
             quorum: CommitIndex(0),
+            own: VecDeque::new(),
             committee,
         }
     }
 
     /// Counts the votes of a verified block, which need not be accepted.
     pub fn observe(&mut self, block: &VerifiedBlock) {
-        let Some(vote) = block.commit_votes.iter().map(|vote| vote.index).max() else {
+        let highest = block.commit_votes.iter().max_by_key(|vote| vote.index);
+        let Some(&commit) = highest else { return };
+        let contradicts = self.contradicted_by(commit);
+        let known = &mut self.highest[block.author.as_usize()];
+        if known.is_some_and(|known| known.commit.index >= commit.index) {
             return;
-        };
-        let highest = &mut self.highest[block.author.as_usize()];
-        if vote > *highest {
-            *highest = vote;
-            if vote > self.quorum {
-                self.quorum = self.supported_by_quorum();
+        }
+        *known = Some(Vote {
+            commit,
+            contradicts,
+        });
+        if commit.index > self.quorum {
+            self.quorum = self.supported_by_quorum();
+        }
+    }
+
+    /// This node made or adopted these commits, the next ones of its sequence.
+    pub fn made(&mut self, commits: impl IntoIterator<Item = CommitRef>) {
+        for own in commits {
+            if self.own.len() == COMPARED_COMMITS {
+                self.own.pop_front();
+            }
+            self.own.push_back(own);
+            let votes = self.highest.iter_mut().flatten();
+            for vote in votes.filter(|vote| vote.commit.index == own.index) {
+                vote.contradicts = (vote.commit != own).then_some(own);
             }
         }
+    }
+
+    /// An own commit and another one in its place, if the last votes of 2f+1 stake contradict own commits. A commit
+    /// contains the digest of the one before it, so whoever made another one once never votes for an own one again.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<(CommitRef, CommitRef)> {
+        let contradicting = || {
+            let votes = self.highest.iter().zip(self.committee.indexes());
+            votes.filter_map(|(vote, author)| {
+                let Vote {
+                    commit,
+                    contradicts,
+                } = (*vote)?;
+                Some((author, contradicts?, commit))
+            })
+        };
+        let stake: Stake = contradicting()
+            .map(|(author, ..)| self.committee.stake(author))
+            .sum();
+        let (_, own, others) = contradicting().next()?;
+        (stake >= self.committee.quorum()).then_some((own, others))
+    }
+
+    fn contradicted_by(&self, commit: CommitRef) -> Option<CommitRef> {
+        let first = self.own.front()?;
+        let position = commit.index.0.checked_sub(first.index.0)?;
+        let own = *self.own.get(position as usize)?;
+        (own != commit).then_some(own)
     }
 
     /// The highest commit that 2f+1 stake has voted for or passed.
@@ -45,7 +110,7 @@ impl CommitVotes {
         let mut by_height: Vec<(CommitIndex, Stake)> = self
             .highest
             .iter()
-            .copied()
+            .map(|vote| vote.map_or(CommitIndex(0), |vote| vote.commit.index))
             .zip(self.committee.indexes().map(|i| self.committee.stake(i)))
             .collect();
         by_height.sort_unstable_by(|a, b| b.cmp(a));
@@ -80,7 +145,7 @@ pub(super) fn certified(
 mod tests {
     use super::*;
     use crate::types::{
-        Authority, Block, CommitDigest, Epoch, KeyPair, PublicKey, Round, SignatureScheme,
+        Authority, Block, ChainId, CommitDigest, Epoch, KeyPair, PublicKey, Round, SignatureScheme,
         TimestampMs,
     };
 
@@ -109,7 +174,10 @@ mod tests {
             commit_votes: vec![commit(index, digest)],
             end_of_epoch: false,
         }
-        .sign(&KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]))
+        .sign(
+            &KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]),
+            ChainId::default(),
+        )
     }
 
     fn commit(index: u32, digest: u8) -> CommitRef {
@@ -128,6 +196,28 @@ mod tests {
             heights.push(votes.quorum().0);
         }
         assert_eq!(heights, [0, 0, 5, 7, 7, 7]);
+    }
+
+    #[test]
+    fn the_last_votes_of_a_quorum_for_other_commits_contradict_own_ones() {
+        let of = |own: &[CommitRef], votes_of_others: [CommitRef; 3]| {
+            let mut votes = CommitVotes::new(committee());
+            let (before, after) = own.split_at(own.len() / 2);
+            votes.made(before.iter().copied());
+            for (author, vote) in (1..).zip(votes_of_others) {
+                let CommitRef { index, digest } = vote;
+                votes.observe(&self::vote(author, index.0, digest.0[0]));
+            }
+            votes.made(after.iter().copied());
+            votes.contradiction()
+        };
+        let own = [4, 5, 6, 7].map(|index| commit(index, 1));
+        assert_eq!(of(&own, [commit(5, 1), commit(6, 1), commit(7, 1)]), None);
+        let others = [commit(5, 2), commit(6, 2), commit(7, 2)];
+        assert_eq!(of(&own, others), Some((commit(5, 1), commit(5, 2))));
+        assert_eq!(of(&own, [commit(5, 2), commit(6, 2), commit(7, 1)]), None);
+        let unknown = [commit(3, 2), commit(8, 2), commit(9, 2)];
+        assert_eq!(of(&own, unknown), None, "forgotten, and not made yet");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::Dag;
 use crate::{
     commit::LeaderSchedule,
     types::{
-        Authority, AuthorityIndex, Block, BlockRef, Committee, Epoch, KeyPair, Round,
+        Authority, AuthorityIndex, Block, BlockRef, ChainId, Committee, Epoch, KeyPair, Round,
         SignatureScheme, Slot, Stake, TimestampMs, Transaction, VerifiedBlock,
     },
 };
@@ -167,8 +167,14 @@ impl TestDag {
             commit_votes: vec![],
             end_of_epoch: self.ending.contains(&author),
         }
-        .sign(&self.keys[author.as_usize()]);
-        VerifiedBlock::verify(block.bytes().clone(), &self.committee, SCHEME).unwrap();
+        .sign(&self.keys[author.as_usize()], ChainId::default());
+        VerifiedBlock::verify(
+            block.bytes().clone(),
+            &self.committee,
+            SCHEME,
+            ChainId::default(),
+        )
+        .unwrap();
         let slot = self.by_slot.entry(block.slot()).or_default();
         slot.push(block.reference());
         self.blocks.push(block);

@@ -141,6 +141,13 @@ pub enum NodeEvent {
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
+    /// A peer is of another chain: nothing is exchanged with it.
+    #[display("refuses node-{peer}, which is of another chain: {difference}")]
+    PeerOfOtherChain {
+        peer: u16,
+        #[serde(serialize_with = "for_people")]
+        difference: String,
+    },
     /// Two blocks for one slot were received.
     #[display("sees two blocks for {slot} of epoch {epoch}")]
     Equivocation { epoch: Epoch, slot: Slot },

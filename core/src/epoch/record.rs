@@ -99,7 +99,7 @@ mod tests {
     use crate::{
         dag::test_dag::TestDag,
         store::{MemoryDisk, MemoryStores},
-        types::{EpochBase, GlobalExecIndex, TimestampMs},
+        types::{Chain, EpochBase, GlobalExecIndex, TimestampMs},
     };
 
     fn record(epoch: u64, base: u64) -> EpochRecord {
@@ -112,6 +112,7 @@ mod tests {
                 },
                 timestamp_ms: TimestampMs(7),
                 committee,
+                chain: Chain::default(),
             },
             step: ChangeStep::Running,
         }

@@ -47,6 +47,11 @@ impl Node<'_> {
     ) -> Result<Entered, NodeError> {
         let epoch = start.base.epoch;
         let newest = self.records.all()?.pop();
+        if let Some(newest) = &newest
+            && let Some(difference) = start.chain.difference(&newest.start.chain)
+        {
+            return Err(NodeError::OtherChain { difference });
+        }
         let is_new = newest.is_none_or(|newest| newest.start.base.epoch < epoch);
         self.check(&start)?;
         self.env.reach(CrashPoint::NodeBoundaryDataLearned).await;
@@ -183,6 +188,7 @@ fn describe(start: &EpochStart) -> String {
         base,
         timestamp_ms,
         committee,
+        chain: _,
     } = start;
     format!(
         "base {} at {timestamp_ms} ms, committee {}",

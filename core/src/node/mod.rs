@@ -20,13 +20,13 @@ use crate::{
     ingest::Pool,
     store::StoreError,
     tasks::Tasks,
-    types::{Address, CommitteeError, Epoch, IndexError, KeyPair},
+    types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair},
 };
 use std::{
     convert::Infallible,
     future::Future,
     io,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 use thiserror::Error;
 
@@ -46,6 +46,11 @@ pub enum NodeError {
         expected: String,
         found: String,
     },
+    #[error(
+        "the store is of another chain than the executor and the configuration: {difference}. Start with the store of \
+        this chain, or with an empty data directory"
+    )]
+    OtherChain { difference: String },
     #[error("cannot listen for consensus peers on {address}: {}", socket_advice(.source))]
     Listen { address: Address, source: io::Error },
     #[error(transparent)]
@@ -88,6 +93,8 @@ struct Node<'a> {
     config: &'a NodeConfig,
     keys: Vec<KeyPair>,
     client: Arc<ExecutorClient>,
+    /// Set by the first start that the executor answers.
+    chain: OnceLock<Chain>,
     records: EpochStore,
     archive: Arc<Archive>,
     /// Number of block streams that were opened.
@@ -99,6 +106,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
     let node = Node {
         keys: config.keys(),
         client: Arc::new(ExecutorClient::new(env.clone(), rpc.0, rpc.1)),
+        chain: OnceLock::new(),
         records: EpochStore::open(env.stores.as_ref())?,
         archive: Arc::default(),
         streams: Arc::default(),

@@ -7,8 +7,8 @@ use crate::{
     env::{CrashPoint, NodeEvent},
     executor::{RpcError, validators::committee},
     types::{
-        ChangeStep, CommitIndex, Epoch, EpochBase, EpochStart, GlobalExecIndex, ReplayPlan,
-        TimestampMs,
+        Chain, ChangeStep, CommitIndex, CommitteeError, Epoch, EpochBase, EpochStart,
+        GenesisDigest, GlobalExecIndex, ReplayPlan, TimestampMs,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -72,6 +72,10 @@ impl Node<'_> {
             Ok(committee) => committee,
             Err(error) => return Ok(Err(error.into())),
         };
+        let chain = match self.chain().await? {
+            Ok(chain) => chain,
+            Err(error) => return Ok(Err(error.into())),
+        };
         for validator in left_out {
             self.env.emit(NodeEvent::ValidatorLeftOut {
                 epoch: of,
@@ -88,8 +92,27 @@ impl Node<'_> {
                 },
                 timestamp_ms: TimestampMs(boundary.epoch_start_timestamp_ms),
                 committee: Arc::new(committee),
+                chain,
             },
         }))
+    }
+
+    /// The identity of the executor's chain. Asked for once: it never changes. The inner error is permanent.
+    async fn chain(&self) -> Result<Result<Chain, CommitteeError>, RpcError> {
+        if let Some(chain) = self.chain.get() {
+            return Ok(Ok(*chain));
+        }
+        let genesis = self.client.epoch_boundary_data(Epoch(0)).await?;
+        let timestamp_ms = TimestampMs(genesis.epoch_start_timestamp_ms);
+        Ok(
+            committee(Epoch(0), &genesis.validators).map(|(committee, _)| {
+                *self.chain.get_or_init(|| Chain {
+                    genesis: GenesisDigest::of_start(timestamp_ms, &committee),
+                    gc_depth_rounds: self.config.consensus.gc_depth_rounds,
+                    leaders_per_round: self.config.consensus.leaders_per_round,
+                })
+            }),
+        )
     }
 
     /// Emits the replay plan if executor and node are in different epochs (contract §6.3).

@@ -1,7 +1,7 @@
 //! Blocks of the DAG, and the verification of received ones.
 
 use super::{
-    AuthorityIndex, BlockDigest, CommitRef, Committee, Epoch, KeyPair, OwnRound, Round,
+    AuthorityIndex, BlockDigest, ChainId, CommitRef, Committee, Epoch, KeyPair, OwnRound, Round,
     SignatureBytes, SignatureScheme, Stake, TimestampMs, Transaction,
 };
 use bytes::Bytes;
@@ -79,7 +79,7 @@ pub struct Block {
     pub end_of_epoch: bool,
 }
 
-/// A block with its author's signature over the blake3 digest of the content's bcs bytes.
+/// A block with its author's signature over chain and content (contract §13.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedBlock {
     pub block: Block,
@@ -135,12 +135,13 @@ pub const MAX_BLOCK_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_BLOCK_TRANSACTIONS: usize = 1 << 16;
 
 impl Block {
-    /// Signs the block and computes its digest.
+    /// Signs the block for one chain and computes its digest.
     #[must_use]
-    pub fn sign(self, keys: &KeyPair) -> VerifiedBlock {
+    pub fn sign(self, keys: &KeyPair, chain: ChainId) -> VerifiedBlock {
         let mut bytes = encode(&self);
         let mut hasher = blake3::Hasher::new();
-        let signature = keys.sign(hasher.update(&bytes).finalize().as_bytes());
+        let content_digest = hasher.update(&bytes).finalize();
+        let signature = keys.sign(&signed_message(chain, content_digest));
         bytes.extend(encode(&signature));
         let signed = SignedBlock {
             block: self,
@@ -306,12 +307,13 @@ impl VerifiedBlock {
         bytes: Bytes,
         committee: &Committee,
         scheme: SignatureScheme,
+        chain: ChainId,
     ) -> Result<Self, InvalidBlock> {
         let (block, content_digest) = Self::parse(bytes)?;
         block.check_structure(committee)?;
         let key = committee.authority(block.author).protocol_key;
         let signature = &block.0.signed.signature;
-        if !key.verifies(scheme, content_digest.as_bytes(), signature) {
+        if !key.verifies(scheme, &signed_message(chain, content_digest), signature) {
             return Err(InvalidBlock::BadSignature { slot: block.slot() });
         }
         Ok(block)
@@ -380,6 +382,14 @@ impl fmt::Debug for VerifiedBlock {
     }
 }
 
+/// What an author signs: the digest of the content, keyed with the chain. The prefix keeps it apart from whatever else
+/// the same key may sign.
+fn signed_message(chain: ChainId, content_digest: blake3::Hash) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(&chain.0);
+    hasher.update(b"block").update(content_digest.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
 /// bcs fails only for maps with colliding keys and over-long sequences, which these structs do not contain.
 #[allow(clippy::expect_used)]
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -413,7 +423,7 @@ mod tests {
                 end_of_epoch: true,
             };
             let keys = KeyPair::from_seed(scheme, &[5; 32]);
-            let block = content.clone().sign(&keys);
+            let block = content.clone().sign(&keys, ChainId::default());
             let (again, content_digest) = VerifiedBlock::parse(block.bytes().clone()).unwrap();
             assert_eq!(content_digest, blake3::hash(&encode(&content)));
             assert_eq!(again.reference().digest, BlockDigest::of(block.bytes()));
@@ -450,8 +460,13 @@ mod tests {
                 commit_votes: vec![vote; count],
                 end_of_epoch: false,
             };
-            let bytes = block.sign(&keys).bytes().clone();
-            VerifiedBlock::verify(bytes, &committee, SignatureScheme::KeyedHash)
+            let bytes = block.sign(&keys, ChainId::default()).bytes().clone();
+            VerifiedBlock::verify(
+                bytes,
+                &committee,
+                SignatureScheme::KeyedHash,
+                ChainId::default(),
+            )
         };
         assert!(voting(MAX_COMMIT_VOTES).is_ok());
         let error = voting(MAX_COMMIT_VOTES + 1).unwrap_err();

@@ -45,6 +45,14 @@ digest! {
 }
 
 digest! {
+    /// Digest of the start of epoch 0: its timestamp and its committee.
+    GenesisDigest
+}
+digest! {
+    /// Digest of a [`Chain`](super::Chain). Every signature covers it.
+    ChainId
+}
+digest! {
     /// Digest of a committee: its epoch and its members in order.
     CommitteeDigest
 }

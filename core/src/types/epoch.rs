@@ -1,6 +1,6 @@
 //! Start and boundary of an epoch, and the steps of the epoch change (contract §7).
 
-use super::{Commit, CommitRef, Committee, EpochBase, GlobalExecIndex, TimestampMs};
+use super::{Chain, Commit, CommitRef, Committee, EpochBase, GlobalExecIndex, TimestampMs};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -11,6 +11,7 @@ pub struct EpochStart {
     /// Timestamp of the previous epoch's boundary commit; of genesis in epoch 0.
     pub timestamp_ms: TimestampMs,
     pub committee: Arc<Committee>,
+    pub chain: Chain,
 }
 
 /// The last commit of an epoch, which defines the start of the next: a function of the DAG alone, so the same on every

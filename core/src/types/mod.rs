@@ -4,6 +4,7 @@
 
 mod address;
 mod block;
+mod chain;
 mod commit;
 mod committee;
 mod crypto;
@@ -19,10 +20,11 @@ pub use block::{
     Block, BlockRef, InvalidBlock, MAX_BLOCK_TRANSACTION_BYTES, MAX_BLOCK_TRANSACTIONS,
     MAX_COMMIT_VOTES, SignedBlock, Slot, VerifiedBlock,
 };
+pub use chain::Chain;
 pub use commit::{Commit, CommitRef, SubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use crypto::{KeyPair, PublicKey, SignatureBytes, SignatureScheme};
-pub use digest::{BlockDigest, CommitDigest, CommitteeDigest};
+pub use digest::{BlockDigest, ChainId, CommitDigest, CommitteeDigest, GenesisDigest};
 pub use epoch::{Boundary, ChangeStep, EpochStart};
 pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,

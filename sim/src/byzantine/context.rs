@@ -3,8 +3,8 @@
 use super::memory::Memory;
 use bytes::Bytes;
 use metanode_core::types::{
-    AuthorityIndex, Block, BlockDigest, BlockRef, Committee, KeyPair, SignatureBytes, SignedBlock,
-    VerifiedBlock,
+    AuthorityIndex, Block, BlockDigest, BlockRef, ChainId, Committee, KeyPair, SignatureBytes,
+    SignedBlock, VerifiedBlock,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
@@ -12,6 +12,7 @@ use rand_core::Rng;
 /// The input of one decision.
 pub struct Context<'a> {
     pub keys: &'a KeyPair,
+    pub chain: ChainId,
     pub committee: &'a Committee,
     pub memory: &'a mut Memory,
     pub random: &'a mut ChaCha8Rng,
@@ -45,7 +46,7 @@ impl Context<'_> {
 
     /// Signs a block without keeping it: requests for it stay unanswered.
     pub fn sign(&self, block: Block) -> VerifiedBlock {
-        block.sign(self.keys)
+        block.sign(self.keys, self.chain)
     }
 
     /// Signs a block and keeps it for requests.

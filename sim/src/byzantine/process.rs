@@ -11,13 +11,14 @@ use super::{
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{
-        self, FRAMING, Hello, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose,
+        self, FRAMING, Hello, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose, Welcome,
     },
     env::{BoxListener, BoxStream, Env},
     framing::{Decoder, read_frame, write_frame},
     tasks::Tasks,
     types::{
-        Address, AuthorityIndex, Committee, Epoch, KeyPair, Round, SignatureScheme, VerifiedBlock,
+        Address, AuthorityIndex, Chain, ChainId, Committee, Epoch, KeyPair, Round, SignatureScheme,
+        VerifiedBlock,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -46,6 +47,7 @@ pub(crate) struct Setup {
     pub env: Env,
     pub address: Address,
     pub scheme: SignatureScheme,
+    pub chain: Chain,
     pub plan: ByzantinePlan,
     pub min_round_delay: Duration,
     /// How long its peers wait for an answer.
@@ -79,6 +81,7 @@ struct ByzantineValidator {
     own: AuthorityIndex,
     committee: Arc<Committee>,
     scheme: SignatureScheme,
+    chain: Chain,
     state: Mutex<State>,
     tasks: Tasks,
 }
@@ -98,6 +101,7 @@ struct Subscriber {
 /// The strategy with everything that its decisions depend on.
 struct Behaviour {
     keys: KeyPair,
+    chain: ChainId,
     committee: Arc<Committee>,
     memory: Memory,
     strategy: Box<dyn Strategy>,
@@ -108,6 +112,7 @@ impl Behaviour {
     fn decide<T>(&mut self, decide: impl FnOnce(&mut dyn Strategy, &mut Context<'_>) -> T) -> T {
         let mut context = Context {
             keys: &self.keys,
+            chain: self.chain,
             committee: &self.committee,
             memory: &mut self.memory,
             random: &mut self.random,
@@ -189,6 +194,7 @@ impl ByzantineValidator {
             state: Mutex::new(State {
                 behaviour: Behaviour {
                     keys,
+                    chain: setup.chain.id(),
                     memory: Memory::new(own, committee.clone()),
                     committee: committee.clone(),
                     strategy: setup.plan.new_strategy(surroundings),
@@ -201,6 +207,7 @@ impl ByzantineValidator {
             own,
             committee,
             scheme: setup.scheme,
+            chain: setup.chain,
             tasks: Tasks::new(setup.env.monitor.clone()),
         });
         for (peer, authority) in validator.committee.authorities() {
@@ -236,7 +243,7 @@ impl ByzantineValidator {
         let Some(draft) = state.behaviour.memory.draft(self.env.clock.now()) else {
             return;
         };
-        let honest = draft.sign(&state.behaviour.keys);
+        let honest = draft.sign(&state.behaviour.keys, state.behaviour.chain);
         state.behaviour.memory.made(&honest);
         if state.recent.len() == RECENT {
             state.recent.pop_front();
@@ -328,6 +335,7 @@ async fn try_subscribe_to(
         .next_back()
         .cloned();
     let hello = Hello {
+        chain: validator.chain,
         epoch: validator.committee.epoch(),
         from: Some(validator.own),
         purpose: Purpose::Subscribe {
@@ -337,9 +345,11 @@ async fn try_subscribe_to(
     let frame = protocol::frame(&hello)?;
     write_frame(&mut stream, &frame).await?;
     let mut decoder = Decoder::new(FRAMING);
+    let _: Welcome = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
+    let (committee, scheme) = (&validator.committee, validator.scheme);
     loop {
         let body = next(&mut stream, &mut decoder).await?;
-        if let Ok(block) = VerifiedBlock::verify(body, &validator.committee, validator.scheme) {
+        if let Ok(block) = VerifiedBlock::verify(body, committee, scheme, validator.chain.id()) {
             validator.state().behaviour.memory.keep(block);
         }
     }
@@ -396,6 +406,10 @@ async fn serve_peer(
     mut decoder: Decoder,
     hello: Hello,
 ) -> Result<Infallible, Ended> {
+    let welcome = Welcome {
+        chain: validator.chain,
+    };
+    write_frame(&mut stream, &protocol::frame(&welcome)?).await?;
     match hello.purpose {
         Purpose::Subscribe { after } => {
             let from = hello.from.ok_or("followers are not served")?;

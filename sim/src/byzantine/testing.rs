@@ -5,7 +5,7 @@ use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
     types::{
-        Authority, AuthorityIndex, Block, Committee, Epoch, InvalidBlock, KeyPair, Round,
+        Authority, AuthorityIndex, Block, ChainId, Committee, Epoch, InvalidBlock, KeyPair, Round,
         SignatureScheme, Stake, TimestampMs, VerifiedBlock,
     },
 };
@@ -47,7 +47,10 @@ impl Bench {
 
     /// The block of the next round, if one is due.
     pub fn make(&mut self) -> Option<VerifiedBlock> {
-        let block = self.memory.draft(TimestampMs(5))?.sign(&self.keys[0]);
+        let block = self
+            .memory
+            .draft(TimestampMs(5))?
+            .sign(&self.keys[0], ChainId::default());
         self.memory.made(&block);
         Some(block)
     }
@@ -65,12 +68,13 @@ impl Bench {
                 commit_votes: vec![],
                 end_of_epoch: false,
             };
-            self.memory.keep(block.sign(&self.keys[author.as_usize()]));
+            self.memory
+                .keep(block.sign(&self.keys[author.as_usize()], ChainId::default()));
         }
     }
 
     pub fn verifies(&self, bytes: &Bytes) -> Result<VerifiedBlock, InvalidBlock> {
-        VerifiedBlock::verify(bytes.clone(), &self.committee, SCHEME)
+        VerifiedBlock::verify(bytes.clone(), &self.committee, SCHEME, ChainId::default())
     }
 
     /// What authority 1 gets.

@@ -9,8 +9,8 @@ use madsim::runtime::Runtime;
 use metanode_core::{
     store::{Column, ConsensusStore, Durability, Store, StoreFactory, WriteBatch},
     types::{
-        AuthorityIndex, Block, BlockRef, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
-        KeyPair, Round, SignatureScheme, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, ChainId, Commit, CommitDigest, CommitIndex, CommitRef,
+        Epoch, KeyPair, Round, SignatureScheme, TimestampMs, VerifiedBlock,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -71,7 +71,7 @@ fn block(author: u16) -> VerifiedBlock {
     let mut block = Block::clone(&Block::genesis(EPOCH, AuthorityIndex(author)));
     block.round = Round(3);
     block.commit_votes = vec![commit(1).reference()];
-    block.sign(&keys)
+    block.sign(&keys, ChainId::default())
 }
 
 fn commit(index: u32) -> Commit {

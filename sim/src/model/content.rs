@@ -54,7 +54,7 @@ fn ordered<'a>(
 mod tests {
     use super::*;
     use crate::model::testing::{Chain, transfer};
-    use metanode_core::types::{Round, Transaction};
+    use metanode_core::types::{ChainId, Round, Transaction};
 
     #[test]
     fn transactions_are_ordered_by_block_then_hash_and_delivered_once() {
@@ -67,7 +67,7 @@ mod tests {
                 .iter()
                 .map(|bytes| Transaction(Bytes::clone(bytes)))
                 .collect();
-            chain.seen(&block.sign(&chain.keys[usize::from(author)]))
+            chain.seen(&block.sign(&chain.keys[usize::from(author)], ChainId::default()))
         };
         let blocks = [
             block(0, &[&b, &noise, &a, &noise, &b]),

@@ -78,6 +78,8 @@ pub struct Genesis {
 
 /// The reference model of one chain.
 pub struct Model {
+    /// What signatures cover.
+    id: [u8; 32],
     genesis: Genesis,
     judge: Judge,
     running: RunningEpoch,
@@ -99,7 +101,14 @@ struct RunningEpoch {
 impl Model {
     #[must_use]
     pub fn new(genesis: Genesis) -> Self {
+        let id = genesis.id();
+        Self::of_chain(genesis, id)
+    }
+
+    /// With blocks that are signed for this chain.
+    fn of_chain(genesis: Genesis, id: [u8; 32]) -> Self {
         Self {
+            id,
             judge: Judge::default(),
             running: RunningEpoch::new(
                 genesis.committee(Epoch(0)),
@@ -157,12 +166,13 @@ impl Model {
     }
 
     fn judge(&mut self, block: &SeenBlock) -> Judgement {
-        let (genesis, running) = (&self.genesis, &self.running.committee);
+        let (genesis, running, id) = (&self.genesis, &self.running.committee, &self.id);
         self.judge.judge(block, |block| {
             if block.epoch == running.epoch() {
-                validity::check(block, running, genesis.scheme)
+                validity::check(block, running, genesis.scheme, id)
             } else {
-                validity::check(block, &genesis.committee(block.epoch), genesis.scheme)
+                let committee = genesis.committee(block.epoch);
+                validity::check(block, &committee, genesis.scheme, id)
             }
         })
     }
@@ -255,6 +265,21 @@ impl Model {
 impl Genesis {
     fn committee(&self, epoch: Epoch) -> Committee {
         Committee::new(epoch, (self.members)(epoch))
+    }
+
+    /// The identity of the chain (contract §13.4).
+    fn id(&self) -> [u8; 32] {
+        let mut start = self.start_ms.0.to_le_bytes().to_vec();
+        for member in self.committee(Epoch(0)).members() {
+            start.extend((member.authority_key.len() as u64).to_le_bytes());
+            start.extend(&member.authority_key);
+            start.extend(member.protocol_key);
+            start.extend(member.stake.to_le_bytes());
+            start.extend(&member.address);
+        }
+        let parameters = [self.gc_depth_rounds, self.leaders_per_round].map(u32::to_le_bytes);
+        let genesis = *blake3::hash(&start).as_bytes();
+        *blake3::hash(&[&genesis[..], &parameters.concat()].concat()).as_bytes()
     }
 }
 

@@ -107,7 +107,7 @@ fn digest(commit: &SeenCommit) -> CommitDigest {
 mod tests {
     use super::*;
     use crate::model::testing::Chain;
-    use metanode_core::types::{BlockDigest, Commit, Epoch};
+    use metanode_core::types::{BlockDigest, ChainId, Commit, Epoch};
 
     #[test]
     fn the_digest_of_a_commit_is_that_of_the_node() {
@@ -150,12 +150,14 @@ mod tests {
         for (author, (timestamp_ms, _)) in (0..).zip(parents) {
             let mut block = chain.block(Round(1), author, &[chain.unknown(0, author)]);
             block.timestamp_ms = TimestampMs(timestamp_ms);
-            let block = block.sign(&chain.keys[usize::from(author)]);
+            let block = block.sign(&chain.keys[usize::from(author)], ChainId::default());
             assert!(dag.add(&chain.seen(&block)).is_some());
         }
         let mut parents: Vec<_> = dag.round(Round(1)).map(|b| b.reference).collect();
         parents.push(chain.unknown(0, 9)); // an ancestor that is no parent
-        let leader = chain.block(Round(2), 0, &parents).sign(&chain.keys[0]);
+        let leader = chain
+            .block(Round(2), 0, &parents)
+            .sign(&chain.keys[0], ChainId::default());
         median_timestamp(&chain.seen(&leader), &dag, &chain.committee(Epoch(0))).0
     }
 

@@ -4,8 +4,8 @@ use super::{Derived, Genesis, Model, committee::Committee};
 use crate::witness::{Blocks, Frame, Member, SeenBlock, SeenCommit};
 use bytes::Bytes;
 use metanode_core::types::{
-    self, Authority, AuthorityIndex, Block, BlockDigest, BlockRef, ClientTransaction, Epoch,
-    KeyPair, PublicKey, Round, SignatureScheme, Stake, TimestampMs, VerifiedBlock,
+    self, Authority, AuthorityIndex, Block, BlockDigest, BlockRef, ChainId, ClientTransaction,
+    Epoch, KeyPair, PublicKey, Round, SignatureScheme, Stake, TimestampMs, VerifiedBlock,
 };
 use prost::Message;
 use std::sync::Arc;
@@ -66,14 +66,15 @@ impl Chain {
     pub fn model(&self, gc_depth_rounds: u32, leaders_per_round: u32) -> Model {
         let mut members = self.members();
         members.reverse();
-        Model::new(Genesis {
+        let genesis = Genesis {
             scheme: self.scheme,
             gc_depth_rounds,
             leaders_per_round,
             start_ms: TimestampMs(500),
             initial_balance: 100,
             members: Box::new(move |_| members.clone()),
-        })
+        };
+        Model::of_chain(genesis, ChainId::default().0)
     }
 
     /// An unsigned block of epoch 0. If the author's own block is among the ancestors, it is moved to the front.
@@ -185,7 +186,7 @@ impl Rounds {
         block.end_of_epoch = self.is_ending;
         let transfer = transfer(author as u8, 9, 1, u64::from(round - 1));
         block.transactions = vec![types::Transaction(transfer)];
-        let block = block.sign(&self.chain.keys[usize::from(author)]);
+        let block = block.sign(&self.chain.keys[usize::from(author)], ChainId::default());
         self.rounds[round as usize].push(block.reference());
         self.blocks.push(self.chain.seen(&block));
         block.reference()

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::witness::SeenBlock;
 use metanode_core::types::{
-    AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, GlobalExecIndex, Round, TimestampMs,
+    AuthorityIndex, BlockRef, ChainId, CommitDigest, CommitIndex, Epoch, GlobalExecIndex, Round,
+    TimestampMs,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -306,7 +307,8 @@ fn memory_is_bounded_by_the_rounds_that_commits_can_contain() {
         let round = Round(u32::MAX - n as u32);
         let parents = ALL.map(|author| dag.chain.unknown(round.0 - 1, author));
         let block = dag.chain.block(round, 0, &parents);
-        dag.chain.seen(&block.sign(&dag.chain.keys[0]))
+        dag.chain
+            .seen(&block.sign(&dag.chain.keys[0], ChainId::default()))
     };
     let mut model = dag.chain.model(10, 1);
     for n in 0..2000 {

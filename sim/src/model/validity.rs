@@ -62,6 +62,7 @@ pub(super) fn check(
     block: &SeenBlock,
     committee: &Committee,
     scheme: SignatureScheme,
+    chain: &[u8; 32],
 ) -> Result<(), String> {
     let own = block.reference;
     let Some(author) = committee.member(own.author) else {
@@ -108,25 +109,25 @@ pub(super) fn check(
             "it has {bytes} bytes of transactions, at most {MOST_TRANSACTION_BYTES} are allowed"
         ));
     }
-    if !is_signed(block, &author.protocol_key, scheme) {
+    if !is_signed(block, &author.protocol_key, scheme, chain) {
         return Err("its author did not sign it".to_owned());
     }
     Ok(())
 }
 
-/// Whether this key signed the digest of the content.
-fn is_signed(block: &SeenBlock, key: &[u8; 32], scheme: SignatureScheme) -> bool {
+/// Whether this key signed the content for this chain (contract §13.4).
+fn is_signed(block: &SeenBlock, key: &[u8; 32], scheme: SignatureScheme, chain: &[u8; 32]) -> bool {
+    let signed = [&b"block"[..], &block.content_digest].concat();
+    let message = *blake3::keyed_hash(chain, &signed).as_bytes();
     match scheme {
         SignatureScheme::KeyedHash => {
-            blake3::keyed_hash(key, &block.content_digest).as_bytes()[..] == block.signature[..]
+            blake3::keyed_hash(key, &message).as_bytes()[..] == block.signature[..]
         }
         SignatureScheme::Ed25519 => match (
             VerifyingKey::from_bytes(key),
             Signature::from_slice(&block.signature),
         ) {
-            (Ok(key), Ok(signature)) => {
-                key.verify_strict(&block.content_digest, &signature).is_ok()
-            }
+            (Ok(key), Ok(signature)) => key.verify_strict(&message, &signature).is_ok(),
             _ => false,
         },
     }
@@ -137,16 +138,20 @@ mod tests {
     use super::*;
     use crate::model::testing::Chain;
     use metanode_core::types::{
-        Block, BlockRef, CommitDigest, CommitIndex, CommitRef, Epoch, Transaction, VerifiedBlock,
+        Block, BlockRef, ChainId, CommitDigest, CommitIndex, CommitRef, Epoch, Transaction,
+        VerifiedBlock,
     };
+
+    const CHAIN: [u8; 32] = [0; 32];
 
     /// What model and node say of a block.
     fn verdicts(chain: &Chain, block: Block) -> (Result<(), String>, bool) {
-        let signed = block.sign(&chain.keys[0]);
+        let signed = block.sign(&chain.keys[0], ChainId::default());
         let bytes = signed.bytes().clone();
         let seen = chain.seen(&signed);
-        let ours = check(&seen, &chain.committee(Epoch(0)), chain.scheme);
-        let theirs = VerifiedBlock::verify(bytes, &chain.committee_of_node(Epoch(0)), chain.scheme);
+        let ours = check(&seen, &chain.committee(Epoch(0)), chain.scheme, &CHAIN);
+        let committee = chain.committee_of_node(Epoch(0));
+        let theirs = VerifiedBlock::verify(bytes, &committee, chain.scheme, ChainId(CHAIN));
         (ours, theirs.is_ok())
     }
 
@@ -218,14 +223,18 @@ mod tests {
             let chain = Chain::with_scheme(4, scheme);
             let parents: Vec<BlockRef> = (0..4).map(|a| chain.unknown(0, a)).collect();
             let block = chain.block(Round(1), 0, &parents);
-            let seen = SeenBlock::clone(&chain.seen(&block.clone().sign(&chain.keys[0])));
+            let seen = SeenBlock::clone(
+                &chain.seen(&block.clone().sign(&chain.keys[0], ChainId::default())),
+            );
             let (committee, scheme) = (chain.committee(Epoch(0)), chain.scheme);
-            assert_eq!(check(&seen, &committee, scheme), Ok(()));
+            assert_eq!(check(&seen, &committee, scheme, &CHAIN), Ok(()));
+            let elsewhere = check(&seen, &committee, scheme, &[1; 32]);
+            assert!(elsewhere.unwrap_err().contains("did not sign"));
             let mut cut = seen.clone();
             cut.signature.truncate(31);
-            assert!(check(&cut, &committee, scheme).is_err());
-            let other = chain.seen(&block.sign(&chain.keys[1]));
-            assert!(check(&other, &committee, scheme).is_err());
+            assert!(check(&cut, &committee, scheme, &CHAIN).is_err());
+            let other = chain.seen(&block.sign(&chain.keys[1], ChainId::default()));
+            assert!(check(&other, &committee, scheme, &CHAIN).is_err());
         }
     }
 }

@@ -167,7 +167,7 @@ pub(super) fn commit_ref(reader: &mut Reader) -> Result<(CommitIndex, CommitDige
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metanode_core::types::{Block, CommitRef, KeyPair, SignatureScheme, Transaction};
+    use metanode_core::types::{Block, ChainId, CommitRef, KeyPair, SignatureScheme, Transaction};
 
     #[test]
     fn a_block_of_the_node_is_seen_as_it_is() {
@@ -186,7 +186,7 @@ mod tests {
             }],
             end_of_epoch: true,
         }
-        .sign(&keys);
+        .sign(&keys, ChainId::default());
         let blocks = Blocks::default();
         let seen = blocks.decode(block.bytes()).unwrap();
         assert_eq!(seen.reference, block.reference());
@@ -210,7 +210,7 @@ mod tests {
     fn each_process_sends_once_and_the_first_two_store_once() {
         let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[7; 32]);
         let genesis = Block::genesis(Epoch(0), AuthorityIndex(0));
-        let block = Block::clone(&genesis).sign(&keys);
+        let block = Block::clone(&genesis).sign(&keys, ChainId::default());
         let blocks = Blocks::default();
         let digest = blocks.decode(block.bytes()).unwrap().reference.digest;
         let [a, b, c] = [0, 1, 2].map(ProcessId::Node);

@@ -4,6 +4,7 @@ use super::{
     ChangeStep, EpochRecord, Member, SeenBoundary,
     bcs::{Malformed, Reader},
     blocks::commit_ref,
+    peers::chain,
 };
 use bytes::Bytes;
 use metanode_core::types::{Epoch, GlobalExecIndex, TimestampMs};
@@ -30,6 +31,7 @@ fn decode_record(bytes: Bytes) -> Result<EpochRecord, Malformed> {
     let base = GlobalExecIndex(reader.u64()?);
     let start_ms = TimestampMs(reader.u64()?);
     let committee = committee(&mut reader, epoch)?;
+    chain(&mut reader)?;
     let step = step(&mut reader)?;
     reader.end()?;
     Ok(EpochRecord {
@@ -87,8 +89,8 @@ fn step(reader: &mut Reader) -> Result<ChangeStep, Malformed> {
 mod tests {
     use super::*;
     use metanode_core::types::{
-        self, Authority, Boundary, CommitDigest, CommitIndex, CommitRef, Committee, EpochBase,
-        EpochStart, PublicKey, Stake,
+        self, Authority, Boundary, Chain, CommitDigest, CommitIndex, CommitRef, Committee,
+        EpochBase, EpochStart, PublicKey, Stake,
     };
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -113,6 +115,7 @@ mod tests {
             },
             timestamp_ms: TimestampMs(99),
             committee: Arc::new(Committee::new(EPOCH, members).unwrap()),
+            chain: Chain::default(),
         };
         // A struct is encoded like the tuple of its fields.
         bcs::to_bytes(&(start, step)).unwrap()

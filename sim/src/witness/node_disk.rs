@@ -290,7 +290,7 @@ fn decode_commit(digest: CommitDigest, bytes: Bytes) -> Result<SeenCommit, Malfo
 mod tests {
     use super::*;
     use crate::witness::Durability as Seen;
-    use metanode_core::types::{Block, Commit, KeyPair, SignatureScheme, VerifiedBlock};
+    use metanode_core::types::{Block, ChainId, Commit, KeyPair, SignatureScheme, VerifiedBlock};
     use proptest::{collection::vec, prelude::*};
 
     const EPOCH: Epoch = Epoch(3);
@@ -298,7 +298,7 @@ mod tests {
     fn block(author: u16) -> VerifiedBlock {
         let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[7; 32]);
         let genesis = Block::genesis(EPOCH, AuthorityIndex(author));
-        Block::clone(&genesis).sign(&keys)
+        Block::clone(&genesis).sign(&keys, ChainId::default())
     }
 
     fn key_of(block: &VerifiedBlock) -> Vec<u8> {

@@ -21,6 +21,7 @@ pub(super) enum Purpose {
 /// If it is no such message.
 pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
     let mut reader = Reader::new(body);
+    chain(&mut reader)?;
     let _epoch = reader.u64()?;
     let _from = reader.option(Reader::u16)?;
     let purpose = match reader.uleb()? {
@@ -33,6 +34,23 @@ pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
     };
     reader.end()?;
     Ok(purpose)
+}
+
+/// Checks a `Welcome`.
+///
+/// # Errors
+/// If it is no such message.
+pub(super) fn welcome(body: Bytes) -> Result<(), Malformed> {
+    let mut reader = Reader::new(body);
+    chain(&mut reader)?;
+    reader.end()
+}
+
+/// Skips the identity of a chain.
+pub(super) fn chain(reader: &mut Reader) -> Result<(), Malformed> {
+    let _genesis = reader.sized::<32>()?;
+    let (_gc_depth_rounds, _leaders_per_round) = (reader.u32()?, reader.u32()?);
+    Ok(())
 }
 
 /// Checks a `PeerRequest`.

@@ -201,7 +201,7 @@ impl Connection {
                     None
                 }
                 (Channel::Peers, End::Server) => {
-                    output.server_message(self.purpose, body)?;
+                    output.server_message(self.purpose, number, body)?;
                     None
                 }
             };
@@ -285,9 +285,15 @@ impl Output<'_> {
     }
 
     /// A message of the server between nodes.
-    fn server_message(&mut self, purpose: Option<Purpose>, body: &[u8]) -> Result<(), Malformed> {
+    fn server_message(
+        &mut self,
+        purpose: Option<Purpose>,
+        number: u64,
+        body: &[u8],
+    ) -> Result<(), Malformed> {
         match purpose {
             None => return Err("a message of the server before the hello".to_owned()),
+            Some(_) if number == 1 => peers::welcome(Bytes::copy_from_slice(body))?,
             Some(Purpose::Subscribe) => self.block(body),
             Some(Purpose::Query) => {
                 for block in peers::response(Bytes::copy_from_slice(body))? {

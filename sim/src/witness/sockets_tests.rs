@@ -6,11 +6,11 @@ use super::{
 use crate::process_id::ProcessId;
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{self, Hello, PeerRequest, PeerResponse, Purpose},
+    consensus::protocol::{self, Hello, PeerRequest, PeerResponse, Purpose, Welcome},
     executor::wire::{self, RequestPayload, ResponsePayload},
     framing::Framing,
     types::{
-        AuthorityIndex, Block, CommitIndex, Epoch, GlobalExecIndex, KeyPair, Round,
+        AuthorityIndex, Block, Chain, ChainId, CommitIndex, Epoch, GlobalExecIndex, KeyPair, Round,
         SignatureScheme, TimestampMs, Transaction, VerifiedBlock,
     },
 };
@@ -109,7 +109,7 @@ fn block(round: u32) -> VerifiedBlock {
         commit_votes: vec![],
         end_of_epoch: false,
     }
-    .sign(&keys)
+    .sign(&keys, ChainId::default())
 }
 
 fn seen(block: &VerifiedBlock) -> Arc<SeenBlock> {
@@ -118,11 +118,19 @@ fn seen(block: &VerifiedBlock) -> Arc<SeenBlock> {
 
 fn hello(purpose: Purpose) -> Vec<u8> {
     let hello = Hello {
+        chain: Chain::default(),
         epoch: Epoch(3),
         from: Some(AuthorityIndex(0)),
         purpose,
     };
     protocol::frame(&hello).unwrap().into()
+}
+
+fn welcome() -> Vec<u8> {
+    let welcome = Welcome {
+        chain: Chain::default(),
+    };
+    protocol::frame(&welcome).unwrap().into()
 }
 
 fn subscribes() -> Vec<u8> {
@@ -178,7 +186,7 @@ proptest! {
 
     #[test]
     fn a_streamed_block_is_seen_the_first_time(rounds in prop::collection::vec(1u32..6, 0..12), sizes in sizes()) {
-        let (mut stream, mut expected) = (vec![], vec![]);
+        let (mut stream, mut expected) = (welcome(), vec![]);
         for round in rounds {
             let block = block(round);
             stream.extend(peer_frame(block.bytes()));
@@ -209,7 +217,8 @@ proptest! {
             PeerResponse::NewestBlock(Some(d)),
             PeerResponse::NewestBlock(None),
         ];
-        let server: Vec<u8> = answers.iter().flat_map(|answer| protocol::frame(answer).unwrap()).collect();
+        let mut server = welcome();
+        server.extend(answers.iter().flat_map(|answer| protocol::frame(answer).unwrap()));
         let expected: Facts = blocks.iter().map(|block| (OTHER, Fact::BlockSent { block: seen(block) })).collect();
         prop_assert_eq!(facts(Channel::Peers, [&client, &server], &sizes), expected);
     }
@@ -245,7 +254,8 @@ const fn is_malformed(fact: &Fact) -> bool {
 
 /// The facts of what the server writes to a client that wrote `client`, one segment a message. `None` is malformed.
 fn rounds_seen(client: &[u8], messages: &[Bytes]) -> Vec<Option<u32>> {
-    let facts = facts(Channel::Peers, [client, &messages.concat()], &[]);
+    let server = [welcome(), messages.concat()].concat();
+    let facts = facts(Channel::Peers, [client, &server], &[]);
     let of_server = facts.into_iter().filter(|(process, _)| *process == OTHER);
     of_server
         .map(|(_, fact)| match fact {

@@ -163,6 +163,7 @@ impl World {
             env,
             address: settings::p2p_address(index),
             scheme: self.plan.signatures,
+            chain: settings::chain(&self.plan),
             plan: byzantine.clone(),
             min_round_delay: Duration::from_millis(consensus.min_round_delay_ms),
             peer_timeout: Duration::from_millis(consensus.peer_timeout_ms),

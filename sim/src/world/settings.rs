@@ -14,7 +14,9 @@ use metanode_core::{
         validators::{committee, format_account},
         wire::ValidatorInfo,
     },
-    types::{Address, AuthorityIndex, Committee, Epoch, KeyPair, TimestampMs},
+    types::{
+        Address, AuthorityIndex, Chain, Committee, Epoch, GenesisDigest, KeyPair, TimestampMs,
+    },
 };
 use mock_go_executor::config::{self, CommitteeChange, ExecutorConfig};
 use std::{net::SocketAddr, time::Duration};
@@ -128,6 +130,19 @@ pub fn genesis(plan: &Plan) -> Genesis {
             };
             members.iter().map(member).collect()
         }),
+    }
+}
+
+/// The identity of the chain of a plan, as its nodes compute it. That of no chain if epoch 0 has no committee.
+#[must_use]
+pub fn chain(plan: &Plan) -> Chain {
+    let committee = committee(Epoch(0), &validators(plan, Epoch(0)));
+    let started = TimestampMs(ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms));
+    let genesis = committee.map(|(committee, _)| GenesisDigest::of_start(started, &committee));
+    Chain {
+        genesis: genesis.unwrap_or_default(),
+        gc_depth_rounds: plan.node.consensus.gc_depth_rounds,
+        leaders_per_round: plan.node.consensus.leaders_per_round,
     }
 }
 

@@ -74,7 +74,9 @@ fn of_node(event: &NodeEvent) -> Line {
             line(EpochTransition, Level::INFO)
         }
 
-        E::Rejected { .. } | E::Equivocation { .. } => line(Consensus, Level::WARN),
+        E::Rejected { .. } | E::PeerOfOtherChain { .. } | E::Equivocation { .. } => {
+            line(Consensus, Level::WARN)
+        }
         E::Proposed { .. }
         | E::AncestorsMissing { .. }
         | E::AncestorsFetched { .. }
