@@ -29,6 +29,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "executor_crash"
     "node_crash_loop"
     "clean_stops"
+    "own_limits"
     "host_power_loss"
     "window_of_one"
     "slow_executor"

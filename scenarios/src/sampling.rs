@@ -231,6 +231,15 @@ impl Sampler {
         }
     }
 
+    /// A sampler of its own, with all streams anew.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self {
+            key: *blake3::keyed_hash(&self.key, name.as_bytes()).as_bytes(),
+            ..self.clone()
+        }
+    }
+
     /// The stream with this label.
     #[must_use]
     pub fn stream(&self, label: &str) -> Stream {

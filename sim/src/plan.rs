@@ -2,6 +2,7 @@
 //! chunk, duration of an execution). Printed before the run.
 
 mod epochs;
+mod own_limits;
 mod validators;
 mod world;
 
@@ -17,6 +18,7 @@ pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
 };
 pub use mock_go_executor::Guard;
+pub use own_limits::OwnLimit;
 pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
 pub use world::{INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
@@ -59,8 +61,11 @@ pub struct Plan {
     /// After faults have ended, every live executor reaches the tip within this time (invariant LIVE).
     pub settle_ms: u64,
     pub network: NetworkPlan,
-    /// The limits of every node. Its signatures and epochs are ignored: `signatures` and `epochs` of the plan apply.
+    /// The limits of every node that has none of its own. Its signatures and epochs are ignored: `signatures` and `epochs` of the plan apply.
     pub node: NodeParameters,
+    /// Limits in which single nodes differ from `node`; a later entry counts more than an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_limits: Vec<OwnLimit>,
     /// One per executor.
     pub executors: Vec<ExecutorPlan>,
     /// Offset of each host's wall clock, one per validator.
@@ -137,6 +142,7 @@ impl Plan {
                     ..RpcParameters::default()
                 },
             },
+            own_limits: vec![],
             executors: vec![executor; 4],
             clock_skew_ms: vec![0; 4],
             clock_drift_ppm: vec![],

@@ -10,7 +10,9 @@ fn found(files: &[&str]) -> Option<String> {
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, "").expect("written");
     }
-    let script = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package")).join("../.ci/libclang");
+    let script =
+        Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package"))
+            .join("../.ci/libclang");
     let output = Command::new(script).arg(root.path()).output();
     let output = output.expect("the script runs");
     let text = String::from_utf8(output.stdout).expect("a path");

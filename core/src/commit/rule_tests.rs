@@ -166,7 +166,7 @@ fn only_the_certified_block_of_an_equivocating_leader_is_committed() {
 #[test]
 fn of_two_certified_blocks_of_one_leader_none_is_committed() {
     let mut test_dag = led_by("A B C");
-    test_dag.full_rounds(1).round("A A:-D B C D");
+    test_dag.round("A A:-D B C D");
     test_dag.round("B:ABC C:ABC D:ABC B:A'BC C:A'BC D:A'BC");
     test_dag.round("B:BCD C:BCD D:BCD");
     assert_eq!(
@@ -174,7 +174,7 @@ fn of_two_certified_blocks_of_one_leader_none_is_committed() {
         [commit(&test_dag, slot(2, 0), "A2", true)]
     );
     let mut test_dag = led_by("A B C");
-    test_dag.full_rounds(1).round("A A:-D B C D");
+    test_dag.round("A A:-D B C D");
     test_dag.round("B:ABC C:ABC D:ABC B:A'BC C:A'BC D:A'BC");
     test_dag.round("B:BCD C:BCD D:BCD B:B'C'D' C:B'C'D' D:B'C'D'");
     let certified = ["A2", "A2'"].map(|name| test_dag.get(name).reference());

@@ -2,6 +2,7 @@
 //! Synchronous and without I/O; time is a parameter, and the results to store are returned as a [`Step`].
 
 use super::{
+    broken_promise::BrokenPromise,
     fetch_scheduler::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
     stored_log::recover_log,
@@ -22,7 +23,6 @@ use crate::{
     },
 };
 use std::time::Duration;
-use thiserror::Error;
 
 /// Number of suspended blocks of each author whose ancestors are fetched at the same time.
 const FETCHED_PER_AUTHOR: usize = 64;
@@ -43,15 +43,6 @@ pub(super) struct Step {
     pub events: Vec<NodeEvent>,
     /// The node must end, and store nothing of this step.
     pub fault: Option<BrokenPromise>,
-}
-
-/// What happens only if more than f stake is faulty, or if this node computes other commits than everybody else.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BrokenPromise {
-    #[error("{first} and {second} of one leader are both certified, and neither may be committed")]
-    TwoCertified { first: BlockRef, second: BlockRef },
-    #[error("this node made commit {own}, a quorum votes for {others}")]
-    OtherCommit { own: CommitRef, others: CommitRef },
 }
 
 impl Step {

@@ -4,8 +4,9 @@
 use super::{
     amnesia_recovery,
     archive::RetainedEpoch,
+    broken_promise::BrokenPromise,
     bug_switches, commit_sync,
-    core::{BrokenPromise, Core, Signer},
+    core::{Core, Signer},
     fetch_scheduler::Missing,
     peer::Peer,
     repair,

@@ -100,6 +100,7 @@
 
 mod amnesia_recovery;
 mod archive;
+mod broken_promise;
 mod bug_switches;
 mod commit_sync;
 mod core;

@@ -135,14 +135,14 @@ pub enum NodeEvent {
         payload_bytes: u32,
     },
     /// A message of a peer was invalid.
-    #[display("rejects what node-{from} sent: {reason}")]
+    #[display("rejects what authority {from} sent: {reason}")]
     Rejected {
         from: u16,
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
     /// A peer is of another chain: nothing is exchanged with it.
-    #[display("refuses node-{peer}, which is of another chain: {difference}")]
+    #[display("refuses authority {peer}, which is of another chain: {difference}")]
     PeerOfOtherChain {
         peer: u16,
         #[serde(serialize_with = "for_people")]

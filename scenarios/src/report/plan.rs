@@ -9,7 +9,7 @@ use metanode_sim::{
     amounts::{bytes, count, ms, us},
     plan::{Backend, Guard, NodeParameters, Plan, Span, Topology, WorkloadPlan},
 };
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 /// Width of a line of limits in characters, without the name in front.
 const LIMITS_WIDTH: usize = 100;
@@ -23,6 +23,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
     };
     add_world(&mut lines, plan);
     add_limits(&mut lines, &plan.node);
+    add_own_limits(&mut lines, plan);
     add_executors(&mut lines, plan);
     add_epochs(&mut lines, plan);
     add_clocks_and_clients(&mut lines, plan);
@@ -85,6 +86,23 @@ fn add_world(lines: &mut Lines, plan: &Plan) {
 }
 
 /// The limits of the nodes that differ from production, by their keys.
+/// One line for each node that differs and the start from which it does.
+fn add_own_limits(lines: &mut Lines, plan: &Plan) {
+    let mut rows: BTreeMap<(u16, u32), Vec<String>> = BTreeMap::new();
+    for own in &plan.own_limits {
+        let row = rows.entry((own.validator, own.from_start)).or_default();
+        row.push(format!("{} {}", own.limit, own.value));
+    }
+    for ((validator, from_start), limits) in rows {
+        let since = match from_start {
+            1 => String::new(),
+            later => format!("from start {later} on: "),
+        };
+        let node = format!("node-{validator}");
+        lines.add(&node, format_args!("{since}{}", limits.join(", ")));
+    }
+}
+
 fn add_limits(lines: &mut Lines, node: &NodeParameters) {
     let production = NodeParameters::default();
     for group in LIMITS.chunk_by(|one, next| one.group == next.group) {

@@ -261,6 +261,7 @@ impl Timeline {
                 Relevance::Throttled("proposals resumed")
             }
             // Expected of a Byzantine validator; of any other it breaks NOEQUIV.
+            NodeEvent::PeerOfOtherChain { .. } => Relevance::Throttled("other-chain"),
             NodeEvent::Equivocation { .. } => Relevance::Throttled("equivocation"),
             NodeEvent::Failed { .. } => Relevance::Severe,
             _ => Relevance::Hidden,

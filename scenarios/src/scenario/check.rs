@@ -1,7 +1,7 @@
 //! Checks of a scenario file beyond the types of its keys. Every error names the key and what was expected there.
 
 use super::{
-    Delivery, Scenario,
+    Delivery, Scenario, own_limits,
     target::{Kind, Roster},
 };
 use crate::source::{InputError, Source};
@@ -38,6 +38,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
         .topology
         .smallest_roster(scenario.epochs.duration_ms.is_some());
     lists_by_number(scenario, source, roster)?;
+    own_limits::check(scenario, source, roster)?;
     if let Some(odd) = &scenario.executor.odd {
         let fits = odd.which.check_single(&[Kind::Executor], roster);
         fits.map_err(|message| source.error("executor.odd.which", message))?;

@@ -9,6 +9,7 @@ mod epochs;
 mod explicit_plan;
 mod fault;
 mod limits;
+mod own_limits;
 mod rarely;
 mod sections;
 mod swarm;
@@ -32,7 +33,7 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::{bugs::KnownBug, types::SignatureScheme};
-use metanode_sim::plan::{self, Backend, Expectation, Plan};
+use metanode_sim::plan::{self, Backend, Expectation, OwnLimit, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The content of a scenario file.
@@ -65,6 +66,9 @@ pub struct Scenario {
     pub topology: Topology,
     pub network: Network,
     pub node: Node,
+    /// Limits in which single nodes differ from `[node]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub own_limits: Vec<OwnLimit>,
     pub executor: Executor,
     pub workload: Workload,
     pub epochs: Epochs,
@@ -137,6 +141,7 @@ impl Default for Scenario {
             topology: Topology::default(),
             network: Network::default(),
             node: Node::default(),
+            own_limits: vec![],
             executor: Executor::default(),
             workload: Workload::default(),
             epochs: Epochs::default(),
@@ -198,24 +203,16 @@ impl Scenario {
             .max_faulty
             .of(tolerated, byzantine.len())
             .filter(|_| !any_number);
-        let stays_down = self.stays_down(&sampler, roster, &byzantine, tolerated);
+        let faulty = u16::try_from(byzantine.len()).unwrap_or(u16::MAX);
+        let absent = tolerated.saturating_sub(faulty);
+        let stays_down = self.stays_down(&sampler, roster, &byzantine, absent);
         let planned = self.faults.iter().enumerate();
         let planned =
             planned.flat_map(|(n, fault)| fault.plan(&sampler, &format!("fault.{n}"), roster));
-        let mut faults: Vec<_> = planned.collect();
+        let faults = planned.collect();
         let network = self.network.draw(&limits);
-        let mut node = self.node.draw(&limits);
-        let mut workload = self.workload.draw(&sampler);
-        if let Some(swarm) = swarm {
-            let byzantine = byzantine.iter().map(|byzantine| byzantine.validator);
-            let byzantine = byzantine.collect();
-            faults.extend(swarm.draw(&sampler, roster, duration_ms, max_faulty, &byzantine));
-            faults.extend(outage);
-            let answered_in_ms = swarm::start_answered_in_ms(&network, validators);
-            node.rpc.timeout_ms = node.rpc.timeout_ms.max(answered_in_ms);
-            workload = swarm::sustainable(workload, &node, &network, validators);
-        }
-        Plan {
+        let node = self.node.draw(&limits);
+        let mut plan = Plan {
             scenario: name.into(),
             seed,
             topology,
@@ -226,11 +223,12 @@ impl Scenario {
             settle_ms: sampler.draw("settle_ms", rarely.settle_ms.unwrap_or(self.settle_ms)),
             network,
             node,
+            own_limits: self.own_limits.clone(),
             executors: self.executor.draw(&limits, roster),
             clock_skew_ms: self.skews_ms(&sampler, validators),
             clock_drift_ppm: self.drifts_ppm(&sampler, validators),
             max_faulty,
-            workload,
+            workload: self.workload.draw(&sampler),
             epochs,
             byzantine,
             stays_down,
@@ -238,7 +236,40 @@ impl Scenario {
             expect: self.expect.clone(),
             bugs: self.bugs.clone(),
             buggy_validators: self.buggy_validators.clone(),
+        };
+        if let Some(swarm) = swarm {
+            self.add_swarm(swarm, &sampler, roster, absent, &mut plan);
+            plan.faults.extend(outage);
         }
+        plan
+    }
+
+    /// Adds what swarms draw besides, and adapts the plan to it. `absent`: how many validators may be absent for good.
+    fn add_swarm(
+        &self,
+        swarm: &Swarm,
+        sampler: &Sampler,
+        roster: Roster,
+        absent: u16,
+        plan: &mut Plan,
+    ) {
+        let byzantine = plan.byzantine.iter().map(|byzantine| byzantine.validator);
+        let byzantine = byzantine.collect();
+        let (duration_ms, max_faulty) = (plan.duration_ms, plan.max_faulty);
+        plan.faults
+            .extend(swarm.draw(sampler, roster, duration_ms, max_faulty, &byzantine));
+        let answered_in_ms = swarm::start_answered_in_ms(&plan.network, plan.validators);
+        let timeout_ms = &mut plan.node.rpc.timeout_ms;
+        *timeout_ms = answered_in_ms.max(*timeout_ms);
+        if swarm.has_own_limits(sampler) {
+            plan.own_limits = own_limits::draw(&self.node, sampler, plan, answered_in_ms);
+        }
+        if let Some(validator) = swarm.other_chain(sampler, roster, &plan.byzantine, absent) {
+            let own = own_limits::of_other_chain(validator, &plan.node);
+            plan.own_limits.push(own);
+            plan.stays_down.clear();
+        }
+        plan.workload = swarm::sustainable(plan);
     }
 
     fn roster(&self, topology: plan::Topology, validators: u16) -> Roster {
@@ -269,10 +300,8 @@ impl Scenario {
         sampler: &Sampler,
         roster: Roster,
         byzantine: &[plan::ByzantinePlan],
-        tolerated: u16,
+        most: u16,
     ) -> Vec<u16> {
-        let faulty = u16::try_from(byzantine.len()).unwrap_or(u16::MAX);
-        let most = tolerated.saturating_sub(faulty);
         match &self.swarm {
             Some(swarm) => swarm.stays_down(sampler, roster, byzantine, most),
             None => self.stays_down.clone(),

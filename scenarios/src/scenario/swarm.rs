@@ -14,7 +14,7 @@ use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
     faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
-    plan::{ByzantinePlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, WorkloadPlan},
+    plan::{ByzantinePlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, WorkloadPlan},
     trace::ProcessId,
 };
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,11 @@ pub struct Swarm {
     /// In one seed of this many, as many validators as may be faulty beside the Byzantine ones stay down from the end of
     /// faults on. Never if it is 0.
     pub stays_down_one_in: u64,
+    /// In one seed of this many, nodes have limits of their own, some from their second start on. Never if it is 0.
+    pub own_limits_one_in: u64,
+    /// In one seed of this many, one node is of another chain, because it would decide commits by another parameter, and
+    /// no other one stays down. Never if it is 0.
+    pub other_chain_one_in: u64,
     /// Rare seeds, which draw from other ranges. The first that applies to a seed counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rarely: Vec<Rarely>,
@@ -49,6 +54,8 @@ impl Default for Swarm {
             outage_one_in: 0,
             any_number_down_one_in: 0,
             stays_down_one_in: 0,
+            own_limits_one_in: 0,
+            other_chain_one_in: 0,
             rarely: vec![],
         }
     }
@@ -91,14 +98,12 @@ pub(super) fn start_answered_in_ms(network: &NetworkPlan, validators: u16) -> u6
 
 /// The workload with at most the rate that links and blocks can carry, and bursts from which the nodes recover.
 #[must_use]
-pub(super) fn sustainable(
-    workload: WorkloadPlan,
-    node: &NodeParameters,
-    network: &NetworkPlan,
-    validators: u16,
-) -> WorkloadPlan {
+pub(super) fn sustainable(plan: &Plan) -> WorkloadPlan {
+    let (network, validators, workload) = (&plan.network, plan.validators, plan.workload.clone());
     let carried = carried_per_second(network, validators);
-    let carried = carried.min(proposed_per_second(node, network, validators));
+    // Clients send to all nodes alike, so the slowest counts.
+    let (proposed, _) = plan.extremes(|node| proposed_per_second(node, network, validators));
+    let carried = carried.min(proposed);
     // In percent of the transactions that are counted: the others come on top.
     let sent = 100
         + u64::from(workload.conflicting_percent)
@@ -134,11 +139,48 @@ pub(super) fn narrowed(sampler: &Sampler, range: Sampled<i64>) -> Sampled<i64> {
     }
 }
 
+/// `most` validators, without Byzantine ones and the only one that delivers.
+fn absent(stream: &mut Stream, roster: Roster, byzantine: &[ByzantinePlan], most: u16) -> Vec<u16> {
+    let is_byzantine = |n: &u16| byzantine.iter().any(|b| b.validator == *n);
+    let delivers_alone = |n: &u16| *n == 0 && roster.executors == 1;
+    let mut candidates: Vec<u16> = (0..roster.validators)
+        .filter(|n| !is_byzantine(n) && !delivers_alone(n))
+        .collect();
+    let mut absent = vec![];
+    while absent.len() < usize::from(most) && !candidates.is_empty() {
+        let position = stream.below(candidates.len() as u64) as usize;
+        absent.push(candidates.swap_remove(position));
+    }
+    absent.sort_unstable();
+    absent
+}
+
 impl Swarm {
     /// Whether faults may take down any number of validators in this seed.
     pub(super) fn any_number_down(&self, sampler: &Sampler) -> bool {
         let mut stream = sampler.stream("swarm.any_number_down");
         self.any_number_down_one_in > 0 && stream.below(self.any_number_down_one_in) == 0
+    }
+
+    /// Whether nodes have limits of their own in this seed.
+    pub(super) fn has_own_limits(&self, sampler: &Sampler) -> bool {
+        let mut stream = sampler.stream("swarm.own_limits");
+        self.own_limits_one_in > 0 && stream.below(self.own_limits_one_in) == 0
+    }
+
+    /// The validator whose node is of another chain, if this seed has one. `most`: how many may be absent.
+    pub(super) fn other_chain(
+        &self,
+        sampler: &Sampler,
+        roster: Roster,
+        byzantine: &[ByzantinePlan],
+        most: u16,
+    ) -> Option<u16> {
+        let mut stream = sampler.stream("swarm.other_chain");
+        if self.other_chain_one_in == 0 || stream.below(self.other_chain_one_in) > 0 {
+            return None;
+        }
+        absent(&mut stream, roster, byzantine, most.min(1)).pop()
     }
 
     /// The power loss of all hosts, if this seed has one.
@@ -180,18 +222,7 @@ impl Swarm {
         if self.stays_down_one_in == 0 || stream.below(self.stays_down_one_in) > 0 {
             return vec![];
         }
-        let is_byzantine = |n: &u16| byzantine.iter().any(|b| b.validator == *n);
-        let delivers_alone = |n: &u16| *n == 0 && roster.executors == 1;
-        let mut candidates: Vec<u16> = (0..roster.validators)
-            .filter(|n| !is_byzantine(n) && !delivers_alone(n))
-            .collect();
-        let mut down = vec![];
-        while down.len() < usize::from(most) && !candidates.is_empty() {
-            let position = stream.below(candidates.len() as u64) as usize;
-            down.push(candidates.swap_remove(position));
-        }
-        down.sort_unstable();
-        down
+        absent(&mut stream, roster, byzantine, most)
     }
 
     /// The faults of a seed, in the order of drawing.

@@ -114,6 +114,7 @@ impl Bench {
 
     fn context(&mut self) -> Context<'_> {
         Context {
+            chain: ChainId::default(),
             keys: &self.keys[0],
             committee: &self.committee,
             memory: &mut self.memory,

@@ -28,15 +28,15 @@ use std::collections::BTreeMap;
 const GRACE: SimTime = SimTime::from_ms(10);
 
 pub(super) struct Backpressure {
-    topology: Topology,
-    capacity: u64,
+    plan: Plan,
     authorities: Authorities,
     nodes: BTreeMap<u16, Pressure>,
 }
 
 /// The window of a node in its newest epoch.
-#[derive(Default)]
 struct Pressure {
+    /// Of its window.
+    capacity: u64,
     epoch: Epoch,
     /// The last watermark in a reply.
     watermark: Option<GlobalExecIndex>,
@@ -52,39 +52,51 @@ struct Since {
 }
 
 impl Pressure {
+    fn of(plan: &Plan, n: u16, start: u32) -> Self {
+        Self {
+            capacity: plan.node_of(n, start).delivery.window_blocks.into(),
+            epoch: Epoch::default(),
+            watermark: None,
+            loaded: GlobalExecIndex(0),
+            full: None,
+        }
+    }
+
     fn enter(&mut self, epoch: Epoch, base: GlobalExecIndex) {
         if epoch >= self.epoch {
             (self.epoch, self.loaded, self.full) = (epoch, base, None);
         }
     }
 
-    fn learned(&mut self, watermark: GlobalExecIndex, capacity: u64) {
+    fn learned(&mut self, watermark: GlobalExecIndex) {
         let left = self.loaded.0.saturating_sub(watermark.0);
         // A watermark that fell empties the window, too.
         let fell = self.watermark.is_some_and(|before| watermark < before);
         if fell {
             self.loaded = watermark;
         }
-        if fell || left <= capacity / 2 {
+        if fell || left <= self.capacity / 2 {
             self.full = None;
         }
         self.watermark = Some(watermark);
     }
 
-    fn loaded(&mut self, last: GlobalExecIndex, capacity: u64, entry: &Entry) {
+    fn loaded(&mut self, last: GlobalExecIndex, entry: &Entry) {
         self.loaded = self.loaded.max(last);
         let watermark = self.watermark.unwrap_or_default();
         let blocks = self.loaded.0.saturating_sub(watermark.0);
-        if blocks >= capacity && self.full.is_none() {
+        if blocks >= self.capacity && self.full.is_none() {
             let (at, entry) = (entry.at, entry.clone());
             self.full = Some(Since { at, entry });
         }
     }
 
     /// A new incarnation knows no watermark.
-    fn restart(&mut self) {
-        (self.watermark, self.full) = (None, None);
-        self.loaded = GlobalExecIndex(0);
+    fn restart(&mut self, plan: &Plan, n: u16, start: u32) {
+        *self = Self {
+            epoch: self.epoch,
+            ..Self::of(plan, n, start)
+        };
     }
 
     fn proposed(&self, block: &SeenBlock, entry: &Entry) -> Result<(), Box<Violation>> {
@@ -115,23 +127,26 @@ impl Pressure {
 impl Backpressure {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            topology: plan.topology,
-            capacity: plan.node.delivery.window_blocks.into(),
+            plan: plan.clone(),
             authorities: Authorities::new(plan),
-            nodes: BTreeMap::new(),
+            nodes: (0..plan.validators)
+                .map(|n| (n, Pressure::of(plan, n, 1)))
+                .collect(),
         }
     }
 
     fn seen(&mut self, n: u16, fact: &Fact, entry: &Entry) -> Result<(), Box<Violation>> {
-        let node = self.nodes.entry(n).or_default();
+        let Some(node) = self.nodes.get_mut(&n) else {
+            return Ok(());
+        };
         match fact {
             Fact::EpochRecorded { record } if record.step == ChangeStep::Running => {
                 node.enter(record.epoch, record.base);
             }
-            Fact::FrameSent { frame, .. } => node.loaded(frame.gei, self.capacity, entry),
+            Fact::FrameSent { frame, .. } => node.loaded(frame.gei, entry),
             Fact::ReplyRead { reply, .. } => {
                 if let Some(watermark) = reply.watermark() {
-                    node.learned(watermark, self.capacity);
+                    node.learned(watermark);
                 }
             }
             Fact::BlockStored { block, .. } => {
@@ -152,21 +167,21 @@ impl Oracle for Backpressure {
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
         };
-        if self.topology == Topology::SingleMaster && n > 0 {
+        if self.plan.topology == Topology::SingleMaster && n > 0 {
             return Ok(());
         }
+        let Some(node) = self.nodes.get_mut(&n) else {
+            return Ok(());
+        };
         match &entry.what {
-            What::World(WorldEvent::Started { .. }) => {
-                self.nodes.entry(n).or_default().restart();
-            }
+            What::World(WorldEvent::Started { start }) => node.restart(&self.plan, n, *start),
             What::World(WorldEvent::Resumed) => {
-                if let Some(full) = &mut self.nodes.entry(n).or_default().full {
+                if let Some(full) = &mut node.full {
                     full.at = entry.at;
                 }
             }
             What::Process(Event::Node(NodeEvent::WindowLoaded { last, .. })) => {
-                let node = self.nodes.entry(n).or_default();
-                node.loaded(*last, self.capacity, entry);
+                node.loaded(*last, entry);
             }
             What::Seen(fact) => return self.seen(n, fact, entry),
             _ => {}

@@ -24,7 +24,9 @@ use metanode_core::{
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct BoundedMemory {
-    limit: u32,
+    plan: Plan,
+    /// The capacity of each node's window, from its last start.
+    limits: BTreeMap<u16, u32>,
     most_stores: usize,
     /// The epochs of the stores of each node.
     stores: BTreeMap<u16, BTreeSet<Epoch>>,
@@ -35,7 +37,8 @@ pub(super) struct BoundedMemory {
 impl BoundedMemory {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            limit: plan.node.delivery.window_blocks,
+            plan: plan.clone(),
+            limits: BTreeMap::new(),
             most_stores: usize::try_from(plan.epochs.retained.saturating_add(2))
                 .unwrap_or(usize::MAX),
             stores: BTreeMap::new(),
@@ -60,12 +63,14 @@ impl BoundedMemory {
                 earlier,
             ))
         };
-        if capacity > self.limit {
+        let of_plan = || self.plan.node_of(n, 1).delivery.window_blocks;
+        let limit = self.limits.get(&n).copied().unwrap_or_else(of_plan);
+        if capacity > limit {
             return broken(
                 "window-capacity",
                 format!(
                     "expected a window of at most {} blocks, its capacity is {capacity}",
-                    self.limit
+                    limit
                 ),
                 None,
             );
@@ -100,7 +105,9 @@ impl Oracle for BoundedMemory {
             return Ok(());
         };
         match &entry.what {
-            What::World(WorldEvent::Started { .. }) => {
+            What::World(WorldEvent::Started { start }) => {
+                let limit = self.plan.node_of(n, *start).delivery.window_blocks;
+                self.limits.insert(n, limit);
                 self.learned.remove(&n);
             }
             What::Process(Event::Node(NodeEvent::WindowLoaded {

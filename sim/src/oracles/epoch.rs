@@ -359,7 +359,7 @@ pub(super) fn must_end(
 ) -> bool {
     is_marked_by_quorum(plan, epoch, |member| {
         let n = member.validator;
-        let is_live = !plan.is_byzantine(n) && !plan.stays_down.contains(&n);
+        let is_live = plan.takes_part(n);
         is_live && proposes(n) && has_elapsed(plan, member, started, now)
     })
 }

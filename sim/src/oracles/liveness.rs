@@ -28,7 +28,7 @@
 mod bounds;
 mod report;
 
-use self::bounds::{MEASURED_MS, Measurement};
+use self::bounds::{Bounds, MEASURED_MS, Measurement};
 use super::{
     Invariant, Oracle, Violation,
     epoch::{clocks_are_known, must_end},
@@ -47,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Liveness {
     plan: Plan,
+    bounds: Bounds,
     authorities: Authorities,
     executors: BTreeMap<u16, Executor>,
     nodes: BTreeMap<u16, Node>,
@@ -117,11 +118,12 @@ struct Node {
 
 impl Liveness {
     pub(super) fn new(plan: &Plan) -> Self {
-        let lives = |n: &u16| !plan.is_byzantine(*n) && !plan.stays_down.contains(n);
+        let lives = |n: &u16| plan.takes_part(*n);
         let honest = || (0..plan.validators).filter(lives);
         let executors = plan.executors.len();
         Self {
             plan: plan.clone(),
+            bounds: Bounds::of(plan),
             authorities: Authorities::new(plan),
             executors: honest()
                 .filter(|n| usize::from(*n) < executors)
@@ -274,7 +276,7 @@ impl Liveness {
 
     /// Goes to the next phase if its time has come.
     fn proceed(&mut self, now: SimTime) {
-        let commit_ms = self.commit_ms();
+        let commit_ms = self.bounds.commit_ms;
         let durable: BTreeMap<_, _> = (self.executors.iter())
             .map(|(n, executor)| (*n, executor.durable))
             .collect();
@@ -328,7 +330,7 @@ impl Liveness {
         else {
             return false;
         };
-        let (elapsed_ms, commit_ms) = (now.since(rates.since).as_ms(), self.commit_ms());
+        let (elapsed_ms, commit_ms) = (now.since(rates.since).as_ms(), self.bounds.commit_ms);
         *sufficed
             || rates.suffice(elapsed_ms, commit_ms)
                 && self.all_follow(durable, rates.demanded(elapsed_ms, commit_ms))
@@ -364,14 +366,14 @@ impl Liveness {
     fn silent(&self, seen: &Proposals) -> Vec<u16> {
         let had_time = |n: &u16| {
             let free_for = self.nodes.get(n).map(|node| node.free_for.as_ms());
-            free_for.is_some_and(|free_ms| free_ms > self.reaction_ms())
+            free_for.is_some_and(|free_ms| free_ms > self.bounds.reaction_ms)
         };
         self.unseen(seen).into_iter().filter(had_time).collect()
     }
 
     /// Whether this node runs, and its executor, if it has one, is not a window behind.
     fn is_free(&self, n: u16) -> bool {
-        let window = u64::from(self.plan.node.delivery.window_blocks);
+        let window = self.bounds.window_blocks;
         let is_behind = |executor: &Executor| executor.durable.0 + window <= self.tip.0;
         let runs = self.nodes.get(&n).is_some_and(|node| !node.down);
         runs && !self.executors.get(&n).is_some_and(is_behind)
@@ -415,7 +417,7 @@ impl Liveness {
 
     /// A violation if the running epoch should have ended long ago.
     fn epoch_ends(&self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let bound_ms = self.reaction_ms();
+        let bound_ms = self.bounds.reaction_ms;
         let due_for = self.epoch.due_for.unwrap_or_default();
         if due_for.as_ms() <= bound_ms {
             return Ok(());

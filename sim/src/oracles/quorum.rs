@@ -239,7 +239,8 @@ impl Quorum {
 
     fn block_stored(&mut self, block: &SeenBlock, entry: &Entry) -> Result<(), Box<Violation>> {
         let reference = block.reference;
-        if self.invalid.contains(&reference.digest) {
+        let is_elsewhere = self.authorities.is_of_other_chain(entry.process);
+        if self.invalid.contains(&reference.digest) && !is_elsewhere {
             let message = format!("{reference} is invalid, and a node stored it");
             return Err(broken(entry, "invalid-block-stored", message, None));
         }

@@ -81,11 +81,12 @@ impl Told {
 
 impl Start {
     pub(super) fn new(plan: &Plan) -> Self {
-        let rpc = &plan.node.rpc;
-        let patience_ms = plan.settle_ms.max(EXCHANGES * rpc.timeout_ms);
+        let (_, timeout_ms) = plan.extremes(|node| node.rpc.timeout_ms);
+        let (_, retry_ms) = plan.extremes(|node| node.rpc.start_retry_max_ms);
+        let patience_ms = plan.settle_ms.max(EXCHANGES * timeout_ms);
         Self {
             patience: SimTime::from_ms(patience_ms),
-            patience_with_wait: SimTime::from_ms(patience_ms + rpc.start_retry_max_ms),
+            patience_with_wait: SimTime::from_ms(patience_ms + retry_ms),
             beginning: BTreeMap::new(),
             byzantine: (plan.byzantine.iter())
                 .map(|byzantine| ProcessId::Node(byzantine.validator))

@@ -1,6 +1,7 @@
 //! Keys, accounts and authority indexes of the validators of a plan.
 
 use super::{Member, Plan};
+use crate::process_id::ProcessId;
 use metanode_core::types::{AuthorityIndex, Epoch, KeyPair, PublicKey};
 use std::collections::BTreeMap;
 
@@ -60,6 +61,12 @@ impl Authorities {
         let of_epoch = self.epochs.entry(epoch);
         let validators = of_epoch.or_insert_with(|| by_authority(plan, epoch));
         validators.get(authority.as_usize()).copied()
+    }
+
+    /// Whether this process stands at a validator whose node is of another chain.
+    pub fn is_of_other_chain(&self, process: ProcessId) -> bool {
+        let is_of_other = |validator| self.plan.is_of_other_chain(validator);
+        process.validator().is_some_and(is_of_other)
     }
 
     /// Whether this validator is honest.

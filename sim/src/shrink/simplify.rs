@@ -10,8 +10,8 @@ use super::{
 use crate::{
     nearer::toward,
     plan::{
-        Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Member, Move, Plan, Span,
-        Topology,
+        Backend, ByzantinePlan, ByzantineStrategy, ExecutorPlan, Guard, Member, Move, OwnLimit,
+        Plan, Span, Topology,
     },
     trace::ProcessId,
 };
@@ -66,6 +66,8 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("genesis", genesis),
         step("committees", committees),
         step("unusable registrations", unusable),
+        step("validators that stay down", stays_down),
+        step("limits of single nodes", own_limits),
         step("clocks", clocks),
     ]);
     steps.extend(numbered("clocks", plan.clock_skew_ms.len(), clock));
@@ -114,8 +116,11 @@ fn validators(plan: &Plan, _: usize) -> Vec<Plan> {
             let kept: Vec<u16> = (0..plan.validators).filter(|n| *n != left_out).collect();
             renumbered(plan, &kept)
         })
-        // With more than f Byzantine validators no invariant has to hold.
-        .filter(|plan| plan.byzantine.len() <= usize::from(plan.epochs.tolerated(plan.validators)))
+        // With more than f that are Byzantine no invariant has to hold, with more that are absent no progress.
+        .filter(|plan| {
+            let absent = (0..plan.validators).filter(|n| !plan.takes_part(*n));
+            absent.count() <= usize::from(plan.epochs.tolerated(plan.validators))
+        })
         .collect()
 }
 
@@ -170,6 +175,17 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
         })
         .collect();
     new.byzantine.sort_unstable_by_key(|b| b.validator);
+    new.stays_down = (plan.stays_down.iter().copied())
+        .filter_map(position)
+        .collect();
+    new.own_limits = (plan.own_limits.iter())
+        .filter_map(|own| {
+            Some(OwnLimit {
+                validator: position(own.validator)?,
+                ..own.clone()
+            })
+        })
+        .collect();
     for committee in &mut new.epochs.committees {
         let kept = committee.members.iter().filter_map(|member| {
             Some(Member {
@@ -307,13 +323,27 @@ fn committees(plan: &Plan, _: usize) -> Vec<Plan> {
 
 /// No unusable registration, or one less.
 fn unusable(plan: &Plan, _: usize) -> Vec<Plan> {
-    if plan.epochs.unusable.is_empty() {
+    fewer(plan, |plan| &mut plan.epochs.unusable)
+}
+
+fn stays_down(plan: &Plan, _: usize) -> Vec<Plan> {
+    fewer(plan, |plan| &mut plan.stays_down)
+}
+
+fn own_limits(plan: &Plan, _: usize) -> Vec<Plan> {
+    fewer(plan, |plan| &mut plan.own_limits)
+}
+
+/// With an empty list, then with each shorter by one entry.
+fn fewer<T>(plan: &Plan, list: fn(&mut Plan) -> &mut Vec<T>) -> Vec<Plan> {
+    let count = list(&mut plan.clone()).len();
+    if count == 0 {
         return vec![];
     }
-    let none = with(plan, |plan| plan.epochs.unusable.clear());
-    let fewer = (0..plan.epochs.unusable.len()).map(|position| {
+    let none = with(plan, |plan| list(plan).clear());
+    let fewer = (0..count).map(|position| {
         with(plan, |plan| {
-            plan.epochs.unusable.remove(position);
+            list(plan).remove(position);
         })
     });
     [none].into_iter().chain(fewer).collect()

@@ -195,9 +195,11 @@ mod tests {
         assert_eq!(seen.transactions, [Bytes::from(vec![5; 300])]);
         assert_eq!(seen.commit_votes, [(CommitIndex(4), CommitDigest([8; 32]))]);
         assert!(seen.end_of_epoch);
+        let message = [&b"block"[..], &seen.content_digest].concat();
+        let message = blake3::keyed_hash(&ChainId::default().0, &message);
         assert!(keys.public().verifies(
             SignatureScheme::KeyedHash,
-            &seen.content_digest,
+            message.as_bytes(),
             &seen.signature
         ));
         let again = blocks.decode(block.bytes()).unwrap();

@@ -69,7 +69,7 @@ impl World {
         let Some(node) = self.runtime.get_node(self.madsim_node(id)) else {
             return;
         };
-        self.spawn(id, &node, self.env(id, start, incarnation));
+        self.spawn(id, start, &node, self.env(id, start, incarnation));
     }
 
     /// The number of the start, from 1, and the new incarnation. `None` if the process is up.
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// Spawns the main task of a process.
-    fn spawn(&self, id: ProcessId, node: &NodeHandle, env: Env) {
+    fn spawn(&self, id: ProcessId, start: u32, node: &NodeHandle, env: Env) {
         let monitor = env.monitor.clone();
         match id {
             ProcessId::Node(index) if let Some(byzantine) = self.plan.byzantine(index) => {
@@ -111,7 +111,7 @@ impl World {
                 node.spawn(monitored(monitor, byzantine::run(setup)));
             }
             ProcessId::Node(index) => {
-                let config = settings::node(&self.plan, index);
+                let config = settings::node(&self.plan, index, start);
                 let (submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.submitter = Some(submitter);

@@ -38,14 +38,14 @@ pub fn network(plan: &Plan) -> Settings {
     }
 }
 
-/// The configuration of node `index`.
+/// The configuration of node `index` for this start of it, 1 being the first.
 #[must_use]
-pub fn node(plan: &Plan, index: u16) -> NodeConfig {
+pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
     let NodeParameters {
         consensus,
         delivery,
         rpc,
-    } = plan.node.clone();
+    } = plan.node_of(index, start);
     let rpc_address = match plan.topology {
         Topology::SingleMaster if index > 0 => tcp(0, PEER_RPC_PORT),
         Topology::SingleMaster | Topology::MasterPerNode => Address::Unix(RPC_PATH.into()),

@@ -26,14 +26,20 @@ const RESUBMITTED_AFTER: SimTime = SimTime::from_ms(2_000);
 /// Large transactions use this part of what a link carries.
 const LARGE_PART: u64 = 8;
 
+/// Bytes of large transactions in all stores of a run together: a run is in memory.
+const STORED_LARGE_BYTES: u64 = 1 << 30;
+
 /// The state from which the next transaction is made.
 pub struct Workload {
     random: ChaCha8Rng,
     plan: WorkloadPlan,
-    validators: u16,
+    /// The validators that clients send to: those of their chain.
+    validators: Vec<u16>,
     made: u64,
     interval_ms: u64,
     per_interval: u64,
+    /// The largest transaction that does not hold up what others need: what links carry of them in a second.
+    largest_bytes: u64,
     /// Bytes per second of large transactions.
     large_bytes_per_second: u64,
     /// There is no large transaction before this time.
@@ -49,13 +55,20 @@ impl Workload {
         let rate = plan.transactions_per_second;
         // Low rates send single transactions, high ones small bursts.
         let intervals = rate.clamp(1, INTERVALS_PER_SECOND);
+        let carried = world.plan.network.carried_bytes_per_second() / LARGE_PART;
+        // Each node stores a transaction, and an executor that it has.
+        let stores = 2 * u64::from(world.plan.validators);
+        let stored = STORED_LARGE_BYTES * 1_000 / (stores * world.plan.duration_ms.max(1));
         Self {
             random: world.entropy.stream("workload"),
-            validators: world.plan.validators,
+            validators: (0..world.plan.validators)
+                .filter(|n| !world.plan.is_of_other_chain(*n))
+                .collect(),
             made: 0,
             interval_ms: 1000 / intervals,
             per_interval: rate / intervals,
-            large_bytes_per_second: world.plan.network.carried_bytes_per_second() / LARGE_PART,
+            largest_bytes: carried,
+            large_bytes_per_second: carried.min(stored),
             next_large: SimTime::default(),
             resubmissions: VecDeque::new(),
             plan,
@@ -93,7 +106,7 @@ impl Workload {
                 let at = SimTime {
                     ns: now.ns + RESUBMITTED_AFTER.ns,
                 };
-                let anywhere = self.below(self.validators.into()) as u16;
+                let anywhere = self.anywhere();
                 self.resubmissions
                     .push_back((at, anywhere, transaction.clone()));
             }
@@ -108,13 +121,24 @@ impl Workload {
     /// The node to which the next transaction is sent: the same for all of a sender.
     fn node(&self) -> u16 {
         let sender = self.made / u64::from(self.plan.chain_length.max(1));
-        u16::try_from(sender % u64::from(self.validators)).unwrap_or(0)
+        self.validator(sender)
+    }
+
+    fn validator(&self, number: u64) -> u16 {
+        let position = number % self.validators.len().max(1) as u64;
+        self.validators.get(position as usize).copied().unwrap_or(0)
+    }
+
+    fn anywhere(&mut self) -> u16 {
+        let number = self.below(self.validators.len() as u64);
+        self.validator(number)
     }
 
     /// Another node, or the same if there is no other.
     fn other_than(&mut self, node: u16) -> u16 {
-        let further = 1 + self.below(u64::from(self.validators).saturating_sub(1)) as u16;
-        (node + further) % self.validators
+        let further = 1 + self.below((self.validators.len() as u64).saturating_sub(1));
+        let position = self.validators.iter().position(|n| *n == node);
+        self.validator(position.unwrap_or(0) as u64 + further)
     }
 
     fn next(&mut self, now: SimTime) -> ClientTransaction {
@@ -146,8 +170,7 @@ impl Workload {
     fn enlarged(&mut self, transaction: ClientTransaction, now: SimTime) -> ClientTransaction {
         // Tag and length of the data.
         const HEADER_BYTES: usize = 5;
-        let carried = usize::try_from(self.large_bytes_per_second).unwrap_or(usize::MAX);
-        // What a link carries in a second; more would hold up what others need.
+        let carried = usize::try_from(self.largest_bytes).unwrap_or(usize::MAX);
         let most = carried.min(MAX_BLOCK_TRANSACTION_BYTES);
         let bytes = match self.below(3) {
             0 => MAX_BLOCK_TRANSACTION_BYTES + 1,

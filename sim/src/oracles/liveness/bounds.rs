@@ -1,7 +1,6 @@
 //! What the plan allows in the worst case: how long a round, a block and a reaction take, and so which rates are demanded.
 
-use super::Liveness;
-use crate::trace::SimTime;
+use crate::{plan::Plan, trace::SimTime};
 use metanode_core::types::GlobalExecIndex;
 
 /// Computing, queueing and fetching in one round.
@@ -13,29 +12,35 @@ const ACKNOWLEDGED_MS: u64 = 100;
 /// The shortest measurement.
 pub(super) const MEASURED_MS: u64 = 1_000;
 
-impl Liveness {
-    /// The longest time of a round.
-    pub(super) const fn round_ms(&self) -> u64 {
-        let consensus = &self.plan.node.consensus;
-        let latency_ms = self.plan.network.latency_ms.high;
-        consensus.min_round_delay_ms + consensus.leader_timeout_ms + 2 * latency_ms + ROUND_SLACK_MS
-    }
-
+/// The bounds of one plan, for the slowest of its nodes.
+pub(super) struct Bounds {
     /// The longest time between two commits.
-    pub(super) fn commit_ms(&self) -> u64 {
-        let executors = self.plan.executors.iter();
-        let slowest_us = executors.map(|executor| executor.execute_us.high).max();
-        let delivery = &self.plan.node.delivery;
-        let latency_ms = self.plan.network.latency_ms.high;
-        let window_ms = delivery.watermark_poll_ms + 2 * latency_ms + ACKNOWLEDGED_MS;
-        let per_block_ms = window_ms.div_ceil(u64::from(delivery.window_blocks));
-        self.round_ms()
-            .max(slowest_us.unwrap_or(0).div_ceil(1000) + per_block_ms)
-    }
-
+    pub commit_ms: u64,
     /// The time within which a node that is free to propose does so, and a due epoch ends.
-    pub(super) const fn reaction_ms(&self) -> u64 {
-        20 * self.round_ms()
+    pub reaction_ms: u64,
+    /// The smallest window.
+    pub window_blocks: u64,
+}
+
+impl Bounds {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let latency_ms = plan.network.latency_ms.high;
+        let (_, waited_ms) = plan
+            .extremes(|node| node.consensus.min_round_delay_ms + node.consensus.leader_timeout_ms);
+        let round_ms = waited_ms + 2 * latency_ms + ROUND_SLACK_MS;
+        let executors = plan.executors.iter();
+        let slowest_us = executors.map(|executor| executor.execute_us.high).max();
+        let (_, per_block_ms) = plan.extremes(|node| {
+            let delivery = &node.delivery;
+            let window_ms = delivery.watermark_poll_ms + 2 * latency_ms + ACKNOWLEDGED_MS;
+            window_ms.div_ceil(u64::from(delivery.window_blocks))
+        });
+        let (window_blocks, _) = plan.extremes(|node| node.delivery.window_blocks.into());
+        Self {
+            commit_ms: round_ms.max(slowest_us.unwrap_or(0).div_ceil(1000) + per_block_ms),
+            reaction_ms: 20 * round_ms,
+            window_blocks,
+        }
     }
 }
 

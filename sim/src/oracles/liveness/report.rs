@@ -17,7 +17,8 @@ impl Liveness {
             Phase::Measuring { rates, seen, .. } => {
                 let silent = self.silent(seen);
                 if silent.is_empty() {
-                    let demanded = rates.demanded(now.since(rates.since).as_ms(), self.commit_ms());
+                    let demanded =
+                        rates.demanded(now.since(rates.since).as_ms(), self.bounds.commit_ms);
                     let Measurement {
                         commits, executed, ..
                     } = rates;
