@@ -351,6 +351,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["START"],
         }
+        RestoredDiskIsNew = "+" "restored_disk_is_new" {
+            mechanism: "peers are not asked what this authority signed in an epoch of which the disk has no record, also if the disk is an older backup",
+            masked_by: [],
+            found_by: ["NOEQUIV"],
+        }
     }
     guards {
         StartIsTrusted = "start_is_trusted" {

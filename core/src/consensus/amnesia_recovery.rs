@@ -6,7 +6,7 @@ use super::{
     protocol::{PeerRequest, PeerResponse},
     shared::{Command, Shared},
 };
-use crate::types::{AuthorityIndex, Round, Stake, VerifiedBlock};
+use crate::types::{AuthorityIndex, Epoch, Round, Stake, VerifiedBlock};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
@@ -58,6 +58,11 @@ pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
             }
         }
     }
+    // The disk may be older than what this authority did before. It cannot have signed in an epoch after the next of any
+    // that a quorum of peers, which certified its beginning, knows.
+    let peers = shared.peers.iter().map(Peer::newest_epoch);
+    let known = peers.max().unwrap_or_default().max(committee.epoch());
+    let _ = shared.asked.set(Epoch(known.0.saturating_add(1)));
     info!(target: "[STARTUP]", stake = stake.0, round = %newest, "peers returned this authority's newest block");
     let _ = shared
         .commands

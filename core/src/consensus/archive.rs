@@ -1,12 +1,12 @@
 //! The retained epochs, from which this node serves its peers blocks, commits and its own blocks. Ended epochs are
 //! served like the current one, so that a node that was down can catch up.
 
-use super::own_blocks::OwnBlocks;
+use super::{own_blocks::OwnBlocks, protocol::Welcome};
 use crate::{
     env::TaskMonitor,
     store::{CommitLog, ConsensusStore, StoreError},
     tasks::Tasks,
-    types::{AuthorityIndex, Chain, Epoch, EpochStart},
+    types::{AuthorityIndex, Epoch, EpochStart},
 };
 use std::{
     collections::BTreeMap,
@@ -55,11 +55,14 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// The chain of the retained epochs; `None` before the first is added.
+    /// What this node says of itself to peers; `None` before the first epoch is added. All are of one chain.
     #[must_use]
-    pub fn chain(&self) -> Option<Chain> {
+    pub fn welcome(&self) -> Option<Welcome> {
         let epochs = self.epochs();
-        epochs.values().next().map(|epoch| epoch.start.chain)
+        epochs.last_key_value().map(|(newest, epoch)| Welcome {
+            chain: epoch.start.chain,
+            newest_epoch: *newest,
+        })
     }
 
     #[must_use]
@@ -123,7 +126,7 @@ mod tests {
         dag::test_dag::TestDag,
         env::Unmonitored,
         store::{MemoryDisk, MemoryStores},
-        types::{EpochBase, GlobalExecIndex, TimestampMs},
+        types::{Chain, EpochBase, GlobalExecIndex, TimestampMs},
     };
     use std::{
         future::{Future, poll_fn},

@@ -21,9 +21,12 @@ use crate::{
     ingest::Pool,
     store::{Durability, StoreError},
     tasks::Tasks,
-    types::{Address, AddressError, Boundary, CommitIndex, EpochEnding, Round, VerifiedBlock},
+    types::{
+        Address, AddressError, Authority, AuthorityIndex, Boundary, CommitIndex, Committee, Epoch,
+        EpochEnding, Round, VerifiedBlock,
+    },
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -49,6 +52,9 @@ pub(crate) struct ConsensusSetup {
     /// Whether this node has certainly signed nothing in this epoch, because this process entered it from the previous
     /// one and the disk has no record of an earlier entry. Otherwise peers are queried (contract §6.5).
     pub is_new: bool,
+    /// Set by the first query of this process that a quorum answers: the last epoch in which this authority may have
+    /// signed before the process began, whatever the disk says.
+    pub asked: Arc<OnceLock<Epoch>>,
 }
 
 /// An error from which consensus cannot recover.
@@ -128,19 +134,7 @@ impl Consensus {
             core.set_last_proposed_round(Round(0));
         }
         let committee = retained.start.committee.clone();
-        let peers = committee
-            .authorities()
-            .filter(|(index, _)| Some(*index) != retained.own)
-            .map(|(index, authority)| {
-                let address: Address = authority.p2p_address.parse().map_err(|source| {
-                    ConsensusError::PeerAddress {
-                        authority: authority.name.clone(),
-                        source,
-                    }
-                })?;
-                Ok(Peer::new(index, address))
-            })
-            .collect::<Result<Vec<_>, ConsensusError>>()?;
+        let peers = peers_in(&committee, retained.own)?;
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
         let ending = recovered_ending(&retained)?;
         if matches!(ending, EpochEnding::Certified(_)) {
@@ -160,6 +154,7 @@ impl Consensus {
             progress: progress.subscribe(),
             wanted_after: Mutex::new(wanted_after),
             missing: missing.subscribe(),
+            asked: setup.asked,
         });
         Ok(Self {
             core,
@@ -399,6 +394,24 @@ impl Consensus {
             modified
         });
     }
+}
+
+/// All other authorities, in order.
+fn peers_in(
+    committee: &Committee,
+    own: Option<AuthorityIndex>,
+) -> Result<Vec<Peer>, ConsensusError> {
+    let others = committee.authorities();
+    let others = others.filter(|(index, _)| Some(*index) != own);
+    let peer = |(index, authority): (AuthorityIndex, &Authority)| {
+        let address: Result<Address, _> = authority.p2p_address.parse();
+        let address = address.map_err(|source| ConsensusError::PeerAddress {
+            authority: authority.name.clone(),
+            source,
+        })?;
+        Ok(Peer::new(index, address))
+    };
+    others.map(peer).collect()
 }
 
 /// Recovers the state of the end of the epoch from the store.

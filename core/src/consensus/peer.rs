@@ -8,9 +8,12 @@ use super::{
 use crate::{
     framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
-    types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef},
+    types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef, Epoch},
 };
-use std::io;
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -63,6 +66,8 @@ pub(super) struct Peer {
     /// Counts the bytes of the successive query connections to this peer.
     idle: IdleTimeout,
     connection: Mutex<Option<(MonitoredStream, Decoder)>>,
+    /// The newest epoch that it said it had entered.
+    newest_epoch: AtomicU64,
 }
 
 impl Peer {
@@ -72,7 +77,13 @@ impl Peer {
             address,
             idle: IdleTimeout::default(),
             connection: Mutex::new(None),
+            newest_epoch: AtomicU64::new(0),
         }
+    }
+
+    /// The newest epoch that the peer said it had entered, by its last connection; epoch 0 before the first.
+    pub fn newest_epoch(&self) -> Epoch {
+        Epoch(self.newest_epoch.load(Ordering::Relaxed))
     }
 
     /// Sends a request and receives the answer. Fails if no byte is received or sent for the peer timeout.
@@ -143,7 +154,11 @@ impl Peer {
         let body = read_frame(&mut stream, &mut decoder).await?;
         let welcome: Welcome = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
         match own.difference(&welcome.chain) {
-            None => Ok((stream, decoder)),
+            None => {
+                self.newest_epoch
+                    .fetch_max(welcome.newest_epoch.0, Ordering::Relaxed);
+                Ok((stream, decoder))
+            }
             Some(difference) => Err(PeerError::OtherChain { difference }),
         }
     }

@@ -42,6 +42,8 @@ pub struct Hello {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     pub chain: Chain,
+    /// The newest epoch that the listener has entered.
+    pub newest_epoch: Epoch,
 }
 
 /// The purpose of a connection.

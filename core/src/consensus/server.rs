@@ -14,7 +14,7 @@ use crate::{
     framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
     tasks::Tasks,
-    types::{AuthorityIndex, BlockRef, Chain, CommitIndex, Epoch, Round, VerifiedBlock},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
 };
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -72,14 +72,19 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
         let patience = Duration::from_millis(parameters.peer_silence_ms);
         let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream, &mut decoder));
         let hello = hello.await.unwrap_or(Err(ConnectionEnd::Closed))?;
-        if let Some(other) = archive.chain().filter(|own| *own != hello.chain) {
+        let refusal = archive.welcome().filter(|own| own.chain != hello.chain);
+        if let Some(own) = refusal {
             // Whatever its epoch is.
-            welcome(&mut stream, other, &hello).await?;
+            welcome(&mut stream, own, &hello).await?;
         }
         let found = tokio::time::timeout(patience, archive.find(hello.epoch)).await;
         let retained = found.ok().flatten();
         let retained = retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
-        welcome(&mut stream, retained.start.chain, &hello).await?;
+        let own = archive.welcome().unwrap_or(Welcome {
+            chain: retained.start.chain,
+            newest_epoch: hello.epoch,
+        });
+        welcome(&mut stream, own, &hello).await?;
         Ok((decoder, hello, retained))
     };
     match greeted.await {
@@ -92,14 +97,13 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
     }
 }
 
-/// Tells the peer the chain of this node.
+/// Tells the peer of which chain this node is.
 ///
 /// # Errors
 /// If the peer is of another one.
-async fn welcome(stream: &mut BoxStream, own: Chain, hello: &Hello) -> Result<(), ConnectionEnd> {
-    let frame = protocol::frame(&Welcome { chain: own })?;
-    write_frame(stream, &frame).await?;
-    match own.difference(&hello.chain) {
+async fn welcome(stream: &mut BoxStream, own: Welcome, hello: &Hello) -> Result<(), ConnectionEnd> {
+    write_frame(stream, &protocol::frame(&own)?).await?;
+    match own.chain.difference(&hello.chain) {
         None => Ok(()),
         Some(difference) => Err(ConnectionEnd::OtherChain(difference)),
     }

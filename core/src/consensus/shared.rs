@@ -5,12 +5,14 @@ use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
     tasks::Tasks,
-    types::{AuthorityIndex, CommitIndex, Committee, EpochEnding, Round, SubDag, VerifiedBlock},
+    types::{
+        AuthorityIndex, CommitIndex, Committee, Epoch, EpochEnding, Round, SubDag, VerifiedBlock,
+    },
 };
 use bytes::Bytes;
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     /// Per authority, the round above which its blocks are needed. No task waits for a change.
     pub wanted_after: Mutex<Vec<Round>>,
     pub missing: watch::Receiver<Missing>,
+    /// See [`ConsensusSetup::asked`](super::ConsensusSetup).
+    pub asked: Arc<OnceLock<Epoch>>,
     pub tasks: Tasks,
 }
 

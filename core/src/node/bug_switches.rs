@@ -40,6 +40,11 @@ pub(super) fn pressure(pressure: watch::Receiver<bool>) -> watch::Receiver<bool>
     pressure
 }
 
+/// Whether the epoch is later than any in which this authority may have signed before this process began.
+pub(super) fn is_later(is_later: bool) -> bool {
+    is_later || bugs::enabled(KnownBug::RestoredDiskIsNew)
+}
+
 /// Whether this authority has certainly signed nothing in the epoch, so that its peers need not be queried.
 pub(super) fn is_new(is_new: bool) -> bool {
     is_new || bugs::enabled(KnownBug::Amnesia)

@@ -1,6 +1,6 @@
 //! The epochs of this node: entering them with a record and a store, retaining them for peers, removing expired ones.
 
-use super::{Node, NodeError};
+use super::{Node, NodeError, bug_switches};
 use crate::{
     consensus::{RetainedEpoch, Signer},
     env::{CrashPoint, NodeEvent},
@@ -15,8 +15,8 @@ use tracing::warn;
 pub(super) struct Entered {
     pub retained: Arc<RetainedEpoch>,
     pub record: EpochRecord,
-    /// Whether this process entered the epoch from the previous one and the disk has no record of an earlier entry, so
-    /// that this node has certainly signed nothing in it.
+    /// Whether this process entered the epoch from the previous one, the disk has no record of an earlier entry, and the
+    /// network had not come near it when the process began, so that this node has certainly signed nothing in it.
     pub is_new: bool,
 }
 
@@ -52,7 +52,9 @@ impl Node<'_> {
         {
             return Err(NodeError::OtherChain { difference });
         }
-        let is_new = newest.is_none_or(|newest| newest.start.base.epoch < epoch);
+        let has_no_record = newest.is_none_or(|newest| newest.start.base.epoch < epoch);
+        // The disk may be an older one than this node has had.
+        let is_later = self.asked.get().is_some_and(|asked| epoch > *asked);
         self.check(&start)?;
         self.env.reach(CrashPoint::NodeBoundaryDataLearned).await;
         self.remove_epochs_before(epoch).await?;
@@ -83,7 +85,7 @@ impl Node<'_> {
         Ok(Entered {
             retained,
             record,
-            is_new: is_new && by_itself,
+            is_new: has_no_record && bug_switches::is_later(is_later) && by_itself,
         })
     }
 

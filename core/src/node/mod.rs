@@ -95,6 +95,9 @@ struct Node<'a> {
     client: Arc<ExecutorClient>,
     /// Set by the first start that the executor answers.
     chain: OnceLock<Chain>,
+    /// The last epoch in which this authority may have signed before this process began; not set before a quorum of
+    /// peers has answered.
+    asked: Arc<OnceLock<Epoch>>,
     records: EpochStore,
     archive: Arc<Archive>,
     /// Number of block streams that were opened.
@@ -107,6 +110,7 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
         keys: config.keys(),
         client: Arc::new(ExecutorClient::new(env.clone(), rpc.0, rpc.1)),
         chain: OnceLock::new(),
+        asked: Arc::default(),
         records: EpochStore::open(env.stores.as_ref())?,
         archive: Arc::default(),
         streams: Arc::default(),

@@ -56,6 +56,7 @@ impl Node<'_> {
             pool,
             pressure: bug_switches::pressure(pressure),
             is_new: bug_switches::is_new(is_new),
+            asked: self.asked.clone(),
         })?;
         let change = EpochChange {
             env,

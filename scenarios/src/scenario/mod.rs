@@ -256,8 +256,14 @@ impl Scenario {
         let byzantine = plan.byzantine.iter().map(|byzantine| byzantine.validator);
         let byzantine = byzantine.collect();
         let (duration_ms, max_faulty) = (plan.duration_ms, plan.max_faulty);
-        plan.faults
-            .extend(swarm.draw(sampler, roster, duration_ms, max_faulty, &byzantine));
+        plan.faults.extend(swarm.draw(
+            sampler,
+            roster,
+            duration_ms,
+            max_faulty,
+            &byzantine,
+            absent,
+        ));
         let answered_in_ms = swarm::start_answered_in_ms(&plan.network, plan.validators);
         let timeout_ms = &mut plan.node.rpc.timeout_ms;
         *timeout_ms = answered_in_ms.max(*timeout_ms);

@@ -13,7 +13,7 @@ use super::{
 use crate::sampling::{Sampled, Sampler, Stream};
 use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    faults::{DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
+    faults::{DiskFault, DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
     plan::{ByzantinePlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, WorkloadPlan},
     trace::ProcessId,
 };
@@ -234,9 +234,14 @@ impl Swarm {
         duration_ms: u64,
         max_faulty: Option<u16>,
         byzantine: &BTreeSet<u16>,
+        tolerated: u16,
     ) -> Vec<PlannedFault> {
+        let restored = sampler
+            .stream("swarm.restored")
+            .below(roster.validators.into());
         let mut drawing = Drawing {
             stream: sampler.stream("swarm"),
+            restored: (tolerated > 0).then_some(restored as u16),
             roster,
             duration_ms,
             max_faulty,
@@ -260,6 +265,8 @@ struct Drawing<'a> {
     roster: Roster,
     duration_ms: u64,
     max_faulty: Option<u16>,
+    /// The node whose disk may be restored.
+    restored: Option<u16>,
     /// They do not count as down.
     byzantine: &'a BTreeSet<u16>,
     /// Begin and end in ms of each time in which these validators are down.
@@ -293,6 +300,7 @@ impl Drawing<'_> {
             let at_ms = self.stream.below(self.duration_ms.max(1));
             let (roster, max_faulty) = (self.roster, self.max_faulty);
             let mut draws = SwarmDraws::new(&mut self.stream, roster, max_faulty, at_ms);
+            draws.restored = self.restored.unwrap_or_default();
             let fault = (schema.draw)(&mut draws);
             let trigger = match (&schema.triggers, self.stream.below(8)) {
                 (Triggers::Start, _) => Trigger::default(),
@@ -300,7 +308,7 @@ impl Drawing<'_> {
                 (Triggers::Any | Triggers::Times, _) => Trigger::at_ms(at_ms),
             };
             let repeats = schema.loops && self.stream.below(4) == 0;
-            if !self.fits(&trigger, &fault) {
+            if !self.fits(&trigger, &fault) || !self.keeps_a_copy(&fault) {
                 continue;
             }
             self.faults.push(PlannedFault {
@@ -312,6 +320,19 @@ impl Drawing<'_> {
             }
             return;
         }
+    }
+
+    /// Whether of every block an intact copy stays. Bits flip only where another node has one, and that other one must not
+    /// be restored to an older disk.
+    fn keeps_a_copy(&self, fault: &Fault) -> bool {
+        let is_restored =
+            |fault: &Fault| matches!(fault, Fault::Disk(DiskFault::RestoreNodes { .. }));
+        let is_flipped = |fault: &Fault| matches!(fault, Fault::Disk(DiskFault::FlipBits { .. }));
+        let mut planned = self.faults.iter().map(|planned| &planned.fault);
+        if is_restored(fault) {
+            return self.restored.is_some() && !planned.any(is_flipped);
+        }
+        !is_flipped(fault) || !planned.any(is_restored)
     }
 
     /// Whether enough validators are up during the fault, as far as its times are known. The world checks it again.
@@ -397,7 +418,6 @@ impl Drawing<'_> {
 #[cfg(test)]
 mod tests {
     use super::{super::fault::FaultSection, *};
-    use metanode_sim::faults::DiskFault;
 
     const ROSTER: Roster = Roster {
         validators: 7,
@@ -408,7 +428,7 @@ mod tests {
     fn plans() -> Vec<Vec<PlannedFault>> {
         let draw = |seed| {
             let honest = BTreeSet::new();
-            Swarm::default().draw(&Sampler::of_seed(seed), ROSTER, 10_000, Some(2), &honest)
+            Swarm::default().draw(&Sampler::of_seed(seed), ROSTER, 10_000, Some(2), &honest, 1)
         };
         (0..300).map(draw).collect()
     }
@@ -450,7 +470,7 @@ mod tests {
         let mut down_count = 0;
         for seed in 0..300 {
             let sampler = Sampler::of_seed(seed);
-            for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine) {
+            for fault in Swarm::default().draw(&sampler, ROSTER, 10_000, Some(0), &byzantine, 1) {
                 assert!(!matches!(
                     fault.fault,
                     Fault::Disk(DiskFault::FlipBits { .. })

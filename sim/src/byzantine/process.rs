@@ -408,6 +408,7 @@ async fn serve_peer(
 ) -> Result<Infallible, Ended> {
     let welcome = Welcome {
         chain: validator.chain,
+        newest_epoch: validator.committee.epoch(),
     };
     write_frame(&mut stream, &protocol::frame(&welcome)?).await?;
     match hello.purpose {

@@ -189,6 +189,13 @@ impl DiskHealth {
         Ok(snapshot)
     }
 
+    /// The disk has only the stores of the snapshot.
+    pub fn restored(&self, snapshot: &Snapshot) {
+        self.lock()
+            .open
+            .retain(|name, _| snapshot.0.contains_key(name));
+    }
+
     /// Shows the observer the whole content. The process has ended.
     pub fn read_at_end(&self, stores: &dyn StoreFactory) -> Result<(), StoreError> {
         let health = self.lock();

@@ -203,9 +203,11 @@ impl Disk {
     /// # Errors
     /// If the disk fails.
     pub(crate) fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
-        for name in snapshot.names() {
+        let present = self.backend.stores().list()?;
+        for name in present.iter().map(String::as_str).chain(snapshot.names()) {
             self.wipe(name);
         }
+        self.health.restored(&snapshot);
         snapshot.restore(self.backend.stores().as_ref())?;
         self.process_killed();
         Ok(())

@@ -5,6 +5,7 @@ use crate::{
     clock::SimTime,
     disk::Snapshot,
     net::{HijackGuard, RuleGuard},
+    process_id::ProcessId,
 };
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +24,8 @@ pub(crate) struct ActiveFaults {
     hijacks: BTreeMap<usize, Vec<HijackGuard>>,
     /// Hosts without power are silent: their peers do not learn that connections are closed.
     powerless: BTreeMap<u16, RuleGuard>,
-    /// Backups of executors' disks, by the number of the fault that will restore them.
-    backups: BTreeMap<(usize, u16), (SimTime, Snapshot)>,
+    /// Backups of disks, by the number of the fault that will restore them.
+    backups: BTreeMap<(usize, ProcessId), (SimTime, Snapshot)>,
 }
 
 /// What an active fault holds. Dropping it undoes the effect.
@@ -90,17 +91,17 @@ impl ActiveFaults {
         self.powerless.remove(&host)
     }
 
-    /// Keeps a backup of an executor's disk for the fault that will restore it.
-    pub fn keep_backup(&mut self, number: usize, executor: u16, taken: SimTime, disk: Snapshot) {
-        self.backups.insert((number, executor), (taken, disk));
+    /// Keeps a backup of a disk for the fault that will restore it.
+    pub fn keep_backup(&mut self, number: usize, id: ProcessId, taken: SimTime, disk: Snapshot) {
+        self.backups.insert((number, id), (taken, disk));
     }
 
-    /// The backup that the fault restores, with the time at which it was taken. Later ones of the same executor are
-    /// dropped, because the restored disk has not reached them.
-    pub fn take_backup(&mut self, number: usize, executor: u16) -> Option<(SimTime, Snapshot)> {
-        let (taken, disk) = self.backups.remove(&(number, executor))?;
+    /// The backup that the fault restores, with the time at which it was taken. Later ones of the same disk are dropped,
+    /// because the restored disk has not reached them.
+    pub fn take_backup(&mut self, number: usize, id: ProcessId) -> Option<(SimTime, Snapshot)> {
+        let (taken, disk) = self.backups.remove(&(number, id))?;
         self.backups
-            .retain(|(_, of), (later, _)| *of != executor || *later <= taken);
+            .retain(|(_, of), (later, _)| *of != id || *later <= taken);
         Some((taken, disk))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) enum FaultJob {
     /// The fault with this number ends.
     End(usize),
     /// Takes a backup of an executor's disk for the fault with this number.
-    Backup(usize, u16),
+    Backup(usize, ProcessId),
 }
 
 /// The cluster of a run. A host has the number of its validator; delays count from the call.

@@ -3,7 +3,7 @@
 use super::{
     Cluster, End, FaultJob, Lasting, Parts, Prepared, Subject, lifecycle,
     process::{bring_down, validators},
-    text::{back, executors, lasting, nodes, processes},
+    text::{back, lasting, nodes, processes},
 };
 use crate::{
     amounts::{count, ms},
@@ -37,6 +37,13 @@ pub enum DiskFault {
         taken_ms: u64,
         down_ms: Option<u64>,
     },
+    /// The same for nodes. One that has lost blocks that it signed is faulty until its peers have returned them, so it
+    /// counts together with Byzantine validators.
+    RestoreNodes {
+        nodes: Vec<u16>,
+        taken_ms: u64,
+        down_ms: Option<u64>,
+    },
 }
 
 impl Subject for DiskFault {
@@ -44,7 +51,10 @@ impl Subject for DiskFault {
         match self {
             Self::DiskFails { processes, .. } => validators(processes),
             Self::FlipBits { .. } => BTreeSet::new(),
-            Self::Restore { executors, .. } => executors.iter().copied().collect(),
+            Self::Restore {
+                executors: numbers, ..
+            }
+            | Self::RestoreNodes { nodes: numbers, .. } => numbers.iter().copied().collect(),
         }
     }
 
@@ -52,29 +62,22 @@ impl Subject for DiskFault {
         match self {
             Self::DiskFails { for_ms, .. } => Lasting::Until(*for_ms),
             Self::FlipBits { .. } => Lasting::Moment,
-            Self::Restore { down_ms, .. } => Lasting::Down(*down_ms),
+            Self::Restore { down_ms, .. } | Self::RestoreNodes { down_ms, .. } => {
+                Lasting::Down(*down_ms)
+            }
         }
     }
 
     fn has_own_events(&self) -> bool {
         match self {
             Self::DiskFails { .. } | Self::FlipBits { .. } => false,
-            Self::Restore { .. } => true,
+            Self::Restore { .. } | Self::RestoreNodes { .. } => true,
         }
     }
 
     fn prepare(&self, number: usize, cluster: &dyn Cluster) -> Prepared<'_> {
-        match self {
-            Self::Restore {
-                executors,
-                taken_ms,
-                ..
-            } => {
-                for executor in executors {
-                    cluster.perform_after(*taken_ms, FaultJob::Backup(number, *executor));
-                }
-            }
-            Self::DiskFails { .. } | Self::FlipBits { .. } => {}
+        for (id, taken_ms) in self.backups() {
+            cluster.perform_after(taken_ms, FaultJob::Backup(number, id));
         }
         Prepared::BeginsWhenDue
     }
@@ -95,11 +98,9 @@ impl Subject for DiskFault {
                     flip_bits(ProcessId::Node(*node), *blocks, *commits, cluster);
                 }
             }
-            Self::Restore {
-                executors, down_ms, ..
-            } => {
-                for executor in executors {
-                    restore(number, *executor, *down_ms, cluster);
+            Self::Restore { down_ms, .. } | Self::RestoreNodes { down_ms, .. } => {
+                for (id, _) in self.backups() {
+                    restore(number, id, *down_ms, cluster);
                 }
             }
         }
@@ -112,8 +113,8 @@ impl Subject for DiskFault {
                     disk.mend();
                 }
             }
-            // Damage stays, and executors restart at their scheduled times.
-            Self::FlipBits { .. } | Self::Restore { .. } => {}
+            // Damage stays, and processes restart at their scheduled times.
+            Self::FlipBits { .. } | Self::Restore { .. } | Self::RestoreNodes { .. } => {}
         }
     }
 
@@ -136,6 +137,11 @@ impl Subject for DiskFault {
             } => Parts::of_executors(executors)
                 .lasting(down_ms)
                 .amount(taken_ms),
+            Self::RestoreNodes {
+                nodes,
+                taken_ms,
+                down_ms,
+            } => Parts::of_hosts(nodes).lasting(down_ms).amount(taken_ms),
         }
     }
 }
@@ -170,18 +176,40 @@ impl fmt::Display for DiskFault {
                 )
             }
             Self::Restore {
-                executors: numbers,
-                taken_ms,
-                down_ms,
+                taken_ms, down_ms, ..
+            }
+            | Self::RestoreNodes {
+                taken_ms, down_ms, ..
             } => {
-                let (executors, back) = (executors(numbers), back(*down_ms));
+                let restored: Vec<_> = self.backups().map(|(id, _)| id).collect();
+                let (restored, back) = (processes(&restored), back(*down_ms));
                 let taken = ms(*taken_ms);
                 write!(
                     f,
-                    "restore {executors} from the backup taken at {taken}, {back}"
+                    "restore {restored} from the backup taken at {taken}, {back}"
                 )
             }
         }
+    }
+}
+
+impl DiskFault {
+    /// The processes that are restored, with the times of their backups.
+    fn backups(&self) -> impl Iterator<Item = (ProcessId, u64)> {
+        let (executors, nodes, taken_ms): (&[u16], &[u16], u64) = match self {
+            Self::Restore {
+                executors,
+                taken_ms,
+                ..
+            } => (executors, &[], *taken_ms),
+            Self::RestoreNodes {
+                nodes, taken_ms, ..
+            } => (&[], nodes, *taken_ms),
+            Self::DiskFails { .. } | Self::FlipBits { .. } => (&[], &[], 0),
+        };
+        let executors = executors.iter().copied().map(ProcessId::Executor);
+        let nodes = nodes.iter().copied().map(ProcessId::Node);
+        executors.chain(nodes).map(move |id| (id, taken_ms))
     }
 }
 
@@ -200,20 +228,17 @@ fn flip_bits(id: ProcessId, blocks: u32, commits: u32, cluster: &dyn Cluster) {
     }
 }
 
-/// Takes a backup of an executor's disk for fault `number`.
-pub(super) fn back_up(number: usize, executor: u16, cluster: &dyn Cluster) {
-    let disk = cluster.disk(ProcessId::Executor(executor));
+/// Takes a backup of a process's disk for fault `number`.
+pub(super) fn back_up(number: usize, id: ProcessId, cluster: &dyn Cluster) {
+    let disk = cluster.disk(id);
     if let Some(Ok(snapshot)) = disk.map(|disk| disk.snapshot()) {
         let now = cluster.now();
-        cluster
-            .faults()
-            .keep_backup(number, executor, now, snapshot);
+        cluster.faults().keep_backup(number, id, now, snapshot);
     }
 }
 
-fn restore(number: usize, executor: u16, down_ms: Option<u64>, cluster: &dyn Cluster) {
-    let id = ProcessId::Executor(executor);
-    let backup = cluster.faults().take_backup(number, executor);
+fn restore(number: usize, id: ProcessId, down_ms: Option<u64>, cluster: &dyn Cluster) {
+    let backup = cluster.faults().take_backup(number, id);
     let (Some((taken, snapshot)), Some(disk)) = (backup, cluster.disk(id)) else {
         return lifecycle::skip(number, cluster);
     };

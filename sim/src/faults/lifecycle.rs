@@ -27,7 +27,7 @@ pub(crate) fn prepare(cluster: &dyn Cluster) -> BTreeMap<ProcessId, u64> {
 pub(crate) fn perform(job: FaultJob, cluster: &dyn Cluster) {
     match job {
         FaultJob::End(number) => end(number, cluster),
-        FaultJob::Backup(number, executor) => disk::back_up(number, executor, cluster),
+        FaultJob::Backup(number, id) => disk::back_up(number, id, cluster),
         FaultJob::Due => {
             let due = cluster.faults().schedule.due(cluster.now());
             for number in due {

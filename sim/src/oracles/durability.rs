@@ -176,6 +176,10 @@ impl Oracle for Durability {
                 self.executors.remove(&n);
                 Ok(())
             }
+            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { .. })) => {
+                self.nodes.retain(|(of, _), _| *of != n);
+                Ok(())
+            }
             (ProcessId::Node(n), What::World(WorldEvent::CommitsDamaged { commits })) => {
                 self.damaged.extend(commits.iter().map(|index| (n, *index)));
                 Ok(())

@@ -55,6 +55,8 @@ struct Node {
     /// How often its executor was restored and its records, and its own blocks, have not returned to an older epoch.
     may_return: Returns,
     changes: BTreeMap<Epoch, Change>,
+    /// Its disk was replaced by an older one, of which only what is written later is seen.
+    is_restored: bool,
 }
 
 #[derive(Default)]
@@ -72,11 +74,29 @@ impl Returns {
     }
 }
 
+impl Change {
+    /// Whether this step may be recorded next.
+    fn is_followed_by(&mut self, step: ChangeStep, delivers: bool) -> bool {
+        use ChangeStep::{Advanced, BoundaryCommitted, Drained, Running};
+        let is_unknown = std::mem::take(&mut self.is_unknown);
+        match (self.step, step) {
+            (Running, BoundaryCommitted(_))
+            | (BoundaryCommitted(_), Drained(_))
+            | (Drained(_), Advanced(_)) => true,
+            (BoundaryCommitted(_), Advanced(_)) => !delivers,
+            (_, BoundaryCommitted(_) | Running) => std::mem::take(&mut self.may_begin_again),
+            _ => is_unknown,
+        }
+    }
+}
+
 /// The recorded steps of the change out of an epoch.
 struct Change {
     step: ChangeStep,
     recorded: Option<Entry>,
     may_begin_again: bool,
+    /// Whether the step on the disk was not seen.
+    is_unknown: bool,
 }
 
 impl Default for Change {
@@ -85,6 +105,7 @@ impl Default for Change {
             step: ChangeStep::Running,
             recorded: None,
             may_begin_again: false,
+            is_unknown: false,
         }
     }
 }
@@ -148,7 +169,12 @@ impl Epochs {
             ));
         }
         let node = self.nodes.entry(n).or_default();
-        node.changes.entry(epoch).or_default();
+        let is_unknown = node.is_restored;
+        let change = || Change {
+            is_unknown,
+            ..Change::default()
+        };
+        node.changes.entry(epoch).or_insert_with(change);
         node.started = record.start_ms;
         let moves = match &node.opened {
             Some((last, _)) if epoch < *last => Returns::take(&mut node.may_return.records),
@@ -187,7 +213,7 @@ impl Epochs {
         step: ChangeStep,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
-        use ChangeStep::{Advanced, BoundaryCommitted, Drained, Running};
+        use ChangeStep::{Advanced, BoundaryCommitted, Drained};
         if let BoundaryCommitted(boundary) | Drained(boundary) | Advanced(boundary) = step {
             let SeenBoundary {
                 commit,
@@ -236,15 +262,7 @@ impl Epochs {
             return Err(broken(entry, "ended-too-early", message, opened));
         }
         let change = node.changes.entry(epoch).or_default();
-        let follows = match (change.step, step) {
-            (Running, BoundaryCommitted(_))
-            | (BoundaryCommitted(_), Drained(_))
-            | (Drained(_), Advanced(_)) => true,
-            (BoundaryCommitted(_), Advanced(_)) => !delivers,
-            (_, BoundaryCommitted(_) | Running) => std::mem::take(&mut change.may_begin_again),
-            _ => false,
-        };
-        if !follows {
+        if !change.is_followed_by(step, delivers) {
             let before = change.step;
             let message =
                 format!("in the change out of epoch {epoch} {step} does not follow {before}");
@@ -454,6 +472,15 @@ impl Oracle for Epochs {
             }
             (ProcessId::Executor(n), What::World(WorldEvent::DiskRestored { .. })) => {
                 self.restored(n);
+                Ok(())
+            }
+            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { .. })) => {
+                let is_restored = true;
+                let node = Node {
+                    is_restored,
+                    ..Node::default()
+                };
+                self.nodes.insert(n, node);
                 Ok(())
             }
             _ => Ok(()),

@@ -5,22 +5,30 @@
 //! Violation: two digests for one slot of an honest author in one epoch.
 //!
 //! No violation: the same block again; the same round in another epoch; equivocation by a Byzantine validator; an invalid
-//! block in the name of an honest author.
+//! block in the name of an honest author; a second block of a node whose disk was restored to an older one, above the last
+//! own block that a commit contained by then: of that one, every quorum of peers knows.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
     model::Derived,
     plan::{Authorities, Plan},
-    trace::{Entry, What},
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
     witness::{Fact, SeenBlock},
 };
-use metanode_core::types::{BlockDigest, Epoch, Slot};
+use metanode_core::types::{AuthorityIndex, BlockDigest, BlockRef, Epoch, Round, Slot};
 use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+
+type LastRounds = BTreeMap<(Epoch, AuthorityIndex), Round>;
 
 pub(super) struct NoEquivocation {
     authorities: Authorities,
     blocks: FirstSaid<(Epoch, Slot), BlockDigest>,
     invalid: FxHashSet<BlockDigest>,
+    /// The last block of each author that a commit contains.
+    committed: LastRounds,
+    /// When the disk of a validator's node was last restored, and [`Self::committed`] at that time.
+    restored: BTreeMap<u16, (SimTime, LastRounds)>,
 }
 
 impl NoEquivocation {
@@ -29,19 +37,41 @@ impl NoEquivocation {
             authorities: Authorities::new(plan),
             blocks: FirstSaid::default(),
             invalid: FxHashSet::default(),
+            committed: BTreeMap::new(),
+            restored: BTreeMap::new(),
         }
+    }
+
+    fn committed(&mut self, epoch: Epoch, blocks: &[BlockRef]) {
+        for block in blocks {
+            let last = self.committed.entry((epoch, block.author)).or_default();
+            *last = block.round.max(*last);
+        }
+    }
+
+    /// Whether the author may have lost its block of this slot, first seen then, with its disk.
+    fn may_be_lost(&self, author: u16, epoch: Epoch, slot: Slot, first: SimTime) -> bool {
+        self.restored.get(&author).is_some_and(|(at, committed)| {
+            let last = committed.get(&(epoch, slot.author));
+            first <= *at && last.is_none_or(|last| slot.round > *last)
+        })
     }
 
     fn seen(&mut self, block: &SeenBlock, entry: &Entry) -> Result<(), Box<Violation>> {
         let slot = block.reference.slot();
         let author = self.authorities.validator(block.epoch, slot.author);
-        let is_honest = author.is_some_and(|author| self.authorities.is_honest(author));
         let digest = block.reference.digest;
-        if !is_honest || self.invalid.contains(&digest) {
+        let Some(author) = author.filter(|author| self.authorities.is_honest(*author)) else {
+            return Ok(());
+        };
+        if self.invalid.contains(&digest) {
             return Ok(());
         }
-        match self.blocks.contradicted((block.epoch, slot), digest, entry) {
+        let second = self.blocks.contradicted((block.epoch, slot), digest, entry);
+        let second = second.map(|(first, earlier)| (*first, earlier.clone()));
+        match second {
             None => Ok(()),
+            Some((_, earlier)) if self.may_be_lost(author, block.epoch, slot, earlier.at) => Ok(()),
             Some((first, earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Noequiv,
@@ -50,7 +80,7 @@ impl NoEquivocation {
                     "authority {} has two signed blocks in round {} of epoch {}: {first}, then {digest}",
                     slot.author, slot.round, block.epoch
                 ),
-                [earlier.clone()],
+                [earlier],
             )),
         }
     }
@@ -66,6 +96,17 @@ impl Oracle for NoEquivocation {
                 self.invalid.insert(block.digest);
                 Ok(())
             }
+            What::Derived(Derived::Commit { commit, .. }) => {
+                self.committed(commit.epoch, &commit.blocks);
+                Ok(())
+            }
+            What::World(WorldEvent::DiskRestored { .. }) => {
+                if let ProcessId::Node(n) = entry.process {
+                    let committed = self.committed.clone();
+                    self.restored.insert(n, (entry.at, committed));
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -77,15 +118,9 @@ mod tests {
     use crate::{
         oracles::testing::judge,
         plan::{ByzantinePlan, ByzantineStrategy},
-        trace::{
-            ProcessId, WorldEvent,
-            testing::{block, node, power_lost, proposed, world_event},
-        },
+        trace::testing::{block, node, power_lost, proposed, world_event},
     };
-    use metanode_core::{
-        env::NodeEvent,
-        types::{AuthorityIndex, BlockRef},
-    };
+    use metanode_core::env::NodeEvent;
 
     fn other(of: BlockRef) -> BlockRef {
         BlockRef {

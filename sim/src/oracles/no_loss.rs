@@ -229,6 +229,10 @@ impl Oracle for NoLoss {
                     | WorldEvent::Panicked { .. },
                 ),
             ) => self.ended(n),
+            // What it stored and what it had in memory is gone.
+            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { .. })) => {
+                self.outstanding.retain(|_, accepted| accepted.by != n);
+            }
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
                 let newest = self.epochs.entry(n).or_default();
                 *newest = record.epoch.max(*newest);

@@ -43,6 +43,7 @@ pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
 pub(super) fn welcome(body: Bytes) -> Result<(), Malformed> {
     let mut reader = Reader::new(body);
     chain(&mut reader)?;
+    let _newest_epoch = reader.u64()?;
     reader.end()
 }
 

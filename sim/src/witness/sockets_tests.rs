@@ -129,6 +129,7 @@ fn hello(purpose: Purpose) -> Vec<u8> {
 fn welcome() -> Vec<u8> {
     let welcome = Welcome {
         chain: Chain::default(),
+        newest_epoch: Epoch(3),
     };
     protocol::frame(&welcome).unwrap().into()
 }

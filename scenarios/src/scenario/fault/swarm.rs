@@ -14,6 +14,8 @@ pub(in crate::scenario) struct SwarmDraws<'a> {
     pub at_ms: u64,
     /// The duration, for kinds that have one.
     pub lasts_ms: u64,
+    /// The only node of a seed whose disk is restored: more of them could be more faulty ones than are tolerated.
+    pub restored: u16,
 }
 
 impl<'a> SwarmDraws<'a> {
@@ -34,6 +36,7 @@ impl<'a> SwarmDraws<'a> {
             max_faulty,
             at_ms,
             lasts_ms,
+            restored: 0,
         }
     }
 

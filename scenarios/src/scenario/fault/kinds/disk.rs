@@ -83,6 +83,36 @@ pub(super) const RESTORE: Schema = Schema {
     },
 };
 
+pub(super) const RESTORE_NODES: Schema = Schema {
+    targets: NODES,
+    time: Time::Down,
+    keys: Keys {
+        needs: &["taken_ms"],
+        ..Keys::NONE
+    },
+    of_section: |drawn| {
+        DiskFault::RestoreNodes {
+            nodes: drawn.validators(),
+            taken_ms: drawn.number("taken_ms", drawn.section.taken_ms),
+            down_ms: drawn.down_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm {
+        triggers: Triggers::Times,
+        // A block that a Byzantine validator sent to one peer only is lost with the disk of that peer.
+        beside_byzantine: false,
+        ..InSwarm::plain(|swarm| {
+            DiskFault::RestoreNodes {
+                nodes: vec![swarm.restored],
+                taken_ms: swarm.stream.below(swarm.at_ms.max(1)),
+                down_ms: Some(swarm.lasts_ms),
+            }
+            .into()
+        })
+    },
+};
+
 /// The section of this fault.
 pub(super) fn section(fault: &DiskFault) -> FaultSection {
     match fault {
@@ -117,6 +147,15 @@ pub(super) fn section(fault: &DiskFault) -> FaultSection {
             taken_ms: Some(Sampled::fixed(*taken_ms)),
             down_ms: down_ms.map(Sampled::fixed),
             ..FaultSection::new(FaultKind::Restore, Target::executors(executors))
+        },
+        DiskFault::RestoreNodes {
+            nodes,
+            taken_ms,
+            down_ms,
+        } => FaultSection {
+            taken_ms: Some(Sampled::fixed(*taken_ms)),
+            down_ms: down_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::RestoreNodes, Target::nodes(nodes))
         },
     }
 }
