@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     amounts::{bytes, ms},
-    net::{Hijack, HostId, LateOnce, On, Route, Rule, ShortWrites, Side, TearOnce},
+    net::{Hijack, HostId, LateOnce, On, Route, Rule, ShortWrites, Side, StallOnce, TearOnce},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
@@ -36,6 +36,14 @@ pub enum SocketFault {
         channel: Channel,
         after_bytes: u64,
     },
+    /// The next connection of these hosts that carries this many bytes in one direction stays open, and carries nothing
+    /// there after them.
+    StallConnection {
+        hosts: Vec<u16>,
+        channel: Channel,
+        after_bytes: u64,
+        for_ms: Option<u64>,
+    },
     /// The next data that a server sends on these connections is delayed by this much: one late reply.
     DelayReply {
         hosts: Vec<u16>,
@@ -59,6 +67,7 @@ impl Subject for SocketFault {
             | Self::Reset { .. }
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
+            | Self::StallConnection { .. }
             | Self::DelayReply { .. }
             | Self::HijackSocket { .. } => BTreeSet::new(),
         }
@@ -66,9 +75,9 @@ impl Subject for SocketFault {
 
     fn lasting(&self) -> Lasting {
         match self {
-            Self::ShortWrites { for_ms, .. } | Self::HijackSocket { for_ms, .. } => {
-                Lasting::Until(*for_ms)
-            }
+            Self::ShortWrites { for_ms, .. }
+            | Self::StallConnection { for_ms, .. }
+            | Self::HijackSocket { for_ms, .. } => Lasting::Until(*for_ms),
             Self::Reset { .. }
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
@@ -82,6 +91,7 @@ impl Subject for SocketFault {
             | Self::Reset { .. }
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
+            | Self::StallConnection { .. }
             | Self::DelayReply { .. }
             | Self::HijackSocket { .. } => false,
         }
@@ -93,6 +103,7 @@ impl Subject for SocketFault {
             | Self::Reset { .. }
             | Self::HalfClose { .. }
             | Self::Truncate { .. }
+            | Self::StallConnection { .. }
             | Self::DelayReply { .. }
             | Self::HijackSocket { .. } => Prepared::BeginsWhenDue,
         }
@@ -130,6 +141,18 @@ impl Subject for SocketFault {
                 };
                 install(rule, hosts, *channel, number, cluster);
             }
+            Self::StallConnection {
+                hosts,
+                channel,
+                after_bytes,
+                ..
+            } => {
+                let rule = StallOnce {
+                    after_bytes: *after_bytes,
+                    stalled: None,
+                };
+                install(rule, hosts, *channel, number, cluster);
+            }
             Self::DelayReply {
                 hosts,
                 channel,
@@ -153,7 +176,8 @@ impl Subject for SocketFault {
     fn end(&self, _: &dyn Cluster) {
         match self {
             // What is held for them is removed already.
-            Self::ShortWrites { .. } | Self::HijackSocket { .. } => {}
+            Self::ShortWrites { .. } | Self::StallConnection { .. } | Self::HijackSocket { .. } => {
+            }
             // They ended when they began.
             Self::Reset { .. }
             | Self::HalfClose { .. }
@@ -185,6 +209,12 @@ impl Subject for SocketFault {
                 channel: _,
                 extra_ms: amount,
             } => Parts::of_hosts(hosts).amount(amount),
+            Self::StallConnection {
+                hosts,
+                channel: _,
+                after_bytes,
+                for_ms,
+            } => Parts::of_hosts(hosts).lasting(for_ms).amount(after_bytes),
             Self::HijackSocket {
                 executors,
                 channel: _,
@@ -234,6 +264,18 @@ impl fmt::Display for SocketFault {
                 write!(
                     f,
                     "reset one of the {channel} of {hosts} after {after_bytes} bytes in one direction"
+                )
+            }
+            Self::StallConnection {
+                hosts: numbers,
+                channel,
+                after_bytes,
+                for_ms,
+            } => {
+                let (hosts, lasting) = (hosts(numbers), lasting(*for_ms));
+                write!(
+                    f,
+                    "stall one of the {channel} of {hosts} after {after_bytes} bytes in one direction {lasting}"
                 )
             }
             Self::DelayReply {

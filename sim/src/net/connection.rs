@@ -93,7 +93,9 @@ impl Connection {
             return Poll::Pending;
         }
         let offered = pipe.space().min(data.len());
-        let taken = wire.rules.limit_write(&self.route, side, offered);
+        let taken = wire
+            .rules
+            .limit_write(&self.route, side, pipe.written(), offered);
         wire.stats.chunks += 1;
         wire.stats.bytes += taken as u64;
         self.send(side, Payload::Data(taken), &data[..taken], wire);

@@ -41,5 +41,5 @@ pub use link::HostId;
 pub use network::SimNetwork;
 pub use rule::{ConnectVerdict, ConnectionId, Payload, Route, Rule, Segment, Side, Verdict};
 pub use rules::{Cut, LatencySpike, Partition, ResetAll, ShortWrites};
-pub(crate) use rules::{LateOnce, On, TearOnce};
+pub(crate) use rules::{LateOnce, On, StallOnce, TearOnce};
 pub use wire::{Stats, Tap};

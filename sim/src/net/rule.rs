@@ -147,9 +147,16 @@ pub enum ConnectVerdict {
 
 /// A fault that is applied while it is installed.
 pub trait Rule: Send {
-    /// How many of the `offered_bytes` a call of `write` accepts; 0 counts as 1.
-    fn on_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
-        let _ = (route, sender);
+    /// How many of the `offered_bytes` a call of `write` accepts; 0 counts as 1. `offset`: bytes that this side had written
+    /// before.
+    fn on_write(
+        &mut self,
+        route: &Route,
+        sender: Side,
+        offset: u64,
+        offered_bytes: usize,
+    ) -> usize {
+        let _ = (route, sender, offset);
         offered_bytes
     }
 
@@ -210,11 +217,17 @@ impl Rules {
     }
 
     /// How many bytes of a write are accepted.
-    pub fn limit_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
+    pub fn limit_write(
+        &mut self,
+        route: &Route,
+        sender: Side,
+        offset: u64,
+        offered_bytes: usize,
+    ) -> usize {
         self.installed
             .values_mut()
             .fold(offered_bytes, |bytes, rule| {
-                rule.on_write(route, sender, bytes).clamp(1, bytes)
+                rule.on_write(route, sender, offset, bytes).clamp(1, bytes)
             })
     }
 

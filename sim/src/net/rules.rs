@@ -1,7 +1,7 @@
 //! The rules of the faults.
 
 use super::link::{HostId, below};
-use super::rule::{ConnectVerdict, Route, Rule, Segment, Side, Verdict};
+use super::rule::{ConnectVerdict, ConnectionId, Route, Rule, Segment, Side, Verdict};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -120,7 +120,7 @@ pub struct ShortWrites {
 }
 
 impl Rule for ShortWrites {
-    fn on_write(&mut self, _: &Route, _: Side, offered_bytes: usize) -> usize {
+    fn on_write(&mut self, _: &Route, _: Side, _: u64, offered_bytes: usize) -> usize {
         let bound = self.max_bytes.max(1) as u64;
         let drawn = 1 + below(&mut self.stream, bound);
         usize::try_from(drawn)
@@ -140,9 +140,15 @@ pub(crate) struct On<R> {
 }
 
 impl<R: Rule> Rule for On<R> {
-    fn on_write(&mut self, route: &Route, sender: Side, offered_bytes: usize) -> usize {
+    fn on_write(
+        &mut self,
+        route: &Route,
+        sender: Side,
+        offset: u64,
+        offered_bytes: usize,
+    ) -> usize {
         match (self.selected)(route) {
-            true => self.rule.on_write(route, sender, offered_bytes),
+            true => self.rule.on_write(route, sender, offset, offered_bytes),
             false => offered_bytes,
         }
     }
@@ -184,6 +190,43 @@ impl Rule for TearOnce {
     }
 }
 
+/// Holds what the first connection that carries this many bytes in one direction carries there after them.
+#[derive(Clone, Debug)]
+pub(crate) struct StallOnce {
+    pub after_bytes: u64,
+    pub stalled: Option<(ConnectionId, Side)>,
+}
+
+impl StallOnce {
+    /// How many of these bytes are before the stall, if it is among them.
+    fn split(&self, offset: u64, bytes: usize) -> Option<usize> {
+        let before = usize::try_from(self.after_bytes.checked_sub(offset)?).ok()?;
+        (before < bytes).then_some(before)
+    }
+}
+
+impl Rule for StallOnce {
+    fn on_write(&mut self, _: &Route, _: Side, offset: u64, offered_bytes: usize) -> usize {
+        match (self.stalled, self.split(offset, offered_bytes)) {
+            (None, Some(before)) if before > 0 => before,
+            _ => offered_bytes,
+        }
+    }
+
+    fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
+        let of = (segment.connection, segment.sender);
+        let begins =
+            self.stalled.is_none() && self.split(segment.offset, segment.payload.len()) == Some(0);
+        if begins {
+            self.stalled = Some(of);
+        }
+        match self.stalled == Some(of) {
+            true => Verdict::Hold,
+            false => Verdict::Deliver,
+        }
+    }
+}
+
 /// Delays the first data that a server sends: a late reply.
 #[derive(Clone, Debug)]
 pub(crate) struct LateOnce {
@@ -198,5 +241,42 @@ impl Rule for LateOnce {
         }
         self.done = true;
         Verdict::Delay(self.extra)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::rule::Payload;
+    use metanode_core::types::Address;
+
+    #[test]
+    fn a_connection_stalls_at_one_byte_of_one_direction() {
+        let route = Route {
+            address: Address::Unix("/rpc".into()),
+            client: HostId(0),
+            server: HostId(1),
+        };
+        let mut rule = StallOnce {
+            after_bytes: 150,
+            stalled: None,
+        };
+        let mut sent = |connection, sender, offset, bytes| {
+            let taken = rule.on_write(&route, sender, offset, bytes);
+            let verdict = rule.on_chunk(&Segment {
+                connection: ConnectionId(connection),
+                route: &route,
+                sender,
+                offset,
+                payload: Payload::Data(taken),
+            });
+            (taken, verdict == Verdict::Hold)
+        };
+        assert_eq!(sent(1, Side::Server, 0, 100), (100, false));
+        assert_eq!(sent(1, Side::Server, 100, 100), (50, false));
+        assert_eq!(sent(1, Side::Server, 150, 50), (50, true));
+        assert_eq!(sent(1, Side::Server, 200, 9), (9, true));
+        assert_eq!(sent(1, Side::Client, 140, 20), (20, false));
+        assert_eq!(sent(2, Side::Server, 140, 20), (20, false));
     }
 }

@@ -82,6 +82,7 @@ fault_kinds! {
     Reset = socket::RESET,
     HalfClose = socket::HALF_CLOSE,
     Truncate = socket::TRUNCATE,
+    StallConnection = socket::STALL_CONNECTION,
     DelayReply = socket::DELAY_REPLY,
     FailSync = disk::FAIL_SYNC,
     DiskFull = disk::DISK_FULL,

@@ -110,6 +110,34 @@ pub(super) const TRUNCATE: Schema = Schema {
     }),
 };
 
+pub(super) const STALL_CONNECTION: Schema = Schema {
+    targets: HOSTS,
+    time: Time::For,
+    keys: Keys {
+        needs: &["after_bytes"],
+        takes: &["channel"],
+        ..Keys::NONE
+    },
+    of_section: |drawn| {
+        SocketFault::StallConnection {
+            hosts: drawn.validators(),
+            channel: drawn.channel(),
+            after_bytes: drawn.number("after_bytes", drawn.section.after_bytes),
+            for_ms: drawn.for_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::plain(|swarm| {
+        SocketFault::StallConnection {
+            hosts: swarm.hosts(),
+            channel: swarm.channel(),
+            after_bytes: swarm.stream.low(100_000),
+            for_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
 pub(super) const DELAY_REPLY: Schema = Schema {
     targets: HOSTS,
     time: Time::Moment,
@@ -205,6 +233,17 @@ pub(super) fn section(fault: &SocketFault) -> FaultSection {
             channel: Some(*channel),
             after_bytes: Some(Sampled::fixed(*after_bytes)),
             ..FaultSection::new(FaultKind::Truncate, Target::hosts(hosts))
+        },
+        SocketFault::StallConnection {
+            hosts,
+            channel,
+            after_bytes,
+            for_ms,
+        } => FaultSection {
+            channel: Some(*channel),
+            after_bytes: Some(Sampled::fixed(*after_bytes)),
+            for_ms: for_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::StallConnection, Target::hosts(hosts))
         },
         SocketFault::DelayReply {
             hosts,
