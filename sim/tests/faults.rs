@@ -114,8 +114,10 @@ fn an_executor_that_stops_reading_receives_nothing() {
 fn a_process_whose_disk_fails_ends_and_restarts() {
     for (process, how) in [
         (NODE, DiskFailure::Sync),
+        (NODE, DiskFailure::SyncAfterWrite),
         (NODE, DiskFailure::Full),
         (EXECUTOR, DiskFailure::Sync),
+        (EXECUTOR, DiskFailure::SyncAfterWrite),
         (EXECUTOR, DiskFailure::Full),
     ] {
         let fails = Fault::Disk(DiskFault::DiskFails {

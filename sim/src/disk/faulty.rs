@@ -22,6 +22,8 @@ use std::{
 pub enum DiskFailure {
     /// The next sync fails, and its write is lost.
     Sync,
+    /// The next sync fails, although its write is on the disk.
+    SyncAfterWrite,
     /// Every write fails.
     Full,
 }
@@ -31,7 +33,7 @@ impl DiskFailure {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Sync => "input/output error (os error 5)",
+            Self::Sync | Self::SyncAfterWrite => "input/output error (os error 5)",
             Self::Full => "no space left on device (os error 28)",
         }
     }
@@ -77,6 +79,7 @@ pub(super) struct DiskHealth(Arc<Mutex<Health>>);
 struct Health {
     counters: DiskCounters,
     fails_next_sync: bool,
+    fails_after_next_sync: bool,
     full: bool,
     /// One per [`Fragile`] column.
     fragile: [FragileColumn; 2],
@@ -119,13 +122,16 @@ impl DiskHealth {
         let mut health = self.lock();
         match how {
             DiskFailure::Sync => health.fails_next_sync = true,
+            DiskFailure::SyncAfterWrite => health.fails_after_next_sync = true,
             DiskFailure::Full => health.full = true,
         }
     }
 
     pub fn mend(&self) {
         let mut health = self.lock();
-        (health.fails_next_sync, health.full) = (false, false);
+        health.fails_next_sync = false;
+        health.fails_after_next_sync = false;
+        health.full = false;
     }
 
     /// Flips a bit in each of up to `count` values of a column, but in none that is `spared`. Returns their keys.
@@ -237,10 +243,16 @@ impl DiskHealth {
         Ok(())
     }
 
-    fn count(&self, durability: Durability) {
-        let counters = &mut self.lock().counters;
-        counters.writes += 1;
-        counters.syncs += u64::from(durability == Durability::Synced);
+    fn after_write(&self, durability: Durability) -> Result<(), StoreError> {
+        let mut health = self.lock();
+        let is_synced = durability == Durability::Synced;
+        health.counters.writes += 1;
+        health.counters.syncs += u64::from(is_synced);
+        if is_synced && std::mem::take(&mut health.fails_after_next_sync) {
+            let reason = DiskFailure::SyncAfterWrite.reason();
+            return Err(StoreError::of_store("write", reason));
+        }
+        Ok(())
     }
 
     /// The value as a read returns it.
@@ -377,10 +389,9 @@ impl Store for FaultyStore {
         let observed = self.observed.as_ref();
         let writing = observed.map(|observed| observed.writing(&batch));
         self.store.write(batch, durability)?;
-        self.health.count(durability);
         if let (Some(observed), Some(batch)) = (observed, writing) {
             observed.written(&batch, durability);
         }
-        Ok(())
+        self.health.after_write(durability)
     }
 }

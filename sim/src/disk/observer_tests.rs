@@ -152,6 +152,23 @@ fn what_a_node_stores_survives_or_is_lost_and_is_found() {
 }
 
 #[test]
+fn what_is_on_the_disk_is_a_fact_although_its_sync_failed() {
+    on_every_disk(|disk| {
+        let observer = Observer::of(&disk);
+        let store = open(&*disk.stores());
+        observer.take();
+        disk.begin_failing(DiskFailure::SyncAfterWrite);
+        store
+            .write(&[], &[commit(1)], Durability::Synced)
+            .unwrap_err();
+        assert_eq!(observer.take().len(), 1);
+        disk.process_killed();
+        let last = open(&*disk.stores()).last_commit().unwrap();
+        assert_eq!(last, Some(commit(1).index));
+    });
+}
+
+#[test]
 fn a_write_that_fails_is_no_fact() {
     on_every_disk(|disk| {
         let observer = Observer::of(&disk);

@@ -159,6 +159,10 @@ impl fmt::Display for DiskFault {
                     DiskFailure::Sync => {
                         write!(f, "fail the next disk sync of {processes} {lasting}")
                     }
+                    DiskFailure::SyncAfterWrite => write!(
+                        f,
+                        "fail the next disk sync of {processes} after its write {lasting}"
+                    ),
                     DiskFailure::Full => write!(f, "fill the disk of {processes} {lasting}"),
                 }
             }

@@ -15,6 +15,15 @@ pub(super) const FAIL_SYNC: Schema =
         }
     });
 
+pub(super) const FAIL_SYNC_AFTER_WRITE: Schema =
+    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
+        DiskFault::DiskFails {
+            processes,
+            how: DiskFailure::SyncAfterWrite,
+            for_ms,
+        }
+    });
+
 pub(super) const DISK_FULL: Schema =
     lasting!(PROCESSES, processes, processes, |processes, for_ms| {
         DiskFault::DiskFails {
@@ -123,6 +132,7 @@ pub(super) fn section(fault: &DiskFault) -> FaultSection {
         } => {
             let kind = match how {
                 DiskFailure::Sync => FaultKind::FailSync,
+                DiskFailure::SyncAfterWrite => FaultKind::FailSyncAfterWrite,
                 DiskFailure::Full => FaultKind::DiskFull,
             };
             FaultSection {

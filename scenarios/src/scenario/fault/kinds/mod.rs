@@ -85,6 +85,7 @@ fault_kinds! {
     StallConnection = socket::STALL_CONNECTION,
     DelayReply = socket::DELAY_REPLY,
     FailSync = disk::FAIL_SYNC,
+    FailSyncAfterWrite = disk::FAIL_SYNC_AFTER_WRITE,
     DiskFull = disk::DISK_FULL,
     FlipBits = disk::FLIP_BITS,
     JumpClock = clock::JUMP_CLOCK,
