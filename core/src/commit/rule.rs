@@ -86,6 +86,9 @@ impl CommitRule {
             let decision = self
                 .decide_directly(dag, slot)
                 .or_else(|| self.decide_indirectly(histories, slot, &later));
+            if matches!(decision, Some(Decision::Conflict { .. })) {
+                return Vec::from_iter(decision);
+            }
             later.push((slot, decision));
         }
         later

@@ -6,10 +6,37 @@ use super::{
     protocol::{PeerRequest, PeerResponse},
     shared::{Command, Shared},
 };
-use crate::types::{AuthorityIndex, Epoch, Round, Stake, VerifiedBlock};
+use crate::types::{AuthorityIndex, Committee, Epoch, Round, Stake, VerifiedBlock};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
+
+/// The first query of a process that a quorum answered. The disk may be older than what this authority did before the
+/// process began. It cannot have signed in an epoch after the next one of any that the quorum knew then: a quorum that it
+/// shares an honest member with has certified the beginning of that epoch, if its members are the same.
+pub(crate) struct Asked {
+    /// Of the epoch in which it was asked.
+    committee: Arc<Committee>,
+    /// The last epoch in which this authority may have signed.
+    until: Epoch,
+}
+
+impl Asked {
+    /// Whether this authority has signed nothing in this epoch before the process began. `between` are the committees of
+    /// the epochs before it that this node remembers.
+    pub fn precedes<'a>(
+        &self,
+        epoch: Epoch,
+        between: impl IntoIterator<Item = &'a Committee>,
+    ) -> bool {
+        let asked_in = self.committee.epoch();
+        let mut between = between.into_iter();
+        let is_same = |committee: &Committee| {
+            committee.epoch() < asked_in || committee.authorities().eq(self.committee.authorities())
+        };
+        epoch > self.until && between.all(is_same)
+    }
+}
 
 /// Queries all peers concurrently until 2f+1 stake (including this authority) has answered, waits a little longer for
 /// the others, and sends the result to the core.
@@ -58,11 +85,12 @@ pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
             }
         }
     }
-    // The disk may be older than what this authority did before. It cannot have signed in an epoch after the next of any
-    // that a quorum of peers, which certified its beginning, knows.
     let peers = shared.peers.iter().map(Peer::newest_epoch);
     let known = peers.max().unwrap_or_default().max(committee.epoch());
-    let _ = shared.asked.set(Epoch(known.0.saturating_add(1)));
+    let _ = shared.asked.set(Asked {
+        committee: committee.clone(),
+        until: Epoch(known.0.saturating_add(1)),
+    });
     info!(target: "[STARTUP]", stake = stake.0, round = %newest, "peers returned this authority's newest block");
     let _ = shared
         .commands
@@ -101,4 +129,29 @@ async fn ask(
     let blocks = shared.verify(peer.index, block.into_iter().collect());
     let newest = blocks.into_iter().find(|block| block.author == own);
     let _ = answer.send((peer.index, newest)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::test_dag::TestDag;
+
+    #[test]
+    fn an_epoch_is_later_only_beyond_what_the_same_members_knew() {
+        let committee =
+            |epoch, stakes: &[u64]| TestDag::with_stakes(Epoch(epoch), stakes).committee;
+        let asked = Asked {
+            committee: committee(3, &[1, 1, 1]),
+            until: Epoch(5),
+        };
+        let same: Vec<_> = (2..6).map(|epoch| committee(epoch, &[1, 1, 1])).collect();
+        let precedes = |epoch, between: &[Arc<Committee>]| {
+            asked.precedes(Epoch(epoch), between.iter().map(|committee| &**committee))
+        };
+        assert!(!precedes(5, &same) && precedes(6, &same));
+        let changed = [&same[..3], &[committee(5, &[1, 2, 1])]].concat();
+        assert!(!precedes(6, &changed));
+        let before = [&[committee(2, &[7])], &same[1..]].concat();
+        assert!(precedes(6, &before), "whoever was a member earlier");
+    }
 }

@@ -2,7 +2,7 @@
 //! afterwards.
 
 use super::{
-    amnesia_recovery,
+    amnesia_recovery::{self, Asked},
     archive::RetainedEpoch,
     broken_promise::BrokenPromise,
     bug_switches, commit_sync,
@@ -22,7 +22,7 @@ use crate::{
     store::{Durability, StoreError},
     tasks::Tasks,
     types::{
-        Address, AddressError, Authority, AuthorityIndex, Boundary, CommitIndex, Committee, Epoch,
+        Address, AddressError, Authority, AuthorityIndex, Boundary, CommitIndex, Committee,
         EpochEnding, Round, VerifiedBlock,
     },
 };
@@ -52,9 +52,8 @@ pub(crate) struct ConsensusSetup {
     /// Whether this node has certainly signed nothing in this epoch, because this process entered it from the previous
     /// one and the disk has no record of an earlier entry. Otherwise peers are queried (contract §6.5).
     pub is_new: bool,
-    /// Set by the first query of this process that a quorum answers: the last epoch in which this authority may have
-    /// signed before the process began, whatever the disk says.
-    pub asked: Arc<OnceLock<Epoch>>,
+    /// Set by the first query of this process that a quorum answers.
+    pub asked: Arc<OnceLock<Asked>>,
 }
 
 /// An error from which consensus cannot recover.

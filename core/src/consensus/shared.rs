@@ -1,13 +1,13 @@
 //! Shared by the tasks of consensus: the environment, the store, the peers, and the channel to the core.
 
-use super::{archive::RetainedEpoch, fetch_scheduler::Missing, peer::Peer};
+use super::{
+    amnesia_recovery::Asked, archive::RetainedEpoch, fetch_scheduler::Missing, peer::Peer,
+};
 use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent},
     tasks::Tasks,
-    types::{
-        AuthorityIndex, CommitIndex, Committee, Epoch, EpochEnding, Round, SubDag, VerifiedBlock,
-    },
+    types::{AuthorityIndex, CommitIndex, Committee, EpochEnding, Round, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
 use std::{
@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub wanted_after: Mutex<Vec<Round>>,
     pub missing: watch::Receiver<Missing>,
     /// See [`ConsensusSetup::asked`](super::ConsensusSetup).
-    pub asked: Arc<OnceLock<Epoch>>,
+    pub asked: Arc<OnceLock<Asked>>,
     pub tasks: Tasks,
 }
 

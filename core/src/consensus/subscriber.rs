@@ -23,6 +23,8 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         .stream(&format!("consensus/subscribe/{}", peer.index));
     let parameters = &shared.parameters;
     let mut backoff_ms = parameters.peer_retry_min_ms;
+    // In what the peer's chain differs: the log says it once.
+    let mut refused = None;
     loop {
         let idle = IdleTimeout::default();
         // A separate task, so that received bytes wake only the reader and not the idle timeout.
@@ -31,8 +33,16 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         tokio::select! {
             biased;
             ended = &mut reading => {
-                if matches!(ended, Ok(true)) {
+                let (has_read, difference) = ended.unwrap_or_default();
+                if has_read {
                     backoff_ms = parameters.peer_retry_min_ms;
+                }
+                if let Some(difference) = difference
+                    && refused.as_ref() != Some(&difference)
+                {
+                    refused = Some(difference.clone());
+                    let peer = peer.index.0;
+                    shared.env.emit(NodeEvent::PeerOfOtherChain { peer, difference });
                 }
             }
             // A peer that does not propose is silent, too. When it proposes again, nobody may still be waiting.
@@ -47,19 +57,20 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     }
 }
 
-/// Reads blocks until the connection ends. Returns whether there were any.
-async fn read_blocks(shared: Arc<Shared>, position: usize, idle: IdleTimeout) -> bool {
+/// Reads blocks until the connection ends. Returns whether there were any, and in what the peer's chain differs.
+async fn read_blocks(
+    shared: Arc<Shared>,
+    position: usize,
+    idle: IdleTimeout,
+) -> (bool, Option<String>) {
     let peer = &shared.peers[position];
     let mut has_read = false;
     match try_read_blocks(&shared, peer, &idle, &mut has_read).await {
         Ok(()) => {}
-        Err(PeerError::OtherChain { difference }) => shared.env.emit(NodeEvent::PeerOfOtherChain {
-            peer: peer.index.0,
-            difference,
-        }),
+        Err(PeerError::OtherChain { difference }) => return (has_read, Some(difference)),
         Err(error) => debug!(peer = %peer.index, %error, "subscription"),
     }
-    has_read
+    (has_read, None)
 }
 
 async fn try_read_blocks(

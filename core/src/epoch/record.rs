@@ -89,7 +89,7 @@ fn parse(key: &[u8], value: &[u8]) -> Result<EpochRecord, StoreError> {
     bcs::from_bytes(value).map_err(|e| StoreError::Damaged {
         column: RECORDS.0,
         key: format!("{key:02x?}"),
-        reason: e.to_string(),
+        reason: format!("{e}; or another version of this program wrote it"),
     })
 }
 

@@ -46,15 +46,17 @@ impl Node<'_> {
         by_itself: bool,
     ) -> Result<Entered, NodeError> {
         let epoch = start.base.epoch;
-        let newest = self.records.all()?.pop();
-        if let Some(newest) = &newest
+        let records = self.records.all()?;
+        let newest = records.last();
+        if let Some(newest) = newest
             && let Some(difference) = start.chain.difference(&newest.start.chain)
         {
             return Err(NodeError::OtherChain { difference });
         }
         let has_no_record = newest.is_none_or(|newest| newest.start.base.epoch < epoch);
         // The disk may be an older one than this node has had.
-        let is_later = self.asked.get().is_some_and(|asked| epoch > *asked);
+        let committees = || records.iter().map(|record| &*record.start.committee);
+        let is_later = (self.asked.get()).is_some_and(|asked| asked.precedes(epoch, committees()));
         self.check(&start)?;
         self.env.reach(CrashPoint::NodeBoundaryDataLearned).await;
         self.remove_epochs_before(epoch).await?;

@@ -12,7 +12,7 @@ mod unsettled;
 
 use crate::{
     config::NodeConfig,
-    consensus::{Archive, ConsensusError, serve},
+    consensus::{Archive, Asked, ConsensusError, serve},
     delivery::DeliveryError,
     env::{Env, NodeEvent},
     epoch::EpochStore,
@@ -47,8 +47,8 @@ pub enum NodeError {
         found: String,
     },
     #[error(
-        "the store is of another chain than the executor and the configuration: {difference}. Start with the store of \
-        this chain, or with an empty data directory"
+        "executor and configuration are of another chain than the store: {difference} (in the store). A parameter of a \
+        chain cannot change: set it back. If genesis differs, use the executor or the data directory of this chain"
     )]
     OtherChain { difference: String },
     #[error("cannot listen for consensus peers on {address}: {}", socket_advice(.source))]
@@ -95,9 +95,8 @@ struct Node<'a> {
     client: Arc<ExecutorClient>,
     /// Set by the first start that the executor answers.
     chain: OnceLock<Chain>,
-    /// The last epoch in which this authority may have signed before this process began; not set before a quorum of
-    /// peers has answered.
-    asked: Arc<OnceLock<Epoch>>,
+    /// What peers said of the time before this process began; not set before a quorum of them has answered.
+    asked: Arc<OnceLock<Asked>>,
     records: EpochStore,
     archive: Arc<Archive>,
     /// Number of block streams that were opened.

@@ -5,7 +5,7 @@ use crate::{
     config::StartPolicy,
     delivery::{ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
-    executor::{RpcError, validators::committee},
+    executor::{RpcError, validators::committee, wire::EpochBoundaryData},
     types::{
         Chain, ChangeStep, CommitIndex, CommitteeError, Epoch, EpochBase, EpochStart,
         GenesisDigest, GlobalExecIndex, ReplayPlan, TimestampMs,
@@ -56,6 +56,7 @@ impl Node<'_> {
     ) -> Result<Result<ExecutorState, NodeError>, RpcError> {
         let client = &self.client;
         let epoch = client.current_epoch().await?;
+        let chain = self.chain().await?;
         let mut boundary = client.epoch_boundary_data(epoch).await?;
         let answer = bug_switches::answered(client.last_block_number().await, failure);
         let watermark = match (answer, self.config.start_policy) {
@@ -72,9 +73,9 @@ impl Node<'_> {
             Ok(committee) => committee,
             Err(error) => return Ok(Err(error.into())),
         };
-        let chain = match self.chain().await? {
+        let chain = match chain {
             Ok(chain) => chain,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(error)),
         };
         for validator in left_out {
             self.env.emit(NodeEvent::ValidatorLeftOut {
@@ -97,22 +98,42 @@ impl Node<'_> {
         }))
     }
 
-    /// The identity of the executor's chain. Asked for once: it never changes. The inner error is permanent.
-    async fn chain(&self) -> Result<Result<Chain, CommitteeError>, RpcError> {
+    /// The identity of the executor's chain. Asked for once: it never changes. An executor that no longer has epoch 0 and
+    /// refuses the question leaves the genesis that the store remembers. The inner error is permanent.
+    async fn chain(&self) -> Result<Result<Chain, NodeError>, RpcError> {
         if let Some(chain) = self.chain.get() {
             return Ok(Ok(*chain));
         }
-        let genesis = self.client.epoch_boundary_data(Epoch(0)).await?;
-        let timestamp_ms = TimestampMs(genesis.epoch_start_timestamp_ms);
-        Ok(
-            committee(Epoch(0), &genesis.validators).map(|(committee, _)| {
-                *self.chain.get_or_init(|| Chain {
-                    genesis: GenesisDigest::of_start(timestamp_ms, &committee),
-                    gc_depth_rounds: self.config.consensus.gc_depth_rounds,
-                    leaders_per_round: self.config.consensus.leaders_per_round,
-                })
-            }),
-        )
+        let remembered = match self.records.all() {
+            Ok(records) => records.last().map(|newest| newest.start.chain.genesis),
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let answer = self.client.epoch_boundary_data(Epoch(0)).await;
+        let genesis = match (answer, remembered) {
+            (Err(RpcError::Refused { .. }), Some(remembered)) => remembered,
+            (answer, _) => match self.genesis(&answer?) {
+                Ok(genesis) => genesis,
+                Err(error) => return Ok(Err(error.into())),
+            },
+        };
+        Ok(Ok(*self.chain.get_or_init(|| Chain {
+            genesis,
+            gc_depth_rounds: self.config.consensus.gc_depth_rounds,
+            leaders_per_round: self.config.consensus.leaders_per_round,
+        })))
+    }
+
+    /// The digest of the start of epoch 0. A committee of this node alone is another chain than the whole one.
+    fn genesis(&self, start: &EpochBoundaryData) -> Result<GenesisDigest, CommitteeError> {
+        let timestamp_ms = TimestampMs(start.epoch_start_timestamp_ms);
+        let (whole, _) = committee(Epoch(0), &start.validators)?;
+        let (own, _) = self.role(EpochStart {
+            base: EpochBase::GENESIS,
+            timestamp_ms,
+            committee: Arc::new(whole),
+            chain: Chain::default(),
+        });
+        Ok(GenesisDigest::of_start(timestamp_ms, &own.committee))
     }
 
     /// Emits the replay plan if executor and node are in different epochs (contract §6.3).

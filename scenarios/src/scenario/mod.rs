@@ -12,6 +12,7 @@ mod limits;
 mod own_limits;
 mod rarely;
 mod sections;
+mod sustainable;
 mod swarm;
 mod target;
 #[cfg(test)]
@@ -264,7 +265,7 @@ impl Scenario {
             &byzantine,
             absent,
         ));
-        let answered_in_ms = swarm::start_answered_in_ms(&plan.network, plan.validators);
+        let answered_in_ms = sustainable::start_answered_in_ms(&plan.network, plan.validators);
         let timeout_ms = &mut plan.node.rpc.timeout_ms;
         *timeout_ms = answered_in_ms.max(*timeout_ms);
         if swarm.has_own_limits(sampler) {
@@ -275,7 +276,7 @@ impl Scenario {
             plan.own_limits.push(own);
             plan.stays_down.clear();
         }
-        plan.workload = swarm::sustainable(plan);
+        plan.workload = sustainable::workload(plan);
     }
 
     fn roster(&self, topology: plan::Topology, validators: u16) -> Roster {

@@ -169,7 +169,7 @@ impl Epochs {
             ));
         }
         let node = self.nodes.entry(n).or_default();
-        let is_unknown = node.is_restored;
+        let is_unknown = node.is_restored && record.step != ChangeStep::Running;
         let change = || Change {
             is_unknown,
             ..Change::default()

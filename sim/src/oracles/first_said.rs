@@ -18,6 +18,11 @@ impl<K, V> Default for FirstSaid<K, V> {
 }
 
 impl<K: Ord, V: PartialEq> FirstSaid<K, V> {
+    /// From now on this report counts as the first.
+    pub(super) fn replace(&mut self, key: K, value: V, entry: &Entry) {
+        self.said.insert(key, (value, entry.clone()));
+    }
+
     /// Records that `entry` reports `value`. Returns the first report if its value is different.
     pub(super) fn contradicted(&mut self, key: K, value: V, entry: &Entry) -> Option<&(V, Entry)> {
         match self.said.entry(key) {

@@ -107,6 +107,8 @@ struct Executor {
 #[derive(Default)]
 struct Node {
     down: bool,
+    /// The capacity of its window since its last start.
+    window_blocks: u64,
     /// The newest epoch that it has recorded.
     epoch: Epoch,
     /// For how long it was free to propose since measuring began.
@@ -114,6 +116,15 @@ struct Node {
     /// Its own words, for the report.
     paused: Option<Entry>,
     waiting: Option<Entry>,
+}
+
+impl Node {
+    fn of(plan: &Plan, n: u16, start: u32) -> Self {
+        Self {
+            window_blocks: plan.node_of(n, start).delivery.window_blocks.into(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Liveness {
@@ -129,7 +140,7 @@ impl Liveness {
                 .filter(|n| usize::from(*n) < executors)
                 .map(|n| (n, Executor::default()))
                 .collect(),
-            nodes: honest().map(|n| (n, Node::default())).collect(),
+            nodes: honest().map(|n| (n, Node::of(plan, n, 1))).collect(),
             tip: GlobalExecIndex(0),
             highest_round: (Epoch(0), Round(0)),
             epoch: Running {
@@ -221,7 +232,14 @@ impl Liveness {
 
     fn world(&mut self, event: &WorldEvent, entry: &Entry) {
         let down = match event {
-            WorldEvent::Started { .. } => false,
+            WorldEvent::Started { start } => {
+                if let ProcessId::Node(n) = entry.process
+                    && let Some(node) = self.nodes.get_mut(&n)
+                {
+                    node.window_blocks = Node::of(&self.plan, n, *start).window_blocks;
+                }
+                false
+            }
             WorldEvent::Killed
             | WorldEvent::Exited
             | WorldEvent::PowerLost { .. }
@@ -373,10 +391,11 @@ impl Liveness {
 
     /// Whether this node runs, and its executor, if it has one, is not a window behind.
     fn is_free(&self, n: u16) -> bool {
-        let window = self.bounds.window_blocks;
-        let is_behind = |executor: &Executor| executor.durable.0 + window <= self.tip.0;
-        let runs = self.nodes.get(&n).is_some_and(|node| !node.down);
-        runs && !self.executors.get(&n).is_some_and(is_behind)
+        let Some(node) = self.nodes.get(&n) else {
+            return false;
+        };
+        let is_behind = |executor: &Executor| executor.durable.0 + node.window_blocks <= self.tip.0;
+        !node.down && !self.executors.get(&n).is_some_and(is_behind)
     }
 
     /// Counts the time until `now`, with the state that all had in it.

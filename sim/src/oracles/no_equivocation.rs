@@ -25,6 +25,8 @@ pub(super) struct NoEquivocation {
     authorities: Authorities,
     blocks: FirstSaid<(Epoch, Slot), BlockDigest>,
     invalid: FxHashSet<BlockDigest>,
+    /// Blocks that their authors lost with their disks, and made again.
+    lost: FxHashSet<BlockDigest>,
     /// The last block of each author that a commit contains.
     committed: LastRounds,
     /// When the disk of a validator's node was last restored, and [`Self::committed`] at that time.
@@ -37,6 +39,7 @@ impl NoEquivocation {
             authorities: Authorities::new(plan),
             blocks: FirstSaid::default(),
             invalid: FxHashSet::default(),
+            lost: FxHashSet::default(),
             committed: BTreeMap::new(),
             restored: BTreeMap::new(),
         }
@@ -64,14 +67,19 @@ impl NoEquivocation {
         let Some(author) = author.filter(|author| self.authorities.is_honest(*author)) else {
             return Ok(());
         };
-        if self.invalid.contains(&digest) {
+        if self.invalid.contains(&digest) || self.lost.contains(&digest) {
             return Ok(());
         }
         let second = self.blocks.contradicted((block.epoch, slot), digest, entry);
         let second = second.map(|(first, earlier)| (*first, earlier.clone()));
         match second {
             None => Ok(()),
-            Some((_, earlier)) if self.may_be_lost(author, block.epoch, slot, earlier.at) => Ok(()),
+            Some((lost, earlier)) if self.may_be_lost(author, block.epoch, slot, earlier.at) => {
+                // The second block is the one that counts now.
+                self.lost.insert(lost);
+                self.blocks.replace((block.epoch, slot), digest, entry);
+                Ok(())
+            }
             Some((first, earlier)) => Err(Violation::by(
                 entry,
                 Invariant::Noequiv,

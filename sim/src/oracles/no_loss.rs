@@ -61,8 +61,8 @@ type Delivered = Arc<[(TransactionHash, AuthorityIndex)]>;
 struct Accepted {
     by: u16,
     entry: Entry,
-    /// It stands in a block of this node that is synced.
-    is_durable: bool,
+    /// Since when it stands in a block of this node that is synced.
+    durable_since: Option<SimTime>,
 }
 
 impl NoLoss {
@@ -117,7 +117,7 @@ impl NoLoss {
         }
         for transaction in &block.transactions {
             if let Some(accepted) = self.outstanding.get_mut(&(model::hash(transaction), n)) {
-                accepted.is_durable = true;
+                accepted.durable_since.get_or_insert(entry.at);
             }
         }
     }
@@ -137,7 +137,8 @@ impl NoLoss {
     /// The node has lost its memory.
     fn ended(&mut self, n: u16) {
         let is_gone = self.plan.stays_down.contains(&n) && self.settling.is_some();
-        let survives = |accepted: &Accepted| accepted.by != n || accepted.is_durable && !is_gone;
+        let survives =
+            |accepted: &Accepted| accepted.by != n || accepted.durable_since.is_some() && !is_gone;
         self.outstanding.retain(|_, accepted| survives(accepted));
     }
 
@@ -214,7 +215,7 @@ impl Oracle for NoLoss {
                 let accepted = Accepted {
                     by,
                     entry: entry.clone(),
-                    is_durable: false,
+                    durable_since: None,
                 };
                 // What a node accepts again, it owes from the first time on.
                 let key = (*transaction, by);
@@ -229,9 +230,12 @@ impl Oracle for NoLoss {
                     | WorldEvent::Panicked { .. },
                 ),
             ) => self.ended(n),
-            // What it stored and what it had in memory is gone.
-            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { .. })) => {
-                self.outstanding.retain(|_, accepted| accepted.by != n);
+            // What it stored later and what it had in memory is gone.
+            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { taken })) => {
+                self.outstanding.retain(|_, accepted| {
+                    let is_in_backup = |since| since < *taken;
+                    accepted.by != n || accepted.durable_since.is_some_and(is_in_backup)
+                });
             }
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
                 let newest = self.epochs.entry(n).or_default();

@@ -24,8 +24,8 @@ use metanode_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// RPC exchanges of a start between two events: epoch, committee, watermark, and one more.
-const EXCHANGES: u64 = 4;
+/// RPC exchanges of a start between two events: epoch, genesis, committee, watermark, and one more.
+const EXCHANGES: u64 = 5;
 
 pub(super) struct Start {
     patience: SimTime,

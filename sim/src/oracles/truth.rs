@@ -25,7 +25,7 @@ use metanode_core::{
     types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, TimestampMs},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Truth {
     nodes: BTreeMap<u16, Node>,
     executors: BTreeMap<u16, Executor>,
     authorities: Authorities,
+    /// Nodes that lost with their disks what they signed, and may have signed it again.
+    restored: BTreeSet<u16>,
 }
 
 /// What one node wrote and read, and has not reported yet.
@@ -375,6 +377,7 @@ impl Truth {
             nodes: BTreeMap::new(),
             executors: BTreeMap::new(),
             authorities: Authorities::new(plan),
+            restored: BTreeSet::new(),
         }
     }
 
@@ -404,9 +407,11 @@ impl Truth {
         }
     }
 
+    /// Whether this author must not have two blocks in a slot. NOEQUIV judges one whose disk was restored.
     fn is_honest(&mut self, epoch: Epoch, author: AuthorityIndex) -> bool {
         let validator = self.authorities.validator(epoch, author);
-        validator.is_some_and(|n| self.authorities.is_honest(n))
+        let is_honest = |n| self.authorities.is_honest(n) && !self.restored.contains(&n);
+        validator.is_some_and(is_honest)
     }
 
     fn is_of_another(&mut self, n: u16, block: &SeenBlock) -> bool {
@@ -434,6 +439,9 @@ impl Oracle for Truth {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(n), _) if !self.authorities.is_honest(n) => {}
+            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { .. })) => {
+                self.restored.insert(n);
+            }
             (process, What::World(event)) => match event {
                 WorldEvent::Started { .. }
                 | WorldEvent::Killed

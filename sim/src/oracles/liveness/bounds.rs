@@ -18,8 +18,6 @@ pub(super) struct Bounds {
     pub commit_ms: u64,
     /// The time within which a node that is free to propose does so, and a due epoch ends.
     pub reaction_ms: u64,
-    /// The smallest window.
-    pub window_blocks: u64,
 }
 
 impl Bounds {
@@ -35,11 +33,9 @@ impl Bounds {
             let window_ms = delivery.watermark_poll_ms + 2 * latency_ms + ACKNOWLEDGED_MS;
             window_ms.div_ceil(u64::from(delivery.window_blocks))
         });
-        let (window_blocks, _) = plan.extremes(|node| node.delivery.window_blocks.into());
         Self {
             commit_ms: round_ms.max(slowest_us.unwrap_or(0).div_ceil(1000) + per_block_ms),
             reaction_ms: 20 * round_ms,
-            window_blocks,
         }
     }
 }

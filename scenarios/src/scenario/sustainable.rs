@@ -1,0 +1,70 @@
+//! What the drawn links and blocks of a swarm can carry. Permanent overload is not a fault.
+
+use metanode_sim::plan::{INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, WorkloadPlan};
+
+/// Approximate size of a transaction in a block.
+const TRANSACTION_BYTES: u64 = 130;
+
+/// Approximate size of a block without transactions: its head and signature, and a reference of each validator's block.
+fn empty_block_bytes(validators: u16) -> u64 {
+    120 + 40 * u64::from(validators)
+}
+
+/// Transactions per second over all nodes that use half of the slowest connection, or an eighth where blocks without
+/// transactions alone need more than half. Every node streams its own blocks to each of the others; the rest is for the
+/// rest of the blocks and for requests.
+#[must_use]
+fn carried_per_second(node: &NodeParameters, network: &NetworkPlan, validators: u16) -> u64 {
+    let carried = network.carried_bytes_per_second();
+    let round_ms = (node.consensus.min_round_delay_ms).max(network.latency_ms.low);
+    let empty = empty_block_bytes(validators) * 1_000 / round_ms.max(1);
+    let part = if 2 * empty > carried { 8 } else { 2 };
+    (carried * u64::from(validators) / (part * TRANSACTION_BYTES)).max(1)
+}
+
+/// Transactions per second over all nodes that fill half of their blocks.
+fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators: u16) -> u64 {
+    let per_block = u64::from(node.consensus.max_block_bytes) / TRANSACTION_BYTES;
+    let round_ms = node.consensus.min_round_delay_ms + 2 * network.latency_ms.high;
+    (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
+}
+
+/// Approximate size of a validator in the answer to a start.
+const VALIDATOR_BYTES: u64 = 300;
+
+/// The time in which an executor's largest answer to a start, the committee, has certainly arrived, with the connection on
+/// which it is asked for. A timeout below it would never let a node start (contract §2: it is for a whole exchange).
+pub(super) fn start_answered_in_ms(network: &NetworkPlan, validators: u16) -> u64 {
+    let bytes = VALIDATOR_BYTES * u64::from(validators);
+    let carried = network.carried_bytes_per_second().max(1);
+    4 * network.latency_ms.high + 2 * bytes * 1_000 / carried
+}
+
+/// The workload with at most the rate that links and blocks can carry, and bursts from which the nodes recover.
+#[must_use]
+pub(super) fn workload(plan: &Plan) -> WorkloadPlan {
+    let (network, validators, workload) = (&plan.network, plan.validators, plan.workload.clone());
+    // Clients send to all nodes alike, so the slowest counts.
+    let (carried, _) = plan.extremes(|node| {
+        let carried = carried_per_second(node, network, validators);
+        carried.min(proposed_per_second(node, network, validators))
+    });
+    // In percent of the transactions that are counted: the others come on top.
+    let sent = 100
+        + u64::from(workload.conflicting_percent)
+        + u64::from(workload.duplicated_percent)
+        + u64::from(workload.resubmitted_percent);
+    // Half of it is for bursts.
+    let steady = (carried * 100 / (2 * sent)).max(1);
+    let rate = workload.transactions_per_second.min(steady);
+    let bursts_per_100_s =
+        u64::from(workload.burst_percent) * INTERVALS_PER_SECOND.min(rate.max(1));
+    let burst = steady * 100 / bursts_per_100_s.max(1);
+    WorkloadPlan {
+        transactions_per_second: rate,
+        burst_transactions: workload
+            .burst_transactions
+            .min(u32::try_from(burst).unwrap_or(u32::MAX)),
+        ..workload
+    }
+}
