@@ -19,8 +19,8 @@
 //! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake that
 //!    are free to propose in it (if no clock jumps). While one is due, measuring goes on, also after the time is up.
 //!
-//! The chain may be faster than an executor, which then never reaches the tip; while it is a window behind, its node does
-//! not propose (contract §5). While that is not so and its process runs, a node is free to propose.
+//! The chain may be faster than an executor, which then never reaches the tip; while it is half a window behind, its node may
+//! be paused (contract §5). While that is not so and its process runs, a node is free to propose.
 //!
 //! No violation: missing progress while faults last; a run that ends before the time is up; processes of validators that
 //! are Byzantine or stay down for good.
@@ -107,8 +107,8 @@ struct Executor {
 #[derive(Default)]
 struct Node {
     down: bool,
-    /// The capacity of its window since its last start.
-    window_blocks: u64,
+    /// Half of its window since its last start, at which a paused node goes on.
+    half_window: u64,
     /// The newest epoch that it has recorded.
     epoch: Epoch,
     /// For how long it was free to propose since measuring began.
@@ -121,7 +121,7 @@ struct Node {
 impl Node {
     fn of(plan: &Plan, n: u16, start: u32) -> Self {
         Self {
-            window_blocks: plan.node_of(n, start).delivery.window_blocks.into(),
+            half_window: u64::from(plan.node_of(n, start).delivery.window_blocks) / 2,
             ..Self::default()
         }
     }
@@ -236,7 +236,7 @@ impl Liveness {
                 if let ProcessId::Node(n) = entry.process
                     && let Some(node) = self.nodes.get_mut(&n)
                 {
-                    node.window_blocks = Node::of(&self.plan, n, *start).window_blocks;
+                    node.half_window = Node::of(&self.plan, n, *start).half_window;
                 }
                 false
             }
@@ -389,12 +389,12 @@ impl Liveness {
         self.unseen(seen).into_iter().filter(had_time).collect()
     }
 
-    /// Whether this node runs, and its executor, if it has one, is not a window behind.
+    /// Whether this node runs, and its executor, if it has one, is at most half a window behind.
     fn is_free(&self, n: u16) -> bool {
         let Some(node) = self.nodes.get(&n) else {
             return false;
         };
-        let is_behind = |executor: &Executor| executor.durable.0 + node.window_blocks <= self.tip.0;
+        let is_behind = |executor: &Executor| executor.durable.0 + node.half_window < self.tip.0;
         !node.down && !self.executors.get(&n).is_some_and(is_behind)
     }
 
