@@ -202,6 +202,11 @@ impl Stream {
         })
     }
 
+    /// True in one of `draws` draws, never if that is 0.
+    pub fn one_in(&mut self, draws: u64) -> bool {
+        draws > 0 && self.below(draws) == 0
+    }
+
     /// A number in the range.
     pub fn within<T: Number>(&mut self, range: Sampled<T>) -> T {
         within(&mut self.0, range)

@@ -18,8 +18,8 @@ use tracing::debug;
 /// Time after which a request is overdue, in multiples of `fetch_delay_ms`.
 const PATIENCE: u32 = 4;
 
-/// Changes of the missing blocks are looked at at most so many times within `fetch_delay_ms`, not with every block that arrives:
-/// a peer can make thousands of blocks miss.
+/// The missing blocks are looked at at most so many times within `fetch_delay_ms`, not with every block that arrives or
+/// that becomes due: a peer can make thousands of blocks miss.
 const LOOKS_PER_DELAY: u32 = 8;
 
 /// A request with the blocks that were found; `None` if there was no answer.
@@ -47,18 +47,22 @@ pub(super) async fn synchronize(shared: Arc<Shared>) {
     #[allow(clippy::disallowed_methods)]
     // This is tokio's clock; under madsim the lint mistakes it for that of std.
     let started = Instant::now();
+    let pause = delay / LOOKS_PER_DELAY;
     let (mut has_changed, mut next_look) = (true, Duration::ZERO);
     loop {
         let now = started.elapsed();
         if has_changed && now >= next_look {
             scheduler.update(&missing.borrow_and_update(), now);
-            (has_changed, next_look) = (false, now + delay / LOOKS_PER_DELAY);
+            (has_changed, next_look) = (false, now + pause);
         }
         for request in scheduler.due(now) {
             shared.spawn(ask(shared.clone(), request, answer.clone()));
         }
-        let due = scheduler.next_due(now).into_iter();
-        let due = due.chain(has_changed.then_some(next_look)).min();
+        let due = (scheduler.next_due(now)).map(|due| due.max(now + pause));
+        let due = due
+            .into_iter()
+            .chain(has_changed.then_some(next_look))
+            .min();
         let timer = async {
             match due {
                 Some(due) => tokio::time::sleep_until(started + due).await,

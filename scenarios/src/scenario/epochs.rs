@@ -158,7 +158,7 @@ fn drawn_unusable(sampler: &Sampler) -> Vec<Unusable> {
         return vec![];
     }
     let mut drawn = Unusable::ALL.to_vec();
-    drawn.retain(|_| stream.below(3) == 0);
+    drawn.retain(|_| stream.one_in(3));
     drawn
 }
 
@@ -168,9 +168,9 @@ fn drawn_committees(sampler: &Sampler, validators: u16) -> Vec<CommitteePlan> {
     let mut keys = vec![0; usize::from(validators)];
     let mut committees = vec![];
     // In one seed of eight, some committees have a validator with a quorum of the stake.
-    let may_dominate = sampler.stream("epochs.dominant").below(8) == 0;
+    let may_dominate = sampler.stream("epochs.dominant").one_in(8);
     for from_epoch in 0..=DRAWN_COMMITTEES {
-        if stream.below(2) == 0 {
+        if stream.one_in(2) {
             continue;
         }
         let size = FEWEST_DRAWN_MEMBERS
@@ -179,10 +179,10 @@ fn drawn_committees(sampler: &Sampler, validators: u16) -> Vec<CommitteePlan> {
         while others.len() > usize::from(size) {
             others.remove(stream.below(others.len() as u64) as usize);
         }
-        if from_epoch > 0 && stream.below(3) == 0 {
+        if from_epoch > 0 && stream.one_in(3) {
             keys[usize::from(others[stream.below(others.len() as u64) as usize])] += 1;
         }
-        let unequal = stream.below(2) == 0;
+        let unequal = stream.one_in(2);
         let mut members: Vec<Member> = (others.iter())
             .map(|validator| Member {
                 validator: *validator,
@@ -190,11 +190,11 @@ fn drawn_committees(sampler: &Sampler, validators: u16) -> Vec<CommitteePlan> {
                 key: keys[usize::from(*validator)],
             })
             .collect();
-        if may_dominate && stream.below(4) == 0 {
+        if may_dominate && stream.one_in(4) {
             let dominant = stream.below(members.len() as u64) as usize;
             let others: u64 = members.iter().map(|member| member.stake).sum();
             members[dominant].stake = 3 * others;
-            if stream.below(2) == 0 {
+            if stream.one_in(2) {
                 members = vec![members[dominant]];
             }
         } else if tolerated(&members) == 0 {

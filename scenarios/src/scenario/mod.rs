@@ -212,7 +212,7 @@ impl Scenario {
             planned.flat_map(|(n, fault)| fault.plan(&sampler, &format!("fault.{n}"), roster));
         let faults = planned.collect();
         let network = self.network.draw(&limits);
-        let node = self.node.draw(&limits);
+        let node = rarely.apply(self.node.draw(&limits), &sampler);
         let mut plan = Plan {
             scenario: name.into(),
             seed,

@@ -66,7 +66,7 @@ pub(super) fn draw(
                     value: (limit.get)(&own),
                 };
                 let differs = own.value != (limit.get)(&plan.node) && !own.is_of_chain();
-                (stream.below(8) == 0 && differs).then_some(own)
+                (stream.one_in(8) && differs).then_some(own)
             }));
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::types::SignatureScheme;
+use metanode_sim::plan::NodeParameters;
 use serde::{Deserialize, Serialize};
 
 /// What some seeds draw instead of what the scenario says.
@@ -18,6 +19,7 @@ pub struct Rarely {
     pub duration_ms: Option<Sampled<u64>>,
     pub settle_ms: Option<Sampled<u64>>,
     pub signatures: Option<SignatureScheme>,
+    pub min_round_delay_ms: Option<Sampled<u64>>,
 }
 
 impl Rarely {
@@ -25,10 +27,19 @@ impl Rarely {
     pub(super) fn of_seed(all: &[Self], sampler: &Sampler) -> Self {
         let applies = |(number, rarely): &(usize, &Self)| {
             let mut stream = sampler.stream(&format!("swarm.rarely.{number}"));
-            stream.below(rarely.one_in) == 0
+            stream.one_in(rarely.one_in)
         };
         let found = all.iter().enumerate().find(applies);
         found.map(|(_, rarely)| rarely.clone()).unwrap_or_default()
+    }
+
+    /// The limits of the nodes, with those that this draws otherwise.
+    pub(super) fn apply(&self, mut node: NodeParameters, sampler: &Sampler) -> NodeParameters {
+        if let Some(range) = self.min_round_delay_ms {
+            node.consensus.min_round_delay_ms =
+                sampler.draw("swarm.rarely.min_round_delay_ms", range);
+        }
+        node
     }
 
     /// # Errors
@@ -39,6 +50,7 @@ impl Rarely {
         for (name, ms) in [
             ("duration_ms", self.duration_ms),
             ("settle_ms", self.settle_ms),
+            ("min_round_delay_ms", self.min_round_delay_ms),
         ] {
             source.at_least(&key(name), ms.map_or(1, |ms| ms.low), 1)?;
         }
@@ -93,6 +105,10 @@ mod tests {
             (
                 "one_in = 2\nvalidators = 101",
                 "`swarm.rarely.0.validators`: is too high",
+            ),
+            (
+                "one_in = 2\nmin_round_delay_ms = 0",
+                "`swarm.rarely.0.min_round_delay_ms`: 0 is too low",
             ),
             (
                 "one_in = 2\nduration_ms = 0",

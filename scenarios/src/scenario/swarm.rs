@@ -101,14 +101,16 @@ fn absent(stream: &mut Stream, roster: Roster, byzantine: &[ByzantinePlan], most
 impl Swarm {
     /// Whether faults may take down any number of validators in this seed.
     pub(super) fn any_number_down(&self, sampler: &Sampler) -> bool {
-        let mut stream = sampler.stream("swarm.any_number_down");
-        self.any_number_down_one_in > 0 && stream.below(self.any_number_down_one_in) == 0
+        sampler
+            .stream("swarm.any_number_down")
+            .one_in(self.any_number_down_one_in)
     }
 
     /// Whether nodes have limits of their own in this seed.
     pub(super) fn has_own_limits(&self, sampler: &Sampler) -> bool {
-        let mut stream = sampler.stream("swarm.own_limits");
-        self.own_limits_one_in > 0 && stream.below(self.own_limits_one_in) == 0
+        sampler
+            .stream("swarm.own_limits")
+            .one_in(self.own_limits_one_in)
     }
 
     /// The validator whose node is of another chain, if this seed has one. `most`: how many may be absent.
@@ -120,7 +122,7 @@ impl Swarm {
         most: u16,
     ) -> Option<u16> {
         let mut stream = sampler.stream("swarm.other_chain");
-        if self.other_chain_one_in == 0 || stream.below(self.other_chain_one_in) > 0 {
+        if !stream.one_in(self.other_chain_one_in) {
             return None;
         }
         absent(&mut stream, roster, byzantine, most.min(1)).pop()
@@ -136,13 +138,13 @@ impl Swarm {
         epoch_ms: Option<u64>,
     ) -> Option<PlannedFault> {
         let mut stream = sampler.stream("swarm.outage");
-        if self.outage_one_in == 0 || stream.below(self.outage_one_in) > 0 {
+        if !stream.one_in(self.outage_one_in) {
             return None;
         }
         let at_ms = stream.below(duration_ms.max(1));
         let fault = ProcessFault::PowerLoss {
             hosts: (0..roster.validators).collect(),
-            torn: stream.below(2) == 0,
+            torn: stream.one_in(2),
             down_ms: Some(epoch_ms.unwrap_or(0) + 1 + stream.low(3_000)),
         };
         Some(PlannedFault {
@@ -162,7 +164,7 @@ impl Swarm {
         most: u16,
     ) -> Vec<u16> {
         let mut stream = sampler.stream("swarm.stays_down");
-        if self.stays_down_one_in == 0 || stream.below(self.stays_down_one_in) > 0 {
+        if !stream.one_in(self.stays_down_one_in) {
             return vec![];
         }
         absent(&mut stream, roster, byzantine, most)
@@ -250,7 +252,7 @@ impl Drawing<'_> {
                 (Triggers::Any, 0..3) => self.condition(&fault),
                 (Triggers::Any | Triggers::Times, _) => Trigger::at_ms(at_ms),
             };
-            let repeats = schema.loops && self.stream.below(4) == 0;
+            let repeats = schema.loops && self.stream.one_in(4);
             if !self.fits(&trigger, &fault) || !self.keeps_a_copy(&fault) {
                 continue;
             }

@@ -22,7 +22,7 @@ pub(super) const JUMP_CLOCK: Schema = Schema {
         let by_ms = swarm.stream.low(300_000).cast_signed();
         ClockFault::JumpClock {
             hosts: swarm.hosts(),
-            by_ms: if swarm.stream.below(2) == 0 {
+            by_ms: if swarm.stream.one_in(2) {
                 by_ms
             } else {
                 -by_ms

@@ -68,7 +68,7 @@ pub(super) const POWER_LOSS: Schema = Schema {
     in_swarm: InSwarm::plain(|swarm| {
         ProcessFault::PowerLoss {
             hosts: swarm.few(),
-            torn: swarm.stream.below(2) == 0,
+            torn: swarm.stream.one_in(2),
             down_ms: Some(swarm.lasts_ms),
         }
         .into()
