@@ -106,8 +106,8 @@ async fn run_until<'a>(
         () = pin!(shutdown) => {}
         never = controls.announce() => match never {},
         result = blocks => match result? {},
-        never = rpc.serve(own_rpc.as_ref(), Requester::Node) => match never {},
-        never = serve_peers => match never {},
+        error = rpc.serve(own_rpc.as_ref(), Requester::Node) => return Err(error.into()),
+        error = serve_peers => return Err(error.into()),
     }
     chain.flush().await?;
     Ok(())

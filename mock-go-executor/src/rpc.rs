@@ -25,7 +25,6 @@ use prost::Message;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use std::{
-    convert::Infallible,
     io,
     sync::{
         Mutex, PoisonError,
@@ -91,6 +90,8 @@ enum Refusal {
     Unknown,
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    NotStored(StoreError),
     #[error("stored block {number} does not decode: {source}")]
     DamagedBlock {
         number: u64,
@@ -112,24 +113,36 @@ enum Closed {
     Unsendable(#[from] FrameError),
     #[error("the response cannot be written: {0}")]
     Write(#[source] io::Error),
+    #[error("the start of an epoch cannot be stored: {0}")]
+    NotStored(#[source] StoreError),
 }
 
 impl Rpc<'_> {
-    /// Serves all connections of `listener`.
-    pub async fn serve(&self, listener: &dyn Listener, requester: Requester) -> Infallible {
+    /// Serves all connections of `listener`, until a write of the disk fails. What is on the disk is then unknown, and
+    /// only the next start reads it.
+    pub async fn serve(&self, listener: &dyn Listener, requester: Requester) -> StoreError {
         serve_each(listener, |stream| self.serve_connection(stream, requester)).await
     }
 
-    async fn serve_connection(&self, mut stream: BoxStream, requester: Requester) {
+    async fn serve_connection(
+        &self,
+        mut stream: BoxStream,
+        requester: Requester,
+    ) -> Result<(), StoreError> {
         let Err(closed) = self.exchange(&mut stream, requester).await else {
-            return;
+            return Ok(());
         };
         tracing::warn!(target: "[EXECUTOR-REQ]", error = %closed, "closing an RPC connection");
-        if !matches!(closed, Closed::Read(ReadError::Io(_)) | Closed::Write(_)) {
-            let reason = Response::from(ResponsePayload::Error(closed.to_string()));
-            // The requester may be gone.
-            let _ = self.reply(&mut stream, reason).await;
+        match closed {
+            Closed::NotStored(error) => return Err(error),
+            Closed::Read(ReadError::Io(_)) | Closed::Write(_) => {}
+            _ => {
+                let reason = Response::from(ResponsePayload::Error(closed.to_string()));
+                // The requester may be gone.
+                let _ = self.reply(&mut stream, reason).await;
+            }
         }
+        Ok(())
     }
 
     /// Answers one request after the other until the requester ends the connection.
@@ -144,6 +157,10 @@ impl Rpc<'_> {
                 None | Some(Replies::Late { .. } | Replies::Silent | Replies::Lost) => {
                     self.answer(&request, requester)
                 }
+            };
+            let answer = match answer {
+                Err(Refusal::NotStored(error)) => return Err(Closed::NotStored(error)),
+                answer => answer,
             };
             if matches!(answer, Ok(ResponsePayload::AdvanceEpoch(_))) {
                 self.env.reach(CrashPoint::ExecutorEpochSaved).await;
@@ -274,7 +291,8 @@ impl Rpc<'_> {
     ) -> Result<ResponsePayload, Refusal> {
         let allowed = self.epochs.borrow().judge(asked, watermark)?;
         if let Advance::Enter(start) = allowed {
-            self.enter(asked.new_epoch, start)?;
+            let entered = self.enter(asked.new_epoch, start);
+            entered.map_err(Refusal::NotStored)?;
         }
         Ok(ResponsePayload::AdvanceEpoch(AdvanceEpochResponse {
             new_epoch: asked.new_epoch,

@@ -2,9 +2,9 @@
 
 use metanode_core::env::{BoxStream, Listener};
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::Pin,
+    task::Poll,
     time::Duration,
 };
 
@@ -23,20 +23,34 @@ pub async fn accept(listener: &dyn Listener) -> BoxStream {
 }
 
 /// Serves every connection of `listener` with `exchange`, all inside the caller's task: when this future is dropped,
-/// so are they.
-pub async fn serve_each<F: Future<Output = ()> + Send>(
+/// so are they. Ends with the first error of any of them.
+pub async fn serve_each<E, F: Future<Output = Result<(), E>> + Send>(
     listener: &dyn Listener,
     exchange: impl Fn(BoxStream) -> F,
-) -> Infallible {
+) -> E {
     let mut open: Vec<Pin<Box<F>>> = vec![];
     let mut accepting = Box::pin(accept(listener));
     loop {
-        let stream = poll_fn(|context| {
-            open.retain_mut(|exchange| exchange.as_mut().poll(context).is_pending());
-            accepting.as_mut().poll(context)
-        })
-        .await;
-        accepting.set(accept(listener));
-        open.push(Box::pin(exchange(stream)));
+        let accepted = poll_fn(|context| {
+            let mut failed = None;
+            open.retain_mut(|exchange| match exchange.as_mut().poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(ended) => {
+                    failed = failed.take().or(ended.err());
+                    false
+                }
+            });
+            match failed {
+                Some(error) => Poll::Ready(Err(error)),
+                None => accepting.as_mut().poll(context).map(Ok),
+            }
+        });
+        match accepted.await {
+            Ok(stream) => {
+                accepting.set(accept(listener));
+                open.push(Box::pin(exchange(stream)));
+            }
+            Err(error) => return error,
+        }
     }
 }
