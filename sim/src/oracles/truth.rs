@@ -12,8 +12,12 @@
 //! durable.
 //!
 //! No violation: a fact whose report is missing because the process ended or was paused, or because the connection of the
-//! frame was given up, which is known from the next one, or from the report of its end.
+//! frame was given up, which is known from the next one, or from the report of its end; an own block that a node had
+//! proposed before its disk was restored, and that it has again from a peer.
 
+mod pending;
+
+use self::pending::{GRACE, Pending, lie};
 use super::{Invariant, Oracle, Violation};
 use crate::{
     plan::{Authorities, Plan},
@@ -22,15 +26,12 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, TimestampMs},
+    types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, Round, TimestampMs},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
-
-/// A fact is reported within this time.
-const GRACE: SimTime = SimTime::from_ms(1_000);
 
 /// Watermarks of replies that a node may still be about to report.
 const RECENT_REPLIES: usize = 16;
@@ -57,6 +58,11 @@ struct Node {
     recorded: Pending<Epoch>,
     removed: Pending<Epoch>,
     paused: bool,
+    /// The last own block that it reported, in all its incarnations.
+    proposed: Option<(Epoch, Round)>,
+    /// What that was when its disk was restored. It may fetch own blocks up to here from its peers, which it does not
+    /// propose again.
+    lost: Option<(Epoch, Round)>,
 }
 
 /// What one executor wrote and read, and has not reported yet.
@@ -70,83 +76,19 @@ struct Executor {
     paused: bool,
 }
 
-/// Facts that are to be reported in their order.
-struct Pending<T>(VecDeque<Unreported<T>>);
-
-struct Unreported<T> {
-    what: T,
-    fact: Entry,
-    /// From this time on the process could report it.
-    since: SimTime,
-}
-
-impl<T> Default for Pending<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T> Pending<T> {
-    fn add(&mut self, what: T, fact: &Entry) {
-        self.0.push_back(Unreported {
-            what,
-            fact: fact.clone(),
-            since: fact.at,
-        });
-    }
-
-    /// The report of the next one.
-    fn reported(
-        &mut self,
-        said: &Entry,
-        is_it: impl FnOnce(&T) -> bool,
-    ) -> Result<(), Box<Violation>> {
-        match self.0.pop_front() {
-            Some(next) if is_it(&next.what) => Ok(()),
-            Some(next) => Err(lie(said, "reported-otherwise", Some(next.fact))),
-            None => Err(lie(said, "reported-without-a-fact", None)),
-        }
-    }
-
-    /// The oldest fact that should have been reported by now.
-    fn overdue(&self, now: SimTime) -> Option<&Entry> {
-        let next = self.0.front()?;
-        (now.since(next.since) > GRACE).then_some(&next.fact)
-    }
-
-    /// The process did not run: time begins again.
-    fn begin_again(&mut self, now: SimTime) {
-        for next in &mut self.0 {
-            next.since = now;
-        }
-    }
-}
-
-fn lie(said: &Entry, clause: &'static str, fact: Option<Entry>) -> Box<Violation> {
-    let found = match &fact {
-        Some(fact) => match &fact.what {
-            What::Seen(fact) => fact.to_string(),
-            _ => "something else".to_owned(),
-        },
-        None => "nothing".to_owned(),
-    };
-    let reported = match &said.what {
-        What::Process(event) => event.to_string(),
-        _ => "nothing".to_owned(),
-    };
-    let message = format!("expected a report of what it did ({found}), it {reported}");
-    Violation::by(said, Invariant::Truth, clause, message, fact)
-}
-
 impl Node {
     fn seen(&mut self, fact: &Fact, entry: &Entry) {
         match fact {
             Fact::BlockStored { block, .. } => {
-                self.own_blocks.add((block.epoch, block.reference), entry);
+                let (epoch, name) = (block.epoch, block.reference);
+                match self.lost.is_some_and(|lost| (epoch, name.round) <= lost) {
+                    true => self.own_blocks.add_known((epoch, name), entry),
+                    false => self.own_blocks.add((epoch, name), entry),
+                }
             }
             Fact::CommitStored { commit, .. } => self.commits.add(commit.clone(), entry),
             // Frames of connections that were given up.
-            Fact::StreamOpened { .. } => self.frames.0.clear(),
+            Fact::StreamOpened { .. } => self.frames.clear(),
             Fact::FrameSent { frame, .. } => self.frames.add(frame.clone(), entry),
             Fact::ReplyRead { reply, .. } => {
                 if let Some(watermark) = reply.watermark() {
@@ -176,9 +118,11 @@ impl Node {
 
     fn said(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
-            NodeEvent::Proposed { epoch, block, .. } => self
-                .own_blocks
-                .reported(entry, |own| *own == (*epoch, *block)),
+            NodeEvent::Proposed { epoch, block, .. } => {
+                self.proposed = self.proposed.max(Some((*epoch, block.round)));
+                self.own_blocks
+                    .reported(entry, |own| *own == (*epoch, *block))
+            }
             NodeEvent::CommitStored {
                 epoch,
                 commit,
@@ -205,7 +149,7 @@ impl Node {
                 (frame.gei, frame.epoch, frame.commit) == (*gei, *epoch, commit.index)
             }),
             NodeEvent::StreamLost { .. } => {
-                self.frames.0.clear();
+                self.frames.clear();
                 Ok(())
             }
             NodeEvent::WatermarkLearned { watermark } => self.learned(*watermark, entry),
@@ -246,7 +190,7 @@ impl Node {
         entry: &Entry,
         is_it: impl FnOnce(&EpochRecord) -> bool,
     ) -> Result<(), Box<Violation>> {
-        self.recorded.0.retain(|recorded| recorded.what != epoch);
+        self.recorded.retain(|recorded| *recorded != epoch);
         match self.records.get(&epoch) {
             Some((record, _)) if is_it(record) => Ok(()),
             Some((_, fact)) => Err(lie(entry, "reported-otherwise", Some(fact.clone()))),
@@ -258,6 +202,8 @@ impl Node {
     fn ended(&mut self) {
         *self = Self {
             records: std::mem::take(&mut self.records),
+            proposed: self.proposed,
+            lost: self.lost,
             ..Self::default()
         };
     }
@@ -441,6 +387,8 @@ impl Oracle for Truth {
             (ProcessId::Node(n), _) if !self.authorities.is_honest(n) => {}
             (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { .. })) => {
                 self.restored.insert(n);
+                let node = self.nodes.entry(n).or_default();
+                node.lost = node.proposed;
             }
             (process, What::World(event)) => match event {
                 WorldEvent::Started { .. }

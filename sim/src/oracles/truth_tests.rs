@@ -10,7 +10,7 @@ use super::{
 use crate::{
     plan::{Authorities, ByzantinePlan, ByzantineStrategy, Plan},
     trace::{
-        Entry, ProcessId, What, WorldEvent,
+        Entry, ProcessId, SimTime, What, WorldEvent,
         testing::{
             boundary_committed, durable, entered, executed, executor, found, gei, learned, node,
             opened, power_lost, stored, world_event, written,
@@ -37,7 +37,12 @@ fn clause(trace: &[Entry]) -> Option<&'static str> {
 
 /// Node 0 proposes in round 1, and says so.
 fn proposal() -> [Entry; 2] {
-    let fact = proposes(100, &Plan::example(), 0, 1, 0);
+    proposal_of(1)
+}
+
+/// Node 0 proposes in this round, and says so.
+fn proposal_of(round: u32) -> [Entry; 2] {
+    let fact = proposes(100, &Plan::example(), 0, round, 0);
     let What::Seen(Fact::BlockStored { block, .. }) = &fact.what else {
         panic!("a block")
     };
@@ -178,6 +183,38 @@ fn what_a_process_did_just_before_its_end_need_not_be_reported() {
         let expected = (!is_record).then_some("reported-without-a-fact");
         assert_eq!(clause(&[fact, killed, report]), expected);
     }
+}
+
+#[test]
+fn a_restored_node_need_not_report_what_it_had_proposed_before() {
+    let of_rounds = |rounds: [u32; 3]| rounds.map(proposal_of);
+    let [[fact, report], [fetched, _], [next, next_report]] = of_rounds([2, 1, 3]);
+    let taken = SimTime::from_ms(0);
+    let restored = world_event(100, NODE, WorldEvent::DiskRestored { taken });
+    let trace = |fetched: &Entry, ends: [Entry; 2]| {
+        let [next, report_of_next] = ends;
+        let before = [fact.clone(), report.clone(), restored.clone()];
+        let after = [fetched.clone(), next, report_of_next, at(5_000)];
+        [&before[..], &after].concat()
+    };
+    let ends = [next.clone(), next_report.clone()];
+    assert_eq!(clause(&trace(&fetched, ends)), None);
+    // It may also sign a round again, and then says so.
+    assert_eq!(
+        clause(&trace(&fetched, [fact.clone(), report.clone()])),
+        None
+    );
+    let later = proposes(100, &Plan::example(), 0, 4, 0);
+    let otherwise = [later, next_report];
+    assert_eq!(
+        clause(&trace(&fetched, otherwise)),
+        Some("reported-otherwise")
+    );
+    let without_restore = [fetched, next];
+    assert_eq!(
+        clause(&[&without_restore[..], &[report]].concat()),
+        Some("reported-otherwise")
+    );
 }
 
 #[test]
