@@ -9,7 +9,7 @@ mod world;
 pub use crate::{
     byzantine::{
         Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Extra, Move,
-        Payload, Signature, Votes,
+        Payload, Signature, Votes, Welcomes,
     },
     disk::Backend,
 };

@@ -10,7 +10,7 @@ use metanode_sim::{
     byzantine::most_byzantine,
     plan::{
         Ancestors, Answers, Audience, BlockRound, ByzantinePlan, ByzantineStrategy, Extra, Move,
-        Payload, Signature, Votes,
+        Payload, Signature, Votes, Welcomes,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -189,7 +189,7 @@ fn deviate(step: &mut Move, stream: &mut Stream) {
     fn one_of<T: Copy>(stream: &mut Stream, all: &[T]) -> T {
         all[stream.below(all.len() as u64) as usize]
     }
-    match stream.below(11) {
+    match stream.below(12) {
         0 | 1 => step.twins = 2 + stream.low(2) as u16,
         2 => step.round = one_of(stream, BlockRound::ALL),
         3 => step.ancestors = one_of(stream, Ancestors::ALL),
@@ -199,7 +199,8 @@ fn deviate(step: &mut Move, stream: &mut Stream) {
         7 => step.end_of_epoch = true,
         8 => step.shown_to = one_of(stream, Audience::ALL),
         9 => step.extra = one_of(stream, Extra::ALL),
-        _ => step.answers = one_of(stream, Answers::ALL),
+        10 => step.answers = one_of(stream, Answers::ALL),
+        _ => step.welcomes = one_of(stream, Welcomes::ALL),
     }
 }
 
@@ -256,6 +257,12 @@ mod tests {
         let count = |is: &dyn Fn(&Move) -> bool| moves.iter().filter(|step| is(step)).count();
         for answers in Answers::ALL {
             assert!(count(&|step| step.answers == *answers) > 5, "{answers:?}");
+        }
+        for welcomes in Welcomes::ALL {
+            assert!(
+                count(&|step| step.welcomes == *welcomes) > 5,
+                "{welcomes:?}"
+            );
         }
         for payload in Payload::ALL {
             assert!(count(&|step| step.payload == *payload) > 5, "{payload:?}");

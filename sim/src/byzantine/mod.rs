@@ -25,7 +25,7 @@ mod testing;
 mod withholding;
 
 pub use program::{
-    Ancestors, Answers, Audience, BlockRound, Extra, Move, Payload, Signature, Votes,
+    Ancestors, Answers, Audience, BlockRound, Extra, Move, Payload, Signature, Votes, Welcomes,
 };
 
 pub(crate) use process::{Identity, Setup, run};
@@ -33,7 +33,7 @@ pub(crate) use process::{Identity, Setup, run};
 use bytes::Bytes;
 use context::Context;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
+    consensus::protocol::{PeerRequest, PeerResponse, Welcome},
     types::{AuthorityIndex, VerifiedBlock},
 };
 use programmed::{Programmed, Surroundings};
@@ -131,6 +131,11 @@ trait Strategy: Send {
     /// The answer instead of the honest one. `None`: no answer, ever.
     fn answer(&mut self, asked: Asked<'_>, _: &mut Context<'_>) -> Option<PeerResponse> {
         Some(asked.honest)
+    }
+
+    /// The first message to a peer instead of the honest one. `None`: none, ever.
+    fn welcome(&mut self, honest: Welcome) -> Option<Welcome> {
+        Some(honest)
     }
 
     /// The time until the answer is sent.

@@ -406,9 +406,12 @@ async fn serve_peer(
     mut decoder: Decoder,
     hello: Hello,
 ) -> Result<Infallible, Ended> {
-    let welcome = Welcome {
+    let honest = Welcome {
         chain: validator.chain,
         newest_epoch: validator.committee.epoch(),
+    };
+    let Some(welcome) = validator.state().behaviour.strategy.welcome(honest) else {
+        return std::future::pending().await;
     };
     write_frame(&mut stream, &protocol::frame(&welcome)?).await?;
     match hello.purpose {

@@ -35,6 +35,8 @@ pub struct Move {
     pub extra: Extra,
     #[serde(skip_serializing_if = "is_default")]
     pub answers: Answers,
+    #[serde(skip_serializing_if = "is_default")]
+    pub welcomes: Welcomes,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -60,6 +62,7 @@ impl Default for Move {
             shown_to: Audience::default(),
             extra: Extra::default(),
             answers: Answers::default(),
+            welcomes: Welcomes::default(),
         }
     }
 }
@@ -71,7 +74,7 @@ impl Move {
     /// The moves that deviate in one respect less.
     #[must_use]
     pub fn simpler(&self) -> Vec<Self> {
-        let simplify: [fn(&mut Self); 11] = [
+        let simplify: [fn(&mut Self); 12] = [
             |step| step.twins = 1,
             |step| step.round = BlockRound::default(),
             |step| step.ancestors = Ancestors::default(),
@@ -82,6 +85,7 @@ impl Move {
             |step| step.shown_to = Audience::default(),
             |step| step.extra = Extra::default(),
             |step| step.answers = Answers::default(),
+            |step| step.welcomes = Welcomes::default(),
             |step| step.rounds = (step.rounds / 2).max(1),
         ];
         let simpler = simplify.into_iter().map(|simplify| {
@@ -233,6 +237,16 @@ choices! {
         /// Forged blocks and commits.
         Forged: "answers with forgeries",
     }
+
+    /// The first messages to peers that connect.
+    Welcomes {
+        Truthful,
+        /// The last epoch that a number can express is the one that it has entered.
+        LastEpoch: "welcomes in the last of all epochs",
+        FirstEpoch: "welcomes in epoch 0",
+        OtherChain: "welcomes as one of another chain",
+        Never: "welcomes nobody",
+    }
 }
 
 impl fmt::Display for Move {
@@ -249,6 +263,7 @@ impl fmt::Display for Move {
             shown_to,
             extra,
             answers,
+            welcomes,
         } = self;
         let blocks = match twins {
             1 => "a block".to_owned(),
@@ -267,7 +282,8 @@ impl fmt::Display for Move {
         for words in words.into_iter().flatten() {
             write!(f, " {words}")?;
         }
-        for words in [extra.words(), answers.words()].into_iter().flatten() {
+        let others = [extra.words(), answers.words(), welcomes.words()];
+        for words in others.into_iter().flatten() {
             write!(f, ", {words}")?;
         }
         Ok(())

@@ -10,12 +10,16 @@ use super::{
     Asked, Context, Sent, Strategy,
     context::{signature_of, with_signature},
     forging,
-    program::{Ancestors, Answers, Audience, BlockRound, Extra, Move, Payload, Signature},
+    program::{
+        Ancestors, Answers, Audience, BlockRound, Extra, Move, Payload, Signature, Welcomes,
+    },
 };
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse},
-    types::{AuthorityIndex, Block, BlockRef, Round, SignatureBytes, TimestampMs, VerifiedBlock},
+    consensus::protocol::{PeerRequest, PeerResponse, Welcome},
+    types::{
+        AuthorityIndex, Block, BlockRef, Epoch, Round, SignatureBytes, TimestampMs, VerifiedBlock,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -203,6 +207,18 @@ impl Strategy for Programmed {
             Answers::Forged => forging::Forging.answer(asked, context)?,
         };
         Some(self.with_forged(request, response))
+    }
+
+    fn welcome(&mut self, honest: Welcome) -> Option<Welcome> {
+        let mut welcome = honest;
+        match self.current.welcomes {
+            Welcomes::Truthful => {}
+            Welcomes::LastEpoch => welcome.newest_epoch = Epoch(u64::MAX),
+            Welcomes::FirstEpoch => welcome.newest_epoch = Epoch(0),
+            Welcomes::OtherChain => welcome.chain.gc_depth_rounds += 1,
+            Welcomes::Never => return None,
+        }
+        Some(welcome)
     }
 
     fn delay(&self, context: &mut Context<'_>) -> Duration {

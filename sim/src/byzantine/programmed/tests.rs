@@ -2,7 +2,7 @@
 
 use super::{ancestors::FAR_AHEAD, *};
 use crate::byzantine::testing::Bench;
-use metanode_core::types::{InvalidBlock, MAX_BLOCK_TRANSACTIONS};
+use metanode_core::types::{Chain, InvalidBlock, MAX_BLOCK_TRANSACTIONS};
 
 fn programmed(program: &[Move]) -> Programmed {
     let surroundings = Surroundings {
@@ -208,5 +208,37 @@ fn answers_are_as_the_move_says() {
         let may_be_true = [Answers::Truthful, Answers::Slow, Answers::Huge];
         assert_eq!(is_true, may_be_true.contains(answers), "{answers:?}");
         assert_eq!(answer.is_none(), *answers == Answers::Never);
+    }
+}
+
+#[test]
+fn welcomes_are_as_the_move_says() {
+    let honest = Welcome {
+        chain: Chain::default(),
+        newest_epoch: Epoch(3),
+    };
+    for welcomes in Welcomes::ALL {
+        let mut strategy = programmed(&[Move {
+            welcomes: *welcomes,
+            ..Move::default()
+        }]);
+        let (mut bench, block) = after_five_rounds(&mut strategy);
+        bench.stream(&mut strategy, &block);
+        let welcome = strategy.welcome(honest);
+        let (epoch, chain) = welcome.map_or((None, None), |welcome| {
+            (Some(welcome.newest_epoch.0), Some(welcome.chain))
+        });
+        let expected = match welcomes {
+            Welcomes::LastEpoch => Some(u64::MAX),
+            Welcomes::FirstEpoch => Some(0),
+            Welcomes::Never => None,
+            Welcomes::Truthful | Welcomes::OtherChain => Some(3),
+        };
+        assert_eq!(epoch, expected);
+        let is_of_this_chain = chain == Some(honest.chain);
+        assert_eq!(
+            is_of_this_chain,
+            !matches!(welcomes, Welcomes::Never | Welcomes::OtherChain)
+        );
     }
 }
