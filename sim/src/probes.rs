@@ -1,6 +1,9 @@
 //! States that a suite should reach sometimes, counted over a run.
 
-use crate::trace::{Entry, ProcessId, What, WorldEvent};
+use crate::{
+    trace::{Entry, ProcessId, What, WorldEvent},
+    witness::Fact,
+};
 use metanode_core::{
     env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
     types::{ChangeStep, Epoch, GlobalExecIndex, ReplayPlan},
@@ -40,6 +43,7 @@ probes! {
     CommitIndirect = "leader committed by a later one",
     CommitCertified = "commit fetched with a quorum's votes",
     LeaderSkipped = "leader skipped",
+    CommitFull = "commit full, blocks left to later ones",
     AncestorsMissing = "block waited for an ancestor",
     AncestorsFetched = "ancestor fetched from a peer",
     OwnBlockRecovered = "own round learned above genesis",
@@ -146,6 +150,11 @@ fn reached(what: &What) -> Option<Probe> {
         }
         What::World(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
         What::World(WorldEvent::FaultSkipped { .. }) => Probe::TooManyDown,
+        What::Seen(Fact::CommitStored { commit, .. })
+            if !commit.blocks.contains(&commit.leader) =>
+        {
+            Probe::CommitFull
+        }
         What::Process(Event::Node(event)) => match event {
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
                 Probe::ReplayNothing

@@ -356,6 +356,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOEQUIV"],
         }
+        LeaderInItsCommit = "+" "leader_in_its_commit" {
+            mechanism: "a commit takes its leader in any case, also if blocks of its history do not fit: those are in no commit",
+            masked_by: [],
+            found_by: ["QUORUM", "AGREE"],
+        }
     }
     guards {
         StartIsTrusted = "start_is_trusted" {

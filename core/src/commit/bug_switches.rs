@@ -44,6 +44,14 @@ pub(super) fn sub_dag(mut blocks: Vec<VerifiedBlock>, leader: BlockRef) -> Vec<V
     blocks
 }
 
+/// Leaves out the blocks after the first `count`.
+pub(super) fn left_out(blocks: &mut Vec<VerifiedBlock>, count: usize, leader: BlockRef) {
+    let left_out = blocks.split_off(count);
+    if bugs::enabled(KnownBug::LeaderInItsCommit) {
+        blocks.extend(left_out.into_iter().filter(|b| b.reference() == leader));
+    }
+}
+
 /// The timestamp of a commit.
 pub(super) fn timestamp(
     timestamp_ms: TimestampMs,

@@ -6,6 +6,13 @@
 //! gc_depth` for the leader round `R'` of its last commit. Leaders are committed in the order of their rounds, so `R ≥
 //! R'` for every later commit, and all nodes leave out the blocks that the node lacks. Every path from the leader to a
 //! block above `R − gc_depth` consists of blocks of rounds above `g`, where the DAG is complete.
+//!
+//! # Why every commit can be delivered
+//! A commit is one frame to the executor. What does not fit into `max_commit_bytes` is left to the later commits that
+//! have it in their history (specification §13.6). A commit takes the lowest rounds first, so the ancestors of its
+//! blocks are in it or in an earlier one: behind a committed block nothing is left. Its leader, the only block of the
+//! highest round, is the first that it leaves out. Of the round in which it ends it takes the blocks from the leader's
+//! index on, so that no authority is always the last.
 
 use super::bug_switches;
 use crate::{
@@ -24,6 +31,7 @@ pub(crate) struct Linearizer {
     committee: Arc<Committee>,
     /// Start timestamp of the epoch: no commit is earlier.
     start: TimestampMs,
+    max_commit_bytes: usize,
     last: Option<Last>,
 }
 
@@ -72,10 +80,15 @@ pub enum AdoptError {
 
 impl Linearizer {
     /// A linearizer before the first commit of the committee's epoch.
-    pub(super) const fn new(committee: Arc<Committee>, start: TimestampMs) -> Self {
+    pub(super) const fn new(
+        committee: Arc<Committee>,
+        start: TimestampMs,
+        max_commit_bytes: u32,
+    ) -> Self {
         Self {
             committee,
             start,
+            max_commit_bytes: max_commit_bytes as usize,
             last: None,
         }
     }
@@ -89,6 +102,7 @@ impl Linearizer {
     pub fn recover(
         committee: Arc<Committee>,
         start: TimestampMs,
+        max_commit_bytes: u32,
         dag: &mut Dag,
         commits: &[Commit],
     ) -> Self {
@@ -98,7 +112,7 @@ impl Linearizer {
         for block in commits.iter().flat_map(|commit| &commit.blocks) {
             dag.mark_committed(block);
         }
-        let mut linearizer = Self::new(committee, start);
+        let mut linearizer = Self::new(committee, start, max_commit_bytes);
         linearizer.last = (commits.last()).map(|commit| Last::of(commit, &linearizer.committee));
         linearizer
     }
@@ -177,7 +191,7 @@ impl Linearizer {
         let earliest_ms = (self.last.as_ref()).map_or(self.start, |last| last.timestamp_ms);
         let timestamp_ms = bug_switches::timestamp(median_ms.max(earliest_ms), median_ms, &leader);
         let leader_ref = leader.reference();
-        let blocks = bug_switches::sub_dag(take_history(dag, leader), leader_ref);
+        let blocks = bug_switches::sub_dag(self.take_blocks(dag, leader), leader_ref);
         let mut ending = self
             .last
             .as_ref()
@@ -293,6 +307,18 @@ impl Linearizer {
         Ok(())
     }
 
+    /// The blocks of the commit of this leader, in delivery order. Marks them as committed.
+    fn take_blocks(&self, dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
+        let reference = leader.reference();
+        let history = uncommitted_history(dag, leader);
+        let mut blocks = fitting(history, reference, self.max_commit_bytes);
+        for block in &blocks {
+            dag.mark_committed(&block.reference());
+        }
+        blocks.sort_unstable_by_key(VerifiedBlock::reference);
+        blocks
+    }
+
     fn next_index(&self) -> CommitIndex {
         self.last_commit()
             .map_or(CommitIndex(1), |last| last.index.next())
@@ -317,26 +343,44 @@ impl Last {
     }
 }
 
-/// The part of the leader's causal history that no commit contains yet and that is above the leader's gc round, in
-/// delivery order. Marks it as committed.
-fn take_history(dag: &mut Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
+/// The part of the leader's causal history that no commit contains yet and that is above the leader's gc round.
+fn uncommitted_history(dag: &Dag, leader: VerifiedBlock) -> Vec<VerifiedBlock> {
     let gc_round = dag.gc_round_for(leader.round);
-    dag.mark_committed(&leader.reference());
-    let mut blocks = vec![];
-    let mut open = vec![leader];
+    let mut seen = BTreeSet::from([leader.reference()]);
+    let (mut blocks, mut open) = (vec![], vec![leader]);
     while let Some(block) = open.pop() {
         for ancestor in &block.ancestors {
-            if ancestor.round > gc_round && dag.mark_committed(ancestor) {
-                let Some(ancestor) = dag.get(ancestor) else {
-                    unreachable!(
-                        "{ancestor} is above the gc round: the DAG is causally complete there"
-                    );
-                };
-                open.push(ancestor.clone());
+            if ancestor.round <= gc_round || dag.is_committed(ancestor) || !seen.insert(*ancestor) {
+                continue;
             }
+            let Some(ancestor) = dag.get(ancestor) else {
+                unreachable!(
+                    "{ancestor} is above the gc round: the DAG is causally complete there"
+                );
+            };
+            open.push(ancestor.clone());
         }
         blocks.push(block);
     }
-    blocks.sort_unstable_by_key(VerifiedBlock::reference);
+    blocks
+}
+
+/// The blocks of these that the commit of the leader takes: as many as fit, and the first in any case.
+fn fitting(
+    mut blocks: Vec<VerifiedBlock>,
+    leader: BlockRef,
+    max_bytes: usize,
+) -> Vec<VerifiedBlock> {
+    blocks.sort_unstable_by_key(|block| {
+        let name = block.reference();
+        (name.round, name.author < leader.author, name)
+    });
+    let mut bytes = 0;
+    let fits = |block: &&VerifiedBlock| {
+        bytes += block.delivered_bytes();
+        bytes <= max_bytes
+    };
+    let count = blocks.iter().take_while(fits).count().max(1);
+    bug_switches::left_out(&mut blocks, count, leader);
     blocks
 }

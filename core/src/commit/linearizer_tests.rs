@@ -8,7 +8,7 @@ use crate::{
 
 fn linearize(test_dag: &TestDag, dag: &mut Dag, leaders: &[&str]) -> Vec<SubDag> {
     let leaders = leaders.iter().map(|name| test_dag.get(name)).collect();
-    Linearizer::new(test_dag.committee.clone(), TimestampMs(0)).linearize(dag, leaders)
+    Linearizer::new(test_dag.committee.clone(), TimestampMs(0), u32::MAX).linearize(dag, leaders)
 }
 
 fn names(sub_dag: &SubDag) -> String {
@@ -89,7 +89,7 @@ fn only_the_next_commit_of_the_same_sequence_can_be_adopted() {
     let other = linearize(&test_dag, &mut test_dag.dag(), &["B1", "B2"]);
 
     let mut dag = Dag::new(test_dag.committee.clone(), 2);
-    let mut linearizer = Linearizer::new(test_dag.committee.clone(), TimestampMs(0));
+    let mut linearizer = Linearizer::new(test_dag.committee.clone(), TimestampMs(0), u32::MAX);
     let early = linearizer.adopt(&mut dag, &commits[1]);
     assert!(matches!(
         early,
@@ -172,6 +172,7 @@ fn no_commit_is_adopted_after_the_boundary_also_after_a_restart() {
     let mut linearizer = Linearizer::recover(
         test_dag.committee.clone(),
         TimestampMs(0),
+        u32::MAX,
         &mut dag,
         &stored,
     );
@@ -196,7 +197,28 @@ fn no_commit_is_earlier_than_the_start_of_the_epoch() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(2);
     let start = TimestampMs(1_000_000);
-    let mut linearizer = Linearizer::new(test_dag.committee.clone(), start);
+    let mut linearizer = Linearizer::new(test_dag.committee.clone(), start, u32::MAX);
     let commits = linearizer.linearize(&mut test_dag.dag(), vec![test_dag.get("A1")]);
     assert_eq!(commits[0].commit.timestamp_ms, start);
+}
+
+#[test]
+fn what_does_not_fit_into_a_commit_is_left_to_later_ones() {
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(4);
+    let of_one = test_dag.get("A1").delivered_bytes();
+    let commit = |max_bytes: usize| {
+        let max_bytes = u32::try_from(max_bytes).unwrap();
+        let mut linearizer = Linearizer::new(test_dag.committee.clone(), TimestampMs(0), max_bytes);
+        let leaders = ["B2", "C3", "D4"].map(|name| test_dag.get(name)).into();
+        let commits = linearizer.linearize(&mut test_dag.dag(), leaders);
+        commits.iter().map(names).collect::<Vec<_>>()
+    };
+    assert_eq!(commit(2 * of_one), ["B1 C1", "A1 D1", "A2 D2"]);
+    assert_eq!(commit(2 * of_one - 1), ["B1", "C1", "D1"]);
+    assert_eq!(commit(1), ["B1", "C1", "D1"], "the first in any case");
+    assert_eq!(
+        commit(5 * of_one),
+        ["A1 B1 C1 D1 B2", "A2 C2 D2 C3", "A3 B3 D3 D4"]
+    );
 }

@@ -17,6 +17,7 @@ struct Network {
     shape: Shape,
     leaders_per_round: u32,
     gc_depth: u32,
+    max_commit_bytes: u32,
 }
 
 fn networks() -> impl Strategy<Value = Network> {
@@ -26,12 +27,14 @@ fn networks() -> impl Strategy<Value = Network> {
         1..=30u32,
         1..=3u32,
         Dag::MIN_GC_DEPTH..=12,
+        prop_oneof![Just(u32::MAX), 1..=400u32],
     )
         .prop_map(
-            |(seed, size, rounds, leaders_per_round, gc_depth)| Network {
+            |(seed, size, rounds, leaders_per_round, gc_depth, max_commit_bytes)| Network {
                 shape: Shape { seed, size, rounds },
                 leaders_per_round,
                 gc_depth,
+                max_commit_bytes,
             },
         )
 }
@@ -74,6 +77,7 @@ impl Node {
             linearizer: Linearizer::recover(
                 committee.clone(),
                 Default::default(),
+                network.max_commit_bytes,
                 &mut dag,
                 &needed,
             ),
@@ -196,11 +200,18 @@ proptest! {
             prop_assert_eq!(commit.index, previous.map_or(CommitIndex(1), |p| p.commit.index.next()));
             prop_assert_eq!(commit.previous, previous.map(|p| p.reference.digest).unwrap_or_default());
             prop_assert!(previous.is_none_or(|p| p.commit.timestamp_ms <= commit.timestamp_ms));
-            prop_assert_eq!(commit.blocks.last(), Some(&commit.leader));
+            let bytes: usize = blocks.iter().map(VerifiedBlock::delivered_bytes).sum();
+            prop_assert!(bytes <= network.max_commit_bytes as usize || blocks.len() == 1);
+            if network.max_commit_bytes == u32::MAX {
+                prop_assert_eq!(commit.blocks.last(), Some(&commit.leader));
+            }
             prop_assert!(commit.blocks.is_sorted());
             prop_assert!(commit.blocks.iter().copied().eq(blocks.iter().map(VerifiedBlock::reference)));
+            let gc_round = node.dag.gc_round_for(commit.leader.round);
             for block in blocks {
-                prop_assert!(block.round.0 > commit.leader.round.0.saturating_sub(network.gc_depth));
+                prop_assert!(block.round > gc_round);
+                let is_before = |ancestor: &&BlockRef| ancestor.round <= gc_round || committed.contains(*ancestor);
+                prop_assert_eq!(block.ancestors.iter().find(|ancestor| !is_before(ancestor)), None);
                 prop_assert!(committed.insert(block.reference()), "{:?} is committed twice", block);
             }
             previous = Some(sub_dag);
@@ -288,6 +299,7 @@ fn random_dags_reach_every_kind_of_decision() {
         },
         leaders_per_round: 2,
         gc_depth: 4,
+        max_commit_bytes: u32::MAX,
     };
     let mut reached = [0; 4];
     let mut left_out = 0;

@@ -35,6 +35,9 @@ macro_rules! node_parameters {
                     max_suspended_per_author: u32 = 500, 1..=1_000_000;
                     /// Total size of the transactions in one own block. A block above the valid range is invalid.
                     max_block_bytes: u32 = 524_288, 1..=4_194_304;
+                    /// Size of the transactions of one commit, each with 16 bytes more. What does not fit is left to
+                    /// later commits. With it a commit is a frame that an executor accepts.
+                    max_commit_bytes: u32 = 60_000_000, 1..=66_000_000;
                     /// Time for which an ancestor must be missing before it is requested.
                     fetch_delay_ms: u64 = 100, 1..=3_600_000;
                     /// Timeout of a request to a peer: the time in which no byte is received from or sent to it.

@@ -1,5 +1,5 @@
 //! What no node can go on from: the promise that at most f stake is faulty does not hold, or this node is not like the
-//! others (contract §13.6).
+//! others (contract §13.7).
 
 use crate::types::{BlockRef, CommitRef};
 use thiserror::Error;

@@ -100,8 +100,13 @@ impl Core {
         let committee = start.committee.clone();
         let mut dag = Dag::new(committee.clone(), parameters.gc_depth_rounds);
         let commits = recover_log(store, parameters.gc_depth_rounds)?.intact;
-        let linearizer =
-            Linearizer::recover(committee.clone(), start.timestamp_ms, &mut dag, &commits);
+        let linearizer = Linearizer::recover(
+            committee.clone(),
+            start.timestamp_ms,
+            parameters.max_commit_bytes,
+            &mut dag,
+            &commits,
+        );
         let rule = CommitRule::new(
             LeaderSchedule::new(committee.clone()),
             parameters.leaders_per_round,

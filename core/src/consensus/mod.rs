@@ -57,7 +57,8 @@
 //! ## Commits
 //! * Each committed leader of round `R` gives one commit ([`Linearizer`](crate::commit::Linearizer)): its causal
 //!   history without blocks of earlier commits and of rounds up to `R - gc_depth_rounds`, ordered by (round, author,
-//!   digest). A commit contains the digest of the previous one, so equal digests mean equal histories.
+//!   digest). Blocks that do not fit into `max_commit_bytes` are left to later commits. A commit contains the digest of
+//!   the previous one, so equal digests mean equal histories.
 //! * Its timestamp is the lower stake-weighted median of the timestamps of the leader's parents, at least that of the
 //!   previous commit and the start of the epoch.
 //! * An own block carries *commit votes*: references of the commits that this node stored since its last block. Votes

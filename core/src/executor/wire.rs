@@ -326,6 +326,7 @@ impl From<ResponsePayload> for Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::LIMITS, framing::Framing};
 
     /// Compares with the bytes that Go's encoder writes.
     #[test]
@@ -374,5 +375,37 @@ mod tests {
         assert_eq!(later.kind(), RpcKind::Unknown);
         let status = Request::from(RequestPayload::Status(StatusRequest {}));
         assert_eq!(status.kind(), RpcKind::Unknown);
+    }
+
+    #[test]
+    fn the_largest_commit_fits_into_a_frame() {
+        // Specification §13.6.
+        const OVERHEAD_BYTES: usize = 16;
+        let limits = LIMITS.iter().find(|limit| limit.key == "max_commit_bytes");
+        let most_bytes = usize::try_from(*limits.unwrap().range.end()).unwrap();
+        for bytes in [0, 127, 128, 16_384, 2_097_152] {
+            let count = most_bytes / (bytes + OVERHEAD_BYTES);
+            let transaction = TransactionExe {
+                digest: vec![1; bytes].into(),
+                worker_id: 0,
+            };
+            let block = CommittedEpochData {
+                blocks: vec![CommittedBlock {
+                    epoch: u64::MAX,
+                    height: u64::MAX,
+                    transactions: vec![transaction; count],
+                }],
+                global_exec_index: u64::MAX,
+                commit_index: u32::MAX,
+                epoch: u64::MAX,
+                commit_timestamp_ms: u64::MAX,
+                leader_author_index: u32::MAX,
+                leader_address: vec![1; 20].into(),
+            };
+            assert!(
+                block.encoded_len() <= Framing::BLOCK_STREAM.limit_bytes,
+                "{bytes}"
+            );
+        }
     }
 }

@@ -120,6 +120,7 @@ impl Node<'_> {
             genesis,
             gc_depth_rounds: self.config.consensus.gc_depth_rounds,
             leaders_per_round: self.config.consensus.leaders_per_round,
+            max_commit_bytes: self.config.consensus.max_commit_bytes,
         })))
     }
 

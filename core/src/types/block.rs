@@ -254,6 +254,9 @@ impl Block {
     }
 }
 
+/// What a frame to the executor needs for a transaction besides its bytes, at most.
+const TRANSACTION_OVERHEAD_BYTES: usize = 16;
+
 /// A block whose structure and signature were checked (or that this node signed itself), with its bytes and
 /// digest. Cheap to clone.
 #[derive(Clone)]
@@ -297,6 +300,14 @@ impl VerifiedBlock {
             reference,
             bytes,
         }))
+    }
+
+    /// Its part of the size of a commit: each transaction counts 16 bytes more than it has, which covers what a frame to
+    /// the executor needs for it (specification §13.6).
+    #[must_use]
+    pub fn delivered_bytes(&self) -> usize {
+        let bytes = |transaction: &Transaction| transaction.0.len() + TRANSACTION_OVERHEAD_BYTES;
+        self.transactions.iter().map(bytes).sum()
     }
 
     /// Decodes and verifies a received block.

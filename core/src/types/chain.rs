@@ -13,6 +13,8 @@ pub struct Chain {
     pub gc_depth_rounds: u32,
     /// Leader slots per round.
     pub leaders_per_round: u32,
+    /// Size of the transactions of one commit.
+    pub max_commit_bytes: u32,
 }
 
 impl GenesisDigest {
@@ -42,6 +44,7 @@ impl Chain {
         hasher.update(&self.genesis.0);
         hasher.update(&self.gc_depth_rounds.to_le_bytes());
         hasher.update(&self.leaders_per_round.to_le_bytes());
+        hasher.update(&self.max_commit_bytes.to_le_bytes());
         ChainId(*hasher.finalize().as_bytes())
     }
 
@@ -63,6 +66,11 @@ impl Chain {
                 "leaders_per_round",
                 self.leaders_per_round.to_string(),
                 other.leaders_per_round.to_string(),
+            ),
+            (
+                "max_commit_bytes",
+                self.max_commit_bytes.to_string(),
+                other.max_commit_bytes.to_string(),
             ),
         ];
         let differing = values.into_iter().filter(|(_, own, other)| own != other);

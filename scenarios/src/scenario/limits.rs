@@ -135,6 +135,7 @@ impl Default for ConsensusParameters {
             max_rounds_ahead: production.max_rounds_ahead,
             max_suspended_per_author: production.max_suspended_per_author,
             max_block_bytes: production.max_block_bytes,
+            max_commit_bytes: production.max_commit_bytes,
             fetch_delay_ms: production.fetch_delay_ms,
             peer_timeout_ms: production.peer_timeout_ms,
             peer_silence_ms: production.peer_silence_ms,

@@ -22,11 +22,13 @@ fn carried_per_second(node: &NodeParameters, network: &NetworkPlan, validators: 
     (carried * u64::from(validators) / (part * TRANSACTION_BYTES)).max(1)
 }
 
-/// Transactions per second over all nodes that fill half of their blocks.
+/// Transactions per second over all nodes that fill half of their blocks, and half of the commits, one per round at least.
 fn proposed_per_second(node: &NodeParameters, network: &NetworkPlan, validators: u16) -> u64 {
-    let per_block = u64::from(node.consensus.max_block_bytes) / TRANSACTION_BYTES;
+    let transactions = |bytes: u32| (u64::from(bytes) / TRANSACTION_BYTES).max(1);
+    let of_blocks = transactions(node.consensus.max_block_bytes) * u64::from(validators);
+    let per_round = of_blocks.min(transactions(node.consensus.max_commit_bytes));
     let round_ms = node.consensus.min_round_delay_ms + 2 * network.latency_ms.high;
-    (per_block.max(1) * u64::from(validators) * 1_000 / (2 * round_ms.max(1))).max(1)
+    (per_round * 1_000 / (2 * round_ms.max(1))).max(1)
 }
 
 /// Approximate size of a validator in the answer to a start.

@@ -26,6 +26,7 @@
 //! * **First leaders** are those of round 2, so that their parents carry timestamps of clocks (contract §7.8).
 //! * **Garbage collection.** The commit of a leader of round `R` leaves out rounds up to `R - gc_depth_rounds`, and no
 //!   block of these rounds is waited for after it. So ancestors in round 0 are never looked at.
+//! * **Size.** What does not fit into `max_commit_bytes` is left to later commits (contract §13.6).
 //! * **Timestamps** of commits are medians of those of the leader's parents, and never fall.
 //! * **Boundary.** End-of-epoch marks of a quorum end the commits of an epoch (contract §7).
 //! * **Slots.** As in the paper, and other than in a node, every valid block is accepted, also of equivocating authors.
@@ -68,6 +69,8 @@ pub struct Genesis {
     pub scheme: SignatureScheme,
     pub gc_depth_rounds: u32,
     pub leaders_per_round: u32,
+    /// Size of the transactions of one commit (specification §13.6).
+    pub max_commit_bytes: u32,
     /// Start of epoch 0.
     pub start_ms: TimestampMs,
     /// Of each account.
@@ -233,7 +236,8 @@ impl Model {
         let gc_depth = self.genesis.gc_depth_rounds;
         let gc_round = Round(leader.round.0.saturating_sub(gc_depth));
         let leader = dag.get(&leader)?;
-        let commit = commits.next(leader, gc_round, dag, committee);
+        let max_bytes = self.genesis.max_commit_bytes as usize;
+        let commit = commits.next(leader, gc_round, max_bytes, dag, committee);
         let (frame, transactions) = content::frame(&commit, *base, dag, committee);
         let frame = Arc::new(frame);
         let (state_root, applied) = self.ledger.execute(&frame);
@@ -277,7 +281,12 @@ impl Genesis {
             start.extend(member.stake.to_le_bytes());
             start.extend(&member.address);
         }
-        let parameters = [self.gc_depth_rounds, self.leaders_per_round].map(u32::to_le_bytes);
+        let parameters = [
+            self.gc_depth_rounds,
+            self.leaders_per_round,
+            self.max_commit_bytes,
+        ];
+        let parameters = parameters.map(u32::to_le_bytes);
         let genesis = *blake3::hash(&start).as_bytes();
         *blake3::hash(&[&genesis[..], &parameters.concat()].concat()).as_bytes()
     }

@@ -24,17 +24,28 @@ impl Commits {
         }
     }
 
-    /// The next commit: that of this leader. Nothing of `gc_round` or below belongs to it.
+    /// The next commit: that of this leader. Nothing of `gc_round` or below belongs to it, and nothing after the first
+    /// block that does not fit into `max_bytes`.
     pub fn next(
         &mut self,
         leader: &SeenBlock,
         gc_round: Round,
+        max_bytes: usize,
         dag: &Dag,
         committee: &Committee,
     ) -> Arc<SeenCommit> {
         let history = dag.history(leader.reference, gc_round);
-        // In the order of (round, author, digest); the leader has the highest round.
-        let blocks: Vec<BlockRef> = history.difference(&self.committed).copied().collect();
+        let mut blocks: Vec<BlockRef> = history.difference(&self.committed).copied().collect();
+        // By round, then from the author of the leader on.
+        let first = leader.reference.author;
+        blocks.sort_by_key(|block| (block.round, block.author < first, *block));
+        let mut bytes = 0;
+        let too_large = blocks.iter().position(|name| {
+            bytes += dag.get(name).map_or(0, |block| delivered_bytes(block));
+            bytes > max_bytes
+        });
+        blocks.truncate(too_large.map_or(blocks.len(), |first| first.max(1)));
+        blocks.sort_unstable();
         let last = self.last.as_deref();
         let earliest = last.map_or(self.start_ms, |last| last.timestamp_ms);
         let timestamp_ms = median_timestamp(leader, dag, committee).max(earliest);
@@ -62,6 +73,11 @@ impl Commits {
         self.last = Some(commit.clone());
         commit
     }
+}
+
+/// The size of a block in a commit: each transaction counts 16 bytes more than it has.
+fn delivered_bytes(block: &SeenBlock) -> usize {
+    block.transactions.iter().map(|t| t.len() + 16).sum()
 }
 
 /// Whether no commit follows this one in its epoch (contract §7).

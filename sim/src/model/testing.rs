@@ -15,6 +15,7 @@ pub struct Chain {
     pub scheme: SignatureScheme,
     pub keys: Vec<KeyPair>,
     pub stakes: Vec<u64>,
+    pub max_commit_bytes: u32,
 }
 
 impl Chain {
@@ -30,6 +31,7 @@ impl Chain {
                 .map(|n| KeyPair::from_seed(scheme, &[n; 32]))
                 .collect(),
             stakes: vec![1; size],
+            max_commit_bytes: u32::MAX,
         }
     }
 
@@ -70,6 +72,7 @@ impl Chain {
             scheme: self.scheme,
             gc_depth_rounds,
             leaders_per_round,
+            max_commit_bytes: self.max_commit_bytes,
             start_ms: TimestampMs(500),
             initial_balance: 100,
             members: Box::new(move |_| members.clone()),

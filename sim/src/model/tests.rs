@@ -325,3 +325,18 @@ fn memory_is_bounded_by_the_rounds_that_commits_can_contain() {
     assert_eq!(derive(&mut model, &dag.blocks), []);
     assert_eq!(model.later.len(), super::MOST_OF_LATER_EPOCHS);
 }
+
+#[test]
+fn what_does_not_fit_into_a_commit_is_left_to_later_ones() {
+    let mut dag = full(20);
+    dag.chain.max_commit_bytes = 1;
+    let derived = derive(&mut dag.chain.model(50, 1), &dag.blocks);
+    assert_eq!(leader_rounds(&derived), (2..=18).collect::<Vec<_>>());
+    let commits = commits(&derived);
+    let mut left: Vec<_> = dag.rounds.iter().skip(1).flatten().copied().collect();
+    for (commit, _) in commits {
+        let first = commit.leader.author;
+        left.sort_by_key(|block| (block.round, block.author < first, *block));
+        assert_eq!(commit.blocks, [left.remove(0)]);
+    }
+}

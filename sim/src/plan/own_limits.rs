@@ -18,7 +18,7 @@ pub struct OwnLimit {
 }
 
 /// The parameters that decide commits: nodes that differ in them are of different chains (contract §13.4).
-const OF_CHAIN: [&str; 2] = ["gc_depth_rounds", "leaders_per_round"];
+const OF_CHAIN: [&str; 3] = ["gc_depth_rounds", "leaders_per_round", "max_commit_bytes"];
 
 const fn first_start() -> u32 {
     1

@@ -115,6 +115,7 @@ pub fn genesis(plan: &Plan) -> Genesis {
         scheme: plan.signatures,
         gc_depth_rounds: plan.node.consensus.gc_depth_rounds,
         leaders_per_round: plan.node.consensus.leaders_per_round,
+        max_commit_bytes: plan.node.consensus.max_commit_bytes,
         start_ms: TimestampMs(ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms)),
         initial_balance: u128::from(INITIAL_BALANCE),
         members: Box::new(move |epoch| {
@@ -143,6 +144,7 @@ pub fn chain(plan: &Plan) -> Chain {
         genesis: genesis.unwrap_or_default(),
         gc_depth_rounds: plan.node.consensus.gc_depth_rounds,
         leaders_per_round: plan.node.consensus.leaders_per_round,
+        max_commit_bytes: plan.node.consensus.max_commit_bytes,
     }
 }
 
