@@ -79,7 +79,7 @@ impl OwnBlocks {
         }
     }
 
-    /// The next own blocks above round `after`, in order; empty if there are none yet.
+    /// The next own blocks above round `after`, in order, without damaged ones; empty if there are none yet.
     ///
     /// # Errors
     /// If the store fails.
@@ -107,5 +107,70 @@ impl OwnBlocks {
         self.published
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::{
+            BLOCKS, Durability, MemoryDisk, MemoryStores, Scan, ScanOrder, StoreFactory, WriteBatch,
+        },
+        types::{Block, ChainId, Epoch, KeyPair, SignatureScheme, TimestampMs},
+    };
+
+    const OWN: AuthorityIndex = AuthorityIndex(0);
+
+    fn block(round: u32) -> VerifiedBlock {
+        Block {
+            epoch: Epoch(0),
+            round: Round(round),
+            author: OWN,
+            timestamp_ms: TimestampMs(0),
+            ancestors: vec![],
+            transactions: vec![],
+            commit_votes: vec![],
+            end_of_epoch: false,
+        }
+        .sign(
+            &KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]),
+            ChainId::default(),
+        )
+    }
+
+    /// Own blocks of the rounds 1 to 200 in a store, of which those up to this round are damaged.
+    fn damaged_up_to(round: usize) -> OwnBlocks {
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let blocks: Vec<_> = (1..=200).map(block).collect();
+        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+        store.write(&blocks, &[], Durability::Synced).unwrap();
+        drop(store);
+        let raw = stores.open(&ConsensusStore::store_name(Epoch(0)), &[]);
+        let raw = raw.unwrap();
+        let scan = Scan {
+            column: BLOCKS,
+            range: &[]..&[0xff; 64],
+            order: ScanOrder::Ascending,
+            limit: round,
+        };
+        let mut batch = WriteBatch::default();
+        for (key, _) in raw.scan(scan).unwrap() {
+            batch.put(BLOCKS, &key, vec![0]);
+        }
+        raw.write(batch, Durability::Synced).unwrap();
+        drop(raw);
+        OwnBlocks::new(Some(OWN), ConsensusStore::open(&stores, Epoch(0)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn blocks_behind_damaged_ones_are_found() {
+        for damaged in [0, 1, PAGE_BLOCKS - 1, PAGE_BLOCKS, 3 * PAGE_BLOCKS, 199] {
+            let own_blocks = damaged_up_to(damaged);
+            let next = own_blocks.after(Round(0)).unwrap();
+            let first = next.first().map(|block| block.round);
+            assert_eq!(first, Some(Round(damaged as u32 + 1)), "{damaged} damaged");
+        }
+        assert!(damaged_up_to(200).after(Round(0)).unwrap().is_empty());
     }
 }

@@ -177,18 +177,29 @@ impl ConsensusStore {
         Ok(Some(self.block(reference)?.ok_or(*reference)))
     }
 
-    /// At most `limit` blocks of `author` from round `from` on, ascending, without damaged ones.
+    /// At most `limit` blocks of `author` from round `from` on, ascending, without damaged ones; empty only if there is
+    /// no undamaged one. `limit` must not be 0.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn blocks_of(
         &self,
         author: AuthorityIndex,
-        from: Round,
+        mut from: Round,
         limit: usize,
     ) -> Result<Vec<VerifiedBlock>, StoreError> {
-        let found = self.references_by(author, from, limit)?;
-        Ok(self.blocks(&found)?.into_iter().flatten().collect())
+        loop {
+            let page = self.references_by(author, from, limit)?;
+            let Some(last) = page.last() else {
+                return Ok(vec![]);
+            };
+            let intact: Vec<_> = self.blocks(&page)?.into_iter().flatten().collect();
+            if !intact.is_empty() {
+                return Ok(intact);
+            }
+            // Callers take an empty answer for the end, and would wait for ever in front of a damaged page.
+            from = last.round.next();
+        }
     }
 
     /// The references of at most `limit` blocks of `author` from round `from` on, ascending, damaged or not.
