@@ -217,7 +217,7 @@ impl Core {
                     self.take_accepted(added, now);
                     self.unvoted.push(sub_dag.reference);
                     self.votes.made([sub_dag.reference]);
-                    self.uncommitted.on_committed(&sub_dag);
+                    self.uncommitted.on_committed(&sub_dag, &mut self.pool);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
                 }
                 Err(e) => {
@@ -447,7 +447,7 @@ impl Core {
             self.votes.made(made.clone());
             self.unvoted.extend(made);
             for sub_dag in &sub_dags {
-                self.uncommitted.on_committed(sub_dag);
+                self.uncommitted.on_committed(sub_dag, &mut self.pool);
             }
             self.step.commits.extend(sub_dags.into_iter().zip(origins));
             // The gc round advanced, so suspended blocks may be released, which may allow new decisions.

@@ -83,8 +83,8 @@
 //!   alone. There is no reputation, so the leaders are known in advance.
 //! * **Garbage collection.** Blocks that arrive too late are left out of all commits, which bounds memory. Which blocks
 //!   these are depends on the round of each leader alone, so all nodes leave out the same ones.
-//! * **Blocks left out.** Transactions of own blocks that were left out are proposed again, before others, also by a
-//!   process that finds such blocks in its store.
+//! * **Blocks left out.** Transactions of own blocks that were left out are proposed again, in the order in which they
+//!   were accepted, so that none waits for ever, also by a process that finds such blocks in its store.
 //! * **Block sizes.** An own block that was left out halves the size limit of own blocks; each committed block that
 //!   fills half of it raises it by an eighth, at least by 256 bytes. Otherwise blocks that are too large for the links
 //!   would be late again and again.

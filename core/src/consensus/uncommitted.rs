@@ -50,12 +50,13 @@ impl Uncommitted {
     }
 
     /// Removes the own blocks of a commit.
-    pub fn on_committed(&mut self, sub_dag: &SubDag) {
+    pub fn on_committed(&mut self, sub_dag: &SubDag, pool: &mut Pool) {
         for block in &sub_dag.blocks {
             if self.blocks.get(&block.round) != Some(block) {
                 continue;
             }
             self.blocks.remove(&block.round);
+            pool.settle(block.own_round());
             if block.bytes().len() >= self.block_bytes / 2 {
                 let raise = (self.block_bytes / RAISE_DIVISOR).max(LEAST_RAISE_BYTES);
                 self.block_bytes = (self.block_bytes + raise).min(self.most_bytes);
@@ -63,8 +64,8 @@ impl Uncommitted {
         }
     }
 
-    /// Removes blocks of rounds up to `collected`, which no commit will contain, and puts their transactions back to
-    /// the front of the pool. Returns their number.
+    /// Removes blocks of rounds up to `collected`, which no commit will contain, and puts their transactions back
+    /// into the pool. Returns their number.
     pub fn requeue(&mut self, collected: Round, pool: &mut Pool) -> u32 {
         let kept = self.blocks.split_off(&collected.next());
         let left_out = std::mem::replace(&mut self.blocks, kept);
@@ -88,7 +89,7 @@ impl Uncommitted {
 }
 
 fn requeue(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
-    for block in blocks.values().rev() {
+    for block in blocks.values() {
         pool.requeue(block.own_round(), &block.transactions);
     }
     let transactions: usize = blocks.values().map(|block| block.transactions.len()).sum();
@@ -149,7 +150,7 @@ mod tests {
         for (round, bytes) in (1..).zip(committed_bytes) {
             let block = own(round, *bytes);
             uncommitted.add(&block);
-            uncommitted.on_committed(&committed(&block));
+            uncommitted.on_committed(&committed(&block), &mut pool);
         }
         uncommitted.block_bytes()
     }

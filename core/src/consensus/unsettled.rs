@@ -63,7 +63,7 @@ pub(crate) fn requeue_unsettled(
         epoch.read(from, running, gc_depth_rounds, &mut owed)?;
     }
     let mut requeued = BTreeMap::new();
-    for (block, transactions) in owed.finish().into_iter().rev() {
+    for (block, transactions) in owed.finish() {
         pool.requeue(block, &transactions);
         let count = u32::try_from(transactions.len()).unwrap_or(u32::MAX);
         let of_epoch: &mut u32 = requeued.entry(block.epoch).or_default();
