@@ -85,8 +85,9 @@
 //!   these are depends on the round of each leader alone, so all nodes leave out the same ones.
 //! * **Blocks left out.** Transactions of own blocks that were left out are proposed again, in the order in which they
 //!   were accepted, so that none waits for ever, also by a process that finds such blocks in its store.
-//! * **Block sizes.** An own block that was left out halves the size limit of own blocks; each committed block that
-//!   fills half of it raises it by an eighth, at least by 256 bytes. Otherwise blocks that are too large for the links
+//! * **Block sizes.** When own blocks are left out, the size limit of own blocks becomes half of the largest one that was
+//!   on its way; a committed block that fills half of the limit raises it by an eighth, at least by 256 bytes. Each limit
+//!   is lowered and raised once, by blocks that were made under it. Otherwise blocks that are too large for the links
 //!   would be late again and again.
 //! * **Amnesia.** The node queries its peers for its own newest block, and proposes only when 2f+1 stake, itself included,
 //!   has answered. It does not where it has certainly signed nothing: in an epoch that this process entered from the

@@ -7,7 +7,8 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// A committed own block that fills half of the size limit raises the limit by this fraction, at least by
-/// [`LEAST_RAISE_BYTES`]. A block that is left out halves it.
+/// [`LEAST_RAISE_BYTES`]. When a block is left out, the limit becomes half of the largest block that was on its way. Each
+/// limit is raised and lowered once, by blocks that were made under it.
 const RAISE_DIVISOR: usize = 8;
 
 /// About the size of one transaction.
@@ -19,6 +20,12 @@ pub(super) struct Uncommitted {
     blocks: BTreeMap<Round, VerifiedBlock>,
     most_bytes: usize,
     block_bytes: usize,
+    /// The newest own block.
+    newest: Round,
+    /// The newest own block when the limit was raised last: only later ones show whether it may be raised again.
+    raised_after: Round,
+    /// The newest own block when the limit was lowered last: it and older ones say nothing about this limit.
+    lowered_after: Round,
 }
 
 impl Uncommitted {
@@ -28,6 +35,9 @@ impl Uncommitted {
             blocks: BTreeMap::new(),
             most_bytes,
             block_bytes: pool.block_bytes.min(most_bytes),
+            newest: Round(0),
+            raised_after: Round(0),
+            lowered_after: Round(0),
         }
     }
 
@@ -44,6 +54,7 @@ impl Uncommitted {
 
     /// Adds an own block, new or recovered.
     pub fn add(&mut self, block: &VerifiedBlock) {
+        self.newest = self.newest.max(block.round);
         if !block.transactions.is_empty() {
             self.blocks.insert(block.round, block.clone());
         }
@@ -57,21 +68,41 @@ impl Uncommitted {
             }
             self.blocks.remove(&block.round);
             pool.settle(block.own_round());
-            if block.bytes().len() >= self.block_bytes / 2 {
-                let raise = (self.block_bytes / RAISE_DIVISOR).max(LEAST_RAISE_BYTES);
-                self.block_bytes = (self.block_bytes + raise).min(self.most_bytes);
-            }
+            self.raise_limit(block);
         }
+    }
+
+    /// Raises the limit if this committed block was made under it and fills half of it.
+    fn raise_limit(&mut self, committed: &VerifiedBlock) {
+        let is_of_this_limit = committed.round > self.raised_after.max(self.lowered_after);
+        if is_of_this_limit && committed.bytes().len() >= self.block_bytes / 2 {
+            let raise = (self.block_bytes / RAISE_DIVISOR).max(LEAST_RAISE_BYTES);
+            self.block_bytes = (self.block_bytes + raise).min(self.most_bytes);
+            self.raised_after = self.newest;
+        }
+    }
+
+    /// Lowers the limit if blocks of rounds up to `late` were made since it was lowered last.
+    ///
+    /// Several blocks are left out one after the other before the first smaller one can arrive. If each halved the
+    /// limit, it would collapse to a single transaction; TCP reduces its window once per round trip for the same reason,
+    /// and to half of what was on its way: half of a limit that no block reaches would change nothing.
+    fn lower_limit(&mut self, late: Round) {
+        let mut made_since = self.blocks.range(self.lowered_after.next()..).peekable();
+        if made_since.peek().is_none_or(|(oldest, _)| **oldest > late) {
+            return;
+        }
+        let largest = made_since.map(|(_, block)| transaction_bytes(block)).max();
+        self.block_bytes = largest.map_or(self.block_bytes, |l| l.min(self.block_bytes)) / 2;
+        self.lowered_after = self.newest;
     }
 
     /// Removes blocks of rounds up to `collected`, which no commit will contain, and puts their transactions back
     /// into the pool. Returns their number.
     pub fn requeue(&mut self, collected: Round, pool: &mut Pool) -> u32 {
+        self.lower_limit(collected);
         let kept = self.blocks.split_off(&collected.next());
         let left_out = std::mem::replace(&mut self.blocks, kept);
-        if !left_out.is_empty() {
-            self.block_bytes /= 2;
-        }
         requeue(&left_out, pool)
     }
 
@@ -79,13 +110,16 @@ impl Uncommitted {
     /// back. Only blocks of earlier rounds were late. The limit is kept in the pool, because links do not change with
     /// the epoch.
     pub fn requeue_all(&mut self, last_leader: Round, pool: &mut Pool) -> u32 {
-        let oldest = self.blocks.keys().next();
-        if oldest.is_some_and(|oldest| *oldest < last_leader) {
-            self.block_bytes /= 2;
-        }
+        self.lower_limit(last_leader.prev());
         pool.block_bytes = self.block_bytes;
         requeue(&std::mem::take(&mut self.blocks), pool)
     }
+}
+
+/// The bytes of its transactions, as the limit counts them.
+fn transaction_bytes(block: &VerifiedBlock) -> usize {
+    let bytes = block.transactions.iter().map(|t| t.0.len().max(1));
+    bytes.sum()
 }
 
 fn requeue(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
@@ -168,26 +202,93 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_left_out_halves_the_limit_and_is_requeued() {
+    fn a_block_that_is_left_out_lowers_the_limit_and_is_requeued() {
         let (_, mut pool) = ingest::pool(8);
         let mut uncommitted = Uncommitted::new(10_000, &pool);
-        for round in [3, 4, 9] {
-            uncommitted.add(&own(round, 100));
+        for (round, bytes) in [(3, 9_000), (4, 100), (9, 100)] {
+            uncommitted.add(&own(round, bytes));
         }
         assert_eq!(uncommitted.requeue(Round(2), &mut pool), 0);
         assert_eq!(uncommitted.block_bytes(), 10_000);
         assert_eq!(uncommitted.requeue(Round(4), &mut pool), 2);
-        assert_eq!(uncommitted.block_bytes(), 5_000);
+        assert_eq!(uncommitted.block_bytes(), 4_500);
         assert_eq!(pool.take(10_000).len(), 2);
-        assert_eq!(uncommitted.requeue_all(Round(9), &mut pool), 1);
+        uncommitted.add(&own(10, 100));
+        assert_eq!(uncommitted.requeue_all(Round(10), &mut pool), 2);
         let mut next_epoch = Uncommitted::new(10_000, &pool);
         assert_eq!(
             next_epoch.block_bytes(),
-            5_000,
-            "the block of round 9 was not late"
+            4_500,
+            "the block of round 9 is older than the limit, that of round 10 was not late"
         );
-        next_epoch.add(&own(1, 100));
+        next_epoch.add(&own(1, 4_500));
         assert_eq!(next_epoch.requeue_all(Round(2), &mut pool), 1);
-        assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), 2_500);
+        assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), 2_250);
+    }
+
+    /// The limit after the blocks up to this round were left out.
+    fn left_out(uncommitted: &mut Uncommitted, round: u32, pool: &mut Pool) -> usize {
+        uncommitted.requeue(Round(round), pool);
+        uncommitted.block_bytes()
+    }
+
+    #[test]
+    fn blocks_that_were_made_under_one_limit_lower_it_once() {
+        let (_, mut pool) = ingest::pool(8);
+        let mut uncommitted = Uncommitted::new(10_000, &pool);
+        for round in 1..=8 {
+            uncommitted.add(&own(round, 10_000));
+        }
+        assert_eq!(left_out(&mut uncommitted, 1, &mut pool), 5_000);
+        for round in 9..=12 {
+            uncommitted.add(&own(round, 5_000));
+        }
+        for round in 2..=8 {
+            let limit = left_out(&mut uncommitted, round, &mut pool);
+            assert_eq!(limit, 5_000, "block {round} is older than the limit");
+        }
+        assert_eq!(left_out(&mut uncommitted, 9, &mut pool), 2_500);
+        assert_eq!(left_out(&mut uncommitted, 12, &mut pool), 2_500);
+        uncommitted.add(&own(13, 2_500));
+        assert_eq!(left_out(&mut uncommitted, 13, &mut pool), 1_250);
+    }
+
+    #[test]
+    fn a_limit_that_no_block_reaches_becomes_half_of_the_largest_one() {
+        let (_, mut pool) = ingest::pool(8);
+        let mut uncommitted = Uncommitted::new(10_000, &pool);
+        uncommitted.add(&own(1, 10));
+        uncommitted.add(&own(2, 800));
+        assert_eq!(
+            left_out(&mut uncommitted, 1, &mut pool),
+            400,
+            "the small block waited for the large one, or for one before it"
+        );
+    }
+
+    #[test]
+    fn blocks_that_were_made_under_one_limit_raise_it_once() {
+        let (_, mut pool) = ingest::pool(8);
+        pool.block_bytes = 8_000;
+        let mut uncommitted = Uncommitted::new(100_000, &pool);
+        let blocks: Vec<_> = (1..=6).map(|round| own(round, 8_000)).collect();
+        let mut raised = vec![];
+        for block in &blocks[..3] {
+            uncommitted.add(block);
+        }
+        for block in &blocks[..3] {
+            uncommitted.on_committed(&committed(block), &mut pool);
+            raised.push(uncommitted.block_bytes());
+        }
+        assert_eq!(raised, [9_000; 3]);
+        for block in &blocks[3..] {
+            uncommitted.add(block);
+        }
+        assert_eq!(left_out(&mut uncommitted, 4, &mut pool), 4_000);
+        uncommitted.on_committed(&committed(&blocks[4]), &mut pool);
+        assert_eq!(uncommitted.block_bytes(), 4_000, "block 5 is older");
+        uncommitted.add(&own(7, 4_000));
+        uncommitted.on_committed(&committed(&own(7, 4_000)), &mut pool);
+        assert_eq!(uncommitted.block_bytes(), 4_500);
     }
 }
