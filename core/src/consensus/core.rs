@@ -378,6 +378,11 @@ impl Core {
         self.dag.newest_of(author).round.max(self.dag.gc_round())
     }
 
+    /// No later commit will contain a block of this round or an earlier one.
+    pub const fn gc_round(&self) -> Round {
+        self.dag.gc_round()
+    }
+
     fn own(&self) -> Option<AuthorityIndex> {
         self.signer.as_ref().map(|signer| signer.index)
     }

@@ -17,13 +17,13 @@ use super::{
 use crate::{
     commit::is_boundary,
     config::ConsensusParameters,
-    env::{CrashPoint, Env, NodeEvent},
+    env::{CommitOrigin, CrashPoint, Env, NodeEvent},
     ingest::Pool,
     store::{Durability, StoreError},
     tasks::Tasks,
     types::{
         Address, AddressError, Authority, AuthorityIndex, Boundary, CommitIndex, Committee,
-        EpochEnding, Round, VerifiedBlock,
+        EpochEnding, Round, SubDag, VerifiedBlock,
     },
 };
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -328,6 +328,8 @@ impl Consensus {
             retained.own_blocks.publish(own);
         }
         let commits = step.commits.len();
+        let committed = rounds_of(retained.own, &step.commits);
+        (retained.own_blocks).on_committed(committed, self.core.gc_round());
         // One synced write per commit, so that no commit is published that a crash could remove.
         for (sub_dag, origin) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
@@ -393,6 +395,16 @@ impl Consensus {
             modified
         });
     }
+}
+
+/// The rounds of this author's blocks in these commits.
+fn rounds_of(
+    author: Option<AuthorityIndex>,
+    commits: &[(SubDag, CommitOrigin)],
+) -> impl Iterator<Item = Round> {
+    let blocks = commits.iter().flat_map(|(sub_dag, _)| &sub_dag.blocks);
+    let of_author = blocks.filter(move |block| Some(block.author) == author);
+    of_author.map(|block| block.round)
 }
 
 /// All other authorities, in order.

@@ -85,6 +85,7 @@
 //!   these are depends on the round of each leader alone, so all nodes leave out the same ones.
 //! * **Blocks left out.** Transactions of own blocks that were left out are proposed again, in the order in which they
 //!   were accepted, so that none waits for ever, also by a process that finds such blocks in its store.
+//!   Such blocks are not streamed any more: they would only make the next ones late. A peer that lags requests them.
 //! * **Block sizes.** When own blocks are left out, the size limit of own blocks becomes half of the largest one that was
 //!   on its way; a committed block that fills half of the limit raises it by an eighth, at least by 256 bytes. Each limit
 //!   is lowered and raised once, by blocks that were made under it. Otherwise blocks that are too large for the links

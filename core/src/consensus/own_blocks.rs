@@ -5,7 +5,7 @@ use crate::{
     types::{AuthorityIndex, Round, VerifiedBlock},
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
@@ -15,6 +15,9 @@ const RECENT_BLOCKS: usize = 64;
 
 /// Blocks per read from the store.
 const PAGE_BLOCKS: usize = 64;
+
+/// Number of blocks that were left out and are known as such. Older ones are sent like all others.
+const MOST_LEFT_OUT: usize = 1024;
 
 /// The source of all subscriptions.
 pub(super) struct OwnBlocks {
@@ -30,6 +33,31 @@ pub(super) struct OwnBlocks {
 struct Published {
     newest: Round,
     recent: VecDeque<VerifiedBlock>,
+    late: Late,
+}
+
+/// Which blocks of this process came too late for every commit. Pure.
+#[derive(Default)]
+struct Late {
+    /// The blocks that a commit may still contain.
+    open: BTreeSet<Round>,
+    /// The newest blocks that no commit contains or will.
+    left_out: BTreeSet<Round>,
+}
+
+impl Late {
+    /// Notes which own blocks new commits contain, and that later ones contain no block up to `gc_round`.
+    fn on_committed(&mut self, committed: impl IntoIterator<Item = Round>, gc_round: Round) {
+        for round in committed {
+            self.open.remove(&round);
+        }
+        let open = self.open.split_off(&gc_round.next());
+        self.left_out
+            .extend(std::mem::replace(&mut self.open, open));
+        while self.left_out.len() > MOST_LEFT_OUT {
+            self.left_out.pop_first();
+        }
+    }
 }
 
 impl OwnBlocks {
@@ -46,6 +74,7 @@ impl OwnBlocks {
             published: Mutex::new(Published {
                 newest,
                 recent: VecDeque::new(),
+                late: Late::default(),
             }),
             newer: Notify::new(),
         })
@@ -59,9 +88,27 @@ impl OwnBlocks {
                 published.recent.pop_front();
             }
             published.newest = block.round;
+            published.late.open.insert(block.round);
             published.recent.push_back(block);
         }
         self.newer.notify_waiters();
+    }
+
+    /// Notes which own blocks new commits contain, and that later ones contain no block up to `gc_round`.
+    pub fn on_committed(&self, committed: impl IntoIterator<Item = Round>, gc_round: Round) {
+        self.published().late.on_committed(committed, gc_round);
+    }
+
+    /// Whether the block of `round` is still sent to a peer that subscribed when the newest own block was one of round
+    /// `asked`.
+    ///
+    /// A block that no commit contains or will is of no use any more; on a slow link it would only make the next ones
+    /// late as well. Its only readers are peers that do not know yet that it came too late: they find it among the
+    /// ancestors of later blocks and request it. That costs a round trip for each block, so what a peer may need to catch
+    /// up is sent nevertheless: blocks that commits contain, and all that it asked for when it subscribed.
+    #[must_use]
+    pub fn is_sent(&self, round: Round, asked: Round) -> bool {
+        round <= asked || !self.published().late.left_out.contains(&round)
     }
 
     /// The round of the newest own block.
@@ -161,6 +208,21 @@ mod tests {
         raw.write(batch, Durability::Synced).unwrap();
         drop(raw);
         OwnBlocks::new(Some(OWN), ConsensusStore::open(&stores, Epoch(0)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn blocks_that_no_commit_contains_are_left_out_when_they_are_collected() {
+        let mut late = Late::default();
+        late.open.extend([3, 4, 5, 6, 9].map(Round));
+        late.on_committed([Round(4), Round(6)], Round(3));
+        assert_eq!(late.left_out, [Round(3)].into());
+        late.on_committed([], Round(6));
+        assert_eq!(late.left_out, [3, 5].map(Round).into());
+        assert_eq!(late.open, [Round(9)].into());
+        late.open.extend((10..2_000).map(Round));
+        late.on_committed([], Round(2_000));
+        assert_eq!(late.left_out.len(), MOST_LEFT_OUT);
+        assert!(late.left_out.contains(&Round(1_999)));
     }
 
     #[test]

@@ -152,15 +152,20 @@ async fn stream_own_blocks(
     mut stream: BoxStream,
     mut after: Round,
 ) -> Result<Infallible, ConnectionEnd> {
+    let asked = retained.own_blocks.newest();
     loop {
         let seen = retained.own_blocks.newest();
         let blocks = retained.own_blocks.after(after)?;
         for block in &blocks {
+            after = block.round;
+            // Writing may take long, so this is asked when it is the block's turn.
+            if !retained.own_blocks.is_sent(block.round, asked) {
+                continue;
+            }
             let frame = protocol::FRAMING
                 .encode_body(block.bytes())
                 .map_err(ReadError::Frame)?;
             write_frame(&mut stream, &frame).await?;
-            after = block.round;
         }
         if blocks.is_empty() {
             let mut probe = [0; 1];
@@ -307,6 +312,15 @@ mod tests {
         }
     }
 
+    fn epoch_start() -> EpochStart {
+        EpochStart {
+            base: EpochBase::GENESIS,
+            timestamp_ms: TimestampMs(0),
+            committee: TestDag::of(4).committee,
+            chain: Chain::default(),
+        }
+    }
+
     /// The number of commits in the answer if each (commit, number of authorities) of `votes` has that many votes. The
     /// batch size is 1.
     fn answered(votes: &[(u32, u16)]) -> usize {
@@ -320,13 +334,8 @@ mod tests {
             store.write(&voters, &[], Durability::Buffered).unwrap();
         }
         store.write(&[], &commits, Durability::Synced).unwrap();
-        let start = EpochStart {
-            base: EpochBase::GENESIS,
-            timestamp_ms: TimestampMs(0),
-            committee: TestDag::of(4).committee,
-            chain: Chain::default(),
-        };
-        let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap();
+        let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
+        let retained = retained.unwrap();
         let all = CommitIndex(u32::MAX);
         match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
             PeerResponse::Commits { commits, voters } => {
@@ -337,6 +346,46 @@ mod tests {
                 commits.len()
             }
             other => panic!("expected commits, found {other:?}"),
+        }
+    }
+
+    /// A peer subscribes when there are own blocks of the rounds 1 and 2. While its link carries nothing, those of the
+    /// rounds 3 to 9 are made, commits contain those of the rounds 4 and 8, and rounds up to 6 are collected.
+    #[tokio::test]
+    async fn later_blocks_that_came_too_late_for_every_commit_are_not_streamed() {
+        let own = AuthorityIndex(0);
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+        let blocks: Vec<_> = (1..=9).map(|round| block(round, own.0, vec![])).collect();
+        store.write(&blocks[..2], &[], Durability::Synced).unwrap();
+        let start = epoch_start();
+        let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, Some(own), store).unwrap();
+        let (stream, mut peer) = tokio::io::duplex(1);
+        let streaming = stream_own_blocks(&retained, Box::new(stream), Round(0));
+        let reading = async {
+            // One byte of the first block is in the buffer now.
+            tokio::task::yield_now().await;
+            for block in &blocks[2..] {
+                retained
+                    .store
+                    .write(std::slice::from_ref(block), &[], Durability::Synced)
+                    .unwrap();
+                retained.own_blocks.publish(block.clone());
+            }
+            let committed = [2, 4, 8].map(Round);
+            retained.own_blocks.on_committed(committed, Round(6));
+            let mut decoder = Decoder::new(protocol::FRAMING);
+            let mut rounds = vec![];
+            while rounds.last() != Some(&9) {
+                let body = read_frame(&mut peer, &mut decoder).await.unwrap().unwrap();
+                rounds.push(VerifiedBlock::decode(body).unwrap().round.0);
+            }
+            rounds
+        };
+        tokio::select! {
+            biased;
+            _ = streaming => panic!("the stream ended"),
+            rounds = reading => assert_eq!(rounds, [1, 2, 4, 7, 8, 9]),
         }
     }
 
