@@ -7,6 +7,7 @@ use super::{
     proposer::{ProposalDecision, ProposalView, decide},
     stored_log::recover_log,
     uncommitted::Uncommitted,
+    unvoted::Unvoted,
     votes::CommitVotes,
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
     ingest::Pool,
     store::{ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, BlockRef, CommitIndex, CommitRef, EpochStart, KeyPair,
-        MAX_COMMIT_VOTES, OwnRound, Round, SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, CommitIndex, CommitRef, EpochStart, KeyPair, OwnRound,
+        Round, SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -72,8 +73,7 @@ pub(super) struct Core {
     linearizer: Linearizer,
     last_decided: LeaderSlot,
     votes: CommitVotes,
-    /// Commits since the last own block.
-    unvoted: Vec<CommitRef>,
+    unvoted: Unvoted,
     pool: Pool,
     uncommitted: Uncommitted,
     /// Commit votes of 2f+1 stake for the boundary are stored: nothing more is proposed in this epoch.
@@ -112,7 +112,7 @@ impl Core {
             parameters.leaders_per_round,
         );
         let uncommitted = Uncommitted::new(parameters.max_block_bytes as usize, &pool);
-        let linearizer_tip = linearizer.last_commit().into_iter().collect();
+        let linearizer_tip = linearizer.last_commit();
         let manager = BlockManager::new(&committee, parameters.max_suspended_per_author as usize);
         let mut core = Self {
             signer,
@@ -126,7 +126,7 @@ impl Core {
             linearizer,
             last_decided: LeaderSlot::GENESIS,
             // It is unknown whether an own block voted for it. Voting twice is harmless.
-            unvoted: linearizer_tip,
+            unvoted: Unvoted::new(linearizer_tip),
             pool,
             uncommitted,
             is_over: false,
@@ -146,7 +146,7 @@ impl Core {
             core.clock.observe(&block.reference());
             core.votes.observe(&block);
         }
-        core.votes.made(core.unvoted.iter().copied());
+        core.votes.made(linearizer_tip);
         Ok(core)
     }
 
@@ -215,7 +215,7 @@ impl Core {
             match self.linearizer.adopt(&mut self.dag, &sub_dag) {
                 Ok(added) => {
                     self.take_accepted(added, now);
-                    self.unvoted.push(sub_dag.reference);
+                    self.unvoted.made([sub_dag.reference]);
                     self.votes.made([sub_dag.reference]);
                     self.uncommitted.on_committed(&sub_dag, &mut self.pool);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
@@ -296,7 +296,7 @@ impl Core {
         timestamp_ms: TimestampMs,
         ancestors: Vec<BlockRef>,
     ) -> Option<VerifiedBlock> {
-        let commit_votes = self.take_votes();
+        let commit_votes = self.unvoted.take();
         let signer = self.signer.as_ref()?;
         let block = Block {
             epoch: self.start.base.epoch,
@@ -450,7 +450,7 @@ impl Core {
             let sub_dags = self.linearizer.linearize(&mut self.dag, leaders);
             let made = sub_dags.iter().map(|sub_dag| sub_dag.reference);
             self.votes.made(made.clone());
-            self.unvoted.extend(made);
+            self.unvoted.made(made);
             for sub_dag in &sub_dags {
                 self.uncommitted.on_committed(sub_dag, &mut self.pool);
             }
@@ -462,14 +462,6 @@ impl Core {
             }
             self.take_accepted(released, now);
         }
-    }
-
-    /// The commit votes of the next own block, the latest if there are too many: that happens only while catching up,
-    /// when others have voted for these commits already.
-    fn take_votes(&mut self) -> Vec<CommitRef> {
-        let surplus = self.unvoted.len().saturating_sub(MAX_COMMIT_VOTES);
-        self.unvoted.drain(..surplus);
-        std::mem::take(&mut self.unvoted)
     }
 
     fn proposal_view(&self, now: Duration, paused: bool) -> ProposalView {

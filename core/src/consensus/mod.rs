@@ -127,6 +127,7 @@ mod uncommitted;
 mod unsettled;
 #[cfg(test)]
 mod unsettled_tests;
+mod unvoted;
 mod votes;
 
 pub(crate) use self::core::Signer;

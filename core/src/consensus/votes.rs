@@ -35,7 +35,8 @@ impl CommitVotes {
         Self {
             highest: vec![None; committee.size()],
             quorum: CommitIndex(0),
-            own: VecDeque::new(),
+            // All at once, so that a node that runs for long does not look like one whose memory grows.
+            own: VecDeque::with_capacity(COMPARED_COMMITS),
             committee,
         }
     }
