@@ -76,6 +76,15 @@ impl Archive {
         self.added.notify_waiters();
     }
 
+    /// This epoch runs from now on. All others are served from their stores alone: each would keep its newest commits
+    /// and own blocks in memory otherwise, for as long as it is retained.
+    pub fn run(&self, running: Epoch) {
+        for (_, ended) in self.epochs().iter().filter(|(epoch, _)| **epoch != running) {
+            ended.log.forget_recent();
+            ended.own_blocks.forget_recent();
+        }
+    }
+
     /// Removes an epoch and aborts the tasks that serve peers from it. Its store is closed when the last of them is
     /// dropped. Returns whether the epoch was retained.
     pub fn withdraw(&self, epoch: Epoch) -> bool {
@@ -126,7 +135,10 @@ mod tests {
         dag::test_dag::TestDag,
         env::Unmonitored,
         store::{MemoryDisk, MemoryStores},
-        types::{Chain, EpochBase, GlobalExecIndex, TimestampMs},
+        types::{
+            Block, Chain, Commit, CommitDigest, CommitIndex, EpochBase, GlobalExecIndex, SubDag,
+            TimestampMs,
+        },
     };
     use std::{
         future::{Future, poll_fn},
@@ -148,6 +160,40 @@ mod tests {
             chain: Chain::default(),
         };
         Arc::new(RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap())
+    }
+
+    /// What is published here is not stored, so that it can be read from a cache only.
+    #[test]
+    fn ended_epochs_are_served_from_their_stores() {
+        let archive = Archive::default();
+        let ended = retained(0);
+        let leader = Block::genesis(Epoch(0), AuthorityIndex(0));
+        ended.own_blocks.publish(leader.clone());
+        let commit = Commit {
+            epoch: Epoch(0),
+            index: CommitIndex(1),
+            previous: CommitDigest::default(),
+            leader: leader.reference(),
+            timestamp_ms: TimestampMs(0),
+            epoch_began_ms: TimestampMs(0),
+            ending: vec![],
+            blocks: vec![],
+        };
+        ended.log.publish(SubDag {
+            reference: commit.reference(),
+            commit,
+            blocks: vec![],
+        });
+        archive.add(ended.clone());
+        archive.add(retained(1));
+        let cached = || {
+            let commits = ended.log.read(CommitIndex(1), 1).unwrap().len();
+            (commits, ended.own_blocks.recent())
+        };
+        archive.run(Epoch(0));
+        assert_eq!(cached(), (1, 1));
+        archive.run(Epoch(1));
+        assert_eq!(cached(), (0, 0));
     }
 
     #[tokio::test]

@@ -111,6 +111,18 @@ impl OwnBlocks {
         round <= asked || !self.published().late.left_out.contains(&round)
     }
 
+    /// Drops what is known of the blocks besides their store: the next reads are from there.
+    pub fn forget_recent(&self) {
+        let mut published = self.published();
+        (published.recent, published.late) = (VecDeque::new(), Late::default());
+    }
+
+    /// The number of decoded blocks.
+    #[cfg(test)]
+    pub fn recent(&self) -> usize {
+        self.published().recent.len()
+    }
+
     /// The round of the newest own block.
     #[must_use]
     pub fn newest(&self) -> Round {

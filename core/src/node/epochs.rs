@@ -76,6 +76,7 @@ impl Node<'_> {
             Some(retained) => retained,
             None => self.retain(start)?,
         };
+        self.archive.run(epoch);
         let start = &record.start;
         self.env.emit(NodeEvent::EpochOpened {
             base: start.base,

@@ -72,6 +72,12 @@ impl CommitLog {
         self.tip.send_replace(index);
     }
 
+    /// Drops the cache: the next reads are from the store.
+    pub fn forget_recent(&self) {
+        let recent = self.recent.lock();
+        *recent.unwrap_or_else(PoisonError::into_inner) = VecDeque::new();
+    }
+
     /// The index of the last stored commit, 0 if there is none.
     #[must_use]
     pub fn last(&self) -> CommitIndex {
