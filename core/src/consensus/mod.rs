@@ -93,7 +93,8 @@
 //! * **Amnesia.** The node queries its peers for its own newest block, and proposes only when 2f+1 stake, itself included,
 //!   has answered. It does not where it has certainly signed nothing: in an epoch that this process entered from the
 //!   previous one, of which the disk has no record, and which is later than the next one of any that a peer knew when the
-//!   process began, as long as the members stay the same: the disk may be an older backup. The paper does not consider validators that lose signed blocks.
+//!   process began, as long as the members stay the same: the disk may be an older backup. The paper does not consider
+//!   validators that lose signed blocks.
 //! * **Commit votes and commit sync.** Not part of the paper. A node that is far behind, or a follower, would otherwise
 //!   have to fetch every block of the DAG and decide all leaders itself.
 //! * **Timestamps.** Not part of the paper, but needed for the executor's blocks. As medians they are the same on every

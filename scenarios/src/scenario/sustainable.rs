@@ -5,21 +5,12 @@ use metanode_sim::plan::{INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan
 /// Approximate size of a transaction in a block.
 const TRANSACTION_BYTES: u64 = 130;
 
-/// Approximate size of a block without transactions: its head and signature, and a reference of each validator's block.
-fn empty_block_bytes(validators: u16) -> u64 {
-    120 + 40 * u64::from(validators)
-}
-
-/// Transactions per second over all nodes that use half of the slowest connection, or an eighth where blocks without
-/// transactions alone need more than half. Every node streams its own blocks to each of the others; the rest is for the
-/// rest of the blocks and for requests.
+/// Transactions per second over all nodes that use half of the slowest connection. Every node streams its own blocks to
+/// each of the others; the rest is for the rest of the blocks and for requests.
 #[must_use]
-fn carried_per_second(node: &NodeParameters, network: &NetworkPlan, validators: u16) -> u64 {
+fn carried_per_second(network: &NetworkPlan, validators: u16) -> u64 {
     let carried = network.carried_bytes_per_second();
-    let round_ms = (node.consensus.min_round_delay_ms).max(network.latency_ms.low);
-    let empty = empty_block_bytes(validators) * 1_000 / round_ms.max(1);
-    let part = if 2 * empty > carried { 8 } else { 2 };
-    (carried * u64::from(validators) / (part * TRANSACTION_BYTES)).max(1)
+    (carried * u64::from(validators) / (2 * TRANSACTION_BYTES)).max(1)
 }
 
 /// Transactions per second over all nodes that fill half of their blocks, and half of the commits, one per round at least.
@@ -48,7 +39,7 @@ pub(super) fn workload(plan: &Plan) -> WorkloadPlan {
     let (network, validators, workload) = (&plan.network, plan.validators, plan.workload.clone());
     // Clients send to all nodes alike, so the slowest counts.
     let (carried, _) = plan.extremes(|node| {
-        let carried = carried_per_second(node, network, validators);
+        let carried = carried_per_second(network, validators);
         carried.min(proposed_per_second(node, network, validators))
     });
     // In percent of the transactions that are counted: the others come on top.

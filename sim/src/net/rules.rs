@@ -112,9 +112,9 @@ impl Rule for ResetAll {
     }
 }
 
-/// Short writes accept up to the `LARGEST_CUT`th part of what is offered, however small their bound is: a frame of
-/// megabytes that is written byte by byte takes minutes.
-const LARGEST_CUT: usize = 256;
+/// Short writes cut what is offered into about this many parts, even if their bound asks for more: a frame of megabytes
+/// that is written byte by byte takes minutes.
+const MOST_PARTS: usize = 256;
 
 /// Writes on all connections accept at most a number of bytes that is drawn for each write: from 1 to `max_bytes`, or to
 /// a 256th of what is offered if that is more.
@@ -126,7 +126,7 @@ pub struct ShortWrites {
 
 impl Rule for ShortWrites {
     fn on_write(&mut self, _: &Route, _: Side, _: u64, offered_bytes: usize) -> usize {
-        let bound = self.max_bytes.max(offered_bytes / LARGEST_CUT).max(1);
+        let bound = self.max_bytes.max(offered_bytes / MOST_PARTS).max(1);
         let drawn = 1 + below(&mut self.stream, bound as u64);
         usize::try_from(drawn)
             .unwrap_or(usize::MAX)
