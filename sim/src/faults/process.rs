@@ -16,7 +16,7 @@ pub enum ProcessFault {
         processes: Vec<ProcessId>,
         down_ms: Option<u64>,
     },
-    /// Processes are asked to stop, as by SIGTERM, and restart after `down_ms` if they have stopped by then. What they do
+    /// Processes are asked to stop, as by SIGTERM, and restart after `down_ms`, or once they have stopped. What they do
     /// in between is up to them.
     Stop {
         processes: Vec<ProcessId>,

@@ -20,7 +20,7 @@ use crate::{
     clock::HostClock,
     disk::Disks,
     entropy::SeedEntropy,
-    faults::{self, ActiveFaults, End, FaultJob},
+    faults::{self, ActiveFaults, End, FaultJob, Occurrences},
     hashes::SharedHashes,
     net::Kernel,
     panics::Panic,
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// How often each process reached each crash point.
-    pub(crate) fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
+    pub(crate) fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), Occurrences> {
         self.faults().schedule.reached()
     }
 
@@ -203,7 +203,7 @@ impl World {
                 self.end(id, End::Exit);
                 self.later(RESTART_FAILED_AFTER_MS, Job::Start(id));
             }
-            Job::Stopped(id) => self.end(id, End::Exit),
+            Job::Stopped(id) => self.stopped_in_order(id),
             Job::Fault(job) => faults::perform(job, self.as_ref()),
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Process {
     paused: bool,
     /// Asks the present incarnation to stop.
     stop: Option<oneshot::Sender<()>>,
+    /// It was to start while its present incarnation, which had been asked to stop, had not ended yet.
+    starts_once_stopped: bool,
     /// Submits transactions to the present incarnation of a node.
     submitter: Option<Submitter>,
     /// Controls the present incarnation of an executor.
@@ -48,6 +50,7 @@ impl Process {
             incarnation: None,
             paused: false,
             stop: None,
+            starts_once_stopped: false,
             submitter: None,
             controls: watch::Sender::default(),
         }
@@ -77,6 +80,7 @@ impl World {
         let mut processes = lock(&self.processes);
         let process = processes.get_mut(&id)?;
         if process.incarnation.is_some() {
+            process.starts_once_stopped = process.stop.is_none();
             return None;
         }
         let incarnation = Incarnation::new();
@@ -84,6 +88,7 @@ impl World {
         process.starts += 1;
         process.incarnation = Some(incarnation.clone());
         process.paused = false;
+        process.starts_once_stopped = false;
         process.controls = watch::Sender::default();
         Some((process.starts, incarnation))
     }
@@ -153,6 +158,15 @@ impl World {
             .filter(|process| process.incarnation.is_some())
             .and_then(|process| process.stop.take());
         stop.is_some_and(|stop| stop.send(()).is_ok())
+    }
+
+    /// The process ended because it was asked to.
+    pub(super) fn stopped_in_order(self: &Arc<Self>, id: ProcessId) {
+        self.end(id, End::Exit);
+        let starts = (lock(&self.processes).get(&id)).is_some_and(|it| it.starts_once_stopped);
+        if starts {
+            self.start(id);
+        }
     }
 
     fn byzantine_setup(&self, byzantine: &ByzantinePlan, env: Env) -> byzantine::Setup {
