@@ -79,6 +79,7 @@ pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "swarm"
     "swarm_epochs"
     "adversaries"
+    "sweeps"
 );
 
 /// A scenario with its name or path, as it was given.

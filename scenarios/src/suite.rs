@@ -76,8 +76,9 @@ impl Suite {
         if suite.story.trim().is_empty() {
             return Err(source.error("story", "is missing: expected what the suite is for"));
         }
-        if suite.entries.is_empty() {
-            return Err(source.error("run", "is missing: expected one [[run]] or more"));
+        if suite.entries.is_empty() && suite.sweeps.is_empty() {
+            let message = "is missing: expected one [[run]] or [[sweep]] or more";
+            return Err(source.error("run", message));
         }
         if suite.rocksdb_every == Some(0) {
             return Err(source.error("rocksdb_every", "is 0: expected at least 1"));
@@ -158,6 +159,7 @@ impl Suite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::SCENARIOS;
 
     #[test]
     fn one_seed_of_ten_runs_on_rocksdb_of_both_parities() {
@@ -172,6 +174,14 @@ mod tests {
             let runs = Suite::open(entry.name).and_then(|suite| suite.runs(0, None, None));
             assert!(runs.is_ok(), "{}: {:?}", entry.name, runs.err());
         }
+    }
+
+    #[test]
+    fn all_scenarios_are_swept() {
+        let suite = Suite::open("sweeps").unwrap_or_else(|e| panic!("{e}"));
+        let swept: Vec<_> = suite.sweeps.iter().map(|s| s.scenario.as_str()).collect();
+        let all: Vec<_> = SCENARIOS.iter().map(|entry| entry.name).collect();
+        assert_eq!(swept, all);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Receives every entry: for the trace, the oracles, the probes and the figures of the report.
 
 use crate::{
+    faults::Occurrences,
     model::{Derived, Model},
     oracles::{self, Oracle, Violation},
     panics::Panic,
@@ -58,7 +59,7 @@ pub struct Recorder {
     probes: Probes,
     nodes: Vec<NodeReport>,
     executors: Vec<ExecutorReport>,
-    reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    reached: BTreeMap<(ProcessId, CrashPoint), Occurrences>,
     memory_bytes: BTreeMap<ProcessId, u64>,
     end: SimTime,
 }
@@ -137,7 +138,11 @@ impl Recorder {
 
     /// Ends the run: oracles judge what had to happen by now. `reached` counts how often each process reached each
     /// crash point.
-    pub fn finish(&mut self, end: SimTime, reached: BTreeMap<(ProcessId, CrashPoint), u32>) {
+    pub fn finish(
+        &mut self,
+        end: SimTime,
+        reached: BTreeMap<(ProcessId, CrashPoint), Occurrences>,
+    ) {
         self.end = end;
         self.reached = reached;
         for oracle in &mut self.oracles {
@@ -223,7 +228,7 @@ impl Recorder {
     }
 
     #[must_use]
-    pub const fn reached(&self) -> &BTreeMap<(ProcessId, CrashPoint), u32> {
+    pub const fn reached(&self) -> &BTreeMap<(ProcessId, CrashPoint), Occurrences> {
         &self.reached
     }
 

@@ -69,7 +69,10 @@ pub(super) fn suite(
     let jobs = suite.runs(first_seed, count, options.backend())?;
     start_log(options.log.as_deref())?;
     let mut reports = options.reports()?;
-    let mut exits = vec![run_many(&jobs, Repeat::Some, &mut reports, options)?];
+    let mut exits = vec![];
+    if !jobs.is_empty() {
+        exits.push(run_many(&jobs, Repeat::Some, &mut reports, options)?);
+    }
     let threads = options.threads();
     for entry in &suite.sweeps {
         let limits = sweep::Limits {
@@ -78,7 +81,7 @@ pub(super) fn suite(
             threads,
             failures: &options.failures,
         };
-        let job = sweep::job(&entry.scenario, None, options)?;
+        let job = sweep::job(&entry.scenario, Some(Seed(first_seed)), options)?;
         exits.push(sweep::sweep_in_suite(&job, &limits, &mut reports)?);
     }
     if let Some(entry) = &suite.museum {

@@ -1,4 +1,5 @@
-//! `metasim sweep`: one run per crash at each crash point that a run of the scenario reaches, alone and in pairs.
+//! `metasim sweep`: one run per crash at each crash point that a run of the scenario reaches, alone, in pairs, and again
+//! during recovery.
 
 use super::{
     arguments::Options,
@@ -14,8 +15,9 @@ use crate::{
     seed::Seed,
 };
 use metanode_sim::{
+    plan::Plan,
     run::{Verdict, run},
-    sweep::{Case, cases},
+    sweep::{Case, cases, recoveries},
 };
 use std::{path::Path, sync::Arc};
 
@@ -65,8 +67,8 @@ pub(super) fn scenario(
 
 /// Prints the whole matrix.
 fn sweep(job: &Job, limits: &Limits<'_>, reports: &mut Reports) -> Result<Exit, CliError> {
-    sweep_and_show(job, limits, reports, |cases, results, colour| {
-        report::text(cases, results, limits.times, colour)
+    sweep_and_show(job, limits, reports, |results, colour| {
+        report::text(results, limits.times, colour)
     })
 }
 
@@ -76,9 +78,9 @@ pub(super) fn sweep_in_suite(
     limits: &Limits<'_>,
     reports: &mut Reports,
 ) -> Result<Exit, CliError> {
-    sweep_and_show(job, limits, reports, |cases, results, colour| {
+    sweep_and_show(job, limits, reports, |results, colour| {
         let head = format!("\nsweep {}", job.scenario.name);
-        format!("{head}{}", report::verdicts(cases, results, colour))
+        format!("{head}{}", report::verdicts(results, colour))
     })
 }
 
@@ -86,7 +88,7 @@ fn sweep_and_show(
     job: &Job,
     limits: &Limits<'_>,
     reports: &mut Reports,
-    show: impl FnOnce(&[Case], &[report::Swept], Colour) -> String,
+    show: impl FnOnce(&[report::Swept], Colour) -> String,
 ) -> Result<Exit, CliError> {
     let colour = Colour::of_stdout();
     let undisturbed = run(job.plan(), &OUTCOME_ONLY);
@@ -95,31 +97,49 @@ fn sweep_and_show(
         print(&verdict::text(&undisturbed, colour))?;
         return Ok(undisturbed.verdict.into());
     }
-    let cases = cases(&undisturbed.reached, limits.validator, limits.times);
-    let bar = progress_bar(cases.len());
+    let first = cases(&undisturbed.reached, limits.validator, limits.times);
     let mut results = vec![];
+    let mut second = vec![];
+    execute(&first, &undisturbed.plan, job, limits, reports, |swept| {
+        second.extend(recoveries(&swept.case, &swept.reached));
+        results.push(swept);
+    })?;
+    execute(&second, &undisturbed.plan, job, limits, reports, |swept| {
+        results.push(swept);
+    })?;
+    print(&show(&results, colour))?;
+    let verdicts = results.iter().map(|swept| swept.verdict);
+    Ok(Verdict::gravest(verdicts).into())
+}
+
+/// Runs the cases and keeps their failures. Calls `each` for every case, in their order.
+fn execute(
+    cases: &[Case],
+    base: &Plan,
+    job: &Job,
+    limits: &Limits<'_>,
+    reports: &mut Reports,
+    mut each: impl FnMut(report::Swept),
+) -> Result<(), CliError> {
+    let bar = progress_bar(cases.len());
     let mut kept = Ok(());
     in_order(
-        &cases,
+        cases,
         limits.threads,
-        |case| Job::run_plan(case.plan(&undisturbed.plan), &OUTCOME_ONLY),
-        |finished| {
-            let Finished { outcome, wall } = finished;
+        |case| (*case, Job::run_plan(case.plan(base), &OUTCOME_ONLY)),
+        |(case, Finished { outcome, wall })| {
             let file = failures::keep(&outcome, limits.failures);
             let file = file.unwrap_or_else(|error| {
                 kept = Err(error);
                 None
             });
             let suite = format!("sweep {}", job.scenario.name);
-            let name = report::describe(&cases[results.len()]);
+            let name = report::describe(&case);
             reports.add_case(&suite, name, wall, Failed::of(&outcome, file.as_deref()));
-            results.push(report::Swept::new(&outcome, file));
+            each(report::Swept::new(case, &outcome, file));
             bar.inc(1);
         },
     );
     bar.finish_and_clear();
-    kept?;
-    print(&show(&cases, &results, colour))?;
-    let verdicts = results.iter().map(|swept| swept.verdict);
-    Ok(Verdict::gravest(verdicts).into())
+    kept
 }

@@ -1,11 +1,12 @@
-//! A sweep: a matrix of single crashes by crash point and occurrence, a matrix of pairs, and the failures with their
-//! files.
+//! A sweep: matrices of single crashes by crash point and occurrence, of pairs and of crashes during recovery, and the
+//! failures with their files.
 
 use super::{colour::Colour, verdict};
 use metanode_core::env::CrashPoint;
 use metanode_sim::{
+    faults::Occurrences,
     run::{Outcome, Verdict},
-    sweep::{Case, Crash},
+    sweep::{Case, Crash, Manner},
     trace::ProcessId,
 };
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
@@ -13,8 +14,9 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 /// The result of one run of a sweep.
 #[derive(Clone, Debug)]
 pub struct Swept {
+    pub case: Case,
     pub verdict: Verdict,
-    reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    pub(crate) reached: BTreeMap<(ProcessId, CrashPoint), Occurrences>,
     /// The broken invariant, or the class of the failure.
     symptom: String,
     message: String,
@@ -24,9 +26,10 @@ pub struct Swept {
 impl Swept {
     /// `file` is the failure file of the run, if it failed.
     #[must_use]
-    pub fn new(outcome: &Outcome, file: Option<PathBuf>) -> Self {
+    pub fn new(case: Case, outcome: &Outcome, file: Option<PathBuf>) -> Self {
         let violation = outcome.violations.first();
         Self {
+            case,
             verdict: outcome.verdict,
             reached: outcome.reached.clone(),
             symptom: match violation {
@@ -38,34 +41,63 @@ impl Swept {
         }
     }
 
+    fn passed(&self) -> bool {
+        self.verdict == Verdict::Passed
+    }
+
     /// Whether all crashes of the case happened.
-    fn happened(&self, case: &Case) -> bool {
-        let count = |crash: &Crash| self.reached.get(&(crash.process, crash.point)).copied();
-        let mut crashes = case.crashes.iter();
-        crashes.all(|crash| count(crash).unwrap_or(0) >= crash.times)
+    fn happened(&self) -> bool {
+        let happened = |crash: &Crash| {
+            let occurrences = self.reached.get(&(crash.process, crash.point));
+            occurrences.is_some_and(|occurrences| occurrences.total >= crash.times)
+        };
+        self.case.crashes().iter().all(happened)
     }
 }
 
 /// The whole report.
 #[must_use]
-pub fn text(cases: &[Case], results: &[Swept], times: u32, colour: Colour) -> String {
+pub fn text(results: &[Swept], times: u32, colour: Colour) -> String {
     let mut out = String::new();
-    let swept = || cases.iter().zip(results);
-    let _ = write!(out, "{:<28}", "single crash, by occurrence");
+    for (manner, title) in [
+        (Manner::Kill, "killed, by occurrence"),
+        (Manner::PowerLoss, "power lost, by occurrence"),
+    ] {
+        out.push_str(&alone_text(title, manner, results, times, colour));
+    }
+    let pairs = results.iter().filter_map(|swept| match swept.case {
+        Case::Pair { node, executor } => Some((node.point, executor.point, swept)),
+        Case::Alone(_) | Case::Recovery { .. } => None,
+    });
+    out.push_str(&matrix_text("both killed, passed/happened", pairs, colour));
+    let again = results.iter().filter_map(|swept| match swept.case {
+        Case::Recovery { first, .. } => Some((first.point, first.manner, swept)),
+        Case::Alone(_) | Case::Pair { .. } => None,
+    });
+    out.push_str(&matrix_text("again in recovery", again, colour));
+    out.push_str(&verdicts(results, colour));
+    out.trim_start().to_owned()
+}
+
+/// A row per crash point, a column per occurrence.
+fn alone_text(
+    title: &str,
+    manner: Manner,
+    results: &[Swept],
+    times: u32,
+    colour: Colour,
+) -> String {
+    let mut out = format!("\n{title:<28}");
     for n in 1..=times {
         let _ = write!(out, " {n:>8}");
     }
     out.push('\n');
     let mut alone: BTreeMap<CrashPoint, Vec<&Swept>> = BTreeMap::new();
-    let mut pairs: BTreeMap<(CrashPoint, CrashPoint), Vec<(&Case, &Swept)>> = BTreeMap::new();
-    for (case, result) in swept() {
-        match case.crashes[..] {
-            [crash] => alone.entry(crash.point).or_default().push(result),
-            [node, executor] => {
-                let pair = (node.point, executor.point);
-                pairs.entry(pair).or_default().push((case, result));
-            }
-            _ => {}
+    for result in results {
+        if let Case::Alone(crash) = result.case
+            && crash.manner == manner
+        {
+            alone.entry(crash.point).or_default().push(result);
         }
     }
     for (point, results) in &alone {
@@ -82,87 +114,107 @@ pub fn text(cases: &[Case], results: &[Swept], times: u32, colour: Colour) -> St
         }
         out.push('\n');
     }
-    for point in CrashPoint::ALL
+    let never = CrashPoint::ALL
         .iter()
-        .filter(|point| !alone.contains_key(point))
-    {
+        .filter(|point| !alone.contains_key(point));
+    for point in never {
         let _ = writeln!(out, "{:<28} {:>8}", point.name(), colour.dim("never"));
     }
-    out.push_str(&pairs_text(&pairs, colour));
-    out.push_str(&verdicts(cases, results, colour));
     out
 }
 
-/// The failures and their number.
-#[must_use]
-pub fn verdicts(cases: &[Case], results: &[Swept], colour: Colour) -> String {
-    let mut out = String::new();
-    let swept = || cases.iter().zip(results);
-    for (case, result) in swept().filter(|(_, result)| result.verdict != Verdict::Passed) {
-        let _ = writeln!(out, "\n{}", colour.bold(describe(case)));
-        let _ = writeln!(out, "{}: {}", colour.bad(&result.symptom), result.message);
-        if let Some(file) = &result.file {
-            let _ = writeln!(out, "metasim replay {}", file.display());
+/// What a column of a matrix is about.
+trait Column: Ord + Copy {
+    fn title(self) -> &'static str;
+}
+
+impl Column for CrashPoint {
+    fn title(self) -> &'static str {
+        self.name().trim_start_matches("executor.")
+    }
+}
+
+impl Column for Manner {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Kill => "killed",
+            Self::PowerLoss => "power lost",
         }
     }
-    let failed = results
-        .iter()
-        .filter(|result| result.verdict != Verdict::Passed);
-    let (failed, runs) = (failed.count() as u64, results.len() as u64);
-    out.push_str(&verdict::tally(failed, runs, colour));
-    out
 }
 
-/// A row per crash point of the node, a column per crash point of the executor. A cell counts the runs in which both
-/// crashes happened, and how many of these passed.
-fn pairs_text(
-    pairs: &BTreeMap<(CrashPoint, CrashPoint), Vec<(&Case, &Swept)>>,
+/// A row per first crash point. A cell counts the runs in which all crashes happened, and how many of these passed.
+fn matrix_text<'a, C: Column>(
+    title: &str,
+    cells: impl Iterator<Item = (CrashPoint, C, &'a Swept)>,
     colour: Colour,
 ) -> String {
-    let mut out = String::new();
-    let mut columns: Vec<CrashPoint> = pairs.keys().map(|(_, executor)| *executor).collect();
+    let mut rows: BTreeMap<CrashPoint, BTreeMap<C, Vec<&Swept>>> = BTreeMap::new();
+    for (row, column, swept) in cells {
+        let row = rows.entry(row).or_default();
+        row.entry(column).or_default().push(swept);
+    }
+    let mut columns: Vec<C> = rows.values().flat_map(|row| row.keys().copied()).collect();
     columns.sort_unstable();
     columns.dedup();
+    let mut out = String::new();
     if columns.is_empty() {
         return out;
     }
-    let short = |point: &CrashPoint| point.name().trim_start_matches("executor.").to_owned();
-    let _ = write!(out, "\n{:<28}", "both crash, passed/happened");
+    let _ = write!(out, "\n{title:<28}");
     for column in &columns {
-        let _ = write!(out, " {:>15}", short(column));
+        let _ = write!(out, " {:>15}", column.title());
     }
-    let mut row = None;
-    for ((node, _), swept) in pairs {
-        if row.replace(*node) != Some(*node) {
-            let _ = write!(out, "\n{:<28}", node.name());
+    for (point, row) in &rows {
+        let _ = write!(out, "\n{:<28}", point.name());
+        for column in &columns {
+            let swept = row.get(column).map_or(&[][..], Vec::as_slice);
+            let happened = swept.iter().filter(|swept| swept.happened()).count();
+            let failed = swept.iter().filter(|swept| !swept.passed()).count();
+            let cell = format!("{}/{happened}", happened.saturating_sub(failed));
+            let cell = format!("{cell:>15}");
+            let _ = match failed {
+                0 => write!(out, " {cell}"),
+                _ => write!(out, " {}", colour.bad(cell)),
+            };
         }
-        let happened = swept.iter().filter(|(case, result)| result.happened(case));
-        let passed = swept
-            .iter()
-            .filter(|(_, result)| result.verdict == Verdict::Passed);
-        let (happened, passed) = (happened.count(), passed.count());
-        let failed = swept.len() - passed;
-        let cell = format!("{}/{happened}", happened.saturating_sub(failed));
-        let cell = format!("{cell:>15}");
-        let _ = match failed {
-            0 => write!(out, " {cell}"),
-            _ => write!(out, " {}", colour.bad(cell)),
-        };
     }
     out.push('\n');
     out
 }
 
-/// `node-0 at node.after-store (occurrence 2)`, joined by `and` for a pair.
+/// The failures and their number.
+#[must_use]
+pub fn verdicts(results: &[Swept], colour: Colour) -> String {
+    let mut out = String::new();
+    for result in results.iter().filter(|result| !result.passed()) {
+        let _ = writeln!(out, "\n{}", colour.bold(describe(&result.case)));
+        let _ = writeln!(out, "{}: {}", colour.bad(&result.symptom), result.message);
+        if let Some(file) = &result.file {
+            let _ = writeln!(out, "metasim replay {}", file.display());
+        }
+    }
+    let failed = results.iter().filter(|result| !result.passed());
+    let (failed, runs) = (failed.count() as u64, results.len() as u64);
+    out.push_str(&verdict::tally(failed, runs, colour));
+    out
+}
+
+/// `node-0 killed at node.after-store (occurrence 2)`, joined by `and` for two.
 #[must_use]
 pub fn describe(case: &Case) -> String {
-    let crashes = case.crashes.iter().map(|crash| {
+    let crashes = case.crashes().into_iter().map(|crash| {
         let Crash {
+            manner,
             process,
             point,
             times,
         } = crash;
-        format!("{process} at {point} (occurrence {times})")
+        let crash = match manner {
+            Manner::Kill => format!("{process} killed"),
+            Manner::PowerLoss => format!("host of {process} without power"),
+        };
+        format!("{crash} at {point} (occurrence {times})")
     });
     crashes.collect::<Vec<_>>().join(" and ")
 }

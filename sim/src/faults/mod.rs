@@ -43,6 +43,7 @@ pub use executor::ExecutorFault;
 pub use mock_go_executor::Replies;
 pub use network::NetworkFault;
 pub use process::ProcessFault;
+pub use schedule::Occurrences;
 pub use socket::SocketFault;
 pub use trigger::{DurableAt, Reached, StoredAt, Trigger};
 

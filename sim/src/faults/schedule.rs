@@ -1,15 +1,23 @@
 //! Which faults are due: pure, from entries and the time.
 
 use super::{PlannedFault, Trigger};
-use crate::trace::{Entry, ProcessId, SimTime, What};
+use crate::trace::{Entry, ProcessId, SimTime, What, WorldEvent};
 use metanode_core::env::{CrashPoint, Event, ExecutorEvent, NodeEvent};
 use std::collections::BTreeMap;
+
+/// How often a process was at a crash point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occurrences {
+    pub total: u32,
+    /// Those of earlier incarnations of the process.
+    pub before_last_start: u32,
+}
 
 /// What each fault waits for. Each is due once.
 pub(crate) struct Schedule {
     /// By the number of the fault.
     waiting: Vec<Waiting>,
-    reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    reached: BTreeMap<(ProcessId, CrashPoint), Occurrences>,
     over: bool,
 }
 
@@ -66,6 +74,14 @@ impl Schedule {
                         durable.is_some_and(|at| at.executor == executor && *watermark >= at.gei);
                 }
             }
+            (process, What::World(WorldEvent::Started { .. })) => {
+                for ((of, _), occurrences) in &mut self.reached {
+                    if *of == process {
+                        occurrences.before_last_start = occurrences.total;
+                    }
+                }
+                return vec![];
+            }
             _ => return vec![],
         }
         self.due(entry.at)
@@ -73,9 +89,9 @@ impl Schedule {
 
     /// A process has reached a crash point; returns the faults that become due.
     pub fn reach(&mut self, process: ProcessId, point: CrashPoint, now: SimTime) -> Vec<usize> {
-        let count = self.reached.entry((process, point)).or_default();
-        *count += 1;
-        let count = *count;
+        let occurrences = self.reached.entry((process, point)).or_default();
+        occurrences.total += 1;
+        let count = occurrences.total;
         let here = |trigger: &Trigger| {
             let reached = trigger.reached.as_ref();
             reached
@@ -85,7 +101,7 @@ impl Schedule {
     }
 
     /// How often each process reached each crash point.
-    pub fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), u32> {
+    pub fn reached(&self) -> BTreeMap<(ProcessId, CrashPoint), Occurrences> {
         self.reached.clone()
     }
 
@@ -119,7 +135,7 @@ mod tests {
     use super::*;
     use crate::{
         faults::{ClockFault, DurableAt, Reached, StoredAt},
-        trace::testing::{durable, executor, node, stored},
+        trace::testing::{durable, executor, node, stored, world_event},
     };
     use metanode_core::types::{CommitIndex, GlobalExecIndex};
 
@@ -198,7 +214,23 @@ mod tests {
         assert_eq!(schedule.reach(process, point, at(2)), [0; 0]);
         assert_eq!(schedule.reach(ProcessId::Node(2), point, at(3)), [0; 0]);
         assert_eq!(schedule.reach(process, point, at(4)), [0]);
-        assert_eq!(schedule.reached()[&(process, point)], 2);
+        assert_eq!(schedule.reached()[&(process, point)].total, 2);
+    }
+
+    #[test]
+    fn occurrences_of_earlier_incarnations_are_counted_apart() {
+        let (process, point) = (ProcessId::Node(1), CrashPoint::NodeAfterStore);
+        let mut schedule = schedule(&[]);
+        for ms in [1, 2] {
+            schedule.reach(process, point, at(ms));
+        }
+        schedule.observe(&world_event(3, process, WorldEvent::Started { start: 2 }));
+        schedule.reach(process, point, at(4));
+        let expected = Occurrences {
+            total: 3,
+            before_last_start: 2,
+        };
+        assert_eq!(schedule.reached()[&(process, point)], expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub use judge::{Judgement, judge};
 
 use crate::{
     allocator::{self, Measuring},
+    faults::Occurrences,
     model::Model,
     oracles::Violation,
     panics::{self, Panic},
@@ -104,7 +105,7 @@ pub struct Outcome {
     pub memory_bytes: BTreeMap<ProcessId, u64>,
     /// How often each process was at each of its crash points.
     #[serde(skip)]
-    pub reached: BTreeMap<(ProcessId, CrashPoint), u32>,
+    pub reached: BTreeMap<(ProcessId, CrashPoint), Occurrences>,
     /// The newest entries of the trace, oldest first.
     pub entries: Vec<Entry>,
 }
