@@ -2,14 +2,12 @@
 //! returns what it was given.
 
 use crate::{flush::FlushStep, guard::Verdict};
-use bytes::Bytes;
 use metanode_core::{
     bugs::{self, KnownBug},
     executor::wire::CommittedEpochData,
-    store::{Column, StoreError},
+    store::Column,
     types::GlobalExecIndex,
 };
-use prost::Message;
 use tokio::sync::watch;
 
 /// The order of the writes of a flush.
@@ -31,18 +29,9 @@ pub(crate) fn executed(height: GlobalExecIndex, durable: &watch::Sender<GlobalEx
     }
 }
 
-/// The watermark that a start recovers. `last_block` reads the body of the last stored block.
-pub(crate) fn recovered(
-    watermark: GlobalExecIndex,
-    last_block: impl FnOnce() -> Result<Option<Bytes>, StoreError>,
-) -> Result<GlobalExecIndex, StoreError> {
-    if !bugs::enabled(KnownBug::LastBlockReadsAsWatermark) {
-        return Ok(watermark);
-    }
-    Ok(match last_block()?.map(CommittedEpochData::decode) {
-        Some(Ok(last)) => GlobalExecIndex(last.global_exec_index),
-        Some(Err(_)) | None => watermark,
-    })
+/// Whether the watermark is stored with the blocks, in their write, and not by a last one of its own.
+pub(crate) fn watermark_is_with_blocks() -> bool {
+    bugs::enabled(KnownBug::WatermarkWithBlocks)
 }
 
 /// The columns that a start rolls back to the watermark.

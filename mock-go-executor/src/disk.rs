@@ -50,7 +50,7 @@ impl Disk {
         let disk = Self {
             store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
         };
-        let watermark = bug_switches::recovered(disk.watermark()?, || disk.last_block())?;
+        let watermark = disk.watermark()?;
         disk.drop_above(watermark)?;
         let (accounts, history) = disk.state()?;
         Ok((
@@ -86,6 +86,11 @@ impl Disk {
         for (gei, body) in blocks {
             batch.put(BLOCKS, &key_of(*gei), body.clone());
         }
+        if let Some((last, _)) = blocks.last()
+            && bug_switches::watermark_is_with_blocks()
+        {
+            batch.put(META, WATERMARK, key_of(*last).to_vec());
+        }
         self.store.write(batch, Durability::Buffered)
     }
 
@@ -95,7 +100,9 @@ impl Disk {
     /// If the disk fails; the executor then must end.
     pub fn save_watermark(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        batch.put(META, WATERMARK, key_of(watermark).to_vec());
+        if !bug_switches::watermark_is_with_blocks() {
+            batch.put(META, WATERMARK, key_of(watermark).to_vec());
+        }
         self.store.write(batch, Durability::Synced)
     }
 
@@ -154,12 +161,6 @@ impl Disk {
             limit,
         })?;
         Ok(entries.into_iter().map(|(_, body)| body).collect())
-    }
-
-    /// The body of the last stored block.
-    fn last_block(&self) -> Result<Option<Bytes>, StoreError> {
-        let blocks = self.entries(BLOCKS, &[])?;
-        Ok(blocks.into_iter().next_back().map(|(_, body)| body))
     }
 
     /// Removes what lies above the watermark, in one write.

@@ -278,7 +278,7 @@ known_bugs! {
         }
         BlocksBeforeState = "30f" "blocks_before_state" {
             mechanism: "the executor stores blocks before their state",
-            masked_by: [LastBlockReadsAsWatermark],
+            masked_by: [WatermarkWithBlocks],
             found_by: ["DURABLE", "ROOT", "TRUTH"],
         }
         Amnesia = "40a" "amnesia" {
@@ -375,8 +375,8 @@ known_bugs! {
         UnfinishedEpochForgotten = "unfinished_epoch_forgotten" {
             mechanism: "what the executor lacks of an earlier epoch is forgotten: delivery begins at the base of its current one",
         }
-        LastBlockReadsAsWatermark = "last_block_reads_as_watermark" {
-            mechanism: "a start of the executor takes its last stored block for the watermark",
+        WatermarkWithBlocks = "watermark_with_blocks" {
+            mechanism: "the executor stores its watermark with the blocks, not by a last write of its own",
         }
         SpinsWithoutYielding = "spins_without_yielding" {
             mechanism: "a task of the node never yields: no guard, but a test of the watchdog",
