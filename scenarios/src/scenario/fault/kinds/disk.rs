@@ -6,32 +6,22 @@ use super::{
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::{disk::DiskFailure, faults::DiskFault};
 
-pub(super) const FAIL_SYNC: Schema =
-    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
-        DiskFault::DiskFails {
-            processes,
-            how: DiskFailure::Sync,
-            for_ms,
-        }
-    });
+/// Disks that fail in one way.
+macro_rules! disk_fails {
+    ($how:ident) => {
+        lasting!(PROCESSES, processes, processes, |processes, for_ms| {
+            DiskFault::DiskFails {
+                processes,
+                how: DiskFailure::$how,
+                for_ms,
+            }
+        })
+    };
+}
 
-pub(super) const FAIL_SYNC_AFTER_WRITE: Schema =
-    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
-        DiskFault::DiskFails {
-            processes,
-            how: DiskFailure::SyncAfterWrite,
-            for_ms,
-        }
-    });
-
-pub(super) const DISK_FULL: Schema =
-    lasting!(PROCESSES, processes, processes, |processes, for_ms| {
-        DiskFault::DiskFails {
-            processes,
-            how: DiskFailure::Full,
-            for_ms,
-        }
-    });
+pub(super) const FAIL_SYNC: Schema = disk_fails!(Sync);
+pub(super) const FAIL_SYNC_AFTER_WRITE: Schema = disk_fails!(SyncAfterWrite);
+pub(super) const DISK_FULL: Schema = disk_fails!(Full);
 
 pub(super) const FLIP_BITS: Schema = Schema {
     targets: NODES,
