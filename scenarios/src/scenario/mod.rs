@@ -3,6 +3,7 @@
 //! Every key but `story` has a default, so that a file contains only what its story is about. Default windows, batches
 //! and buffers are so small that a run of a few seconds fills them many times.
 
+mod at_epoch_change;
 mod byzantine;
 mod check;
 mod epochs;

@@ -6,20 +6,15 @@
 //! is not a fault.
 
 use super::{
+    at_epoch_change,
     fault::{FaultKind, SwarmDraws, Triggers, points_of},
     rarely::Rarely,
     target::{Kind, Roster},
 };
 use crate::sampling::{Sampled, Sampler, Stream};
-use metanode_core::{
-    env::CrashPoint,
-    types::{CommitIndex, GlobalExecIndex},
-};
+use metanode_core::types::{CommitIndex, GlobalExecIndex};
 use metanode_sim::{
-    faults::{
-        DiskFault, DurableAt, ExecutorFault, Fault, PlannedFault, ProcessFault, Reached, Replies,
-        StoredAt, Trigger,
-    },
+    faults::{DiskFault, DurableAt, Fault, PlannedFault, ProcessFault, Reached, StoredAt, Trigger},
     plan::ByzantinePlan,
     trace::ProcessId,
 };
@@ -102,53 +97,6 @@ fn absent(stream: &mut Stream, roster: Roster, byzantine: &[ByzantinePlan], most
     }
     absent.sort_unstable();
     absent
-}
-
-/// In one seed of two with epochs, what happens to a validator at one of its steps from one epoch to the next, which are
-/// few among all that its processes do.
-fn at_a_change(sampler: &Sampler, roster: Roster) -> Option<PlannedFault> {
-    let mut stream = sampler.stream("swarm.at_a_change");
-    if !roster.changes || !stream.one_in(2) {
-        return None;
-    }
-    // A node that delivers: only it advances its executor.
-    let node = stream.below(roster.executors.into()) as u16;
-    let point = match stream.below(3) {
-        0 => CrashPoint::NodeExecutorAdvanced,
-        _ => CrashPoint::NodeChangeRecorded,
-    };
-    // Each change records three steps, and most runs have one or two changes.
-    let (step, change) = (stream.below(3), u64::from(stream.one_in(4)));
-    let trigger = Trigger {
-        reached: Some(Reached {
-            process: ProcessId::Node(node),
-            point,
-            times: 1 + (step + 3 * change) as u32,
-        }),
-        ..Trigger::default()
-    };
-    let lasts_ms = Some(1 + stream.low(2_000));
-    let kill = |process| ProcessFault::Kill {
-        processes: vec![process],
-        down_ms: lasts_ms,
-    };
-    let fault = match stream.below(4) {
-        0 => kill(ProcessId::Node(node)).into(),
-        1 => kill(ProcessId::Executor(node)).into(),
-        2 => ProcessFault::PowerLoss {
-            hosts: vec![node],
-            torn: stream.one_in(2),
-            down_ms: lasts_ms,
-        }
-        .into(),
-        _ => ExecutorFault::Replies {
-            executors: vec![node],
-            how: Replies::Refused,
-            for_ms: lasts_ms,
-        }
-        .into(),
-    };
-    Some(PlannedFault { trigger, fault })
 }
 
 impl Swarm {
@@ -247,7 +195,9 @@ impl Swarm {
             down: vec![],
             faults: vec![],
         };
-        drawing.faults.extend(at_a_change(sampler, roster));
+        drawing
+            .faults
+            .extend(at_epoch_change::fault(sampler, roster));
         let bag = drawing.bag(&self.kinds);
         let faults = drawing.stream.within(self.faults);
         for _ in 0..faults {
