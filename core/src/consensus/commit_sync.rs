@@ -7,7 +7,7 @@ use super::{
     peer::{Peer, PeerError},
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
     shared::{Command, Progress, Shared},
-    votes::certified,
+    votes::{certified, voters_for},
 };
 use crate::types::{
     BlockRef, Commit, CommitDigest, CommitIndex, EpochEnding, SubDag, VerifiedBlock,
@@ -138,7 +138,6 @@ pub(super) async fn fetch_certified(
     let PeerResponse::Commits { commits, voters } = response else {
         return Err(PeerError::OtherAnswer { request: "commits" });
     };
-    let voters = shared.verify(peer.index, voters);
     let before = shared.retained.store.commit(from.prev())?;
     let previous = match before {
         Some(commit) => Some(commit.reference().digest),
@@ -151,6 +150,8 @@ pub(super) async fn fetch_certified(
         return Err(PeerError::NoCommits { from });
     };
     let newest = newest.reference();
+    // All are stored, so the peer must not choose how many there are.
+    let voters = voters_for(newest, shared.verify(peer.index, voters));
     if !certified(newest, &voters, &shared.committee) {
         return Err(PeerError::NotCertified { commit: newest });
     }

@@ -142,6 +142,19 @@ pub(super) fn certified(
     stake >= committee.quorum()
 }
 
+/// The first block of each author that votes for exactly this commit.
+#[must_use]
+pub(super) fn voters_for(commit: CommitRef, blocks: Vec<VerifiedBlock>) -> Vec<VerifiedBlock> {
+    let mut authors = BTreeSet::new();
+    let mut votes_first = |block: &VerifiedBlock| {
+        block.commit_votes.contains(&commit) && authors.insert(block.author)
+    };
+    blocks
+        .into_iter()
+        .filter(|block| votes_first(block))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +232,19 @@ mod tests {
         assert_eq!(of(&own, [commit(5, 2), commit(6, 2), commit(7, 1)]), None);
         let unknown = [commit(3, 2), commit(8, 2), commit(9, 2)];
         assert_eq!(of(&own, unknown), None, "forgotten, and not made yet");
+    }
+
+    #[test]
+    fn of_blocks_that_certify_a_commit_only_one_vote_of_each_author_is_kept() {
+        let blocks = vec![
+            vote(0, 5, 2),
+            vote(0, 5, 1),
+            vote(1, 4, 1),
+            vote(0, 5, 1),
+            vote(2, 5, 1),
+        ];
+        let kept = [blocks[1].clone(), blocks[4].clone()];
+        assert_eq!(voters_for(commit(5, 1), blocks), kept);
     }
 
     #[test]

@@ -45,8 +45,12 @@ impl CommitLog {
         }
     }
 
-    /// Sets the end of the log to `tip`, after a damaged rest was cut off.
+    /// Sets the end of the log to `tip`, after a damaged rest was cut off, of which nothing is missing any more.
     pub fn end_at(&self, tip: CommitIndex) {
+        self.damaged.send_if_modified(|damage| {
+            damage.commit = damage.commit.filter(|index| *index <= tip);
+            false
+        });
         self.recent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -178,5 +182,28 @@ impl CommitLog {
             note(damage);
             *damage != before
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::{MemoryDisk, MemoryStores},
+        types::Epoch,
+    };
+
+    #[test]
+    fn what_is_cut_off_is_not_missing_any_more() {
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+        let log = CommitLog::new(store, CommitIndex(9));
+        log.miss_commit(CommitIndex(7));
+        let missing = |tip| {
+            log.end_at(CommitIndex(tip));
+            log.damaged().borrow().commit
+        };
+        assert_eq!(missing(7), Some(CommitIndex(7)));
+        assert_eq!(missing(6), None);
     }
 }
