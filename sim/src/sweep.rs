@@ -104,7 +104,11 @@ impl Case {
         plan.expect.clear();
         for crash in self.crashes() {
             let Crash { point, times, .. } = crash;
-            plan.scenario.push_str(&format!("+{point}-{times}"));
+            // Failure files are named by it.
+            plan.scenario.push_str(&match crash.manner {
+                Manner::Kill => format!("+{point}-{times}"),
+                Manner::PowerLoss => format!("+power-loss-{point}-{times}"),
+            });
             plan.faults.push(crash.planned());
         }
         plan
@@ -245,8 +249,10 @@ mod tests {
             }
             .into(),
         });
+        let mut names = BTreeSet::new();
         for case in cases(&reached(), 0, 1) {
             let plan = case.plan(&base);
+            assert!(names.insert(plan.scenario.clone()), "{}", plan.scenario);
             assert_eq!(plan.faults[0], base.faults[0]);
             assert_eq!(plan.faults.len(), 1 + case.crashes().len());
         }

@@ -74,7 +74,7 @@ pub fn text(results: &[Swept], times: u32, colour: Colour) -> String {
         Case::Recovery { first, .. } => Some((first.point, first.manner, swept)),
         Case::Alone(_) | Case::Pair { .. } => None,
     });
-    out.push_str(&matrix_text("again in recovery", again, colour));
+    out.push_str(&matrix_text("in recovery, passed/happened", again, colour));
     out.push_str(&verdicts(results, colour));
     out.trim_start().to_owned()
 }

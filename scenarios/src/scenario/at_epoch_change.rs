@@ -1,7 +1,7 @@
 //! The fault of a swarm's seed at a step of an epoch change. Conditions that are drawn among everything that processes do
 //! rarely meet one.
 
-use super::target::Roster;
+use super::{fault::FaultKind, target::Roster};
 use crate::sampling::Sampler;
 use metanode_core::env::CrashPoint;
 use metanode_sim::{
@@ -9,9 +9,13 @@ use metanode_sim::{
     trace::ProcessId,
 };
 
-/// In one seed of two with epochs, a fault of a validator that delivers.
+/// In one seed of two with epochs, a fault of a validator that delivers, if it is one of `kinds`.
 #[must_use]
-pub(super) fn fault(sampler: &Sampler, roster: Roster) -> Option<PlannedFault> {
+pub(super) fn fault(
+    sampler: &Sampler,
+    roster: Roster,
+    kinds: &[FaultKind],
+) -> Option<PlannedFault> {
     let mut stream = sampler.stream("swarm.at_a_change");
     if !roster.changes || !stream.one_in(2) {
         return None;
@@ -37,21 +41,26 @@ pub(super) fn fault(sampler: &Sampler, roster: Roster) -> Option<PlannedFault> {
         processes: vec![process],
         down_ms: lasts_ms,
     };
-    let fault = match stream.below(4) {
-        0 => kill(ProcessId::Node(node)).into(),
-        1 => kill(ProcessId::Executor(node)).into(),
-        2 => ProcessFault::PowerLoss {
-            hosts: vec![node],
-            torn: stream.one_in(2),
-            down_ms: lasts_ms,
+    let (kind, fault) = match stream.below(4) {
+        0 => (FaultKind::Kill, kill(ProcessId::Node(node)).into()),
+        1 => (FaultKind::Kill, kill(ProcessId::Executor(node)).into()),
+        2 => {
+            let fault = ProcessFault::PowerLoss {
+                hosts: vec![node],
+                torn: stream.one_in(2),
+                down_ms: lasts_ms,
+            };
+            (FaultKind::PowerLoss, fault.into())
         }
-        .into(),
-        _ => ExecutorFault::Replies {
-            executors: vec![node],
-            how: Replies::Refused,
-            for_ms: lasts_ms,
+        _ => {
+            let fault = ExecutorFault::Replies {
+                executors: vec![node],
+                how: Replies::Refused,
+                for_ms: lasts_ms,
+            };
+            (FaultKind::ErrorReplies, fault.into())
         }
-        .into(),
     };
-    Some(PlannedFault { trigger, fault })
+    let is_enabled = kinds.contains(&kind);
+    is_enabled.then_some(PlannedFault { trigger, fault })
 }

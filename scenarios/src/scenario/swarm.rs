@@ -197,12 +197,12 @@ impl Swarm {
         };
         drawing
             .faults
-            .extend(at_epoch_change::fault(sampler, roster));
+            .extend(at_epoch_change::fault(sampler, roster, &self.kinds));
         let bag = drawing.bag(&self.kinds);
         let faults = drawing.stream.within(self.faults);
         for _ in 0..faults {
             let kind = bag[drawing.stream.below(bag.len() as u64) as usize];
-            drawing.add(kind);
+            drawing.add(kind, &self.kinds);
         }
         drawing.faults
     }
@@ -243,7 +243,7 @@ impl Drawing<'_> {
         bag
     }
 
-    fn add(&mut self, kind: FaultKind) {
+    fn add(&mut self, kind: FaultKind, kinds: &[FaultKind]) {
         let schema = &kind.schema().in_swarm;
         for _ in 0..ATTEMPTS {
             let at_ms = self.stream.below(self.duration_ms.max(1));
@@ -267,7 +267,7 @@ impl Drawing<'_> {
             if repeats {
                 self.repeat(&trigger, &fault);
             }
-            if self.roster.changes {
+            if self.roster.changes && kinds.contains(&FaultKind::Restore) {
                 self.restore_executor(trigger, &fault);
             }
             return;
