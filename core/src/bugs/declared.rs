@@ -291,6 +291,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["DURABLE"],
         }
+        BoundaryVotesBuffered = "+" "boundary_votes_buffered" {
+            mechanism: "an epoch is left on votes for its boundary that are not synced",
+            masked_by: [],
+            found_by: ["QUORUM"],
+        }
         EpochAgeFromItsStart = "+" "epoch_age_from_its_start" {
             mechanism: "the age of an epoch counts from its start: one that begins late ends with its first commits",
             masked_by: [],

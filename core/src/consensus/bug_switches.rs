@@ -12,6 +12,11 @@ pub(super) fn searched(epochs: &[OwnEpoch]) -> &[OwnEpoch] {
     epochs
 }
 
+/// Whether the stored votes for the boundary are synced.
+pub(super) fn syncs_votes(are_certified: bool) -> bool {
+    are_certified && !bugs::enabled(KnownBug::BoundaryVotesBuffered)
+}
+
 /// Whether a commit that is stored together with others, `stored` in total, is handled as the boundary.
 pub(super) fn is_boundary(is_boundary: bool, stored: usize) -> bool {
     is_boundary && !(bugs::enabled(KnownBug::EndOfEpochMissed) && stored > 1)

@@ -443,14 +443,16 @@ fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError>
     })
 }
 
-/// Whether commit votes of 2f+1 stake for the boundary are stored.
+/// Whether commit votes of 2f+1 stake for the boundary are stored. They are synced then: peers that are behind may depend
+/// on them after this node has left the epoch, and a Byzantine author may have shown its vote to nobody else.
 fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, StoreError> {
-    let voters = retained.store.votes_for(boundary.commit)?;
-    Ok(certified(
-        boundary.commit,
-        &voters,
-        &retained.start.committee,
-    ))
+    let RetainedEpoch { store, start, .. } = retained;
+    let voters = store.votes_for(boundary.commit)?;
+    let is_certified = certified(boundary.commit, &voters, &start.committee);
+    if bug_switches::syncs_votes(is_certified) {
+        store.sync()?;
+    }
+    Ok(is_certified)
 }
 
 fn progress_of(core: &Core, ending: EpochEnding) -> Progress {

@@ -86,6 +86,14 @@ impl ConsensusStore {
         self.store.write(batch, Durability::Synced)
     }
 
+    /// Syncs all that was written before.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.store.write(WriteBatch::default(), Durability::Synced)
+    }
+
     /// The last `unsettled` of [`Self::write_own`]. A damaged one is logged and returned as absent.
     ///
     /// # Errors

@@ -210,7 +210,7 @@ impl DiskHealth {
         };
         for (name, open) in &health.open {
             let store = stores.open(name, &open.columns)?;
-            observer.read_at_end(name, store.as_ref());
+            observer.read_at_end(name, &store);
         }
         Ok(())
     }
@@ -309,7 +309,7 @@ impl StoreFactory for FaultyStores {
         };
         self.health.lock().open.insert(name.to_owned(), open);
         let observed =
-            (self.health.observer()).map(|observer| Observed::open(name, store.as_ref(), observer));
+            (self.health.observer()).map(|observer| Observed::open(name, &store, observer));
         Ok(Arc::new(FaultyStore {
             store,
             health: self.health.clone(),

@@ -10,13 +10,13 @@ pub(crate) trait StoreObserver: Send + Sync {
     fn observes(&self, column: Column) -> bool;
 
     /// A process opened the store. Reads from `store` return what was written, without flipped bits.
-    fn opened(&self, name: &str, store: &dyn Store);
+    fn opened(&self, name: &str, store: &Arc<dyn Store>);
 
     /// The writes to observed columns of a batch. It may have none.
     fn written(&self, name: &str, batch: &WriteBatch, durability: Durability);
 
     /// The run has ended: the whole content of the store, without flipped bits.
-    fn read_at_end(&self, name: &str, store: &dyn Store);
+    fn read_at_end(&self, name: &str, store: &Arc<dyn Store>);
 
     /// The process removed the store.
     fn removed(&self, name: &str);
@@ -29,7 +29,7 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub fn open(name: &str, store: &dyn Store, observer: Arc<dyn StoreObserver>) -> Self {
+    pub fn open(name: &str, store: &Arc<dyn Store>, observer: Arc<dyn StoreObserver>) -> Self {
         observer.opened(name, store);
         let name = name.to_owned();
         Self { name, observer }

@@ -49,7 +49,7 @@ impl StoreObserver for Observer {
         DiskWitness::reads(column)
     }
 
-    fn opened(&self, name: &str, store: &dyn Store) {
+    fn opened(&self, name: &str, store: &Arc<dyn Store>) {
         self.with(|witness, facts| witness.opened(name, store, facts));
     }
 
@@ -57,7 +57,7 @@ impl StoreObserver for Observer {
         self.with(|witness, facts| witness.written(name, batch, durability, facts));
     }
 
-    fn read_at_end(&self, name: &str, store: &dyn Store) {
+    fn read_at_end(&self, name: &str, store: &Arc<dyn Store>) {
         self.with(|witness, facts| witness.read_at_end(name, store, facts));
     }
 

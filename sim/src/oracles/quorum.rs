@@ -5,8 +5,9 @@
 //! block streams, the blocks on the disks of executors.
 //!
 //! Violations: a stored commit, a sent frame or a durable block that the model has not derived, or derived otherwise; an
-//! epoch that is recorded with another base, start or committee; a boundary that is recorded otherwise; an invalid block
-//! in the store of a node; a block of an honest author that its author has not stored.
+//! epoch that is recorded with another base, start or committee; a boundary that is recorded otherwise; an epoch of which a
+//! node records that its executor has all of it, without synced votes of 2f+1 for the last commit; an invalid block in the
+//! store of a node; a block of an honest author that its author has not stored.
 //!
 //! No violation: a node that is behind the model; a stored commit after the boundary of its epoch, which must not be
 //! delivered.
@@ -18,9 +19,15 @@ use crate::{
     trace::{Entry, ProcessId, What},
     witness::{ChangeStep, EpochRecord, Fact, Frame, Member, SeenBlock, SeenCommit},
 };
-use metanode_core::types::{BlockDigest, CommitIndex, Epoch, GlobalExecIndex, TimestampMs};
+use metanode_core::types::{
+    AuthorityIndex, BlockDigest, CommitIndex, Epoch, GlobalExecIndex, TimestampMs,
+};
 use rustc_hash::FxHashSet;
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::Arc,
+};
 
 pub(super) struct Quorum {
     authorities: Authorities,
@@ -237,6 +244,37 @@ impl Quorum {
         ))
     }
 
+    /// The node leaves the epoch next, and may be the only one that can prove to others how it ended.
+    fn left_with(
+        &self,
+        epoch: Epoch,
+        commit: CommitIndex,
+        authors: &BTreeSet<AuthorityIndex>,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let Some(begin) = self.epochs.get(&epoch) else {
+            return Ok(());
+        };
+        let stake_of = |of: &Member| u128::from(of.stake);
+        let voters = authors.iter();
+        let voters = voters.filter_map(|author| begin.committee.get(author.as_usize()));
+        let stake: u128 = voters.map(stake_of).sum();
+        let total: u128 = begin.committee.iter().map(stake_of).sum();
+        if stake * 3 > total * 2 {
+            return Ok(());
+        }
+        let message = format!(
+            "records that the executor has all of epoch {epoch}, with synced votes for its last commit, {commit}, of \
+             stake {stake} of {total}"
+        );
+        Err(broken(
+            entry,
+            "left-without-votes",
+            message,
+            Some(&begin.entry),
+        ))
+    }
+
     fn block_stored(&mut self, block: &SeenBlock, entry: &Entry) -> Result<(), Box<Violation>> {
         let reference = block.reference;
         let is_elsewhere = self.authorities.is_of_other_chain(entry.process);
@@ -296,6 +334,11 @@ impl Oracle for Quorum {
                 }
             }
             What::Seen(Fact::EpochRecorded { record }) => self.recorded(record, entry)?,
+            What::Seen(Fact::BoundaryVotes {
+                epoch,
+                commit,
+                authors,
+            }) => self.left_with(*epoch, *commit, authors, entry)?,
             _ => {}
         }
         Ok(())

@@ -236,6 +236,20 @@ fn a_recorded_epoch_is_that_of_the_model() {
 }
 
 #[test]
+fn an_epoch_is_left_with_synced_votes_of_a_quorum() {
+    let votes = |authors: &[u16]| {
+        of_node(Fact::BoundaryVotes {
+            epoch: Epoch(0),
+            commit: CommitIndex(3),
+            authors: authors.iter().copied().map(AuthorityIndex).collect(),
+        })
+    };
+    passes(votes(&[0]));
+    fires(votes(&[]), "left-without-votes", "of stake 0 of 1");
+    fires(votes(&[1]), "left-without-votes", "of stake 0 of 1");
+}
+
+#[test]
 fn a_recorded_boundary_is_that_of_the_model() {
     let boundary = SeenBoundary {
         commit: CommitIndex(3),

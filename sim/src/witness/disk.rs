@@ -7,6 +7,7 @@ use super::{
 };
 use crate::process_id::ProcessId;
 use metanode_core::store::{Column, Durability, Store, WriteBatch};
+use std::sync::Arc;
 
 /// Observes the stores of one process. Outlives its incarnations.
 pub struct DiskWitness(Stores);
@@ -42,10 +43,10 @@ impl DiskWitness {
     }
 
     /// A store was opened by a new incarnation: reads from it what survived.
-    pub fn opened(&mut self, name: &str, store: &dyn Store, facts: &mut Vec<Fact>) {
+    pub fn opened(&mut self, name: &str, store: &Arc<dyn Store>, facts: &mut Vec<Fact>) {
         match &mut self.0 {
             Stores::Node(disk) => disk.opened(name, store, facts),
-            Stores::Executor(disk) => disk.opened(name, store, facts),
+            Stores::Executor(disk) => disk.opened(name, store.as_ref(), facts),
             Stores::None => {}
         }
     }
@@ -66,11 +67,11 @@ impl DiskWitness {
     }
 
     /// The run has ended: reads all that is in the store, not only what a start needs.
-    pub fn read_at_end(&mut self, name: &str, store: &dyn Store, facts: &mut Vec<Fact>) {
+    pub fn read_at_end(&mut self, name: &str, store: &Arc<dyn Store>, facts: &mut Vec<Fact>) {
         self.opened(name, store, facts);
         let damaged = match &self.0 {
-            Stores::Node(_) => NodeDisk::check_whole(name, store),
-            Stores::Executor(disk) => disk.check_whole(name, store),
+            Stores::Node(_) => NodeDisk::check_whole(name, store.as_ref()),
+            Stores::Executor(disk) => disk.check_whole(name, store.as_ref()),
             Stores::None => Ok(()),
         };
         facts.extend(damaged.err().map(|reason| Fact::DamagedValue { reason }));
@@ -78,8 +79,8 @@ impl DiskWitness {
 
     /// The store was removed.
     pub fn removed(&mut self, name: &str, facts: &mut Vec<Fact>) {
-        match &self.0 {
-            Stores::Node(_) => NodeDisk::removed(name, facts),
+        match &mut self.0 {
+            Stores::Node(disk) => disk.removed(name, facts),
             Stores::Executor(_) | Stores::None => {}
         }
     }

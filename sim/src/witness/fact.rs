@@ -13,6 +13,7 @@ use metanode_core::{
     },
 };
 use serde::{Serialize, Serializer};
+use std::collections::BTreeSet;
 use std::{fmt, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -85,6 +86,13 @@ pub enum Fact {
     /// The record of an epoch in the store of a node.
     #[display("the disk has the record of {record}")]
     EpochRecorded { record: Arc<EpochRecord> },
+    /// Whose votes for the last commit of an epoch are synced, when a node records that its executor has the epoch.
+    #[display("synced votes for commit {commit}, the last of epoch {epoch}: of {} authorities", authors.len())]
+    BoundaryVotes {
+        epoch: Epoch,
+        commit: CommitIndex,
+        authors: BTreeSet<AuthorityIndex>,
+    },
     /// A node removed the commits from this one on.
     #[display("commits of epoch {epoch} from {from} on are deleted")]
     CommitsCut { epoch: Epoch, from: CommitIndex },

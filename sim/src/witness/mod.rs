@@ -22,6 +22,7 @@
 mod bcs;
 mod block;
 mod blocks;
+mod boundary_votes;
 pub(crate) mod delivered;
 mod disk;
 mod epoch_record;

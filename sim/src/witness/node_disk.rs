@@ -6,6 +6,7 @@ use super::{
     Blocks, Fact, SeenCommit,
     bcs::{Malformed, Reader},
     blocks::block_ref,
+    boundary_votes::BoundaryVotes,
     epoch_record::record,
 };
 use crate::process_id::ProcessId;
@@ -27,10 +28,11 @@ pub(super) const RECORDS: Column = Column("records");
 
 const RECORDS_STORE: &str = "epochs";
 
-/// The stores of one node. Keeps nothing that a power loss could make wrong.
+/// The stores of one node.
 pub(super) struct NodeDisk {
     process: ProcessId,
     blocks: Blocks,
+    boundary_votes: BoundaryVotes,
 }
 
 /// Which store it is.
@@ -50,16 +52,21 @@ impl StoreName {
 }
 
 impl NodeDisk {
-    pub const fn new(process: ProcessId, blocks: Blocks) -> Self {
-        Self { process, blocks }
+    pub fn new(process: ProcessId, blocks: Blocks) -> Self {
+        Self {
+            process,
+            blocks,
+            boundary_votes: BoundaryVotes::default(),
+        }
     }
 
     /// A start of the node, or the next epoch, opened the store.
-    pub fn opened(&self, name: &str, store: &dyn Store, facts: &mut Vec<Fact>) {
+    pub fn opened(&mut self, name: &str, store: &Arc<dyn Store>, facts: &mut Vec<Fact>) {
         let Some(StoreName::Epoch(epoch)) = StoreName::parse(name) else {
             return;
         };
-        match last_commit(store) {
+        self.boundary_votes.opened(epoch, store);
+        match last_commit(store.as_ref()) {
             Ok(last_commit) => facts.push(Fact::NodeFound { epoch, last_commit }),
             Err(reason) => facts.push(Fact::DamagedValue { reason }),
         }
@@ -67,7 +74,7 @@ impl NodeDisk {
 
     /// The batch was written.
     pub fn written(
-        &self,
+        &mut self,
         name: &str,
         batch: &WriteBatch,
         durability: Durability,
@@ -75,7 +82,7 @@ impl NodeDisk {
     ) {
         match StoreName::parse(name) {
             Some(StoreName::Epoch(epoch)) => self.written_in(epoch, batch, durability, facts),
-            Some(StoreName::Records) => written_records(batch, facts),
+            Some(StoreName::Records) => self.written_records(batch, facts),
             None => {}
         }
     }
@@ -104,14 +111,15 @@ impl NodeDisk {
     }
 
     /// The store was removed.
-    pub fn removed(name: &str, facts: &mut Vec<Fact>) {
+    pub fn removed(&mut self, name: &str, facts: &mut Vec<Fact>) {
         if let Some(StoreName::Epoch(epoch)) = StoreName::parse(name) {
+            self.boundary_votes.removed(epoch);
             facts.push(Fact::EpochRemoved { epoch });
         }
     }
 
     fn written_in(
-        &self,
+        &mut self,
         epoch: Epoch,
         batch: &WriteBatch,
         durability: Durability,
@@ -141,16 +149,41 @@ impl NodeDisk {
             facts.extend(fact.unwrap_or_else(|reason| Some(Fact::DamagedValue { reason })));
         }
         facts.extend(cut_from.map(|from| Fact::CommitsCut { epoch, from }));
+        if durability == Durability::Synced {
+            self.boundary_votes.synced(epoch);
+        }
+    }
+
+    fn written_records(&self, batch: &WriteBatch, facts: &mut Vec<Fact>) {
+        for write in &batch.writes {
+            let Write::Put { column, key, value } = write else {
+                continue;
+            };
+            if *column != RECORDS {
+                continue;
+            }
+            match record(key, value) {
+                Ok(record) => {
+                    facts.extend(self.boundary_votes.at(&record));
+                    let record = Arc::new(record);
+                    facts.push(Fact::EpochRecorded { record });
+                }
+                Err(reason) => facts.push(Fact::DamagedValue { reason }),
+            }
+        }
     }
 
     fn block(
-        &self,
+        &mut self,
         epoch: Epoch,
         key: &[u8],
         value: &[u8],
         durability: Durability,
     ) -> Result<Option<Fact>, Malformed> {
         let reference = block_key(key)?;
+        if durability == Durability::Buffered {
+            self.boundary_votes.buffered(epoch, reference.digest);
+        }
         if !self.blocks.is_first_stored(reference.digest, self.process) {
             return Ok(None);
         }
@@ -216,22 +249,6 @@ fn last_commit(store: &dyn Store) -> Result<CommitIndex, Malformed> {
     let last = last.map_err(|e| e.to_string())?;
     let index = last.first().map(|(key, _)| commit_index(key));
     index.unwrap_or(Ok(CommitIndex(0)))
-}
-
-fn written_records(batch: &WriteBatch, facts: &mut Vec<Fact>) {
-    for write in &batch.writes {
-        let Write::Put { column, key, value } = write else {
-            continue;
-        };
-        if *column == RECORDS {
-            facts.push(match record(key, value) {
-                Ok(record) => Fact::EpochRecorded {
-                    record: Arc::new(record),
-                },
-                Err(reason) => Fact::DamagedValue { reason },
-            });
-        }
-    }
 }
 
 fn block_key(key: &[u8]) -> Result<BlockRef, Malformed> {
@@ -332,7 +349,7 @@ mod tests {
         [blake3::hash(bytes).as_bytes(), bytes].concat()
     }
 
-    fn facts_of(disk: &NodeDisk, name: &str, batch: &WriteBatch) -> Vec<Fact> {
+    fn facts_of(disk: &mut NodeDisk, name: &str, batch: &WriteBatch) -> Vec<Fact> {
         let mut facts = vec![];
         disk.written(name, batch, Durability::Synced, &mut facts);
         facts
@@ -341,7 +358,7 @@ mod tests {
     fn facts_of_put(name: &str, column: Column, key: &[u8], value: &[u8]) -> Vec<Fact> {
         let mut batch = WriteBatch::default();
         batch.put(column, key, value.to_vec());
-        facts_of(&node(0, &Blocks::default()), name, &batch)
+        facts_of(&mut node(0, &Blocks::default()), name, &batch)
     }
 
     fn node(index: u16, blocks: &Blocks) -> NodeDisk {
@@ -359,7 +376,7 @@ mod tests {
         let mut batch = WriteBatch::default();
         batch.put(BLOCKS, &key_of(&block), block.bytes().clone());
         let stored = [0, 0, 1, 2, 1].map(|index| {
-            let facts = facts_of(&node(index, &blocks), "epoch-3", &batch);
+            let facts = facts_of(&mut node(index, &blocks), "epoch-3", &batch);
             let is_block = |fact: &Fact| {
                 matches!(fact, Fact::BlockStored { block: found, durability: Seen::Synced }
                     if found.reference == block.reference())
@@ -446,7 +463,7 @@ mod tests {
         for index in [9_u32, 7, 8] {
             batch.delete(COMMITS, &index.to_be_bytes());
         }
-        let facts = facts_of(&node(0, &Blocks::default()), "epoch-3", &batch);
+        let facts = facts_of(&mut node(0, &Blocks::default()), "epoch-3", &batch);
         let from = CommitIndex(7);
         assert_eq!(facts, [Fact::CommitsCut { epoch: EPOCH, from }]);
     }

@@ -167,7 +167,7 @@ impl StoreObserver for DiskTap {
         DiskWitness::reads(column)
     }
 
-    fn opened(&self, name: &str, store: &dyn Store) {
+    fn opened(&self, name: &str, store: &Arc<dyn Store>) {
         self.observe(|witness, facts| witness.opened(name, store, facts));
     }
 
@@ -175,7 +175,7 @@ impl StoreObserver for DiskTap {
         self.observe(|witness, facts| witness.written(name, batch, durability, facts));
     }
 
-    fn read_at_end(&self, name: &str, store: &dyn Store) {
+    fn read_at_end(&self, name: &str, store: &Arc<dyn Store>) {
         self.observe(|witness, facts| witness.read_at_end(name, store, facts));
     }
 
