@@ -66,6 +66,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "all_proposals_paused"
     "large_blocks_in_short_epochs"
     "backup_of_earlier_epoch"
+    "executor_copied"
     "backup_of_a_node"
     "swarm"
     "swarm_epochs"

@@ -98,9 +98,11 @@ pub enum WorldEvent {
         #[serde(serialize_with = "for_people")]
         description: String,
     },
-    /// A backup of the process's disk from this time was restored; later writes are lost.
+    /// A backup of the process's disk from this time was restored, or the disk of another process was copied; what was
+    /// written otherwise is lost.
     DiskRestored {
         taken: SimTime,
+        copied_from: Option<ProcessId>,
     },
     /// Bits flipped in these commits on the process's disk.
     CommitsDamaged {

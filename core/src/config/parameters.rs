@@ -78,7 +78,7 @@ macro_rules! node_parameters {
                     /// Interval between two queries for W while blocks are outstanding; shorter while the window is
                     /// full.
                     watermark_poll_ms: u64 = 500, 1..=3_600_000;
-                    /// Timeout of writing a frame.
+                    /// Timeout of writing a frame: the time in which the executor takes no byte of it.
                     write_timeout_ms: u64 = 10_000, 1..=3_600_000;
                     /// Delay between two attempts to connect, doubling up to the maximum.
                     reconnect_min_ms: u64 = 500, 1..=3_600_000;

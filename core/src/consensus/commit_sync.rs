@@ -22,6 +22,9 @@ use tracing::debug;
 /// byte by byte. The limit doubles with each attempt that exceeds it, because the link may be slow.
 pub(super) const RANGE_PATIENCE: u32 = 10;
 
+/// The longest limit, in limits of first attempts. So long one slow peer may keep this node from asking others.
+pub(super) const MOST_PATIENT: u32 = 16;
+
 /// Fetches commits whenever the node is behind, for ever.
 pub(super) async fn catch_up(shared: Arc<Shared>) {
     if shared.peers.is_empty() {
@@ -56,7 +59,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|_| {
             let limit_ms = patience.as_millis();
-            patience *= 2;
+            patience = (patience * 2).min(usual * MOST_PATIENT);
             Err(PeerError::TooSlow { limit_ms })
         });
         match fetched {
@@ -117,7 +120,8 @@ async fn fetch_range(
     to: CommitIndex,
 ) -> Result<(Vec<SubDag>, Vec<VerifiedBlock>), PeerError> {
     let (commits, voters) = fetch_certified(shared, peer, from, to).await?;
-    let mut blocks = fetch_blocks(shared, peer, &commits).await?;
+    let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
+    let mut blocks = fetch_blocks(shared, peer, &named).await?;
     let sub_dags = commits
         .into_iter()
         .map(|commit| assemble(commit, &mut blocks))
@@ -135,7 +139,12 @@ pub(super) async fn fetch_certified(
 ) -> Result<(Vec<Commit>, Vec<VerifiedBlock>), PeerError> {
     let request = PeerRequest::Commits { from, to };
     let response = peer.ask(shared, &request).await?;
-    let PeerResponse::Commits { commits, voters } = response else {
+    let PeerResponse::Commits {
+        commits,
+        voters,
+        mut further_voters,
+    } = response
+    else {
         return Err(PeerError::OtherAnswer { request: "commits" });
     };
     let before = shared.retained.store.commit(from.prev())?;
@@ -150,8 +159,12 @@ pub(super) async fn fetch_certified(
         return Err(PeerError::NoCommits { from });
     };
     let newest = newest.reference();
+    let mut voters = shared.verify(peer.index, voters);
+    further_voters.truncate(shared.committee.size());
+    let further = fetch_blocks(shared, peer, &further_voters).await?;
+    voters.extend(further.into_values());
     // All are stored, so the peer must not choose how many there are.
-    let voters = voters_for(newest, shared.verify(peer.index, voters));
+    let voters = voters_for(newest, voters);
     if !certified(newest, &voters, &shared.committee) {
         return Err(PeerError::NotCertified { commit: newest });
     }
@@ -185,10 +198,9 @@ fn check_chain(
 async fn fetch_blocks(
     shared: &Shared,
     peer: &Peer,
-    commits: &[Commit],
+    named: &[BlockRef],
 ) -> Result<BTreeMap<BlockRef, VerifiedBlock>, PeerError> {
-    let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
-    let stored = shared.retained.store.blocks(&named)?;
+    let stored = shared.retained.store.blocks(named)?;
     let mut found: BTreeMap<_, _> = stored
         .into_iter()
         .flatten()

@@ -113,7 +113,6 @@ mod core_task;
 #[cfg(test)]
 mod core_tests;
 mod fetch_scheduler;
-mod idle_timeout;
 mod own_blocks;
 mod peer;
 mod proposer;

@@ -1,11 +1,11 @@
 //! The client of one peer: a query connection that is opened on demand and dropped after any error.
 
 use super::{
-    idle_timeout::{IdleTimeout, MonitoredStream},
     protocol::{self, Hello, MessageError, PeerRequest, PeerResponse, Purpose, Welcome},
     shared::Shared,
 };
 use crate::{
+    env::{IdleTimeout, MonitoredStream},
     framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
     types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef, Epoch},
@@ -115,12 +115,8 @@ impl Peer {
             let response = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
             Ok((response, (stream, decoder)))
         };
-        let end = tokio::select! {
-            biased;
-            end = exchange => end,
-            () = self.idle.elapsed(timeout_ms) => Err(PeerError::Idle { timeout_ms }),
-        };
-        let (response, open) = end?;
+        let end = self.idle.limit(timeout_ms, exchange).await;
+        let (response, open) = end.unwrap_or(Err(PeerError::Idle { timeout_ms }))?;
         *connection = Some(open);
         Ok(response)
     }

@@ -19,6 +19,12 @@ pub const FRAMING: Framing = Framing {
     limit_bytes: 32 * 1024 * 1024,
 };
 
+/// The framing of what a listener reads. The largest request names [`MAX_BLOCKS_PER_REQUEST`] blocks, in some 10 KiB.
+pub const REQUEST_FRAMING: Framing = Framing {
+    prefix: LengthPrefix::BigEndian32,
+    limit_bytes: 64 * 1024,
+};
+
 /// Approximate limit of the blocks in an answer; the requester fetches the others again.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
@@ -71,10 +77,12 @@ pub enum PeerRequest {
 pub enum PeerResponse {
     /// Signed blocks in any order.
     Blocks(Vec<Bytes>),
-    /// Commits in order, and blocks whose votes certify the last of them.
+    /// Commits in order, and blocks whose votes certify the last of them: some of them, and the names of those that did
+    /// not fit into the answer.
     Commits {
         commits: Vec<Bytes>,
         voters: Vec<Bytes>,
+        further_voters: Vec<BlockRef>,
     },
     /// A signed block; `None` if there is none above genesis.
     NewestBlock(Option<Bytes>),

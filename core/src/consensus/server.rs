@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::ConsensusParameters,
-    env::{BoxListener, BoxStream, TaskMonitor},
+    env::{BoxListener, BoxStream, IdleTimeout, MonitoredStream, TaskMonitor},
     framing::{Decoder, ReadError, read_frame, write_frame},
     store::StoreError,
     tasks::Tasks,
@@ -40,6 +40,35 @@ enum ConnectionEnd {
     OtherChain(String),
     #[error("the peer closed the connection")]
     Closed,
+    #[error("the peer took no byte for {silence_ms} ms")]
+    Idle { silence_ms: u64 },
+}
+
+/// A connection to a peer that may be slow, but has to take what is written.
+struct PeerStream {
+    stream: MonitoredStream,
+    idle: IdleTimeout,
+    silence_ms: u64,
+}
+
+impl PeerStream {
+    fn new(stream: BoxStream, silence_ms: u64) -> Self {
+        let idle = IdleTimeout::default();
+        Self {
+            stream: idle.monitor(stream),
+            idle,
+            silence_ms,
+        }
+    }
+
+    async fn write(&mut self, frame: &[u8]) -> Result<(), ConnectionEnd> {
+        let silence_ms = self.silence_ms;
+        let write = write_frame(&mut self.stream, frame);
+        match self.idle.limit(silence_ms, write).await {
+            Some(written) => Ok(written?),
+            None => Err(ConnectionEnd::Idle { silence_ms }),
+        }
+    }
 }
 
 /// Accepts connections of peers for ever.
@@ -66,11 +95,13 @@ pub(crate) async fn serve(
 
 /// Reads the [`Hello`] of a new peer and serves it from the epoch that it names. If it is the next epoch, the peer
 /// waits until this node enters it, because it would only reconnect. A peer of another chain is told so and left.
-async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut stream: BoxStream) {
+async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, stream: BoxStream) {
+    let silence_ms = parameters.peer_silence_ms;
+    let mut stream = PeerStream::new(stream, silence_ms);
     let greeted = async {
-        let mut decoder = Decoder::new(protocol::FRAMING);
-        let patience = Duration::from_millis(parameters.peer_silence_ms);
-        let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream, &mut decoder));
+        let mut decoder = Decoder::new(protocol::REQUEST_FRAMING);
+        let patience = Duration::from_millis(silence_ms);
+        let hello = tokio::time::timeout(patience, next::<Hello>(&mut stream.stream, &mut decoder));
         let hello = hello.await.unwrap_or(Err(ConnectionEnd::Closed))?;
         let refusal = archive.welcome().filter(|own| own.chain != hello.chain);
         if let Some(own) = refusal {
@@ -101,8 +132,12 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, mut 
 ///
 /// # Errors
 /// If the peer is of another one.
-async fn welcome(stream: &mut BoxStream, own: Welcome, hello: &Hello) -> Result<(), ConnectionEnd> {
-    write_frame(stream, &protocol::frame(&own)?).await?;
+async fn welcome(
+    stream: &mut PeerStream,
+    own: Welcome,
+    hello: &Hello,
+) -> Result<(), ConnectionEnd> {
+    stream.write(&protocol::frame(&own)?).await?;
     match own.chain.difference(&hello.chain) {
         None => Ok(()),
         Some(difference) => Err(ConnectionEnd::OtherChain(difference)),
@@ -113,7 +148,7 @@ async fn serve_peer(
     retained: Arc<RetainedEpoch>,
     batch: u32,
     purpose: Purpose,
-    stream: BoxStream,
+    stream: PeerStream,
     decoder: Decoder,
 ) {
     let Err(end) = match purpose {
@@ -126,19 +161,19 @@ async fn serve_peer(
 async fn answer_queries(
     retained: &RetainedEpoch,
     batch: u32,
-    mut stream: BoxStream,
+    mut stream: PeerStream,
     mut decoder: Decoder,
 ) -> Result<Infallible, ConnectionEnd> {
     loop {
-        let request = next(&mut stream, &mut decoder).await?;
+        let request = next(&mut stream.stream, &mut decoder).await?;
         let response = answer(retained, batch, request)?;
         let frame = protocol::frame(&response)?;
-        write_frame(&mut stream, &frame).await?;
+        stream.write(&frame).await?;
     }
 }
 
 async fn next<T: serde::de::DeserializeOwned>(
-    stream: &mut BoxStream,
+    stream: &mut MonitoredStream,
     decoder: &mut Decoder,
 ) -> Result<T, ConnectionEnd> {
     let body = read_frame(stream, decoder)
@@ -149,7 +184,7 @@ async fn next<T: serde::de::DeserializeOwned>(
 
 async fn stream_own_blocks(
     retained: &RetainedEpoch,
-    mut stream: BoxStream,
+    mut stream: PeerStream,
     mut after: Round,
 ) -> Result<Infallible, ConnectionEnd> {
     let asked = retained.own_blocks.newest();
@@ -165,7 +200,7 @@ async fn stream_own_blocks(
             let frame = protocol::FRAMING
                 .encode_body(block.bytes())
                 .map_err(ReadError::Frame)?;
-            write_frame(&mut stream, &frame).await?;
+            stream.write(&frame).await?;
         }
         if blocks.is_empty() {
             let mut probe = [0; 1];
@@ -173,7 +208,7 @@ async fn stream_own_blocks(
                 biased;
                 () = retained.own_blocks.newer_than(seen) => {}
                 // A subscriber sends nothing more: any result of reading means that the connection has ended.
-                _ = stream.read(&mut probe) => return Err(ConnectionEnd::Closed),
+                _ = stream.stream.read(&mut probe) => return Err(ConnectionEnd::Closed),
             }
         }
     }
@@ -217,7 +252,8 @@ fn newest_of(
     }
 }
 
-/// Commits of the range up to the last one of a batch that has votes of a quorum, with the blocks of these votes. Votes
+/// Commits of the range up to the last one of a batch that has votes of a quorum, with the blocks of these votes or their
+/// names. Votes
 /// for some commits may be lost for ever, so if no commit of the batch has them, the next one that has them ends the
 /// answer.
 fn certified_commits(
@@ -239,9 +275,12 @@ fn certified_commits(
             let reference = commits[last].reference();
             let voters = store.votes_for(reference)?;
             if certified(reference, &voters, &retained.start.committee) {
+                let fitting = within_answer(voters.iter().cloned()).count();
+                let (fitting, further) = voters.split_at(fitting);
                 return Ok(PeerResponse::Commits {
                     commits: commits[..=last].iter().map(|c| c.encode().into()).collect(),
-                    voters: voters.iter().map(|b| b.bytes().clone()).collect(),
+                    voters: fitting.iter().map(|b| b.bytes().clone()).collect(),
+                    further_voters: further.iter().map(|b| b.reference()).collect(),
                 });
             }
         }
@@ -254,6 +293,7 @@ fn certified_commits(
     Ok(PeerResponse::Commits {
         commits: vec![],
         voters: vec![],
+        further_voters: vec![],
     })
 }
 
@@ -277,11 +317,15 @@ mod tests {
         store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
         types::{
             Block, Chain, ChainId, Commit, CommitDigest, CommitRef, EpochBase, EpochStart, KeyPair,
-            SignatureScheme, TimestampMs,
+            SignatureScheme, TimestampMs, Transaction,
         },
     };
 
     fn block(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> VerifiedBlock {
+        sign(unsigned(round, author, commit_votes))
+    }
+
+    fn unsigned(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> Block {
         Block {
             epoch: Epoch(0),
             round: Round(round),
@@ -292,7 +336,10 @@ mod tests {
             commit_votes,
             end_of_epoch: false,
         }
-        .sign(
+    }
+
+    fn sign(block: Block) -> VerifiedBlock {
+        block.sign(
             &KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]),
             ChainId::default(),
         )
@@ -338,7 +385,9 @@ mod tests {
         let retained = retained.unwrap();
         let all = CommitIndex(u32::MAX);
         match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
-            PeerResponse::Commits { commits, voters } => {
+            PeerResponse::Commits {
+                commits, voters, ..
+            } => {
                 assert!(
                     commits.is_empty() || voters.len() == 3,
                     "not the votes of a quorum"
@@ -361,7 +410,8 @@ mod tests {
         let start = epoch_start();
         let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, Some(own), store).unwrap();
         let (stream, mut peer) = tokio::io::duplex(1);
-        let streaming = stream_own_blocks(&retained, Box::new(stream), Round(0));
+        let peer_stream = PeerStream::new(Box::new(stream), 1_000);
+        let streaming = stream_own_blocks(&retained, peer_stream, Round(0));
         let reading = async {
             // One byte of the first block is in the buffer now.
             tokio::task::yield_now().await;
@@ -387,6 +437,75 @@ mod tests {
             _ = streaming => panic!("the stream ended"),
             rounds = reading => assert_eq!(rounds, [1, 2, 4, 7, 8, 9]),
         }
+    }
+
+    #[test]
+    fn voters_that_do_not_fit_into_an_answer_are_named() {
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+        let commit = commit(1);
+        let transaction = Transaction(vec![0; MAX_ANSWER_BYTES / 2 - 1024].into());
+        let voters: Vec<_> = (0..4)
+            .map(|author| {
+                let mut block = unsigned(9, author, vec![commit.reference()]);
+                block.transactions = vec![transaction.clone()];
+                sign(block)
+            })
+            .collect();
+        store.write(&voters, &[commit], Durability::Synced).unwrap();
+        let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
+        let answer = certified_commits(&retained.unwrap(), 1, CommitIndex(1), CommitIndex(1));
+        let answer = answer.unwrap();
+        assert!(protocol::frame(&answer).is_ok());
+        let PeerResponse::Commits {
+            voters: sent,
+            further_voters,
+            ..
+        } = answer
+        else {
+            panic!("expected commits, found {answer:?}");
+        };
+        assert_eq!(sent, [voters[0].bytes(), voters[1].bytes()]);
+        assert_eq!(
+            further_voters,
+            [voters[2].reference(), voters[3].reference()]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_no_answer_or_asks_too_much_is_left() {
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+        let large = block(9, 0, vec![commit(1).reference(); 100]);
+        store
+            .write(std::slice::from_ref(&large), &[], Durability::Synced)
+            .unwrap();
+        let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
+        let retained = retained.unwrap();
+        let end = async |request: &[u8]| {
+            let (stream, mut peer) = tokio::io::duplex(1024);
+            let stream = PeerStream::new(Box::new(stream), 100);
+            let decoder = Decoder::new(protocol::REQUEST_FRAMING);
+            let asking = async {
+                write_frame(&mut peer, request).await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                end = answer_queries(&retained, 1, stream, decoder) => end.unwrap_err(),
+                () = asking => unreachable!(),
+            }
+        };
+        let request = protocol::frame(&PeerRequest::Blocks(vec![large.reference()])).unwrap();
+        assert!(matches!(
+            end(&request).await,
+            ConnectionEnd::Idle { silence_ms: 100 }
+        ));
+        let request = PeerRequest::Blocks(vec![large.reference(); 2_000]);
+        let request = protocol::frame(&request).unwrap();
+        assert!(matches!(
+            end(&request[..8]).await,
+            ConnectionEnd::Read(ReadError::Frame(_))
+        ));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The subscription to one peer's blocks, which reconnects and resumes for ever.
 
 use super::{
-    idle_timeout::IdleTimeout,
     protocol::Purpose,
     shared::{Command, Shared},
 };
 use crate::{
     consensus::peer::{Peer, PeerError},
-    env::NodeEvent,
+    env::{IdleTimeout, NodeEvent},
     framing::read_frame,
 };
 use rand_core::Rng;

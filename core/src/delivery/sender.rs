@@ -7,7 +7,7 @@ use super::{
     watermark::{WatermarkQueries, query_now},
 };
 use crate::{
-    env::{BoxStream, CrashPoint, NodeEvent},
+    env::{BoxStream, CrashPoint, IdleTimeout, NodeEvent},
     executor::{RpcError, socket_advice},
     framing,
 };
@@ -24,7 +24,7 @@ enum StreamEnd {
     Watermark(#[from] RpcError),
     #[error("write failed: {0}")]
     Write(#[source] io::Error),
-    #[error("writing a frame took longer than {0} ms")]
+    #[error("the executor took no byte of a frame for {0} ms")]
     WriteTimeout(u64),
     #[error("the executor closed the stream")]
     Closed,
@@ -89,7 +89,8 @@ impl Delivery {
         };
         self.env
             .emit(NodeEvent::StreamConnected { connection, start });
-        let (mut reader, mut writer) = tokio::io::split(stream);
+        let idle = IdleTimeout::default();
+        let (mut reader, mut writer) = tokio::io::split(idle.monitor(stream));
         let mut probe = [0; 1];
         let closed = reader.read(&mut probe);
         tokio::pin!(closed);
@@ -109,7 +110,7 @@ impl Delivery {
                     () = self.frames_ready.notified() => continue,
                 }
             };
-            if let Err(end) = self.write(&mut writer, &block).await {
+            if let Err(end) = self.write(&mut writer, &idle, &block).await {
                 return end;
             }
             let starved = {
@@ -149,14 +150,14 @@ impl Delivery {
     async fn write(
         &self,
         writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+        idle: &IdleTimeout,
         block: &Numbered,
     ) -> Result<(), StreamEnd> {
         let timeout_ms = self.parameters.write_timeout_ms;
         let write = framing::write_frame(writer, &block.frame);
-        match tokio::time::timeout(Duration::from_millis(timeout_ms), write).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(StreamEnd::Write(e)),
-            Err(_) => Err(StreamEnd::WriteTimeout(timeout_ms)),
+        match idle.limit(timeout_ms, write).await {
+            Some(written) => written.map_err(StreamEnd::Write),
+            None => Err(StreamEnd::WriteTimeout(timeout_ms)),
         }
     }
 

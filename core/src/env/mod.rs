@@ -9,6 +9,7 @@ mod crash_point;
 mod entropy;
 mod event;
 mod hashes;
+mod idle_timeout;
 mod monitor;
 mod network;
 pub mod real;
@@ -18,6 +19,7 @@ pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;
 pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, for_people};
 pub use hashes::{Computed, TransactionHashes};
+pub(crate) use idle_timeout::{IdleTimeout, MonitoredStream};
 pub use monitor::{TaskMonitor, Unmonitored};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 

@@ -39,8 +39,8 @@ pub(super) enum ChangeAction {
 #[must_use]
 pub(super) fn next_action(view: &ChangeView) -> ChangeAction {
     let advanced = view.executor_epoch > view.epoch;
-    if !view.delivers && view.executor_epoch > view.epoch.next() {
-        // Peers may have removed this epoch already, and this node need not deliver anything of it.
+    if view.executor_epoch > view.epoch.next() {
+        // Peers may have removed this epoch already, and there is nothing of it to deliver.
         return ChangeAction::Leave;
     }
     match view.step {
@@ -166,7 +166,7 @@ mod tests {
             certified: bool,
             delivers: bool,
             watermark in 90u64..120,
-            executor_epoch in 3u64..6,
+            executor_epoch in 3u64..8,
         ) {
             let view = ChangeView {
                 step,
@@ -197,7 +197,7 @@ mod tests {
             certified: bool,
             delivers: bool,
             watermark in 90u64..=107,
-            executor_epoch in 4u64..6,
+            executor_epoch in 4u64..8,
         ) {
             let mut view = ChangeView {
                 certified,

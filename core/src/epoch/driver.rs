@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
-/// Interval at which a node that does not deliver checks whether the executor has already entered a later epoch.
+/// Time without a change after which a node checks whether the executor has already entered a later epoch: another node
+/// delivers to it, or its disk is a copy of a newer one.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The change out of the current epoch.
@@ -96,7 +97,6 @@ impl EpochChange<'_> {
         let Self {
             ending, delivered, ..
         } = self;
-        let is_idle = delivered.is_none();
         let moved = async {
             match delivered {
                 Some(delivered) => delivered.changed().await,
@@ -107,7 +107,7 @@ impl EpochChange<'_> {
             biased;
             changed = ending.changed() => changed,
             changed = moved => changed,
-            () = tokio::time::sleep(IDLE), if is_idle => return self.ask_executor().await.ok(),
+            () = tokio::time::sleep(IDLE) => return self.ask_executor().await.ok(),
         };
         if changed.is_err() {
             // Consensus or delivery has ended; the caller of this task gets the reason from them.
@@ -125,8 +125,8 @@ impl EpochChange<'_> {
         Ok(())
     }
 
-    /// Returns the executor's epoch. After an error it is unknown whether the executor advanced; the next call is
-    /// idempotent, and the watermark tells whether it lost its tail.
+    /// Returns the executor's epoch. After an error it is asked for, because it may be later than the next one. If it is
+    /// unknown, the next call is idempotent, and the watermark tells whether the executor lost its tail.
     async fn advance_executor(&mut self, next: Epoch, boundary: &Boundary) -> Option<Epoch> {
         match bug_switches::advance_executor(self, next, boundary).await {
             Ok(entered) => {
@@ -136,7 +136,7 @@ impl EpochChange<'_> {
             Err(e) => {
                 warn!(target: "[EPOCH TRANSITION]", error = %e, "AdvanceEpoch failed, retrying");
                 tokio::time::sleep(Duration::from_millis(self.poll_ms)).await;
-                None
+                self.client.current_epoch().await.ok()
             }
         }
     }

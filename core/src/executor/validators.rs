@@ -7,7 +7,7 @@
 use super::{bug_switches, wire::ValidatorInfo};
 use crate::types::{Address, Authority, Committee, CommitteeError, Epoch, PublicKey, Stake};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 use thiserror::Error;
 
 /// Why a validator cannot be a member.
@@ -29,6 +29,16 @@ pub enum ValidatorError {
         field: &'static str,
         kept: String,
     },
+    #[error(
+        "validator `{validator}`: expected at most {max} members with more stake, found more",
+        max = Committee::MAX_MEMBERS - 1
+    )]
+    TooManyMembers { validator: String },
+    #[error(
+        "validator `{validator}`: expected a total stake of at most {max}, found more with its {stake}",
+        max = Committee::MAX_TOTAL_STAKE
+    )]
+    TooMuchStake { validator: String, stake: Stake },
 }
 
 /// The committee of `epoch`, in the order that defines authority indexes (contract §7.4), and why others are not members.
@@ -47,15 +57,14 @@ pub fn committee(
             Err(error) => left_out.push(error),
         }
     }
-    let mut members: Vec<Authority> = vec![];
-    // Of those that share a key, the one with most stake stays: to displace a member costs more than it has.
+    // Of those that share a key or do not all fit, the ones with most stake stay: to displace a member costs more than
+    // it has.
     readable.sort_by_cached_key(|authority| (Reverse(authority.stake), rank(authority)));
+    let mut members = Members::default();
     for authority in readable {
-        match taken_key(&members, &authority) {
-            Some(taken) => left_out.push(taken),
-            None => members.push(authority),
-        }
+        left_out.extend(members.add(authority).err());
     }
+    let members = members.members;
     left_out.sort_by_cached_key(ToString::to_string);
     bug_switches::may_leave_out(&left_out)?;
     let members = members.into_iter().map(bug_switches::authority).collect();
@@ -75,21 +84,46 @@ fn rank(authority: &Authority) -> (Vec<u8>, [u8; 32], [u8; 20], String, String) 
     (authority_key, protocol_key.0, address, p2p_address, name)
 }
 
-fn taken_key(members: &[Authority], authority: &Authority) -> Option<ValidatorError> {
-    members.iter().find_map(|member| {
-        let field = if member.authority_key == authority.authority_key {
-            "authority_key"
-        } else if member.protocol_key == authority.protocol_key {
-            "protocol_key"
-        } else {
-            return None;
-        };
-        Some(ValidatorError::TakenKey {
-            validator: authority.name.clone(),
+/// The members so far, with the names that have their keys.
+#[derive(Default)]
+struct Members {
+    members: Vec<Authority>,
+    total: Stake,
+    authority_keys: BTreeMap<Vec<u8>, String>,
+    protocol_keys: BTreeMap<PublicKey, String>,
+}
+
+impl Members {
+    fn add(&mut self, authority: Authority) -> Result<(), ValidatorError> {
+        let validator = || authority.name.clone();
+        let taken = |field, kept: &String| ValidatorError::TakenKey {
+            validator: validator(),
             field,
-            kept: member.name.clone(),
-        })
-    })
+            kept: kept.clone(),
+        };
+        if let Some(kept) = self.authority_keys.get(&authority.authority_key) {
+            return Err(taken("authority_key", kept));
+        }
+        if let Some(kept) = self.protocol_keys.get(&authority.protocol_key) {
+            return Err(taken("protocol_key", kept));
+        }
+        if self.members.len() == Committee::MAX_MEMBERS {
+            return Err(ValidatorError::TooManyMembers {
+                validator: validator(),
+            });
+        }
+        let stake = authority.stake;
+        let total = self.total.0.checked_add(stake.0).map(Stake);
+        let total = total.filter(|total| *total <= Committee::MAX_TOTAL_STAKE);
+        self.total = total.ok_or_else(|| ValidatorError::TooMuchStake {
+            validator: validator(),
+            stake,
+        })?;
+        (self.authority_keys).insert(authority.authority_key.clone(), validator());
+        (self.protocol_keys).insert(authority.protocol_key, validator());
+        self.members.push(authority);
+        Ok(())
+    }
 }
 
 impl TryFrom<&ValidatorInfo> for Authority {
@@ -181,6 +215,7 @@ pub fn format_account(account: &[u8; 20]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::AuthorityIndex;
     use proptest::prelude::*;
 
     fn authority(key: u8) -> Authority {
@@ -240,6 +275,34 @@ mod tests {
     fn names(committee: &Committee) -> Vec<&str> {
         let authorities = committee.authorities();
         authorities.map(|(_, a)| a.name.as_str()).collect()
+    }
+
+    #[test]
+    fn of_more_members_or_stake_than_a_committee_may_have_those_with_most_stake_stay() {
+        let half = Committee::MAX_TOTAL_STAKE.0 / 2;
+        let stakes = [1, half, half + 2, u64::MAX];
+        let infos = (1..).zip(stakes).map(|(key, stake)| ValidatorInfo {
+            stake: stake.to_string(),
+            ..ValidatorInfo::from(&authority(key))
+        });
+        let (members, left_out) = committee(Epoch(0), &infos.collect::<Vec<_>>()).unwrap();
+        assert_eq!(members.total_stake(), Stake(half + 3));
+        let too_much = |left: &ValidatorError| matches!(left, ValidatorError::TooMuchStake { .. });
+        assert!(left_out.len() == 2 && left_out.iter().all(too_much));
+
+        let most = Committee::MAX_MEMBERS as u64;
+        let infos = (1..=most + 2).map(|stake| {
+            let mut authority = authority(1);
+            authority.authority_key = stake.to_be_bytes().to_vec();
+            authority.protocol_key.0[..8].copy_from_slice(&stake.to_be_bytes());
+            ValidatorInfo {
+                stake: stake.to_string(),
+                ..ValidatorInfo::from(&authority)
+            }
+        });
+        let (members, left_out) = committee(Epoch(0), &infos.collect::<Vec<_>>()).unwrap();
+        assert_eq!((members.size() as u64, left_out.len()), (most, 2));
+        assert_eq!(members.stake(AuthorityIndex(0)), Stake(3));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum CommitteeError {
     Empty(Epoch),
     #[error(
         "the committee of epoch {epoch} has {size} validators, expected at most {}",
-        u16::MAX
+        Committee::MAX_MEMBERS
     )]
     TooLarge { epoch: Epoch, size: usize },
     #[error("validator {name} of epoch {epoch} has stake 0: remove it or give it stake")]
@@ -46,21 +46,26 @@ pub enum CommitteeError {
         first: String,
         second: String,
     },
-    #[error("the total stake of epoch {0} exceeds 64 bits")]
+    #[error("the total stake of epoch {0} exceeds {max}", max = Committee::MAX_TOTAL_STAKE)]
     StakeOverflow(Epoch),
 }
 
 impl Committee {
+    /// Maximum number of members: an [`AuthorityIndex`] names each.
+    pub const MAX_MEMBERS: usize = u16::MAX as usize;
+    /// Maximum total stake, so that thresholds are computed in 64 bits.
+    pub const MAX_TOTAL_STAKE: Stake = Stake(u64::MAX / 2);
+
     /// Sorts the authorities by authority key bytes, which defines their indexes.
     ///
     /// # Errors
-    /// If the set is empty or too large, a stake is zero, or a key occurs twice.
+    /// If the set is empty or too large, its stake is, a stake is zero, or a key occurs twice.
     pub fn new(epoch: Epoch, mut authorities: Vec<Authority>) -> Result<Self, CommitteeError> {
         authorities.sort_by(|a, b| a.authority_key.cmp(&b.authority_key));
         if authorities.is_empty() {
             return Err(CommitteeError::Empty(epoch));
         }
-        if authorities.len() > usize::from(u16::MAX) {
+        if authorities.len() > Self::MAX_MEMBERS {
             let size = authorities.len();
             return Err(CommitteeError::TooLarge { epoch, size });
         }
@@ -81,8 +86,8 @@ impl Committee {
         let total = authorities
             .iter()
             .try_fold(0u64, |sum, a| sum.checked_add(a.stake.0))
-            .filter(|total| total.checked_mul(2).is_some())
             .map(Stake)
+            .filter(|total| *total <= Self::MAX_TOTAL_STAKE)
             .ok_or(CommitteeError::StakeOverflow(epoch))?;
         Ok(Self {
             epoch,

@@ -55,7 +55,14 @@ fn world(event: &WorldEvent) -> String {
             let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
             format!("has flipped bits in commit {}", commits.join(", "))
         }
-        E::DiskRestored { taken } => format!("is restored to its disk of {taken}"),
+        E::DiskRestored {
+            taken,
+            copied_from: None,
+        } => format!("is restored to its disk of {taken}"),
+        E::DiskRestored {
+            copied_from: Some(other),
+            ..
+        } => format!("gets a copy of the disk of {other}"),
         E::FaultsEnded => "ends all faults: progress is required from now on".into(),
         E::Submitted { transaction } => format!("takes transaction {transaction}"),
     }

@@ -113,6 +113,7 @@ fn forged_commits(
     PeerResponse::Commits {
         commits,
         voters: voters.collect(),
+        further_voters: vec![],
     }
 }
 

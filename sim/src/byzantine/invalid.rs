@@ -42,6 +42,7 @@ impl Strategy for Invalid {
                 _ => PeerResponse::Commits {
                     commits: vec![noise.clone()],
                     voters: vec![noise],
+                    further_voters: vec![],
                 },
             },
         })

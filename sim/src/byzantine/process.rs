@@ -292,6 +292,7 @@ impl ByzantineValidator {
             PeerRequest::Commits { .. } => PeerResponse::Commits {
                 commits: vec![],
                 voters: vec![],
+                further_voters: vec![],
             },
             PeerRequest::NewestBlockOf(author) => {
                 let newest = behaviour.memory.blocks_of(*author).next_back();

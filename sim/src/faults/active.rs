@@ -104,4 +104,9 @@ impl ActiveFaults {
             .retain(|(_, of), (later, _)| *of != id || *later <= taken);
         Some((taken, disk))
     }
+
+    /// The disk has another past now: backups of it are dropped.
+    pub fn drop_backups(&mut self, id: ProcessId) {
+        self.backups.retain(|(_, of), _| *of != id);
+    }
 }

@@ -1,13 +1,13 @@
-//! Faults of disks: they fail, bits flip, an older backup is restored.
+//! Faults of disks: they fail, bits flip, an older backup or the disk of another executor takes their place.
 
 use super::{
     Cluster, End, FaultJob, Lasting, Parts, Prepared, Subject, lifecycle,
     process::{bring_down, validators},
-    text::{back, lasting, nodes, processes},
+    text::{back, executors, lasting, nodes, processes},
 };
 use crate::{
     amounts::{count, ms},
-    disk::DiskFailure,
+    disk::{DiskFailure, Snapshot},
     process_id::ProcessId,
     trace::WorldEvent,
 };
@@ -37,8 +37,14 @@ pub enum DiskFault {
         taken_ms: u64,
         down_ms: Option<u64>,
     },
-    /// The same for nodes. One that has lost blocks that it signed is faulty until its peers have returned them, so it
-    /// counts together with Byzantine validators.
+    /// Executors end and restart with a copy of the disk of the next executor, by number, that is none of them: it may be
+    /// epochs ahead.
+    CopyExecutor {
+        executors: Vec<u16>,
+        down_ms: Option<u64>,
+    },
+    /// Nodes end and restart with their disks as they were at `taken_ms`: an older backup. One that has lost blocks that
+    /// it signed is faulty until its peers have returned them, so it counts together with Byzantine validators.
     RestoreNodes {
         nodes: Vec<u16>,
         taken_ms: u64,
@@ -54,6 +60,9 @@ impl Subject for DiskFault {
             Self::Restore {
                 executors: numbers, ..
             }
+            | Self::CopyExecutor {
+                executors: numbers, ..
+            }
             | Self::RestoreNodes { nodes: numbers, .. } => numbers.iter().copied().collect(),
         }
     }
@@ -62,16 +71,16 @@ impl Subject for DiskFault {
         match self {
             Self::DiskFails { for_ms, .. } => Lasting::Until(*for_ms),
             Self::FlipBits { .. } => Lasting::Moment,
-            Self::Restore { down_ms, .. } | Self::RestoreNodes { down_ms, .. } => {
-                Lasting::Down(*down_ms)
-            }
+            Self::Restore { down_ms, .. }
+            | Self::CopyExecutor { down_ms, .. }
+            | Self::RestoreNodes { down_ms, .. } => Lasting::Down(*down_ms),
         }
     }
 
     fn has_own_events(&self) -> bool {
         match self {
             Self::DiskFails { .. } | Self::FlipBits { .. } => false,
-            Self::Restore { .. } | Self::RestoreNodes { .. } => true,
+            Self::Restore { .. } | Self::CopyExecutor { .. } | Self::RestoreNodes { .. } => true,
         }
     }
 
@@ -98,6 +107,11 @@ impl Subject for DiskFault {
                     flip_bits(ProcessId::Node(*node), *blocks, *commits, cluster);
                 }
             }
+            Self::CopyExecutor { executors, down_ms } => {
+                for executor in executors {
+                    copy_to(number, *executor, executors, *down_ms, cluster);
+                }
+            }
             Self::Restore { down_ms, .. } | Self::RestoreNodes { down_ms, .. } => {
                 for (id, _) in self.backups() {
                     restore(number, id, *down_ms, cluster);
@@ -114,7 +128,10 @@ impl Subject for DiskFault {
                 }
             }
             // Damage stays, and processes restart at their scheduled times.
-            Self::FlipBits { .. } | Self::Restore { .. } | Self::RestoreNodes { .. } => {}
+            Self::FlipBits { .. }
+            | Self::Restore { .. }
+            | Self::CopyExecutor { .. }
+            | Self::RestoreNodes { .. } => {}
         }
     }
 
@@ -137,6 +154,9 @@ impl Subject for DiskFault {
             } => Parts::of_executors(executors)
                 .lasting(down_ms)
                 .amount(taken_ms),
+            Self::CopyExecutor { executors, down_ms } => {
+                Parts::of_executors(executors).lasting(down_ms)
+            }
             Self::RestoreNodes {
                 nodes,
                 taken_ms,
@@ -179,6 +199,16 @@ impl fmt::Display for DiskFault {
                     "flip a bit in each of {blocks} and {commits} stored by {nodes}"
                 )
             }
+            Self::CopyExecutor {
+                executors: numbers,
+                down_ms,
+            } => {
+                let (executors, back) = (executors(numbers), back(*down_ms));
+                write!(
+                    f,
+                    "give {executors} a copy of another executor's disk, {back}"
+                )
+            }
             Self::Restore {
                 taken_ms, down_ms, ..
             }
@@ -209,7 +239,9 @@ impl DiskFault {
             Self::RestoreNodes {
                 nodes, taken_ms, ..
             } => (&[], nodes, *taken_ms),
-            Self::DiskFails { .. } | Self::FlipBits { .. } => (&[], &[], 0),
+            Self::DiskFails { .. } | Self::FlipBits { .. } | Self::CopyExecutor { .. } => {
+                (&[], &[], 0)
+            }
         };
         let executors = executors.iter().copied().map(ProcessId::Executor);
         let nodes = nodes.iter().copied().map(ProcessId::Node);
@@ -243,11 +275,53 @@ pub(super) fn back_up(number: usize, id: ProcessId, cluster: &dyn Cluster) {
 
 fn restore(number: usize, id: ProcessId, down_ms: Option<u64>, cluster: &dyn Cluster) {
     let backup = cluster.faults().take_backup(number, id);
-    let (Some((taken, snapshot)), Some(disk)) = (backup, cluster.disk(id)) else {
+    let Some((taken, snapshot)) = backup else {
         return lifecycle::skip(number, cluster);
     };
+    let restored = WorldEvent::DiskRestored {
+        taken,
+        copied_from: None,
+    };
+    replace(id, snapshot, restored, down_ms, cluster);
+}
+
+fn copy_to(
+    number: usize,
+    executor: u16,
+    receivers: &[u16],
+    down_ms: Option<u64>,
+    cluster: &dyn Cluster,
+) {
+    let validators = cluster.validators();
+    let others = (1..validators).map(|distance| (executor + distance) % validators);
+    let mut others = others.filter(|other| !receivers.contains(other));
+    let copied = others.find_map(|other| {
+        let other = ProcessId::Executor(other);
+        Some((other, cluster.disk(other)?.snapshot().ok()?))
+    });
+    let Some((other, snapshot)) = copied else {
+        return lifecycle::skip(number, cluster);
+    };
+    let id = ProcessId::Executor(executor);
+    cluster.faults().drop_backups(id);
+    let restored = WorldEvent::DiskRestored {
+        taken: cluster.now(),
+        copied_from: Some(other),
+    };
+    replace(id, snapshot, restored, down_ms, cluster);
+}
+
+/// Ends the process, and gives it this disk.
+fn replace(
+    id: ProcessId,
+    snapshot: Snapshot,
+    restored: WorldEvent,
+    down_ms: Option<u64>,
+    cluster: &dyn Cluster,
+) {
+    let Some(disk) = cluster.disk(id) else { return };
     bring_down(&[id], End::Kill, down_ms, cluster);
     if disk.restore(snapshot).is_ok() {
-        cluster.emit(id, WorldEvent::DiskRestored { taken });
+        cluster.emit(id, restored);
     }
 }

@@ -6,7 +6,7 @@
 //! | `executor` | executors stall, stop reading, serve two streams, answer wrongly |
 //! | `network` | links between hosts are cut or slow |
 //! | `socket` | short writes, resets, half-closed connections, hijacked socket files |
-//! | `disk` | disks fail, bits flip, an older backup is restored |
+//! | `disk` | disks fail, bits flip, an older backup or another disk takes their place |
 //! | `clock` | wall clocks jump |
 //! | `trigger` | [`Trigger`], the moment at which a fault happens |
 //! | `schedule` | which faults are due (pure) |

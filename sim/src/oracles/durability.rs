@@ -347,6 +347,7 @@ mod tests {
     fn a_restored_backup_may_lose_a_reported_watermark() {
         let restored = WorldEvent::DiskRestored {
             taken: SimTime::from_ms(0),
+            copied_from: None,
         };
         let trace = [
             executor(0, 0, durable(2)),

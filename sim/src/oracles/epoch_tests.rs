@@ -56,7 +56,10 @@ fn restored(n: u16) -> Entry {
     world_event(
         0,
         ProcessId::Executor(n),
-        WorldEvent::DiskRestored { taken },
+        WorldEvent::DiskRestored {
+            taken,
+            copied_from: None,
+        },
     )
 }
 

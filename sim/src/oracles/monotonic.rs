@@ -1,7 +1,7 @@
 //! MONO: *first GEI of epoch E+1 = last of E + 1; `last_block_number` falls only by a modelled loss of the executor's
 //! own tail.*
 //!
-//! Input: the disks of executors and their replies.
+//! Input: the disks of executors and their replies, and which disks were copied.
 //!
 //! Violations: a watermark that is written or found below the previous one, unless the executor's disk lost writes in
 //! between; a reply with a watermark below the one that the same incarnation found; an epoch of stored blocks that does
@@ -135,6 +135,15 @@ impl Oracle for Monotonic {
         let ProcessId::Executor(n) = entry.process else {
             return Ok(());
         };
+        if let What::World(WorldEvent::DiskRestored {
+            copied_from: Some(ProcessId::Executor(other)),
+            ..
+        }) = entry.what
+        {
+            let copied = self.executors.get(&other);
+            let epochs = copied.map(|copied| copied.epochs.clone());
+            self.executors.entry(n).or_default().epochs = epochs.unwrap_or_default();
+        }
         let executor = self.executors.entry(n).or_default();
         match &entry.what {
             What::World(WorldEvent::PowerLost { lost_writes, .. }) => {

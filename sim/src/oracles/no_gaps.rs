@@ -1,16 +1,17 @@
 //! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a gap.*
 //!
-//! Input: the disks of executors.
+//! Input: the disks of executors, and which of them were copied.
 //!
 //! Violations: a block becomes durable that is not the next one; a watermark moves without its block; a start finds a
 //! watermark above all that became durable.
 //!
 //! No violation: a block that is stored again (EXEC1 judges its effect); a watermark that skips several blocks, all of
-//! which are stored; a first start of an executor at any GEI, with a restored state.
+//! which are stored; a first start of an executor at any GEI, with a restored state; a start with what another executor had
+//! when its disk was copied.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    trace::{Entry, ProcessId, What},
+    trace::{Entry, ProcessId, What, WorldEvent},
     witness::{Fact, Frame},
 };
 use metanode_core::types::GlobalExecIndex;
@@ -60,7 +61,19 @@ fn extended(
 
 impl Oracle for NoGaps {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (ProcessId::Executor(n), What::Seen(fact)) = (entry.process, &entry.what) else {
+        let ProcessId::Executor(n) = entry.process else {
+            return Ok(());
+        };
+        if let What::World(WorldEvent::DiskRestored {
+            copied_from: Some(ProcessId::Executor(other)),
+            ..
+        }) = entry.what
+        {
+            let gei = (self.executors.get(&other)).map_or(GlobalExecIndex(0), |tip| tip.gei);
+            let set_by = entry.clone();
+            self.executors.insert(n, Tip { gei, set_by });
+        }
+        let What::Seen(fact) = &entry.what else {
             return Ok(());
         };
         let tip = self.executors.get(&n);
@@ -104,7 +117,10 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
-        trace::testing::{durable, executed, executor, executor_events, found},
+        trace::{
+            SimTime,
+            testing::{durable, executed, executor, executor_events, found, world_event},
+        },
     };
     use metanode_core::env::ExecutorEvent;
 
@@ -113,6 +129,25 @@ mod tests {
         let mut trace = vec![found(0), executed(1), executed(2), durable(2)];
         trace.extend(events);
         judge(NoGaps::default(), &executor_events(trace))
+    }
+
+    #[test]
+    fn an_executor_with_the_copy_of_a_disk_begins_where_that_one_was() {
+        let copied = |start| {
+            let copied = WorldEvent::DiskRestored {
+                taken: SimTime::from_ms(0),
+                copied_from: Some(ProcessId::Executor(1)),
+            };
+            let trace = [
+                executor(0, 0, found(0)),
+                executor(0, 1, found(7)),
+                world_event(1, ProcessId::Executor(0), copied),
+                executor(2, 0, found(start)),
+            ];
+            judge(NoGaps::default(), &trace)
+        };
+        assert_eq!(copied(7), None);
+        assert_eq!(copied(8).unwrap().clause, "watermark-above-executed");
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Oracle for NoLoss {
                 ),
             ) => self.ended(n),
             // What it stored later and what it had in memory is gone.
-            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { taken })) => {
+            (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { taken, .. })) => {
                 self.outstanding.retain(|_, accepted| {
                     let is_in_backup = |since| since < *taken;
                     accepted.by != n || accepted.durable_since.is_some_and(is_in_backup)

@@ -190,7 +190,14 @@ fn a_restored_node_need_not_report_what_it_had_proposed_before() {
     let of_rounds = |rounds: [u32; 3]| rounds.map(proposal_of);
     let [[fact, report], [fetched, _], [next, next_report]] = of_rounds([2, 1, 3]);
     let taken = SimTime::from_ms(0);
-    let restored = world_event(100, NODE, WorldEvent::DiskRestored { taken });
+    let restored = world_event(
+        100,
+        NODE,
+        WorldEvent::DiskRestored {
+            taken,
+            copied_from: None,
+        },
+    );
     let trace = |fetched: &Entry, ends: [Entry; 2]| {
         let [next, report_of_next] = ends;
         let before = [fact.clone(), report.clone(), restored.clone()];

@@ -53,8 +53,8 @@ impl BoundaryVotes {
         self.0.remove(&epoch);
     }
 
-    /// A block was written and not synced.
-    pub fn buffered(&mut self, epoch: Epoch, block: BlockDigest) {
+    /// A block was written. If it was synced with that, [`Self::synced`] follows.
+    pub fn written(&mut self, epoch: Epoch, block: BlockDigest) {
         if let Some(of) = self.0.get_mut(&epoch)
             && !of.synced.contains(&block)
             && !of.synced_before.contains(&block)
@@ -170,7 +170,7 @@ mod tests {
         votes.opened(EPOCH, &store);
         vote(store.as_ref(), 1, 8);
         for author in [2, 3] {
-            votes.buffered(EPOCH, vote(store.as_ref(), author, 8));
+            votes.written(EPOCH, vote(store.as_ref(), author, 8));
         }
         vote(store.as_ref(), 4, 7); // for another commit
         let at = |votes: &BoundaryVotes, step| votes.at(&record(step));
@@ -188,7 +188,7 @@ mod tests {
         votes.opened(EPOCH, &store);
         assert_eq!(at(&votes, ChangeStep::Advanced(BOUNDARY)), authors(&[1]));
         votes.synced(EPOCH);
-        votes.buffered(EPOCH, BlockDigest([3; 32])); // written again
+        votes.written(EPOCH, BlockDigest([3; 32])); // written again
         assert_eq!(
             at(&votes, ChangeStep::Advanced(BOUNDARY)),
             authors(&[1, 2, 3])

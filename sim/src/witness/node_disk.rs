@@ -181,9 +181,7 @@ impl NodeDisk {
         durability: Durability,
     ) -> Result<Option<Fact>, Malformed> {
         let reference = block_key(key)?;
-        if durability == Durability::Buffered {
-            self.boundary_votes.buffered(epoch, reference.digest);
-        }
+        self.boundary_votes.written(epoch, reference.digest);
         if !self.blocks.is_first_stored(reference.digest, self.process) {
             return Ok(None);
         }

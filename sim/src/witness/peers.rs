@@ -87,7 +87,9 @@ pub(super) fn response(body: Bytes) -> Result<Vec<Bytes>, Malformed> {
         0 => reader.list(Reader::bytes)?,
         1 => {
             let _commits = reader.list(Reader::bytes)?;
-            reader.list(Reader::bytes)?
+            let voters = reader.list(Reader::bytes)?;
+            reader.list(|reader| block_ref(reader).map(|_| ()))?;
+            voters
         }
         2 => Vec::from_iter(reader.option(Reader::bytes)?),
         other => return Err(format!("response {other} does not exist")),

@@ -214,7 +214,7 @@ proptest! {
         let answers = [
             PeerResponse::Blocks(vec![a.clone(), b]),
             PeerResponse::Blocks(vec![]),
-            PeerResponse::Commits { commits: vec![Bytes::from_static(b"any")], voters: vec![a, c] },
+            PeerResponse::Commits { commits: vec![Bytes::from_static(b"any")], voters: vec![a, c], further_voters: vec![block(4).reference()] },
             PeerResponse::NewestBlock(Some(d)),
             PeerResponse::NewestBlock(None),
         ];

@@ -43,6 +43,7 @@ pub(super) fn nothing(request: &PeerRequest) -> PeerResponse {
         PeerRequest::Commits { .. } => PeerResponse::Commits {
             commits: vec![],
             voters: vec![],
+            further_voters: vec![],
         },
         PeerRequest::NewestBlockOf(_) => PeerResponse::NewestBlock(None),
     }
@@ -55,6 +56,7 @@ pub(super) fn malformed(request: &PeerRequest, context: &mut Context<'_>) -> Pee
         PeerRequest::Commits { .. } => PeerResponse::Commits {
             commits: vec![noise.clone()],
             voters: vec![noise],
+            further_voters: vec![],
         },
         PeerRequest::NewestBlockOf(_) => PeerResponse::NewestBlock(Some(noise)),
     }

@@ -112,7 +112,13 @@ impl Model {
         };
         self.world(EXECUTOR, WorldEvent::Killed);
         let taken = SimTime::from_ms(0);
-        self.world(EXECUTOR, WorldEvent::DiskRestored { taken });
+        self.world(
+            EXECUTOR,
+            WorldEvent::DiskRestored {
+                taken,
+                copied_from: None,
+            },
+        );
         (self.durable, self.entered) = (watermark, entered);
         self.start_executor();
         if self.entered < self.epoch {

@@ -82,6 +82,26 @@ pub(super) const RESTORE: Schema = Schema {
     },
 };
 
+pub(super) const COPY_EXECUTOR: Schema = Schema {
+    targets: EXECUTORS,
+    time: Time::Down,
+    keys: Keys::NONE,
+    of_section: |drawn| {
+        DiskFault::CopyExecutor {
+            executors: drawn.validators(),
+            down_ms: drawn.down_ms(),
+        }
+        .into()
+    },
+    in_swarm: InSwarm::plain(|swarm| {
+        DiskFault::CopyExecutor {
+            executors: vec![swarm.one_executor()],
+            down_ms: Some(swarm.lasts_ms),
+        }
+        .into()
+    }),
+};
+
 pub(super) const RESTORE_NODES: Schema = Schema {
     targets: NODES,
     time: Time::Down,
@@ -147,6 +167,10 @@ pub(super) fn section(fault: &DiskFault) -> FaultSection {
             taken_ms: Some(Sampled::fixed(*taken_ms)),
             down_ms: down_ms.map(Sampled::fixed),
             ..FaultSection::new(FaultKind::Restore, Target::executors(executors))
+        },
+        DiskFault::CopyExecutor { executors, down_ms } => FaultSection {
+            down_ms: down_ms.map(Sampled::fixed),
+            ..FaultSection::new(FaultKind::CopyExecutor, Target::executors(executors))
         },
         DiskFault::RestoreNodes {
             nodes,

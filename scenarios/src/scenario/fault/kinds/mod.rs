@@ -75,6 +75,7 @@ fault_kinds! {
     LostReplies = executor::LOST_REPLIES,
     ErrorReplies = executor::ERROR_REPLIES,
     Restore = disk::RESTORE,
+    CopyExecutor = disk::COPY_EXECUTOR,
     RestoreNodes = disk::RESTORE_NODES,
     Partition = network::PARTITION,
     SlowLinks = network::SLOW_LINKS,

@@ -1,7 +1,7 @@
-//! The idle timeout of peer connections. It counts bytes, not messages: a block that takes minutes on a slow link makes
+//! The idle timeout of connections. It counts bytes, not messages: a block that takes minutes on a slow link makes
 //! progress, and after a reconnect it would only start again.
 
-use crate::env::BoxStream;
+use super::BoxStream;
 use std::{
     io,
     pin::Pin,
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Counts the bytes of connections. Clones share the counters.
 #[derive(Clone, Default)]
-pub(super) struct IdleTimeout(Arc<Passed>);
+pub(crate) struct IdleTimeout(Arc<Passed>);
 
 #[derive(Default)]
 struct Passed {
@@ -49,6 +49,15 @@ impl IdleTimeout {
             if silence.is_long(self.passed()) {
                 return;
             }
+        }
+    }
+
+    /// The result of `work`, or `None` if before it no byte was received or sent for `silence_ms`.
+    pub async fn limit<T>(&self, silence_ms: u64, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            result = work => Some(result),
+            () = self.elapsed(silence_ms) => None,
         }
     }
 
@@ -87,7 +96,7 @@ impl Silence {
 }
 
 /// A stream whose bytes an [`IdleTimeout`] counts.
-pub(super) struct MonitoredStream {
+pub(crate) struct MonitoredStream {
     stream: BoxStream,
     idle: IdleTimeout,
 }
@@ -144,6 +153,23 @@ mod tests {
                 prop_assert_eq!(silence.is_long(passed), long);
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_may_take_any_time_while_bytes_pass() {
+        let idle = IdleTimeout::default();
+        let (near, mut far) = tokio::io::duplex(3);
+        let mut near = idle.monitor(Box::new(near));
+        let slow = async {
+            for _ in 0..5 {
+                far.write_all(b"a").await.unwrap();
+                assert_eq!(near.read(&mut [0; 8]).await.unwrap(), 1);
+                tokio::time::sleep(Duration::from_millis(90)).await;
+            }
+        };
+        assert_eq!(idle.limit(100, slow).await, Some(()));
+        let silent = tokio::time::sleep(Duration::from_millis(200));
+        assert_eq!(idle.limit(100, silent).await, None);
     }
 
     #[tokio::test]
