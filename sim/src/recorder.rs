@@ -52,7 +52,9 @@ pub struct ExecutorReport {
 /// The record of one run.
 pub struct Recorder {
     trace: Trace,
-    model: Model,
+    /// `None` when the run is finished.
+    model: Option<Model>,
+    /// Empty when the run is finished.
     oracles: Vec<Box<dyn Oracle + Send>>,
     violation: Option<Violation>,
     panic: Option<Panic>,
@@ -79,7 +81,7 @@ impl Recorder {
         };
         let mut recorder = Self {
             trace: Trace::new(keep_entries),
-            model,
+            model: Some(model),
             oracles: oracles::all(plan),
             violation: None,
             panic: None,
@@ -99,8 +101,10 @@ impl Recorder {
         if self.is_over() {
             return;
         }
-        let derived = match &fact {
-            Fact::BlockSent { block } | Fact::BlockStored { block, .. } => self.model.add(block),
+        let derived = match (&mut self.model, &fact) {
+            (Some(model), Fact::BlockSent { block } | Fact::BlockStored { block, .. }) => {
+                model.add(block)
+            }
             _ => vec![],
         };
         let is_invalid = |derived: &Derived| matches!(derived, Derived::InvalidBlock { .. });
@@ -154,6 +158,9 @@ impl Recorder {
         for node in &mut self.nodes {
             node.resume(end);
         }
+        // Freed by the thread that allocated it, because the allocator is slow when another one does.
+        self.model = None;
+        self.oracles = vec![];
     }
 
     /// Whether everything that oracles demand by the end has happened.

@@ -115,6 +115,7 @@ mod core_tests;
 mod fetch_scheduler;
 mod own_blocks;
 mod peer;
+mod peer_stream;
 mod proposer;
 pub mod protocol;
 mod repair;

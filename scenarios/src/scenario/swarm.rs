@@ -182,9 +182,12 @@ impl Swarm {
         byzantine: &BTreeSet<u16>,
         tolerated: u16,
     ) -> Vec<PlannedFault> {
-        let restored = sampler
-            .stream("swarm.restored")
-            .below(roster.validators.into());
+        // Where epochs change one that delivers, because it can go back together with its executor.
+        let of = match roster.changes {
+            true => roster.executors,
+            false => roster.validators,
+        };
+        let restored = sampler.stream("swarm.restored").below(of.into());
         let mut drawing = Drawing {
             stream: sampler.stream("swarm"),
             restored: (tolerated > 0).then_some(restored as u16),
@@ -231,10 +234,14 @@ impl Drawing<'_> {
             if !kind.schema().in_swarm.beside_byzantine && !self.byzantine.is_empty() {
                 continue;
             }
-            let weight = match self.stream.below(2) {
+            let mut weight = match self.stream.below(2) {
                 0 => 0,
                 _ => 1 + self.stream.below(4),
             };
+            // What matters is whether the backup is of an earlier epoch, and of few it is.
+            if self.roster.changes && *kind == FaultKind::RestoreNodes {
+                weight *= 2;
+            }
             bag.extend((0..weight).map(|_| *kind));
         }
         if bag.is_empty() {
@@ -274,7 +281,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// One node in two is restored together with its executor, as a whole machine is.
+    /// Three nodes in four are restored together with their executors, as whole machines are.
     fn restore_executor(&mut self, trigger: Trigger, fault: &Fault) {
         let Fault::Disk(DiskFault::RestoreNodes {
             nodes,
@@ -287,7 +294,7 @@ impl Drawing<'_> {
         let executors: Vec<u16> = (nodes.iter().copied())
             .filter(|node| *node < self.roster.executors)
             .collect();
-        if executors.is_empty() || !self.stream.one_in(2) {
+        if executors.is_empty() || self.stream.one_in(4) {
             return;
         }
         let fault = DiskFault::Restore {

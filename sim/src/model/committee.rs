@@ -2,7 +2,7 @@
 
 use crate::witness::Member;
 use metanode_core::types::{AuthorityIndex, Epoch, Round};
-use std::collections::BTreeSet;
+
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 pub(super) struct Committee {
@@ -39,7 +39,9 @@ impl Committee {
 
     /// Whether these authorities, each counted once, have more than two thirds of the stake.
     pub fn is_quorum(&self, authors: impl IntoIterator<Item = AuthorityIndex>) -> bool {
-        let authors: BTreeSet<_> = authors.into_iter().collect();
+        let mut authors: Vec<_> = authors.into_iter().collect();
+        authors.sort_unstable();
+        authors.dedup();
         let stake: u128 = authors.into_iter().map(|author| self.stake(author)).sum();
         let total: u128 = self.indexes().map(|index| self.stake(index)).sum();
         stake > total * 2 / 3
@@ -76,6 +78,7 @@ mod tests {
     use super::*;
     use metanode_core::executor::{validators, wire::ValidatorInfo};
     use metanode_core::types::{Authority, PublicKey, Stake};
+    use std::collections::BTreeSet;
 
     fn of_stakes(epoch: u64, stakes: &[u64]) -> Committee {
         let members = stakes.iter().zip(1..).map(|(stake, key)| Member {

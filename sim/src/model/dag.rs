@@ -20,7 +20,8 @@ const MOST_WAITING: usize = 256;
 pub(super) struct Dag {
     /// Blocks of this round and below are in no later commit. Genesis at first: nothing depends on its blocks.
     gc_round: Round,
-    accepted: BTreeMap<BlockRef, Arc<SeenBlock>>,
+    /// Of each round in the order of their names.
+    accepted: BTreeMap<Round, Vec<(BlockRef, Arc<SeenBlock>)>>,
     /// By one of the ancestors that each lacks.
     waiting: BTreeMap<BlockRef, Vec<Arc<SeenBlock>>>,
     names_of_waiting: BTreeSet<BlockRef>,
@@ -32,7 +33,7 @@ impl Dag {
     pub fn add(&mut self, block: &Arc<SeenBlock>) -> Option<Vec<Arc<SeenBlock>>> {
         let name = block.reference;
         if name.round <= self.gc_round
-            || self.accepted.contains_key(&name)
+            || self.get(&name).is_some()
             || self.names_of_waiting.contains(&name)
         {
             return None;
@@ -49,7 +50,9 @@ impl Dag {
             }
             return None;
         }
-        self.accepted.insert(name, block.clone());
+        let of_round = self.accepted.entry(name.round).or_default();
+        let position = of_round.partition_point(|(before, _)| *before < name);
+        of_round.insert(position, (name, block.clone()));
         let waited = self.waiting.remove(&name).unwrap_or_default();
         Some(self.woken(waited))
     }
@@ -60,8 +63,8 @@ impl Dag {
             return vec![];
         }
         self.gc_round = gc_round;
+        self.accepted = self.accepted.split_off(&gc_round.next());
         let first = BlockRef::first_of_round(gc_round.next());
-        self.accepted = self.accepted.split_off(&first);
         let still_waiting = self.waiting.split_off(&first);
         let waited = std::mem::replace(&mut self.waiting, still_waiting);
         self.woken(waited.into_values().flatten().collect())
@@ -75,18 +78,19 @@ impl Dag {
     }
 
     fn is_available(&self, block: &BlockRef) -> bool {
-        block.round <= self.gc_round || self.accepted.contains_key(block)
+        block.round <= self.gc_round || self.get(block).is_some()
     }
 
     pub fn get(&self, block: &BlockRef) -> Option<&Arc<SeenBlock>> {
-        self.accepted.get(block)
+        let of_round = self.accepted.get(&block.round)?;
+        let position = of_round.binary_search_by_key(block, |(name, _)| *name);
+        position.ok().map(|position| &of_round[position].1)
     }
 
-    /// The accepted blocks of a round.
+    /// The accepted blocks of a round, in the order of their names.
     pub fn round(&self, round: Round) -> impl Iterator<Item = &Arc<SeenBlock>> {
-        let from = self.accepted.range(BlockRef::first_of_round(round)..);
-        from.map(|(_, block)| block)
-            .take_while(move |block| block.reference.round == round)
+        let of_round = self.accepted.get(&round).into_iter().flatten();
+        of_round.map(|(_, block)| block)
     }
 
     /// The accepted blocks of a slot: several if its author equivocates.
@@ -102,16 +106,23 @@ impl Dag {
     /// The highest round with an accepted block.
     pub fn highest_round(&self) -> Round {
         let last = self.accepted.last_key_value();
-        last.map_or(self.gc_round, |(name, _)| name.round)
+        last.map_or(self.gc_round, |(round, _)| *round)
     }
 
-    /// A block with all its ancestors, direct or not, of rounds above `above`. In the order of their names.
-    pub fn history(&self, of: BlockRef, above: Round) -> BTreeSet<BlockRef> {
+    /// A block with all its ancestors, direct or not, of rounds above `above` that are reached without one that is
+    /// `left_out`. In the order of their names.
+    pub fn history(
+        &self,
+        of: BlockRef,
+        above: Round,
+        left_out: impl Fn(&BlockRef) -> bool,
+    ) -> BTreeSet<BlockRef> {
         let mut history = BTreeSet::from([of]);
         let mut open = vec![of];
         while let Some(name) = open.pop() {
             for ancestor in self.get(&name).iter().flat_map(|block| &block.ancestors) {
-                if ancestor.round > above && history.insert(*ancestor) {
+                let belongs = ancestor.round > above && !left_out(ancestor);
+                if belongs && history.insert(*ancestor) {
                     open.push(*ancestor);
                 }
             }
@@ -126,6 +137,6 @@ impl Dag {
     pub fn sizes(&self) -> (usize, usize) {
         let waiting = self.waiting.values().map(Vec::len).sum();
         assert_eq!(waiting, self.names_of_waiting.len());
-        (self.accepted.len(), waiting)
+        (self.accepted.values().map(Vec::len).sum(), waiting)
     }
 }

@@ -80,7 +80,9 @@ impl<'a> Rule<'a> {
             return Decision::Undecided;
         };
         let (voting, certifying) = (slot.round.next(), slot.round.next().next());
-        for block in self.dag.slot(slot.round, leader) {
+        let may_certify = self.is_quorum(self.dag.round(certifying));
+        let leaders = self.dag.slot(slot.round, leader);
+        for block in leaders.filter(|_| may_certify) {
             let certificates =
                 (self.dag.round(certifying)).filter(|b| self.is_certificate(b, &block.reference));
             if self.is_quorum(certificates) {
@@ -113,7 +115,7 @@ impl<'a> Rule<'a> {
 
     fn certified_in(&self, slot: LeaderSlot, anchor: BlockRef) -> Decision {
         let certifying = slot.round.next().next();
-        let history = self.dag.history(anchor, slot.round.next());
+        let history = self.dag.history(anchor, slot.round.next(), |_| false);
         let history = history.iter().filter(|name| name.round == certifying);
         let history: Vec<_> = history.filter_map(|name| self.dag.get(name)).collect();
         let leader = self.leader(slot);

@@ -46,11 +46,11 @@ impl Ledger {
 
     fn transfer(&mut self, bytes: &Bytes) -> Option<SpentNonce> {
         let transaction = Transaction::decode(bytes)?;
-        let address = |field| Address::try_from(&transaction.bytes(field)[..]).ok();
+        let address = |field| Address::try_from(transaction.bytes(field)).ok();
         let from = address(Transaction::FROM_ADDRESS)?;
         let to = address(Transaction::TO_ADDRESS)?;
-        let amount = big_endian(&transaction.bytes(Transaction::AMOUNT))?;
-        let nonce = big_endian(&transaction.bytes(Transaction::NONCE))?;
+        let amount = big_endian(transaction.bytes(Transaction::AMOUNT))?;
+        let nonce = big_endian(transaction.bytes(Transaction::NONCE))?;
         let sender = self.account(&from);
         if nonce != u128::from(sender.nonce) || amount > sender.balance {
             return None;

@@ -34,8 +34,10 @@ impl Commits {
         dag: &Dag,
         committee: &Committee,
     ) -> Arc<SeenCommit> {
-        let history = dag.history(leader.reference, gc_round);
-        let mut blocks: Vec<BlockRef> = history.difference(&self.committed).copied().collect();
+        // With a block all its ancestors are committed: what does not fit comes after what does.
+        let is_committed = |block: &BlockRef| self.committed.contains(block);
+        let history = dag.history(leader.reference, gc_round, is_committed);
+        let mut blocks: Vec<BlockRef> = history.into_iter().collect();
         // By round, then from the author of the leader on.
         let first = leader.reference.author;
         blocks.sort_by_key(|block| (block.round, block.author < first, *block));

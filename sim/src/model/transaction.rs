@@ -1,14 +1,18 @@
 //! Client transactions: how their bytes are read and which hash they have (contract §3).
 
 use crate::witness::protobuf::{Value, fields};
-use bytes::Bytes;
 use metanode_core::types::TransactionHash;
+use rustc_hash::FxHashMap;
 use sha3::{Digest, Keccak256};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use xxhash_rust::xxh3::xxh3_128;
 
-/// The fields of a transaction by their number in `Transaction`. Of a field that is no list, the last value counts.
-#[derive(Default)]
-pub(super) struct Transaction(BTreeMap<u64, Vec<Value>>);
+/// The known fields of a message with their numbers, in the order of its bytes. Of a field that is no list, the last value
+/// counts.
+struct Message<'a>(Vec<(u64, Value<'a>)>);
+
+/// The fields of a transaction.
+pub(super) struct Transaction<'a>(Message<'a>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -18,7 +22,8 @@ enum Kind {
     ListOfAccess,
 }
 
-/// Number in `Transaction`, kind, and number in `TransactionHashData` of the fields that the hash covers.
+/// Number in `Transaction`, kind, and number in `TransactionHashData` of the fields that the hash covers, in the order of
+/// that.
 const FIELDS: [(u64, Kind, Option<u64>); 21] = [
     (Transaction::FROM_ADDRESS, Kind::Bytes, Some(1)),
     (Transaction::TO_ADDRESS, Kind::Bytes, Some(2)),
@@ -55,61 +60,75 @@ pub(super) fn big_endian(bytes: &[u8]) -> Option<u128> {
     Some(number)
 }
 
-impl Transaction {
+impl Transaction<'_> {
     pub const TO_ADDRESS: u64 = 1;
     pub const AMOUNT: u64 = 3;
     pub const NONCE: u64 = 12;
     pub const FROM_ADDRESS: u64 = 13;
+}
 
+impl<'a> Transaction<'a> {
     /// Reads a transaction. `None` if the bytes are none. Unknown fields are skipped.
-    pub fn decode(bytes: &Bytes) -> Option<Self> {
-        let values = read(bytes, |number| {
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let message = Message::read(bytes, |number| {
             let field = FIELDS.iter().find(|(known, ..)| *known == number);
             field.map(|(_, kind, _)| *kind)
         })?;
-        let lists = values.get(&22).into_iter().flatten();
-        for entry in lists.cloned().map(Value::bytes) {
-            read_access(&entry)?;
+        for entry in message.values(22) {
+            read_access(entry.bytes())?;
         }
-        Some(Self(values))
+        Some(Self(message))
     }
 
     /// A field of bytes.
-    pub fn bytes(&self, number: u64) -> Bytes {
-        let value = self.0.get(&number).and_then(|values| values.last());
-        value.cloned().map_or_else(Bytes::new, Value::bytes)
+    pub fn bytes(&self, number: u64) -> &'a [u8] {
+        self.0.values(number).last().map_or(&[], Value::bytes)
     }
 
     /// The encoded `TransactionHashData`.
     fn hash_data(&self) -> Vec<u8> {
         let mut encoded = vec![];
-        let mut covered: Vec<_> = FIELDS
-            .iter()
-            .filter_map(|(number, kind, hashed_as)| Some(((*hashed_as)?, number, *kind)))
-            .collect();
-        covered.sort_unstable_by_key(|(hashed_as, ..)| *hashed_as);
-        for (hashed_as, number, kind) in covered {
-            let values = self.0.get(number).map_or(&[][..], Vec::as_slice);
-            if kind == Kind::ListOfAccess {
-                for entry in values.iter().cloned().map(Value::bytes) {
-                    let values = read_access(&entry).unwrap_or_default();
-                    let mut entry = vec![];
-                    for (number, kind) in ACCESS_FIELDS {
-                        let values = values.get(&number).map_or(&[][..], Vec::as_slice);
-                        write(&mut entry, number, kind, values);
-                    }
-                    write_bytes(&mut encoded, hashed_as, &entry);
-                }
-            } else {
+        for (number, kind, hashed_as) in FIELDS {
+            let Some(hashed_as) = hashed_as else { continue };
+            let values = self.0.values(number);
+            if kind != Kind::ListOfAccess {
                 write(&mut encoded, hashed_as, kind, values);
+                continue;
+            }
+            for entry in values {
+                let of_entry = read_access(entry.bytes());
+                let mut entry = vec![];
+                for (number, kind) in ACCESS_FIELDS {
+                    let values = of_entry.iter().flat_map(|of_entry| of_entry.values(number));
+                    write(&mut entry, number, kind, values);
+                }
+                write_bytes(&mut encoded, hashed_as, &entry);
             }
         }
         encoded
     }
 }
 
+/// Hashes that are remembered, at most: a transaction is hashed when it is submitted, stored and committed.
+const REMEMBERED: usize = 1 << 14;
+
+thread_local! {
+    /// By a checksum of the bytes.
+    static KNOWN: RefCell<FxHashMap<u128, TransactionHash>> = RefCell::default();
+}
+
 /// The hash of these bytes as a transaction (contract §3.3).
-pub(crate) fn hash(bytes: &Bytes) -> TransactionHash {
+pub(crate) fn hash(bytes: &[u8]) -> TransactionHash {
+    KNOWN.with_borrow_mut(|known| {
+        if known.len() == REMEMBERED {
+            known.clear();
+        }
+        let hash = known.entry(xxh3_128(bytes));
+        *hash.or_insert_with(|| compute_hash(bytes))
+    })
+}
+
+fn compute_hash(bytes: &[u8]) -> TransactionHash {
     let digest = match Transaction::decode(bytes) {
         Some(transaction) => Keccak256::digest(transaction.hash_data()),
         None => Keccak256::digest(bytes),
@@ -117,56 +136,58 @@ pub(crate) fn hash(bytes: &Bytes) -> TransactionHash {
     TransactionHash(digest.into())
 }
 
-fn read_access(entry: &Bytes) -> Option<BTreeMap<u64, Vec<Value>>> {
-    read(entry, |number| {
+fn read_access(entry: &[u8]) -> Option<Message<'_>> {
+    Message::read(entry, |number| {
         let field = ACCESS_FIELDS.iter().find(|(known, _)| *known == number);
         field.map(|(_, kind)| *kind)
     })
 }
 
-/// The values of the known fields of a message. `None` if the bytes are no message, or one of them has another type.
-fn read(
-    message: &Bytes,
-    kind_of: impl Fn(u64) -> Option<Kind>,
-) -> Option<BTreeMap<u64, Vec<Value>>> {
-    let mut values = BTreeMap::<u64, Vec<Value>>::new();
-    for field in fields(message.clone()) {
-        let (number, value) = field.ok()?;
-        let Some(kind) = kind_of(number) else {
-            continue;
-        };
-        let is_expected = match kind {
-            Kind::Number => matches!(value, Value::Varint(_)),
-            Kind::Bytes | Kind::ListOfBytes | Kind::ListOfAccess => {
-                matches!(value, Value::Bytes(_))
+impl<'a> Message<'a> {
+    /// `None` if the bytes are no message, or one of the known fields has another type.
+    fn read(message: &'a [u8], kind_of: impl Fn(u64) -> Option<Kind>) -> Option<Self> {
+        let mut values = vec![];
+        for field in fields(message) {
+            let (number, value) = field.ok()?;
+            let Some(kind) = kind_of(number) else {
+                continue;
+            };
+            let is_expected = match kind {
+                Kind::Number => matches!(value, Value::Varint(_)),
+                Kind::Bytes | Kind::ListOfBytes | Kind::ListOfAccess => {
+                    matches!(value, Value::Bytes(_))
+                }
+            };
+            if !is_expected {
+                return None;
             }
-        };
-        if !is_expected {
-            return None;
+            values.push((number, value));
         }
-        values.entry(number).or_default().push(value);
+        Some(Self(values))
     }
-    Some(values)
+
+    fn values(&self, number: u64) -> impl Iterator<Item = Value<'a>> {
+        let of_field = self.0.iter().filter(move |(of, _)| *of == number);
+        of_field.map(|(_, value)| *value)
+    }
 }
 
 /// Writes a field. Protobuf leaves out a single value that is zero or empty.
-fn write(to: &mut Vec<u8>, number: u64, kind: Kind, values: &[Value]) {
+fn write<'a>(to: &mut Vec<u8>, number: u64, kind: Kind, values: impl Iterator<Item = Value<'a>>) {
     match kind {
-        Kind::Number => match values.last().map_or(0, Value::number) {
+        Kind::Number => match values.last().map_or(0, |value| value.number()) {
             0 => {}
             value => {
                 varint(to, number << 3);
                 varint(to, value);
             }
         },
-        Kind::Bytes => match values.last().cloned().map(Value::bytes) {
-            Some(bytes) if !bytes.is_empty() => write_bytes(to, number, &bytes),
-            _ => {}
+        Kind::Bytes => match values.last().map_or(&[][..], Value::bytes) {
+            [] => {}
+            bytes => write_bytes(to, number, bytes),
         },
         Kind::ListOfBytes | Kind::ListOfAccess => {
-            for bytes in values.iter().cloned().map(Value::bytes) {
-                write_bytes(to, number, &bytes);
-            }
+            values.for_each(|value| write_bytes(to, number, value.bytes()));
         }
     }
 }
@@ -188,6 +209,7 @@ fn varint(to: &mut Vec<u8>, mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use metanode_core::types::{AccessTuple, ClientTransaction, Transaction as OfNode};
     use proptest::prelude::*;
     use prost::Message;

@@ -356,12 +356,12 @@ impl Liveness {
 
     /// Whether the time is up by which everything but the end of an epoch is demanded, and something is missing.
     fn is_overdue(&self, began: &Entry, now: SimTime) -> bool {
-        let silent = match &self.phase {
-            Phase::Measuring { seen, .. } => self.silent(seen),
-            _ => vec![],
-        };
-        now.since(began.at).as_ms() >= self.plan.settle_ms
-            && !(self.suffices(now) && silent.is_empty())
+        if now.since(began.at).as_ms() < self.plan.settle_ms {
+            return false;
+        }
+        let silent = |seen| !self.silent(seen).is_empty();
+        let is_silent = matches!(&self.phase, Phase::Measuring { seen, .. } if silent(seen));
+        is_silent || !self.suffices(now)
     }
 
     /// Live honest members of the committee that have not proposed, or that nobody references.

@@ -1,6 +1,6 @@
 //! A reader of the BCS encoding: little-endian integers, ULEB128 lengths and enum variants, structs without tags.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Bytes that are not what is expected, with the reason.
 pub(crate) type Malformed = String;
@@ -76,9 +76,10 @@ impl Reader {
 
     /// Exactly `N` bytes with their length before them.
     pub fn sized<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let bytes = self.bytes()?;
-        <[u8; N]>::try_from(&bytes[..])
-            .map_err(|_| format!("expected {N} bytes, found {}", bytes.len()))
+        match self.uleb()? {
+            length if length == N => self.array(),
+            length => Err(format!("expected {N} bytes, found {length}")),
+        }
     }
 
     /// A list.
@@ -130,7 +131,7 @@ impl Reader {
             ));
         };
         let found = *found;
-        let _ = self.rest.split_to(N);
+        self.rest.advance(N);
         Ok(found)
     }
 }

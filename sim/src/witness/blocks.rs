@@ -1,8 +1,11 @@
-//! The blocks of the DAG that were seen. Each distinct one is decoded once, however often it is sent and stored.
+//! The blocks, commits and delivered blocks that were seen. Each distinct one is decoded once, however often it is sent and
+//! stored.
 
 use super::{
-    SeenBlock,
+    Frame, SeenBlock, SeenCommit,
     bcs::{Malformed, Reader},
+    delivered,
+    once::Once,
 };
 use crate::process_id::ProcessId;
 use bytes::Bytes;
@@ -19,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Blocks that are remembered, at most. One that is forgotten is decoded again.
 const CAPACITY: usize = 1 << 15;
 
-/// The blocks of one run. Clones are the same blocks.
+/// The blocks of one run, and what is made of them. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Blocks(Arc<Mutex<Known>>);
 
@@ -30,6 +33,8 @@ struct Known {
     blocks: FxHashMap<BlockDigest, Sightings>,
     /// Oldest first.
     order: VecDeque<(u128, BlockDigest)>,
+    commits: Once<SeenCommit>,
+    frames: Once<Frame>,
 }
 
 /// A block with those who had it.
@@ -56,6 +61,31 @@ impl Blocks {
         let block = Arc::new(decode(Bytes::copy_from_slice(bytes))?);
         known.add(hash, &block);
         Ok(block)
+    }
+
+    /// The commit that is stored as these bytes.
+    ///
+    /// # Errors
+    /// That of `decode`, if they were not seen before.
+    pub(super) fn commit(
+        &self,
+        bytes: &[u8],
+        decode: impl FnOnce() -> Result<SeenCommit, Malformed>,
+    ) -> Result<Arc<SeenCommit>, Malformed> {
+        self.lock().commits.decode(bytes, decode)
+    }
+
+    /// The delivered block with this body, of which `shared` are bytes to keep.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(super) fn frame(
+        &self,
+        body: &[u8],
+        shared: impl FnOnce() -> Bytes,
+    ) -> Result<Arc<Frame>, Malformed> {
+        let decode = || delivered::frame(shared());
+        self.lock().frames.decode(body, decode)
     }
 
     /// The block with this digest, if it was seen.

@@ -23,8 +23,8 @@ pub(crate) fn frame(body: Bytes) -> Result<Frame, Malformed> {
         content: ContentHash(0),
         transactions: vec![],
     };
-    let mut blocks = vec![];
-    for field in fields(body) {
+    let mut blocks: Vec<&[u8]> = vec![];
+    for field in fields(&body) {
         match field? {
             (1, Value::Bytes(block)) => blocks.push(block),
             (2, gei) => frame.gei = GlobalExecIndex(gei.number()),
@@ -36,17 +36,17 @@ pub(crate) fn frame(body: Bytes) -> Result<Frame, Malformed> {
             _ => {}
         }
     }
-    let [block] = <[Bytes; 1]>::try_from(blocks)
+    let [block] = <[&[u8]; 1]>::try_from(blocks)
         .map_err(|blocks| format!("expected one CommittedBlock, found {}", blocks.len()))?;
     let transactions = committed_block(block, &frame)?;
-    let worker_and_bytes = transactions.iter().map(|(worker, raw)| (*worker, &raw[..]));
-    frame.content = ContentHash::of(worker_and_bytes);
-    frame.transactions = transactions.into_iter().map(|(_, raw)| raw).collect();
+    frame.content = ContentHash::of(transactions.iter().copied());
+    let raw = transactions.iter().map(|(_, raw)| body.slice_ref(raw));
+    frame.transactions = raw.collect();
     Ok(frame)
 }
 
 /// Workers and raw bytes of the transactions of a `CommittedBlock`.
-fn committed_block(block: Bytes, frame: &Frame) -> Result<Vec<(u32, Bytes)>, Malformed> {
+fn committed_block<'a>(block: &'a [u8], frame: &Frame) -> Result<Vec<(u32, &'a [u8])>, Malformed> {
     let (mut epoch, mut height, mut transactions) = (0, 0, vec![]);
     for field in fields(block) {
         match field? {
@@ -65,8 +65,8 @@ fn committed_block(block: Bytes, frame: &Frame) -> Result<Vec<(u32, Bytes)>, Mal
     Ok(transactions)
 }
 
-fn transaction_exe(message: Bytes) -> Result<(u32, Bytes), Malformed> {
-    let (mut raw, mut worker) = (Bytes::new(), 0);
+fn transaction_exe(message: &[u8]) -> Result<(u32, &[u8]), Malformed> {
+    let (mut raw, mut worker) = (&[][..], 0);
     for field in fields(message) {
         match field? {
             (1, value) => raw = value.bytes(),
@@ -77,7 +77,7 @@ fn transaction_exe(message: Bytes) -> Result<(u32, Bytes), Malformed> {
     Ok((worker, raw))
 }
 
-fn number<T: TryFrom<u64>>(value: Value) -> Result<T, Malformed> {
+fn number<T: TryFrom<u64>>(value: Value<'_>) -> Result<T, Malformed> {
     let number = value.number();
     T::try_from(number).map_err(|_| format!("{number} is too large for its field"))
 }

@@ -2,7 +2,8 @@
 
 use super::{
     Blocks, Fact,
-    executor_disk::{self, ExecutorDisk},
+    executor_disk::ExecutorDisk,
+    executor_values,
     node_disk::{self, NodeDisk},
 };
 use crate::process_id::ProcessId;
@@ -24,7 +25,11 @@ impl DiskWitness {
     pub fn new(process: ProcessId, blocks: Blocks) -> Self {
         Self(match process {
             ProcessId::Node(_) => Stores::Node(NodeDisk::new(process, blocks)),
-            ProcessId::Executor(_) => Stores::Executor(Box::default()),
+            ProcessId::Executor(_) => {
+                let mut disk = ExecutorDisk::default();
+                disk.seen = blocks;
+                Stores::Executor(Box::new(disk))
+            }
             ProcessId::World => Stores::None,
         })
     }
@@ -34,10 +39,10 @@ impl DiskWitness {
     pub fn reads(column: Column) -> bool {
         let node = [node_disk::BLOCKS, node_disk::COMMITS, node_disk::RECORDS];
         let executor = [
-            executor_disk::STATE,
-            executor_disk::BLOCKS,
-            executor_disk::EPOCHS,
-            executor_disk::META,
+            executor_values::STATE,
+            executor_values::BLOCKS,
+            executor_values::EPOCHS,
+            executor_values::META,
         ];
         node.contains(&column) || executor.contains(&column)
     }
@@ -70,7 +75,7 @@ impl DiskWitness {
     pub fn read_at_end(&mut self, name: &str, store: &Arc<dyn Store>, facts: &mut Vec<Fact>) {
         self.opened(name, store, facts);
         let damaged = match &self.0 {
-            Stores::Node(_) => NodeDisk::check_whole(name, store.as_ref()),
+            Stores::Node(disk) => disk.check_whole(name, store.as_ref()),
             Stores::Executor(disk) => disk.check_whole(name, store.as_ref()),
             Stores::None => Ok(()),
         };

@@ -3,29 +3,25 @@
 //! A watermark covers what is on the disk when it is written, whatever the order of the writes before it. What comes
 //! after it counts from the next one on.
 
-use super::{Fact, Frame, bcs::Malformed, delivered, state_rows::StateRows};
+use super::{
+    Blocks, Fact, Frame,
+    bcs::Malformed,
+    executor_values::{BLOCKS, EPOCHS, META, STATE, WATERMARK, epoch, gei, number},
+    state_rows::StateRows,
+};
 use bytes::Bytes;
 use metanode_core::{
     store::{Column, Durability, Entry, Scan, ScanOrder, Store, Write, WriteBatch},
-    types::{Epoch, GlobalExecIndex, TimestampMs},
+    types::GlobalExecIndex,
 };
 use std::{collections::BTreeMap, mem, ops::Range, sync::Arc};
-
-/// GEI, big-endian → the account entries of the flush up to it.
-pub(super) const STATE: Column = Column("state");
-/// GEI, big-endian → the body of its frame.
-pub(super) const BLOCKS: Column = Column("blocks");
-/// Epoch, big-endian → timestamp and boundary, big-endian.
-pub(super) const EPOCHS: Column = Column("epochs");
-/// Its only key is the watermark.
-pub(super) const META: Column = Column("meta");
-const WATERMARK: &[u8] = b"watermark";
 
 const STORE: &str = "executor";
 
 /// The store of one executor. Every start reads it again from the disk.
 #[derive(Default)]
 pub(super) struct ExecutorDisk {
+    pub seen: Blocks,
     watermark: GlobalExecIndex,
     rows: StateRows,
     /// Stored above the watermark.
@@ -40,7 +36,11 @@ impl ExecutorDisk {
         if name != STORE {
             return;
         }
-        *self = Self::default();
+        let seen = mem::take(&mut self.seen);
+        *self = Self {
+            seen,
+            ..Self::default()
+        };
         if let Err(reason) = self.read(store, facts) {
             facts.push(Fact::DamagedValue { reason });
         }
@@ -60,8 +60,7 @@ impl ExecutorDisk {
             let (key, value) = stored
                 .next()
                 .ok_or_else(|| format!("block {expected} is missing"))?;
-            let frame = delivered::frame(value);
-            let found = frame.map_err(|reason| format!("block {expected}: {reason}"))?;
+            let found = self.frame(expected, &value)?;
             if (gei(&key)?, found.gei) != (expected, expected) {
                 return Err(format!("expected block {expected}, found {found}"));
             }
@@ -103,8 +102,7 @@ impl ExecutorDisk {
 
     /// Reads everything, with what is above the watermark: until it is deleted, it is on the disk.
     fn read(&mut self, store: &dyn Store, facts: &mut Vec<Fact>) -> Result<(), Malformed> {
-        let stored = store.get(META, WATERMARK).map_err(|e| e.to_string())?;
-        if let Some(value) = stored {
+        if let Some(value) = store.get(META, WATERMARK).map_err(|e| e.to_string())? {
             self.watermark = GlobalExecIndex(number(&value, "the watermark")?);
         }
         let first_above = self.watermark.0.saturating_add(1).to_be_bytes();
@@ -133,7 +131,7 @@ impl ExecutorDisk {
         if column == STATE {
             self.rows.put(gei(key)?, value.clone())?;
         } else if column == BLOCKS {
-            facts.extend(self.put_block(gei(key)?, value.clone())?);
+            facts.extend(self.put_block(gei(key)?, value)?);
         } else if column == EPOCHS {
             facts.push(epoch(key, value)?);
         } else if column == META && key == WATERMARK {
@@ -142,18 +140,22 @@ impl ExecutorDisk {
         Ok(None)
     }
 
-    fn put_block(&mut self, gei: GlobalExecIndex, body: Bytes) -> Result<Option<Fact>, Malformed> {
+    fn put_block(&mut self, gei: GlobalExecIndex, body: &Bytes) -> Result<Option<Fact>, Malformed> {
         self.blocks.remove(&gei);
-        let frame = delivered::frame(body).map_err(|reason| format!("block {gei}: {reason}"))?;
-        if frame.gei != gei {
-            return Err(format!("expected block {gei}, found {frame}"));
+        let block = self.frame(gei, body)?;
+        if block.gei != gei {
+            return Err(format!("expected block {gei}, found {block}"));
         }
-        let block = Arc::new(frame);
         if gei <= self.watermark {
             return Ok(Some(Fact::BlockRewritten { block }));
         }
         self.blocks.insert(gei, block);
         Ok(None)
+    }
+
+    fn frame(&self, gei: GlobalExecIndex, body: &Bytes) -> Result<Arc<Frame>, Malformed> {
+        let frame = self.seen.frame(body, || body.clone());
+        frame.map_err(|reason| format!("block {gei}: {reason}"))
     }
 
     /// Returns the watermark if this deletes it.
@@ -184,25 +186,6 @@ impl ExecutorDisk {
     }
 }
 
-fn number(bytes: &[u8], what: &str) -> Result<u64, Malformed> {
-    let number = bytes.try_into().map(u64::from_be_bytes);
-    number.map_err(|_| format!("{what} has {} bytes, expected 8", bytes.len()))
-}
-
-fn gei(key: &[u8]) -> Result<GlobalExecIndex, Malformed> {
-    number(key, "the key of a block or state row").map(GlobalExecIndex)
-}
-
-fn epoch(key: &[u8], value: &[u8]) -> Result<Fact, Malformed> {
-    let epoch = Epoch(number(key, "the key of an epoch")?);
-    let (start_ms, boundary) = value.split_at_checked(8).unwrap_or_default();
-    Ok(Fact::EpochEntered {
-        epoch,
-        start_ms: TimestampMs(number(start_ms, "the timestamp of an epoch")?),
-        boundary: GlobalExecIndex(number(boundary, "the boundary of an epoch")?),
-    })
-}
-
 fn scan(store: &dyn Store, column: Column, range: Range<&[u8]>) -> Result<Vec<Entry>, Malformed> {
     let entries = store.scan(Scan {
         column,
@@ -216,10 +199,11 @@ fn scan(store: &dyn Store, column: Column, range: Range<&[u8]>) -> Result<Vec<En
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::witness::StateRoot;
+    use crate::witness::{StateRoot, delivered};
     use metanode_core::{
         executor::wire::{CommittedBlock, CommittedEpochData},
         store::{MemoryDisk, MemoryStores, StoreFactory},
+        types::{Epoch, TimestampMs},
     };
     use proptest::{collection::vec, prelude::*, sample::select};
     use prost::Message;

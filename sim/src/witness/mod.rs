@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `fact` | [`Fact`]: the types |
 //! | `block` | [`SeenBlock`]: a block of the DAG as its bytes say |
-//! | `blocks` | [`Blocks`]: each distinct block is decoded once per run |
+//! | `blocks` | [`Blocks`]: each distinct block, commit and delivered block is decoded once per run |
+//! | `once` | values that are decoded once |
 //! | `bcs`, `protobuf` | readers of the two encodings |
 //! | `delivered` | a delivered block |
 //! | `frames` | from the bytes of one direction of a connection to the bodies of its frames |
@@ -13,7 +14,9 @@
 //! | `peers` | messages between nodes |
 //! | `sockets` | [`Connections`]: block streams, executor RPC and connections between nodes |
 //! | `state_rows` | the account entries on the disk of an executor, and their root |
-//! | `epoch_record` | the record of an epoch in the store of a node |
+//! | `stored_commit`, `epoch_record` | a commit and the record of an epoch in the store of a node |
+//! | `boundary_votes` | the synced votes for the last commit of an epoch in the store of a node |
+//! | `executor_values` | columns, keys and values of the store of an executor |
 //! | `node_disk`, `executor_disk` | what a store of a node or an executor holds, write by write |
 //! | `disk` | [`DiskWitness`]: the stores of one process |
 //!
@@ -27,9 +30,11 @@ pub(crate) mod delivered;
 mod disk;
 mod epoch_record;
 mod executor_disk;
+mod executor_values;
 mod fact;
 mod frames;
 mod node_disk;
+mod once;
 mod peers;
 pub(crate) mod protobuf;
 mod rpc;
@@ -39,6 +44,7 @@ mod sockets;
 #[cfg(test)]
 mod sockets_tests;
 mod state_rows;
+mod stored_commit;
 
 pub use block::SeenBlock;
 pub use blocks::Blocks;

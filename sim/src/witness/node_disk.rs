@@ -3,19 +3,17 @@
 //! A block is looked at when one of the first two nodes stores it. For all others it costs one look-up.
 
 use super::{
-    Blocks, Fact, SeenCommit,
-    bcs::{Malformed, Reader},
-    blocks::block_ref,
+    Blocks, Fact,
+    bcs::Malformed,
     boundary_votes::BoundaryVotes,
     epoch_record::record,
+    stored_commit::{commit, commit_index},
 };
 use crate::process_id::ProcessId;
 use bytes::Bytes;
 use metanode_core::{
-    store::{Column, Durability, Scan, ScanOrder, Store, Write, WriteBatch},
-    types::{
-        AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, Epoch, Round, TimestampMs,
-    },
+    store::{Column, Durability, Key, Scan, ScanOrder, Store, Write, WriteBatch},
+    types::{AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, Epoch, Round},
 };
 use std::sync::Arc;
 
@@ -91,11 +89,12 @@ impl NodeDisk {
     ///
     /// # Errors
     /// The first commit with which that is not so.
-    pub fn check_whole(name: &str, store: &dyn Store) -> Result<(), Malformed> {
+    pub fn check_whole(&self, name: &str, store: &dyn Store) -> Result<(), Malformed> {
         let Some(StoreName::Epoch(epoch)) = StoreName::parse(name) else {
             return Ok(());
         };
         let mut log = Log {
+            blocks: &self.blocks,
             epoch,
             last: CommitIndex(0),
             digest: None,
@@ -132,9 +131,8 @@ impl NodeDisk {
                     self.block(epoch, key, value, durability)
                 }
                 Write::Put { column, key, value } if *column == COMMITS => {
-                    commit(epoch, key, value).map(|commit| {
+                    commit(epoch, key, value, &self.blocks).map(|commit| {
                         let durability = durability.into();
-                        let commit = Arc::new(commit);
                         Some(Fact::CommitStored { commit, durability })
                     })
                 }
@@ -201,16 +199,17 @@ impl NodeDisk {
 }
 
 /// The log of commits as it is read from its first entry to its last.
-struct Log {
+struct Log<'a> {
+    blocks: &'a Blocks,
     epoch: Epoch,
     last: CommitIndex,
     /// The digest of the last one.
     digest: Option<CommitDigest>,
 }
 
-impl Log {
+impl Log<'_> {
     fn read(&mut self, key: &[u8], value: &Bytes, store: &dyn Store) -> Result<(), Malformed> {
-        let commit = commit(self.epoch, key, value)?;
+        let commit = commit(self.epoch, key, value, self.blocks)?;
         let expected = self.last.next();
         if commit.index != expected {
             return Err(format!(
@@ -221,20 +220,22 @@ impl Log {
         if self.digest.is_some_and(|digest| digest != commit.previous) {
             return Err(format!("{commit} does not name the commit before it"));
         }
-        for block in &commit.blocks {
-            let stored = store.get(BLOCKS, &key_of(block));
-            if stored.map_err(|e| e.to_string())?.is_none() {
-                return Err(format!("{commit} contains {block}, which is not stored"));
-            }
+        let keys: Vec<_> = commit.blocks.iter().map(key_of).collect();
+        let stored = store.get_many(BLOCKS, &keys).map_err(|e| e.to_string())?;
+        let mut blocks = stored.iter().zip(&commit.blocks);
+        if let Some((_, block)) = blocks.find(|(stored, _)| stored.is_none()) {
+            return Err(format!("{commit} contains {block}, which is not stored"));
         }
         (self.last, self.digest) = (commit.index, Some(commit.digest));
         Ok(())
     }
 }
 
-fn key_of(block: &BlockRef) -> Vec<u8> {
-    let (round, author) = (block.round.0.to_be_bytes(), block.author.0.to_be_bytes());
-    [&round[..], &author, &block.digest.0].concat()
+fn key_of(block: &BlockRef) -> Key {
+    let mut key = Key::from_slice(&block.round.0.to_be_bytes());
+    key.extend_from_slice(&block.author.0.to_be_bytes());
+    key.extend_from_slice(&block.digest.0);
+    key
 }
 
 fn last_commit(store: &dyn Store) -> Result<CommitIndex, Malformed> {
@@ -262,50 +263,14 @@ fn block_key(key: &[u8]) -> Result<BlockRef, Malformed> {
     parse().ok_or_else(|| format!("{key:02x?} is no key of a block"))
 }
 
-fn commit_index(key: &[u8]) -> Result<CommitIndex, Malformed> {
-    let index = key.try_into().map(u32::from_be_bytes).map(CommitIndex);
-    index.map_err(|_| format!("{key:02x?} is no key of a commit"))
-}
-
-/// The stored commit of this epoch.
-fn commit(epoch: Epoch, key: &[u8], value: &Bytes) -> Result<SeenCommit, Malformed> {
-    let index = commit_index(key)?;
-    let damaged = |reason: String| format!("commit {index} of epoch {epoch}: {reason}");
-    let Some((digest, bytes)) = value.split_first_chunk::<32>() else {
-        return Err(damaged(format!("{} bytes have no digest", value.len())));
-    };
-    if blake3::hash(bytes) != *digest {
-        return Err(damaged("its digest is not that of its bytes".to_owned()));
-    }
-    let found = decode_commit(CommitDigest(*digest), value.slice(32..)).map_err(damaged)?;
-    if (found.epoch, found.index) != (epoch, index) {
-        return Err(damaged(format!("found {found}")));
-    }
-    Ok(found)
-}
-
-fn decode_commit(digest: CommitDigest, bytes: Bytes) -> Result<SeenCommit, Malformed> {
-    let mut reader = Reader::new(bytes);
-    let commit = SeenCommit {
-        epoch: Epoch(reader.u64()?),
-        index: CommitIndex(reader.u32()?),
-        digest,
-        previous: CommitDigest(reader.sized()?),
-        leader: block_ref(&mut reader)?,
-        timestamp_ms: TimestampMs(reader.u64()?),
-        epoch_began_ms: TimestampMs(reader.u64()?),
-        ending: reader.list(|reader| reader.u16().map(AuthorityIndex))?,
-        blocks: reader.list(block_ref)?,
-    };
-    reader.end()?;
-    Ok(commit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::witness::Durability as Seen;
-    use metanode_core::types::{Block, ChainId, Commit, KeyPair, SignatureScheme, VerifiedBlock};
+    use crate::witness::{Durability as Seen, SeenCommit};
+    use metanode_core::types::{
+        AuthorityIndex, Block, ChainId, Commit, CommitDigest, KeyPair, SignatureScheme,
+        TimestampMs, VerifiedBlock,
+    };
     use proptest::{collection::vec, prelude::*};
 
     const EPOCH: Epoch = Epoch(3);

@@ -1,14 +1,13 @@
 //! A reader of the protobuf encoding: the fields of one message, in the order of the bytes.
 
 use super::bcs::Malformed;
-use bytes::Bytes;
 
-/// The value of a field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+/// The value of a field of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed(u64),
-    Bytes(Bytes),
+    Bytes(&'a [u8]),
     /// Fields between two marks. No message here has any; a reader skips those that it does not know.
     Group,
 }
@@ -17,15 +16,15 @@ pub(crate) enum Value {
 const DEPTH: usize = 100;
 
 /// Numbers and values of all fields.
-pub(crate) struct Fields {
-    rest: Bytes,
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
 }
 
-pub(crate) const fn fields(message: Bytes) -> Fields {
+pub(crate) const fn fields(message: &[u8]) -> Fields<'_> {
     Fields { rest: message }
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// The number. A missing field is 0 in protobuf, so is one of another type here: it is none that we know.
     pub const fn number(&self) -> u64 {
         match self {
@@ -35,16 +34,16 @@ impl Value {
     }
 
     /// The bytes of a string, bytes or message.
-    pub fn bytes(self) -> Bytes {
+    pub const fn bytes(self) -> &'a [u8] {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Varint(_) | Self::Fixed(_) | Self::Group => Bytes::new(),
+            Self::Varint(_) | Self::Fixed(_) | Self::Group => &[],
         }
     }
 }
 
-impl Fields {
-    fn next_field(&mut self) -> Result<(u64, Value), Malformed> {
+impl<'a> Fields<'a> {
+    fn next_field(&mut self) -> Result<(u64, Value<'a>), Malformed> {
         let (number, wire_type) = self.key()?;
         Ok((number, self.value(number, wire_type, 0)?))
     }
@@ -58,17 +57,17 @@ impl Fields {
         Ok((number, key & 7))
     }
 
-    fn value(&mut self, number: u64, wire_type: u64, depth: usize) -> Result<Value, Malformed> {
+    fn value(&mut self, number: u64, wire_type: u64, depth: usize) -> Result<Value<'a>, Malformed> {
         Ok(match wire_type {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed(u64::from_le_bytes(self.array()?)),
             2 => {
                 let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-                if length > self.rest.len() {
-                    let found = self.rest.len();
-                    return Err(format!("a field of {length} bytes, {found} are left"));
-                }
-                Value::Bytes(self.rest.split_to(length))
+                let found = self.rest.len();
+                let (bytes, rest) = (self.rest.split_at_checked(length))
+                    .ok_or_else(|| format!("a field of {length} bytes, {found} are left"))?;
+                self.rest = rest;
+                Value::Bytes(bytes)
             }
             3 if depth < DEPTH => loop {
                 match self.key()? {
@@ -89,7 +88,7 @@ impl Fields {
             }
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
-                let _ = self.rest.split_to(index + 1);
+                self.rest = &self.rest[index + 1..];
                 return Ok(value);
             }
         }
@@ -97,17 +96,16 @@ impl Fields {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let Some((found, _)) = self.rest.split_first_chunk() else {
+        let Some((found, rest)) = self.rest.split_first_chunk() else {
             return Err(format!("expected {N} bytes, found {}", self.rest.len()));
         };
-        let found = *found;
-        let _ = self.rest.split_to(N);
-        Ok(found)
+        self.rest = rest;
+        Ok(*found)
     }
 }
 
-impl Iterator for Fields {
-    type Item = Result<(u64, Value), Malformed>;
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u64, Value<'a>), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -115,7 +113,7 @@ impl Iterator for Fields {
         }
         let field = self.next_field();
         if field.is_err() {
-            self.rest = Bytes::new();
+            self.rest = &[];
         }
         Some(field)
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// If it is no message.
 pub(super) fn request(body: Bytes) -> Result<Request, Malformed> {
     let mut request = Request::Unknown;
-    for field in fields(body) {
+    for field in fields(&body) {
         let (field, Value::Bytes(payload)) = field? else {
             continue;
         };
@@ -64,7 +64,7 @@ pub(super) fn request(body: Bytes) -> Result<Request, Malformed> {
 /// If it is no message, or a validator or block in it does not decode.
 pub(super) fn reply(body: Bytes) -> Result<Reply, Malformed> {
     let mut reply = Reply::Unknown;
-    for field in fields(body) {
+    for field in fields(&body) {
         let (field, Value::Bytes(payload)) = field? else {
             continue;
         };
@@ -83,7 +83,7 @@ pub(super) fn reply(body: Bytes) -> Result<Reply, Malformed> {
                 }
             }
             9 => boundary_data(payload)?,
-            21 => blocks(payload)?,
+            21 => blocks(&body.slice_ref(payload))?,
             _ => continue,
         };
     }
@@ -91,7 +91,7 @@ pub(super) fn reply(body: Bytes) -> Result<Reply, Malformed> {
 }
 
 /// The integers in the fields 1 to `N` of a message; 0 if absent.
-fn numbers<const N: usize>(message: Bytes) -> Result<[u64; N], Malformed> {
+fn numbers<const N: usize>(message: &[u8]) -> Result<[u64; N], Malformed> {
     let mut numbers = [0; N];
     for field in fields(message) {
         let (field, value) = field?;
@@ -103,8 +103,8 @@ fn numbers<const N: usize>(message: Bytes) -> Result<[u64; N], Malformed> {
 }
 
 /// The message `ValidatorInfoList`.
-fn validators(message: Bytes) -> Result<Reply, Malformed> {
-    let [_, epoch_start, last_block] = numbers(message.clone())?;
+fn validators(message: &[u8]) -> Result<Reply, Malformed> {
+    let [_, epoch_start, last_block] = numbers(message)?;
     Ok(Reply::Validators {
         validators: members(message, 1)?,
         epoch_start_ms: TimestampMs(epoch_start),
@@ -113,8 +113,8 @@ fn validators(message: Bytes) -> Result<Reply, Malformed> {
 }
 
 /// The message `EpochBoundaryData`.
-fn boundary_data(message: Bytes) -> Result<Reply, Malformed> {
-    let [epoch, start, boundary] = numbers(message.clone())?;
+fn boundary_data(message: &[u8]) -> Result<Reply, Malformed> {
+    let [epoch, start, boundary] = numbers(message)?;
     Ok(Reply::EpochBoundaryData {
         epoch: Epoch(epoch),
         start_ms: TimestampMs(start),
@@ -124,18 +124,18 @@ fn boundary_data(message: Bytes) -> Result<Reply, Malformed> {
 }
 
 /// The message `BlocksRange`.
-fn blocks(message: Bytes) -> Result<Reply, Malformed> {
+fn blocks(message: &Bytes) -> Result<Reply, Malformed> {
     let mut blocks = vec![];
     for field in fields(message) {
         if let (1, Value::Bytes(block)) = field? {
-            blocks.push(Arc::new(delivered::frame(block)?));
+            blocks.push(Arc::new(delivered::frame(message.slice_ref(block))?));
         }
     }
     Ok(Reply::Blocks(blocks))
 }
 
 /// The messages `ValidatorInfo` in this field that can be members of a committee.
-fn members(message: Bytes, field: u64) -> Result<Vec<Member>, Malformed> {
+fn members(message: &[u8], field: u64) -> Result<Vec<Member>, Malformed> {
     let mut members = vec![];
     for found in fields(message) {
         match found? {
@@ -148,7 +148,7 @@ fn members(message: Bytes, field: u64) -> Result<Vec<Member>, Malformed> {
     Ok(members)
 }
 
-fn member(message: Bytes) -> Result<Member, Malformed> {
+fn member(message: &[u8]) -> Result<Member, Malformed> {
     let [mut address, mut stake, mut authority_key, mut protocol_key] =
         [const { String::new() }; 4];
     for field in fields(message) {
@@ -198,6 +198,6 @@ fn account(text: &str) -> Option<Vec<u8>> {
         .filter(|account| account.len() == 20)
 }
 
-fn text(bytes: Bytes) -> Result<String, Malformed> {
-    String::from_utf8(bytes.into()).map_err(|e| format!("a text that is not UTF-8: {e}"))
+fn text(bytes: &[u8]) -> Result<String, Malformed> {
+    String::from_utf8(bytes.to_vec()).map_err(|e| format!("a text that is not UTF-8: {e}"))
 }

@@ -8,7 +8,6 @@
 use super::{
     Blocks, Fact,
     bcs::Malformed,
-    delivered,
     frames::{Frames, Framing},
     peers::{self, Purpose},
     rpc,
@@ -252,7 +251,7 @@ impl Output<'_> {
     /// A frame of a block stream. Returns the fact that is true when it is read.
     fn frame(&mut self, body: &[u8]) -> Result<Fact, Malformed> {
         let connection = self.connection;
-        let frame = Arc::new(delivered::frame(Bytes::copy_from_slice(body))?);
+        let frame = (self.blocks).frame(body, || Bytes::copy_from_slice(body))?;
         let gei = frame.gei;
         self.push(Fact::FrameSent { connection, frame });
         Ok(Fact::FrameRead { connection, gei })

@@ -1,7 +1,8 @@
 //! Kinds of disk faults.
 
 use super::{
-    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, NODES, PROCESSES, Schema, Time, Triggers,
+    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, NODES, PROCESSES, Schema, SwarmDraws, Time,
+    Triggers,
 };
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::{disk::DiskFailure, faults::DiskFault};
@@ -124,13 +125,19 @@ pub(super) const RESTORE_NODES: Schema = Schema {
         ..InSwarm::plain(|swarm| {
             DiskFault::RestoreNodes {
                 nodes: vec![swarm.restored],
-                taken_ms: swarm.stream.below(swarm.at_ms.max(1)),
+                taken_ms: recent(swarm),
                 down_ms: Some(swarm.lasts_ms),
             }
             .into()
         })
     },
 };
+
+/// When a backup was taken that is at most some epochs old, as most are: with older ones a node only catches up.
+fn recent(swarm: &mut SwarmDraws<'_>) -> u64 {
+    let age_ms = 1 + swarm.stream.below(swarm.at_ms.clamp(1, 4_000));
+    swarm.at_ms.saturating_sub(age_ms)
+}
 
 /// The section of this fault.
 pub(super) fn section(fault: &DiskFault) -> FaultSection {
