@@ -16,6 +16,7 @@
 //! | [`model`] | the reference model: what the specification derives from the blocks that were seen |
 //! | [`disk`] | what is durable and what is not; failing disks |
 //! | [`net`] | a socket kernel: Unix paths, TCP links, faults as rules |
+//! | `stranger` | somebody outside of the system who connects to its ports |
 //! | [`byzantine`] | validators that deviate from the protocol, one file per strategy |
 //! | [`trace`] | typed events and their hash |
 //! | [`faults`] | what may go wrong and what it does to the cluster, one file per subject |
@@ -52,6 +53,7 @@ mod process_id;
 mod recorder;
 pub mod run;
 pub mod shrink;
+mod stranger;
 pub mod sweep;
 pub mod trace;
 pub mod witness;

@@ -55,7 +55,8 @@ probes! {
     LogCut = "log ended before a damaged commit",
     DiskFailed = "process ended because its disk failed",
     DiskRestored = "older backup put back",
-    TooManyDown = "fault left out because too many were down",
+    DiskCopied = "disk of another executor taken over",
+    TooManyDown = "fault left out",
     Rejected = "something received was not believed",
     OtherChainRefused = "a peer of another chain was refused",
     EquivocationSeen = "two blocks of one author for one round seen",
@@ -148,6 +149,10 @@ fn reached(what: &What) -> Option<Probe> {
         What::World(WorldEvent::PowerLost { lost_writes, .. }) if *lost_writes > 0 => {
             Probe::WritesLost
         }
+        What::World(WorldEvent::DiskRestored {
+            copied_from: Some(_),
+            ..
+        }) => Probe::DiskCopied,
         What::World(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
         What::World(WorldEvent::FaultSkipped { .. }) => Probe::TooManyDown,
         What::Seen(Fact::CommitStored { commit, .. })

@@ -296,6 +296,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["QUORUM"],
         }
+        PeerMayAdvance = "+" "peer_may_advance" {
+            mechanism: "the executor lets anybody who reaches its port for peers begin the next epoch",
+            masked_by: [],
+            found_by: ["EPOCH"],
+        }
         EpochAgeFromItsStart = "+" "epoch_age_from_its_start" {
             mechanism: "the age of an epoch counts from its start: one that begins late ends with its first commits",
             masked_by: [],

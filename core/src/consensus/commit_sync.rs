@@ -19,11 +19,12 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 /// Time limit of the first attempt to fetch a range, in peer timeouts. It protects against a peer that sends its answer
-/// byte by byte. The limit doubles with each attempt that exceeds it, because the link may be slow.
+/// byte by byte. The limit grows with each attempt that exceeds it, because the link may be slow.
 pub(super) const RANGE_PATIENCE: u32 = 10;
 
-/// The longest limit, in limits of first attempts. So long one slow peer may keep this node from asking others.
-pub(super) const MOST_PATIENT: u32 = 16;
+/// The longest limit, in limits of first attempts. An attempt that exceeds it begins anew, so a range that needs longer
+/// never arrives; and so long one slow peer may keep this node from asking others.
+pub(super) const MOST_PATIENT: u32 = 64;
 
 /// Fetches commits whenever the node is behind, for ever.
 pub(super) async fn catch_up(shared: Arc<Shared>) {

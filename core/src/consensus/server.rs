@@ -225,9 +225,8 @@ fn newest_of(
 }
 
 /// Commits of the range up to the last one of a batch that has votes of a quorum, with the blocks of these votes or their
-/// names. Votes
-/// for some commits may be lost for ever, so if no commit of the batch has them, the next one that has them ends the
-/// answer.
+/// names. Votes for some commits may be lost for ever, so if no commit of the batch has them, the next one that has them
+/// ends the answer.
 fn certified_commits(
     retained: &RetainedEpoch,
     batch: u32,

@@ -43,7 +43,7 @@ impl IdleTimeout {
     pub async fn elapsed(&self, silence_ms: u64) {
         let mut silence = Silence::since(self.passed());
         // Polls the counters, so that reads do not reset a timer.
-        let step = Duration::from_millis((silence_ms / u64::from(POLLS)).max(1));
+        let step = Duration::from_millis(silence_ms.div_ceil(u64::from(POLLS)));
         loop {
             tokio::time::sleep(step).await;
             if silence.is_long(self.passed()) {

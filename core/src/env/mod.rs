@@ -1,6 +1,8 @@
 //! The environment: all I/O, time and randomness of the node and of the mock executor go through one [`Env`], a struct
 //! of small traits that is passed down at start.
 //!
+//! [`IdleTimeout`] wraps a stream of any environment.
+//!
 //! tokio's tasks, timers and channels are used directly: the simulator replaces tokio at compile time. [`real`] is the
 //! environment of production; the simulator has its own.
 

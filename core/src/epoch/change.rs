@@ -39,8 +39,9 @@ pub(super) enum ChangeAction {
 #[must_use]
 pub(super) fn next_action(view: &ChangeView) -> ChangeAction {
     let advanced = view.executor_epoch > view.epoch;
-    if view.executor_epoch > view.epoch.next() {
-        // Peers may have removed this epoch already, and there is nothing of it to deliver.
+    // Peers may have removed this epoch already, and there is nothing of it to deliver.
+    let is_left_behind = view.delivers && advanced && !view.certified;
+    if view.executor_epoch > view.epoch.next() || is_left_behind {
         return ChangeAction::Leave;
     }
     match view.step {

@@ -95,19 +95,35 @@ impl EpochChange<'_> {
     /// Returns when the view may have changed, with the executor's epoch if it was queried.
     async fn wait(&mut self) -> Option<Epoch> {
         let Self {
-            ending, delivered, ..
+            ending,
+            delivered,
+            client,
+            ..
         } = self;
+        let delivers = delivered.is_some();
         let moved = async {
             match delivered {
                 Some(delivered) => delivered.changed().await,
                 None => std::future::pending().await,
             }
         };
+        let asked = async {
+            tokio::time::sleep(IDLE).await;
+            // Where this node delivers, only delivery queries W.
+            let watermark = match delivers {
+                true => None,
+                false => client.last_block_number().await.ok(),
+            };
+            (watermark, client.current_epoch().await.ok())
+        };
         let changed = tokio::select! {
             biased;
             changed = ending.changed() => changed,
             changed = moved => changed,
-            () = tokio::time::sleep(IDLE) => return self.ask_executor().await.ok(),
+            (watermark, epoch) = asked => {
+                self.watermark = watermark.unwrap_or(self.watermark);
+                return epoch;
+            }
         };
         if changed.is_err() {
             // Consensus or delivery has ended; the caller of this task gets the reason from them.

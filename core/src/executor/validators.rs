@@ -57,8 +57,7 @@ pub fn committee(
             Err(error) => left_out.push(error),
         }
     }
-    // Of those that share a key or do not all fit, the ones with most stake stay: to displace a member costs more than
-    // it has.
+    // Taken by falling stake: to displace a member costs more than it has. One that does not fit is left out alone.
     readable.sort_by_cached_key(|authority| (Reverse(authority.stake), rank(authority)));
     let mut members = Members::default();
     for authority in readable {
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn of_more_members_or_stake_than_a_committee_may_have_those_with_most_stake_stay() {
+    fn who_does_not_fit_after_those_with_more_stake_is_left_out() {
         let half = Committee::MAX_TOTAL_STAKE.0 / 2;
         let stakes = [1, half, half + 2, u64::MAX];
         let infos = (1..).zip(stakes).map(|(key, stake)| ValidatorInfo {

@@ -183,9 +183,9 @@ impl Swarm {
         tolerated: u16,
     ) -> Vec<PlannedFault> {
         // Where epochs change one that delivers, because it can go back together with its executor.
-        let of = match roster.changes {
-            true => roster.executors,
-            false => roster.validators,
+        let of = match roster.executors {
+            2.. if roster.changes => roster.executors,
+            _ => roster.validators,
         };
         let restored = sampler.stream("swarm.restored").below(of.into());
         let mut drawing = Drawing {
@@ -232,6 +232,9 @@ impl Drawing<'_> {
         let mut bag = vec![];
         for kind in kinds {
             if !kind.schema().in_swarm.beside_byzantine && !self.byzantine.is_empty() {
+                continue;
+            }
+            if *kind == FaultKind::CopyExecutor && self.roster.executors < 2 {
                 continue;
             }
             let mut weight = match self.stream.below(2) {

@@ -6,6 +6,7 @@ use crate::{
     disk::Snapshot,
     net::{HijackGuard, RuleGuard},
     process_id::ProcessId,
+    stranger::StrangerGuard,
 };
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,8 @@ pub(crate) struct ActiveFaults {
     rules: BTreeMap<usize, RuleGuard>,
     /// Hijacked socket files, by the number of their fault.
     hijacks: BTreeMap<usize, Vec<HijackGuard>>,
+    /// Strangers, by the number of their fault.
+    strangers: BTreeMap<usize, StrangerGuard>,
     /// Hosts without power are silent: their peers do not learn that connections are closed.
     powerless: BTreeMap<u16, RuleGuard>,
     /// Backups of disks, by the number of the fault that will restore them.
@@ -33,6 +36,7 @@ pub(crate) struct ActiveFaults {
 pub(crate) struct Held {
     _rule: Option<RuleGuard>,
     _hijacks: Vec<HijackGuard>,
+    _stranger: Option<StrangerGuard>,
 }
 
 impl ActiveFaults {
@@ -43,6 +47,7 @@ impl ActiveFaults {
             lasting: BTreeSet::new(),
             rules: BTreeMap::new(),
             hijacks: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             powerless: BTreeMap::new(),
             backups: BTreeMap::new(),
         }
@@ -58,6 +63,7 @@ impl ActiveFaults {
         self.lasting.remove(&number).then(|| Held {
             _rule: self.rules.remove(&number),
             _hijacks: self.hijacks.remove(&number).unwrap_or_default(),
+            _stranger: self.strangers.remove(&number),
         })
     }
 
@@ -74,6 +80,11 @@ impl ActiveFaults {
     /// Holds hijacked socket files until the fault ends.
     pub fn hold_hijacks(&mut self, number: usize, hijacks: Vec<HijackGuard>) {
         self.hijacks.insert(number, hijacks);
+    }
+
+    /// Holds a stranger until the fault ends.
+    pub fn hold_stranger(&mut self, number: usize, stranger: StrangerGuard) {
+        self.strangers.insert(number, stranger);
     }
 
     /// Returns all rules except those of hosts without power.

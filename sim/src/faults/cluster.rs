@@ -6,6 +6,7 @@ use crate::{
     disk::Disk,
     net::Kernel,
     process_id::ProcessId,
+    stranger::StrangerGuard,
     trace::WorldEvent,
 };
 use mock_go_executor::Controls;
@@ -45,6 +46,9 @@ pub(crate) trait Cluster {
 
     /// The number of validators.
     fn validators(&self) -> u16;
+
+    /// The other validators that were members of the committee with the last commit of this node, before and after it.
+    fn fellow_members(&self, node: ProcessId) -> Vec<u16>;
 
     /// Whether the validator deviates from the protocol.
     fn is_byzantine(&self, validator: u16) -> bool;
@@ -93,6 +97,9 @@ pub(crate) trait Cluster {
 
     /// Schedules a job.
     fn perform_after(&self, after_ms: u64, job: FaultJob);
+
+    /// Lets a stranger connect to these hosts, for the fault with this number.
+    fn stranger(&self, number: usize, hosts: &[u16]) -> StrangerGuard;
 
     /// Records an event.
     fn emit(&self, process: ProcessId, event: WorldEvent);

@@ -251,8 +251,9 @@ impl DiskFault {
 
 fn flip_bits(id: ProcessId, blocks: u32, commits: u32, cluster: &dyn Cluster) {
     let Some(disk) = cluster.disk(id) else { return };
-    let others = (0..cluster.validators()).map(ProcessId::Node);
-    let others = others.filter(|other| *other != id && !cluster.stays_down(*other));
+    // Nobody asks a node that is no member of the committee for its copy.
+    let others = cluster.fellow_members(id).into_iter().map(ProcessId::Node);
+    let others = others.filter(|other| !cluster.stays_down(*other));
     let others: Vec<_> = others.filter_map(|other| cluster.disk(other)).collect();
     let commits = {
         let random = &mut cluster.faults().disk_damage;
@@ -303,12 +304,12 @@ fn copy_to(
         return lifecycle::skip(number, cluster);
     };
     let id = ProcessId::Executor(executor);
-    cluster.faults().drop_backups(id);
     let restored = WorldEvent::DiskRestored {
         taken: cluster.now(),
         copied_from: Some(other),
     };
     replace(id, snapshot, restored, down_ms, cluster);
+    cluster.faults().drop_backups(id);
 }
 
 /// Ends the process, and gives it this disk.

@@ -8,6 +8,7 @@
 //! | `socket` | short writes, resets, half-closed connections, hijacked socket files |
 //! | `disk` | disks fail, bits flip, an older backup or another disk takes their place |
 //! | `clock` | wall clocks jump |
+//! | `stranger` | somebody outside of the system connects to its ports |
 //! | `trigger` | [`Trigger`], the moment at which a fault happens |
 //! | `schedule` | which faults are due (pure) |
 //! | `active` | `ActiveFaults`, the state of the faults that have begun |
@@ -17,7 +18,7 @@
 //! | `channel` | the connections that a fault applies to |
 //! | `text` | phrases that the descriptions of faults share |
 //!
-//! The first six are the subjects. Each declares an enum of its kinds with their parameters and implements `Subject`
+//! The first seven are the subjects. Each declares an enum of its kinds with their parameters and implements `Subject`
 //! for it: begin, end, description and shrinking. Every `match` is exhaustive, so that a new kind cannot silently do
 //! nothing. `CONTRIBUTING.md` describes how to add one.
 
@@ -33,6 +34,7 @@ mod parts;
 mod process;
 mod schedule;
 mod socket;
+mod stranger;
 mod text;
 mod trigger;
 
@@ -45,6 +47,7 @@ pub use network::NetworkFault;
 pub use process::ProcessFault;
 pub use schedule::Occurrences;
 pub use socket::SocketFault;
+pub use stranger::StrangerFault;
 pub use trigger::{DurableAt, Reached, StoredAt, Trigger};
 
 pub(crate) use active::ActiveFaults;
@@ -74,6 +77,7 @@ pub enum Fault {
     Socket(SocketFault),
     Disk(DiskFault),
     Clock(ClockFault),
+    Stranger(StrangerFault),
 }
 
 /// How long a fault lasts, in ms, and what ends it. Without a duration, it lasts until all faults end.
@@ -189,6 +193,7 @@ faults_of! {
     Socket(SocketFault),
     Disk(DiskFault),
     Clock(ClockFault),
+    Stranger(StrangerFault),
 }
 
 #[cfg(test)]

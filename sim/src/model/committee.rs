@@ -2,7 +2,6 @@
 
 use crate::witness::Member;
 use metanode_core::types::{AuthorityIndex, Epoch, Round};
-
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 pub(super) struct Committee {

@@ -13,8 +13,7 @@ use metanode_core::{
     },
 };
 use serde::{Serialize, Serializer};
-use std::collections::BTreeSet;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
 
 /// One fact. `connection` numbers the connections of the whole world, from 1.

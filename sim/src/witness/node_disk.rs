@@ -174,12 +174,12 @@ impl NodeDisk {
     fn block(
         &mut self,
         epoch: Epoch,
-        key: &[u8],
+        key: &Key,
         value: &[u8],
         durability: Durability,
     ) -> Result<Option<Fact>, Malformed> {
         let reference = block_key(key)?;
-        self.boundary_votes.written(epoch, reference.digest);
+        self.boundary_votes.written(epoch, key);
         if !self.blocks.is_first_stored(reference.digest, self.process) {
             return Ok(None);
         }

@@ -1,14 +1,15 @@
 //! The world as the cluster that faults act on.
 
-use super::{Job, World};
+use super::{Job, World, lock};
 use crate::{
     clock::HostClock,
     disk::Disk,
     faults::{ActiveFaults, Cluster, End, FaultJob, PlannedFault},
-    net::Kernel,
+    net::{Kernel, SimNetwork},
+    stranger::{self, StrangerGuard},
     trace::{ProcessId, SimTime, WorldEvent},
 };
-use metanode_core::env::Entropy;
+use metanode_core::{env::Entropy, types::Epoch};
 use mock_go_executor::Controls;
 use rand_chacha::ChaCha8Rng;
 use std::{collections::BTreeSet, sync::MutexGuard};
@@ -25,6 +26,22 @@ impl Cluster for World {
 
     fn validators(&self) -> u16 {
         self.plan.validators
+    }
+
+    fn fellow_members(&self, node: ProcessId) -> Vec<u16> {
+        let ProcessId::Node(n) = node else {
+            return vec![];
+        };
+        let epoch = lock(&self.recorder).nodes()[usize::from(n)].epoch;
+        let is_member = |of: Epoch, other: u16| {
+            let members = self.plan.epochs.members(of, self.plan.validators);
+            members.iter().any(|member| member.validator == other)
+        };
+        let around = [epoch.prev(), epoch, epoch.next()];
+        let others = (0..self.plan.validators).filter(|other| *other != n);
+        others
+            .filter(|other| around.iter().all(|of| is_member(*of, *other)))
+            .collect()
     }
 
     fn is_byzantine(&self, validator: u16) -> bool {
@@ -89,6 +106,13 @@ impl Cluster for World {
 
     fn perform_after(&self, after_ms: u64, job: FaultJob) {
         self.later(after_ms, Job::Fault(job));
+    }
+
+    fn stranger(&self, number: usize, hosts: &[u16]) -> StrangerGuard {
+        let name = format!("stranger/{number}");
+        let network = SimNetwork::new(self.kernel.clone(), stranger::HOST);
+        let run = stranger::run(network, hosts.to_vec(), self.entropy.stream(&name));
+        StrangerGuard::spawn(&self.runtime, name, run)
     }
 
     fn emit(&self, process: ProcessId, event: WorldEvent) {

@@ -99,9 +99,11 @@ impl CrashPoints for ProcessHooks {
             return;
         }
         self.emit(Event::Crashed(point));
+        let uncharged = Uncharged::begin();
         for fault in due {
             faults::inject(fault, self.world.as_ref());
         }
+        drop(uncharged);
         if self.incarnation.is_over() {
             // The task is dropped when it is scheduled next; until then it must not continue.
             std::future::pending().await

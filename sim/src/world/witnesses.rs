@@ -6,6 +6,7 @@ use crate::{
     disk::{Disk, StoreObserver},
     net::{ConnectionId, HostId, Kernel, Route, Segment, Side, Tap},
     recorder::Recorder,
+    stranger,
     trace::{ProcessId, SimTime},
     witness::{Blocks, Channel, Connections, DiskWitness, End, Ends, Fact},
 };
@@ -129,6 +130,9 @@ const fn end(side: Side) -> End {
 
 /// The processes of a connection, if it is one of the system.
 fn ends(route: &Route) -> Option<Ends> {
+    if route.client == stranger::HOST {
+        return None;
+    }
     let (HostId(client), HostId(server)) = (route.client, route.server);
     let executor = ProcessId::Executor(server);
     let (channel, server) = match &route.address {

@@ -125,7 +125,7 @@ pub(super) const RESTORE_NODES: Schema = Schema {
         ..InSwarm::plain(|swarm| {
             DiskFault::RestoreNodes {
                 nodes: vec![swarm.restored],
-                taken_ms: recent(swarm),
+                taken_ms: taken_ms(swarm),
                 down_ms: Some(swarm.lasts_ms),
             }
             .into()
@@ -133,9 +133,13 @@ pub(super) const RESTORE_NODES: Schema = Schema {
     },
 };
 
-/// When a backup was taken that is at most some epochs old, as most are: with older ones a node only catches up.
-fn recent(swarm: &mut SwarmDraws<'_>) -> u64 {
-    let age_ms = 1 + swarm.stream.below(swarm.at_ms.clamp(1, 4_000));
+/// When a backup was taken: in three of four cases at most some epochs ago. With older ones a node only catches up.
+fn taken_ms(swarm: &mut SwarmDraws<'_>) -> u64 {
+    let most_ms = match swarm.stream.below(4) {
+        0 => swarm.at_ms.max(1),
+        _ => swarm.at_ms.clamp(1, 4_000),
+    };
+    let age_ms = 1 + swarm.stream.below(most_ms);
     swarm.at_ms.saturating_sub(age_ms)
 }
 

@@ -30,6 +30,7 @@ mod executor;
 mod network;
 mod process;
 mod socket;
+mod stranger;
 
 use super::{FaultSection, drawn::Drawn, swarm::SwarmDraws};
 use crate::scenario::target::Kind;
@@ -90,6 +91,7 @@ fault_kinds! {
     DiskFull = disk::DISK_FULL,
     FlipBits = disk::FLIP_BITS,
     JumpClock = clock::JUMP_CLOCK,
+    Stranger = stranger::STRANGER,
 }
 
 /// The section with fixed values for this fault, which begins with the run.
@@ -101,6 +103,7 @@ pub(super) fn section(fault: &Fault) -> FaultSection {
         Fault::Socket(fault) => socket::section(fault),
         Fault::Disk(fault) => disk::section(fault),
         Fault::Clock(fault) => clock::section(fault),
+        Fault::Stranger(fault) => stranger::section(fault),
     }
 }
 

@@ -1,0 +1,242 @@
+//! A stranger: somebody who is no process of the system, but reaches the TCP ports of its hosts. It asks what anybody may
+//! ask, orders what nobody outside may order, sends what is no message, and does not read or does not continue.
+
+use crate::{
+    addresses::{P2P_PORT, PEER_RPC_PORT},
+    net::{HostId, SimNetwork},
+};
+use bytes::Bytes;
+use madsim::{runtime::Handle, task::NodeId};
+use metanode_core::{
+    consensus::protocol::{self, Hello, PeerRequest, Purpose, Welcome},
+    env::{BoxStream, Network},
+    executor::wire::{
+        AdvanceEpoch, CurrentEpoch, GetBlocksRange, GetCurrentEpoch, GetLastBlockNumber,
+        LastBlockNumber, Request, RequestPayload, Response, ResponsePayload,
+    },
+    framing::{Decoder, Framing, read_frame, write_frame},
+    types::{Address, AuthorityIndex, BlockDigest, BlockRef, Chain, CommitIndex, Epoch, Round},
+};
+use prost::Message;
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
+};
+
+/// Where strangers connect from: no process runs there.
+pub(crate) const HOST: HostId = HostId(u16::MAX);
+
+/// Connections that a stranger keeps open.
+const CONNECTIONS: usize = 8;
+
+/// Requests that it sends without reading an answer.
+const UNREAD_REQUESTS: usize = 50;
+
+/// Why a visit ended; always ignored.
+type Ended = Box<dyn std::error::Error + Send + Sync>;
+
+/// The process of a stranger. Dropping it ends it, with its connections.
+pub(crate) struct StrangerGuard {
+    runtime: Handle,
+    node: NodeId,
+}
+
+impl StrangerGuard {
+    pub fn spawn(
+        runtime: &Handle,
+        name: String,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let node = runtime.create_node().name(name).build();
+        node.spawn(run);
+        Self {
+            runtime: runtime.clone(),
+            node: node.id(),
+        }
+    }
+}
+
+impl Drop for StrangerGuard {
+    fn drop(&mut self) {
+        self.runtime.kill(self.node);
+    }
+}
+
+/// Connects to one of these hosts after the other, for ever.
+pub(crate) async fn run(network: SimNetwork, hosts: Vec<u16>, mut random: ChaCha8Rng) {
+    let chain = Arc::new(Mutex::new(Chain::default()));
+    let mut visits: VecDeque<JoinHandle<()>> = VecDeque::new();
+    loop {
+        let host = hosts[below(&mut random, hosts.len() as u64) as usize];
+        let port = match below(&mut random, 2) {
+            0 => P2P_PORT,
+            _ => PEER_RPC_PORT,
+        };
+        let mut of_visit = random.clone();
+        random.next_u64();
+        let (network, chain) = (network.clone(), chain.clone());
+        visits.push_back(tokio::spawn(async move {
+            let address = Address::Tcp(SocketAddr::new(HostId(host).ip(), port));
+            if let Ok(stream) = network.connect(&address).await {
+                // How it ends is up to the other side.
+                let _ = visit(port, stream, &chain, &mut of_visit).await;
+            }
+        }));
+        if visits.len() > CONNECTIONS
+            && let Some(oldest) = visits.pop_front()
+        {
+            oldest.abort();
+        }
+        let pause_ms = 1 + below(&mut random, 100);
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+    }
+}
+
+async fn visit(
+    port: u16,
+    mut stream: BoxStream,
+    chain: &Mutex<Chain>,
+    random: &mut ChaCha8Rng,
+) -> Result<(), Ended> {
+    match below(random, 6) {
+        0 => {}
+        1 => {
+            let noise: Vec<u8> = (0..1 + below(random, 2_000))
+                .map(|_| random.next_u32() as u8)
+                .collect();
+            stream.write_all(&noise).await?;
+        }
+        2 => stream.write_all(&u32::MAX.to_be_bytes()).await?,
+        3 => {
+            // The begin of a message.
+            stream.write_all(&[0, 0, 0, 200, 1]).await?;
+        }
+        _ if port == P2P_PORT => ask_node(&mut stream, chain, random).await?,
+        _ => ask_executor(&mut stream, random).await?,
+    }
+    match below(random, 2) {
+        0 => std::future::pending().await,
+        _ => while stream.read(&mut [0; 4_096]).await? > 0 {},
+    }
+    Ok(())
+}
+
+/// Questions to a node, as one of its chain: the first [`Welcome`] tells which that is.
+async fn ask_node(
+    stream: &mut BoxStream,
+    chain: &Mutex<Chain>,
+    random: &mut ChaCha8Rng,
+) -> Result<(), Ended> {
+    let epoch = Epoch(below(random, 4));
+    let purpose = match below(random, 3) {
+        0 => Purpose::Subscribe { after: Round(0) },
+        _ => Purpose::Query,
+    };
+    let hello = Hello {
+        chain: *lock(chain),
+        epoch,
+        from: Some(AuthorityIndex(below(random, 9) as u16)),
+        purpose,
+    };
+    write_frame(stream, &protocol::frame(&hello)?).await?;
+    let mut decoder = Decoder::new(protocol::FRAMING);
+    let Some(body) = read_frame(stream, &mut decoder).await? else {
+        return Ok(());
+    };
+    let welcome: Welcome = protocol::parse(&body)?;
+    *lock(chain) = welcome.chain;
+    let unknown = BlockRef {
+        round: Round(random.next_u32()),
+        author: AuthorityIndex(random.next_u32() as u16),
+        digest: BlockDigest([7; 32]),
+    };
+    for _ in 0..UNREAD_REQUESTS {
+        let request = match below(random, 3) {
+            0 => PeerRequest::Blocks(vec![unknown; 1 + below(random, 1_000) as usize]),
+            1 => PeerRequest::Commits {
+                from: CommitIndex(random.next_u32()),
+                to: CommitIndex(u32::MAX),
+            },
+            _ => PeerRequest::NewestBlockOf(unknown.author),
+        };
+        write_frame(stream, &protocol::frame(&request)?).await?;
+    }
+    Ok(())
+}
+
+/// Questions to an executor, and the order to begin the next epoch.
+async fn ask_executor(stream: &mut BoxStream, random: &mut ChaCha8Rng) -> Result<(), Ended> {
+    if below(random, 2) == 0 {
+        let range = GetBlocksRange {
+            from: below(random, 3),
+            to: u64::MAX,
+        };
+        for _ in 0..UNREAD_REQUESTS {
+            send(stream, RequestPayload::GetBlocksRange(range)).await?;
+        }
+        return Ok(());
+    }
+    let mut decoder = Decoder::new(Framing::RPC);
+    send(
+        stream,
+        RequestPayload::GetLastBlockNumber(GetLastBlockNumber::default()),
+    )
+    .await?;
+    send(
+        stream,
+        RequestPayload::GetCurrentEpoch(GetCurrentEpoch::default()),
+    )
+    .await?;
+    let (
+        Some(ResponsePayload::LastBlockNumber(LastBlockNumber {
+            last_block_number, ..
+        })),
+        Some(ResponsePayload::CurrentEpoch(CurrentEpoch { epoch })),
+    ) = (
+        answer(stream, &mut decoder).await?,
+        answer(stream, &mut decoder).await?,
+    )
+    else {
+        return Ok(());
+    };
+    let advance = AdvanceEpoch {
+        new_epoch: epoch + 1,
+        epoch_start_timestamp_ms: 1_000 * below(random, 1 << 32),
+        boundary_block: last_block_number,
+    };
+    send(stream, RequestPayload::AdvanceEpoch(advance)).await
+}
+
+async fn send(stream: &mut BoxStream, payload: RequestPayload) -> Result<(), Ended> {
+    let request = Request {
+        payload: Some(payload),
+    };
+    let frame: Bytes = Framing::RPC.encode(&request)?;
+    Ok(write_frame(stream, &frame).await?)
+}
+
+async fn answer(
+    stream: &mut BoxStream,
+    decoder: &mut Decoder,
+) -> Result<Option<ResponsePayload>, Ended> {
+    let body = read_frame(stream, decoder).await?;
+    let body = body.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    Ok(Response::decode(body)?.payload)
+}
+
+fn lock(chain: &Mutex<Chain>) -> MutexGuard<'_, Chain> {
+    chain.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn below(random: &mut ChaCha8Rng, end: u64) -> u64 {
+    random.next_u64() % end.max(1)
+}
