@@ -87,12 +87,15 @@ struct Health {
     observer: Option<Arc<dyn StoreObserver>>,
 }
 
+/// A value of any store: the name of the store and the key.
+pub(super) type InStore = (Arc<str>, Key);
+
 #[derive(Default)]
 struct FragileColumn {
-    /// Keys in the order in which they were written.
-    written: VecDeque<Key>,
+    /// In the order in which they were written.
+    written: VecDeque<InStore>,
     /// The flipped bit of each damaged value.
-    flipped: BTreeMap<Key, u64>,
+    flipped: BTreeMap<InStore, u64>,
 }
 
 struct OpenStore {
@@ -134,14 +137,14 @@ impl DiskHealth {
         health.full = false;
     }
 
-    /// Flips a bit in each of up to `count` values of a column, but in none that is `spared`. Returns their keys.
+    /// Flips a bit in each of up to `count` values of a column, but in none that is `spared`. Returns where they are.
     pub fn flip_bits(
         &self,
         what: Fragile,
         count: u32,
         rng: &mut ChaCha8Rng,
-        spared: impl Fn(&[u8]) -> bool,
-    ) -> Vec<Key> {
+        spared: impl Fn(&InStore) -> bool,
+    ) -> Vec<InStore> {
         let mut health = self.lock();
         let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
         let mut keys = vec![];
@@ -162,10 +165,8 @@ impl DiskHealth {
     }
 
     /// Whether this value is among the newest ones and intact.
-    pub fn holds(&self, what: Fragile, key: &[u8]) -> bool {
-        let health = self.lock();
-        let mut written = health.fragile[what as usize].written.iter();
-        written.any(|of| of[..] == *key)
+    pub fn holds(&self, what: Fragile, value: &InStore) -> bool {
+        self.lock().fragile[what as usize].written.contains(value)
     }
 
     /// The present content, read through the stores of the running process, or through `stores` if none is running.
@@ -215,7 +216,21 @@ impl DiskHealth {
         Ok(())
     }
 
-    fn before_write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
+    fn removed(&self, name: &str) {
+        let mut health = self.lock();
+        health.open.remove(name);
+        for FragileColumn { written, flipped } in &mut health.fragile {
+            written.retain(|(store, _)| **store != *name);
+            flipped.retain(|(store, _), _| **store != *name);
+        }
+    }
+
+    fn before_write(
+        &self,
+        store: &Arc<str>,
+        batch: &WriteBatch,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         let mut health = self.lock();
         let failure = if health.full {
             Some(DiskFailure::Full)
@@ -233,11 +248,12 @@ impl DiskHealth {
                 && let Some(what) = Fragile::of(*column)
             {
                 let FragileColumn { written, flipped } = &mut health.fragile[what as usize];
-                flipped.remove(key);
+                let value = (store.clone(), key.clone());
+                flipped.remove(&value);
                 if written.len() == FRAGILE_VALUES {
                     written.pop_front();
                 }
-                written.push_back(key.clone());
+                written.push_back(value);
             }
         }
         Ok(())
@@ -256,13 +272,16 @@ impl DiskHealth {
     }
 
     /// The value as a read returns it.
-    fn read(&self, column: Column, key: &[u8], value: Bytes) -> Bytes {
+    fn read(&self, store: &Arc<str>, column: Column, key: &[u8], value: Bytes) -> Bytes {
         let Some(what) = Fragile::of(column) else {
             return value;
         };
         let health = self.lock();
         let flipped = &health.fragile[what as usize].flipped;
-        let (Some(bit), false) = (flipped.get(key), value.is_empty()) else {
+        if flipped.is_empty() || value.is_empty() {
+            return value;
+        }
+        let Some(bit) = flipped.get(&(store.clone(), Key::from_slice(key))) else {
             return value;
         };
         let mut bytes = value.to_vec();
@@ -311,6 +330,7 @@ impl StoreFactory for FaultyStores {
         let observed =
             (self.health.observer()).map(|observer| Observed::open(name, &store, observer));
         Ok(Arc::new(FaultyStore {
+            name: name.into(),
             store,
             health: self.health.clone(),
             observed,
@@ -324,7 +344,7 @@ impl StoreFactory for FaultyStores {
     fn remove(&self, name: &str) -> Result<(), StoreError> {
         let _uncharged = Uncharged::begin();
         self.stores.remove(name)?;
-        self.health.lock().open.remove(name);
+        self.health.removed(name);
         if let Some(observer) = self.health.observer() {
             observer.removed(name);
         }
@@ -348,6 +368,7 @@ fn copy(batch: &WriteBatch) -> WriteBatch {
 }
 
 struct FaultyStore {
+    name: Arc<str>,
     store: Arc<dyn Store>,
     health: DiskHealth,
     observed: Option<Observed>,
@@ -357,14 +378,15 @@ impl Store for FaultyStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let _uncharged = Uncharged::begin();
         let value = self.store.get(column, key)?;
-        Ok(value.map(|value| self.health.read(column, key, value)))
+        Ok(value.map(|value| self.health.read(&self.name, column, key, value)))
     }
 
     fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let _uncharged = Uncharged::begin();
         let values = self.store.get_many(column, keys)?;
-        let read =
-            |(key, value): (&Key, Option<Bytes>)| Some(self.health.read(column, key, value?));
+        let read = |(key, value): (&Key, Option<Bytes>)| {
+            Some(self.health.read(&self.name, column, key, value?))
+        };
         Ok(keys.iter().zip(values).map(read).collect())
     }
 
@@ -373,7 +395,7 @@ impl Store for FaultyStore {
         let column = scan.column;
         let entries = self.store.scan(scan)?;
         let read = |(key, value): Entry| {
-            let value = self.health.read(column, &key, value);
+            let value = self.health.read(&self.name, column, &key, value);
             (key, value)
         };
         Ok(entries.into_iter().map(read).collect())
@@ -385,7 +407,7 @@ impl Store for FaultyStore {
             true => copy(&batch),
             false => batch,
         };
-        self.health.before_write(&batch, durability)?;
+        self.health.before_write(&self.name, &batch, durability)?;
         let observed = self.observed.as_ref();
         let writing = observed.map(|observed| observed.writing(&batch));
         self.store.write(batch, durability)?;

@@ -21,9 +21,9 @@ pub use rocks_server::RocksServer;
 
 pub(crate) use observer::StoreObserver;
 
-use faulty::{DiskHealth, FaultyStores, Fragile};
+use faulty::{DiskHealth, FaultyStores, Fragile, InStore};
 use metanode_core::{
-    store::{Key, MemoryDisk, StoreError, StoreFactory},
+    store::{MemoryDisk, StoreError, StoreFactory},
     types::CommitIndex,
 };
 use rand_chacha::ChaCha8Rng;
@@ -164,7 +164,7 @@ impl Disk {
     /// Flips a bit in each of up to `count` of the newest blocks, except where no disk of `others` has an intact copy:
     /// no protocol survives the loss of all copies.
     pub fn flip_blocks(&self, count: u32, rng: &mut ChaCha8Rng, others: &[Self]) {
-        let spared = |key: &[u8]| only_here(Fragile::Blocks, key, others);
+        let spared = |block: &InStore| only_here(Fragile::Blocks, block, others);
         let _ = self.health.flip_bits(Fragile::Blocks, count, rng, spared);
     }
 
@@ -175,10 +175,13 @@ impl Disk {
         rng: &mut ChaCha8Rng,
         others: &[Self],
     ) -> BTreeSet<CommitIndex> {
-        let spared = |key: &[u8]| only_here(Fragile::Commits, key, others);
-        let keys = self.health.flip_bits(Fragile::Commits, count, rng, spared);
-        let index = |key: Key| Some(CommitIndex(u32::from_be_bytes(key[..].try_into().ok()?)));
-        keys.into_iter().filter_map(index).collect()
+        let spared = |commit: &InStore| only_here(Fragile::Commits, commit, others);
+        let flipped = (self.health).flip_bits(Fragile::Commits, count, rng, spared);
+        let index = |(_, key): InStore| {
+            let index = key[..].try_into().ok()?;
+            Some(CommitIndex(u32::from_be_bytes(index)))
+        };
+        flipped.into_iter().filter_map(index).collect()
     }
 
     /// The present content of the disk.
@@ -246,8 +249,8 @@ impl Disk {
     }
 }
 
-fn only_here(what: Fragile, key: &[u8], others: &[Disk]) -> bool {
-    !others.iter().any(|disk| disk.health.holds(what, key))
+fn only_here(what: Fragile, value: &InStore, others: &[Disk]) -> bool {
+    !others.iter().any(|disk| disk.health.holds(what, value))
 }
 
 /// Nothing and everything survive with a probability of a quarter each, because these are the extreme cases of

@@ -17,7 +17,8 @@
 //!    own that others name as an ancestor, and every executor of a live honest validator has made as many blocks durable
 //!    as commits are demanded;
 //! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake that
-//!    are free to propose in it (if no clock jumps). While one is due, measuring goes on, also after the time is up.
+//!    are free to propose in it, and have proposed since their last start (if no clock jumps). While one is due, measuring
+//!    goes on, also after the time is up.
 //!
 //! The chain may be faster than an executor, which then never reaches the tip; while it is half a window behind, its node may
 //! be paused (contract §5). While that is not so and its process runs, a node is free to propose.
@@ -26,9 +27,13 @@
 //! are Byzantine or stay down for good.
 
 mod bounds;
+mod processes;
 mod report;
 
-use self::bounds::{Bounds, MEASURED_MS, Measurement};
+use self::{
+    bounds::{Bounds, MEASURED_MS, Measurement},
+    processes::{Executor, Node},
+};
 use super::{
     Invariant, Oracle, Violation,
     epoch::{clocks_are_known, must_end},
@@ -96,37 +101,6 @@ struct Proposals {
     referenced: BTreeSet<u16>,
 }
 
-#[derive(Default)]
-struct Executor {
-    durable: GlobalExecIndex,
-    /// The entry that shows it.
-    last: Option<Entry>,
-    down: bool,
-}
-
-#[derive(Default)]
-struct Node {
-    down: bool,
-    /// Half of its window since its last start, at which a paused node goes on.
-    half_window: u64,
-    /// The newest epoch that it has recorded.
-    epoch: Epoch,
-    /// For how long it was free to propose since measuring began.
-    free_for: SimTime,
-    /// Its own words, for the report.
-    paused: Option<Entry>,
-    waiting: Option<Entry>,
-}
-
-impl Node {
-    fn of(plan: &Plan, n: u16, start: u32) -> Self {
-        Self {
-            half_window: u64::from(plan.node_of(n, start).delivery.window_blocks) / 2,
-            ..Self::default()
-        }
-    }
-}
-
 impl Liveness {
     pub(super) fn new(plan: &Plan) -> Self {
         let lives = |n: &u16| plan.takes_part(*n);
@@ -162,6 +136,11 @@ impl Liveness {
         }
         let author = holder;
         self.highest_round = self.highest_round.max(at);
+        if let Some(node) = self.nodes.get_mut(&author)
+            && at > node.newest
+        {
+            (node.newest, node.has_proposed) = (at, true);
+        }
         let Phase::Measuring { seen, .. } = &mut self.phase else {
             return;
         };
@@ -264,7 +243,7 @@ impl Liveness {
         match entry.process {
             ProcessId::Node(n) => {
                 if let Some(node) = self.nodes.get_mut(&n) {
-                    (node.down, node.paused, node.waiting) = (down, None, None);
+                    node.restarted(down);
                 }
             }
             ProcessId::Executor(n) => {
@@ -414,7 +393,8 @@ impl Liveness {
             }
         }
         let Running { epoch, began, .. } = self.epoch;
-        let proposes = |n| free.contains(&n) && self.nodes[&n].epoch >= epoch;
+        let is_in = |node: &Node| node.has_proposed && node.epoch >= epoch;
+        let proposes = |n| free.contains(&n) && is_in(&self.nodes[&n]);
         let is_due = |began| must_end(&self.plan, epoch, began, now, proposes);
         if clocks_are_known(&self.plan) && began.is_some_and(is_due) {
             self.epoch.due_for = match self.epoch.due_for {
