@@ -1,7 +1,7 @@
 //! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, every function
 //! returns what it was given.
 
-use crate::{flush::FlushStep, guard::Verdict, rpc::Requester};
+use crate::{flush::FlushStep, guard::Verdict};
 use metanode_core::{
     bugs::{self, KnownBug},
     executor::wire::CommittedEpochData,
@@ -29,9 +29,9 @@ pub(crate) fn executed(height: GlobalExecIndex, durable: &watch::Sender<GlobalEx
     }
 }
 
-/// Whether this requester may begin epochs.
-pub(crate) fn may_advance(requester: Requester) -> bool {
-    requester == Requester::Node || bugs::enabled(KnownBug::PeerMayAdvance)
+/// Whether the epoch that a peer wants to begin is refused.
+pub(crate) fn refuses_peers() -> bool {
+    !bugs::enabled(KnownBug::PeerMayAdvance)
 }
 
 /// Whether the watermark is stored with the blocks, in their write, and not by a last one of its own.

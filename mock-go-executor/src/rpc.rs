@@ -272,7 +272,9 @@ impl Rpc<'_> {
             RequestPayload::GetBlocksRange(range) => {
                 ResponsePayload::BlocksRange(self.blocks_range(*range, watermark)?)
             }
-            RequestPayload::AdvanceEpoch(_) if !bug_switches::may_advance(requester) => {
+            RequestPayload::AdvanceEpoch(_)
+                if requester == Requester::Peer && bug_switches::refuses_peers() =>
+            {
                 return Err(Refusal::PeerAdvances);
             }
             RequestPayload::AdvanceEpoch(asked) => {
