@@ -5,6 +5,7 @@ mod citations;
 mod module_order;
 mod oracles;
 
+use ignore::WalkBuilder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -164,30 +165,27 @@ fn scenarios_without_suite(files: &Files) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every text file of the repository.
+/// Every text file of the repository that git does not ignore.
 fn repository() -> Files {
     // Asked when the test runs: one target folder may serve several clones.
     let package =
         std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package whose test it runs");
     let root = Path::new(&package).join("..");
-    let mut files = Files::new();
-    let mut open = vec![root.clone()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of the repository") {
-            let entry = entry.expect("an entry");
-            let name = entry.file_name();
-            let path = entry.path();
-            if entry.file_type().expect("its type").is_dir() {
-                if name != ".git" && name != "target" {
-                    open.push(path);
-                }
-            } else if let Ok(text) = fs::read_to_string(&path) {
-                let path = path.strip_prefix(&root).expect("below the root");
-                files.insert(path.into(), text);
-            }
-        }
-    }
-    files
+    let walk = WalkBuilder::new(&root)
+        .hidden(false)
+        .parents(false)
+        .git_global(false)
+        .filter_entry(|entry| entry.file_name() != ".git")
+        .build();
+    let entries = walk.map(|entry| entry.expect("an entry"));
+    entries
+        .filter_map(|entry| {
+            // Neither a folder nor a file that is not text.
+            let text = fs::read_to_string(entry.path()).ok()?;
+            let path = entry.path().strip_prefix(&root).expect("below the root");
+            Some((path.into(), text))
+        })
+        .collect()
 }
 
 #[test]
