@@ -17,8 +17,8 @@
 //!    own that others name as an ancestor, and every executor of a live honest validator has made as many blocks durable
 //!    as commits are demanded;
 //! 4. meanwhile no epoch is due for longer than `20 · R` by the clocks of live honest members with 2f+1 of its stake that
-//!    are free to propose in it, and have proposed since their last start (if no clock jumps). While one is due, measuring
-//!    goes on, also after the time is up.
+//!    are free to propose in it (if no clock jumps). A start counts once it has proposed, at the latest after the longest
+//!    pause between two of its attempts and `20 · R`. While an epoch is due, measuring goes on, also after the time is up.
 //!
 //! The chain may be faster than an executor, which then never reaches the tip; while it is half a window behind, its node may
 //! be paused (contract §5). While that is not so and its process runs, a node is free to propose.
@@ -243,7 +243,7 @@ impl Liveness {
         match entry.process {
             ProcessId::Node(n) => {
                 if let Some(node) = self.nodes.get_mut(&n) {
-                    node.restarted(down);
+                    node.restart(down, entry.at);
                 }
             }
             ProcessId::Executor(n) => {
@@ -381,9 +381,13 @@ impl Liveness {
     fn pass_time(&mut self, now: SimTime) {
         let passed = now.since(self.now);
         self.now = now;
-        if passed.ns == 0 || !matches!(self.phase, Phase::Measuring { .. }) {
+        let Phase::Measuring { began, .. } = &self.phase else {
+            return;
+        };
+        if passed.ns == 0 {
             return;
         }
+        let faults_ended = began.at;
         let free: Vec<u16> = (self.nodes.keys().copied())
             .filter(|n| self.is_free(*n))
             .collect();
@@ -393,7 +397,11 @@ impl Liveness {
             }
         }
         let Running { epoch, began, .. } = self.epoch;
-        let is_in = |node: &Node| node.has_proposed && node.epoch >= epoch;
+        let start_is_over = |node: &Node| {
+            let could_ask = node.restarted.max(faults_ended);
+            node.has_proposed || now.since(could_ask).as_ms() > self.bounds.start_ms
+        };
+        let is_in = |node: &Node| start_is_over(node) && node.epoch >= epoch;
         let proposes = |n| free.contains(&n) && is_in(&self.nodes[&n]);
         let is_due = |began| must_end(&self.plan, epoch, began, now, proposes);
         if clocks_are_known(&self.plan) && began.is_some_and(is_due) {

@@ -472,6 +472,22 @@ fn an_epoch_is_due_by_the_clocks_of_a_quorum_that_must_end_it() {
     jumps.passes();
 }
 
+/// It may be between two of its attempts when faults end.
+#[test]
+fn the_clock_of_a_start_counts_once_it_proposes_or_had_the_time_to() {
+    let mut chain = due_at(FAULTS_END_MS + 500);
+    chain.plan.clock_skew_ms = vec![0, 0, -20_000, 0];
+    let ends_at = |chain: &Chain| {
+        let violation = chain.verdict().unwrap();
+        assert_eq!(violation.clause, "epoch-does-not-end");
+        violation.at.as_ms()
+    };
+    let proposing = ends_at(&chain);
+    chain.silent = Some(3);
+    let retry_ms = chain.plan.node.rpc.start_retry_max_ms;
+    assert!(ends_at(&chain) > proposing + retry_ms);
+}
+
 #[test]
 fn the_age_of_an_epoch_counts_from_its_first_commit() {
     let mut chain = due_at(FAULTS_END_MS + 500);

@@ -18,6 +18,9 @@ pub(super) struct Bounds {
     pub commit_ms: u64,
     /// The time within which a node that is free to propose does so, and a due epoch ends.
     pub reaction_ms: u64,
+    /// The time within which a start proposes, once nothing is missing: it may be between two attempts (START judges
+    /// the pause).
+    pub start_ms: u64,
 }
 
 impl Bounds {
@@ -33,9 +36,12 @@ impl Bounds {
             let window_ms = delivery.watermark_poll_ms + 2 * latency_ms + ACKNOWLEDGED_MS;
             window_ms.div_ceil(u64::from(delivery.window_blocks))
         });
+        let (_, retry_ms) = plan.extremes(|node| node.rpc.start_retry_max_ms);
+        let reaction_ms = 20 * round_ms;
         Self {
             commit_ms: round_ms.max(slowest_us.unwrap_or(0).div_ceil(1000) + per_block_ms),
-            reaction_ms: 20 * round_ms,
+            reaction_ms,
+            start_ms: retry_ms + reaction_ms,
         }
     }
 }

@@ -19,7 +19,9 @@ pub(super) struct Node {
     pub down: bool,
     /// Its newest own block.
     pub newest: (Epoch, Round),
-    /// Whether it has made a block since its last start, which may have to wait for its executor.
+    /// Its last start or end.
+    pub restarted: SimTime,
+    /// Whether it has made a block since then.
     pub has_proposed: bool,
     /// Half of its window since its last start, at which a paused node goes on.
     pub half_window: u64,
@@ -41,8 +43,8 @@ impl Node {
     }
 
     /// Its process has ended or started.
-    pub fn restarted(&mut self, down: bool) {
-        (self.down, self.has_proposed) = (down, false);
+    pub fn restart(&mut self, down: bool, at: SimTime) {
+        (self.down, self.restarted, self.has_proposed) = (down, at, false);
         (self.paused, self.waiting) = (None, None);
     }
 }
