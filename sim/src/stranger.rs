@@ -19,7 +19,7 @@ use metanode_core::{
 };
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
-use rand_core::Rng;
+use rand_core::{Rng, SeedableRng};
 use std::{
     collections::VecDeque,
     io,
@@ -41,7 +41,7 @@ const CONNECTIONS: usize = 8;
 /// Requests that it sends without reading an answer.
 const UNREAD_REQUESTS: usize = 50;
 
-/// Why a visit ended; always ignored.
+/// Why a connection ended; always ignored.
 type Ended = Box<dyn std::error::Error + Send + Sync>;
 
 /// The process of a stranger. Dropping it ends it, with its connections.
@@ -74,25 +74,24 @@ impl Drop for StrangerGuard {
 /// Connects to one of these hosts after the other, for ever.
 pub(crate) async fn run(network: SimNetwork, hosts: Vec<u16>, mut random: ChaCha8Rng) {
     let chain = Arc::new(Mutex::new(Chain::default()));
-    let mut visits: VecDeque<JoinHandle<()>> = VecDeque::new();
+    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
         let host = hosts[below(&mut random, hosts.len() as u64) as usize];
         let port = match below(&mut random, 2) {
             0 => P2P_PORT,
             _ => PEER_RPC_PORT,
         };
-        let mut of_visit = random.clone();
-        random.next_u64();
+        let mut of_connection = ChaCha8Rng::seed_from_u64(random.next_u64());
         let (network, chain) = (network.clone(), chain.clone());
-        visits.push_back(tokio::spawn(async move {
+        connections.push_back(tokio::spawn(async move {
             let address = Address::Tcp(SocketAddr::new(HostId(host).ip(), port));
             if let Ok(stream) = network.connect(&address).await {
                 // How it ends is up to the other side.
-                let _ = visit(port, stream, &chain, &mut of_visit).await;
+                let _ = use_connection(port, stream, &chain, &mut of_connection).await;
             }
         }));
-        if visits.len() > CONNECTIONS
-            && let Some(oldest) = visits.pop_front()
+        if connections.len() > CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
         {
             oldest.abort();
         }
@@ -101,7 +100,7 @@ pub(crate) async fn run(network: SimNetwork, hosts: Vec<u16>, mut random: ChaCha
     }
 }
 
-async fn visit(
+async fn use_connection(
     port: u16,
     mut stream: BoxStream,
     chain: &Mutex<Chain>,

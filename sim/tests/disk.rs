@@ -225,6 +225,35 @@ fn a_removed_store_starts_empty() {
 }
 
 #[test]
+fn a_bit_flips_in_one_store_and_a_write_to_another_does_not_mend_it() {
+    const BLOCKS: Column = Column("blocks");
+    let disks = [Disk::memory(), Disk::memory()];
+    let [one, other] = disks.clone().map(|disk| {
+        ["epoch-0", "epoch-1"].map(|name| {
+            let store = disk.stores().open(name, &[BLOCKS]).unwrap();
+            let mut batch = WriteBatch::default();
+            batch.put(BLOCKS, &[1], vec![0; 8]);
+            store.write(batch.clone(), Durability::Synced).unwrap();
+            (store, batch)
+        })
+    });
+    let intact = || {
+        one.each_ref()
+            .map(|(store, _)| store.get(BLOCKS, &[1]).unwrap().unwrap() == [0; 8][..])
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    disks[0].flip_blocks(1, &mut rng, &disks[1..]);
+    let damaged = intact().iter().position(|is_intact| !is_intact).unwrap();
+    for written in [1 - damaged, damaged] {
+        assert_eq!(intact(), [damaged == 1, damaged == 0]);
+        let (store, batch) = &one[written];
+        store.write(batch.clone(), Durability::Synced).unwrap();
+    }
+    assert_eq!(intact(), [true, true]);
+    drop(other);
+}
+
+#[test]
 fn bits_do_not_flip_in_the_last_intact_copy() {
     const BLOCKS: Column = Column("blocks");
     let disks = [Disk::memory(), Disk::memory()];
