@@ -42,8 +42,8 @@ macro_rules! node_parameters {
                     fetch_delay_ms: u64 = 100, 1..=3_600_000;
                     /// Timeout of a request to a peer: the time in which no byte is received from or sent to it.
                     peer_timeout_ms: u64 = 2_000, 1..=3_600_000;
-                    /// A block subscription without a byte for this time is replaced; a peer that takes no byte of an
-                    /// answer for this time, or is as long without a greeting, is left.
+                    /// A block subscription without a byte for this time is replaced. A peer that sends no greeting
+                    /// within it, or takes no byte of an answer for as long, is disconnected.
                     peer_silence_ms: u64 = 5_000, 1..=3_600_000;
                     /// Delay between two attempts to connect to a peer, doubling up to the maximum.
                     peer_retry_min_ms: u64 = 100, 1..=3_600_000;

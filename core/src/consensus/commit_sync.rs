@@ -22,9 +22,9 @@ use tracing::debug;
 /// byte by byte. The limit grows with each attempt that exceeds it, because the link may be slow.
 pub(super) const RANGE_PATIENCE: u32 = 10;
 
-/// The longest limit, in limits of first attempts. An attempt that exceeds it begins anew, so a range that needs longer
-/// never arrives; and so long one slow peer may keep this node from asking others.
-pub(super) const MOST_PATIENT: u32 = 64;
+/// Maximum time limit of an attempt, in limits of the first one. Without it one slow peer could keep this node from asking
+/// others for ever; but a range that needs longer never arrives, because the next attempt begins anew.
+pub(super) const MAX_PATIENCE: u32 = 64;
 
 /// Fetches commits whenever the node is behind, for ever.
 pub(super) async fn catch_up(shared: Arc<Shared>) {
@@ -60,7 +60,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|_| {
             let limit_ms = patience.as_millis();
-            patience = (patience * 2).min(usual * MOST_PATIENT);
+            patience = (patience * 2).min(usual * MAX_PATIENCE);
             Err(PeerError::TooSlow { limit_ms })
         });
         match fetched {

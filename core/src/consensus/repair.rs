@@ -2,7 +2,7 @@
 //! their digests, commits by the votes of a quorum, for the commit itself or a later one.
 
 use super::{
-    commit_sync::{MOST_PATIENT, RANGE_PATIENCE, fetch_certified},
+    commit_sync::{MAX_PATIENCE, RANGE_PATIENCE, fetch_certified},
     peer::PeerError,
     shared::Shared,
     synchronizer::{in_turn, next_found},
@@ -38,7 +38,7 @@ pub(super) async fn repair(shared: Arc<Shared>, log: Arc<CommitLog>) {
         }
         repair_blocks(&shared, &log, blocks, start, patience).await;
         // The links may be slow, so each attempt gets more time.
-        patience = (patience + usual).min(usual * MOST_PATIENT);
+        patience = (patience + usual).min(usual * MAX_PATIENCE);
         tokio::time::sleep(pause).await;
     }
 }

@@ -469,7 +469,10 @@ mod tests {
             }
         };
         let request = protocol::frame(&PeerRequest::Blocks(vec![large.reference()])).unwrap();
-        assert!(matches!(end(&request).await, ConnectionEnd::Io(_)));
+        let ConnectionEnd::Io(silent) = end(&request).await else {
+            panic!("expected a peer that is silent");
+        };
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
         let request = PeerRequest::Blocks(vec![large.reference(); 2_000]);
         let request = protocol::frame(&request).unwrap();
         assert!(matches!(

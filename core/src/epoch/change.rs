@@ -151,6 +151,24 @@ mod tests {
         );
     }
 
+    /// Its disk is the copy of another one. Peers may no longer have what is missing here.
+    #[test]
+    fn an_executor_that_has_left_the_epoch_is_followed_before_the_boundary_is_certified() {
+        for step in [ChangeStep::Running, ChangeStep::BoundaryCommitted(BOUNDARY)] {
+            let action = |executor_epoch, certified| {
+                next_action(&ChangeView {
+                    executor_epoch: Epoch(executor_epoch),
+                    certified,
+                    ..view(step)
+                })
+            };
+            assert_ne!(action(4, false), ChangeAction::Leave);
+            assert_eq!(action(5, false), ChangeAction::Leave);
+            assert_ne!(action(5, true), ChangeAction::Leave, "peers need the proof");
+            assert_eq!(action(6, true), ChangeAction::Leave);
+        }
+    }
+
     fn steps() -> impl Strategy<Value = ChangeStep> {
         prop::sample::select(vec![
             ChangeStep::Running,
