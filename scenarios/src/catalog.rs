@@ -68,6 +68,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "backup_of_earlier_epoch"
     "executor_copied"
     "backup_of_a_node"
+    "long_run"
     "strangers"
     "swarm"
     "swarm_epochs"

@@ -29,6 +29,13 @@ use metanode_core::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The memory of processes is measured for one of this many seeds, which takes a sixth more time.
+const SEEDS_PER_MEASURED: u64 = 5;
+/// Which one. Not 0, with which single runs are usually made.
+const MEASURED_SEED: u64 = 2;
+/// Runs that last so long are always measured: what grows with time shows in them.
+const MEASURED_MS: u64 = 300_000;
+
 /// Which nodes deliver (contract §1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,6 +173,11 @@ impl Plan {
     pub(crate) fn byzantine(&self, validator: u16) -> Option<&ByzantinePlan> {
         let of = |byzantine: &&ByzantinePlan| byzantine.validator == validator;
         self.byzantine.iter().find(of)
+    }
+
+    /// Whether the memory of the processes is measured in this run.
+    pub(crate) const fn measures_memory(&self) -> bool {
+        self.seed % SEEDS_PER_MEASURED == MEASURED_SEED || self.duration_ms >= MEASURED_MS
     }
 
     pub(crate) fn is_byzantine(&self, validator: u16) -> bool {

@@ -130,14 +130,15 @@ impl Recorder {
         self.probes.observe(&entry);
         self.count(&entry);
         // After a panic the oracles do not judge: the verdict is the panic.
-        let judging = self.oracles.iter_mut().filter(|_| self.panic.is_none());
-        for oracle in judging {
-            if let Err(violation) = oracle.observe(&entry) {
-                self.violation = Some(*violation);
-                break;
-            }
+        if self.panic.is_none() {
+            self.judge(&entry);
         }
         self.trace.push(entry);
+    }
+
+    fn judge(&mut self, entry: &Entry) {
+        let judged = (self.oracles.iter_mut()).try_for_each(|oracle| oracle.observe(entry));
+        self.violation = judged.err().map(|violation| *violation);
     }
 
     /// Ends the run: oracles judge what had to happen by now. `reached` counts how often each process reached each
@@ -227,10 +228,20 @@ impl Recorder {
     }
 
     /// Processes have this many bytes in use.
-    pub fn in_use(&mut self, bytes: BTreeMap<ProcessId, u64>) {
+    pub fn in_use(&mut self, at: SimTime, bytes: BTreeMap<ProcessId, u64>) {
         for (process, bytes) in bytes {
             let most = self.memory_bytes.entry(process).or_default();
             *most = bytes.max(*most);
+            if self.is_over() {
+                continue;
+            }
+            let what = What::World(WorldEvent::InUse { bytes });
+            let entry = Entry { at, process, what };
+            self.judge(&entry);
+            if self.violation.is_some() {
+                self.end = at;
+                self.trace.push(entry);
+            }
         }
     }
 

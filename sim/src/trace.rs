@@ -113,6 +113,14 @@ pub enum WorldEvent {
     /// The process took a transaction from a client.
     Submitted {
         transaction: TransactionHash,
+        /// Its size.
+        #[serde(skip)]
+        bytes: u64,
+    },
+    /// The process has so much memory in use. Only recorded if it is too much, because not every run measures it.
+    InUse {
+        #[serde(skip)]
+        bytes: u64,
     },
 }
 

@@ -200,7 +200,7 @@ fn a_submitted_transaction_is_in_no_block(Run { plan, trace, end }: &mut Run) ->
     // A run ends once everything is executed. Judged as if that had been all its time.
     plan.settle_ms = end.as_ms() - plan.duration_ms;
     trace.iter_mut().find_map(|entry| match &mut entry.what {
-        What::World(WorldEvent::Submitted { transaction }) => {
+        What::World(WorldEvent::Submitted { transaction, .. }) => {
             *transaction = TransactionHash([9; 32]);
             Some(())
         }

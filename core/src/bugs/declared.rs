@@ -291,6 +291,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["DURABLE"],
         }
+        CollectedRoundsStay = "+" "collected_rounds_stay" {
+            mechanism: "rounds that no commit can contain any more stay in the DAG",
+            masked_by: [],
+            found_by: ["BOUND"],
+        }
         BoundaryVotesBuffered = "+" "boundary_votes_buffered" {
             mechanism: "an epoch is left on votes for its boundary that are not synced",
             masked_by: [],

@@ -113,7 +113,7 @@ impl Core {
         );
         let uncommitted = Uncommitted::new(parameters.max_block_bytes as usize, &pool);
         let linearizer_tip = linearizer.last_commit();
-        let manager = BlockManager::new(&committee, parameters.max_suspended_per_author as usize);
+        let manager = BlockManager::new(&committee, parameters.max_suspended_bytes as usize);
         let mut core = Self {
             signer,
             start,

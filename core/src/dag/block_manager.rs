@@ -6,17 +6,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Suspends blocks until all their ancestors are in the [`Dag`], so that the DAG is causally complete.
 ///
-/// Memory is bounded: at most `max_suspended_per_author` blocks of each author are suspended. Beyond that, its blocks
-/// of the highest rounds are dropped, because they become acceptable last. If another block has them as ancestors they
-/// are [missing](BlockManager::missing_first) again and fetched later.
+/// Memory is bounded: of each author one block and otherwise at most `max_suspended_bytes` are suspended. Beyond that, its
+/// blocks of the highest rounds are dropped, because they become acceptable last. If another block has them as ancestors
+/// they are [missing](BlockManager::missing_first) again and fetched later. The encoding contains the ancestors, so it
+/// also limits what is remembered of them.
 pub(crate) struct BlockManager {
-    max_suspended_per_author: usize,
+    /// Of one author, encoded.
+    max_suspended_bytes: usize,
     suspended: BTreeMap<BlockRef, Suspended>,
-    /// The suspended blocks of each author, lowest round first.
-    by_author: Vec<BTreeSet<BlockRef>>,
+    by_author: Vec<OfAuthor>,
     /// Unavailable block → the suspended blocks that have it as ancestor. The sets are not empty.
     waiting: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
     changes: u64,
+}
+
+/// The suspended blocks of one author.
+#[derive(Clone, Debug, Default)]
+struct OfAuthor {
+    /// Lowest round first.
+    blocks: BTreeSet<BlockRef>,
+    bytes: usize,
 }
 
 struct Suspended {
@@ -36,11 +45,11 @@ pub(crate) struct Accepted {
 
 impl BlockManager {
     #[must_use]
-    pub fn new(committee: &Committee, max_suspended_per_author: usize) -> Self {
+    pub fn new(committee: &Committee, max_suspended_bytes: usize) -> Self {
         Self {
-            max_suspended_per_author,
+            max_suspended_bytes,
             suspended: BTreeMap::new(),
-            by_author: vec![BTreeSet::new(); committee.size()],
+            by_author: vec![OfAuthor::default(); committee.size()],
             waiting: BTreeMap::new(),
             changes: 0,
         }
@@ -101,7 +110,7 @@ impl BlockManager {
     /// author can make the node fetch.
     #[must_use]
     pub fn missing_first(&self, per_author: usize) -> BTreeMap<BlockRef, BTreeSet<AuthorityIndex>> {
-        let lowest = (self.by_author.iter()).flat_map(|of| of.iter().take(per_author));
+        let lowest = (self.by_author.iter()).flat_map(|of| of.blocks.iter().take(per_author));
         let lowest: BTreeSet<BlockRef> = (lowest.filter_map(|name| self.suspended.get(name)))
             .flat_map(|suspended| self.unavailable(suspended))
             .filter(|ancestor| !self.suspended.contains_key(ancestor))
@@ -145,6 +154,13 @@ impl BlockManager {
     #[cfg(test)]
     pub(super) fn suspended(&self) -> usize {
         self.suspended.len()
+    }
+
+    /// Number and encoded size of the suspended blocks of one author.
+    #[cfg(test)]
+    pub(super) fn suspended_of(&self, author: AuthorityIndex) -> (usize, usize) {
+        let of_author = &self.by_author[author.as_usize()];
+        (of_author.blocks.len(), of_author.bytes)
     }
 
     /// Inserts a block whose ancestors are available, and then the suspended blocks that become acceptable.
@@ -193,29 +209,33 @@ impl BlockManager {
             }
             children.insert(reference);
         }
+        let of_author = &mut self.by_author[reference.author.as_usize()];
+        of_author.blocks.insert(reference);
+        of_author.bytes += block.bytes().len();
         let suspended = Suspended {
             block,
             unavailable: unavailable.len(),
         };
         self.suspended.insert(reference, suspended);
-        let of_author = &mut self.by_author[reference.author.as_usize()];
-        of_author.insert(reference);
-        if of_author.len() > self.max_suspended_per_author {
-            self.drop_highest_of(reference);
+        while let Some(highest) = self.one_too_many(reference.author) {
+            self.drop(highest);
         }
     }
 
-    fn drop_highest_of(&mut self, same_author: BlockRef) {
-        let of_author = &self.by_author[same_author.author.as_usize()];
-        let Some(highest) = of_author.last().copied() else {
-            return;
-        };
-        let Some(block) = self.forget(&highest) else {
+    /// The highest suspended block of an author of whom too much is suspended.
+    fn one_too_many(&self, author: AuthorityIndex) -> Option<BlockRef> {
+        let OfAuthor { blocks, bytes } = &self.by_author[author.as_usize()];
+        let highest = blocks.last().copied();
+        highest.filter(|_| *bytes > self.max_suspended_bytes && blocks.len() > 1)
+    }
+
+    fn drop(&mut self, reference: BlockRef) {
+        let Some(block) = self.forget(&reference) else {
             return;
         };
         for ancestor in &block.ancestors {
             if let Some(children) = self.waiting.get_mut(ancestor) {
-                children.remove(&highest);
+                children.remove(&reference);
                 if children.is_empty() {
                     self.waiting.remove(ancestor);
                 }
@@ -224,7 +244,10 @@ impl BlockManager {
     }
 
     fn forget(&mut self, reference: &BlockRef) -> Option<VerifiedBlock> {
-        self.by_author[reference.author.as_usize()].remove(reference);
-        self.suspended.remove(reference).map(|s| s.block)
+        let Suspended { block, .. } = self.suspended.remove(reference)?;
+        let of_author = &mut self.by_author[reference.author.as_usize()];
+        of_author.blocks.remove(reference);
+        of_author.bytes -= block.bytes().len();
+        Some(block)
     }
 }

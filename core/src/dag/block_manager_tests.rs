@@ -16,10 +16,10 @@ struct Harness {
 }
 
 impl Harness {
-    fn new(test_dag: TestDag, gc_depth: u32, max_suspended_per_author: usize) -> Self {
+    fn new(test_dag: TestDag, gc_depth: u32, max_suspended_bytes: usize) -> Self {
         Self {
             dag: Dag::new(test_dag.committee.clone(), gc_depth),
-            manager: BlockManager::new(&test_dag.committee, max_suspended_per_author),
+            manager: BlockManager::new(&test_dag.committee, max_suspended_bytes),
             test_dag,
         }
     }
@@ -58,7 +58,7 @@ fn three_rounds() -> TestDag {
 
 #[test]
 fn a_missing_ancestor_is_reported_once_and_stays_missing() {
-    let mut h = Harness::new(three_rounds(), 10, 10);
+    let mut h = Harness::new(three_rounds(), 10, usize::MAX);
     assert_eq!(h.accept(&["A2"]), (vec![], h.named(&["A1", "B1", "C1"])));
     assert_eq!(h.accept(&["B2", "A2"]), (vec![], BTreeSet::new()));
     assert_eq!(h.accept(&["A3"]), (vec![], h.named(&["C2"])));
@@ -89,7 +89,7 @@ fn nothing_of_a_complete_batch_is_suspended() {
 
 #[test]
 fn garbage_collected_ancestors_are_not_waited_for() {
-    let mut h = Harness::new(three_rounds(), 2, 10);
+    let mut h = Harness::new(three_rounds(), 2, usize::MAX);
     h.accept(&["A2", "A3"]);
     assert_eq!(
         h.missing(),
@@ -117,7 +117,7 @@ fn garbage_collected_ancestors_are_not_waited_for() {
 
 #[test]
 fn blocks_inserted_into_the_dag_directly_release_suspended_ones() {
-    let mut h = Harness::new(three_rounds(), 10, 10);
+    let mut h = Harness::new(three_rounds(), 10, usize::MAX);
     h.accept(&["A2", "A3"]);
     for name in ["A1", "B1", "C1", "A2", "B2", "C2"] {
         h.dag.insert(h.test_dag.get(name));
@@ -131,7 +131,7 @@ fn blocks_inserted_into_the_dag_directly_release_suspended_ones() {
 
 #[test]
 fn missing_first_lists_the_ancestors_of_the_lowest_blocks_of_each_author() {
-    let mut h = Harness::new(three_rounds(), 10, 10);
+    let mut h = Harness::new(three_rounds(), 10, usize::MAX);
     h.accept(&["A2", "B2", "A3"]);
     let missing = |h: &Harness, list: &[(&str, &[u16])]| -> BTreeMap<_, BTreeSet<_>> {
         let of = list.iter().map(|(block, authors)| {
@@ -155,7 +155,8 @@ fn missing_first_lists_the_ancestors_of_the_lowest_blocks_of_each_author() {
 fn above_the_limit_the_highest_blocks_of_an_author_are_dropped_and_missing_again() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(5);
-    let mut h = Harness::new(test_dag, 10, 2);
+    let block_bytes = test_dag.get("A3").bytes().len();
+    let mut h = Harness::new(test_dag, 10, 2 * block_bytes);
     h.accept(&["A3", "A4", "B5"]);
     assert_eq!(h.manager.suspended(), 3);
     h.accept(&["A2"]);
@@ -214,17 +215,18 @@ proptest! {
 
     #[test]
     fn a_low_limit_bounds_memory_and_loses_nothing(
-        seed: u64, size in 4..=8usize, order: u64, cap in 0..3usize,
+        seed: u64, size in 4..=8usize, order: u64, max_suspended_bytes in 0..2_000usize,
     ) {
         let test_dag = TestDag::random(&Shape { seed, size, rounds: 12 });
         let mut dag = Dag::new(test_dag.committee.clone(), 1000);
-        let mut manager = BlockManager::new(&test_dag.committee, cap);
+        let mut manager = BlockManager::new(&test_dag.committee, max_suspended_bytes);
         let mut dice = Dice::new(order);
         // All blocks are sent repeatedly; each pass accepts at least the lowest missing round.
         for _ in 0..12 {
             for batch in dice.deliveries(&test_dag.blocks) {
                 manager.accept(&mut dag, batch);
-                prop_assert!(manager.suspended() <= cap * size);
+                let mut of_authors = test_dag.committee.indexes().map(|author| manager.suspended_of(author));
+                prop_assert!(of_authors.all(|(blocks, bytes)| blocks <= 1 || bytes <= max_suspended_bytes));
             }
         }
         prop_assert!(test_dag.blocks.iter().all(|block| dag.contains(&block.reference())));

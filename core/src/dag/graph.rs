@@ -1,5 +1,6 @@
 //! The blocks of one epoch above the garbage collection round, with marks of the committed ones.
 
+use super::bug_switches;
 use crate::types::{AuthorityIndex, Block, BlockRef, Committee, Round, Slot, VerifiedBlock};
 use std::{collections::VecDeque, sync::Arc};
 
@@ -149,9 +150,9 @@ impl Dag {
             return;
         }
         self.gc_round = gc_round;
-        let collected = (gc_round.next().0 - self.first.0) as usize;
-        self.rows.drain(..collected.min(self.rows.len()));
-        self.first = gc_round.next();
+        let collected = bug_switches::collected(gc_round.next().0 - self.first.0);
+        self.rows.drain(..self.rows.len().min(collected as usize));
+        self.first = Round(self.first.0 + collected);
     }
 
     /// Marks a block as committed and returns whether the mark is new. It may be set before the block is inserted; at

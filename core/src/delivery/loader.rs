@@ -103,7 +103,6 @@ impl Delivery {
             capacity: self.parameters.window_blocks,
             last,
         });
-        self.update_pressure();
         self.frames_ready.notify_one();
         self.env.reach(CrashPoint::NodeWindowLoaded).await;
         Ok(true)

@@ -64,6 +64,7 @@ fn world(event: &WorldEvent) -> String {
             ..
         } => format!("gets a copy of the disk of {other}"),
         E::FaultsEnded => "ends all faults: progress is required from now on".into(),
-        E::Submitted { transaction } => format!("takes transaction {transaction}"),
+        E::InUse { bytes } => format!("has {} KiB of memory in use", bytes >> 10),
+        E::Submitted { transaction, .. } => format!("takes transaction {transaction}"),
     }
 }

@@ -206,6 +206,7 @@ impl Timeline {
             | WorldEvent::FaultSkipped { .. }
             | WorldEvent::DiskRestored { .. }
             | WorldEvent::CommitsDamaged { .. }
+            | WorldEvent::InUse { .. }
             | WorldEvent::FaultsEnded => {}
             WorldEvent::Submitted { .. } => return Relevance::Hidden,
         }

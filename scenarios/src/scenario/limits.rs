@@ -133,7 +133,7 @@ impl Default for ConsensusParameters {
             leaders_per_round: (1, 2).into(),
             gc_depth_rounds: (20, 60).into(),
             max_rounds_ahead: production.max_rounds_ahead,
-            max_suspended_per_author: production.max_suspended_per_author,
+            max_suspended_bytes: production.max_suspended_bytes,
             max_block_bytes: production.max_block_bytes,
             max_commit_bytes: production.max_commit_bytes,
             fetch_delay_ms: production.fetch_delay_ms,

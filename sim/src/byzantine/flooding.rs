@@ -6,12 +6,15 @@ use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::PeerResponse,
-    types::{Block, BlockRef, Round, TimestampMs, VerifiedBlock},
+    types::{Block, BlockRef, Round, TimestampMs, Transaction, VerifiedBlock},
 };
 use rand_core::Rng;
 
 /// Blocks besides the honest one: fewer than this.
 const BURST: u32 = 10;
+
+/// Bytes in a block of a later round: fewer than this.
+const PAYLOAD_BYTES: u32 = 64 << 10;
 
 /// How many rounds ahead most of these blocks are, at most: below and above the limit of a node.
 const AHEAD: u32 = 1_000;
@@ -66,6 +69,8 @@ fn another_block(of: &VerifiedBlock, context: &mut Context<'_>) -> Block {
 fn ahead(honest: &VerifiedBlock, round: Round, context: &mut Context<'_>) -> Block {
     let mut block = Block::clone(honest);
     block.round = round;
+    let payload = vec![0; context.below(PAYLOAD_BYTES) as usize];
+    block.transactions = vec![Transaction(payload.into())];
     for ancestor in &mut block.ancestors {
         *ancestor = context.unknown(BlockRef {
             round: round.prev(),

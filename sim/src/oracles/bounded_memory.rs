@@ -1,15 +1,18 @@
 //! BOUND: *window, channels and recovery in memory stay within their configured sizes*, and the stores of a node, too.
 //!
-//! Violations: a window that holds more than its capacity, has a larger capacity than the plan, or reaches further
+//! Violations: a process that has more memory in use than [`in_use`] allows, if the run measures it; a window that holds
+//! more than its capacity, has a larger capacity than the plan, or reaches further
 //! above the watermark than its capacity, because loaded blocks that are not durable are in memory somewhere; a node
 //! that records an epoch while it keeps more stores than the running one, the retained ones and one that is being closed.
 //!
 //! No violation: a window above a watermark that fell (the highest one that this incarnation of the node has read
 //! counts).
 //!
-//! What a process holds in memory cannot be seen from outside: the content of the window is its own word
-//! (`WindowLoaded`). Channels and recovery emit no events; only the number of blocks loaded above the watermark covers
-//! them.
+//! What the memory of a process holds cannot be seen from outside: the content of the window is its own word
+//! (`WindowLoaded`). Channels and recovery emit no events; the number of blocks loaded above the watermark covers them,
+//! and the memory in use.
+
+mod in_use;
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     trace::{Entry, ProcessId, What, WorldEvent},
     witness::Fact,
 };
+use in_use::WorkingSet;
 use metanode_core::{
     env::{Event, NodeEvent},
     types::{Epoch, GlobalExecIndex},
@@ -32,6 +36,8 @@ pub(super) struct BoundedMemory {
     stores: BTreeMap<u16, BTreeSet<Epoch>>,
     /// The highest watermark that each node's incarnation learned, with its entry.
     learned: BTreeMap<u16, (GlobalExecIndex, Entry)>,
+    /// If the memory of this run is measured.
+    working_set: Option<WorkingSet>,
 }
 
 impl BoundedMemory {
@@ -43,7 +49,26 @@ impl BoundedMemory {
                 .unwrap_or(usize::MAX),
             stores: BTreeMap::new(),
             learned: BTreeMap::new(),
+            working_set: plan.measures_memory().then(|| WorkingSet::new(plan)),
         }
+    }
+
+    fn in_use(&self, bytes: u64, entry: &Entry) -> Result<(), Box<Violation>> {
+        let is_byzantine = matches!(entry.process, ProcessId::Node(n) if self.plan.is_byzantine(n));
+        let budget_bytes = match &self.working_set {
+            Some(working_set) if !is_byzantine => working_set.budget_bytes(entry.process),
+            _ => return Ok(()),
+        };
+        if bytes <= budget_bytes {
+            return Ok(());
+        }
+        let message = format!(
+            "expected at most {} KiB of memory in use, found {} KiB",
+            budget_bytes >> 10,
+            bytes >> 10
+        );
+        let (invariant, clause) = (Invariant::Bound, "memory-in-use");
+        Err(Violation::by(entry, invariant, clause, message, None))
     }
 
     fn loaded(
@@ -101,6 +126,16 @@ impl BoundedMemory {
 
 impl Oracle for BoundedMemory {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let Some(working_set) = &mut self.working_set {
+            match &entry.what {
+                What::World(WorldEvent::InUse { bytes }) => return self.in_use(*bytes, entry),
+                What::World(WorldEvent::Submitted { transaction, bytes }) => {
+                    working_set.took(*transaction, *bytes);
+                }
+                What::Seen(fact) => working_set.observe(entry.process, fact),
+                _ => {}
+            }
+        }
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
         };
@@ -155,6 +190,7 @@ mod tests {
     use super::*;
     use crate::{
         oracles::testing::judge,
+        plan::{ByzantinePlan, ByzantineStrategy},
         trace::testing::{learned, loaded, node, node_events, opened, world_event},
     };
 
@@ -207,6 +243,29 @@ mod tests {
             node(2, 0, loaded(2, 8, 12)),
         ];
         assert!(judge(BoundedMemory::new(&Plan::example()), &trace).is_some());
+    }
+
+    #[test]
+    fn a_process_keeps_to_its_budget_if_it_is_measured_and_honest() {
+        let mut plan = Plan {
+            duration_ms: 600_000,
+            ..Plan::example()
+        };
+        let uses = |plan: &Plan, bytes| {
+            let in_use = world_event(1, ProcessId::Node(0), WorldEvent::InUse { bytes });
+            judge(BoundedMemory::new(plan), &[in_use])
+        };
+        let budget_bytes = WorkingSet::new(&plan).budget_bytes(ProcessId::Node(0));
+        assert_eq!(uses(&plan, budget_bytes), None);
+        let violation = uses(&plan, budget_bytes + 1).unwrap();
+        assert_eq!(violation.clause, "memory-in-use");
+        plan.byzantine = vec![ByzantinePlan {
+            validator: 0,
+            strategy: ByzantineStrategy::Silent,
+            program: vec![],
+        }];
+        assert_eq!(uses(&plan, u64::MAX), None);
+        assert_eq!(uses(&Plan::example(), u64::MAX), None);
     }
 
     #[test]

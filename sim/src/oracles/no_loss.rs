@@ -185,7 +185,7 @@ impl NoLoss {
         let count = accepted.len();
         accepted.truncate(EXAMPLES);
         let example = match accepted.first().map(|entry| (entry.at, &entry.what)) {
-            Some((at, What::World(WorldEvent::Submitted { transaction }))) => {
+            Some((at, What::World(WorldEvent::Submitted { transaction, .. }))) => {
                 format!("{transaction}, accepted at {}", at.to_string().trim_start())
             }
             _ => "unknown".to_owned(),
@@ -209,7 +209,7 @@ impl NoLoss {
 impl Oracle for NoLoss {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(by), What::World(WorldEvent::Submitted { transaction }))
+            (ProcessId::Node(by), What::World(WorldEvent::Submitted { transaction, .. }))
                 if !self.executed_before.contains(transaction) =>
             {
                 let accepted = Accepted {

@@ -8,7 +8,8 @@
 //! [`GRACE`] although the process runs, judged when it or the run ends; a watermark that was learned and is in no reply
 //! that this incarnation has read since it asked its executor for epoch and watermark; two blocks that it reports of an
 //! honest author for one slot (if the author signed both, NOEQUIV says so first); a start of an executor that finds
-//! something else than its disk holds; a state root, reported for a block, that the disk does not have once the block is
+//! something else than its disk holds; a replay plan that does not follow from the node's disk and its executor's answer
+//! (contract §6.3); a state root, reported for a block, that the disk does not have once the block is
 //! durable.
 //!
 //! No violation: a fact whose report is missing because the process ended or was paused, or because the connection of the
@@ -16,8 +17,12 @@
 //! proposed before its disk was restored, and that it has again from a peer.
 
 mod pending;
+mod replay;
 
-use self::pending::{GRACE, Pending, lie};
+use self::{
+    pending::{GRACE, Pending, lie},
+    replay::Known,
+};
 use super::{Invariant, Oracle, Violation};
 use crate::{
     plan::{Authorities, Plan},
@@ -26,7 +31,7 @@ use crate::{
 };
 use metanode_core::{
     env::{Event, ExecutorEvent, NodeEvent},
-    types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, Round, TimestampMs},
+    types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, ReplayPlan, Round, TimestampMs},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -52,6 +57,7 @@ struct Node {
     /// Of the newest connection.
     frames: Pending<Arc<Frame>>,
     watermarks: VecDeque<GlobalExecIndex>,
+    known: Known,
     /// On its disk.
     records: BTreeMap<Epoch, (Arc<EpochRecord>, Entry)>,
     /// Epochs of which the record on the disk is not reported.
@@ -86,7 +92,17 @@ impl Node {
                     false => self.own_blocks.add((epoch, name), entry),
                 }
             }
-            Fact::CommitStored { commit, .. } => self.commits.add(commit.clone(), entry),
+            Fact::CommitStored { commit, .. } => {
+                let last = self.known.last_commits.entry(commit.epoch).or_default();
+                *last = commit.index.max(*last);
+                self.commits.add(commit.clone(), entry);
+            }
+            Fact::CommitsCut { epoch, from } => {
+                self.known.last_commits.insert(*epoch, from.prev());
+            }
+            Fact::NodeFound { epoch, last_commit } => {
+                self.known.last_commits.insert(*epoch, *last_commit);
+            }
             // Frames of connections that were given up.
             Fact::StreamOpened { .. } => self.frames.clear(),
             Fact::FrameSent { frame, .. } => self.frames.add(frame.clone(), entry),
@@ -113,6 +129,14 @@ impl Node {
         match self.watermarks.contains(&watermark) {
             true => Ok(()),
             false => Err(lie(entry, "watermark-in-no-reply", None)),
+        }
+    }
+
+    fn planned(&self, plan: &ReplayPlan, entry: &Entry) -> Result<(), Box<Violation>> {
+        let record = |epoch| self.records.get(&epoch).map(|(record, _)| &**record);
+        match self.known.leads_to(plan, record) {
+            true => Ok(()),
+            false => Err(lie(entry, "another-replay-plan", None)),
         }
     }
 
@@ -153,12 +177,14 @@ impl Node {
                 Ok(())
             }
             NodeEvent::WatermarkLearned { watermark } => self.learned(*watermark, entry),
-            NodeEvent::ExecutorQueried { watermark, .. } => {
+            NodeEvent::ExecutorQueried { epoch, watermark } => {
+                self.known.answered = Some((*epoch, *watermark));
                 let learned = self.learned(*watermark, entry);
                 // An epoch begins with an answer of its own.
                 self.watermarks.clear();
                 learned
             }
+            NodeEvent::ReplayPlanned(plan) => self.planned(plan, entry),
             NodeEvent::EpochOpened {
                 base,
                 start_timestamp_ms,

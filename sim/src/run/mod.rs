@@ -34,11 +34,6 @@ use watchdog::Stuck;
 /// Stack of a simulation's thread: futures of a whole cluster are polled on it.
 const STACK_BYTES: usize = 8 << 20;
 
-/// The memory of processes is measured for one of this many seeds.
-const SEEDS_PER_MEASURED: u64 = 20;
-/// Which one. Not 0, with which single runs are usually made.
-const MEASURED_SEED: u64 = 7;
-
 /// Options of a run that do not affect its events.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
@@ -177,8 +172,7 @@ fn simulate_on_new_thread(
     thread.spawn(move || {
         panics::capture_on_this_thread();
         status.begin();
-        let is_measured = plan.seed % SEEDS_PER_MEASURED == MEASURED_SEED;
-        let _measuring = is_measured.then(Measuring::begin);
+        let _measuring = plan.measures_memory().then(Measuring::begin);
         let simulated = AssertUnwindSafe(|| simulate(plan, recorder, status));
         // The receiver of an abandoned run is gone.
         let _ = sender.send(std::panic::catch_unwind(simulated));

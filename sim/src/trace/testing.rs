@@ -164,6 +164,7 @@ pub(crate) fn transaction(of: u64) -> Bytes {
 pub(crate) fn submitted(of: u64) -> WorldEvent {
     WorldEvent::Submitted {
         transaction: model::hash(&transaction(of)),
+        bytes: transaction(of).len() as u64,
     }
 }
 

@@ -254,7 +254,7 @@ impl World {
 
     /// Records how much memory the processes have in use, if it is measured.
     pub(crate) fn look_at_memory(&self) {
-        lock(&self.recorder).in_use(allocator::in_use_bytes());
+        lock(&self.recorder).in_use(self.now(), allocator::in_use_bytes());
     }
 
     /// Progress is demanded from now on: the run ends when all oracles are satisfied.

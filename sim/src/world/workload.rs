@@ -229,6 +229,7 @@ fn submit(world: &World, node: u16, transaction: Transaction) {
     if submitter.submit(transaction.clone()).is_ok() {
         let event = WorldEvent::Submitted {
             transaction: model::hash(&transaction.0),
+            bytes: transaction.0.len() as u64,
         };
         world.emit(ProcessId::Node(node), event);
     }

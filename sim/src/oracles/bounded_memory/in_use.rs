@@ -1,0 +1,308 @@
+//! How much memory a process may have in use: a multiple of what it needs at a time, which does not depend on how long the
+//! run is.
+//!
+//! One unit of it is the *working set*, the most bytes that the run had at a time of: the blocks of the rounds that stay in
+//! a DAG or fit into a request of commit sync, of each slot the largest one; the delivered blocks that fit into a window
+//! and a batch of recovery; the transactions that nodes took and that were not delivered. A node may have
+//! `BASE + PER_VALIDATOR · validators + PER_EPOCH · kept epochs + WORKING_SETS · working set` in use, and for each Byzantine
+//! validator a block that is being read, and twice what may be suspended of its blocks. An executor, which has the state
+//! in memory, may have `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
+
+use crate::{
+    model,
+    plan::{ByzantinePlan, ByzantineStrategy, NodeParameters, Plan},
+    trace::ProcessId,
+    witness::{Fact, SeenBlock},
+};
+use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, Round, TransactionHash};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// What a process has in use before it has done anything: tables, channels and tasks.
+const BASE_BYTES: u64 = 1 << 20;
+/// The connections with one other validator, and what is remembered of it.
+const PER_VALIDATOR_BYTES: u64 = 128 << 10;
+/// An open store, with the record of its epoch.
+const PER_EPOCH_BYTES: u64 = 8 << 10;
+/// The accounts of one transaction, in a table that has doubled its capacity.
+const PER_TRANSACTION_BYTES: u64 = 256;
+/// Copies of the working set: blocks as they were read, decoded, stored, streamed to each peer and delivered, and what
+/// maps and reserved capacity take in addition.
+const WORKING_SETS: u64 = 5;
+/// The entry of a missing ancestor, with its set of blocks that wait for it.
+const PER_MISSING_BYTES: u64 = 256;
+
+/// A block that is being read, even if it turns out to be invalid: 4 MiB of transactions and what is beside them.
+const LARGEST_BLOCK_BYTES: u64 = 5 << 20;
+
+/// What a block, a delivered block or a transaction takes beside its bytes.
+const OVERHEAD_BYTES: u64 = 256;
+
+/// The working set of a run so far.
+pub(super) struct WorkingSet {
+    validators: u64,
+    most_epochs: u64,
+    epochs: u64,
+    /// The stored blocks of this many rounds.
+    rounds: usize,
+    blocks: BTreeMap<(Epoch, Round), BTreeMap<AuthorityIndex, u64>>,
+    /// So many delivered blocks.
+    window: usize,
+    delivered: BTreeMap<GlobalExecIndex, u64>,
+    undelivered: FxHashMap<TransactionHash, u64>,
+    delivered_transactions: u64,
+    /// The most that one author's suspended blocks have.
+    suspended: u64,
+    /// What each Byzantine validator has sent.
+    sent: BTreeMap<u16, Sent>,
+    bytes: u64,
+    most_bytes: u64,
+}
+
+/// Blocks of one validator.
+#[derive(Default)]
+struct Sent {
+    bytes: u64,
+    /// Of the largest one.
+    most_bytes: u64,
+    /// What they take once they are suspended.
+    in_memory_bytes: u64,
+    /// The largest one that it may have begun to send.
+    being_read_bytes: u64,
+}
+
+impl Sent {
+    fn by(byzantine: &ByzantinePlan) -> Self {
+        use ByzantineStrategy::{Flooding, Silent, Withholding};
+        let is_modest = matches!(byzantine.strategy, Flooding | Silent | Withholding);
+        Self {
+            being_read_bytes: if is_modest { 0 } else { LARGEST_BLOCK_BYTES },
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, block: &SeenBlock) {
+        let bytes = block_bytes(block);
+        let ancestors = block.ancestors.len() as u64;
+        self.bytes += bytes;
+        self.most_bytes = bytes.max(self.most_bytes);
+        self.in_memory_bytes += 2 * (bytes + PER_MISSING_BYTES * ancestors);
+    }
+
+    /// The memory of so many bytes of them, and of one block.
+    fn suspended_bytes(&self, most_bytes: u64) -> u64 {
+        let kept = (most_bytes + self.most_bytes).min(self.bytes);
+        let in_memory = u128::from(self.in_memory_bytes) * u128::from(kept);
+        (in_memory / u128::from(self.bytes.max(1))) as u64
+    }
+}
+
+impl WorkingSet {
+    pub fn new(plan: &Plan) -> Self {
+        let most = |limit: fn(&NodeParameters) -> u32| {
+            let (_, most) = plan.extremes(|node| limit(node).into());
+            most as usize
+        };
+        Self {
+            validators: plan.validators.into(),
+            most_epochs: plan.epochs.retained.saturating_add(2),
+            epochs: 1,
+            rounds: most(|node| node.consensus.gc_depth_rounds)
+                + most(|node| node.consensus.commit_sync_batch),
+            blocks: BTreeMap::new(),
+            window: most(|node| node.delivery.window_blocks)
+                + most(|node| node.delivery.recovery_batch_commits),
+            delivered: BTreeMap::new(),
+            undelivered: FxHashMap::default(),
+            delivered_transactions: 0,
+            suspended: most(|node| node.consensus.max_suspended_bytes) as u64,
+            sent: (plan.byzantine.iter())
+                .map(|byzantine| (byzantine.validator, Sent::by(byzantine)))
+                .collect(),
+            bytes: 0,
+            most_bytes: 0,
+        }
+    }
+
+    /// What a process may have in use.
+    pub fn budget_bytes(&self, process: ProcessId) -> u64 {
+        let own = match process {
+            ProcessId::Node(_) => {
+                let epochs = self.epochs.min(self.most_epochs);
+                let of_byzantine =
+                    |sent: &Sent| sent.being_read_bytes + sent.suspended_bytes(self.suspended);
+                PER_VALIDATOR_BYTES * self.validators
+                    + PER_EPOCH_BYTES * epochs
+                    + self.sent.values().map(of_byzantine).sum::<u64>()
+            }
+            _ => PER_TRANSACTION_BYTES * self.delivered_transactions,
+        };
+        BASE_BYTES + own + WORKING_SETS * self.most_bytes
+    }
+
+    /// A node took a transaction from a client.
+    pub fn took(&mut self, transaction: TransactionHash, bytes: u64) {
+        let bytes = bytes + OVERHEAD_BYTES;
+        if self.undelivered.insert(transaction, bytes).is_none() {
+            self.add(bytes);
+        }
+    }
+
+    pub fn observe(&mut self, process: ProcessId, fact: &Fact) {
+        match fact {
+            Fact::BlockSent { block } => {
+                let sender = process.validator();
+                if let Some(sent) = sender.and_then(|sender| self.sent.get_mut(&sender)) {
+                    sent.add(block);
+                }
+            }
+            Fact::BlockStored { block, .. } => self.stored(block),
+            Fact::EpochRecorded { record } => self.epochs = self.epochs.max(record.epoch.0 + 1),
+            Fact::FrameSent { frame, .. } => {
+                self.delivered(frame.gei, &frame.transactions);
+            }
+            _ => {}
+        }
+    }
+
+    fn stored(&mut self, block: &SeenBlock) {
+        let bytes = block_bytes(block);
+        let row = self.blocks.entry((block.epoch, block.reference.round));
+        let slot = row.or_default().entry(block.reference.author).or_default();
+        let more = bytes.saturating_sub(*slot);
+        *slot += more;
+        self.add(more);
+        while self.blocks.len() > self.rounds
+            && let Some((_, row)) = self.blocks.pop_first()
+        {
+            self.bytes -= row.values().sum::<u64>();
+        }
+    }
+
+    fn delivered(&mut self, gei: GlobalExecIndex, transactions: &[bytes::Bytes]) {
+        if self.delivered.contains_key(&gei) {
+            return;
+        }
+        self.delivered_transactions += transactions.len() as u64;
+        for transaction in transactions {
+            let taken = self.undelivered.remove(&model::hash(transaction));
+            self.bytes -= taken.unwrap_or(0);
+        }
+        let bytes = transactions_bytes(transactions) + OVERHEAD_BYTES;
+        self.delivered.insert(gei, bytes);
+        self.add(bytes);
+        while self.delivered.len() > self.window
+            && let Some((_, bytes)) = self.delivered.pop_first()
+        {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.most_bytes = self.bytes.max(self.most_bytes);
+    }
+}
+
+fn block_bytes(block: &SeenBlock) -> u64 {
+    let references = size_of_val(&block.ancestors[..]) + size_of_val(&block.commit_votes[..]);
+    transactions_bytes(&block.transactions) + references as u64 + OVERHEAD_BYTES
+}
+
+fn transactions_bytes(transactions: &[bytes::Bytes]) -> u64 {
+    let bytes: usize = transactions.iter().map(bytes::Bytes::len).sum();
+    bytes as u64 + transactions.len() as u64 * OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oracles::{facts::block_of, truthful::seen_block},
+        witness::Durability,
+    };
+    use std::sync::Arc;
+
+    const NODE: ProcessId = ProcessId::Node(0);
+    const EXECUTOR: ProcessId = ProcessId::Executor(0);
+
+    fn stores(set: &mut WorkingSet, plan: &Plan, round: u32) {
+        let block = seen_block(Epoch(0), block_of(plan, 0, round, 0));
+        let durability = Durability::Synced;
+        set.observe(NODE, &Fact::BlockStored { block, durability });
+    }
+
+    #[test]
+    fn the_budget_of_a_node_does_not_depend_on_how_long_it_runs() {
+        let plan = Plan::example();
+        let mut set = WorkingSet::new(&plan);
+        let rounds = plan.node.consensus.gc_depth_rounds + plan.node.consensus.commit_sync_batch;
+        let mut after = |rounds: std::ops::Range<u32>| {
+            rounds.for_each(|round| stores(&mut set, &plan, 1 + round));
+            set.budget_bytes(NODE)
+        };
+        let [one, all] = [after(0..1), after(1..rounds + 1)];
+        assert!(one < all);
+        assert_eq!(after(rounds + 1..10 * rounds), all);
+    }
+
+    #[test]
+    fn a_slot_counts_once() {
+        let plan = Plan::example();
+        let mut set = WorkingSet::new(&plan);
+        stores(&mut set, &plan, 1);
+        let once = set.budget_bytes(NODE);
+        stores(&mut set, &plan, 1);
+        assert_eq!(set.budget_bytes(NODE), once);
+    }
+
+    #[test]
+    fn a_transaction_counts_until_it_is_delivered() {
+        let mut set = WorkingSet::new(&Plan::example());
+        let empty = set.budget_bytes(EXECUTOR);
+        let transactions = [1, 2].map(|number| bytes::Bytes::from(vec![number; 1000]));
+        let [first, second] = transactions.each_ref().map(|bytes| model::hash(bytes));
+        set.took(first, 1000);
+        let pending = set.budget_bytes(NODE);
+        assert_eq!(set.budget_bytes(EXECUTOR), empty + WORKING_SETS * 1256);
+        set.delivered(GlobalExecIndex(1), &transactions[..1]);
+        assert!(
+            set.budget_bytes(EXECUTOR) > empty,
+            "it has written accounts"
+        );
+        (2..1000).for_each(|gei| set.delivered(GlobalExecIndex(gei), &[]));
+        let window = set.budget_bytes(NODE);
+        set.took(second, 1000);
+        assert!(pending <= window && set.budget_bytes(NODE) <= window + WORKING_SETS * 1256);
+    }
+
+    #[test]
+    fn of_a_byzantine_validator_what_may_be_suspended_counts() {
+        let flooding = ByzantinePlan {
+            validator: 3,
+            strategy: ByzantineStrategy::Flooding,
+            program: vec![],
+        };
+        let mut plan = Plan {
+            byzantine: vec![flooding],
+            ..Plan::example()
+        };
+        plan.node.consensus.max_suspended_bytes = 100_000;
+        let mut set = WorkingSet::new(&plan);
+        let empty = set.budget_bytes(NODE);
+        let mut after = |blocks: u32| {
+            for round in 0..blocks {
+                let mut block =
+                    SeenBlock::clone(&seen_block(Epoch(0), block_of(&plan, 0, 1 + round, 3)));
+                block.transactions = vec![vec![0; 10_000].into()];
+                let block = Arc::new(block);
+                set.observe(ProcessId::Node(3), &Fact::BlockSent { block });
+            }
+            set.budget_bytes(NODE) - empty
+        };
+        assert!((20_000..40_000).contains(&after(1)));
+        let most = after(1_000);
+        assert!((200_000..300_000).contains(&most), "{most}");
+        assert_eq!(after(1_000), most);
+    }
+}
