@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`types`] | indexes, digests, blocks, commits, committees, transactions, addresses |
 //! | [`bugs`] | switches of known bugs, compiled to `false` unless the feature `museum` is enabled |
+//! | `backoff` | the pauses between attempts that fail (pure) |
 //! | [`framing`] | length-prefixed frames |
 //! | [`config`] | the configuration of a node: every limit and time |
 //! | [`store`] | durable storage, the commit log |
@@ -23,6 +24,7 @@
 //!
 //! Decisions are pure functions over plain data; async code does the I/O and calls them.
 
+mod backoff;
 pub mod bugs;
 mod commit;
 pub mod config;

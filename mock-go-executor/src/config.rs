@@ -320,7 +320,12 @@ p2p_address = "127.0.0.1:9000"
             (
                 "127.0.0.1:7000",
                 "/tmp/executor0.sock",
-                &["peer_rpc_address", "/tmp/executor0.sock"],
+                &["peer_rpc_address", "/tmp/executor0.sock", "of its own"],
+            ),
+            (
+                "/tmp/rust-go.sock_1",
+                "/tmp/executor0.sock",
+                &["`rpc_address`", "/tmp/executor0.sock", "of its own"],
             ),
             (
                 "stake = \"1\"",

@@ -347,3 +347,15 @@ fn fitting(bodies: &[Bytes], limit_bytes: usize) -> usize {
     };
     bodies.iter().take_while(fits).count().max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_full_at_its_limit_and_has_one_block_at_least() {
+        let bodies = [3, 4, 5].map(|bytes| Bytes::from(vec![0; bytes]));
+        let fitting = [0, 3, 6, 7, 11, 12].map(|limit_bytes| fitting(&bodies, limit_bytes));
+        assert_eq!(fitting, [1, 1, 1, 2, 2, 3]);
+    }
+}

@@ -69,6 +69,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "executor_copied"
     "backup_of_a_node"
     "long_run"
+    "unobtainable_ancestors"
     "strangers"
     "swarm"
     "swarm_epochs"

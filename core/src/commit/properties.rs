@@ -3,7 +3,7 @@
 use super::{CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer};
 use crate::{
     dag::{
-        BlockManager, Dag,
+        BlockManager, Dag, Source,
         test_dag::{Dice, Shape, TestDag},
     },
     types::{BlockRef, Commit, CommitIndex, CommitRef, Round, SubDag, VerifiedBlock},
@@ -69,7 +69,7 @@ impl Node {
             .filter(|commit| commit.leader.round > gc_round)
             .collect();
         let mut node = Self {
-            manager: BlockManager::new(committee, usize::MAX),
+            manager: BlockManager::new(usize::MAX),
             rule: CommitRule::new(
                 LeaderSchedule::new(committee.clone()),
                 network.leaders_per_round,
@@ -91,7 +91,7 @@ impl Node {
     }
 
     fn deliver(&mut self, blocks: Vec<VerifiedBlock>) {
-        self.manager.accept(&mut self.dag, blocks);
+        self.manager.accept(&mut self.dag, blocks, Source::OwnStore);
         loop {
             let decisions = self.rule.decide(&self.dag, self.last_decided);
             self.last_decided = decisions.last().map_or(self.last_decided, Decision::slot);

@@ -31,7 +31,7 @@ macro_rules! node_parameters {
                     /// Blocks of rounds this far above the own round are not accepted; the rounds between are fetched
                     /// first.
                     max_rounds_ahead: u32 = 500, 1..=1_000_000;
-                    /// Size of the suspended blocks of one author, which wait for ancestors. One block is suspended
+                    /// Size of the suspended blocks from one peer, which wait for ancestors. One block is suspended
                     /// whatever its size.
                     max_suspended_bytes: u32 = 8_388_608, 65_536..=1_000_000_000;
                     /// Total size of the transactions in one own block. A block above the valid range is invalid.

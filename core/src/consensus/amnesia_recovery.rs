@@ -65,8 +65,8 @@ pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
                 }
                 if let Some(block) = block {
                     newest = newest.max(block.round);
-                    let blocks = Command::Blocks(vec![block]);
-                    if shared.commands.send(blocks).await.is_err() {
+                    let (from, blocks) = (peer, vec![block]);
+                    if shared.commands.send(Command::Blocks { from, blocks }).await.is_err() {
                         return;
                     }
                 }

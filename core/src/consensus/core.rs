@@ -13,7 +13,7 @@ use super::{
 use crate::{
     commit::{AdoptError, CommitRule, Decision, LeaderSchedule, LeaderSlot, Linearizer},
     config::ConsensusParameters,
-    dag::{BlockManager, Dag, ThresholdClock, admission, ancestors_for},
+    dag::{BlockManager, Dag, Source, ThresholdClock, admission, ancestors_for},
     env::{CommitOrigin, NodeEvent},
     epoch::epoch_has_elapsed,
     ingest::Pool,
@@ -25,8 +25,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Number of suspended blocks of each author whose ancestors are fetched at the same time.
-const FETCHED_PER_AUTHOR: usize = 64;
+/// Number of suspended blocks from each peer whose ancestors are fetched at the same time.
+const FETCHED_PER_PEER: usize = 64;
 
 /// The results of the core that must be stored, in this order, before any of it is published.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl Core {
         );
         let uncommitted = Uncommitted::new(parameters.max_block_bytes as usize, &pool);
         let linearizer_tip = linearizer.last_commit();
-        let manager = BlockManager::new(&committee, parameters.max_suspended_bytes as usize);
+        let manager = BlockManager::new(parameters.max_suspended_bytes as usize);
         let mut core = Self {
             signer,
             start,
@@ -142,7 +142,11 @@ impl Core {
             core.last_proposed_round = store.newest_round_of(own)?.unwrap_or_default();
             core.recover_uncommitted(&blocks);
         }
-        for block in core.manager.accept(&mut core.dag, blocks).accepted {
+        for block in core
+            .manager
+            .accept(&mut core.dag, blocks, Source::OwnStore)
+            .accepted
+        {
             core.clock.observe(&block.reference());
             core.votes.observe(&block);
         }
@@ -169,8 +173,8 @@ impl Core {
         }
     }
 
-    /// Accepts verified blocks of others, in any order. Duplicates are ignored.
-    pub fn receive(&mut self, blocks: Vec<VerifiedBlock>, now: Duration) {
+    /// Accepts verified blocks from a peer, in any order. Duplicates are ignored.
+    pub fn receive(&mut self, blocks: Vec<VerifiedBlock>, from: AuthorityIndex, now: Duration) {
         let mut admitted = Vec::with_capacity(blocks.len());
         for block in blocks {
             self.votes.observe(&block);
@@ -196,7 +200,9 @@ impl Core {
             }
             admitted.push(block);
         }
-        let result = self.manager.accept(&mut self.dag, admitted);
+        let result = self
+            .manager
+            .accept(&mut self.dag, admitted, Source::Peer(from));
         if !result.missing.is_empty() {
             let count = u32::try_from(result.missing.len()).unwrap_or(u32::MAX);
             self.step.events.push(NodeEvent::AncestorsMissing { count });
@@ -283,7 +289,10 @@ impl Core {
                 "{} would be proposed before the previous own block was stored",
                 block.reference()
             );
-            let accepted = self.manager.accept(&mut self.dag, vec![block]).accepted;
+            let accepted = self
+                .manager
+                .accept(&mut self.dag, vec![block], Source::OwnStore)
+                .accepted;
             self.take_accepted(accepted, now);
             self.step.unsettled = Some(self.unsettled(round));
             self.commit(now);
@@ -342,7 +351,7 @@ impl Core {
     /// The missing ancestors to fetch first, with the authors of the blocks that wait for them.
     #[must_use]
     pub fn missing(&self) -> Missing {
-        self.manager.missing_first(FETCHED_PER_AUTHOR)
+        self.manager.missing_first(FETCHED_PER_PEER)
     }
 
     /// A counter that increases whenever [`Self::missing`] may have changed.

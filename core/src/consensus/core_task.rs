@@ -252,7 +252,7 @@ impl Consensus {
     ) -> Result<(), ConsensusError> {
         let now = self.started.elapsed();
         match command {
-            Command::Blocks(blocks) => self.core.receive(blocks, now),
+            Command::Blocks { from, blocks } => self.core.receive(blocks, from, now),
             Command::LastProposedRound(round) => {
                 self.core.set_last_proposed_round(round);
                 let round = self.core.last_proposed_round();

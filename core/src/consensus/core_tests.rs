@@ -58,7 +58,7 @@ fn of_several_blocks_for_one_slot_the_first_and_those_with_dependants_are_accept
         .collect();
     let mut core = core(&test_dag);
     for twin in &twins {
-        core.receive(vec![twin.clone()], NOW);
+        core.receive(vec![twin.clone()], B, NOW);
     }
     let step = core.take_step();
     assert_eq!(refs(&step.blocks), refs(&twins[..1]));
@@ -70,13 +70,13 @@ fn of_several_blocks_for_one_slot_the_first_and_those_with_dependants_are_accept
     assert_eq!(step.events, vec![equivocation; 99]);
 
     let others = ["A1", "C1", "D1", "C2"].map(|name| test_dag.get(name));
-    core.receive(others.to_vec(), NOW);
+    core.receive(others.to_vec(), B, NOW);
     let wanted = twins[1].reference();
     let missing = core.missing();
     assert_eq!(missing.keys().copied().collect::<Vec<_>>(), [wanted]);
     assert_eq!(missing[&wanted], [AuthorityIndex(2)].into());
     let _ = core.take_step();
-    core.receive(vec![twins[1].clone()], NOW);
+    core.receive(vec![twins[1].clone()], B, NOW);
     let accepted = refs(&core.take_step().blocks);
     assert_eq!(accepted, [wanted, test_dag.get("C2").reference()]);
 }
@@ -101,7 +101,7 @@ fn blocks_too_far_ahead_are_not_kept() {
         ChainId::default(),
     );
     let mut core = core(&test_dag);
-    core.receive(vec![block], NOW);
+    core.receive(vec![block], B, NOW);
     assert!(core.missing().is_empty());
     assert!(core.take_step().is_empty());
 }
@@ -130,7 +130,7 @@ fn left_out() -> (Core, Vec<NodeEvent>) {
     assert_eq!(own.transactions.len(), 3);
     let of_others = |block: &VerifiedBlock| block.author != own.author;
     let others = test_dag.blocks.iter().filter(|block| of_others(block));
-    core.receive(others.cloned().collect(), NOW);
+    core.receive(others.cloned().collect(), B, NOW);
     let events = core.take_step().events;
     (core, events)
 }

@@ -18,8 +18,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// A command to the core. The channel is bounded, so that a busy core slows down the senders.
 pub(super) enum Command {
-    /// Verified blocks of others.
-    Blocks(Vec<VerifiedBlock>),
+    /// Verified blocks from a peer.
+    Blocks {
+        from: AuthorityIndex,
+        blocks: Vec<VerifiedBlock>,
+    },
     /// Certified commits with the blocks whose votes certify them. `stored` is answered when they are stored.
     Commits {
         sub_dags: Vec<SubDag>,

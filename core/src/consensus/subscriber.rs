@@ -5,6 +5,7 @@ use super::{
     shared::{Command, Shared},
 };
 use crate::{
+    backoff::Backoff,
     consensus::peer::{Peer, PeerError},
     env::{IdleTimeout, NodeEvent},
     framing::read_frame,
@@ -21,7 +22,7 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         .entropy
         .stream(&format!("consensus/subscribe/{}", peer.index));
     let parameters = &shared.parameters;
-    let mut backoff_ms = parameters.peer_retry_min_ms;
+    let mut backoff = Backoff::new(parameters.peer_retry_min_ms, parameters.peer_retry_max_ms);
     // In what the peer's chain differs: the log says it once.
     let mut refused = None;
     loop {
@@ -34,7 +35,7 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
             ended = &mut reading => {
                 let (has_read, difference) = ended.unwrap_or_default();
                 if has_read {
-                    backoff_ms = parameters.peer_retry_min_ms;
+                    backoff.reset();
                 }
                 if let Some(difference) = difference
                     && refused.as_ref() != Some(&difference)
@@ -47,12 +48,13 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
             // A peer that does not propose is silent, too. When it proposes again, nobody may still be waiting.
             () = idle.elapsed(parameters.peer_silence_ms) => {
                 reading.abort();
-                backoff_ms = parameters.peer_retry_min_ms;
+                backoff.reset();
             }
         }
-        let wait_ms = backoff_ms + u64::from(jitter.next_u32()) % backoff_ms.max(1);
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        backoff_ms = (backoff_ms * 2).min(parameters.peer_retry_max_ms);
+        let pause = backoff.pause();
+        // Not all nodes at once.
+        let jitter_ms = u64::from(jitter.next_u32()) % (pause.as_millis() as u64).max(1);
+        tokio::time::sleep(pause + Duration::from_millis(jitter_ms)).await;
     }
 }
 
@@ -102,7 +104,13 @@ async fn try_read_blocks(
             return Err(PeerError::InvalidBlock);
         }
         *has_read = true;
-        if shared.commands.send(Command::Blocks(blocks)).await.is_err() {
+        let from = peer.index;
+        if shared
+            .commands
+            .send(Command::Blocks { from, blocks })
+            .await
+            .is_err()
+        {
             return Ok(());
         }
     }

@@ -98,7 +98,8 @@ async fn ask(shared: Arc<Shared>, request: FetchRequest, answer: mpsc::Sender<An
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
         shared.env.emit(NodeEvent::AncestorsFetched { count });
         // An error means that the core has ended.
-        let _ = shared.commands.send(Command::Blocks(found)).await;
+        let (from, blocks) = (peer.index, found);
+        let _ = shared.commands.send(Command::Blocks { from, blocks }).await;
     }
     let _ = answer.send((request, names)).await;
 }

@@ -164,7 +164,11 @@ impl Author {
         let blocks = dag.blocks[dag.blocks.len() - 3..].to_vec();
         self.others = blocks.iter().map(VerifiedBlock::reference).collect();
         let now = self.now;
-        self.process.as_mut().unwrap().core.receive(blocks, now);
+        self.process
+            .as_mut()
+            .unwrap()
+            .core
+            .receive(blocks, AuthorityIndex(1), now);
         self.persist();
     }
 

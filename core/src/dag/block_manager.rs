@@ -1,28 +1,39 @@
 //! Suspension of blocks that arrive before their ancestors.
 
 use super::{Dag, bug_switches};
-use crate::types::{AuthorityIndex, BlockRef, Committee, VerifiedBlock};
+use crate::types::{AuthorityIndex, BlockRef, VerifiedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Suspends blocks until all their ancestors are in the [`Dag`], so that the DAG is causally complete.
 ///
-/// Memory is bounded: of each author one block and otherwise at most `max_suspended_bytes` are suspended. Beyond that, its
-/// blocks of the highest rounds are dropped, because they become acceptable last. If another block has them as ancestors
-/// they are [missing](BlockManager::missing_first) again and fetched later. The encoding contains the ancestors, so it
-/// also limits what is remembered of them.
+/// Memory is bounded: from each peer one block and otherwise at most `max_suspended_bytes` are suspended. Beyond that, those
+/// of the highest rounds are dropped, because they become acceptable last. If another block has them as ancestors they
+/// are [missing](BlockManager::missing_first) again and fetched later. The encoding contains the ancestors, so it also
+/// limits what is remembered of them.
+///
+/// The peers that sent a block pay for it, not its author. An honest peer has all ancestors of what it sends, so the
+/// lowest blocks from it become acceptable, whatever others send.
 pub(crate) struct BlockManager {
-    /// Of one author, encoded.
+    /// From one peer, encoded.
     max_suspended_bytes: usize,
     suspended: BTreeMap<BlockRef, Suspended>,
-    by_author: Vec<OfAuthor>,
+    by_source: BTreeMap<Source, FromSource>,
     /// Unavailable block → the suspended blocks that have it as ancestor. The sets are not empty.
     waiting: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
     changes: u64,
 }
 
-/// The suspended blocks of one author.
-#[derive(Clone, Debug, Default)]
-struct OfAuthor {
+/// Where a block comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// It was accepted before, and is not limited.
+    OwnStore,
+    Peer(AuthorityIndex),
+}
+
+/// The suspended blocks from one source.
+#[derive(Debug, Default)]
+struct FromSource {
     /// Lowest round first.
     blocks: BTreeSet<BlockRef>,
     bytes: usize,
@@ -30,6 +41,8 @@ struct OfAuthor {
 
 struct Suspended {
     block: VerifiedBlock,
+    /// At least one.
+    sources: BTreeSet<Source>,
     /// Number of unavailable ancestors, at least 1.
     unavailable: usize,
 }
@@ -45,25 +58,34 @@ pub(crate) struct Accepted {
 
 impl BlockManager {
     #[must_use]
-    pub fn new(committee: &Committee, max_suspended_bytes: usize) -> Self {
+    pub const fn new(max_suspended_bytes: usize) -> Self {
         Self {
             max_suspended_bytes,
             suspended: BTreeMap::new(),
-            by_author: vec![OfAuthor::default(); committee.size()],
+            by_source: BTreeMap::new(),
             waiting: BTreeMap::new(),
             changes: 0,
         }
     }
 
     /// Inserts the blocks whose ancestors are available into the DAG, with the suspended blocks that waited for them,
-    /// and suspends the others. Known blocks and those at or below the gc round are ignored.
-    pub fn accept(&mut self, dag: &mut Dag, mut blocks: Vec<VerifiedBlock>) -> Accepted {
+    /// and suspends the others. Blocks of the DAG and those at or below the gc round are ignored.
+    pub fn accept(
+        &mut self,
+        dag: &mut Dag,
+        mut blocks: Vec<VerifiedBlock>,
+        source: Source,
+    ) -> Accepted {
         // Ancestors first, so that nothing of a complete batch is suspended.
         blocks.sort_by_key(VerifiedBlock::reference);
         let mut result = Accepted::default();
         for block in blocks {
             let reference = block.reference();
-            if dag.is_available(&reference) || self.suspended.contains_key(&reference) {
+            if dag.is_available(&reference) {
+                continue;
+            }
+            if self.suspended.contains_key(&reference) {
+                self.charge(reference, source);
                 continue;
             }
             let block = bug_switches::received(block, dag);
@@ -76,7 +98,7 @@ impl BlockManager {
             if unavailable.is_empty() {
                 self.insert(dag, block, &mut result.accepted);
             } else {
-                self.suspend(block, &unavailable, &mut result.missing);
+                self.suspend(block, source, &unavailable, &mut result.missing);
             }
         }
         // Ancestors that a later block of the batch delivered, or of a dropped block only, are not missing.
@@ -104,13 +126,14 @@ impl BlockManager {
         accepted
     }
 
-    /// The missing blocks, neither in the DAG nor suspended, among the ancestors of the lowest `per_author` suspended
-    /// blocks of each author. Each with the authors of the blocks that depend on it, directly or not: if honest, they
-    /// have it. Higher blocks cannot become acceptable before these, and the limit per author bounds what a faulty
-    /// author can make the node fetch.
+    /// The missing blocks, neither in the DAG nor suspended, among the ancestors of the lowest `per_source` suspended
+    /// blocks from each source. Each with the authors of the blocks that depend on it, directly or not: if honest, they
+    /// have it. Higher blocks cannot become acceptable before these, and the limit per source bounds what a faulty peer
+    /// can make the node fetch.
     #[must_use]
-    pub fn missing_first(&self, per_author: usize) -> BTreeMap<BlockRef, BTreeSet<AuthorityIndex>> {
-        let lowest = (self.by_author.iter()).flat_map(|of| of.blocks.iter().take(per_author));
+    pub fn missing_first(&self, per_source: usize) -> BTreeMap<BlockRef, BTreeSet<AuthorityIndex>> {
+        let sources = self.by_source.values();
+        let lowest = sources.flat_map(|from| from.blocks.iter().take(per_source));
         let lowest: BTreeSet<BlockRef> = (lowest.filter_map(|name| self.suspended.get(name)))
             .flat_map(|suspended| self.unavailable(suspended))
             .filter(|ancestor| !self.suspended.contains_key(ancestor))
@@ -156,11 +179,11 @@ impl BlockManager {
         self.suspended.len()
     }
 
-    /// Number and encoded size of the suspended blocks of one author.
+    /// Number and encoded size of the suspended blocks from one source.
     #[cfg(test)]
-    pub(super) fn suspended_of(&self, author: AuthorityIndex) -> (usize, usize) {
-        let of_author = &self.by_author[author.as_usize()];
-        (of_author.blocks.len(), of_author.bytes)
+    pub(super) fn suspended_from(&self, source: Source) -> (usize, usize) {
+        let from = self.by_source.get(&source);
+        from.map_or((0, 0), |from| (from.blocks.len(), from.bytes))
     }
 
     /// Inserts a block whose ancestors are available, and then the suspended blocks that become acceptable.
@@ -197,6 +220,7 @@ impl BlockManager {
     fn suspend(
         &mut self,
         block: VerifiedBlock,
+        source: Source,
         unavailable: &[BlockRef],
         missing: &mut BTreeSet<BlockRef>,
     ) {
@@ -209,24 +233,59 @@ impl BlockManager {
             }
             children.insert(reference);
         }
-        let of_author = &mut self.by_author[reference.author.as_usize()];
-        of_author.blocks.insert(reference);
-        of_author.bytes += block.bytes().len();
         let suspended = Suspended {
             block,
+            sources: BTreeSet::new(),
             unavailable: unavailable.len(),
         };
         self.suspended.insert(reference, suspended);
-        while let Some(highest) = self.one_too_many(reference.author) {
-            self.drop(highest);
+        self.charge(reference, source);
+    }
+
+    /// A suspended block came from this source.
+    fn charge(&mut self, reference: BlockRef, source: Source) {
+        let Some(suspended) = self.suspended.get_mut(&reference) else {
+            return;
+        };
+        if !suspended.sources.insert(source) {
+            return;
+        }
+        let from = self.by_source.entry(source).or_default();
+        from.blocks.insert(reference);
+        from.bytes += suspended.block.bytes().len();
+        while let Some(highest) = self.one_too_many(source) {
+            self.discharge(highest, source);
         }
     }
 
-    /// The highest suspended block of an author of whom too much is suspended.
-    fn one_too_many(&self, author: AuthorityIndex) -> Option<BlockRef> {
-        let OfAuthor { blocks, bytes } = &self.by_author[author.as_usize()];
+    /// The highest suspended block from a peer from which too much is suspended.
+    fn one_too_many(&self, source: Source) -> Option<BlockRef> {
+        let FromSource { blocks, bytes } = self.by_source.get(&source)?;
+        let too_much = source != Source::OwnStore && *bytes > self.max_suspended_bytes;
         let highest = blocks.last().copied();
-        highest.filter(|_| *bytes > self.max_suspended_bytes && blocks.len() > 1)
+        highest.filter(|_| too_much && blocks.len() > 1)
+    }
+
+    /// This source no longer pays for the block, which is dropped if no other one does.
+    fn discharge(&mut self, reference: BlockRef, source: Source) {
+        let Some(suspended) = self.suspended.get_mut(&reference) else {
+            return;
+        };
+        suspended.sources.remove(&source);
+        let bytes = suspended.block.bytes().len();
+        let is_paid = !suspended.sources.is_empty();
+        self.remove_from(source, &reference, bytes);
+        if !is_paid {
+            self.drop(reference);
+        }
+    }
+
+    fn remove_from(&mut self, source: Source, reference: &BlockRef, bytes: usize) {
+        if let Some(from) = self.by_source.get_mut(&source)
+            && from.blocks.remove(reference)
+        {
+            from.bytes -= bytes;
+        }
     }
 
     fn drop(&mut self, reference: BlockRef) {
@@ -244,10 +303,10 @@ impl BlockManager {
     }
 
     fn forget(&mut self, reference: &BlockRef) -> Option<VerifiedBlock> {
-        let Suspended { block, .. } = self.suspended.remove(reference)?;
-        let of_author = &mut self.by_author[reference.author.as_usize()];
-        of_author.blocks.remove(reference);
-        of_author.bytes -= block.bytes().len();
+        let Suspended { block, sources, .. } = self.suspended.remove(reference)?;
+        for source in sources {
+            self.remove_from(source, reference, block.bytes().len());
+        }
         Some(block)
     }
 }

@@ -2,12 +2,15 @@
 
 use super::{
     Dag,
-    block_manager::{Accepted, BlockManager},
+    block_manager::{Accepted, BlockManager, Source},
     test_dag::{Dice, Shape, TestDag},
 };
 use crate::types::{AuthorityIndex, BlockRef, Round, VerifiedBlock};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+
+const PEER: Source = Source::Peer(AuthorityIndex(0));
+const OTHER: Source = Source::Peer(AuthorityIndex(1));
 
 struct Harness {
     test_dag: TestDag,
@@ -19,14 +22,22 @@ impl Harness {
     fn new(test_dag: TestDag, gc_depth: u32, max_suspended_bytes: usize) -> Self {
         Self {
             dag: Dag::new(test_dag.committee.clone(), gc_depth),
-            manager: BlockManager::new(&test_dag.committee, max_suspended_bytes),
+            manager: BlockManager::new(max_suspended_bytes),
             test_dag,
         }
     }
 
     fn accept(&mut self, names: &[&str]) -> (Vec<BlockRef>, BTreeSet<BlockRef>) {
+        self.accept_from(PEER, names)
+    }
+
+    fn accept_from(
+        &mut self,
+        source: Source,
+        names: &[&str],
+    ) -> (Vec<BlockRef>, BTreeSet<BlockRef>) {
         let blocks = names.iter().map(|name| self.test_dag.get(name)).collect();
-        let Accepted { accepted, missing } = self.manager.accept(&mut self.dag, blocks);
+        let Accepted { accepted, missing } = self.manager.accept(&mut self.dag, blocks, source);
         (refs(&accepted), missing)
     }
 
@@ -130,9 +141,10 @@ fn blocks_inserted_into_the_dag_directly_release_suspended_ones() {
 }
 
 #[test]
-fn missing_first_lists_the_ancestors_of_the_lowest_blocks_of_each_author() {
+fn missing_first_lists_the_ancestors_of_the_lowest_blocks_from_each_source() {
     let mut h = Harness::new(three_rounds(), 10, usize::MAX);
-    h.accept(&["A2", "B2", "A3"]);
+    h.accept(&["A2", "A3"]);
+    h.accept_from(OTHER, &["B2"]);
     let missing = |h: &Harness, list: &[(&str, &[u16])]| -> BTreeMap<_, BTreeSet<_>> {
         let of = list.iter().map(|(block, authors)| {
             let authors = authors.iter().copied().map(AuthorityIndex).collect();
@@ -152,12 +164,13 @@ fn missing_first_lists_the_ancestors_of_the_lowest_blocks_of_each_author() {
 }
 
 #[test]
-fn above_the_limit_the_highest_blocks_of_an_author_are_dropped_and_missing_again() {
+fn above_the_limit_the_highest_blocks_from_a_peer_are_dropped_and_missing_again() {
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(5);
     let block_bytes = test_dag.get("A3").bytes().len();
     let mut h = Harness::new(test_dag, 10, 2 * block_bytes);
-    h.accept(&["A3", "A4", "B5"]);
+    h.accept(&["A3", "A4"]);
+    h.accept_from(OTHER, &["B5"]);
     assert_eq!(h.manager.suspended(), 3);
     h.accept(&["A2"]);
     assert_eq!(h.manager.suspended(), 3, "A4 was dropped for A2");
@@ -178,13 +191,35 @@ fn above_the_limit_the_highest_blocks_of_an_author_are_dropped_and_missing_again
             .iter()
             .filter(|b| fetched.contains(&b.reference()));
         let blocks = blocks.cloned().collect();
-        let accepted = h.manager.accept(&mut h.dag, blocks).accepted;
+        let accepted = h.manager.accept(&mut h.dag, blocks, PEER).accepted;
         assert!(
             !accepted.is_empty() || h.dag.highest_round() > before,
             "{fetched:?}"
         );
     }
     assert!(h.dag.contains(&h.test_dag.get("B5").reference()));
+}
+
+/// A Byzantine peer sends blocks that never become acceptable. Blocks that an honest one sends do.
+#[test]
+fn what_one_peer_sends_hides_nothing_of_another() {
+    let mut test_dag = TestDag::of(4);
+    test_dag.full_rounds(3);
+    let block_bytes = test_dag.get("A3").bytes().len();
+    let mut h = Harness::new(test_dag, 10, block_bytes);
+    h.accept(&["D2"]);
+    h.accept(&["D3"]);
+    assert_eq!(h.manager.suspended(), 1, "D3 was dropped");
+    h.accept_from(OTHER, &["D3"]);
+    assert_eq!(h.manager.suspended(), 2);
+    let missing_of_d3 = h.test_dag.get("A2").reference();
+    assert!(h.manager.missing_first(1).contains_key(&missing_of_d3));
+    // Both have sent it: that one of them has sent too much drops nothing.
+    h.accept_from(OTHER, &["D2"]);
+    assert_eq!(h.manager.suspended_from(OTHER), (1, block_bytes));
+    assert_eq!(h.manager.suspended(), 1, "D2 is the lowest from both");
+    h.accept_from(Source::OwnStore, &["D3", "C3", "B3"]);
+    assert_eq!(h.manager.suspended(), 4, "stored blocks are not limited");
 }
 
 proptest! {
@@ -196,12 +231,12 @@ proptest! {
     ) {
         let test_dag = TestDag::random(&Shape { seed, size, rounds });
         let mut dag = Dag::new(test_dag.committee.clone(), 1000);
-        let mut manager = BlockManager::new(&test_dag.committee, usize::MAX);
+        let mut manager = BlockManager::new(usize::MAX);
         let mut accepted = BTreeSet::new();
         let mut arrived = BTreeSet::new();
         for batch in Dice::new(order).deliveries(&test_dag.blocks) {
             arrived.extend(refs(&batch));
-            for block in manager.accept(&mut dag, batch).accepted {
+            for block in manager.accept(&mut dag, batch, PEER).accepted {
                 let complete = block.ancestors.iter().all(|a| a.round == Round(0) || accepted.contains(a));
                 prop_assert!(complete, "{:?} before its ancestors", block);
                 prop_assert!(accepted.insert(block.reference()), "{:?} twice", block);
@@ -219,14 +254,15 @@ proptest! {
     ) {
         let test_dag = TestDag::random(&Shape { seed, size, rounds: 12 });
         let mut dag = Dag::new(test_dag.committee.clone(), 1000);
-        let mut manager = BlockManager::new(&test_dag.committee, max_suspended_bytes);
+        let mut manager = BlockManager::new(max_suspended_bytes);
         let mut dice = Dice::new(order);
         // All blocks are sent repeatedly; each pass accepts at least the lowest missing round.
         for _ in 0..12 {
             for batch in dice.deliveries(&test_dag.blocks) {
-                manager.accept(&mut dag, batch);
-                let mut of_authors = test_dag.committee.indexes().map(|author| manager.suspended_of(author));
-                prop_assert!(of_authors.all(|(blocks, bytes)| blocks <= 1 || bytes <= max_suspended_bytes));
+                let source = Source::Peer(batch[0].author);
+                manager.accept(&mut dag, batch, source);
+                let (blocks, bytes) = manager.suspended_from(source);
+                prop_assert!(blocks <= 1 || bytes <= max_suspended_bytes);
             }
         }
         prop_assert!(test_dag.blocks.iter().all(|block| dag.contains(&block.reference())));

@@ -19,6 +19,6 @@ mod threshold_clock;
 
 pub(crate) use admission::admission;
 pub(crate) use ancestors::ancestors_for;
-pub(crate) use block_manager::BlockManager;
+pub(crate) use block_manager::{BlockManager, Source};
 pub(crate) use graph::Dag;
 pub(crate) use threshold_clock::ThresholdClock;

@@ -7,11 +7,12 @@ use super::{
     watermark::{WatermarkQueries, query_now},
 };
 use crate::{
+    backoff::Backoff,
     env::{BoxStream, CrashPoint, IdleTimeout, NodeEvent},
     executor::{RpcError, socket_advice},
     framing,
 };
-use std::{io, sync::atomic::Ordering, time::Duration};
+use std::{io, sync::atomic::Ordering};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
@@ -37,7 +38,8 @@ enum StreamEnd {
 impl Delivery {
     /// Connects and sends for ever.
     pub(super) async fn send(&self, queries: &WatermarkQueries) {
-        let mut backoff_ms = self.parameters.reconnect_min_ms;
+        let parameters = &self.parameters;
+        let mut backoff = Backoff::new(parameters.reconnect_min_ms, parameters.reconnect_max_ms);
         loop {
             let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
             let connected_before = self.frames_written();
@@ -48,10 +50,9 @@ impl Delivery {
             let reason = end.to_string();
             self.env.emit(NodeEvent::StreamLost { connection, reason });
             if self.frames_written() > connected_before {
-                backoff_ms = self.parameters.reconnect_min_ms;
+                backoff.reset();
             }
-            tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
-            backoff_ms = (backoff_ms * 2).min(self.parameters.reconnect_max_ms);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Node, NodeError, bug_switches};
 use crate::{
+    backoff::Backoff,
     config::StartPolicy,
     delivery::{ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
@@ -11,7 +12,7 @@ use crate::{
         GenesisDigest, GlobalExecIndex, ReplayPlan, TimestampMs,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// The state of the executor.
 pub(super) struct ExecutorState {
@@ -24,7 +25,8 @@ pub(super) struct ExecutorState {
 impl Node<'_> {
     /// Queries epoch, W and committee until the executor has answered all of them.
     pub(super) async fn ask_executor(&self) -> Result<ExecutorState, NodeError> {
-        let mut retry_ms = self.config.rpc.start_retry_min_ms;
+        let rpc = &self.config.rpc;
+        let mut backoff = Backoff::new(rpc.start_retry_min_ms, rpc.start_retry_max_ms);
         let mut attempt = 0;
         let mut failure = None;
         loop {
@@ -44,8 +46,7 @@ impl Node<'_> {
             let reason = error.to_string();
             failure = Some(error);
             self.env.emit(NodeEvent::Waiting { attempt, reason });
-            tokio::time::sleep(Duration::from_millis(retry_ms)).await;
-            retry_ms = (retry_ms * 2).min(self.config.rpc.start_retry_max_ms);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 

@@ -147,7 +147,8 @@ impl Workload {
         self.made += 1;
         let amount = match self.occurs(self.plan.overdrawn_percent) {
             true => INITIAL_BALANCE + 1,
-            false => 1 + self.below(100),
+            // So that a sender can afford some dozens of them.
+            false => 1 + self.below(INITIAL_BALANCE / 32),
         };
         let account = self.below(u64::from(self.plan.accounts.max(1)));
         let transaction = ClientTransaction {

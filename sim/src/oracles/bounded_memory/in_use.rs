@@ -3,10 +3,12 @@
 //!
 //! One unit of it is the *working set*, the most bytes that the run had at a time of: the blocks of the rounds that stay in
 //! a DAG or fit into a request of commit sync, of each slot the largest one; the delivered blocks that fit into a window
-//! and a batch of recovery; the transactions that nodes took and that were not delivered. A node may have
-//! `BASE + PER_VALIDATOR · validators + PER_EPOCH · kept epochs + WORKING_SETS · working set` in use, and for each Byzantine
-//! validator a block that is being read, and twice what may be suspended of its blocks. An executor, which has the state
-//! in memory, may have `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
+//! and a batch of recovery; the transactions that nodes took and that were not delivered.
+//!
+//! - A node may have `BASE + (PER_VALIDATOR + largest block) · validators + PER_EPOCH · kept epochs + WORKING_SETS · working
+//!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
+//!   that is being read, valid or not, and twice what may be suspended of its blocks.
+//! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
 
 use crate::{
     model,
@@ -46,6 +48,7 @@ pub(super) struct WorkingSet {
     /// The stored blocks of this many rounds.
     rounds: usize,
     blocks: BTreeMap<(Epoch, Round), BTreeMap<AuthorityIndex, u64>>,
+    largest_block: u64,
     /// So many delivered blocks.
     window: usize,
     delivered: BTreeMap<GlobalExecIndex, u64>,
@@ -110,6 +113,7 @@ impl WorkingSet {
             rounds: most(|node| node.consensus.gc_depth_rounds)
                 + most(|node| node.consensus.commit_sync_batch),
             blocks: BTreeMap::new(),
+            largest_block: 0,
             window: most(|node| node.delivery.window_blocks)
                 + most(|node| node.delivery.recovery_batch_commits),
             delivered: BTreeMap::new(),
@@ -131,7 +135,7 @@ impl WorkingSet {
                 let epochs = self.epochs.min(self.most_epochs);
                 let of_byzantine =
                     |sent: &Sent| sent.being_read_bytes + sent.suspended_bytes(self.suspended);
-                PER_VALIDATOR_BYTES * self.validators
+                (PER_VALIDATOR_BYTES + self.largest_block) * self.validators
                     + PER_EPOCH_BYTES * epochs
                     + self.sent.values().map(of_byzantine).sum::<u64>()
             }
@@ -167,6 +171,7 @@ impl WorkingSet {
 
     fn stored(&mut self, block: &SeenBlock) {
         let bytes = block_bytes(block);
+        self.largest_block = bytes.max(self.largest_block);
         let row = self.blocks.entry((block.epoch, block.reference.round));
         let slot = row.or_default().entry(block.reference.author).or_default();
         let more = bytes.saturating_sub(*slot);
