@@ -27,19 +27,15 @@ mod tests {
 
     #[test]
     fn different_errors_have_different_advice() {
-        let kinds = [
-            io::ErrorKind::ConnectionRefused,
-            io::ErrorKind::PermissionDenied,
-            io::ErrorKind::NotFound,
-            io::ErrorKind::AddrInUse,
-            io::ErrorKind::TimedOut,
-        ];
-        let mut texts: Vec<_> = kinds
-            .iter()
-            .map(|kind| socket_advice(&(*kind).into()))
-            .collect();
-        texts.sort();
-        texts.dedup();
-        assert_eq!(texts.len(), kinds.len());
+        for (kind, advice) in [
+            (io::ErrorKind::ConnectionRefused, "start the executor"),
+            (io::ErrorKind::PermissionDenied, "mode and owner"),
+            (io::ErrorKind::NotFound, "the path is wrong"),
+            (io::ErrorKind::AddrInUse, "another process"),
+            (io::ErrorKind::TimedOut, "timed out"),
+        ] {
+            let text = socket_advice(&kind.into());
+            assert!(text.contains(advice), "{kind}: {text}");
+        }
     }
 }

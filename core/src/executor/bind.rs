@@ -182,4 +182,17 @@ mod tests {
         assert!(matches!(bound, Err(BindError::Listen { .. })));
         assert_eq!(after, PathState::Stale);
     }
+
+    #[test]
+    fn different_errors_have_different_advice() {
+        for (kind, advice) in [
+            (io::ErrorKind::PermissionDenied, "mode and owner"),
+            (io::ErrorKind::NotFound, "create the directory"),
+            (io::ErrorKind::AddrInUse, "stop that process"),
+            (io::ErrorKind::AddrNotAvailable, "no such address"),
+            (io::ErrorKind::Other, "check the address"),
+        ] {
+            assert!(hint(&kind.into()).contains(advice), "{kind}");
+        }
+    }
 }
