@@ -5,6 +5,7 @@ use super::{
     broken_promise::BrokenPromise,
     fetch_scheduler::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
+    step::Step,
     stored_log::recover_log,
     uncommitted::Uncommitted,
     unvoted::Unvoted,
@@ -27,32 +28,6 @@ use std::time::Duration;
 
 /// Number of suspended blocks from each peer whose ancestors are fetched at the same time.
 const FETCHED_PER_PEER: usize = 64;
-
-/// The results of the core that must be stored, in this order, before any of it is published.
-#[derive(Debug, Default)]
-pub(super) struct Step {
-    /// Accepted blocks, ancestors first, including own ones.
-    pub blocks: Vec<VerifiedBlock>,
-    /// The new own block among them.
-    pub own: Option<VerifiedBlock>,
-    /// Stored together with the new own block: the oldest own block, this one included, of which transactions are
-    /// neither in a commit nor in a later own block.
-    pub unsettled: Option<OwnRound>,
-    /// New commits in order.
-    pub commits: Vec<(SubDag, CommitOrigin)>,
-    /// Other events.
-    pub events: Vec<NodeEvent>,
-    /// The node must end, and store nothing of this step.
-    pub fault: Option<BrokenPromise>,
-}
-
-impl Step {
-    /// Whether there is nothing to store.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.commits.is_empty()
-    }
-}
 
 /// This node's authority index and signing key.
 pub(crate) struct Signer {

@@ -121,6 +121,7 @@ pub mod protocol;
 mod repair;
 mod server;
 mod shared;
+mod step;
 mod stored_log;
 mod subscriber;
 mod synchronizer;
