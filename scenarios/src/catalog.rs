@@ -70,6 +70,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "backup_of_a_node"
     "long_run"
     "unobtainable_ancestors"
+    "restored_alone"
     "strangers"
     "swarm"
     "swarm_epochs"

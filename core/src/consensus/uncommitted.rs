@@ -2,9 +2,13 @@
 
 use crate::{
     ingest::Pool,
-    types::{OwnRound, Round, SubDag, VerifiedBlock},
+    types::{BlockDigest, OwnRound, Round, SubDag, VerifiedBlock},
 };
 use std::collections::BTreeMap;
+
+/// The blocks with transactions. Of one round there are two after a start that no quorum of peers could tell what this
+/// authority had signed.
+type Blocks = BTreeMap<(Round, BlockDigest), VerifiedBlock>;
 
 /// A committed own block that fills half of the size limit raises the limit by this fraction, at least by
 /// [`LEAST_RAISE_BYTES`]. When a block is left out, the limit becomes half of the largest block that was on its way. Each
@@ -16,8 +20,7 @@ const LEAST_RAISE_BYTES: usize = 256;
 
 /// The uncommitted own blocks.
 pub(super) struct Uncommitted {
-    /// The blocks with transactions.
-    blocks: BTreeMap<Round, VerifiedBlock>,
+    blocks: Blocks,
     most_bytes: usize,
     block_bytes: usize,
     /// The newest own block.
@@ -32,7 +35,7 @@ impl Uncommitted {
     /// Starts an epoch with the size limit that the previous one has left in the pool.
     pub fn new(most_bytes: usize, pool: &Pool) -> Self {
         Self {
-            blocks: BTreeMap::new(),
+            blocks: Blocks::new(),
             most_bytes,
             block_bytes: pool.block_bytes.min(most_bytes),
             newest: Round(0),
@@ -56,17 +59,16 @@ impl Uncommitted {
     pub fn add(&mut self, block: &VerifiedBlock) {
         self.newest = self.newest.max(block.round);
         if !block.transactions.is_empty() {
-            self.blocks.insert(block.round, block.clone());
+            self.blocks.insert(key(block), block.clone());
         }
     }
 
     /// Removes the own blocks of a commit.
     pub fn on_committed(&mut self, sub_dag: &SubDag, pool: &mut Pool) {
         for block in &sub_dag.blocks {
-            if self.blocks.get(&block.round) != Some(block) {
+            if self.blocks.remove(&key(block)).is_none() {
                 continue;
             }
-            self.blocks.remove(&block.round);
             pool.settle(block.own_round());
             self.raise_limit(block);
         }
@@ -88,8 +90,9 @@ impl Uncommitted {
     /// limit, it would collapse to a single transaction; TCP reduces its window once per round trip for the same reason,
     /// and to half of what was on its way: half of a limit that no block reaches would change nothing.
     fn lower_limit(&mut self, late: Round) {
-        let mut made_since = self.blocks.range(self.lowered_after.next()..).peekable();
-        if made_since.peek().is_none_or(|(oldest, _)| **oldest > late) {
+        let first = (self.lowered_after.next(), BlockDigest::default());
+        let mut made_since = self.blocks.range(first..).peekable();
+        if (made_since.peek()).is_none_or(|((oldest, _), _)| *oldest > late) {
             return;
         }
         let largest = made_since.map(|(_, block)| transaction_bytes(block)).max();
@@ -101,7 +104,8 @@ impl Uncommitted {
     /// into the pool. Returns their number.
     pub fn requeue(&mut self, collected: Round, pool: &mut Pool) -> u32 {
         self.lower_limit(collected);
-        let kept = self.blocks.split_off(&collected.next());
+        let first_kept = (collected.next(), BlockDigest::default());
+        let kept = self.blocks.split_off(&first_kept);
         let left_out = std::mem::replace(&mut self.blocks, kept);
         requeue(&left_out, pool)
     }
@@ -116,13 +120,17 @@ impl Uncommitted {
     }
 }
 
+fn key(block: &VerifiedBlock) -> (Round, BlockDigest) {
+    (block.round, block.reference().digest)
+}
+
 /// The bytes of its transactions, as the limit counts them.
 fn transaction_bytes(block: &VerifiedBlock) -> usize {
     let bytes = block.transactions.iter().map(|t| t.0.len().max(1));
     bytes.sum()
 }
 
-fn requeue(blocks: &BTreeMap<Round, VerifiedBlock>, pool: &mut Pool) -> u32 {
+fn requeue(blocks: &Blocks, pool: &mut Pool) -> u32 {
     for block in blocks.values() {
         pool.requeue(block.own_round(), &block.transactions);
     }
@@ -230,6 +238,18 @@ mod tests {
     fn left_out(uncommitted: &mut Uncommitted, round: u32, pool: &mut Pool) -> usize {
         uncommitted.requeue(Round(round), pool);
         uncommitted.block_bytes()
+    }
+
+    #[test]
+    fn of_two_own_blocks_of_one_round_the_other_is_requeued() {
+        let (_, mut pool) = ingest::pool(8);
+        let mut uncommitted = Uncommitted::new(10_000, &pool);
+        let [new, lost] = [own(3, 10), own(3, 20)];
+        uncommitted.add(&new);
+        uncommitted.add(&lost);
+        uncommitted.on_committed(&committed(&lost), &mut pool);
+        assert_eq!(uncommitted.requeue(Round(3), &mut pool), 1);
+        assert_eq!(pool.take(10_000), new.transactions);
     }
 
     #[test]
