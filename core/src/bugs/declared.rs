@@ -79,7 +79,7 @@ known_bugs! {
         BaseTakenAsZero = "1b" "base_taken_as_zero" {
             mechanism: "after a restart in a later epoch delivery begins at commit 1 and numbers from GEI 1",
             masked_by: [StartIsTrusted],
-            found_by: ["WIRE", "EXEC1", "AGREE"],
+            found_by: ["WIRE", "EXEC1", "AGREE", "TRUTH"],
         }
         QueryFailureReadsAsGenesis = "2a" "query_failure_reads_as_genesis" {
             mechanism: "an executor that did not answer the first query of a start is taken to be at block 0",
@@ -124,7 +124,7 @@ known_bugs! {
         BaseTakenFromTip = "7" "base_taken_from_tip" {
             mechanism: "after a restart the epoch's base is the executor's watermark: old commits get new numbers",
             masked_by: [],
-            found_by: ["AGREE", "EXEC1", "ROOT"],
+            found_by: ["AGREE", "EXEC1", "ROOT", "TRUTH"],
         }
         RecoveryFloods = "9a" "recovery_floods" {
             mechanism: "the first load takes the whole backlog, whatever the window's size",
