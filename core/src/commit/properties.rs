@@ -91,7 +91,7 @@ impl Node {
     }
 
     fn deliver(&mut self, blocks: Vec<VerifiedBlock>) {
-        self.manager.accept(&mut self.dag, blocks, Source::OwnStore);
+        self.manager.accept(&mut self.dag, blocks, Source::Own);
         loop {
             let decisions = self.rule.decide(&self.dag, self.last_decided);
             self.last_decided = decisions.last().map_or(self.last_decided, Decision::slot);

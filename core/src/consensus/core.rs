@@ -119,7 +119,7 @@ impl Core {
         }
         for block in core
             .manager
-            .accept(&mut core.dag, blocks, Source::OwnStore)
+            .accept(&mut core.dag, blocks, Source::Own)
             .accepted
         {
             core.clock.observe(&block.reference());
@@ -266,7 +266,7 @@ impl Core {
             );
             let accepted = self
                 .manager
-                .accept(&mut self.dag, vec![block], Source::OwnStore)
+                .accept(&mut self.dag, vec![block], Source::Own)
                 .accepted;
             self.take_accepted(accepted, now);
             self.step.unsettled = Some(self.unsettled(round));

@@ -26,8 +26,8 @@ pub(crate) struct BlockManager {
 /// Where a block comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
-    /// It was accepted before, and is not limited.
-    OwnStore,
+    /// This node: its store, or a new own block. Not limited.
+    Own,
     Peer(AuthorityIndex),
 }
 
@@ -224,7 +224,6 @@ impl BlockManager {
         unavailable: &[BlockRef],
         missing: &mut BTreeSet<BlockRef>,
     ) {
-        self.changes += 1;
         let reference = block.reference();
         for ancestor in unavailable {
             let children = self.waiting.entry(*ancestor).or_default();
@@ -250,6 +249,7 @@ impl BlockManager {
         if !suspended.sources.insert(source) {
             return;
         }
+        self.changes += 1;
         let from = self.by_source.entry(source).or_default();
         from.blocks.insert(reference);
         from.bytes += suspended.block.bytes().len();
@@ -261,7 +261,7 @@ impl BlockManager {
     /// The highest suspended block from a peer from which too much is suspended.
     fn one_too_many(&self, source: Source) -> Option<BlockRef> {
         let FromSource { blocks, bytes } = self.by_source.get(&source)?;
-        let too_much = source != Source::OwnStore && *bytes > self.max_suspended_bytes;
+        let too_much = source != Source::Own && *bytes > self.max_suspended_bytes;
         let highest = blocks.last().copied();
         highest.filter(|_| too_much && blocks.len() > 1)
     }

@@ -218,8 +218,20 @@ fn what_one_peer_sends_hides_nothing_of_another() {
     h.accept_from(OTHER, &["D2"]);
     assert_eq!(h.manager.suspended_from(OTHER), (1, block_bytes));
     assert_eq!(h.manager.suspended(), 1, "D2 is the lowest from both");
-    h.accept_from(Source::OwnStore, &["D3", "C3", "B3"]);
+    h.accept_from(Source::Own, &["D3", "C3", "B3"]);
     assert_eq!(h.manager.suspended(), 4, "stored blocks are not limited");
+}
+
+#[test]
+fn a_suspended_block_from_another_peer_changes_what_is_fetched_first() {
+    let mut h = Harness::new(three_rounds(), 10, usize::MAX);
+    h.accept(&["A2", "A3"]);
+    let wanted = h.test_dag.get("C2").reference();
+    assert!(!h.manager.missing_first(1).contains_key(&wanted));
+    let before = h.manager.changes();
+    h.accept_from(OTHER, &["A3"]);
+    assert!(h.manager.missing_first(1).contains_key(&wanted));
+    assert!(h.manager.changes() > before);
 }
 
 proptest! {

@@ -18,7 +18,7 @@ use crate::{
 };
 use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, Round, TransactionHash};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a process has in use before it has done anything: tables, channels and tasks.
 const BASE_BYTES: u64 = 1 << 20;
@@ -51,11 +51,12 @@ pub(super) struct WorkingSet {
     largest_block: u64,
     /// So many delivered blocks.
     window: usize,
-    delivered: BTreeMap<GlobalExecIndex, u64>,
+    delivered: VecDeque<u64>,
+    last_delivered: GlobalExecIndex,
     undelivered: FxHashMap<TransactionHash, u64>,
     delivered_transactions: u64,
-    /// The most that one author's suspended blocks have.
-    suspended: u64,
+    /// The most that suspended blocks from one peer have.
+    max_suspended_bytes: u64,
     /// What each Byzantine validator has sent.
     sent: BTreeMap<u16, Sent>,
     bytes: u64,
@@ -77,9 +78,13 @@ struct Sent {
 impl Sent {
     fn by(byzantine: &ByzantinePlan) -> Self {
         use ByzantineStrategy::{Flooding, Silent, Withholding};
-        let is_modest = matches!(byzantine.strategy, Flooding | Silent | Withholding);
+        let sends_small_blocks = matches!(byzantine.strategy, Flooding | Silent | Withholding);
         Self {
-            being_read_bytes: if is_modest { 0 } else { LARGEST_BLOCK_BYTES },
+            being_read_bytes: if sends_small_blocks {
+                0
+            } else {
+                LARGEST_BLOCK_BYTES
+            },
             ..Self::default()
         }
     }
@@ -116,10 +121,11 @@ impl WorkingSet {
             largest_block: 0,
             window: most(|node| node.delivery.window_blocks)
                 + most(|node| node.delivery.recovery_batch_commits),
-            delivered: BTreeMap::new(),
+            delivered: VecDeque::new(),
+            last_delivered: GlobalExecIndex(0),
             undelivered: FxHashMap::default(),
             delivered_transactions: 0,
-            suspended: most(|node| node.consensus.max_suspended_bytes) as u64,
+            max_suspended_bytes: most(|node| node.consensus.max_suspended_bytes) as u64,
             sent: (plan.byzantine.iter())
                 .map(|byzantine| (byzantine.validator, Sent::by(byzantine)))
                 .collect(),
@@ -133,8 +139,9 @@ impl WorkingSet {
         let own = match process {
             ProcessId::Node(_) => {
                 let epochs = self.epochs.min(self.most_epochs);
-                let of_byzantine =
-                    |sent: &Sent| sent.being_read_bytes + sent.suspended_bytes(self.suspended);
+                let of_byzantine = |sent: &Sent| {
+                    sent.being_read_bytes + sent.suspended_bytes(self.max_suspended_bytes)
+                };
                 (PER_VALIDATOR_BYTES + self.largest_block) * self.validators
                     + PER_EPOCH_BYTES * epochs
                     + self.sent.values().map(of_byzantine).sum::<u64>()
@@ -185,19 +192,21 @@ impl WorkingSet {
     }
 
     fn delivered(&mut self, gei: GlobalExecIndex, transactions: &[bytes::Bytes]) {
-        if self.delivered.contains_key(&gei) {
+        // Every node delivers it, some more than once.
+        if gei <= self.last_delivered {
             return;
         }
+        self.last_delivered = gei;
         self.delivered_transactions += transactions.len() as u64;
         for transaction in transactions {
             let taken = self.undelivered.remove(&model::hash(transaction));
             self.bytes -= taken.unwrap_or(0);
         }
         let bytes = transactions_bytes(transactions) + OVERHEAD_BYTES;
-        self.delivered.insert(gei, bytes);
+        self.delivered.push_back(bytes);
         self.add(bytes);
         while self.delivered.len() > self.window
-            && let Some((_, bytes)) = self.delivered.pop_first()
+            && let Some(bytes) = self.delivered.pop_front()
         {
             self.bytes -= bytes;
         }
