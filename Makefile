@@ -10,7 +10,7 @@ build_real := $(real) build --release -p metanode-core -p mock-go-executor
 rocksdb := $(wildcard $(target_dir)/release/build/librocksdb-sys-*/out/librocksdb.a)
 
 .DEFAULT_GOAL := run
-.PHONY: run first-run test check real bench install
+.PHONY: run first-run test soak check real bench install
 
 run: install $(if $(rocksdb),,first-run) ## The ci suite, with progress and a verdict
 	cargo run --release -p metasim -- suite ci
@@ -26,6 +26,10 @@ test: install ## Everything: the simulated world, then real sockets and processe
 	cargo test --release --workspace
 	$(build_real)
 	$(real) test --release -p metanode-tests
+
+soak: install ## Real processes under load, killed at random, for minutes
+	$(build_real)
+	$(real) test --release -p metanode-tests --test real_processes -- --ignored
 
 check: install ## Formatting, lints, and what lints cannot see
 	cargo fmt --all --check

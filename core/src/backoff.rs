@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 /// Pauses that double from a minimum up to a maximum.
-pub(crate) struct Backoff {
+#[derive(Clone, Debug)]
+pub struct Backoff {
     min_ms: u64,
     max_ms: u64,
     next_ms: u64,
 }
 
 impl Backoff {
+    /// In milliseconds.
+    #[must_use]
     pub const fn new(min_ms: u64, max_ms: u64) -> Self {
         Self {
             min_ms,

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`types`] | indexes, digests, blocks, commits, committees, transactions, addresses |
 //! | [`bugs`] | switches of known bugs, compiled to `false` unless the feature `museum` is enabled |
-//! | `backoff` | the pauses between attempts that fail (pure) |
+//! | [`backoff`] | the pauses between attempts that fail (pure) |
+//! | [`deadline`] | work that must be done within a time |
 //! | [`framing`] | length-prefixed frames |
 //! | [`config`] | the configuration of a node: every limit and time |
 //! | [`store`] | durable storage, the commit log |
@@ -17,19 +18,20 @@
 //! | `commit` | leader schedule, commit rule, linearizer: from the DAG to the commit sequence (pure) |
 //! | [`executor`] | wire messages between node and executor, the RPC client |
 //! | [`epoch`] | the change from one epoch to the next: steps (pure), records, the task |
-//! | [`ingest`] | the transaction pool |
+//! | [`ingest`] | the transaction socket, its journal, the pool |
 //! | [`consensus`] | the async shell around the pure modules: proposer, subscriptions, synchronizer, commit sync |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`node`] | wires the modules |
 //!
 //! Decisions are pure functions over plain data; async code does the I/O and calls them.
 
-mod backoff;
+pub mod backoff;
 pub mod bugs;
 mod commit;
 pub mod config;
 pub mod consensus;
 mod dag;
+pub mod deadline;
 pub mod delivery;
 pub mod env;
 pub mod epoch;

@@ -17,7 +17,6 @@ mod production {
         config::{ConfigError, NodeConfig},
         env::real::process::{self, RunArguments},
         executor::wire::ValidatorInfo,
-        ingest,
         node::{self, NodeError},
     };
     use std::{
@@ -78,9 +77,7 @@ Environment:
         config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
         let data_dir = config.data_dir.clone();
         process::run(arguments.log, &data_dir, async |env, shutdown| {
-            // The transaction socket is not built yet. Dropping the submitter would close the pool.
-            let (_submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
-            Ok(node::run(env, config, pool, shutdown).await?)
+            Ok(node::run(env, config, shutdown).await?)
         })
     }
 

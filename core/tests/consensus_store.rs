@@ -9,7 +9,7 @@ use metanode_core::{
     },
     types::{
         AuthorityIndex, Block, BlockRef, ChainId, Commit, CommitDigest, CommitIndex, CommitRef,
-        Epoch, KeyPair, OwnRound, Round, SignatureScheme, TimestampMs, VerifiedBlock,
+        Epoch, KeyPair, Round, SignatureScheme, TimestampMs, VerifiedBlock,
     },
 };
 
@@ -216,33 +216,6 @@ fn a_damaged_commit_ends_a_run_and_the_log_can_be_cut_before_it() {
         .write(&[], &commits[1..], Durability::Buffered)
         .unwrap();
     assert_eq!(both().intact, commits);
-}
-
-#[test]
-fn an_own_block_and_what_is_unsettled_survive_a_power_loss_together() {
-    let at = |round| OwnRound {
-        epoch: Epoch(2),
-        round: Round(round),
-    };
-    let disk = MemoryDisk::default();
-    let store = ConsensusStore::open(&MemoryStores::new(&disk), EPOCH).unwrap();
-    assert_eq!(store.unsettled().unwrap(), None);
-    let blocks = [1, 2, 3].map(|round| block(round, 0, vec![]));
-    store.write_own(&blocks[..1], at(300)).unwrap();
-    store.write_own(&blocks[1..2], at(7)).unwrap();
-    let buffered = store.write(&blocks[2..], &[], Durability::Buffered);
-    buffered.unwrap();
-    disk.power_lost(|_| 0);
-
-    let factory = MemoryStores::new(&disk);
-    let store = ConsensusStore::open(&factory, EPOCH).unwrap();
-    assert_eq!(store.unsettled().unwrap(), Some(at(7)));
-    let references = store.references_by(AuthorityIndex(0), Round(2), 9);
-    assert_eq!(references.unwrap(), [blocks[1].reference()]);
-    drop(store);
-    damage(&factory, Column("own"));
-    let store = ConsensusStore::open(&factory, EPOCH).unwrap();
-    assert_eq!(store.unsettled().unwrap(), None);
 }
 
 #[test]

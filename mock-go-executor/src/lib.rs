@@ -18,6 +18,7 @@
 //! | `rpc` | requests and their replies |
 //! | `stream` | the block stream: connections in, blocks through the guard into the chain |
 //! | `executor` | an executor from its start to its end |
+//! | [`sub`] | a Go Sub, the front end that forwards client transactions to a metanode |
 
 mod bug_switches;
 mod chain;
@@ -32,6 +33,7 @@ mod ledger;
 mod rpc;
 mod serve;
 mod stream;
+pub mod sub;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The command line of the mock executor: `mock-go-executor run --config FILE`.
+//! The command line of the mock executor: `mock-go-executor run --config FILE`, `sub --config FILE`, `send`.
 
 #[cfg(madsim)]
 fn main() -> std::process::ExitCode {
@@ -13,17 +13,66 @@ fn main() -> std::process::ExitCode {
 #[cfg(not(madsim))]
 mod production {
     use clap::Parser;
-    use metanode_core::env::real::process::{self, RunArguments};
-    use mock_go_executor::{Controls, ExecutorConfig, ExecutorError, run};
-    use std::{io, process::ExitCode};
+    use metanode_core::{
+        env::{
+            Network,
+            real::{
+                OsNetwork,
+                process::{self, RunArguments},
+            },
+        },
+        executor::socket_advice,
+        framing::{Decoder, Framing, ReadError, read_frame, write_frame},
+        types::{Address, ClientTransaction},
+    };
+    use mock_go_executor::{
+        Controls, ExecutorConfig, ExecutorError, run,
+        sub::{self, SubConfig, SubError},
+    };
+    use prost::Message;
+    use std::{env, io, process::ExitCode};
     use thiserror::Error;
+    use tokio::sync::{mpsc, watch};
 
-    /// A mock of the Go Master: executes delivered blocks, answers requests, keeps its state on disk
+    /// A mock of the Go side: a Master that executes blocks, a Sub that forwards transactions
     #[derive(Parser)]
     #[command(name = "mock-go-executor", version)]
     enum Arguments {
-        /// Run an executor until ctrl-c or SIGTERM
+        /// Run an executor until Ctrl-C or SIGTERM
         Run(RunArguments),
+        /// Run a Sub, which forwards the transactions of clients to a node, until Ctrl-C or SIGTERM
+        Sub(RunArguments),
+        /// Send transfers in one batch and print the reply
+        Send(Transfers),
+    }
+
+    /// The transfers of one sender.
+    #[derive(clap::Args)]
+    struct Transfers {
+        /// The transaction socket of a node, or the local socket of a Sub
+        #[arg(long, value_name = "ADDRESS")]
+        to: Address,
+        /// Number of the sender's account
+        #[arg(long, default_value_t = 1)]
+        sender: u64,
+        /// Number of the receiver's account
+        #[arg(long, default_value_t = 0)]
+        receiver: u64,
+        #[arg(long, default_value_t = 1)]
+        amount: u64,
+        /// Nonce of the first transfer: how many this sender has made before
+        #[arg(long, default_value_t = 0)]
+        nonce: u64,
+        /// Transfers, with consecutive nonces
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+    }
+
+    /// `Transactions` of contract §3.
+    #[derive(Clone, PartialEq, Eq, Message)]
+    struct Transactions {
+        #[prost(message, repeated, tag = "1")]
+        transactions: Vec<ClientTransaction>,
     }
 
     /// Why the process ended although nobody asked it to.
@@ -31,14 +80,31 @@ mod production {
     enum Failure {
         #[error(transparent)]
         Executor(#[from] ExecutorError),
+        #[error(transparent)]
+        Sub(#[from] SubError),
         #[error("the operating system refuses what a process needs: {0}")]
         Process(#[from] io::Error),
+        #[error("cannot connect to {to}: {}", socket_advice(.source))]
+        Connect { to: Address, source: io::Error },
+        #[error("no reply: {0}")]
+        NoReply(#[from] ReadError),
+        #[error("the connection was closed without a reply")]
+        Closed,
+        #[error("not all transactions were taken")]
+        Refused,
     }
 
     pub fn main() -> ExitCode {
-        let Arguments::Run(arguments) = Arguments::parse();
-        process::exit_code("mock-go-executor", execute(&arguments), |failure| {
-            matches!(failure, Failure::Executor(ExecutorError::Config(_)))
+        let ended = match Arguments::parse() {
+            Arguments::Run(arguments) => execute(&arguments),
+            Arguments::Sub(arguments) => forward(&arguments),
+            Arguments::Send(transfers) => send(&transfers),
+        };
+        process::exit_code("mock-go-executor", ended, |failure| {
+            matches!(
+                failure,
+                Failure::Executor(ExecutorError::Config(_)) | Failure::Sub(SubError::Config(_))
+            )
         })
     }
 
@@ -46,8 +112,62 @@ mod production {
         let config = ExecutorConfig::load(&arguments.config).map_err(ExecutorError::from)?;
         let data_dir = config.data_dir.clone();
         process::run(arguments.log, &data_dir, async |env, shutdown| {
-            let (_controls, running) = tokio::sync::watch::channel(Controls::default());
+            let (_controls, running) = watch::channel(Controls::default());
             Ok(run(env, config, running, shutdown).await?)
         })
+    }
+
+    fn forward(arguments: &RunArguments) -> Result<(), Failure> {
+        let config = SubConfig::load(&arguments.config).map_err(SubError::from)?;
+        // A Sub stores nothing.
+        process::run(arguments.log, &env::temp_dir(), async |env, shutdown| {
+            let (_nobody, transactions) = mpsc::channel(1);
+            Ok(sub::run(env, config, transactions, shutdown).await?)
+        })
+    }
+
+    fn send(transfers: &Transfers) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let reply = runtime.block_on(reply_to(transfers))?;
+        let reply = String::from_utf8_lossy(&reply);
+        println!("{reply}");
+        match reply.starts_with(r#"{"success":true"#) {
+            true => Ok(()),
+            false => Err(Failure::Refused),
+        }
+    }
+
+    async fn reply_to(transfers: &Transfers) -> Result<bytes::Bytes, Failure> {
+        let to = &transfers.to;
+        let connected = OsNetwork.connect(to).await;
+        let mut stream = connected.map_err(|source| Failure::Connect {
+            to: to.clone(),
+            source,
+        })?;
+        let nonces = transfers.nonce..transfers.nonce.saturating_add(transfers.count);
+        let transactions = nonces.map(|nonce| transfer(transfers, nonce)).collect();
+        let frame = Framing::TRANSACTIONS.encode(&Transactions { transactions });
+        write_frame(&mut stream, &frame.map_err(ReadError::from)?).await?;
+        let mut decoder = Decoder::new(Framing::TRANSACTIONS);
+        let reply = read_frame(&mut stream, &mut decoder).await?;
+        reply.ok_or(Failure::Closed)
+    }
+
+    fn transfer(of: &Transfers, nonce: u64) -> ClientTransaction {
+        let account = |number: u64| {
+            let mut address = [0; 20];
+            address[12..].copy_from_slice(&number.to_be_bytes());
+            address.to_vec().into()
+        };
+        let number = |number: u64| number.to_be_bytes().to_vec().into();
+        ClientTransaction {
+            from_address: account(of.sender),
+            to_address: account(of.receiver),
+            amount: number(of.amount),
+            nonce: number(nonce),
+            ..ClientTransaction::default()
+        }
     }
 }

@@ -65,13 +65,14 @@ pub async fn serve_blocks(
             ..
         } = controls.now();
         let running = !stalled;
-        let reads = !reads_nothing && intake.queue.len() < QUEUE_BLOCKS;
         if !serves_both {
             intake.drop_older();
         }
         if running {
             intake.begin_next();
         }
+        // Afterwards, because it empties a queue of blocks that are all skipped.
+        let reads = !reads_nothing && intake.queue.len() < QUEUE_BLOCKS;
         tokio::select! {
             biased;
             () = changed => {}

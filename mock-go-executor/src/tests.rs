@@ -83,6 +83,25 @@ async fn the_newest_stream_supersedes_and_may_repeat_unreported_blocks() {
 }
 
 #[tokio::test]
+async fn a_queue_of_blocks_that_are_all_skipped_does_not_end_the_reading() {
+    let executor = Running::start(&MemoryDisk::default());
+    let _old = executor.deliver(1..=9).await;
+    executor.until_durable(9).await;
+    executor.stall();
+    let _new = executor.deliver(6..=10).await;
+    executor
+        .world
+        .until(|event| {
+            let gei = GlobalExecIndex(9);
+            (*event == ExecutorEvent::Received { connection: 2, gei }).then_some(())
+        })
+        .await;
+    executor.resume();
+    executor.until_durable(10).await;
+    assert_eq!(executor.executed(), (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn blocks_of_a_superseded_stream_are_not_executed() {
     let executor = Running::start(&MemoryDisk::default());
     executor.stall();

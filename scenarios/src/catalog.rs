@@ -72,6 +72,12 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "unobtainable_ancestors"
     "restored_alone"
     "strangers"
+    "ingest_happy"
+    "ingest_client_crash"
+    "ingest_node_power_loss"
+    "ingest_over_epoch_change"
+    "ingest_overload"
+    "ingest_duplicates"
     "swarm"
     "swarm_epochs"
     "adversaries"
@@ -84,6 +90,7 @@ pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "swarm"
     "swarm_epochs"
     "adversaries"
+    "ingest"
     "sweeps"
 );
 

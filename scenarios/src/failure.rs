@@ -62,6 +62,7 @@ pub(crate) enum Symptom {
 pub(crate) enum ProcessKind {
     Node,
     Executor,
+    Sub,
     World,
 }
 
@@ -70,6 +71,7 @@ impl From<ProcessId> for ProcessKind {
         match process {
             ProcessId::Node(_) => Self::Node,
             ProcessId::Executor(_) => Self::Executor,
+            ProcessId::Sub(_) => Self::Sub,
             ProcessId::World => Self::World,
         }
     }
@@ -109,6 +111,7 @@ impl fmt::Display for Symptom {
                 let process = match process {
                     ProcessKind::Node => "a node",
                     ProcessKind::Executor => "an executor",
+                    ProcessKind::Sub => "a Sub",
                     ProcessKind::World => "the cluster",
                 };
                 write!(f, "{invariant} ({clause}) is broken by {process}")

@@ -6,5 +6,7 @@ pub const P2P_PORT: u16 = 9000;
 pub const PEER_RPC_PORT: u16 = 9100;
 /// The Unix socket at which an executor accepts block streams.
 pub const BLOCK_STREAM_PATH: &str = "/run/executor.sock";
+/// The Unix socket at which a node takes transactions.
+pub const TRANSACTIONS_PATH: &str = "/run/metanode-tx.sock";
 /// The Unix socket at which an executor accepts requests of its node.
 pub const RPC_PATH: &str = "/run/executor-rpc.sock";

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(toward(10_351, 0), [0, 5_100, 7_700, 9_000, 10_000]);
         assert_eq!(toward(5, 1), [1, 3, 4]);
         assert_eq!(toward(30, 50), [50, 40, 35, 32]);
-        assert_eq!(toward(7, 7), []);
+        assert_eq!(toward(7, 7), [0u64; 0]);
     }
 
     proptest! {

@@ -15,7 +15,7 @@ pub use crate::{
 };
 pub use epochs::{CommitteePlan, EpochPlan, Member, Unusable, tolerated};
 pub use metanode_core::config::{
-    ConsensusParameters, DeliveryParameters, NodeParameters, RpcParameters,
+    ConsensusParameters, DeliveryParameters, IngestParameters, NodeParameters, RpcParameters,
 };
 pub use mock_go_executor::Guard;
 pub use own_limits::OwnLimit;
@@ -144,6 +144,7 @@ impl Plan {
                     write_timeout_ms: 1_000,
                     ..DeliveryParameters::default()
                 },
+                ingest: IngestParameters::default(),
                 rpc: RpcParameters {
                     timeout_ms: 1_000,
                     ..RpcParameters::default()

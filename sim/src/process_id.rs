@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
-/// A process of the simulated world. Node N and executor N belong to validator N; in `single-master` there is only
+/// A process of the simulated world. Node N, executor N and Sub N belong to validator N; in `single-master` there is only
 /// executor 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ProcessId {
     Node(u16),
     Executor(u16),
+    /// Forwards transactions of clients to node N.
+    Sub(u16),
     /// The world itself: clients, faults.
     World,
 }
@@ -19,8 +21,17 @@ impl ProcessId {
     #[must_use]
     pub const fn validator(self) -> Option<u16> {
         match self {
-            Self::Node(n) | Self::Executor(n) => Some(n),
+            Self::Node(n) | Self::Executor(n) | Self::Sub(n) => Some(n),
             Self::World => None,
+        }
+    }
+
+    /// The validator that is faulty while this process is down. Nobody depends on a Sub but its clients.
+    #[must_use]
+    pub const fn faulty(self) -> Option<u16> {
+        match self {
+            Self::Node(n) | Self::Executor(n) => Some(n),
+            Self::Sub(_) | Self::World => None,
         }
     }
 }
@@ -30,6 +41,7 @@ impl fmt::Display for ProcessId {
         match self {
             Self::Node(n) => write!(f, "node-{n}"),
             Self::Executor(n) => write!(f, "executor-{n}"),
+            Self::Sub(n) => write!(f, "sub-{n}"),
             Self::World => f.write_str("world"),
         }
     }
@@ -42,10 +54,13 @@ impl std::str::FromStr for ProcessId {
         match text.split_once('-') {
             Some(("node", n)) => number(n).map(Self::Node),
             Some(("executor", n)) => number(n).map(Self::Executor),
+            Some(("sub", n)) => number(n).map(Self::Sub),
             None if text == "world" => Some(Self::World),
             _ => None,
         }
-        .ok_or_else(|| format!("`{text}` is not a process: expected node-N, executor-N or world"))
+        .ok_or_else(|| {
+            format!("`{text}` is not a process: expected node-N, executor-N, sub-N or world")
+        })
     }
 }
 
@@ -66,6 +81,7 @@ impl Serialize for ProcessId {
             Self::Node(n) => u32::from(*n),
             Self::Executor(n) => 1 << 16 | u32::from(*n),
             Self::World => 2 << 16,
+            Self::Sub(n) => 3 << 16 | u32::from(*n),
         })
     }
 }

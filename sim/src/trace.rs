@@ -12,7 +12,7 @@ pub use crate::{clock::SimTime, process_id::ProcessId};
 use crate::{byzantine::ByzantineStrategy, model::Derived, witness::Fact};
 use metanode_core::{
     env::{Event, for_people},
-    types::{CommitIndex, TransactionHash},
+    types::{CommitIndex, Epoch},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
@@ -106,17 +106,10 @@ pub enum WorldEvent {
     },
     /// Bits flipped in these commits on the process's disk.
     CommitsDamaged {
-        commits: BTreeSet<CommitIndex>,
+        commits: BTreeSet<(Epoch, CommitIndex)>,
     },
     /// All faults have ended; from now on progress is demanded (invariant LIVE).
     FaultsEnded,
-    /// The process took a transaction from a client.
-    Submitted {
-        transaction: TransactionHash,
-        /// Its size.
-        #[serde(skip)]
-        bytes: u64,
-    },
     /// The process has so much memory in use. Only recorded if it is too much, because not every run measures it.
     InUse {
         #[serde(skip)]

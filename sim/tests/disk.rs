@@ -219,7 +219,7 @@ fn a_removed_store_starts_empty() {
             assert_eq!(stores.list().unwrap(), ["store"]);
             stores.remove("store").unwrap();
             assert_eq!(stores.list().unwrap(), Vec::<String>::new());
-            assert_eq!(keys(&disk, "store"), []);
+            assert_eq!(keys(&disk, "store"), [0u8; 0]);
         }
     });
 }

@@ -17,6 +17,7 @@ fn course(outcome: &Outcome) -> Vec<(SimTime, ProcessId, String)> {
         let what = match &entry.what {
             What::Process(Event::Node(event)) => format!("{event:?}"),
             What::Process(Event::Executor(event)) => format!("{event:?}"),
+            What::Process(Event::Sub(event)) => format!("{event:?}"),
             What::Process(Event::Crashed(point)) => point.to_string(),
             // The jump itself.
             What::World(WorldEvent::FaultBegan { .. } | WorldEvent::FaultEnded { .. }) => {

@@ -100,8 +100,9 @@ fn log(outcome: &Outcome) -> String {
             _ => false,
         },
         What::Process(Event::Executor(event)) => matches!(event, ExecutorEvent::Started { .. }),
+        What::Process(Event::Sub(_)) => false,
         What::Process(Event::Crashed(_)) => true,
-        What::World(event) => !matches!(event, WorldEvent::Submitted { .. }),
+        What::World(_) => true,
         What::Seen(_) | What::Derived(_) => false,
     };
     let mut lines = vec![];

@@ -356,8 +356,28 @@ known_bugs! {
             masked_by: [],
             found_by: ["QUORUM", "AGREE"],
         }
-        RequeuedInMemoryOnly = "+" "requeued_in_memory_only" {
-            mechanism: "what own blocks left uncommitted is put back in memory only: a crash before it is proposed again loses it",
+        SuccessBeforeSync = "+" "success_before_sync" {
+            mechanism: "a batch is answered with success although the journal is not synced",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
+        RemovedWithItsCommit = "+" "removed_with_its_commit" {
+            mechanism: "a transaction leaves the journal when a commit contains it, before the executor has it durable",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
+        QueuedAlthoughFull = "33b" "queued_although_full" {
+            mechanism: "during an epoch change a batch is answered with queued although it finds no place in the journal",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
+        SuccessWithRemainder = "33c" "success_with_remainder" {
+            mechanism: "a batch of which only a part is taken is answered with success",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
+        JournalNotRead = "+" "journal_not_read" {
+            mechanism: "a start does not read the journal: what was taken and not committed is never proposed",
             masked_by: [],
             found_by: ["NOLOSS"],
         }

@@ -14,8 +14,8 @@ mod tests;
 
 pub use keys::KeySeed;
 pub use parameters::{
-    ConsensusParameters, DeliveryParameters, LIMITS, Limit, NodeParameters, OutOfRange,
-    RpcParameters, within,
+    ConsensusParameters, DeliveryParameters, IngestParameters, LIMITS, Limit, NodeParameters,
+    OutOfRange, RpcParameters, within,
 };
 
 use crate::types::{Address, Authority, KeyPair, Stake};
@@ -50,6 +50,9 @@ pub struct NodeConfig {
     /// Address of the executor RPC.
     #[serde(default)]
     pub executor_receive_socket_path: Option<Address>,
+    /// Address at which clients send transactions.
+    #[serde(default)]
+    pub transaction_socket_path: Option<Address>,
     /// Whether the node may deliver blocks. Default: node 0 only.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,
@@ -63,6 +66,8 @@ pub struct NodeConfig {
     pub consensus: ConsensusParameters,
     #[serde(default)]
     pub delivery: DeliveryParameters,
+    #[serde(default)]
+    pub ingest: IngestParameters,
     #[serde(default)]
     pub rpc: RpcParameters,
 }
@@ -144,6 +149,14 @@ impl NodeConfig {
         self.executor_receive_socket_path
             .clone()
             .unwrap_or_else(|| Address::Unix("/tmp/rust-go.sock_1".into()))
+    }
+
+    /// The address at which clients send transactions: the configured one, or the default path of this node.
+    #[must_use]
+    pub fn transaction_address(&self) -> Address {
+        self.transaction_socket_path.clone().unwrap_or_else(|| {
+            Address::Unix(format!("/tmp/metanode-tx-{}.sock", self.node_index).into())
+        })
     }
 
     /// All protocol keys of this node.

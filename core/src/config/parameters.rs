@@ -54,8 +54,6 @@ macro_rules! node_parameters {
                     commit_sync_threshold: u32 = 20, 0..=1_000_000;
                     /// Commits per request of commit sync.
                     commit_sync_batch: u32 = 100, 1..=1_000;
-                    /// Capacity of the transaction pool.
-                    pool_transactions: u32 = 20_000, 1..=10_000_000;
                 }
                 epochs {
                     /// Duration of an epoch, by its start timestamp and the own clock. Afterwards the node marks its
@@ -86,6 +84,22 @@ macro_rules! node_parameters {
                     reconnect_min_ms: u64 = 500, 1..=3_600_000;
                     /// Maximum delay between two attempts to connect.
                     reconnect_max_ms: u64 = 5_000, 1..=3_600_000;
+                }
+            }
+            /// Limits and times of the transaction socket and its journal (contract §8).
+            ingest: IngestParameters {
+                limits {
+                    /// Size of the transactions that are taken and not executed, each with 128 bytes more. Beyond it
+                    /// batches are refused. One transaction is taken whatever its size.
+                    max_journal_bytes: u32 = 67_108_864, 65_536..=1_000_000_000;
+                    /// Size of the frames that are being received or stored, of all clients together.
+                    max_buffered_bytes: u32 = 67_108_864, 10_485_760..=1_000_000_000;
+                    /// Clients that are connected at the same time.
+                    max_connections: u32 = 1_024, 1..=100_000;
+                    /// Frames of one client that are not answered. More stay in its socket.
+                    max_frames_in_flight: u32 = 16, 1..=1_000;
+                    /// Time in which a frame that has begun must arrive, and in which a client must take a reply.
+                    frame_timeout_ms: u64 = 10_000, 1..=3_600_000;
                 }
             }
             /// Limits and times of the executor RPC (contract §2).

@@ -100,12 +100,14 @@ fn numbers_outside_of_their_valid_range_are_rejected() {
             let NodeConfig {
                 consensus,
                 delivery,
+                ingest,
                 rpc,
                 ..
             } = config;
             let parameters = NodeParameters {
                 consensus,
                 delivery,
+                ingest,
                 rpc,
             };
             assert_eq!((limit.get)(&parameters), value, "{group}.{key}");

@@ -1,16 +1,7 @@
 //! Switches of the [known bugs](crate::bugs) of consensus. With no bug enabled, arguments are returned unchanged. Bugs
 //! that its parameters or its setup can express are in `node::bug_switches`.
 
-use super::unsettled::OwnEpoch;
 use crate::bugs::{self, KnownBug};
-
-/// The stored epochs in which a start searches for own blocks that were left out.
-pub(super) fn searched(epochs: &[OwnEpoch]) -> &[OwnEpoch] {
-    if bugs::enabled(KnownBug::RequeuedInMemoryOnly) {
-        return &[];
-    }
-    epochs
-}
 
 /// Whether the stored votes for the boundary are synced.
 pub(super) fn syncs_votes(are_certified: bool) -> bool {

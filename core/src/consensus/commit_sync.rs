@@ -9,8 +9,9 @@ use super::{
     shared::{Command, Progress, Shared},
     votes::{certified, voters_for},
 };
-use crate::types::{
-    BlockRef, Commit, CommitDigest, CommitIndex, EpochEnding, SubDag, VerifiedBlock,
+use crate::{
+    deadline::within,
+    types::{BlockRef, Commit, CommitDigest, CommitIndex, EpochEnding, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
 use rand_core::Rng;
@@ -57,8 +58,8 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         };
         stalled = false;
         let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
-        let fetched = tokio::time::timeout(patience, fetch_range(&shared, peer, from, to));
-        let fetched = fetched.await.unwrap_or_else(|_| {
+        let fetched = within(patience, fetch_range(&shared, peer, from, to));
+        let fetched = fetched.await.unwrap_or_else(|| {
             let limit_ms = patience.as_millis();
             patience = (patience * 2).min(usual * MAX_PATIENCE);
             Err(PeerError::TooSlow { limit_ms })

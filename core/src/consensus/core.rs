@@ -20,8 +20,8 @@ use crate::{
     ingest::Pool,
     store::{ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, BlockRef, CommitIndex, CommitRef, EpochStart, KeyPair, OwnRound,
-        Round, SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, CommitIndex, CommitRef, EpochStart, KeyPair, Round,
+        SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Own blocks that a commit may still contain, also those that wait for a damaged ancestor. No commit follows the
-    /// boundary: at a start in an epoch that is over, `unsettled` has put the rest back into the pool.
+    /// boundary: in an epoch that is over, what they contain waits in the pool.
     fn recover_uncommitted(&mut self, stored: &[VerifiedBlock]) {
         if self.linearizer.boundary().is_some() {
             return;
@@ -142,9 +142,11 @@ impl Core {
 
     fn add_if_uncommitted(&mut self, block: &VerifiedBlock) {
         if Some(block.author) == self.own() && !self.dag.is_committed(&block.reference()) {
-            // It was put back when this process left the epoch, to which it has returned.
-            self.pool.forget(block.own_round());
-            self.uncommitted.add(block);
+            let is_older = self.step.own.as_ref() != Some(block);
+            if is_older {
+                self.pool.withdraw(block.own_round(), &block.transactions);
+            }
+            self.uncommitted.add(block, is_older);
         }
     }
 
@@ -198,7 +200,7 @@ impl Core {
                     self.take_accepted(added, now);
                     self.unvoted.made([sub_dag.reference]);
                     self.votes.made([sub_dag.reference]);
-                    self.uncommitted.on_committed(&sub_dag, &mut self.pool);
+                    self.uncommitted.on_committed(&sub_dag);
                     self.step.commits.push((sub_dag, CommitOrigin::Certified));
                 }
                 Err(e) => {
@@ -269,7 +271,6 @@ impl Core {
                 .accept(&mut self.dag, vec![block], Source::Own)
                 .accepted;
             self.take_accepted(accepted, now);
-            self.step.unsettled = Some(self.unsettled(round));
             self.commit(now);
         }
     }
@@ -290,11 +291,7 @@ impl Core {
             ancestors,
             // Blocks after the boundary carry commit votes only.
             transactions: if self.linearizer.boundary().is_none() {
-                let block = OwnRound {
-                    epoch: self.start.base.epoch,
-                    round,
-                };
-                self.pool.fill(block, self.uncommitted.block_bytes())
+                self.pool.fill(self.uncommitted.block_bytes())
             } else {
                 vec![]
             },
@@ -306,13 +303,9 @@ impl Core {
         Some(block.sign(&signer.keys, self.start.chain.id()))
     }
 
-    /// The oldest own block, up to the one of `round`, of which a transaction is neither in a stored commit nor in a
-    /// later own block.
-    fn unsettled(&self, round: Round) -> OwnRound {
-        let epoch = self.start.base.epoch;
-        let oldest = [self.pool.oldest_left_out(), self.uncommitted.oldest()];
-        let oldest = oldest.into_iter().flatten().min();
-        oldest.unwrap_or(OwnRound { epoch, round })
+    /// What is to be proposed.
+    pub const fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
     }
 
     /// Returns the results since the last call.
@@ -436,7 +429,7 @@ impl Core {
             self.votes.made(made.clone());
             self.unvoted.made(made);
             for sub_dag in &sub_dags {
-                self.uncommitted.on_committed(sub_dag, &mut self.pool);
+                self.uncommitted.on_committed(sub_dag);
             }
             self.step.commits.extend(sub_dags.into_iter().zip(origins));
             // The gc round advanced, so suspended blocks may be released, which may allow new decisions.

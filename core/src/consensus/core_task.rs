@@ -311,12 +311,13 @@ impl Consensus {
         }
         env.reach(CrashPoint::NodeBeforeStore).await;
         let retained = &self.shared.retained;
-        let (store, log, base) = (&retained.store, &retained.log, retained.start.base);
+        let store = &retained.store;
         // An own block must not be lost once a peer may have received it. Blocks of others can be fetched again.
-        match step.unsettled {
-            Some(unsettled) => store.write_own(&step.blocks, unsettled)?,
-            None => store.write(&step.blocks, &[], Durability::Buffered)?,
-        }
+        let durability = match step.own {
+            Some(_) => Durability::Synced,
+            None => Durability::Buffered,
+        };
+        store.write(&step.blocks, &[], durability)?;
         store.write(&voters, &[], Durability::Buffered)?;
         if let Some(own) = step.own {
             env.emit(NodeEvent::Proposed {
@@ -327,35 +328,9 @@ impl Consensus {
             });
             retained.own_blocks.publish(own);
         }
-        let commits = step.commits.len();
         let committed = rounds_of(retained.own, &step.commits);
         (retained.own_blocks).on_committed(committed, self.core.gc_round());
-        // One synced write per commit, so that no commit is published that a crash could remove.
-        for (sub_dag, origin) in step.commits {
-            let commit = std::slice::from_ref(&sub_dag.commit);
-            let expected = log.last().next();
-            assert_eq!(
-                sub_dag.commit.index, expected,
-                "a commit was stored out of order"
-            );
-            store.write(&[], commit, Durability::Synced)?;
-            env.emit(NodeEvent::CommitStored {
-                epoch: sub_dag.commit.epoch,
-                commit: sub_dag.reference,
-                gei: base.gei(sub_dag.commit.index),
-                leader: sub_dag.commit.leader,
-                blocks: u32::try_from(sub_dag.blocks.len()).unwrap_or(u32::MAX),
-                origin,
-            });
-            env.reach(CrashPoint::NodeAfterStore).await;
-            let is_first = *self.ending.borrow() == EpochEnding::No;
-            let is_boundary = is_boundary(&sub_dag.commit, &self.shared.committee);
-            if bug_switches::is_boundary(is_boundary, commits) && is_first {
-                let boundary = Boundary::of(&sub_dag.commit, base);
-                self.ending.send_replace(EpochEnding::Boundary(boundary));
-            }
-            log.publish(sub_dag);
-        }
+        self.persist_commits(step.commits).await?;
         let ending = *self.ending.borrow();
         if let EpochEnding::Boundary(boundary) = ending
             && is_certified(&self.shared.retained, boundary)?
@@ -364,6 +339,47 @@ impl Consensus {
             self.core.end();
         }
         self.publish_progress();
+        Ok(())
+    }
+
+    /// Stores new commits and publishes each: one synced write per commit, so that none is published that a crash could
+    /// remove.
+    async fn persist_commits(
+        &mut self,
+        commits: Vec<(SubDag, CommitOrigin)>,
+    ) -> Result<(), ConsensusError> {
+        let env = &self.shared.env;
+        let retained = &self.shared.retained;
+        let (log, base) = (&retained.log, retained.start.base);
+        let count = commits.len();
+        for (sub_dag, origin) in commits {
+            let commit = std::slice::from_ref(&sub_dag.commit);
+            let expected = log.last().next();
+            let gei = base.gei(sub_dag.commit.index);
+            assert_eq!(
+                sub_dag.commit.index, expected,
+                "a commit was stored out of order"
+            );
+            retained.store.write(&[], commit, Durability::Synced)?;
+            env.emit(NodeEvent::CommitStored {
+                epoch: sub_dag.commit.epoch,
+                commit: sub_dag.reference,
+                gei,
+                leader: sub_dag.commit.leader,
+                blocks: u32::try_from(sub_dag.blocks.len()).unwrap_or(u32::MAX),
+                origin,
+            });
+            env.reach(CrashPoint::NodeAfterStore).await;
+            self.core.pool().included(gei, &sub_dag)?;
+            let is_first = *self.ending.borrow() == EpochEnding::No;
+            let is_boundary = is_boundary(&sub_dag.commit, &self.shared.committee);
+            if bug_switches::is_boundary(is_boundary, count) && is_first {
+                let boundary = Boundary::of(&sub_dag.commit, base);
+                self.ending.send_replace(EpochEnding::Boundary(boundary));
+                self.core.pool().epoch_is_ending();
+            }
+            log.publish(sub_dag);
+        }
         Ok(())
     }
 

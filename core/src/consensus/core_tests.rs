@@ -5,7 +5,7 @@ use crate::{
     config::ConsensusParameters,
     dag::test_dag::TestDag,
     env::NodeEvent,
-    ingest::{self, Pool},
+    ingest::{Pool, testing::pool_of},
     store::{ConsensusStore, MemoryDisk, MemoryStores},
     types::{
         AuthorityIndex, BlockRef, Chain, ChainId, Epoch, EpochBase, EpochStart, KeyPair, Round,
@@ -19,7 +19,7 @@ const NOW: Duration = Duration::ZERO;
 
 /// Authority A with an empty store.
 fn core(test_dag: &TestDag) -> Core {
-    core_with(test_dag, ConsensusParameters::default(), ingest::pool(1).1)
+    core_with(test_dag, ConsensusParameters::default(), pool_of(&[]))
 }
 
 fn core_with(test_dag: &TestDag, parameters: ConsensusParameters, pool: Pool) -> Core {
@@ -114,10 +114,7 @@ fn left_out() -> (Core, Vec<NodeEvent>) {
         max_block_bytes: 40,
         ..ConsensusParameters::default()
     };
-    let (submitter, pool) = ingest::pool(8);
-    for n in 0..3 {
-        submitter.submit(Transaction(vec![n; 10].into())).unwrap();
-    }
+    let pool = pool_of(&[0, 1, 2].map(|n| Transaction(vec![n; 10].into())));
     let mut test_dag = TestDag::of(4);
     test_dag.full_rounds(1);
     for _ in 0..12 {
@@ -156,7 +153,7 @@ fn leaving_the_epoch_requeues_the_transactions_that_no_commit_contains() {
     core.propose(Duration::from_secs(9), TimestampMs(1), false);
     let (mut pool, requeue) = core.leave();
     assert_eq!(requeue, 1, "the transaction of the last own block");
-    let rest: Vec<_> = pool.take(100).iter().map(|t| t.0[0]).collect();
+    let rest: Vec<_> = pool.fill(100).iter().map(|t| t.0[0]).collect();
     assert_eq!(rest, [0, 1, 2], "the order changed");
 }
 

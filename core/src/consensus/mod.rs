@@ -84,8 +84,7 @@
 //! * **Garbage collection.** Blocks that arrive too late are left out of all commits, which bounds memory. Which blocks
 //!   these are depends on the round of each leader alone, so all nodes leave out the same ones.
 //! * **Blocks left out.** Transactions of own blocks that were left out are proposed again, in the order in which they
-//!   were accepted, so that none waits for ever, also by a process that finds such blocks in its store.
-//!   Such blocks are not streamed any more: they would only make the next ones late. A peer that lags requests them.
+//!   were taken, so that none waits for ever, also after a crash ([`ingest`](crate::ingest)). Such blocks are not streamed any more: they would only make the next ones late. A peer that lags requests them.
 //! * **Block sizes.** When own blocks are left out, the size limit of own blocks becomes half of the largest one that was
 //!   on its way; a committed block that fills half of the limit raises it by an eighth, at least by 256 bytes. Each limit
 //!   is lowered and raised once, by blocks that were made under it. Otherwise blocks that are too large for the links
@@ -113,6 +112,8 @@ mod core_task;
 #[cfg(test)]
 mod core_tests;
 mod fetch_scheduler;
+#[cfg(test)]
+mod journal_tests;
 mod own_blocks;
 mod peer;
 mod peer_stream;
@@ -126,9 +127,6 @@ mod stored_log;
 mod subscriber;
 mod synchronizer;
 mod uncommitted;
-mod unsettled;
-#[cfg(test)]
-mod unsettled_tests;
 mod unvoted;
 mod votes;
 
@@ -138,4 +136,3 @@ pub(crate) use archive::{Archive, RetainedEpoch};
 pub(crate) use core_task::{Consensus, ConsensusError, ConsensusSetup};
 pub(crate) use server::serve;
 pub(crate) use stored_log::recover_log;
-pub(crate) use unsettled::{OwnEpoch, requeue_unsettled};

@@ -3,7 +3,7 @@
 use super::broken_promise::BrokenPromise;
 use crate::{
     env::{CommitOrigin, NodeEvent},
-    types::{OwnRound, SubDag, VerifiedBlock},
+    types::{SubDag, VerifiedBlock},
 };
 
 /// The results of the core that must be stored, in this order, before any of it is published.
@@ -13,9 +13,6 @@ pub(super) struct Step {
     pub blocks: Vec<VerifiedBlock>,
     /// The new own block among them.
     pub own: Option<VerifiedBlock>,
-    /// Stored together with the new own block: the oldest own block, this one included, of which transactions are
-    /// neither in a commit nor in a later own block.
-    pub unsettled: Option<OwnRound>,
     /// New commits in order.
     pub commits: Vec<(SubDag, CommitOrigin)>,
     /// Other events.

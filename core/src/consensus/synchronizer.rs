@@ -8,6 +8,7 @@ use super::{
     shared::{Command, Shared},
 };
 use crate::{
+    deadline::within,
     env::NodeEvent,
     types::{BlockRef, VerifiedBlock},
 };
@@ -131,8 +132,8 @@ pub(super) async fn next_found(
 ) -> Option<Vec<VerifiedBlock>> {
     while !wanted.is_empty() {
         let peer = peers.next()?;
-        let found = tokio::time::timeout(patience, blocks_of(shared, peer, wanted)).await;
-        if let Ok(Some(found)) = found
+        let found = within(patience, blocks_of(shared, peer, wanted)).await;
+        if let Some(Some(found)) = found
             && !found.is_empty()
         {
             return Some(found);

@@ -2,13 +2,19 @@
 
 use crate::{
     ingest::Pool,
-    types::{BlockDigest, OwnRound, Round, SubDag, VerifiedBlock},
+    types::{BlockDigest, Round, SubDag, VerifiedBlock},
 };
 use std::collections::BTreeMap;
 
 /// The blocks with transactions. Of one round there are two after a start that no quorum of peers could tell what this
 /// authority had signed.
-type Blocks = BTreeMap<(Round, BlockDigest), VerifiedBlock>;
+type Blocks = BTreeMap<(Round, BlockDigest), OwnBlock>;
+
+struct OwnBlock {
+    block: VerifiedBlock,
+    /// Whether it was found in the store or came from a peer.
+    is_older: bool,
+}
 
 /// A committed own block that fills half of the size limit raises the limit by this fraction, at least by
 /// [`LEAST_RAISE_BYTES`]. When a block is left out, the limit becomes half of the largest block that was on its way. Each
@@ -50,27 +56,22 @@ impl Uncommitted {
         self.block_bytes
     }
 
-    /// The oldest of these blocks.
-    pub fn oldest(&self) -> Option<OwnRound> {
-        self.blocks.values().next().map(|block| block.own_round())
-    }
-
-    /// Adds an own block, new or recovered.
-    pub fn add(&mut self, block: &VerifiedBlock) {
+    /// Adds an own block. `is_older`: it was found in the store or came from a peer.
+    pub fn add(&mut self, block: &VerifiedBlock, is_older: bool) {
         self.newest = self.newest.max(block.round);
         if !block.transactions.is_empty() {
-            self.blocks.insert(key(block), block.clone());
+            let block = block.clone();
+            self.blocks
+                .insert(key(&block), OwnBlock { block, is_older });
         }
     }
 
     /// Removes the own blocks of a commit.
-    pub fn on_committed(&mut self, sub_dag: &SubDag, pool: &mut Pool) {
+    pub fn on_committed(&mut self, sub_dag: &SubDag) {
         for block in &sub_dag.blocks {
-            if self.blocks.remove(&key(block)).is_none() {
-                continue;
+            if self.blocks.remove(&key(block)).is_some() {
+                self.raise_limit(block);
             }
-            pool.settle(block.own_round());
-            self.raise_limit(block);
         }
     }
 
@@ -95,13 +96,15 @@ impl Uncommitted {
         if (made_since.peek()).is_none_or(|((oldest, _), _)| *oldest > late) {
             return;
         }
-        let largest = made_since.map(|(_, block)| transaction_bytes(block)).max();
+        let largest = made_since
+            .map(|(_, own)| transaction_bytes(&own.block))
+            .max();
         self.block_bytes = largest.map_or(self.block_bytes, |l| l.min(self.block_bytes)) / 2;
         self.lowered_after = self.newest;
     }
 
     /// Removes blocks of rounds up to `collected`, which no commit will contain, and puts their transactions back
-    /// into the pool. Returns their number.
+    /// into the pool. Returns the number of those that no other commit contains.
     pub fn requeue(&mut self, collected: Round, pool: &mut Pool) -> u32 {
         self.lower_limit(collected);
         let first_kept = (collected.next(), BlockDigest::default());
@@ -131,18 +134,18 @@ fn transaction_bytes(block: &VerifiedBlock) -> usize {
 }
 
 fn requeue(blocks: &Blocks, pool: &mut Pool) -> u32 {
-    for block in blocks.values() {
-        pool.requeue(block.own_round(), &block.transactions);
-    }
-    let transactions: usize = blocks.values().map(|block| block.transactions.len()).sum();
-    u32::try_from(transactions).unwrap_or(u32::MAX)
+    let blocks = blocks.values();
+    let requeued = blocks.map(|OwnBlock { block, is_older }| {
+        pool.requeue(block.own_round(), &block.transactions, *is_older)
+    });
+    requeued.sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        ingest,
+        ingest::testing::pool_of,
         types::{
             AuthorityIndex, Block, ChainId, Commit, CommitDigest, CommitIndex, Epoch, KeyPair,
             SignatureScheme, TimestampMs, Transaction,
@@ -186,13 +189,13 @@ mod tests {
 
     /// The limit after blocks of these sizes were committed.
     fn after(limit: usize, committed_bytes: &[usize]) -> usize {
-        let (_, mut pool) = ingest::pool(1);
+        let mut pool = pool_of(&[]);
         pool.block_bytes = limit;
         let mut uncommitted = Uncommitted::new(10_000, &pool);
         for (round, bytes) in (1..).zip(committed_bytes) {
             let block = own(round, *bytes);
-            uncommitted.add(&block);
-            uncommitted.on_committed(&committed(&block), &mut pool);
+            uncommitted.add(&block, true);
+            uncommitted.on_committed(&committed(&block));
         }
         uncommitted.block_bytes()
     }
@@ -211,17 +214,17 @@ mod tests {
 
     #[test]
     fn a_block_that_is_left_out_lowers_the_limit_and_is_requeued() {
-        let (_, mut pool) = ingest::pool(8);
+        let mut pool = pool_of(&[]);
         let mut uncommitted = Uncommitted::new(10_000, &pool);
         for (round, bytes) in [(3, 9_000), (4, 100), (9, 100)] {
-            uncommitted.add(&own(round, bytes));
+            uncommitted.add(&own(round, bytes), true);
         }
         assert_eq!(uncommitted.requeue(Round(2), &mut pool), 0);
         assert_eq!(uncommitted.block_bytes(), 10_000);
         assert_eq!(uncommitted.requeue(Round(4), &mut pool), 2);
         assert_eq!(uncommitted.block_bytes(), 4_500);
-        assert_eq!(pool.take(10_000).len(), 2);
-        uncommitted.add(&own(10, 100));
+        assert_eq!(pool.fill(10_000).len(), 2);
+        uncommitted.add(&own(10, 100), true);
         assert_eq!(uncommitted.requeue_all(Round(10), &mut pool), 2);
         let mut next_epoch = Uncommitted::new(10_000, &pool);
         assert_eq!(
@@ -229,7 +232,7 @@ mod tests {
             4_500,
             "the block of round 9 is older than the limit, that of round 10 was not late"
         );
-        next_epoch.add(&own(1, 4_500));
+        next_epoch.add(&own(1, 4_500), true);
         assert_eq!(next_epoch.requeue_all(Round(2), &mut pool), 1);
         assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), 2_250);
     }
@@ -242,26 +245,26 @@ mod tests {
 
     #[test]
     fn of_two_own_blocks_of_one_round_the_other_is_requeued() {
-        let (_, mut pool) = ingest::pool(8);
+        let mut pool = pool_of(&[]);
         let mut uncommitted = Uncommitted::new(10_000, &pool);
         let [new, lost] = [own(3, 10), own(3, 20)];
-        uncommitted.add(&new);
-        uncommitted.add(&lost);
-        uncommitted.on_committed(&committed(&lost), &mut pool);
+        uncommitted.add(&new, true);
+        uncommitted.add(&lost, true);
+        uncommitted.on_committed(&committed(&lost));
         assert_eq!(uncommitted.requeue(Round(3), &mut pool), 1);
-        assert_eq!(pool.take(10_000), new.transactions);
+        assert_eq!(pool.fill(10_000), new.transactions);
     }
 
     #[test]
     fn blocks_that_were_made_under_one_limit_lower_it_once() {
-        let (_, mut pool) = ingest::pool(8);
+        let mut pool = pool_of(&[]);
         let mut uncommitted = Uncommitted::new(10_000, &pool);
         for round in 1..=8 {
-            uncommitted.add(&own(round, 10_000));
+            uncommitted.add(&own(round, 10_000), true);
         }
         assert_eq!(left_out(&mut uncommitted, 1, &mut pool), 5_000);
         for round in 9..=12 {
-            uncommitted.add(&own(round, 5_000));
+            uncommitted.add(&own(round, 5_000), true);
         }
         for round in 2..=8 {
             let limit = left_out(&mut uncommitted, round, &mut pool);
@@ -269,16 +272,16 @@ mod tests {
         }
         assert_eq!(left_out(&mut uncommitted, 9, &mut pool), 2_500);
         assert_eq!(left_out(&mut uncommitted, 12, &mut pool), 2_500);
-        uncommitted.add(&own(13, 2_500));
+        uncommitted.add(&own(13, 2_500), true);
         assert_eq!(left_out(&mut uncommitted, 13, &mut pool), 1_250);
     }
 
     #[test]
     fn a_limit_that_no_block_reaches_becomes_half_of_the_largest_one() {
-        let (_, mut pool) = ingest::pool(8);
+        let mut pool = pool_of(&[]);
         let mut uncommitted = Uncommitted::new(10_000, &pool);
-        uncommitted.add(&own(1, 10));
-        uncommitted.add(&own(2, 800));
+        uncommitted.add(&own(1, 10), true);
+        uncommitted.add(&own(2, 800), true);
         assert_eq!(
             left_out(&mut uncommitted, 1, &mut pool),
             400,
@@ -288,27 +291,27 @@ mod tests {
 
     #[test]
     fn blocks_that_were_made_under_one_limit_raise_it_once() {
-        let (_, mut pool) = ingest::pool(8);
+        let mut pool = pool_of(&[]);
         pool.block_bytes = 8_000;
         let mut uncommitted = Uncommitted::new(100_000, &pool);
         let blocks: Vec<_> = (1..=6).map(|round| own(round, 8_000)).collect();
         let mut raised = vec![];
         for block in &blocks[..3] {
-            uncommitted.add(block);
+            uncommitted.add(block, true);
         }
         for block in &blocks[..3] {
-            uncommitted.on_committed(&committed(block), &mut pool);
+            uncommitted.on_committed(&committed(block));
             raised.push(uncommitted.block_bytes());
         }
         assert_eq!(raised, [9_000; 3]);
         for block in &blocks[3..] {
-            uncommitted.add(block);
+            uncommitted.add(block, true);
         }
         assert_eq!(left_out(&mut uncommitted, 4, &mut pool), 4_000);
-        uncommitted.on_committed(&committed(&blocks[4]), &mut pool);
+        uncommitted.on_committed(&committed(&blocks[4]));
         assert_eq!(uncommitted.block_bytes(), 4_000, "block 5 is older");
-        uncommitted.add(&own(7, 4_000));
-        uncommitted.on_committed(&committed(&own(7, 4_000)), &mut pool);
+        uncommitted.add(&own(7, 4_000), true);
+        uncommitted.on_committed(&committed(&own(7, 4_000)));
         assert_eq!(uncommitted.block_bytes(), 4_500);
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     env::Env,
     executor::ExecutorClient,
     framing::FrameError,
+    ingest::Journal,
     store::{CommitLog, StoreError},
     tasks::Tasks,
     types::{Address, CommitRef, Committee, EpochBase, GlobalExecIndex},
@@ -60,6 +61,7 @@ pub(crate) struct Delivery {
     pressure: watch::Sender<bool>,
     /// The last watermark that the executor reported.
     watermark: watch::Sender<GlobalExecIndex>,
+    journal: Arc<Journal>,
 }
 
 /// The inputs of [`Delivery::new`].
@@ -75,6 +77,7 @@ pub(crate) struct DeliverySetup {
     pub committee: Arc<Committee>,
     /// W of the replay plan: delivery starts at W+1.
     pub watermark: GlobalExecIndex,
+    pub journal: Arc<Journal>,
 }
 
 impl Delivery {
@@ -93,6 +96,7 @@ impl Delivery {
             log: setup.log,
             base: setup.base,
             committee: setup.committee,
+            journal: setup.journal,
             window_changed: Notify::new(),
             frames_ready: Notify::new(),
             outstanding: Notify::new(),

@@ -89,6 +89,7 @@ impl Delivery {
         if learned == Learned::Trimmed(0) {
             return false;
         }
+        self.journal.executed(watermark);
         self.env.emit(NodeEvent::WatermarkLearned { watermark });
         if let Learned::Rewound { from } = learned {
             self.env.emit(NodeEvent::Rewound {

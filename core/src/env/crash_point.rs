@@ -36,6 +36,10 @@ crash_points! {
     NodeBeforeStore = "node.before-store",
     /// Blocks, own block and commits are stored and synced; nothing of it is published.
     NodeAfterStore = "node.after-store",
+    /// Batches of clients were received; nothing of them is in the journal.
+    NodeBeforeJournal = "node.before-journal",
+    /// What is new of some batches is synced in the journal; no reply is written.
+    NodeAfterJournal = "node.after-journal",
     /// Stored commits were loaded into the window; they are not written yet.
     NodeWindowLoaded = "node.window-loaded",
     /// A frame was written to the block stream in full.
@@ -53,6 +57,13 @@ crash_points! {
     NodeEpochOpened = "node.epoch-opened",
     /// The store of an expired epoch was removed; its record still exists.
     NodeEpochRemoved = "node.epoch-removed",
+
+    /// A batch left the queue; nothing of it is written.
+    SubBeforeFrame = "sub.before-frame",
+    /// The frame of a batch was written in full; its reply is not read.
+    SubFrameWritten = "sub.frame-written",
+    /// The reply to a batch was read; nothing follows from it yet.
+    SubReplyRead = "sub.reply-read",
 
     /// A whole frame was read from the block stream.
     ExecutorReceived = "executor.received",

@@ -31,11 +31,12 @@ pub fn for_people<T: Serialize, S: Serializer>(text: &T, serializer: S) -> Resul
     }
 }
 
-/// An event of a node or an executor.
+/// An event of a process.
 #[derive(Clone, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     Node(NodeEvent),
     Executor(ExecutorEvent),
+    Sub(SubEvent),
     /// A crash point ended the process (emitted by the simulator only).
     #[display("crashes at {_0}")]
     Crashed(CrashPoint),
@@ -44,6 +45,12 @@ pub enum Event {
 impl From<NodeEvent> for Event {
     fn from(event: NodeEvent) -> Self {
         Self::Node(event)
+    }
+}
+
+impl From<SubEvent> for Event {
+    fn from(event: SubEvent) -> Self {
+        Self::Sub(event)
     }
 }
 
@@ -277,6 +284,39 @@ pub enum RpcKind {
     GetBlocksRange,
     /// A request that this version does not serve.
     Unknown,
+}
+
+/// Events of a Sub.
+#[derive(Clone, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubEvent {
+    /// The process started.
+    #[display("starts")]
+    Started,
+    /// A worker is connected to the metanode.
+    #[display("is connected to its metanode")]
+    Connected,
+    /// A connection to the metanode ended, or could not be made.
+    #[display("has lost its metanode: {reason}")]
+    Disconnected {
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
+    /// The metanode refused transactions that are not sent again.
+    #[display("gives up {transactions} transactions: {reason}")]
+    Refused {
+        transactions: u32,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
+    /// The process shut down cleanly.
+    #[display("stops")]
+    Stopped,
+    /// The process ends because of an error.
+    #[display("fails: {reason}")]
+    Failed {
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
 }
 
 /// Events of an executor. `connection` counts the accepted block streams of one incarnation, from 1.

@@ -2,6 +2,7 @@
 //! progress, and after a reconnect it would only start again.
 
 use super::BoxStream;
+use crate::deadline::within;
 use std::{
     io,
     pin::Pin,
@@ -45,7 +46,7 @@ impl IdleTimeout {
         // Polls the counters, so that reads do not reset a timer.
         let step = Duration::from_millis(silence_ms.div_ceil(u64::from(POLLS)));
         loop {
-            tokio::time::sleep(step).await;
+            within(step, std::future::pending::<()>()).await;
             if silence.is_long(self.passed()) {
                 return;
             }

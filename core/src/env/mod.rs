@@ -19,7 +19,9 @@ pub mod real;
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;
-pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, for_people};
+pub use event::{
+    CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, SubEvent, for_people,
+};
 pub use hashes::{Computed, TransactionHashes};
 pub(crate) use idle_timeout::{IdleTimeout, MonitoredStream};
 pub use monitor::{TaskMonitor, Unmonitored};

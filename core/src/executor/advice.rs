@@ -4,7 +4,7 @@ use std::io;
 
 /// A description of the error with advice on what to do.
 #[must_use]
-pub(crate) fn socket_advice(error: &io::Error) -> String {
+pub fn socket_advice(error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "no process listens there: start the executor; its socket file may be stale"

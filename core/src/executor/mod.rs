@@ -11,6 +11,6 @@ mod poll_interval;
 pub mod validators;
 pub mod wire;
 
-pub(crate) use advice::socket_advice;
+pub use advice::socket_advice;
 pub use client::{ExecutorClient, RpcError};
 pub(crate) use poll_interval::next_wait_ms;

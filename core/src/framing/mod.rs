@@ -13,7 +13,8 @@ use prost::Message;
 use std::io;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use uvarint::{MAX_UVARINT_BYTES, put_uvarint, take_uvarint};
+pub(crate) use uvarint::take_uvarint;
+use uvarint::{MAX_UVARINT_BYTES, put_uvarint};
 
 /// Encoding of a frame's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,11 @@ impl Framing {
     };
     /// Requests and responses.
     pub const RPC: Self = Self {
+        prefix: LengthPrefix::BigEndian32,
+        limit_bytes: 10 * 1024 * 1024,
+    };
+    /// Batches of client transactions and their replies.
+    pub const TRANSACTIONS: Self = Self {
         prefix: LengthPrefix::BigEndian32,
         limit_bytes: 10 * 1024 * 1024,
     };
@@ -173,21 +179,8 @@ impl Decoder {
     /// # Errors
     /// If the next length is invalid. Every later call returns the same error.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
-        let length = match self.state {
-            State::Poisoned(error) => return Err(error),
-            State::Body(length) => length,
-            State::Length => match self.framing.take_length(&mut self.buffer) {
-                Ok(Some(length)) => {
-                    self.state = State::Body(length);
-                    length
-                }
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    self.state = State::Poisoned(error);
-                    self.buffer = BytesMut::new();
-                    return Err(error);
-                }
-            },
+        let Some(length) = self.announced_bytes()? else {
+            return Ok(None);
         };
         if self.buffer.len() < length {
             return Ok(None);
@@ -198,7 +191,49 @@ impl Decoder {
             self.buffer.advance(length);
             return Ok(Some(body));
         }
-        Ok(Some(self.buffer.split_to(length).freeze()))
+        let body = self.buffer.split_to(length).freeze();
+        // What follows would keep the memory of the body, for as long as the connection exists.
+        self.buffer = BytesMut::from(&self.buffer[..]);
+        Ok(Some(body))
+    }
+
+    /// The length of the next frame's body. `None` if it is incomplete.
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`].
+    pub fn announced_bytes(&mut self) -> Result<Option<usize>, FrameError> {
+        match self.state {
+            State::Poisoned(error) => return Err(error),
+            State::Body(length) => return Ok(Some(length)),
+            State::Length => {}
+        }
+        match self.framing.take_length(&mut self.buffer) {
+            Ok(Some(length)) => {
+                self.state = State::Body(length);
+                Ok(Some(length))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.state = State::Poisoned(error);
+                self.buffer = BytesMut::new();
+                Err(error)
+            }
+        }
+    }
+
+    /// Allocates the memory of the announced body at once, for a caller who has accounted for it. Otherwise it grows with
+    /// what arrives, up to twice the body.
+    pub fn allocate_announced(&mut self) {
+        if let State::Body(length) = self.state {
+            let missing = length.saturating_sub(self.buffer.len());
+            self.buffer.reserve(missing);
+        }
+    }
+
+    /// Whether nothing of the next frame has arrived.
+    #[must_use]
+    pub fn is_between_frames(&self) -> bool {
+        matches!(self.state, State::Length) && self.buffer.is_empty()
     }
 
     /// To be called when the stream has ended and no complete frame is left.
@@ -246,11 +281,25 @@ pub async fn read_frame(
         if let Some(frame) = decoder.next_frame()? {
             return Ok(Some(frame));
         }
-        decoder.buffer.reserve(decoder.wanted_bytes());
-        if stream.read_buf(&mut decoder.buffer).await? == 0 {
-            return Ok(decoder.finish().map(|()| None)?);
+        if !read_more(stream, decoder).await? {
+            return Ok(None);
         }
     }
+}
+
+/// Reads the next bytes of a stream. `false` at its end between two frames. Cancel-safe like [`read_frame`].
+///
+/// # Errors
+/// I/O errors of the stream, and [`FrameError`] if it ends inside a frame.
+pub async fn read_more(
+    stream: &mut (impl AsyncRead + Unpin + ?Sized),
+    decoder: &mut Decoder,
+) -> Result<bool, ReadError> {
+    decoder.buffer.reserve(decoder.wanted_bytes());
+    if stream.read_buf(&mut decoder.buffer).await? == 0 {
+        return Ok(decoder.finish().map(|()| false)?);
+    }
+    Ok(true)
 }
 
 /// Writes a frame as [`Framing::encode`] returned it.

@@ -5,7 +5,7 @@ use bytes::{Buf, BufMut, BytesMut};
 
 /// The bytes encode a number above 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Overflow;
+pub(crate) struct Overflow;
 
 /// 64 bits in groups of 7 bits.
 pub(super) const MAX_UVARINT_BYTES: usize = 10;
@@ -19,13 +19,13 @@ pub(super) fn put_uvarint(buffer: &mut BytesMut, mut value: u64) {
     buffer.put_u8(value as u8);
 }
 
-/// Removes a number from the front of `buffer`. `None` if it is incomplete.
+/// Removes a number from the front of `buffer`, which is contiguous. `None` if it is incomplete.
 ///
 /// # Errors
 /// If the number has more than 64 bits.
-pub(super) fn take_uvarint(buffer: &mut BytesMut) -> Result<Option<u64>, Overflow> {
+pub(crate) fn take_uvarint(buffer: &mut impl Buf) -> Result<Option<u64>, Overflow> {
     let mut value = 0;
-    for (i, &byte) in buffer.iter().take(MAX_UVARINT_BYTES).enumerate() {
+    for (i, &byte) in buffer.chunk().iter().take(MAX_UVARINT_BYTES).enumerate() {
         if i == MAX_UVARINT_BYTES - 1 && byte > 1 {
             return Err(Overflow);
         }

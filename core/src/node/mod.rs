@@ -6,18 +6,22 @@
 
 mod bug_switches;
 mod epochs;
+mod journal_watermark;
 mod run_epoch;
 mod startup_query;
-mod unsettled;
 
 use crate::{
     config::NodeConfig,
     consensus::{Archive, Asked, ConsensusError, serve},
     delivery::DeliveryError,
-    env::{Env, NodeEvent},
+    env::{BoxListener, Env, NodeEvent},
     epoch::EpochStore,
-    executor::{ExecutorClient, socket_advice},
-    ingest::Pool,
+    executor::{
+        ExecutorClient,
+        bind::{BindError, bind_replacing_stale},
+        socket_advice,
+    },
+    ingest::{Journal, Phase, Pool, Server, intake},
     store::StoreError,
     tasks::Tasks,
     types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair},
@@ -53,6 +57,8 @@ pub enum NodeError {
     OtherChain { difference: String },
     #[error("cannot listen for consensus peers on {address}: {}", socket_advice(.source))]
     Listen { address: Address, source: io::Error },
+    #[error("cannot listen for transactions: {0}")]
+    Transactions(#[from] BindError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -68,16 +74,26 @@ pub enum NodeError {
 pub async fn run(
     env: Env,
     config: NodeConfig,
-    pool: Pool,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
     let env = bug_switches::env(env);
     env.emit(NodeEvent::Starting);
+    let transactions = config.transaction_address();
+    let bound = OnceLock::new();
     let ended = tokio::select! {
         biased;
         () = shutdown => Ok(()),
-        ended = start(&env, &config, pool) => ended.map(|never| match never {}),
+        ended = async {
+            let listener = bind_replacing_stale(env.network.as_ref(), &transactions).await?;
+            let _ = bound.set(());
+            start(&env, &config, listener).await
+        } => ended.map(|never| match never {}),
     };
+    if let (Some(()), Address::Unix(path)) = (bound.get(), &transactions)
+        && let Err(error) = env.network.unlink(path)
+    {
+        tracing::warn!(address = %transactions, %error, "the socket's file could not be removed");
+    }
     env.emit(match &ended {
         Ok(()) => NodeEvent::Stopped,
         Err(e) => NodeEvent::Failed {
@@ -99,11 +115,18 @@ struct Node<'a> {
     asked: Arc<OnceLock<Asked>>,
     records: EpochStore,
     archive: Arc<Archive>,
+    journal: Arc<Journal>,
     /// Number of block streams that were opened.
     streams: Arc<AtomicU64>,
 }
 
-async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible, NodeError> {
+async fn start(
+    env: &Env,
+    config: &NodeConfig,
+    transactions: BoxListener,
+) -> Result<Infallible, NodeError> {
+    let limit_bytes = config.ingest.max_journal_bytes as usize;
+    let journal = Arc::new(Journal::open(env.stores.as_ref(), limit_bytes)?);
     let rpc = (config.rpc_address(), config.rpc.clone());
     let node = Node {
         keys: config.keys(),
@@ -112,10 +135,18 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
         asked: Arc::default(),
         records: EpochStore::open(env.stores.as_ref())?,
         archive: Arc::default(),
+        journal: journal.clone(),
         streams: Arc::default(),
         env,
         config,
     };
+    if let Some(newest) = node.records.all()?.pop() {
+        let epoch = newest.start.base.epoch;
+        journal.enter(match node.role(newest.start).1 {
+            Some(_) => Phase::Queueing,
+            None => Phase::NoSeat(epoch),
+        });
+    }
     // Before the executor is queried: peers may need the stored epochs even if the executor does not answer.
     node.open_retained_epochs()?;
     let address = Address::Tcp(config.p2p_listen_address);
@@ -129,7 +160,28 @@ async fn start(env: &Env, config: &NodeConfig, pool: Pool) -> Result<Infallible,
         parameters,
         listener,
     ));
-    node.run_epochs(pool).await
+    let (intake, submitted) = intake();
+    let server = Server {
+        monitor: env.monitor.clone(),
+        intake,
+        parameters: config.ingest.clone(),
+    };
+    // Also while the executor does not answer: what is taken is proposed later.
+    tasks.spawn(server.serve(transactions));
+    let mut storing = tasks.spawn(submitted.store(env.clone(), journal.clone()));
+    tokio::select! {
+        biased;
+        ended = &mut storing => Ok(joined(ended)?),
+        ended = node.run_epochs(Pool::new(journal)) => ended,
+    }
+}
+
+/// The result of a task. Panics if the task panicked; it cannot have been aborted while it is awaited.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        Err(e) => panic!("a task of the node ended without a result: {e}"),
+    }
 }
 
 impl Node<'_> {
@@ -138,11 +190,9 @@ impl Node<'_> {
         loop {
             let executor = self.ask_executor().await?;
             self.announce(&executor)?;
-            if is_first {
-                // Before an expired epoch is removed.
-                self.requeue_unsettled(executor.start.base.epoch, &mut pool)?;
-            }
             let entered = self.enter(executor.start, !is_first).await?;
+            // The executor is of this chain.
+            self.journal.executed(executor.watermark);
             is_first = false;
             pool = self.run_epoch(entered, executor.watermark, pool).await?;
         }

@@ -1,14 +1,14 @@
 //! One epoch from recovery to its end: runs consensus, delivery and the epoch change.
 
-use super::{Node, NodeError, bug_switches, epochs::Entered};
+use super::{Node, NodeError, bug_switches, epochs::Entered, joined, journal_watermark};
 use crate::{
     consensus::{Consensus, ConsensusSetup, RetainedEpoch, recover_log},
     delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
     epoch::EpochChange,
-    ingest::Pool,
+    ingest::{Phase, Pool},
     tasks::Tasks,
-    types::{CommitIndex, EpochBase, GlobalExecIndex},
+    types::{CommitIndex, EpochBase, EpochEnding, GlobalExecIndex},
 };
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -48,6 +48,7 @@ impl Node<'_> {
             Some(delivery) => delivery.pressure(),
             None => watch::Sender::new(false).subscribe(),
         };
+        let has_seat = retained.own.is_some();
         let consensus = Consensus::recover(ConsensusSetup {
             env: env.clone(),
             signer: self.signer(&retained),
@@ -70,6 +71,11 @@ impl Node<'_> {
         };
         let has_backlog = delivery.is_some() && watermark < base.gei(last_commit);
         bug_switches::recovered(has_backlog, env).await;
+        self.journal.enter(match *change.ending.borrow() {
+            _ if !has_seat => Phase::NoSeat(base.epoch),
+            EpochEnding::No => Phase::Proposing,
+            EpochEnding::Boundary(_) | EpochEnding::Certified(_) => Phase::Queueing,
+        });
         env.emit(NodeEvent::Ready);
         self.run_tasks(consensus, delivery, change).await
     }
@@ -103,6 +109,7 @@ impl Node<'_> {
             base,
             committee: retained.start.committee.clone(),
             watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
+            journal: self.journal.clone(),
         }))
     }
 
@@ -120,6 +127,13 @@ impl Node<'_> {
                 None => std::future::pending().await,
             }
         });
+        if !self.config.delivers() {
+            tasks.spawn(journal_watermark::follow(
+                self.client.clone(),
+                self.journal.clone(),
+                self.config.delivery.watermark_poll_ms,
+            ));
+        }
         let (leave, left) = oneshot::channel();
         let mut consensus = tasks.spawn(async move { consensus.run(left).await });
         tokio::select! {
@@ -128,15 +142,8 @@ impl Node<'_> {
             ended = &mut consensus => return Ok(joined(ended)?),
             ended = change.run() => ended?,
         }
+        self.journal.epoch_is_ending();
         drop(leave);
         Ok(joined(consensus.await)?)
-    }
-}
-
-/// The result of a task. Panics if the task panicked; it cannot have been aborted while it is awaited.
-fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
-    match ended {
-        Ok(value) => value,
-        Err(e) => panic!("a task of the node ended without a result: {e}"),
     }
 }

@@ -8,18 +8,17 @@ mod values;
 
 use super::{Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch};
 use crate::types::{
-    AuthorityIndex, BlockRef, Commit, CommitIndex, CommitRef, Epoch, OwnRound, Round, SubDag,
-    VerifiedBlock,
+    AuthorityIndex, BlockRef, Commit, CommitIndex, CommitRef, Epoch, Round, SubDag, VerifiedBlock,
 };
 use bytes::Bytes;
 pub(crate) use keys::{BLOCKS, COMMITS};
 use keys::{
-    BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, OWN, UNSETTLED, all_after, all_with_prefix,
-    author_key, block_key, commit_key, parse_author_key, parse_block_key, parse_commit_key,
-    parse_vote_key, successor, vote_key, votes_prefix,
+    BLOCKS_BY_AUTHOR, COLUMNS, COMMIT_VOTES, all_after, all_with_prefix, author_key, block_key,
+    commit_key, parse_author_key, parse_block_key, parse_commit_key, parse_vote_key, successor,
+    vote_key, votes_prefix,
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
-use values::{intact_block, intact_commit, intact_own_round, stored_commit, stored_own_round};
+use values::{intact_block, intact_commit, stored_commit};
 
 /// Blocks per read where the caller gives no limit.
 const PAGE: usize = 256;
@@ -71,36 +70,12 @@ impl ConsensusStore {
         self.store.write(batch, durability)
     }
 
-    /// Writes a new own block with the blocks before it, and `unsettled`: the oldest own block of which transactions
-    /// must be proposed again if the process ends now. All of it is atomic and synced.
-    ///
-    /// # Errors
-    /// If the disk fails. The write may then be lost, and the caller must not depend on it.
-    pub fn write_own(
-        &self,
-        blocks: &[VerifiedBlock],
-        unsettled: OwnRound,
-    ) -> Result<(), StoreError> {
-        let mut batch = batch_of(blocks);
-        batch.put(OWN, UNSETTLED, stored_own_round(unsettled));
-        self.store.write(batch, Durability::Synced)
-    }
-
     /// Syncs all that was written before.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.store.write(WriteBatch::default(), Durability::Synced)
-    }
-
-    /// The last `unsettled` of [`Self::write_own`]. A damaged one is logged and returned as absent.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub fn unsettled(&self) -> Result<Option<OwnRound>, StoreError> {
-        let value = self.store.get(OWN, UNSETTLED)?;
-        Ok(value.and_then(|value| intact_own_round(&value)))
     }
 
     /// One block; `None` if it is absent or damaged, as in [`Self::blocks`].

@@ -1,6 +1,7 @@
 //! The text of a trace entry.
 
 use super::describe;
+use metanode_core::types::{CommitIndex, Epoch};
 use metanode_sim::trace::{Entry, What, WorldEvent};
 
 /// An entry on one line: time, process and event.
@@ -52,7 +53,8 @@ fn world(event: &WorldEvent) -> String {
         E::FaultEnded { description, .. } => format!("ends: {description}"),
         E::FaultSkipped { description, .. } => format!("skips: {description}"),
         E::CommitsDamaged { commits } => {
-            let commits: Vec<_> = commits.iter().map(ToString::to_string).collect();
+            let commit = |(epoch, commit): &(Epoch, CommitIndex)| format!("{epoch}.{commit}");
+            let commits: Vec<_> = commits.iter().map(commit).collect();
             format!("has flipped bits in commit {}", commits.join(", "))
         }
         E::DiskRestored {
@@ -65,6 +67,5 @@ fn world(event: &WorldEvent) -> String {
         } => format!("gets a copy of the disk of {other}"),
         E::FaultsEnded => "ends all faults: progress is required from now on".into(),
         E::InUse { bytes } => format!("has {} KiB of memory in use", bytes >> 10),
-        E::Submitted { transaction, .. } => format!("takes transaction {transaction}"),
     }
 }

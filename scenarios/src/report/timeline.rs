@@ -5,7 +5,7 @@
 
 use super::{colour::Colour, events};
 use metanode_core::{
-    env::{Event, ExecutorEvent, NodeEvent},
+    env::{Event, ExecutorEvent, NodeEvent, SubEvent},
     types::{Epoch, GlobalExecIndex, ReplayPlan},
 };
 use metanode_sim::{
@@ -108,6 +108,17 @@ impl Column {
     }
 }
 
+const fn sub_did(event: &SubEvent) -> Relevance {
+    match event {
+        SubEvent::Started | SubEvent::Connected | SubEvent::Disconnected { .. } => {
+            Relevance::Hidden
+        }
+        SubEvent::Refused { .. } => Relevance::Throttled("refused"),
+        SubEvent::Stopped => Relevance::Shown,
+        SubEvent::Failed { .. } => Relevance::Severe,
+    }
+}
+
 struct Timeline {
     columns: BTreeMap<ProcessId, Column>,
     lines: Vec<Line>,
@@ -118,7 +129,8 @@ struct Timeline {
 impl Timeline {
     fn over(entries: &[Entry]) -> Self {
         let processes = entries.iter().map(|entry| entry.process);
-        let processes = processes.filter(|process| *process != ProcessId::World);
+        let processes = processes
+            .filter(|process| matches!(process, ProcessId::Node(_) | ProcessId::Executor(_)));
         Self {
             columns: processes.map(|p| (p, Column::default())).collect(),
             lines: vec![],
@@ -132,7 +144,7 @@ impl Timeline {
             let name = match process {
                 ProcessId::Node(number) => format!("n{number}"),
                 ProcessId::Executor(number) => format!("e{number}"),
-                ProcessId::World => continue,
+                ProcessId::Sub(_) | ProcessId::World => continue,
             };
             let _ = write!(head, " {name:>5}");
         }
@@ -144,6 +156,7 @@ impl Timeline {
             What::World(event) => self.world(entry, event),
             What::Process(Event::Node(event)) => self.node_did(entry.process, event),
             What::Process(Event::Executor(event)) => self.executor_did(entry.process, event),
+            What::Process(Event::Sub(event)) => sub_did(event),
             What::Process(Event::Crashed(_)) => Relevance::Shown,
             What::Seen(_) | What::Derived(_) => Relevance::Hidden,
         };
@@ -208,7 +221,6 @@ impl Timeline {
             | WorldEvent::CommitsDamaged { .. }
             | WorldEvent::InUse { .. }
             | WorldEvent::FaultsEnded => {}
-            WorldEvent::Submitted { .. } => return Relevance::Hidden,
         }
         Relevance::Shown
     }

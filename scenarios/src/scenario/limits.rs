@@ -76,7 +76,6 @@ fn stream_label(group: &str, key: &str) -> String {
             "consensus",
             "commit_sync_threshold"
             | "commit_sync_batch"
-            | "pool_transactions"
             | "max_block_bytes"
             | "peer_timeout_ms"
             | "peer_silence_ms",
@@ -91,6 +90,7 @@ fn stream_label(group: &str, key: &str) -> String {
 pub struct Node {
     pub consensus: ConsensusParameters,
     pub delivery: DeliveryParameters,
+    pub ingest: IngestParameters,
     pub rpc: RpcParameters,
 }
 
@@ -99,6 +99,7 @@ impl Node {
         NodeParameters {
             consensus: self.consensus.draw(sampler),
             delivery: self.delivery.draw(sampler),
+            ingest: self.ingest.draw(sampler),
             rpc: self.rpc.draw(sampler),
         }
     }
@@ -108,11 +109,13 @@ impl Node {
         let NodeParameters {
             consensus,
             delivery,
+            ingest,
             rpc,
         } = drawn;
         Self {
             consensus: ConsensusParameters::fixed(consensus),
             delivery: DeliveryParameters::fixed(delivery),
+            ingest: IngestParameters::fixed(ingest),
             rpc: RpcParameters::fixed(rpc),
         }
     }
@@ -120,6 +123,7 @@ impl Node {
     pub(super) fn check(&self, source: &Source<'_>) -> Result<(), InputError> {
         self.consensus.check(source, "node.consensus")?;
         self.delivery.check(source, "node.delivery")?;
+        self.ingest.check(source, "node.ingest")?;
         self.rpc.check(source, "node.rpc")
     }
 }
@@ -143,7 +147,6 @@ impl Default for ConsensusParameters {
             peer_retry_max_ms: production.peer_retry_max_ms,
             commit_sync_threshold: production.commit_sync_threshold,
             commit_sync_batch: production.commit_sync_batch,
-            pool_transactions: production.pool_transactions,
         }
     }
 }
@@ -159,6 +162,12 @@ impl Default for DeliveryParameters {
             reconnect_min_ms: production.reconnect_min_ms,
             reconnect_max_ms: production.reconnect_max_ms,
         }
+    }
+}
+
+impl Default for IngestParameters {
+    fn default() -> Self {
+        Self::fixed(&config::IngestParameters::default())
     }
 }
 

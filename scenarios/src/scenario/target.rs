@@ -27,7 +27,8 @@ pub struct Target {
 pub enum Kind {
     Node,
     Executor,
-    /// A validator's machine: its node and, if it has one, its executor.
+    Sub,
+    /// A validator's machine: its node, its Sub and, if it has one, its executor.
     Host,
 }
 
@@ -43,8 +44,8 @@ pub enum Selector {
     Half,
 }
 
-const EXPECTED: &str = "expected node-N, executor-N or host-N, or any-node, all-nodes, minority-of-nodes, \
-     half-of-nodes and the like for executors and hosts";
+const EXPECTED: &str = "expected node-N, executor-N, sub-N or host-N, or any-node, all-nodes, minority-of-nodes, \
+     half-of-nodes and the like for executors, subs and hosts";
 
 impl FromStr for Target {
     type Err = String;
@@ -53,6 +54,7 @@ impl FromStr for Target {
         let kind = |name: &str| match name {
             "node" => Some(Kind::Node),
             "executor" => Some(Kind::Executor),
+            "sub" => Some(Kind::Sub),
             "host" => Some(Kind::Host),
             _ => None,
         };
@@ -111,6 +113,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Node => "node",
             Self::Executor => "executor",
+            Self::Sub => "sub",
             Self::Host => "host",
         })
     }
@@ -129,6 +132,7 @@ impl Target {
         match id {
             ProcessId::Node(number) => Self::numbered(Kind::Node, number),
             ProcessId::Executor(number) => Self::numbered(Kind::Executor, number),
+            ProcessId::Sub(number) => Self::numbered(Kind::Sub, number),
             ProcessId::World => Self::numbered(Kind::Host, 0),
         }
     }
@@ -202,7 +206,7 @@ impl Roster {
     #[must_use]
     pub const fn count(self, kind: Kind) -> u16 {
         match kind {
-            Kind::Node | Kind::Host => self.validators,
+            Kind::Node | Kind::Sub | Kind::Host => self.validators,
             Kind::Executor => self.executors,
         }
     }
@@ -242,6 +246,7 @@ mod tests {
             "all-executors",
             "minority-of-hosts",
             "half-of-nodes",
+            "any-sub",
         ] {
             let target: Target = text.parse().expect("a target");
             assert_eq!(target.to_string(), text);

@@ -348,13 +348,15 @@ fn all_any_targets_of_a_fault_are_one_validator() {
 }
 
 #[test]
-fn a_host_is_its_node_and_its_executor() {
+fn a_host_is_its_node_its_executor_and_its_sub() {
     let text = "[topology]\ndelivery = \"single-master\"\n[[fault]]\n\
         do = \"kill\"\ntargets = [\"host-0\", \"host-1\"]\n";
     let expected = vec![
         ProcessId::Node(0),
         ProcessId::Node(1),
         ProcessId::Executor(0),
+        ProcessId::Sub(0),
+        ProcessId::Sub(1),
     ];
     assert_eq!(
         draw(text, 0).faults[0].fault,

@@ -24,7 +24,7 @@ pub(crate) use observer::StoreObserver;
 use faulty::{DiskHealth, FaultyStores, Fragile, InStore};
 use metanode_core::{
     store::{MemoryDisk, StoreError, StoreFactory},
-    types::CommitIndex,
+    types::{CommitIndex, Epoch},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
@@ -174,14 +174,15 @@ impl Disk {
         count: u32,
         rng: &mut ChaCha8Rng,
         others: &[Self],
-    ) -> BTreeSet<CommitIndex> {
+    ) -> BTreeSet<(Epoch, CommitIndex)> {
         let spared = |commit: &InStore| only_here(Fragile::Commits, commit, others);
         let flipped = (self.health).flip_bits(Fragile::Commits, count, rng, spared);
-        let index = |(_, key): InStore| {
+        let commit = |(store, key): InStore| {
+            let epoch = store.strip_prefix("epoch-")?.parse().ok()?;
             let index = key[..].try_into().ok()?;
-            Some(CommitIndex(u32::from_be_bytes(index)))
+            Some((Epoch(epoch), CommitIndex(u32::from_be_bytes(index))))
         };
-        flipped.into_iter().filter_map(index).collect()
+        flipped.into_iter().filter_map(commit).collect()
     }
 
     /// The present content of the disk.

@@ -1,6 +1,6 @@
 //! The connections that a fault applies to.
 
-use crate::addresses::{BLOCK_STREAM_PATH, P2P_PORT, RPC_PATH};
+use crate::addresses::{BLOCK_STREAM_PATH, P2P_PORT, RPC_PATH, TRANSACTIONS_PATH};
 use metanode_core::types::Address;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
@@ -14,6 +14,7 @@ pub enum Channel {
     BlockStream,
     Rpc,
     Peers,
+    Transactions,
 }
 
 impl Channel {
@@ -21,6 +22,7 @@ impl Channel {
     pub(super) fn of(address: &Address) -> Self {
         match address {
             Address::Unix(path) if path.as_os_str() == BLOCK_STREAM_PATH => Self::BlockStream,
+            Address::Unix(path) if path.as_os_str() == TRANSACTIONS_PATH => Self::Transactions,
             Address::Tcp(address) if address.port() == P2P_PORT => Self::Peers,
             Address::Unix(_) | Address::Tcp(_) => Self::Rpc,
         }
@@ -47,6 +49,7 @@ impl fmt::Display for Channel {
             Self::BlockStream => "block streams",
             Self::Rpc => "RPC connections",
             Self::Peers => "connections to peers",
+            Self::Transactions => "connections of Subs",
         })
     }
 }

@@ -185,9 +185,9 @@ impl fmt::Display for ProcessFault {
     }
 }
 
-/// The validators of these processes.
+/// The validators that are faulty while these processes are down.
 pub(super) fn validators(processes: &[ProcessId]) -> BTreeSet<u16> {
-    processes.iter().filter_map(|id| id.validator()).collect()
+    processes.iter().filter_map(|id| id.faulty()).collect()
 }
 
 /// Ends processes. They restart after this time, or when all faults end.

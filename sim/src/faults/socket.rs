@@ -304,7 +304,7 @@ fn describe_hijack(channel: Channel, how: Hijack, executors: &str) -> String {
     let sockets = match channel {
         Channel::BlockStream => "block stream socket",
         Channel::Rpc => "RPC socket",
-        Channel::Any | Channel::Peers => "sockets",
+        Channel::Any | Channel::Peers | Channel::Transactions => "sockets",
     };
     match how {
         Hijack::Removed => format!("remove the {sockets} of {executors}"),

@@ -1,7 +1,7 @@
 //! The content of the block that a commit is delivered as (contract §3.4, §4).
 
-use super::{committee::Committee, dag::Dag, transaction};
-use crate::witness::{ContentHash, Frame, SeenBlock, SeenCommit};
+use super::{committee::Committee, dag::Dag};
+use crate::witness::{ContentHash, Frame, SeenBlock, SeenCommit, hash};
 use bytes::Bytes;
 use metanode_core::types::{AuthorityIndex, GlobalExecIndex, TransactionHash};
 use std::{collections::BTreeSet, sync::Arc};
@@ -38,7 +38,7 @@ fn ordered<'a>(
     let mut transactions = vec![];
     for block in blocks {
         let mut of_block: Vec<_> = (block.transactions.iter())
-            .map(|bytes| (transaction::hash(bytes), bytes))
+            .map(|bytes| (hash(bytes), bytes))
             .collect();
         of_block.sort_by_key(|(hash, _)| *hash);
         for (hash, bytes) in of_block {
@@ -75,8 +75,8 @@ mod tests {
             block(2, &[&c, &a]),
         ];
         let of = |author, bytes: &Bytes| {
-            let hash = transaction::hash(bytes);
-            ((hash, AuthorityIndex(author)), bytes.clone())
+            let transaction = hash(bytes);
+            ((transaction, AuthorityIndex(author)), bytes.clone())
         };
         let mut expected = [&a, &b, &noise].map(|bytes| of(0, bytes)).to_vec();
         expected.sort_unstable();

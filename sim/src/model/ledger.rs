@@ -1,6 +1,6 @@
 //! The state: accounts, what transactions do to them, and the state root (contract §13.2, §13.3).
 
-use super::transaction::{Transaction, big_endian};
+use crate::witness::transaction::{Transaction, big_endian};
 use crate::witness::{Frame, StateRoot};
 use bytes::Bytes;
 use metanode_core::types::SpentNonce;

@@ -12,7 +12,6 @@
 //! | `decide` | which leaders are committed or skipped |
 //! | `sub_dag` | from committed leaders to commits |
 //! | `bcs` | a writer, for the digests of commits |
-//! | `transaction` | how transactions are read and hashed |
 //! | `content` | the block that a commit is delivered as |
 //! | `ledger` | accounts and state roots |
 //!
@@ -44,11 +43,9 @@ mod sub_dag;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod transaction;
 mod validity;
 
 pub use derived::Derived;
-pub(crate) use transaction::hash;
 
 use crate::witness::{Member, SeenBlock, SeenCommit};
 use committee::Committee;

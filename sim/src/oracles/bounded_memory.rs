@@ -129,9 +129,6 @@ impl Oracle for BoundedMemory {
         if let Some(working_set) = &mut self.working_set {
             match &entry.what {
                 What::World(WorldEvent::InUse { bytes }) => return self.in_use(*bytes, entry),
-                What::World(WorldEvent::Submitted { transaction, bytes }) => {
-                    working_set.took(*transaction, *bytes);
-                }
                 What::Seen(fact) => working_set.observe(entry.process, fact),
                 _ => {}
             }

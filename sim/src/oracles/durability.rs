@@ -26,7 +26,7 @@ pub(super) struct Durability {
     executors: BTreeMap<u16, Executor>,
     nodes: BTreeMap<(u16, Epoch), Commits>,
     /// Commits in which bits flipped, and that were not stored again since, of any epoch.
-    damaged: BTreeSet<(u16, CommitIndex)>,
+    damaged: BTreeSet<(u16, Epoch, CommitIndex)>,
 }
 
 #[derive(Default)]
@@ -90,7 +90,7 @@ impl Durability {
         durability: witness::Durability,
         entry: &Entry,
     ) {
-        self.damaged.remove(&(n, commit.index));
+        self.damaged.remove(&(n, commit.epoch, commit.index));
         let commits = self.nodes.entry((n, commit.epoch)).or_default();
         commits.written = commits.written.max(commit.index);
         if durability == witness::Durability::Synced {
@@ -109,7 +109,7 @@ impl Durability {
         let commits = self.nodes.entry((n, epoch)).or_default();
         commits.written = from.prev();
         let before = commits.synced.replace((from.prev(), entry.clone()));
-        if self.damaged.contains(&(n, from)) {
+        if self.damaged.contains(&(n, epoch, from)) {
             return Ok(());
         }
         let message =
@@ -181,7 +181,8 @@ impl Oracle for Durability {
                 Ok(())
             }
             (ProcessId::Node(n), What::World(WorldEvent::CommitsDamaged { commits })) => {
-                self.damaged.extend(commits.iter().map(|index| (n, *index)));
+                let damaged = commits.iter().map(|(epoch, index)| (n, *epoch, *index));
+                self.damaged.extend(damaged);
                 Ok(())
             }
             (ProcessId::Node(n), What::Seen(fact)) => match fact {
@@ -209,7 +210,7 @@ impl Oracle for Durability {
 mod tests {
     use super::*;
     use crate::{
-        oracles::testing::judge,
+        oracles::{testing::judge, truthful::with_facts},
         trace::{
             SimTime,
             testing::{
@@ -222,6 +223,7 @@ mod tests {
         env::{ExecutorEvent, NodeEvent},
         types::Round,
     };
+    use std::sync::Arc;
 
     fn verdict(events: Vec<ExecutorEvent>) -> Option<Box<Violation>> {
         judge(Durability::default(), &executor_events(events))
@@ -328,7 +330,7 @@ mod tests {
         };
         let trace = |middle: Vec<Entry>, last| {
             let mut trace = vec![node(0, 0, stored(1)), node(0, 0, stored(2))];
-            let commits = [CommitIndex(2)].into();
+            let commits = [(Epoch(0), CommitIndex(2))].into();
             let damaged = WorldEvent::CommitsDamaged { commits };
             trace.push(world_event(1, ProcessId::Node(0), damaged));
             trace.extend(middle);
@@ -339,6 +341,21 @@ mod tests {
         assert!(trace(vec![cut(2)], 0).is_some());
         assert!(trace(vec![cut(2), node(2, 0, stored(2))], 1).is_some());
         assert!(trace(vec![], 1).is_some());
+        let of_next_epoch = {
+            let stored = with_facts(&[node(2, 0, stored(2))]);
+            let find = |entry: Entry| match entry.what {
+                What::Seen(Fact::CommitStored { commit, durability }) => Some((commit, durability)),
+                _ => None,
+            };
+            let (mut commit, durability) = stored.into_iter().find_map(find).unwrap();
+            Arc::make_mut(&mut commit).epoch = Epoch(1);
+            let what = What::Seen(Fact::CommitStored { commit, durability });
+            Entry {
+                what,
+                ..node(2, 0, NodeEvent::Ready)
+            }
+        };
+        assert_eq!(trace(vec![of_next_epoch, cut(2)], 1), None);
         let intact = trace(vec![cut(1)], 0).unwrap();
         assert_eq!(intact.clause, "intact-commit-deleted");
     }

@@ -42,12 +42,13 @@ use crate::{
     model::Derived,
     plan::{Authorities, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
-    witness::{Fact, SeenBlock},
+    witness::{Fact, Offered, SeenBlock},
 };
 use metanode_core::{
     env::{Event, NodeEvent},
     types::{Epoch, GlobalExecIndex, Round, TimestampMs},
 };
+use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Liveness {
@@ -209,6 +210,15 @@ impl Liveness {
         }
     }
 
+    /// A node has taken these transactions.
+    fn taken(&mut self, transactions: &[Offered], at: SimTime) {
+        if let Phase::Measuring { rates, .. } = &mut self.phase
+            && at.since(rates.since).as_ms() <= MEASURED_MS / 2
+        {
+            rates.offered.extend(transactions.iter().map(|it| it.hash));
+        }
+    }
+
     fn world(&mut self, event: &WorldEvent, entry: &Entry) {
         let down = match event {
             WorldEvent::Started { start } => {
@@ -230,14 +240,6 @@ impl Liveness {
                 };
                 return;
             }
-            WorldEvent::Submitted { .. } => {
-                if let Phase::Measuring { rates, .. } = &mut self.phase
-                    && entry.at.since(rates.since).as_ms() <= MEASURED_MS / 2
-                {
-                    rates.offered += 1;
-                }
-                return;
-            }
             _ => return,
         };
         match entry.process {
@@ -251,7 +253,7 @@ impl Liveness {
                     executor.down = down;
                 }
             }
-            ProcessId::World => {}
+            ProcessId::Sub(_) | ProcessId::World => {}
         }
     }
 
@@ -280,7 +282,7 @@ impl Liveness {
         let measurement = Measurement {
             since: now,
             commits: 0,
-            offered: 0,
+            offered: FxHashSet::default(),
             executed: 0,
             counted: durable.values().copied().max().unwrap_or_default(),
         };
@@ -458,6 +460,14 @@ impl Oracle for Liveness {
                 ProcessId::Node(n),
                 What::Seen(Fact::BlockSent { block } | Fact::BlockStored { block, .. }),
             ) => self.block_seen(n, block),
+            (
+                ProcessId::Node(_),
+                What::Seen(Fact::BatchAnswered {
+                    taken,
+                    transactions,
+                    ..
+                }),
+            ) => self.taken(&transactions[..*taken], entry.at),
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
                 if let Some(node) = self.nodes.get_mut(&n) {
                     node.epoch = node.epoch.max(record.epoch);

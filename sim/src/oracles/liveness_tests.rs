@@ -14,7 +14,7 @@ use crate::{
     plan::{ByzantinePlan, ByzantineStrategy, CommitteePlan, Member, Plan},
     trace::{
         Entry, ProcessId, SimTime, WorldEvent,
-        testing::{gei, node, submitted, world_event},
+        testing::{gei, node, taken, world_event},
     },
     witness::{Fact, Frame, SeenBlock, StateRoot},
 };
@@ -134,8 +134,8 @@ impl Chain {
         let times = (FAULTS_END_MS..=end_ms).step_by(STEP_MS as usize).skip(1);
         for (at_ms, round) in times.zip(1..) {
             if self.offered {
-                trace.push(world_event(at_ms, ProcessId::Node(1), submitted(at_ms)));
-                trace.push(world_event(at_ms, ProcessId::Node(1), submitted(at_ms)));
+                trace.push(taken(at_ms, 1, at_ms));
+                trace.push(taken(at_ms, 1, at_ms));
             }
             for author in (self.members.iter()).filter(|n| Some(**n) != self.silent) {
                 let block = Arc::new(self.block(round, *author));

@@ -197,7 +197,7 @@ impl Model {
         if self.end().is_some() {
             return;
         }
-        self.world(NODE, submitted(self.stored + 1));
+        self.trace.push(taken(self.now(), 0, self.stored + 1));
         if !self.paused {
             let round = &mut self.eras[self.epoch].round;
             *round += 1;

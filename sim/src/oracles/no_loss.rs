@@ -1,30 +1,35 @@
 //! NOLOSS: *a transaction that was answered with `success` is executed.*
 //!
-//! A node accepts a transaction when the client submits it. Judged at the end of a run that lasted the plan's
-//! `settle_ms` after faults ended, like LIVE. A transaction is executed when a block is durable in which it is delivered,
-//! whether it changes the state or not: another one may have spent its nonce.
+//! Judged by the bytes of the reply: it promises the first transactions of its batch. A transaction is executed when a
+//! block is durable in which it is delivered, whether it changes the state or not: another one may have spent its nonce.
 //!
-//! Violations: a transaction that a node accepted before faults ended, and that no executor executed, although a
-//! transaction that the same node accepted later was executed in the first half of that time; or although the node
-//! proposed blocks in that half and nothing of them was executed.
+//! Violations, at once:
+//! * a reply promises a transaction that is neither executed nor synced in the journal of the node;
+//! * a node removes a transaction from its journal that its executor has not durable;
+//! * a start of a node does not find one that was promised and is not executed.
 //!
-//! No violation: a transaction that is still queued because clients submit faster than blocks are filled, because a
+//! Violations at the end of a run that lasted the plan's `settle_ms` after faults ended, like LIVE: a transaction that was
+//! promised before faults ended, and that no executor executed, although a transaction that the same node took later was
+//! executed in the first half of that time; or although the node proposed blocks in that half and nothing of them was
+//! executed.
+//!
+//! No violation: a transaction that is still queued because clients send faster than blocks are filled, because a
 //! slow executor pauses its node's proposals, or because the executor still executes what was committed in the first
 //! half, or because the node follows in an epoch that the others have left (its blocks there are in no commit; LIVE demands
-//! that its executor catches up at its own rate); a transaction that was lost with the memory of a process, because accepting it makes nothing durable yet, unless
-//! it stands in an own block that was synced; a transaction of a node that is not a member of the committee, because it
+//! that its executor catches up at its own rate); what was promised after the backup of a disk that was restored; a
+//! transaction of a node that is not a member of the committee, because it
 //! cannot propose (it counts again when the node is a member again), or that stays down for good; an execution that is
 //! undone when an executor loses its tail, because other oracles check that it is repeated.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    model::{self, Derived},
-    plan::{Authorities, Plan},
+    model::Derived,
+    plan::{Authorities, Plan, Topology},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
-    witness::{Durability, Fact, SeenBlock},
+    witness::{Durability, Fact, Offered},
 };
 use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, TransactionHash};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -39,9 +44,14 @@ pub(super) struct NoLoss {
     settle: SimTime,
     /// Transactions of blocks that are not durable in any executor, with the epoch of the block.
     delivered: BTreeMap<GlobalExecIndex, (Epoch, Delivered)>,
-    /// Accepted transactions that are not executed, by the node that accepted them.
-    outstanding: BTreeMap<(TransactionHash, u16), Accepted>,
+    /// Promised transactions that are not executed, by the node that promised them.
+    outstanding: BTreeMap<(TransactionHash, u16), Promised>,
+    journals: BTreeMap<u16, Journal>,
     executed_before: FxHashSet<TransactionHash>,
+    /// The first block in which each transaction is delivered.
+    delivered_at: FxHashMap<TransactionHash, GlobalExecIndex>,
+    /// The highest watermark that each executor has had.
+    watermarks: BTreeMap<u16, GlobalExecIndex>,
     /// When each node accepted the newest transaction of its own blocks that was executed in the first half of the time.
     overtaken_by: BTreeMap<u16, SimTime>,
     /// The last block that was committed in the first half of the time, and the last one that any executor executed.
@@ -55,14 +65,24 @@ pub(super) struct NoLoss {
     settling: Option<Entry>,
 }
 
+/// The journal of a node.
+#[derive(Default)]
+struct Journal {
+    /// Since when.
+    synced: FxHashMap<TransactionHash, SimTime>,
+    unsynced: Vec<TransactionHash>,
+}
+
 /// Each with the author of the block that contains it.
 type Delivered = Arc<[(TransactionHash, AuthorityIndex)]>;
 
-struct Accepted {
+struct Promised {
+    transaction: TransactionHash,
     by: u16,
+    /// When it was synced in the journal, which is the order of proposals.
+    taken_at: SimTime,
+    /// The reply.
     entry: Entry,
-    /// Since when it stands in a block of this node that is synced.
-    durable_since: Option<SimTime>,
 }
 
 impl NoLoss {
@@ -73,7 +93,10 @@ impl NoLoss {
             settle: SimTime::from_ms(plan.settle_ms),
             delivered: BTreeMap::new(),
             outstanding: BTreeMap::new(),
+            journals: BTreeMap::new(),
             executed_before: FxHashSet::default(),
+            delivered_at: FxHashMap::default(),
+            watermarks: BTreeMap::new(),
             overtaken_by: BTreeMap::new(),
             committed: GlobalExecIndex(0),
             executed: GlobalExecIndex(0),
@@ -84,12 +107,12 @@ impl NoLoss {
     }
 
     /// Transactions that must be executed.
-    fn owed(&self) -> impl Iterator<Item = &Accepted> {
+    fn owed(&self) -> impl Iterator<Item = &Promised> {
         let ended = self.settling.as_ref().map(|ended| ended.at);
         let owed = self.outstanding.values();
-        owed.filter(move |accepted| {
-            let in_time = ended.is_none_or(|ended| accepted.entry.at <= ended);
-            in_time && self.is_member(accepted.by)
+        owed.filter(move |promised| {
+            let in_time = ended.is_none_or(|ended| promised.entry.at <= ended);
+            in_time && self.is_member(promised.by)
         })
     }
 
@@ -108,22 +131,139 @@ impl NoLoss {
     }
 
     /// A block of its author on the author's disk.
-    fn own_block(&mut self, n: u16, block: &SeenBlock, durability: Durability, entry: &Entry) {
+    fn own_block(&mut self, n: u16, entry: &Entry) {
         if self.settling.is_some() && !self.is_late(entry.at) {
             self.fruitless.insert(n);
         }
-        if durability != Durability::Synced {
-            return;
+    }
+
+    /// A node has answered a client.
+    fn promised(
+        &mut self,
+        by: u16,
+        transactions: &[Offered],
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        for Offered { hash, .. } in transactions {
+            let taken_at = self.journals.entry(by).or_default().synced.get(hash);
+            if self.executed_before.contains(hash) {
+                continue;
+            }
+            let Some(taken_at) = taken_at.copied() else {
+                return Err(at_once(
+                    "promised-before-synced",
+                    format!(
+                        "expected transaction {hash} to be synced in the journal before its client is told so"
+                    ),
+                    entry,
+                ));
+            };
+            // What a node takes again, it owes from the first time on.
+            let promised = || Promised {
+                transaction: *hash,
+                by,
+                taken_at,
+                entry: entry.clone(),
+            };
+            let outstanding = self.outstanding.entry((*hash, by));
+            outstanding.or_insert_with(promised);
         }
-        for transaction in &block.transactions {
-            if let Some(accepted) = self.outstanding.get_mut(&(model::hash(transaction), n)) {
-                accepted.durable_since.get_or_insert(entry.at);
+        Ok(())
+    }
+
+    /// A node has written transactions to its journal. What is synced is synced with all that was written before.
+    fn journaled(
+        &mut self,
+        n: u16,
+        hashes: &[TransactionHash],
+        durability: Durability,
+        at: SimTime,
+    ) {
+        let journal = self.journals.entry(n).or_default();
+        journal.unsynced.extend(hashes);
+        if durability == Durability::Synced {
+            for hash in journal.unsynced.drain(..) {
+                journal.synced.entry(hash).or_insert(at);
             }
         }
     }
 
+    /// A start of a node has found its journal.
+    fn found(
+        &mut self,
+        n: u16,
+        hashes: &[TransactionHash],
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let at = entry.at;
+        let found: FxHashSet<_> = hashes.iter().collect();
+        let lost = self
+            .outstanding
+            .values()
+            .find(|promised| promised.by == n && !found.contains(&promised.transaction));
+        if let Some(Promised { transaction, .. }) = lost {
+            let message = format!(
+                "expected transaction {transaction}, which a client was told is taken, in the journal at a start"
+            );
+            return Err(at_once("lost-from-the-journal", message, entry));
+        }
+        let before = self.journals.remove(&n).unwrap_or_default();
+        let since = |hash| before.synced.get(hash).copied().unwrap_or(at);
+        let journal = Journal {
+            synced: hashes.iter().map(|hash| (*hash, since(hash))).collect(),
+            unsynced: vec![],
+        };
+        self.journals.insert(n, journal);
+        Ok(())
+    }
+
+    /// A node has removed transactions from its journal.
+    fn removed(
+        &mut self,
+        n: u16,
+        hashes: &[TransactionHash],
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let executor = match self.plan.topology {
+            Topology::SingleMaster => 0,
+            Topology::MasterPerNode => n,
+        };
+        let watermark = self.watermarks.get(&executor).copied().unwrap_or_default();
+        let journal = self.journals.entry(n).or_default();
+        for hash in hashes {
+            journal.synced.remove(hash);
+            let delivered = self.delivered_at.get(hash);
+            if delivered.is_none_or(|gei| *gei > watermark) {
+                let place =
+                    delivered.map_or_else(|| "no block".to_owned(), |gei| format!("block {gei}"));
+                return Err(at_once(
+                    "removed-before-executed",
+                    format!(
+                        "expected transaction {hash} to stay in the journal until it is executed: it is in {place}, \
+                         executor-{executor} has {watermark}"
+                    ),
+                    entry,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The model has derived a commit.
+    fn committed(&mut self, gei: GlobalExecIndex, delivered: (Epoch, Delivered), at: SimTime) {
+        for (hash, _) in delivered.1.iter() {
+            self.delivered_at.entry(*hash).or_insert(gei);
+        }
+        self.delivered.insert(gei, delivered);
+        if !self.is_late(at) {
+            self.committed = self.committed.max(gei);
+        }
+    }
+
     /// An executor has durable what it executed up to this watermark.
-    fn durable(&mut self, watermark: GlobalExecIndex, entry: &Entry) {
+    fn durable(&mut self, executor: u16, watermark: GlobalExecIndex, entry: &Entry) {
+        let highest = self.watermarks.entry(executor).or_default();
+        *highest = watermark.max(*highest);
         self.executed = self.executed.max(watermark);
         let later = self.delivered.split_off(&watermark.next());
         for (epoch, delivered) in std::mem::replace(&mut self.delivered, later).into_values() {
@@ -134,25 +274,17 @@ impl NoLoss {
         }
     }
 
-    /// The node has lost its memory.
-    fn ended(&mut self, n: u16) {
-        let is_gone = self.plan.stays_down.contains(&n) && self.settling.is_some();
-        let survives =
-            |accepted: &Accepted| accepted.by != n || accepted.durable_since.is_some() && !is_gone;
-        self.outstanding.retain(|_, accepted| survives(accepted));
-    }
-
     /// Those of them that are lost, not merely queued.
-    fn lost(&self) -> impl Iterator<Item = &Accepted> {
+    fn lost(&self) -> impl Iterator<Item = &Promised> {
         let busy = self.executed < self.committed;
-        self.owed().filter(move |accepted| {
+        self.owed().filter(move |promised| {
             if busy {
                 return false;
             }
-            let overtaken_by = self.overtaken_by.get(&accepted.by);
-            overtaken_by.is_some_and(|later| *later > accepted.entry.at)
-                || self.fruitless.contains(&accepted.by)
-                    && !self.is_in_an_earlier_epoch(accepted.by)
+            let overtaken_by = self.overtaken_by.get(&promised.by);
+            overtaken_by.is_some_and(|later| *later > promised.taken_at)
+                || self.fruitless.contains(&promised.by)
+                    && !self.is_in_an_earlier_epoch(promised.by)
         })
     }
 
@@ -160,14 +292,14 @@ impl NoLoss {
         self.executed_before.insert(transaction);
         let by_all = (transaction, u16::MIN)..=(transaction, u16::MAX);
         let is_late = self.is_late(entry.at);
-        for (_, accepted) in self.outstanding.extract_if(by_all, |_, _| true) {
-            if proposed_by != Some(accepted.by) {
+        for (_, promised) in self.outstanding.extract_if(by_all, |_, _| true) {
+            if proposed_by != Some(promised.by) {
                 continue;
             }
-            self.fruitless.remove(&accepted.by);
+            self.fruitless.remove(&promised.by);
             if !is_late {
-                let overtaken_by = self.overtaken_by.entry(accepted.by).or_default();
-                *overtaken_by = accepted.entry.at.max(*overtaken_by);
+                let overtaken_by = self.overtaken_by.entry(promised.by).or_default();
+                *overtaken_by = promised.taken_at.max(*overtaken_by);
             }
         }
     }
@@ -179,75 +311,84 @@ impl NoLoss {
     }
 
     fn lost_by(&self, n: u16, faults_ended: &Entry, end: SimTime) -> Box<Violation> {
-        let of_node = self.lost().filter(|accepted| accepted.by == n);
-        let mut accepted: Vec<Entry> = of_node.map(|accepted| accepted.entry.clone()).collect();
-        accepted.sort_by_key(|entry| entry.at);
-        let count = accepted.len();
-        accepted.truncate(EXAMPLES);
-        let example = match accepted.first().map(|entry| (entry.at, &entry.what)) {
-            Some((at, What::World(WorldEvent::Submitted { transaction, .. }))) => {
-                format!("{transaction}, accepted at {}", at.to_string().trim_start())
-            }
-            _ => "unknown".to_owned(),
-        };
-        accepted.push(faults_ended.clone());
+        let of_node = self.lost().filter(|promised| promised.by == n);
+        let mut promised: Vec<_> = of_node.collect();
+        promised.sort_by_key(|promised| promised.taken_at);
+        let count = promised.len();
+        let example = promised.first().map_or_else(String::new, |first| {
+            let at = first.taken_at.to_string();
+            format!("{}, taken at {}", first.transaction, at.trim_start())
+        });
+        let entries = promised.iter().map(|promised| promised.entry.clone());
+        let mut evidence: Vec<Entry> = entries.take(EXAMPLES).collect();
+        evidence.push(faults_ended.clone());
         Box::new(Violation {
             invariant: Invariant::Noloss,
             clause: "not-executed",
             at: end,
             process: ProcessId::Node(n),
             message: format!(
-                "expected all transactions accepted before faults ended to be executed within {} ms after; \
+                "expected all transactions taken before faults ended to be executed within {} ms after; \
                  not executed of node-{n}: {count}, the first of them {example}",
                 self.settle.as_ms()
             ),
-            evidence: accepted,
+            evidence,
         })
     }
+}
+
+fn at_once(clause: &'static str, message: String, entry: &Entry) -> Box<Violation> {
+    Box::new(Violation {
+        invariant: Invariant::Noloss,
+        clause,
+        at: entry.at,
+        process: entry.process,
+        message,
+        evidence: vec![entry.clone()],
+    })
 }
 
 impl Oracle for NoLoss {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(by), What::World(WorldEvent::Submitted { transaction, .. }))
-                if !self.executed_before.contains(transaction) =>
-            {
-                let accepted = Accepted {
-                    by,
-                    entry: entry.clone(),
-                    durable_since: None,
-                };
-                // What a node accepts again, it owes from the first time on.
-                let key = (*transaction, by);
-                self.outstanding.entry(key).or_insert(accepted);
-            }
+            (
+                ProcessId::Node(by),
+                What::Seen(Fact::BatchAnswered {
+                    taken,
+                    transactions,
+                    ..
+                }),
+            ) => return self.promised(by, &transactions[..*taken], entry),
             (
                 ProcessId::Node(n),
-                What::World(
-                    WorldEvent::Killed
-                    | WorldEvent::Exited
-                    | WorldEvent::PowerLost { .. }
-                    | WorldEvent::Panicked { .. },
-                ),
-            ) => self.ended(n),
-            // What it stored later and what it had in memory is gone.
+                What::Seen(Fact::JournalWritten {
+                    transactions,
+                    durability,
+                }),
+            ) => self.journaled(n, transactions, *durability, entry.at),
+            (ProcessId::Node(n), What::Seen(Fact::JournalFound { transactions })) => {
+                return self.found(n, transactions, entry);
+            }
+            (ProcessId::Node(n), What::Seen(Fact::JournalRemoved { transactions })) => {
+                return self.removed(n, transactions, entry);
+            }
+            // What it took later is gone.
             (ProcessId::Node(n), What::World(WorldEvent::DiskRestored { taken, .. })) => {
-                self.outstanding.retain(|_, accepted| {
-                    let is_in_backup = |since| since < *taken;
-                    accepted.by != n || accepted.durable_since.is_some_and(is_in_backup)
-                });
+                let is_in_backup = |promised: &Promised| promised.taken_at < *taken;
+                self.outstanding
+                    .retain(|_, promised| promised.by != n || is_in_backup(promised));
             }
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
                 let newest = self.epochs.entry(n).or_default();
                 *newest = record.epoch.max(*newest);
             }
-            (ProcessId::Node(n), What::Seen(Fact::BlockStored { block, durability }))
+            (ProcessId::Node(n), What::Seen(Fact::BlockStored { block, .. }))
                 if self
                     .authorities
                     .validator(block.epoch, block.reference.author)
                     == Some(n) =>
             {
-                self.own_block(n, block, *durability, entry);
+                self.own_block(n, entry);
             }
             (
                 _,
@@ -256,17 +397,18 @@ impl Oracle for NoLoss {
                     transactions,
                     ..
                 }),
-            ) => {
-                let delivered = (frame.epoch, transactions.clone());
-                self.delivered.insert(frame.gei, delivered);
-                if !self.is_late(entry.at) {
-                    self.committed = self.committed.max(frame.gei);
-                }
+            ) => self.committed(frame.gei, (frame.epoch, transactions.clone()), entry.at),
+            // Also after it was given the disk of another executor.
+            (ProcessId::Executor(n), What::Seen(Fact::ExecutorFound { watermark, .. })) => {
+                let highest = self.watermarks.entry(n).or_default();
+                *highest = (*watermark).max(*highest);
             }
-            (_, What::Seen(Fact::Durable { watermark, .. })) => self.durable(*watermark, entry),
+            (ProcessId::Executor(n), What::Seen(Fact::Durable { watermark, .. })) => {
+                self.durable(n, *watermark, entry);
+            }
             (_, What::World(WorldEvent::FaultsEnded)) => {
                 for n in self.plan.stays_down.clone() {
-                    self.outstanding.retain(|_, accepted| accepted.by != n);
+                    self.outstanding.retain(|_, promised| promised.by != n);
                 }
                 self.settling = Some(entry.clone());
             }

@@ -8,19 +8,17 @@ use super::{
     truthful::{seen_block, with_facts},
 };
 use crate::{
-    model,
     plan::{CommitteePlan, Member, Plan},
     trace::{
-        Entry, ProcessId, WorldEvent,
+        Entry, ProcessId, SimTime, What, WorldEvent,
         testing::{
-            durable, executor, follows, node, opened, power_lost, stored, submitted, transaction,
+            durable, executor, follows, node, opened, power_lost, stored, taken, transaction,
             world_event,
         },
     },
-    witness::{Durability, Fact, SeenBlock},
+    witness::{Durability, Fact, hash},
 };
 use metanode_core::types::Epoch;
-use std::sync::Arc;
 
 /// The example's faults end at 10 s, and 20 s are given.
 const FAULTS_END_MS: u64 = 10_000;
@@ -28,10 +26,7 @@ const FAULTS_END_MS: u64 = 10_000;
 /// Node 1 accepts the transaction of block 1 at 5 s, then `entries` follow, until `end_ms`. It proposes after faults
 /// ended.
 fn ends_at(plan: &Plan, end_ms: u64, entries: Vec<Entry>) -> (NoLoss, Option<Box<Violation>>) {
-    let mut trace = vec![
-        node(0, 1, opened(0, 0)),
-        world_event(5_000, ProcessId::Node(1), submitted(1)),
-    ];
+    let mut trace = vec![node(0, 1, opened(0, 0)), taken(5_000, 1, 1)];
     trace.extend(entries);
     let ended = world_event(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded);
     let proposes = proposes(11_000, plan, 0, 9, 1);
@@ -61,15 +56,12 @@ fn executes(at_ms: u64, n: u16, block: u64) -> Vec<Entry> {
 
 #[test]
 fn a_transaction_that_is_never_executed_is_lost() {
-    let also = vec![
-        world_event(6_000, ProcessId::Node(1), submitted(2)),
-        world_event(7_000, ProcessId::Node(2), submitted(3)),
-    ];
+    let also = vec![taken(6_000, 1, 2), taken(7_000, 2, 3)];
     let violation = verdict(also).unwrap();
     assert_eq!(violation.process, ProcessId::Node(1));
     let expected = format!(
-        "not executed of node-1: 2, the first of them {}, accepted at 5.000s",
-        model::hash(&transaction(1))
+        "not executed of node-1: 2, the first of them {}, taken at 5.000s",
+        hash(&transaction(1))
     );
     assert!(
         violation.message.ends_with(&expected),
@@ -77,8 +69,8 @@ fn a_transaction_that_is_never_executed_is_lost() {
         violation.message
     );
     let evidence = [
-        world_event(5_000, ProcessId::Node(1), submitted(1)),
-        world_event(6_000, ProcessId::Node(1), submitted(2)),
+        taken(5_000, 1, 1),
+        taken(6_000, 1, 2),
         world_event(FAULTS_END_MS, ProcessId::World, WorldEvent::FaultsEnded),
     ];
     assert_eq!(violation.evidence, evidence);
@@ -87,7 +79,7 @@ fn a_transaction_that_is_never_executed_is_lost() {
 #[test]
 fn a_queued_transaction_is_not_lost() {
     let with = |n, executed_ms| {
-        let accepted = world_event(6_000, ProcessId::Node(n), submitted(2));
+        let accepted = taken(6_000, n, 2);
         verdict([vec![accepted], executes(executed_ms, 0, 2)].concat())
     };
     assert!(with(1, 12_000).is_some(), "a later one was executed");
@@ -97,7 +89,7 @@ fn a_queued_transaction_is_not_lost() {
 
 #[test]
 fn what_a_node_accepts_again_is_owed_from_the_first_time_on() {
-    let again = |at_ms, of| world_event(at_ms, ProcessId::Node(1), submitted(of));
+    let again = |at_ms, of| taken(at_ms, 1, of);
     assert!(verdict(vec![again(10_500, 1)]).is_some());
     let queued = [
         vec![again(6_000, 2), again(7_000, 1)],
@@ -108,7 +100,7 @@ fn what_a_node_accepts_again_is_owed_from_the_first_time_on() {
 
 #[test]
 fn what_another_node_proposed_overtakes_nothing() {
-    let accepted = |at_ms, n, of| world_event(at_ms, ProcessId::Node(n), submitted(of));
+    let accepted = |at_ms, n, of| taken(at_ms, n, of);
     let copied = |n| {
         let accepted = vec![
             accepted(5_500, n, 2),
@@ -130,7 +122,7 @@ fn an_executor_that_lags_behind_may_still_execute_it() {
 
 #[test]
 fn a_node_that_does_not_propose_loses_nothing() {
-    let accepted = world_event(5_000, ProcessId::Node(2), submitted(2));
+    let accepted = taken(5_000, 2, 2);
     let pressed = [vec![accepted], executes(6_000, 0, 1)].concat();
     assert_eq!(verdict(pressed.clone()), None);
     let of_another = seen_block(Epoch(0), block_of(&Plan::example(), 0, 9, 3));
@@ -192,49 +184,143 @@ fn a_run_that_ends_before_the_time_is_up_proves_nothing() {
 #[test]
 fn transactions_accepted_after_faults_ended_are_not_judged() {
     let mut later = executes(6_000, 0, 1);
-    later.push(world_event(10_001, ProcessId::Node(1), submitted(2)));
+    later.push(taken(10_001, 1, 2));
     assert_eq!(verdict(later), None);
 }
 
 #[test]
-fn transactions_in_memory_are_lost_with_their_process() {
-    let ends = [
-        WorldEvent::Killed,
-        power_lost(0),
-        WorldEvent::Panicked {
-            message: String::new(),
-        },
-    ];
+fn what_was_promised_survives_its_process() {
+    let ends = [WorldEvent::Killed, WorldEvent::Exited, power_lost(3)];
     for end in ends {
-        let of = |n| verdict(vec![world_event(6_000, ProcessId::Node(n), end.clone())]);
-        assert_eq!(of(1), None);
-        assert!(of(2).is_some());
+        let ended = world_event(6_000, ProcessId::Node(1), end);
+        assert!(verdict(vec![ended]).is_some());
     }
-    let next_incarnation = vec![
-        world_event(6_000, ProcessId::Node(1), WorldEvent::Killed),
-        world_event(6_500, ProcessId::Node(1), WorldEvent::Started { start: 2 }),
-        world_event(7_000, ProcessId::Node(1), submitted(2)),
-    ];
-    assert!(verdict(next_incarnation).is_some());
 }
 
 #[test]
-fn a_transaction_in_a_synced_own_block_survives_its_process() {
-    let lost = |author: u16, durability| {
-        let reference = block_of(&Plan::example(), 0, 5, author);
-        let mut block = SeenBlock::clone(&seen_block(Epoch(0), reference));
-        block.transactions = vec![transaction(1)];
-        let block = Arc::new(block);
-        let fact = Fact::BlockStored { block, durability };
-        verdict(vec![
-            seen(5_500, ProcessId::Node(1), fact),
-            world_event(6_000, ProcessId::Node(1), WorldEvent::Killed),
-        ])
-        .is_some()
+fn what_was_promised_after_the_backup_of_a_restored_disk_is_excused() {
+    let restored = |taken_ms| {
+        let restored = WorldEvent::DiskRestored {
+            taken: SimTime::from_ms(taken_ms),
+            copied_from: None,
+        };
+        verdict(vec![world_event(6_000, ProcessId::Node(1), restored)])
     };
-    assert!(lost(1, Durability::Synced));
-    assert!(!lost(1, Durability::Buffered));
-    assert!(!lost(2, Durability::Synced), "of another node");
+    assert!(restored(5_001).is_some());
+    assert_eq!(restored(5_000), None);
+}
+
+/// The verdict on these facts of node 1 and executor 1.
+fn at_once(facts: Vec<Entry>) -> Option<&'static str> {
+    let mut oracle = NoLoss::new(&Plan::example());
+    let judged = facts.iter().map(|entry| oracle.observe(entry));
+    judged
+        .filter_map(Result::err)
+        .map(|violation| violation.clause)
+        .next()
+}
+
+fn journal(at_ms: u64, fact: Fact) -> Entry {
+    seen(at_ms, ProcessId::Node(1), fact)
+}
+
+fn written(at_ms: u64, of: u64, durability: Durability) -> Entry {
+    let transactions = vec![hash(&transaction(of))];
+    journal(
+        at_ms,
+        Fact::JournalWritten {
+            transactions,
+            durability,
+        },
+    )
+}
+
+#[test]
+fn a_reply_before_the_sync_is_a_broken_promise() {
+    let promised = Some("promised-before-synced");
+    let (buffered, synced) = (Durability::Buffered, Durability::Synced);
+    assert_eq!(at_once(vec![taken(2, 1, 4)]), promised);
+    assert_eq!(
+        at_once(vec![written(1, 4, buffered), taken(2, 1, 4)]),
+        promised
+    );
+    assert_eq!(at_once(vec![written(1, 4, synced), taken(2, 1, 4)]), None);
+    assert_eq!(
+        at_once(vec![written(1, 4, synced), taken(2, 2, 4)]),
+        promised
+    );
+    let synced_by_another = vec![
+        written(1, 4, buffered),
+        written(1, 5, synced),
+        taken(2, 1, 4),
+    ];
+    assert_eq!(at_once(synced_by_another), None);
+    let found = |of| {
+        journal(
+            1,
+            Fact::JournalFound {
+                transactions: vec![hash(&transaction(of))],
+            },
+        )
+    };
+    assert_eq!(at_once(vec![found(4), taken(2, 1, 4)]), None);
+    let lost = vec![written(0, 4, synced), found(5), taken(2, 1, 4)];
+    assert_eq!(at_once(lost), promised);
+}
+
+#[test]
+fn a_start_finds_what_was_promised() {
+    let starts_with = |of| {
+        let transactions = vec![hash(&transaction(of))];
+        let found = journal(3, Fact::JournalFound { transactions });
+        at_once(vec![
+            written(1, 4, Durability::Synced),
+            taken(2, 1, 4),
+            found,
+        ])
+    };
+    assert_eq!(starts_with(4), None);
+    assert_eq!(starts_with(5), Some("lost-from-the-journal"));
+}
+
+#[test]
+fn what_is_executed_may_be_promised_and_leave_the_journal() {
+    let with = |mut facts: Vec<Entry>, last: Entry| {
+        facts.push(last);
+        at_once(
+            with_facts(&facts)
+                .into_iter()
+                .filter(|entry| !matches!(entry.what, What::Process(_)))
+                .collect(),
+        )
+    };
+    let removed = || {
+        journal(
+            9,
+            Fact::JournalRemoved {
+                transactions: vec![hash(&transaction(1))],
+            },
+        )
+    };
+    let early = Some("removed-before-executed");
+    assert_eq!(with(vec![], removed()), early);
+    assert_eq!(with(vec![node(2, 2, stored(1))], removed()), early);
+    assert_eq!(
+        with(executes(2, 0, 1), removed()),
+        early,
+        "another executor"
+    );
+    assert_eq!(with(executes(2, 1, 1), removed()), None);
+    let again = with(
+        executes(2, 0, 1),
+        journal(
+            3,
+            Fact::JournalFound {
+                transactions: vec![],
+            },
+        ),
+    );
+    assert_eq!(again, None);
 }
 
 #[test]

@@ -215,7 +215,8 @@ impl Oracle for Start {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         let process = entry.process;
         match &entry.what {
-            What::World(WorldEvent::Started { .. }) if self.byzantine.contains(&process) => {}
+            What::World(WorldEvent::Started { .. })
+                if self.byzantine.contains(&process) || matches!(process, ProcessId::Sub(_)) => {}
             What::World(WorldEvent::Started { .. }) => {
                 let beginning = Beginning {
                     last: entry.clone(),

@@ -366,7 +366,7 @@ impl Truth {
                 reported_by(executor.overdue(now))?;
                 *executor = Executor::default();
             }
-            ProcessId::World => {}
+            ProcessId::Sub(_) | ProcessId::World => {}
         }
         Ok(())
     }
@@ -375,7 +375,7 @@ impl Truth {
         match process {
             ProcessId::Node(n) => self.nodes.entry(n).or_default().pause(paused, now),
             ProcessId::Executor(n) => self.executors.entry(n).or_default().pause(paused, now),
-            ProcessId::World => {}
+            ProcessId::Sub(_) | ProcessId::World => {}
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::facts::block_of;
 use crate::{
-    model::{self, Derived},
+    model::Derived,
     plan::Plan,
     trace::{Entry, ProcessId, What, WorldEvent, testing::transaction},
     witness::{
@@ -63,6 +63,14 @@ impl Truthful {
             (What::Process(Event::Node(event)), ProcessId::Node(n)) => self.node(n, event),
             (What::Process(Event::Executor(event)), ProcessId::Executor(n)) => {
                 self.executor(n, event)
+            }
+            (What::Seen(Fact::BatchAnswered { transactions, .. }), _) => {
+                let transactions = transactions.iter().map(|it| it.hash).collect();
+                let durability = Durability::Synced;
+                vec![What::Seen(Fact::JournalWritten {
+                    transactions,
+                    durability,
+                })]
             }
             _ => vec![],
         };
@@ -272,7 +280,7 @@ impl Truthful {
         vec![What::Derived(Derived::Commit {
             commit: commit.clone(),
             frame: frame(gei, commit.epoch, commit.index),
-            transactions: [(model::hash(&transaction(gei.0)), author)].into(),
+            transactions: [(crate::witness::hash(&transaction(gei.0)), author)].into(),
             state_root: StateRoot(root),
             applied: [spent].into(),
         })]

@@ -55,6 +55,16 @@ macro_rules! world_limits {
                     burst_percent: u32 = 0, 0..=100;
                     /// Transactions of one burst.
                     burst_transactions: u32 = 0, 0..=1_000_000_000;
+                    /// Connections of each Sub to its node.
+                    workers: u32 = 1, 1..=1_000;
+                    /// Frames of one connection that are not answered.
+                    frames_in_flight: u32 = 1, 1..=1_000;
+                    /// Batches that wait in a Sub.
+                    queue_batches: u32 = 1_000, 1..=1_000_000;
+                    /// Transactions of one batch.
+                    batch_transactions: u32 = 100, 1..=65_536;
+                    /// Time for which a transaction waits for others.
+                    batch_delay_ms: u64 = 1, 1..=3_600_000;
                 }
             }
         }

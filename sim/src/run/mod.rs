@@ -188,6 +188,7 @@ fn hang(stuck: &Stuck, recorder: &Recorder) -> String {
             let event = match &last.what {
                 What::Process(Event::Node(event)) => event.to_string(),
                 What::Process(Event::Executor(event)) => event.to_string(),
+                What::Process(Event::Sub(event)) => event.to_string(),
                 What::Process(Event::Crashed(point)) => format!("reached {point}"),
                 What::World(event) => format!("{event:?}"),
                 What::Seen(fact) => fact.to_string(),

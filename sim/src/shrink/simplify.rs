@@ -203,6 +203,7 @@ fn renumbered(plan: &Plan, kept: &[u16]) -> Plan {
     keep_in_faults(&mut new, |id| match id {
         ProcessId::Node(n) => position(n).map(ProcessId::Node),
         ProcessId::Executor(n) => position(n).map(ProcessId::Executor),
+        ProcessId::Sub(n) => position(n).map(ProcessId::Sub),
         ProcessId::World => Some(id),
     });
     new

@@ -279,7 +279,7 @@ fn assert_coherent(plan: &Plan) {
     };
     assert_eq!(plan.executors.len(), usize::from(executors));
     let exists = |id: ProcessId| match id {
-        ProcessId::Node(n) => n < plan.validators,
+        ProcessId::Node(n) | ProcessId::Sub(n) => n < plan.validators,
         ProcessId::Executor(n) => n < executors,
         ProcessId::World => false,
     };

@@ -5,7 +5,7 @@
 //! timestamp, too.
 
 use super::{Entry, ProcessId, SimTime, What, WorldEvent};
-use crate::model;
+use crate::witness::{Fact, Offered, hash};
 use bytes::Bytes;
 use metanode_core::{
     env::{CommitOrigin, ExecutorEvent, NodeEvent},
@@ -160,11 +160,22 @@ pub(crate) fn transaction(of: u64) -> Bytes {
     of.to_be_bytes().to_vec().into()
 }
 
-/// The transaction of this block was taken.
-pub(crate) fn submitted(of: u64) -> WorldEvent {
-    WorldEvent::Submitted {
-        transaction: model::hash(&transaction(of)),
+/// Node `n` tells a client that it has taken the transaction of this block.
+pub(crate) fn taken(at_ms: u64, n: u16, of: u64) -> Entry {
+    let offered = Offered {
+        hash: hash(&transaction(of)),
         bytes: transaction(of).len() as u64,
+    };
+    Entry {
+        at: SimTime::from_ms(at_ms),
+        process: ProcessId::Node(n),
+        what: What::Seen(Fact::BatchAnswered {
+            connection: 1,
+            number: of,
+            success: true,
+            taken: 1,
+            transactions: [offered].into(),
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Blocks, Fact,
     executor_disk::ExecutorDisk,
-    executor_values,
+    executor_values, journal,
     node_disk::{self, NodeDisk},
 };
 use crate::process_id::ProcessId;
@@ -16,7 +16,7 @@ pub struct DiskWitness(Stores);
 enum Stores {
     Node(NodeDisk),
     Executor(Box<ExecutorDisk>),
-    /// The world has none.
+    /// A Sub and the world have none.
     None,
 }
 
@@ -30,14 +30,19 @@ impl DiskWitness {
                 disk.seen = blocks;
                 Stores::Executor(Box::new(disk))
             }
-            ProcessId::World => Stores::None,
+            ProcessId::Sub(_) | ProcessId::World => Stores::None,
         })
     }
 
     /// Whether writes to this column say something. All others may be left out of batches.
     #[must_use]
     pub fn reads(column: Column) -> bool {
-        let node = [node_disk::BLOCKS, node_disk::COMMITS, node_disk::RECORDS];
+        let node = [
+            node_disk::BLOCKS,
+            node_disk::COMMITS,
+            node_disk::RECORDS,
+            journal::ENTRIES,
+        ];
         let executor = [
             executor_values::STATE,
             executor_values::BLOCKS,

@@ -3,13 +3,13 @@
 //! A fact has the source of its [`Entry`](crate::trace::Entry): the process that wrote or read the bytes. The types do
 //! not depend on the simulation: logs, data directories and proxies of real processes can give the same facts.
 
-use super::block::SeenBlock;
+use super::{batches::Offered, block::SeenBlock};
 use derive_more::Display;
 use metanode_core::{
     store,
     types::{
         self, AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, GlobalExecIndex,
-        TimestampMs,
+        TimestampMs, TransactionHash,
     },
 };
 use serde::{Serialize, Serializer};
@@ -60,6 +60,23 @@ pub enum Fact {
         number: u64,
         reply: Arc<Reply>,
     },
+    /// The Sub wrote the `number`-th frame of a transaction socket, from 1. A frame that is no batch has no transactions.
+    #[display("the wire has batch {number}: {} transactions (connection {connection})", transactions.len())]
+    BatchSent {
+        connection: u64,
+        number: u64,
+        transactions: Arc<[Offered]>,
+    },
+    /// The node wrote the reply to the `number`-th frame. It promises the first `taken` of its transactions.
+    #[display("the wire has the reply to batch {number}: {taken} of {} transactions taken (connection {connection})", transactions.len())]
+    BatchAnswered {
+        connection: u64,
+        number: u64,
+        success: bool,
+        taken: usize,
+        #[serde(skip)]
+        transactions: Arc<[Offered]>,
+    },
     /// A block on a connection between nodes, the first time that this process sends it.
     #[display("the wire has {}", block.reference)]
     BlockSent { block: Arc<SeenBlock> },
@@ -98,6 +115,25 @@ pub enum Fact {
     /// A node removed the store of an epoch.
     #[display("the store of epoch {epoch} is removed")]
     EpochRemoved { epoch: Epoch },
+    /// What a start of a node finds in its journal, in any order.
+    #[display("the disk holds {} transactions in the journal", transactions.len())]
+    JournalFound {
+        #[serde(skip)]
+        transactions: Vec<TransactionHash>,
+    },
+    /// Transactions in the journal of a node.
+    #[display("the disk has {} transactions more in the journal ({durability:?})", transactions.len())]
+    JournalWritten {
+        #[serde(skip)]
+        transactions: Vec<TransactionHash>,
+        durability: Durability,
+    },
+    /// Transactions that a node removed from its journal.
+    #[display("{} transactions are deleted from the journal", transactions.len())]
+    JournalRemoved {
+        #[serde(skip)]
+        transactions: Vec<TransactionHash>,
+    },
     /// What a start of a node finds in the store of an epoch, or its entry into the epoch, with an empty store.
     #[display("the disk holds commits up to {} of epoch {}", last_commit, epoch)]
     NodeFound {

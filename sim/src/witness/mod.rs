@@ -12,9 +12,12 @@
 //! | `frames` | from the bytes of one direction of a connection to the bodies of its frames |
 //! | `rpc` | requests and replies of the executor RPC |
 //! | `peers` | messages between nodes |
-//! | `sockets` | [`Connections`]: block streams, executor RPC and connections between nodes |
+//! | `transaction` | how transactions are read and hashed |
+//! | `batches` | batches of clients and their replies |
+//! | `sockets` | [`Connections`]: block streams, executor RPC, transaction sockets and connections between nodes |
 //! | `state_rows` | the account entries on the disk of an executor, and their root |
 //! | `stored_commit`, `epoch_record` | a commit and the record of an epoch in the store of a node |
+//! | `journal` | the transactions in the journal of a node |
 //! | `boundary_votes` | the synced votes for the last commit of an epoch in the store of a node |
 //! | `executor_values` | columns, keys and values of the store of an executor |
 //! | `node_disk`, `executor_disk` | what a store of a node or an executor holds, write by write |
@@ -22,6 +25,7 @@
 //!
 //! Does not know the simulation: the same facts can come from logs, data directories and proxies of real processes.
 
+mod batches;
 mod bcs;
 mod block;
 mod blocks;
@@ -33,6 +37,7 @@ mod executor_disk;
 mod executor_values;
 mod fact;
 mod frames;
+mod journal;
 mod node_disk;
 mod once;
 mod peers;
@@ -45,7 +50,9 @@ mod sockets;
 mod sockets_tests;
 mod state_rows;
 mod stored_commit;
+pub(crate) mod transaction;
 
+pub use batches::Offered;
 pub use block::SeenBlock;
 pub use blocks::Blocks;
 pub use disk::DiskWitness;
@@ -54,3 +61,4 @@ pub use fact::{
     SeenBoundary, SeenCommit, StateRoot,
 };
 pub use sockets::{Channel, Connections, End, Ends};
+pub(crate) use transaction::hash;

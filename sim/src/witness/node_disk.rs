@@ -1,4 +1,5 @@
-//! The stores of a node, write by write: one per epoch with its blocks and commits, and one with the records of epochs.
+//! The stores of a node, write by write: one per epoch with its blocks and commits, one with the records of epochs, and
+//! the journal.
 //!
 //! A block is looked at when one of the first two nodes stores it. For all others it costs one look-up.
 
@@ -7,6 +8,7 @@ use super::{
     bcs::Malformed,
     boundary_votes::BoundaryVotes,
     epoch_record::record,
+    journal::{self, Journal},
     stored_commit::{commit, commit_index},
 };
 use crate::process_id::ProcessId;
@@ -31,18 +33,23 @@ pub(super) struct NodeDisk {
     process: ProcessId,
     blocks: Blocks,
     boundary_votes: BoundaryVotes,
+    journal: Journal,
 }
 
 /// Which store it is.
 enum StoreName {
     Epoch(Epoch),
     Records,
+    Journal,
 }
 
 impl StoreName {
     fn parse(name: &str) -> Option<Self> {
         if name == RECORDS_STORE {
             return Some(Self::Records);
+        }
+        if name == journal::STORE {
+            return Some(Self::Journal);
         }
         let number = name.strip_prefix("epoch-")?.parse().ok()?;
         Some(Self::Epoch(Epoch(number)))
@@ -55,13 +62,16 @@ impl NodeDisk {
             process,
             blocks,
             boundary_votes: BoundaryVotes::default(),
+            journal: Journal::default(),
         }
     }
 
     /// A start of the node, or the next epoch, opened the store.
     pub fn opened(&mut self, name: &str, store: &Arc<dyn Store>, facts: &mut Vec<Fact>) {
-        let Some(StoreName::Epoch(epoch)) = StoreName::parse(name) else {
-            return;
+        let epoch = match StoreName::parse(name) {
+            Some(StoreName::Epoch(epoch)) => epoch,
+            Some(StoreName::Journal) => return self.journal.opened(store.as_ref(), facts),
+            Some(StoreName::Records) | None => return,
         };
         self.boundary_votes.opened(epoch, store);
         match last_commit(store.as_ref()) {
@@ -81,6 +91,7 @@ impl NodeDisk {
         match StoreName::parse(name) {
             Some(StoreName::Epoch(epoch)) => self.written_in(epoch, batch, durability, facts),
             Some(StoreName::Records) => self.written_records(batch, facts),
+            Some(StoreName::Journal) => self.journal.written(batch, durability, facts),
             None => {}
         }
     }

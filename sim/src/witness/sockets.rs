@@ -7,6 +7,7 @@
 
 use super::{
     Blocks, Fact,
+    batches::{self, Offered, Promise},
     bcs::Malformed,
     frames::{Frames, Framing},
     peers::{self, Purpose},
@@ -26,6 +27,8 @@ pub enum Channel {
     ExecutorRpc,
     /// Blocks of the DAG, between nodes.
     Peers,
+    /// Batches of a Sub and replies of a node.
+    Transactions,
 }
 
 /// The two processes of a connection.
@@ -56,6 +59,8 @@ struct Connection {
     channel: Channel,
     /// Of a connection between nodes, once the client has sent it.
     purpose: Option<Purpose>,
+    /// The batches that are not answered, oldest first.
+    batches: VecDeque<Arc<[Offered]>>,
     /// By the end that writes.
     directions: [Direction; 2],
 }
@@ -150,7 +155,7 @@ impl Channel {
                 let limit_bytes = 64 * MIB;
                 [Framing::Uvarint { limit_bytes }, Framing::Nothing]
             }
-            Self::ExecutorRpc => both(10 * MIB),
+            Self::ExecutorRpc | Self::Transactions => both(10 * MIB),
             Self::Peers => both(32 * MIB),
         }
     }
@@ -162,6 +167,7 @@ impl Connection {
         Self {
             channel: ends.channel,
             purpose: None,
+            batches: VecDeque::new(),
             directions: [
                 Direction::new(ends.client, client),
                 Direction::new(ends.server, server),
@@ -195,6 +201,15 @@ impl Connection {
                     None
                 }
                 (Channel::ExecutorRpc, End::Server) => Some(output.reply(number, body)?),
+                (Channel::Transactions, End::Client) => {
+                    self.batches.push_back(output.batch(number, body));
+                    None
+                }
+                (Channel::Transactions, End::Server) => {
+                    let batch = self.batches.pop_front().unwrap_or_default();
+                    output.answer(number, batch, body)?;
+                    None
+                }
                 (Channel::Peers, End::Client) => {
                     self.purpose = Some(client_message(self.purpose, body)?);
                     None
@@ -281,6 +296,28 @@ impl Output<'_> {
             number,
             reply,
         })
+    }
+
+    fn batch(&mut self, number: u64, body: &[u8]) -> Arc<[Offered]> {
+        let transactions: Arc<[_]> = batches::batch(body).into();
+        self.push(Fact::BatchSent {
+            connection: self.connection,
+            number,
+            transactions: transactions.clone(),
+        });
+        transactions
+    }
+
+    fn answer(&mut self, number: u64, batch: Arc<[Offered]>, body: &[u8]) -> Result<(), Malformed> {
+        let Promise { success, taken } = batches::reply(body, batch.len())?;
+        self.push(Fact::BatchAnswered {
+            connection: self.connection,
+            number,
+            success,
+            taken,
+            transactions: batch,
+        });
+        Ok(())
     }
 
     /// A message of the server between nodes.

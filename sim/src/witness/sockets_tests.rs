@@ -20,18 +20,25 @@ use std::sync::Arc;
 const NODE: ProcessId = ProcessId::Node(0);
 const OTHER: ProcessId = ProcessId::Node(1);
 const EXECUTOR: ProcessId = ProcessId::Executor(0);
-const CHANNELS: [Channel; 3] = [Channel::BlockStream, Channel::ExecutorRpc, Channel::Peers];
+const SUB: ProcessId = ProcessId::Sub(0);
+const CHANNELS: [Channel; 4] = [
+    Channel::BlockStream,
+    Channel::ExecutorRpc,
+    Channel::Peers,
+    Channel::Transactions,
+];
 
 type Facts = Vec<(ProcessId, Fact)>;
 
 const fn ends(channel: Channel) -> Ends {
-    let server = match channel {
-        Channel::Peers => OTHER,
-        Channel::BlockStream | Channel::ExecutorRpc => EXECUTOR,
+    let (client, server) = match channel {
+        Channel::Peers => (NODE, OTHER),
+        Channel::BlockStream | Channel::ExecutorRpc => (NODE, EXECUTOR),
+        Channel::Transactions => (SUB, NODE),
     };
     Ends {
         channel,
-        client: NODE,
+        client,
         server,
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
 };
 use madsim::{runtime::Handle, time::TimeHandle};
-use metanode_core::env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent};
+use metanode_core::env::{CrashPoint, Entropy, Event, ExecutorEvent, NodeEvent, SubEvent};
 use process::Process;
 use std::{
     collections::BTreeMap,
@@ -95,8 +95,10 @@ impl World {
             #[allow(clippy::cast_possible_truncation)] // at most one per validator
             ProcessId::Executor(i as u16)
         });
+        let subs = (0..plan.validators).filter(|n| !plan.is_byzantine(*n));
         let processes = executors
             .chain(nodes)
+            .chain(subs.map(ProcessId::Sub))
             .map(|id| (id, Process::new(witnesses.observed(id, disks.new_disk()))))
             .collect();
         let drift = |host| plan.clock_drift_ppm.get(host).copied().unwrap_or(0);
@@ -231,10 +233,13 @@ impl World {
         match &entry.what {
             What::Process(
                 Event::Node(NodeEvent::Failed { .. })
-                | Event::Executor(ExecutorEvent::Failed { .. }),
+                | Event::Executor(ExecutorEvent::Failed { .. })
+                | Event::Sub(SubEvent::Failed { .. }),
             ) => self.later(0, Job::RestartFailed(process)),
             What::Process(
-                Event::Node(NodeEvent::Stopped) | Event::Executor(ExecutorEvent::Stopped),
+                Event::Node(NodeEvent::Stopped)
+                | Event::Executor(ExecutorEvent::Stopped)
+                | Event::Sub(SubEvent::Stopped),
             ) => self.later(0, Job::Stopped(process)),
             _ => {}
         }

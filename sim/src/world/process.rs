@@ -13,15 +13,15 @@ use crate::{
     net::{HostId, SimNetwork},
     trace::{ProcessId, WorldEvent},
 };
+use bytes::Bytes;
 use madsim::{runtime::NodeHandle, task::NodeId};
-use metanode_core::{
-    env::Env,
-    ingest::{self, Submitter},
-    tasks::monitored,
-};
-use mock_go_executor::Controls;
+use metanode_core::{env::Env, tasks::monitored};
+use mock_go_executor::{Controls, sub};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Transactions that wait until a Sub puts them into batches.
+const WAITING_TRANSACTIONS: usize = 10_000;
 
 /// One process, with what it keeps between incarnations.
 pub(super) struct Process {
@@ -35,8 +35,8 @@ pub(super) struct Process {
     stop: Option<oneshot::Sender<()>>,
     /// It was to start while its present incarnation, which had been asked to stop, had not ended yet.
     starts_once_stopped: bool,
-    /// Submits transactions to the present incarnation of a node.
-    submitter: Option<Submitter>,
+    /// Transactions for the present incarnation of a Sub.
+    transactions: Option<mpsc::Sender<Bytes>>,
     /// Controls the present incarnation of an executor.
     controls: watch::Sender<Controls>,
 }
@@ -51,7 +51,7 @@ impl Process {
             paused: false,
             stop: None,
             starts_once_stopped: false,
-            submitter: None,
+            transactions: None,
             controls: watch::Sender::default(),
         }
     }
@@ -117,13 +117,9 @@ impl World {
             }
             ProcessId::Node(index) => {
                 let config = settings::node(&self.plan, index, start);
-                let (submitter, pool) = ingest::pool(config.consensus.pool_transactions as usize);
-                if let Some(process) = lock(&self.processes).get_mut(&id) {
-                    process.submitter = Some(submitter);
-                }
                 // A node that ends by itself emits an event.
                 let stopped = self.stopped(id);
-                let run = metanode_core::node::run(env, config, pool, stopped);
+                let run = metanode_core::node::run(env, config, stopped);
                 node.spawn(monitored(monitor, run));
             }
             ProcessId::Executor(index) => {
@@ -131,6 +127,15 @@ impl World {
                 let controls = lock(&self.processes)[&id].controls.subscribe();
                 let stopped = self.stopped(id);
                 let run = mock_go_executor::run(env, config, controls, stopped);
+                node.spawn(monitored(monitor, run));
+            }
+            ProcessId::Sub(_) => {
+                let (sender, transactions) = mpsc::channel(WAITING_TRANSACTIONS);
+                if let Some(process) = lock(&self.processes).get_mut(&id) {
+                    process.transactions = Some(sender);
+                }
+                let stopped = self.stopped(id);
+                let run = sub::run(env, settings::sub(&self.plan), transactions, stopped);
                 node.spawn(monitored(monitor, run));
             }
             ProcessId::World => {}
@@ -211,7 +216,7 @@ impl World {
                 return;
             };
             incarnation.end();
-            process.submitter = None;
+            process.transactions = None;
             process.stop = None;
             (process.node, process.disk.clone())
         };
@@ -267,7 +272,7 @@ impl World {
                 if let Some(incarnation) = process.incarnation.take() {
                     incarnation.end();
                 }
-                process.submitter = None;
+                process.transactions = None;
                 process.node
             })
             .collect();
@@ -326,7 +331,7 @@ impl World {
         let down = processes.iter().filter(|(_, process)| {
             process.starts > 0 && (process.incarnation.is_none() || process.paused)
         });
-        down.filter_map(|(id, _)| id.validator()).collect()
+        down.filter_map(|(id, _)| id.faulty()).collect()
     }
 
     /// The disk of a process.
@@ -336,12 +341,14 @@ impl World {
             .map(|process| process.disk.clone())
     }
 
-    /// Submits transactions to a node that is up.
-    pub(super) fn submitter(&self, node: u16) -> Option<Submitter> {
-        lock(&self.processes)
-            .get(&ProcessId::Node(node))?
-            .submitter
-            .clone()
+    /// Gives a transaction to the Sub of a validator. It is dropped if the Sub is down, or has no room for it.
+    pub(super) fn offer(&self, validator: u16, transaction: Bytes) {
+        let sub = ProcessId::Sub(validator);
+        if let Some(process) = lock(&self.processes).get(&sub)
+            && let Some(transactions) = &process.transactions
+        {
+            let _ = transactions.try_send(transaction);
+        }
     }
 
     /// All processes, executors first.

@@ -1,7 +1,7 @@
 //! From the plan to the configuration of each process: the structs that a file fills in production.
 
 use crate::{
-    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH},
+    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH, TRANSACTIONS_PATH},
     clock::ORIGIN_MS,
     model::Genesis,
     net::{HostId, Settings},
@@ -18,8 +18,11 @@ use metanode_core::{
         Address, AuthorityIndex, Chain, Committee, Epoch, GenesisDigest, KeyPair, TimestampMs,
     },
 };
-use mock_go_executor::config::{self, CommitteeChange, ExecutorConfig};
-use std::{net::SocketAddr, time::Duration};
+use mock_go_executor::{
+    config::{self, CommitteeChange, ExecutorConfig},
+    sub::{SubConfig, config::SubLimits},
+};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 /// The balance of every account before its first transaction.
 pub(super) const INITIAL_BALANCE: u64 = 1_000_000;
@@ -44,6 +47,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
     let NodeParameters {
         consensus,
         delivery,
+        ingest,
         rpc,
     } = plan.node_of(index, start);
     let rpc_address = match plan.topology {
@@ -60,6 +64,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         p2p_listen_address: SocketAddr::new(HostId(index).ip(), P2P_PORT),
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
+        transaction_socket_path: Some(Address::Unix(TRANSACTIONS_PATH.into())),
         executor_commit_enabled: Some(delivers(plan, index)),
         single_node: false,
         start_policy: StartPolicy::Wait,
@@ -71,7 +76,29 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
             ..consensus
         },
         delivery,
+        ingest,
         rpc,
+    }
+}
+
+/// The configuration of the Sub of validator `index`.
+#[must_use]
+pub fn sub(plan: &Plan) -> SubConfig {
+    let workload = &plan.workload;
+    let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    SubConfig {
+        transaction_socket_path: Address::Unix(TRANSACTIONS_PATH.into()),
+        listen_address: None,
+        limits: SubLimits {
+            queue_batches: positive(workload.queue_batches),
+            workers: positive(workload.workers),
+            max_frames_in_flight: positive(workload.frames_in_flight),
+            batch_transactions: positive(workload.batch_transactions),
+            batch_delay_ms: workload.batch_delay_ms,
+            retry_min_ms: 20,
+            retry_max_ms: 500,
+            ..SubLimits::default()
+        },
     }
 }
 

@@ -63,6 +63,7 @@ impl Status {
         match code >> 16 {
             1 => ProcessId::Node(number),
             2 => ProcessId::Executor(number),
+            3 => ProcessId::Sub(number),
             _ => ProcessId::World,
         }
     }
@@ -80,6 +81,7 @@ fn code(process: ProcessId) -> u64 {
         ProcessId::World => 0,
         ProcessId::Node(n) => 1 << 16 | u64::from(n),
         ProcessId::Executor(n) => 2 << 16 | u64::from(n),
+        ProcessId::Sub(n) => 3 << 16 | u64::from(n),
     }
 }
 
@@ -95,6 +97,7 @@ mod tests {
             ProcessId::Node(0),
             ProcessId::Node(65_535),
             ProcessId::Executor(3),
+            ProcessId::Sub(7),
         ] {
             status.set_running(process);
             assert_eq!(status.running(), process);

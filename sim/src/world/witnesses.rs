@@ -2,7 +2,7 @@
 
 use super::lock;
 use crate::{
-    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH},
+    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH, TRANSACTIONS_PATH},
     disk::{Disk, StoreObserver},
     net::{ConnectionId, HostId, Kernel, Route, Segment, Side, Tap},
     recorder::Recorder,
@@ -135,7 +135,12 @@ fn ends(route: &Route) -> Option<Ends> {
     }
     let (HostId(client), HostId(server)) = (route.client, route.server);
     let executor = ProcessId::Executor(server);
+    let mut client = ProcessId::Node(client);
     let (channel, server) = match &route.address {
+        Address::Unix(path) if *path == *TRANSACTIONS_PATH => {
+            client = ProcessId::Sub(server);
+            (Channel::Transactions, ProcessId::Node(server))
+        }
         Address::Unix(path) if *path == *BLOCK_STREAM_PATH => (Channel::BlockStream, executor),
         Address::Unix(path) if *path == *RPC_PATH => (Channel::ExecutorRpc, executor),
         Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => (Channel::ExecutorRpc, executor),
@@ -146,7 +151,7 @@ fn ends(route: &Route) -> Option<Ends> {
     };
     Some(Ends {
         channel,
-        client: ProcessId::Node(client),
+        client,
         server,
     })
 }

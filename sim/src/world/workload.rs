@@ -1,4 +1,4 @@
-//! Clients: transactions at a steady rate and in bursts, submitted to the nodes in turn.
+//! Clients: transactions at a steady rate and in bursts, given to the Subs of the nodes in turn.
 //!
 //! Transactions interfere as far as the plan says: consecutive nonces of one sender, the same bytes at two nodes or again
 //! after they were executed, two transactions with one nonce, more than the sender has, sizes from nothing to what links
@@ -6,14 +6,13 @@
 
 use super::{World, settings::INITIAL_BALANCE};
 use crate::{
-    model,
     plan::{INTERVALS_PER_SECOND, WorkloadPlan},
-    trace::{ProcessId, SimTime, WorldEvent},
+    trace::SimTime,
 };
 use bytes::Bytes;
 use metanode_core::{
     env::Entropy,
-    types::{ClientTransaction, MAX_BLOCK_TRANSACTION_BYTES, Transaction},
+    types::{ClientTransaction, MAX_BLOCK_TRANSACTION_BYTES},
 };
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +44,7 @@ pub struct Workload {
     /// There is no large transaction before this time.
     next_large: SimTime,
     /// What is sent again: when, to which node. Oldest first.
-    resubmissions: VecDeque<(SimTime, u16, Transaction)>,
+    resubmissions: VecDeque<(SimTime, u16, Bytes)>,
 }
 
 impl Workload {
@@ -96,11 +95,11 @@ impl Workload {
             };
             let transaction = encoded(&drawn);
             let other = self.other_than(node);
-            if self.occurs(self.plan.conflicting_percent) && !transaction.0.is_empty() {
-                submit(world, other, encoded(&conflicting(drawn)));
+            if self.occurs(self.plan.conflicting_percent) && !transaction.is_empty() {
+                world.offer(other, encoded(&conflicting(drawn)));
             }
             if self.occurs(self.plan.duplicated_percent) {
-                submit(world, other, transaction.clone());
+                world.offer(other, transaction.clone());
             }
             if self.occurs(self.plan.resubmitted_percent) {
                 let at = SimTime {
@@ -110,11 +109,11 @@ impl Workload {
                 self.resubmissions
                     .push_back((at, anywhere, transaction.clone()));
             }
-            submit(world, node, transaction);
+            world.offer(node, transaction);
         }
         let due = self.resubmissions.iter().take_while(|(at, ..)| *at <= now);
         for (_, node, transaction) in self.resubmissions.drain(..due.count()) {
-            submit(world, node, transaction);
+            world.offer(node, transaction);
         }
     }
 
@@ -206,8 +205,8 @@ fn conflicting(transaction: ClientTransaction) -> ClientTransaction {
     }
 }
 
-fn encoded(transaction: &ClientTransaction) -> Transaction {
-    Transaction(transaction.encode_to_vec().into())
+fn encoded(transaction: &ClientTransaction) -> Bytes {
+    transaction.encode_to_vec().into()
 }
 
 /// Without leading zeros.
@@ -220,18 +219,4 @@ fn address(kind: u8, number: u64) -> Bytes {
     let mut address = [kind; 20];
     address[..8].copy_from_slice(&number.to_be_bytes());
     Bytes::copy_from_slice(&address)
-}
-
-/// A node that is down or refuses takes nothing; the transaction is dropped.
-fn submit(world: &World, node: u16, transaction: Transaction) {
-    let Some(submitter) = world.submitter(node) else {
-        return;
-    };
-    if submitter.submit(transaction.clone()).is_ok() {
-        let event = WorldEvent::Submitted {
-            transaction: model::hash(&transaction.0),
-            bytes: transaction.0.len() as u64,
-        };
-        world.emit(ProcessId::Node(node), event);
-    }
 }

@@ -6,7 +6,10 @@
 #![cfg(not(madsim))]
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
+mod client;
 mod process;
+mod soak;
+mod transactions;
 mod validator;
 
 use metanode_core::types::Address;

@@ -49,15 +49,31 @@ impl Validator {
         Process::start(&mut command, self.next_log("node"))
     }
 
+    /// The transaction socket of the node.
+    pub fn transaction_path(&self) -> PathBuf {
+        self.folder.join("transactions.sock")
+    }
+
     fn node_config(&self) -> PathBuf {
         let config = self.folder.join("node.toml");
         fs::write(&config, toml::to_string(&self.node).unwrap()).unwrap();
         config
     }
 
-    fn next_log(&mut self, process: &str) -> PathBuf {
+    pub fn next_log(&mut self, process: &str) -> PathBuf {
         self.starts += 1;
         self.folder.join(format!("{process}-{}.log", self.starts))
+    }
+
+    /// The log lines of all executions by its executor.
+    pub fn executions(&self) -> Vec<String> {
+        let starts = 1..=self.starts;
+        let logs = starts.map(|start| self.folder.join(format!("executor-{start}.log")));
+        let logs = logs.filter_map(|log| fs::read_to_string(log).ok());
+        let lines = logs.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>());
+        lines
+            .filter(|line| line.contains("executes GEI "))
+            .collect()
     }
 
     pub async fn watermark(&self) -> Option<u64> {
@@ -119,6 +135,7 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.p2p_listen_address = free_address(index);
     let block_stream = Address::Unix(folder.join("blocks.sock"));
     let rpc = Address::Unix(folder.join("rpc.sock"));
+    node.transaction_socket_path = Some(Address::Unix(folder.join("transactions.sock")));
     node.executor_send_socket_path = Some(block_stream.clone());
     node.executor_receive_socket_path = Some(rpc.clone());
     let mut executor = ExecutorConfig::parse(EXECUTOR_EXAMPLE, "executor.example.toml").unwrap();

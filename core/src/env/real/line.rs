@@ -4,7 +4,7 @@
 //! occurs once per block or request, `trace` several times.
 
 use crate::{
-    env::{Event, ExecutorEvent, NodeEvent},
+    env::{Event, ExecutorEvent, NodeEvent, SubEvent},
     types::GlobalExecIndex,
 };
 use tracing::Level;
@@ -24,6 +24,8 @@ pub(super) enum Topic {
     EpochTransition,
     /// The executor's side of the block stream.
     Execution,
+    /// A Sub's side of the transaction socket.
+    Transactions,
 }
 
 /// Target, level and fields of a log line.
@@ -40,6 +42,7 @@ impl Line {
         match event {
             Event::Node(event) => of_node(event),
             Event::Executor(event) => of_executor(event),
+            Event::Sub(event) => of_sub(event),
             Event::Crashed(_) => line(Topic::Startup, Level::ERROR),
         }
     }
@@ -97,6 +100,16 @@ fn of_node(event: &NodeEvent) -> Line {
         E::RpcSent { .. } => line(ExecutorRequest, Level::TRACE),
         E::RpcAnswered { .. } => line(ExecutorRequest, Level::DEBUG),
         E::RpcFailed { .. } => line(ExecutorRequest, Level::WARN),
+    }
+}
+
+const fn of_sub(event: &SubEvent) -> Line {
+    use SubEvent as E;
+    match event {
+        E::Started | E::Stopped => line(Topic::Startup, Level::INFO),
+        E::Failed { .. } => line(Topic::Startup, Level::ERROR),
+        E::Connected => line(Topic::Transactions, Level::INFO),
+        E::Disconnected { .. } | E::Refused { .. } => line(Topic::Transactions, Level::WARN),
     }
 }
 

@@ -67,6 +67,7 @@ impl EventSink for Log {
             Topic::SequentialBuffer => write!("[SEQUENTIAL-BUFFER]"),
             Topic::Consensus => write!("consensus"),
             Topic::Execution => write!("execution"),
+            Topic::Transactions => write!("transactions"),
         }
     }
 }

@@ -16,13 +16,7 @@ pub(crate) const COMMITS: Column = Column("commits");
 /// (commit index, prefix of the commit's digest, round, author, digest of a block that votes for it) → empty.
 pub(super) const COMMIT_VOTES: Column = Column("commit_votes");
 
-/// What this node knows of its own blocks: [`UNSETTLED`].
-pub(super) const OWN: Column = Column("own");
-
-/// In [`OWN`]: digest of an epoch and a round followed by their bytes.
-pub(super) const UNSETTLED: &[u8] = b"unsettled";
-
-pub(super) const COLUMNS: [Column; 5] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES, OWN];
+pub(super) const COLUMNS: [Column; 4] = [BLOCKS, BLOCKS_BY_AUTHOR, COMMITS, COMMIT_VOTES];
 
 const COMMIT_BYTES: usize = 4;
 const ROUND_BYTES: usize = 4;

@@ -1,32 +1,8 @@
 //! Values of the store of an epoch: each is compared with a digest when it is read, and a damaged one is logged.
 
-use crate::types::{
-    BlockDigest, BlockRef, Commit, CommitDigest, CommitIndex, OwnRound, VerifiedBlock,
-};
+use crate::types::{BlockRef, Commit, CommitDigest, CommitIndex, VerifiedBlock};
 use bytes::Bytes;
 use tracing::warn;
-
-/// The stored value of an epoch and a round: their digest, then their bytes.
-pub(super) fn stored_own_round(at: OwnRound) -> Vec<u8> {
-    let bytes = at.encode();
-    let mut value = BlockDigest::of(&bytes).0.to_vec();
-    value.extend(bytes);
-    value
-}
-
-/// Decodes an epoch and a round; `None` if they do not match their digest.
-pub(super) fn intact_own_round(value: &[u8]) -> Option<OwnRound> {
-    let found = match value.split_first_chunk() {
-        Some((digest, bytes)) if BlockDigest(*digest) == BlockDigest::of(bytes) => {
-            OwnRound::decode(bytes)
-        }
-        _ => None,
-    };
-    if found.is_none() {
-        warn!("where the unsettled own blocks begin is damaged and treated as missing");
-    }
-    found
-}
 
 /// Decodes a block; `None` if it is not the one with this reference.
 pub(super) fn intact_block(reference: BlockRef, bytes: Bytes) -> Option<VerifiedBlock> {

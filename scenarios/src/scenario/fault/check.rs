@@ -196,7 +196,7 @@ impl At<'_> {
             self.counts_from_1("when.durable.gei", gei.low)?;
         }
         if let Some(reached) = &when.reached {
-            let processes = [Kind::Node, Kind::Executor];
+            let processes = [Kind::Node, Kind::Executor, Kind::Sub];
             self.one_of("when.reached.process", reached.process, &processes)?;
             self.counts_from_1("when.reached.times", reached.times.low.into())?;
             if reached.points(self.roster.changes).is_empty() {

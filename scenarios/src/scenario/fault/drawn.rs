@@ -32,11 +32,15 @@ impl<'a> Drawn<'a> {
             let label = format!("{label}.targets.{position}");
             for number in roster.numbers(*target, any, sampler, &label) {
                 validators.insert(number);
-                if target.kind != Kind::Executor {
+                let is_of = |kind| target.kind == kind || target.kind == Kind::Host;
+                if is_of(Kind::Node) {
                     processes.insert(ProcessId::Node(number));
                 }
-                if target.kind != Kind::Node && number < roster.executors {
+                if is_of(Kind::Executor) && number < roster.executors {
                     processes.insert(ProcessId::Executor(number));
+                }
+                if is_of(Kind::Sub) {
+                    processes.insert(ProcessId::Sub(number));
                 }
             }
         }

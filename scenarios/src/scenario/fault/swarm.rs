@@ -74,9 +74,23 @@ impl<'a> SwarmDraws<'a> {
         self.stream.below(self.roster.executors.into()) as u16
     }
 
-    /// The node, the executor or both of validators that may be down at the same time.
+    /// The node, the executor or both of validators that may be down at the same time, sometimes with their Subs, or these
+    /// alone.
     pub fn processes(&mut self) -> Vec<ProcessId> {
         let (numbers, parts) = (self.few(), 1 + self.stream.below(3));
+        let subs = numbers.clone().into_iter().map(ProcessId::Sub);
+        match self.stream.below(8) {
+            0 => return subs.collect(),
+            1 => {}
+            _ => return self.of_validators(numbers, parts),
+        }
+        let subs: Vec<_> = subs.collect();
+        let mut processes = self.of_validators(numbers, parts);
+        processes.extend(subs);
+        processes
+    }
+
+    fn of_validators(&self, numbers: Vec<u16>, parts: u64) -> Vec<ProcessId> {
         let executors = self.roster.executors;
         let mut processes = vec![];
         for n in numbers {
@@ -93,8 +107,9 @@ impl<'a> SwarmDraws<'a> {
     }
 
     pub fn channel(&mut self) -> Channel {
-        match self.stream.below(4) {
+        match self.stream.below(5) {
             0 => Channel::Any,
+            4 => Channel::Transactions,
             1 => Channel::BlockStream,
             2 => Channel::Rpc,
             _ => Channel::Peers,

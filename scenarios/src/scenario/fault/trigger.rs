@@ -107,6 +107,7 @@ impl TriggerSection {
                 let number = number(reached.process);
                 let process = match reached.process.kind {
                     Kind::Executor => ProcessId::Executor(number),
+                    Kind::Sub => ProcessId::Sub(number),
                     Kind::Node | Kind::Host => ProcessId::Node(number),
                 };
                 let points = reached.points(roster.changes);

@@ -3,7 +3,8 @@
 //!
 //! One unit of it is the *working set*, the most bytes that the run had at a time of: the blocks of the rounds that stay in
 //! a DAG or fit into a request of commit sync, of each slot the largest one; the delivered blocks that fit into a window
-//! and a batch of recovery; the transactions that nodes took and that were not delivered.
+//! and a batch of recovery; the batches that are not answered; the transactions that nodes took and that were not
+//! delivered.
 //!
 //! - A node may have `BASE + (PER_VALIDATOR + largest block) · validators + PER_EPOCH · kept epochs + WORKING_SETS · working
 //!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
@@ -11,10 +12,9 @@
 //! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
 
 use crate::{
-    model,
     plan::{ByzantinePlan, ByzantineStrategy, NodeParameters, Plan},
     trace::ProcessId,
-    witness::{Fact, SeenBlock},
+    witness::{Fact, Offered, SeenBlock, hash},
 };
 use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, Round, TransactionHash};
 use rustc_hash::FxHashMap;
@@ -146,16 +146,22 @@ impl WorkingSet {
                     + PER_EPOCH_BYTES * epochs
                     + self.sent.values().map(of_byzantine).sum::<u64>()
             }
-            _ => PER_TRANSACTION_BYTES * self.delivered_transactions,
+            // Its channels are bounded by counts, and what waits in them is not seen.
+            ProcessId::Sub(_) => return u64::MAX,
+            ProcessId::Executor(_) | ProcessId::World => {
+                PER_TRANSACTION_BYTES * self.delivered_transactions
+            }
         };
         BASE_BYTES + own + WORKING_SETS * self.most_bytes
     }
 
-    /// A node took a transaction from a client.
-    pub fn took(&mut self, transaction: TransactionHash, bytes: u64) {
-        let bytes = bytes + OVERHEAD_BYTES;
-        if self.undelivered.insert(transaction, bytes).is_none() {
-            self.add(bytes);
+    /// A node took transactions from a client.
+    fn took(&mut self, transactions: &[Offered]) {
+        for Offered { hash, bytes } in transactions {
+            let bytes = bytes + OVERHEAD_BYTES;
+            if self.undelivered.insert(*hash, bytes).is_none() {
+                self.add(bytes);
+            }
         }
     }
 
@@ -166,6 +172,15 @@ impl WorkingSet {
                 if let Some(sent) = sender.and_then(|sender| self.sent.get_mut(&sender)) {
                     sent.add(block);
                 }
+            }
+            Fact::BatchSent { transactions, .. } => self.add(offered_bytes(transactions)),
+            Fact::BatchAnswered {
+                transactions,
+                taken,
+                ..
+            } => {
+                self.bytes -= offered_bytes(transactions);
+                self.took(&transactions[..*taken]);
             }
             Fact::BlockStored { block, .. } => self.stored(block),
             Fact::EpochRecorded { record } => self.epochs = self.epochs.max(record.epoch.0 + 1),
@@ -199,7 +214,7 @@ impl WorkingSet {
         self.last_delivered = gei;
         self.delivered_transactions += transactions.len() as u64;
         for transaction in transactions {
-            let taken = self.undelivered.remove(&model::hash(transaction));
+            let taken = self.undelivered.remove(&hash(transaction));
             self.bytes -= taken.unwrap_or(0);
         }
         let bytes = transactions_bytes(transactions) + OVERHEAD_BYTES;
@@ -221,6 +236,11 @@ impl WorkingSet {
 fn block_bytes(block: &SeenBlock) -> u64 {
     let references = size_of_val(&block.ancestors[..]) + size_of_val(&block.commit_votes[..]);
     transactions_bytes(&block.transactions) + references as u64 + OVERHEAD_BYTES
+}
+
+fn offered_bytes(transactions: &[Offered]) -> u64 {
+    let bytes = transactions.iter().map(|it| it.bytes + OVERHEAD_BYTES);
+    bytes.sum()
 }
 
 fn transactions_bytes(transactions: &[bytes::Bytes]) -> u64 {
@@ -275,8 +295,11 @@ mod tests {
         let mut set = WorkingSet::new(&Plan::example());
         let empty = set.budget_bytes(EXECUTOR);
         let transactions = [1, 2].map(|number| bytes::Bytes::from(vec![number; 1000]));
-        let [first, second] = transactions.each_ref().map(|bytes| model::hash(bytes));
-        set.took(first, 1000);
+        let [first, second] = transactions.each_ref().map(|bytes| Offered {
+            hash: hash(bytes),
+            bytes: 1000,
+        });
+        set.took(&[first, first]);
         let pending = set.budget_bytes(NODE);
         assert_eq!(set.budget_bytes(EXECUTOR), empty + WORKING_SETS * 1256);
         set.delivered(GlobalExecIndex(1), &transactions[..1]);
@@ -286,7 +309,7 @@ mod tests {
         );
         (2..1000).for_each(|gei| set.delivered(GlobalExecIndex(gei), &[]));
         let window = set.budget_bytes(NODE);
-        set.took(second, 1000);
+        set.took(&[second]);
         assert!(pending <= window && set.budget_bytes(NODE) <= window + WORKING_SETS * 1256);
     }
 

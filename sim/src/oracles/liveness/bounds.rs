@@ -1,7 +1,8 @@
 //! What the plan allows in the worst case: how long a round, a block and a reaction take, and so which rates are demanded.
 
 use crate::{plan::Plan, trace::SimTime};
-use metanode_core::types::GlobalExecIndex;
+use metanode_core::types::{GlobalExecIndex, TransactionHash};
+use rustc_hash::FxHashSet;
 
 /// Computing, queueing and fetching in one round.
 const ROUND_SLACK_MS: u64 = 50;
@@ -50,8 +51,8 @@ impl Bounds {
 pub(super) struct Measurement {
     pub(super) since: SimTime,
     pub(super) commits: u64,
-    /// Transactions that nodes accepted in its first half.
-    pub(super) offered: u64,
+    /// Transactions that nodes took in its first half.
+    pub(super) offered: FxHashSet<TransactionHash>,
     pub(super) executed: u64,
     /// The last block of which the transactions were counted.
     pub(super) counted: GlobalExecIndex,
@@ -67,6 +68,6 @@ impl Measurement {
         let demanded = self.demanded(elapsed_ms, commit_ms);
         elapsed_ms >= MEASURED_MS
             && self.commits >= demanded
-            && self.executed >= demanded.min(self.offered / 4)
+            && self.executed >= demanded.min(self.offered.len() as u64 / 4)
     }
 }

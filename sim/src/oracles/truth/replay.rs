@@ -30,16 +30,22 @@ impl Known {
             let base = record(epoch)?.base;
             watermark.0.checked_sub(base.0)
         };
+        // The executor's, or an earlier one of which it lacks blocks.
+        let lacks_blocks = |next: &EpochRecord| watermark < next.base;
+        let continues_in = |epoch: Epoch| {
+            epoch == epoch_of_executor
+                || epoch < epoch_of_executor && record(epoch.next()).is_none_or(lacks_blocks)
+        };
         match *plan {
             ReplayPlan::Replay { epoch, from, to } => {
                 let durable = durable(epoch);
-                epoch == epoch_of_executor
+                continues_in(epoch)
                     && last_commit(epoch) == to.0
                     && durable.is_some_and(|durable| durable + 1 == u64::from(from.0))
                     && durable <= Some(to.0.into())
             }
             ReplayPlan::FetchOnly { epoch, from, to } => {
-                epoch == epoch_of_executor
+                (epoch == epoch_of_executor || record(epoch.next()).is_some_and(lacks_blocks))
                     && last_commit(epoch) + 1 == from.0
                     && durable(epoch) == Some(to.0.into())
                     && from <= to
@@ -121,6 +127,31 @@ mod tests {
             node: Epoch(node),
             executor: Epoch(executor),
         }
+    }
+
+    /// The executor is in epoch 4, which begins after GEI 110, and may lack blocks of epoch 3.
+    #[test]
+    fn delivery_continues_in_an_earlier_epoch_of_which_the_executor_lacks_blocks() {
+        let is_plan = |watermark, known: bool, plan: ReplayPlan| {
+            let state = Known {
+                last_commits: BTreeMap::from([(EPOCH, CommitIndex(10))]),
+                answered: Some((EPOCH.next(), GlobalExecIndex(watermark))),
+            };
+            let record = |epoch, base| EpochRecord {
+                epoch,
+                base: GlobalExecIndex(base),
+                start_ms: TimestampMs(0),
+                committee: vec![],
+                step: ChangeStep::Running,
+            };
+            let records = [record(EPOCH, 100), record(EPOCH.next(), 110)];
+            let records = &records[..1 + usize::from(known)];
+            state.leads_to(&plan, |epoch| records.iter().find(|of| of.epoch == epoch))
+        };
+        assert!(is_plan(107, true, replay(8, 10)));
+        assert!(is_plan(107, false, replay(8, 10)));
+        assert!(!is_plan(110, true, replay(11, 10)), "it lacks nothing");
+        assert!(!is_plan(107, true, replay(9, 10)));
     }
 
     /// Each row of the table at its edges, with the nearest wrong plans.

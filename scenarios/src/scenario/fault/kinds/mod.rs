@@ -125,7 +125,7 @@ pub(super) struct Targets {
 }
 
 const PROCESSES: Targets = Targets {
-    kinds: &[Kind::Node, Kind::Executor, Kind::Host],
+    kinds: &[Kind::Node, Kind::Executor, Kind::Sub, Kind::Host],
     all: true,
 };
 const NODES: Targets = Targets {

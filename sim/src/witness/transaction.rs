@@ -1,6 +1,6 @@
 //! Client transactions: how their bytes are read and which hash they have (contract §3).
 
-use crate::witness::protobuf::{Value, fields};
+use super::protobuf::{Value, fields};
 use metanode_core::types::TransactionHash;
 use rustc_hash::FxHashMap;
 use sha3::{Digest, Keccak256};
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 struct Message<'a>(Vec<(u64, Value<'a>)>);
 
 /// The fields of a transaction.
-pub(super) struct Transaction<'a>(Message<'a>);
+pub(crate) struct Transaction<'a>(Message<'a>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -52,7 +52,7 @@ const FIELDS: [(u64, Kind, Option<u64>); 21] = [
 const ACCESS_FIELDS: [(u64, Kind); 2] = [(1, Kind::Bytes), (2, Kind::ListOfBytes)];
 
 /// A number of at most 128 bits, with any number of zeros before it.
-pub(super) fn big_endian(bytes: &[u8]) -> Option<u128> {
+pub(crate) fn big_endian(bytes: &[u8]) -> Option<u128> {
     let mut number = 0u128;
     for byte in bytes {
         number = number.checked_mul(256)? + u128::from(*byte);

@@ -1,23 +1,22 @@
-//! Tests of what an author finds in its own blocks after a crash, with its core and its stores: nothing that was in a
-//! synced own block is lost, nothing of it is proposed twice.
+//! Tests of what an author still owes after a crash, with its core, its journal and its stores: nothing that was taken is
+//! lost, and nothing is proposed twice unless the power was lost.
 
-use super::{
-    core::{Core, Signer},
-    unsettled::{OwnEpoch, requeue_unsettled},
-};
+use super::core::{Core, Signer};
 use crate::{
     commit::is_boundary,
     config::ConsensusParameters,
     dag::test_dag::{Dice, TestDag},
-    ingest::{self, Submitter},
+    ingest::{
+        Journal, Pool,
+        testing::{journal_on, take},
+    },
     store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
     types::{
-        AuthorityIndex, Block, BlockRef, Chain, CommitIndex, Epoch, EpochBase, EpochStart,
-        GlobalExecIndex, KeyPair, OwnRound, Round, SignatureScheme, TimestampMs, Transaction,
-        VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, Chain, Epoch, EpochBase, EpochStart, GlobalExecIndex,
+        KeyPair, Round, SignatureScheme, TimestampMs, Transaction, VerifiedBlock,
     },
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 const A: AuthorityIndex = AuthorityIndex(0);
 const GC_DEPTH: u32 = 3;
@@ -37,8 +36,8 @@ fn number(transaction: &Transaction) -> u32 {
 /// A running process of authority A.
 struct Process {
     core: Core,
-    stores: Vec<ConsensusStore>,
-    submitter: Submitter,
+    store: ConsensusStore,
+    journal: Arc<Journal>,
 }
 
 /// Authority A of four, with its disk and what the others do.
@@ -53,13 +52,15 @@ struct Author {
     round: Round,
     is_over: bool,
     now: Duration,
-    submitted: u32,
-    synced: BTreeSet<u32>,
+    /// Transactions from 0 up to this number were taken.
+    taken: u32,
     committed: Vec<u32>,
+    /// Whether its processes end by power losses, not by kills.
+    loses_power: bool,
 }
 
 impl Author {
-    fn new() -> Self {
+    fn new(loses_power: bool) -> Self {
         let mut author = Self {
             disk: MemoryDisk::default(),
             epochs: vec![],
@@ -69,9 +70,9 @@ impl Author {
             round: Round(0),
             is_over: false,
             now: Duration::ZERO,
-            submitted: 0,
-            synced: BTreeSet::new(),
+            taken: 0,
             committed: vec![],
+            loses_power,
         };
         author.next_epoch();
         author
@@ -91,29 +92,25 @@ impl Author {
         self.restart();
     }
 
-    /// A power loss, and a start in the current epoch.
+    /// The process ends, and starts in the current epoch.
     fn restart(&mut self) {
         self.process = None;
-        self.disk.power_lost(|_| 0);
-        let disk = MemoryStores::new(&self.disk);
-        let open = |dag: &TestDag| OwnEpoch {
-            committee: dag.committee.clone(),
-            own: Some(A),
-            store: ConsensusStore::open(&disk, dag.committee.epoch()).unwrap(),
-        };
-        let epochs: Vec<_> = self.epochs.iter().map(open).collect();
-        let (submitter, mut pool) = ingest::pool(100);
-        requeue_unsettled(&epochs, self.epoch(), GC_DEPTH, &mut pool).unwrap();
-        let stores: Vec<_> = epochs.into_iter().map(|epoch| epoch.store).collect();
-        let core = self.core(pool, stores.last().unwrap());
+        match self.loses_power {
+            true => self.disk.power_lost(|_| 0),
+            false => self.disk.process_killed(),
+        }
+        let stores = MemoryStores::new(&self.disk);
+        let store = ConsensusStore::open(&stores, self.epoch()).unwrap();
+        let journal = journal_on(&self.disk, usize::MAX);
+        let core = self.core(Pool::new(journal.clone()), &store);
         self.process = Some(Process {
             core,
-            stores,
-            submitter,
+            store,
+            journal,
         });
     }
 
-    fn core(&self, pool: ingest::Pool, store: &ConsensusStore) -> Core {
+    fn core(&self, pool: Pool, store: &ConsensusStore) -> Core {
         let base = EpochBase {
             epoch: self.epoch(),
             base: GlobalExecIndex(0),
@@ -137,13 +134,11 @@ impl Author {
     }
 
     fn submit(&mut self, transactions: u32) {
+        let next = self.taken..self.taken + transactions;
+        let batch: Vec<_> = next.map(transaction).collect();
         let process = self.process.as_ref().unwrap();
-        for _ in 0..transactions {
-            let next = transaction(self.submitted);
-            if process.submitter.submit(next).is_ok() {
-                self.submitted += 1;
-            }
-        }
+        assert_eq!(take(&process.journal, &batch).taken, batch.len());
+        self.taken += transactions;
     }
 
     /// The others make the next round, all or none of them with A's newest block as ancestor.
@@ -185,21 +180,17 @@ impl Author {
     }
 
     fn persist(&mut self) {
-        let Process { core, stores, .. } = self.process.as_mut().unwrap();
-        let store = stores.last().unwrap();
+        let Process { core, store, .. } = self.process.as_mut().unwrap();
         let step = core.take_step();
-        match step.unsettled {
-            Some(unsettled) => store.write_own(&step.blocks, unsettled).unwrap(),
-            None => (store.write(&step.blocks, &[], Durability::Buffered)).unwrap(),
-        }
-        assert_eq!(step.own.is_some(), step.unsettled.is_some());
+        (store.write(&step.blocks, &[], Durability::Synced)).unwrap();
         if let Some(own) = step.own {
             self.own = Some(own.reference());
-            self.synced.extend(own.transactions.iter().map(number));
         }
         for (sub_dag, _) in step.commits {
             let commit = std::slice::from_ref(&sub_dag.commit);
             store.write(&[], commit, Durability::Synced).unwrap();
+            let gei = GlobalExecIndex(sub_dag.commit.index.0.into());
+            core.pool().included(gei, &sub_dag).unwrap();
             self.is_over |= is_boundary(
                 commit.first().unwrap(),
                 &self.epochs.last().unwrap().committee,
@@ -210,45 +201,33 @@ impl Author {
         }
     }
 
-    /// One round in which the others leave A's blocks out.
-    fn ignored(&mut self) {
-        self.others_go_on(false);
-        self.propose(true);
-    }
-
-    fn unsettled(&self) -> Option<OwnRound> {
-        let store = self.process.as_ref().unwrap().stores.last().unwrap();
-        store.unsettled().unwrap()
-    }
-
-    /// The transactions of synced own blocks that this process would still propose, in order.
+    /// The transactions that this process would still propose, in order.
     fn owed(&mut self) -> Vec<u32> {
         let Process { core, .. } = self.process.take().unwrap();
         let (mut pool, _) = core.leave();
-        let transactions = pool.take(usize::MAX);
-        let numbers = transactions.iter().map(number);
-        let owed = numbers.filter(|number| self.synced.contains(number));
-        let owed = owed.collect();
+        let owed = pool.fill(usize::MAX).iter().map(number).collect();
         self.restart();
         owed
     }
 
-    /// Asserts that each transaction of a synced own block is either committed or owed, and only once.
+    /// Asserts that each transaction that was taken is committed or owed, and only once unless the power was lost.
     fn assert_nothing_is_lost(&mut self, when: &str) {
         let mut found = self.owed();
         found.extend(&self.committed);
         found.sort_unstable();
-        let synced: Vec<_> = self.synced.iter().copied().collect();
-        assert_eq!(found, synced, "{when}");
+        if self.loses_power {
+            found.dedup();
+        }
+        let taken: Vec<_> = (0..self.taken).collect();
+        assert_eq!(found, taken, "{when}");
     }
 }
 
 /// Three transactions in A's block of round 1, which no commit contains, and no block of A after it.
 fn left_out() -> Author {
-    let mut author = Author::new();
+    let mut author = Author::new(true);
     author.submit(3);
     author.propose(true);
-    assert_eq!(author.synced.len(), 3);
     for _ in 0..12 {
         author.others_go_on(false);
     }
@@ -256,32 +235,11 @@ fn left_out() -> Author {
 }
 
 #[test]
-fn a_process_that_crashed_before_it_proposed_again_finds_the_transactions_in_its_blocks() {
+fn what_was_left_out_is_proposed_again_after_a_crash_in_this_epoch_or_a_later_one() {
     let mut author = left_out();
     author.restart();
     assert_eq!(author.owed(), [0, 1, 2]);
-    let first = author.own;
-    author.propose(true);
-    assert_ne!(author.own, first);
-    let own = author.own.unwrap();
-    let store = &author.process.as_ref().unwrap().stores[0];
-    let again = store.block(&own).unwrap().unwrap();
-    let numbers: Vec<_> = again.transactions.iter().map(number).collect();
-    assert_eq!(numbers, [0, 1, 2]);
-    let at = again.own_round();
-    assert_eq!(author.unsettled(), Some(at), "the first block is settled");
-    author.restart();
-    assert_eq!(author.owed(), [0, 1, 2], "they were put back twice");
-}
-
-#[test]
-fn a_process_that_crashed_after_the_end_of_the_epoch_finds_them_in_the_next_one() {
-    let mut author = left_out();
     author.next_epoch();
-    assert_eq!(author.unsettled(), None, "no own block in this epoch yet");
-    assert_eq!(author.owed(), [0, 1, 2]);
-    author.next_epoch();
-    author.restart();
     assert_eq!(author.owed(), [0, 1, 2]);
     author.propose(true);
     author.restart();
@@ -289,53 +247,16 @@ fn a_process_that_crashed_after_the_end_of_the_epoch_finds_them_in_the_next_one(
 }
 
 #[test]
-fn what_a_later_block_carries_is_not_put_back_although_an_older_block_is_not_settled() {
-    let mut author = Author::new();
-    author.submit(8);
+fn what_an_open_own_block_contains_is_not_proposed_again_after_a_crash() {
+    let mut author = Author::new(true);
+    author.submit(3);
     author.propose(true);
-    for _ in 0..12 {
-        author.others_go_on(false);
-    }
-    author.propose(true);
-    let own = author.own.unwrap();
-    let store = &author.process.as_ref().unwrap().stores[0];
-    let carried = store.block(&own).unwrap().unwrap().transactions.len();
-    assert_eq!(carried, 4, "the limit of the block was not halved");
-    let first = OwnRound {
-        epoch: Epoch(0),
-        round: Round(1),
-    };
-    assert_eq!(author.unsettled(), Some(first));
-    author.assert_nothing_is_lost("after the second block");
-}
-
-#[test]
-fn without_a_floor_all_own_blocks_are_read() {
-    let mut author = Author::new();
-    for _ in 0..70 {
-        author.submit(1);
-        author.ignored();
-    }
-    author.disk.process_killed();
-    let disk = MemoryStores::new(&author.disk);
-    let dag = &author.epochs[0];
-    let written = ConsensusStore::open(&disk, Epoch(0)).unwrap();
-    let blocks = written.blocks_from_round(Round(0)).unwrap();
-    let commits = written.commits(CommitIndex(1), written.last_commit().unwrap().unwrap());
-    let older = MemoryStores::new(&MemoryDisk::default());
-    let store = ConsensusStore::open(&older, Epoch(0)).unwrap();
-    let commits = commits.unwrap().intact;
-    store.write(&blocks, &commits, Durability::Synced).unwrap();
-    let epoch = OwnEpoch {
-        committee: dag.committee.clone(),
-        own: Some(A),
-        store,
-    };
-    let (_, mut pool) = ingest::pool(1);
-    requeue_unsettled(&[epoch], Epoch(1), GC_DEPTH, &mut pool).unwrap();
-    let mut numbers: Vec<_> = pool.take(usize::MAX).iter().map(number).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, author.synced.iter().copied().collect::<Vec<_>>());
+    author.submit(2);
+    author.restart();
+    let process = author.process.as_mut().unwrap();
+    let waiting = process.core.pool().fill(usize::MAX);
+    let waiting: Vec<_> = waiting.iter().map(number).collect();
+    assert_eq!(waiting, [3, 4]);
 }
 
 /// Each round, the others name A's block or do not, and A may crash before or after it stores its block. Epochs end with
@@ -344,7 +265,7 @@ fn without_a_floor_all_own_blocks_are_read() {
 fn nothing_is_lost_or_doubled_whenever_the_author_crashes() {
     for seed in 0..60 {
         let mut dice = Dice::new(seed);
-        let mut author = Author::new();
+        let mut author = Author::new(dice.chance(50));
         let named = 10 + dice.below(60);
         let crashes = dice.below(25);
         for round in 0..90 {

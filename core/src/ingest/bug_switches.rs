@@ -1,0 +1,43 @@
+//! Switches of the [known bugs](crate::bugs) of ingestion. With no bug enabled, arguments are returned unchanged.
+
+use super::{Answer, Refusal, taken::Sequence};
+use crate::{
+    bugs::{self, KnownBug},
+    store::Durability,
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+type Entries = BTreeMap<Sequence, Option<Bytes>>;
+
+/// What a start finds in the journal.
+pub(super) fn stored(entries: Entries) -> Entries {
+    if bugs::enabled(KnownBug::JournalNotRead) {
+        return Entries::new();
+    }
+    entries
+}
+
+/// How a batch is written before its client is told that it is taken.
+pub(super) fn durability() -> Durability {
+    match bugs::enabled(KnownBug::SuccessBeforeSync) {
+        true => Durability::Buffered,
+        false => Durability::Synced,
+    }
+}
+
+/// The answer to a batch of this size.
+pub(super) fn answer(mut answer: Answer, sent: usize) -> Answer {
+    let says_success = bugs::enabled(KnownBug::SuccessWithRemainder)
+        || bugs::enabled(KnownBug::QueuedAlthoughFull) && answer.queued;
+    if says_success && matches!(answer.refusal, Some(Refusal::Full { .. })) {
+        answer.refusal = None;
+        answer.taken = sent;
+    }
+    answer
+}
+
+/// Whether an entry leaves the journal when a commit contains it, executed or not.
+pub(super) fn is_removed_with_its_commit() -> bool {
+    bugs::enabled(KnownBug::RemovedWithItsCommit)
+}

@@ -1,0 +1,205 @@
+//! One client of the transaction socket: frames in, replies out, in order. Several frames may be under way, so that one
+//! write of the journal can store what they contain.
+
+use super::{Answer, intake::Intake, reply};
+use crate::{
+    config::IngestParameters,
+    deadline::within,
+    env::BoxStream,
+    framing::{Decoder, FrameError, Framing, ReadError, read_frame, read_more, write_frame},
+};
+use bytes::Bytes;
+use std::{future::Future, io, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+};
+use tracing::debug;
+
+/// Frames up to this size do without the common memory, so that others cannot hold them up. Each connection has one that is
+/// incomplete.
+const SMALL_FRAME_BYTES: usize = 64 * 1024;
+
+/// What connections share.
+pub(super) struct Shared {
+    pub intake: Intake,
+    /// Bytes of larger frames that are not stored yet.
+    pub memory: Arc<Semaphore>,
+    pub parameters: IngestParameters,
+}
+
+/// Why no further frame is read.
+#[derive(Debug, Error)]
+enum End {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("expected the whole frame within {timeout_ms} ms")]
+    TooSlow { timeout_ms: u64 },
+    #[error(
+        "no memory for a frame of {bytes} bytes within {timeout_ms} ms: others send too many large ones, try again later"
+    )]
+    NoMemory { bytes: usize, timeout_ms: u64 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Frame(error) => Self::Frame(error),
+            ReadError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+/// What is written next.
+enum Reply {
+    To(oneshot::Receiver<Answer>),
+    /// The last one.
+    Closing(End),
+}
+
+/// Serves a client until it closes the connection, sends what is no frame, or takes no reply.
+pub(super) async fn serve(shared: Arc<Shared>, stream: BoxStream) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let limit = shared.limit();
+    {
+        let in_flight = shared.parameters.max_frames_in_flight as usize;
+        let (replies, next) = mpsc::channel(in_flight.max(1));
+        let mut writing = std::pin::pin!(shared.write_replies(&mut writer, next));
+        tokio::select! {
+            biased;
+            ended = &mut writing => return ended.unwrap_or_else(log_end),
+            () = shared.read_frames(&mut reader, replies) => {}
+        }
+        if let Err(error) = writing.await {
+            return log_end(error);
+        }
+    }
+    // A connection that is closed with unread bytes resets the client, which may not have read the last reply.
+    let _ = writer.shutdown().await;
+    within(limit, discard(&mut reader)).await;
+}
+
+/// Refuses a client.
+pub(super) async fn refuse(mut stream: BoxStream, error: impl ToString, limit: Duration) {
+    if let Ok(frame) = Framing::TRANSACTIONS.encode_body(&reply::closing(error, true)) {
+        within(limit, write_frame(&mut stream, &frame)).await;
+    }
+}
+
+impl Shared {
+    const fn limit(&self) -> Duration {
+        Duration::from_millis(self.parameters.frame_timeout_ms)
+    }
+
+    async fn read_frames(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        replies: mpsc::Sender<Reply>,
+    ) {
+        let mut decoder = Decoder::new(Framing::TRANSACTIONS);
+        let end = loop {
+            match self.next_frame(reader, &mut decoder).await {
+                Ok(Some((body, memory))) => {
+                    let answered = self.intake.submit(body, memory).await;
+                    if replies.send(Reply::To(answered)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(end) => break end,
+            }
+        };
+        let _ = replies.send(Reply::Closing(end)).await; // an error means that the writer has ended
+    }
+
+    /// The next frame, whose memory is reserved before it is read. `None` is the end of the stream between two frames,
+    /// which a client may keep open for as long as it likes.
+    async fn next_frame(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        decoder: &mut Decoder,
+    ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, End> {
+        while decoder.is_between_frames() {
+            if !read_more(reader, decoder).await? {
+                return Ok(None);
+            }
+        }
+        let length = self.in_time(announced(reader, decoder)).await?;
+        let memory = match length {
+            Some(bytes) if bytes > SMALL_FRAME_BYTES => Some(self.memory_of(bytes).await?),
+            Some(_) | None => None,
+        };
+        decoder.allocate_announced();
+        let body = self.in_time(async { Ok(read_frame(reader, decoder).await?) });
+        Ok(body.await?.map(|body| (body, memory)))
+    }
+
+    async fn memory_of(&self, bytes: usize) -> Result<OwnedSemaphorePermit, End> {
+        let timeout_ms = self.parameters.frame_timeout_ms;
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let memory = self.memory.clone().acquire_many_owned(count);
+        match within(self.limit(), memory).await {
+            Some(memory) => Ok(memory.map_err(io::Error::other)?),
+            None => Err(End::NoMemory { bytes, timeout_ms }),
+        }
+    }
+
+    async fn in_time<T>(&self, read: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+        let timeout_ms = self.parameters.frame_timeout_ms;
+        let read = within(self.limit(), read).await;
+        read.unwrap_or(Err(End::TooSlow { timeout_ms }))
+    }
+
+    async fn write_replies(
+        &self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        mut replies: mpsc::Receiver<Reply>,
+    ) -> io::Result<()> {
+        while let Some(next) = replies.recv().await {
+            let body = match next {
+                Reply::To(answered) => match answered.await {
+                    Ok(answer) => reply::reply(&answer),
+                    Err(_) => return Err(io::Error::other("the node ends")),
+                },
+                Reply::Closing(End::Io(error)) => return Err(error),
+                Reply::Closing(end) => {
+                    debug!(%end, "closes a connection of the transaction socket");
+                    let is_temporary = !matches!(end, End::Frame(_));
+                    reply::closing(end, is_temporary)
+                }
+            };
+            let frame = Framing::TRANSACTIONS.encode_body(&body);
+            let frame = frame.map_err(io::Error::other)?;
+            let written = within(self.limit(), write_frame(writer, &frame)).await;
+            written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The length of the frame that has begun; `None` if the stream ends between two frames.
+async fn announced(
+    reader: &mut (impl AsyncRead + Unpin),
+    decoder: &mut Decoder,
+) -> Result<Option<usize>, End> {
+    loop {
+        match decoder.announced_bytes()? {
+            Some(length) => return Ok(Some(length)),
+            None if read_more(reader, decoder).await? => {}
+            None => return Ok(None),
+        }
+    }
+}
+
+async fn discard(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut buffer = [0; 4 * 1024];
+    while reader.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+fn log_end(error: io::Error) {
+    debug!(%error, "a connection of the transaction socket ended");
+}

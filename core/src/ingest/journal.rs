@@ -1,0 +1,356 @@
+//! The journal: every transaction that was taken, on disk until the executor has durable a commit that contains it.
+//!
+//! A client is told so after the transaction is synced here. After a crash, what no commit is known to contain is proposed
+//! again. Which commit contains a transaction is noted after the commit is stored, and not synced: a crash in between costs
+//! a second proposal, which executors skip.
+
+use super::{
+    batch::{Batch, Refusal},
+    bug_switches,
+    taken::{Digest, Entry, OVERHEAD_BYTES, Sequence, Taken},
+};
+use crate::{
+    store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
+    types::{Epoch, GlobalExecIndex, Transaction},
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The name of the journal's store.
+pub(super) const STORE: &str = "journal";
+/// [`Sequence`] → checksum and bytes of the transaction.
+pub(super) const ENTRIES: Column = Column("entries");
+/// [`Sequence`] → checksum and GEI of the first commit that contains the transaction.
+const INCLUDED: Column = Column("included");
+
+pub(super) const COLUMNS: [Column; 2] = [ENTRIES, INCLUDED];
+
+const CHECKSUM_BYTES: usize = 8;
+
+/// Entries per read at a start.
+const PAGE: usize = 1_000;
+
+/// What the node can do with transactions now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It does not know yet whether it has a seat.
+    Starting,
+    /// It has a seat, and is between two epochs.
+    Queueing,
+    Proposing,
+    /// It is not a member of the committee.
+    NoSeat(Epoch),
+}
+
+impl Phase {
+    /// Why nothing is taken.
+    const fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Starting => Some(Refusal::Starting),
+            Self::NoSeat(epoch) => Some(Refusal::NoSeat { epoch }),
+            Self::Queueing | Self::Proposing => None,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// So many of its transactions, the first ones, are durable here or already executed.
+    pub taken: usize,
+    /// They are proposed once the next epoch has begun.
+    pub queued: bool,
+    /// Why the others are not taken.
+    pub refusal: Option<Refusal>,
+}
+
+/// The taken transactions of a node. Only one task may call [`Self::take`].
+pub struct Journal {
+    store: Arc<dyn Store>,
+    limit_bytes: usize,
+    state: Mutex<State>,
+    /// Held while an inclusion or a removal changes the state and the disk, so that both have the same order.
+    writes: Mutex<()>,
+    included: Notify,
+}
+
+struct State {
+    taken: Taken,
+    next: Sequence,
+    /// What the pool has not seen yet.
+    unseen: Vec<(Sequence, Transaction)>,
+    phase: Phase,
+}
+
+/// What a write adds to the journal.
+#[derive(Default)]
+struct New {
+    entries: Vec<(Sequence, Digest, Transaction)>,
+    digests: BTreeSet<Digest>,
+    /// Of all of it, each with [`OVERHEAD_BYTES`] more.
+    bytes: usize,
+}
+
+impl Journal {
+    /// Opens the journal. What no commit contains is proposed first.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn open(stores: &dyn StoreFactory, limit_bytes: usize) -> Result<Self, StoreError> {
+        let store = stores.open(STORE, &COLUMNS)?;
+        let entries = all(store.as_ref(), ENTRIES)?;
+        let included = all(store.as_ref(), INCLUDED)?;
+        // Also of a damaged entry, so that its number is not used again.
+        let last = entries.keys().chain(included.keys()).max();
+        let next = Sequence(last.map_or(0, |last| last.0 + 1));
+        let mut state = State {
+            taken: Taken::default(),
+            next,
+            unseen: vec![],
+            phase: Phase::Starting,
+        };
+        for (sequence, bytes) in bug_switches::stored(entries) {
+            let Some(bytes) = bytes else { continue };
+            let transaction = Transaction(bytes);
+            let digest = Digest::of(&transaction);
+            state.taken.insert(digest, sequence, transaction.0.len());
+            let gei = included.get(&sequence).and_then(Option::as_ref);
+            match gei.map(|gei| gei[..].try_into().map(u64::from_be_bytes)) {
+                Some(Ok(gei)) => {
+                    state.taken.include(&digest, GlobalExecIndex(gei));
+                }
+                Some(Err(_)) | None => state.unseen.push((sequence, transaction)),
+            }
+        }
+        info!(
+            target: "[STARTUP]", bytes = state.taken.held_bytes(), waiting = state.unseen.len(),
+            "reads the transactions of clients that are not executed from the journal"
+        );
+        Ok(Self {
+            store,
+            limit_bytes,
+            state: Mutex::new(state),
+            writes: Mutex::default(),
+            included: Notify::new(),
+        })
+    }
+
+    /// Takes batches: when this returns, what is new of them is synced, all with one write.
+    ///
+    /// # Errors
+    /// If the disk fails. Nothing of these batches is taken then.
+    pub fn take(&self, batches: impl Iterator<Item = Batch>) -> Result<Vec<Answer>, StoreError> {
+        let mut new = New::default();
+        let admitted = batches.map(|batch| {
+            let sent = batch.transactions.len();
+            (self.admit(batch, &mut new), sent)
+        });
+        let admitted: Vec<_> = admitted.collect();
+        if !new.entries.is_empty() {
+            let mut batch = WriteBatch::default();
+            for (sequence, _, transaction) in &new.entries {
+                let key = sequence.0.to_be_bytes();
+                batch.put(ENTRIES, &key, sealed(*sequence, &transaction.0));
+            }
+            self.store.write(batch, bug_switches::durability())?;
+        }
+        let mut state = self.state();
+        for (sequence, digest, transaction) in new.entries {
+            state.taken.insert(digest, sequence, transaction.0.len());
+            state.unseen.push((sequence, transaction));
+        }
+        let queued = state.phase == Phase::Queueing;
+        let answers = admitted.into_iter().map(|(mut answer, sent)| {
+            answer.queued = queued;
+            bug_switches::answer(answer, sent)
+        });
+        Ok(answers.collect())
+    }
+
+    /// Decides what is taken of a batch, after what is new of those before it.
+    fn admit(&self, batch: Batch, new: &mut New) -> Answer {
+        let digests: Vec<_> = batch.transactions.iter().map(Digest::of).collect();
+        let mut answer = Answer {
+            taken: 0,
+            queued: false,
+            refusal: batch.refusal,
+        };
+        let mut state = self.state();
+        for (transaction, digest) in batch.transactions.into_iter().zip(digests) {
+            if let Some(refusal) = state.phase.refusal() {
+                answer.refusal = Some(refusal);
+                break;
+            }
+            if state.taken.get(&digest).is_none() && new.digests.insert(digest) {
+                let bytes = transaction.0.len() + OVERHEAD_BYTES;
+                let held_bytes = state.taken.held_bytes() + new.bytes;
+                // Any transaction fits into an empty journal.
+                if held_bytes > 0 && held_bytes + bytes > self.limit_bytes {
+                    new.digests.remove(&digest);
+                    let limit_bytes = self.limit_bytes;
+                    answer.refusal = Some(Refusal::Full {
+                        held_bytes,
+                        limit_bytes,
+                    });
+                    break;
+                }
+                new.bytes += bytes;
+                // The frame in which it came may be much larger.
+                let transaction = Transaction(Bytes::copy_from_slice(&transaction.0));
+                new.entries.push((state.next, digest, transaction));
+                state.next = Sequence(state.next.0 + 1);
+            }
+            answer.taken += 1;
+        }
+        answer
+    }
+
+    /// Sets what the node can do with transactions from now on.
+    pub fn enter(&self, phase: Phase) {
+        self.state().phase = phase;
+    }
+
+    /// The epoch ends: what is taken from now on is proposed in the next one.
+    pub fn epoch_is_ending(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Proposing {
+            state.phase = Phase::Queueing;
+        }
+    }
+
+    /// What was taken since the last call, in order.
+    pub(super) fn take_unseen(&self) -> Vec<(Sequence, Transaction)> {
+        std::mem::take(&mut self.state().unseen)
+    }
+
+    /// The entry of a transaction that is taken and not executed.
+    pub(super) fn entry(&self, transaction: &Transaction) -> Option<Entry> {
+        if self.state().taken.is_empty() {
+            return None;
+        }
+        self.state().taken.get(&Digest::of(transaction))
+    }
+
+    /// Notes that a **stored** commit contains these transactions. Returns those of the journal that no earlier commit
+    /// contains.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(super) fn include<'a>(
+        &self,
+        gei: GlobalExecIndex,
+        transactions: impl Iterator<Item = &'a Transaction>,
+    ) -> Result<Vec<Sequence>, StoreError> {
+        if self.state().taken.is_empty() {
+            return Ok(vec![]);
+        }
+        let digests: Vec<_> = transactions.map(Digest::of).collect();
+        let order = self.writes();
+        let mut batch = WriteBatch::default();
+        let mut first = vec![];
+        {
+            let mut state = self.state();
+            for digest in digests {
+                if let Some(Entry { sequence, .. }) = state.taken.include(&digest, gei) {
+                    let value = sealed(sequence, &gei.0.to_be_bytes());
+                    batch.put(INCLUDED, &sequence.0.to_be_bytes(), value);
+                    first.push(sequence);
+                }
+            }
+        }
+        if !first.is_empty() {
+            self.store.write(batch, Durability::Buffered)?;
+            self.included.notify_one();
+        }
+        drop(order);
+        if bug_switches::is_removed_with_its_commit() {
+            self.executed(gei);
+        }
+        Ok(first)
+    }
+
+    /// The executor has this durable: removes what commits up to there contain. If the disk fails, some of it may be
+    /// proposed again after a crash, which the executor skips.
+    pub fn executed(&self, watermark: GlobalExecIndex) {
+        let _order = self.writes();
+        let executed = self.state().taken.executed(watermark);
+        if executed.is_empty() {
+            return;
+        }
+        let mut batch = WriteBatch::default();
+        for entry in executed {
+            let key = entry.sequence.0.to_be_bytes();
+            batch.delete(ENTRIES, &key);
+            batch.delete(INCLUDED, &key);
+        }
+        // Not synced for the same reason.
+        if let Err(error) = self.store.write(batch, Durability::Buffered) {
+            warn!(%error, "executed transactions cannot be removed from the journal");
+        }
+    }
+
+    /// Returns when a commit contains something that is not known to be executed. Only one task may wait.
+    pub(crate) async fn awaits_execution(&self) {
+        while !self.state().taken.awaits_execution() {
+            self.included.notified().await;
+        }
+    }
+
+    fn writes(&self) -> MutexGuard<'_, ()> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A checksum of key and value, then the value.
+fn sealed(sequence: Sequence, value: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(CHECKSUM_BYTES + value.len());
+    stored.extend(xxh3_64_with_seed(value, sequence.0).to_be_bytes());
+    stored.extend(value);
+    stored
+}
+
+/// The value, if it is intact.
+fn unsealed(sequence: Sequence, stored: &Bytes) -> Option<Bytes> {
+    let (checksum, value) = stored.split_first_chunk::<CHECKSUM_BYTES>()?;
+    let is_intact = u64::from_be_bytes(*checksum) == xxh3_64_with_seed(value, sequence.0);
+    is_intact.then(|| stored.slice(CHECKSUM_BYTES..))
+}
+
+/// The entries of a column; `None` for a damaged one, which is logged.
+fn all(store: &dyn Store, column: Column) -> Result<BTreeMap<Sequence, Option<Bytes>>, StoreError> {
+    let mut found = BTreeMap::new();
+    let mut from = vec![];
+    loop {
+        let page = store.scan(Scan {
+            column,
+            range: &from..&[0xff; 9][..],
+            order: ScanOrder::Ascending,
+            limit: PAGE,
+        })?;
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
+        from = [last, &[0][..]].concat();
+        for (key, stored) in &page {
+            let sequence = key[..].try_into().map(u64::from_be_bytes).map(Sequence);
+            let value = sequence.ok().and_then(|it| unsealed(it, stored));
+            if value.is_none() {
+                warn!(
+                    target: "[STARTUP]", column = column.0, key = ?key,
+                    "an entry of the journal is damaged: a transaction that a client believes taken may be lost"
+                );
+            }
+            found.extend(sequence.map(|sequence| (sequence, value)));
+        }
+    }
+}

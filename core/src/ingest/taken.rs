@@ -1,0 +1,92 @@
+//! What is taken and not executed, with the commits that contain it. Pure.
+
+use crate::types::{GlobalExecIndex, Transaction};
+use std::collections::BTreeMap;
+
+/// What a taken transaction uses beside its bytes: its place in the tables, and the header of an own block's entry.
+pub(super) const OVERHEAD_BYTES: usize = 128;
+
+/// The bytes of a transaction. Not its hash, which covers no signature: bytes with another signature are another promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn of(transaction: &Transaction) -> Self {
+        Self(*blake3::hash(&transaction.0).as_bytes())
+    }
+}
+
+/// The position of a transaction in the order in which they were taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Sequence(pub u64);
+
+/// A transaction that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub sequence: Sequence,
+    pub bytes: usize,
+    /// The first commit that contains it.
+    pub included: Option<GlobalExecIndex>,
+}
+
+/// What is taken and not executed.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    by_digest: BTreeMap<Digest, Entry>,
+    included: BTreeMap<GlobalExecIndex, Vec<Digest>>,
+    held_bytes: usize,
+}
+
+impl Taken {
+    pub fn get(&self, digest: &Digest) -> Option<Entry> {
+        self.by_digest.get(digest).copied()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_digest.is_empty()
+    }
+
+    /// Bytes of all of it, each with [`OVERHEAD_BYTES`] more.
+    pub const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Adds a transaction of this size. One that is there stays as it is.
+    pub fn insert(&mut self, digest: Digest, sequence: Sequence, bytes: usize) {
+        self.by_digest.entry(digest).or_insert_with(|| {
+            self.held_bytes += bytes + OVERHEAD_BYTES;
+            Entry {
+                sequence,
+                bytes,
+                included: None,
+            }
+        });
+    }
+
+    /// Notes that a commit contains a transaction. `None` if it is not taken, or an earlier commit contains it.
+    pub fn include(&mut self, digest: &Digest, gei: GlobalExecIndex) -> Option<Entry> {
+        let entry = self.by_digest.get_mut(digest)?;
+        if entry.included.is_some() {
+            return None;
+        }
+        entry.included = Some(gei);
+        self.included.entry(gei).or_default().push(*digest);
+        Some(*entry)
+    }
+
+    /// Whether a commit contains some of it.
+    pub fn awaits_execution(&self) -> bool {
+        !self.included.is_empty()
+    }
+
+    /// Removes what commits up to this watermark contain.
+    pub fn executed(&mut self, watermark: GlobalExecIndex) -> Vec<Entry> {
+        let later = self.included.split_off(&watermark.next());
+        let executed = std::mem::replace(&mut self.included, later);
+        let removed = executed.into_values().flatten();
+        let removed = removed.filter_map(|digest| self.by_digest.remove(&digest));
+        removed
+            .inspect(|entry| self.held_bytes -= entry.bytes + OVERHEAD_BYTES)
+            .collect()
+    }
+}

@@ -1,0 +1,25 @@
+//! A Go Sub: the front end that forwards client transactions to a metanode (contract §8).
+//!
+//! In import order: a module uses only modules above it.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`config`] | the configuration of a Sub |
+//! | `batch` | what is sent in one frame, and what a reply leaves of it (pure) |
+//! | `pool` | forms batches of single transactions |
+//! | `worker` | one connection to the metanode: frames out, replies in |
+//! | `local` | the local way in: frames of clients on this machine |
+//! | `run` | a Sub from its start to its end |
+//!
+//! A batch is in the bounded channel, or with one worker, until the metanode has answered it. What was not answered when a
+//! connection ended is sent again; its hashes make that harmless.
+
+mod batch;
+pub mod config;
+mod local;
+mod pool;
+mod run;
+mod worker;
+
+pub use config::SubConfig;
+pub use run::{SubError, run};

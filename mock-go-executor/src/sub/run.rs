@@ -1,0 +1,125 @@
+//! A Sub from its start to its end: forms batches, sends them over its workers, and sends what it has before it stops.
+
+use super::{
+    config::SubConfig,
+    local,
+    pool::{self, Incoming},
+    worker::Worker,
+};
+use crate::config::ConfigError;
+use bytes::Bytes;
+use metanode_core::{
+    deadline::within,
+    env::{Env, SubEvent},
+    executor::bind::{BindError, bind_replacing_stale},
+    tasks::Tasks,
+    types::Address,
+};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Why a Sub ended.
+#[derive(Debug, Error)]
+pub enum SubError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot listen for clients: {0}")]
+    Bind(#[from] BindError),
+}
+
+/// Runs a Sub until `shutdown` completes; then it sends what it has, for a limited time. `transactions`: each encoded;
+/// who sends one waits while the Sub has too many.
+///
+/// # Errors
+/// If the socket for clients cannot be bound. A metanode that does not answer is waited for.
+pub async fn run(
+    env: Env,
+    config: SubConfig,
+    transactions: mpsc::Receiver<Bytes>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), SubError> {
+    env.emit(SubEvent::Started);
+    let result = run_until(&env, &config, transactions, shutdown).await;
+    env.emit(match &result {
+        Ok(()) => SubEvent::Stopped,
+        Err(error) => SubEvent::Failed {
+            reason: error.to_string(),
+        },
+    });
+    result
+}
+
+async fn run_until(
+    env: &Env,
+    config: &SubConfig,
+    transactions: mpsc::Receiver<Bytes>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), SubError> {
+    let SubConfig {
+        transaction_socket_path,
+        listen_address,
+        limits,
+    } = config;
+    let listener = match listen_address {
+        Some(address) => Some(bind_replacing_stale(env.network.as_ref(), address).await?),
+        None => None,
+    };
+    let (batches, queue) = mpsc::channel(limits.queue_batches.get() as usize);
+    let queue = Arc::new(tokio::sync::Mutex::new(queue));
+    let tasks = Tasks::new(env.monitor.clone());
+    let worker = || Worker {
+        env: env.clone(),
+        address: transaction_socket_path.clone(),
+        limits: limits.clone(),
+        queue: queue.clone(),
+        again: Mutex::default(),
+        refilled: Notify::new(),
+    };
+    let workers: Vec<_> = (0..limits.workers.get())
+        .map(|_| tasks.spawn(worker().run()))
+        .collect();
+    let (stop, stopping) = oneshot::channel();
+    let incoming = Incoming {
+        transactions,
+        stopping,
+        is_closed: false,
+    };
+    let forming = tasks.spawn(pool::form(limits.clone(), incoming, batches.clone()));
+    {
+        let serve_clients = async {
+            match &listener {
+                Some(listener) => local::serve(listener.as_ref(), &batches).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            never = serve_clients => match never {},
+        }
+    }
+    if let Some(Address::Unix(path)) = listen_address
+        && let Err(error) = env.network.unlink(path)
+    {
+        tracing::warn!(%error, "the socket's file could not be removed");
+    }
+    // Closes the queue: workers end when they have sent the rest.
+    drop((stop, batches));
+    let rest = async {
+        // A panic of a task has ended the process.
+        let _ = forming.await;
+        for worker in workers {
+            let _ = worker.await;
+        }
+    };
+    let patience = Duration::from_millis(limits.drain_timeout_ms);
+    if within(patience, rest).await.is_none() {
+        tracing::warn!("stops although the metanode has not answered all batches");
+    }
+    Ok(())
+}

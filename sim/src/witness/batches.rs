@@ -1,0 +1,106 @@
+//! The transaction socket: batches of clients and the replies of a node (contract §8).
+
+use super::{
+    bcs::Malformed,
+    protobuf::{Value, fields},
+    transaction,
+};
+use metanode_core::types::TransactionHash;
+use serde::{Deserialize, Serialize};
+
+/// A transaction that a client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Offered {
+    pub hash: TransactionHash,
+    #[serde(skip)]
+    pub bytes: u64,
+}
+
+/// The beginning of a batch that decodes, as the field `Transactions.Transactions`.
+pub(super) fn batch(body: &[u8]) -> Vec<Offered> {
+    let transactions = fields(body).map_while(Result::ok);
+    let transactions = transactions.filter_map(|field| match field {
+        (1, Value::Bytes(transaction)) => Some(transaction),
+        _ => None,
+    });
+    transactions
+        .map(|transaction| Offered {
+            hash: transaction::hash(transaction),
+            bytes: transaction.len() as u64,
+        })
+        .collect()
+}
+
+/// What a reply promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Promise {
+    pub success: bool,
+    pub taken: usize,
+}
+
+#[derive(Deserialize)]
+struct Json {
+    success: bool,
+    count: Option<usize>,
+    taken: Option<usize>,
+    error: Option<String>,
+}
+
+/// Decodes a reply to a batch of this size.
+///
+/// # Errors
+/// If it is not one of the replies of the contract, or promises what was not sent.
+pub(super) fn reply(body: &[u8], sent: usize) -> Result<Promise, Malformed> {
+    let json: Json = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    let promise = match json {
+        Json {
+            success: true,
+            count: Some(taken),
+            error: None,
+            taken: None,
+        } if taken == sent => Promise {
+            success: true,
+            taken,
+        },
+        Json {
+            success: false,
+            taken: Some(taken),
+            error: Some(_),
+            count: None,
+        } if taken <= sent => Promise {
+            success: false,
+            taken,
+        },
+        _ => {
+            let reply = String::from_utf8_lossy(body);
+            return Err(format!("the reply {reply} to {sent} transactions"));
+        }
+    };
+    Ok(promise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_promises_at_most_what_was_sent() {
+        let promised = |json: &str| reply(json.as_bytes(), 3).ok().map(|p| (p.success, p.taken));
+        assert_eq!(promised(r#"{"success":true,"count":3}"#), Some((true, 3)));
+        let queued = r#"{"success":true,"queued":true,"count":3}"#;
+        assert_eq!(promised(queued), Some((true, 3)));
+        let refused = r#"{"success":false,"error":"full","taken":2,"retry":true}"#;
+        assert_eq!(promised(refused), Some((false, 2)));
+        for wrong in [
+            r#"{"success":true,"count":2}"#,
+            r#"{"success":true,"count":4}"#,
+            r#"{"success":true}"#,
+            r#"{"success":false,"error":"full"}"#,
+            r#"{"success":false,"taken":0}"#,
+            r#"{"success":false,"error":"full","taken":4}"#,
+            "ok",
+        ] {
+            assert_eq!(promised(wrong), None, "{wrong}");
+        }
+    }
+}
