@@ -203,12 +203,8 @@ fn a_transaction_is_promised_that_is_not_in_the_journal(run: &mut Run) -> Option
     run.trace
         .iter_mut()
         .find_map(|entry| match &mut entry.what {
-            What::Seen(Fact::BatchAnswered {
-                transactions,
-                taken: 1..,
-                ..
-            }) => {
-                Arc::make_mut(transactions)[0].hash = TransactionHash([9; 32]);
+            What::Seen(Fact::BatchAnswered { taken, .. }) if !taken.is_empty() => {
+                Arc::make_mut(taken)[0].hash = TransactionHash([9; 32]);
                 Some(())
             }
             _ => None,

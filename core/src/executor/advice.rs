@@ -13,7 +13,7 @@ pub fn socket_advice(error: &io::Error) -> String {
             "permission denied: check mode and owner of the socket file"
         }
         io::ErrorKind::NotFound => {
-            "no such file: the executor has not created it yet, or the path is wrong"
+            "no such file: the process that listens there has not created it yet, or the path is wrong"
         }
         io::ErrorKind::AddrInUse => "address in use: another process listens there",
         _ => return error.to_string(),

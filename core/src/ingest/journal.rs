@@ -123,7 +123,7 @@ impl Journal {
             let gei = included.get(&sequence).and_then(Option::as_ref);
             match gei.map(|gei| gei[..].try_into().map(u64::from_be_bytes)) {
                 Some(Ok(gei)) => {
-                    state.taken.include(&digest, GlobalExecIndex(gei));
+                    state.taken.include(&transaction, GlobalExecIndex(gei));
                 }
                 Some(Err(_)) | None => state.unseen.push((sequence, transaction)),
             }
@@ -187,7 +187,7 @@ impl Journal {
                 answer.refusal = Some(refusal);
                 break;
             }
-            if state.taken.get(&digest).is_none() && new.digests.insert(digest) {
+            if !state.taken.contains(&digest) && new.digests.insert(digest) {
                 let bytes = transaction.0.len() + OVERHEAD_BYTES;
                 let held_bytes = state.taken.held_bytes() + new.bytes;
                 // Any transaction fits into an empty journal.
@@ -231,10 +231,7 @@ impl Journal {
 
     /// The entry of a transaction that is taken and not executed.
     pub(super) fn entry(&self, transaction: &Transaction) -> Option<Entry> {
-        if self.state().taken.is_empty() {
-            return None;
-        }
-        self.state().taken.get(&Digest::of(transaction))
+        self.state().taken.find(transaction)
     }
 
     /// Notes that a **stored** commit contains these transactions. Returns those of the journal that no earlier commit
@@ -250,14 +247,13 @@ impl Journal {
         if self.state().taken.is_empty() {
             return Ok(vec![]);
         }
-        let digests: Vec<_> = transactions.map(Digest::of).collect();
         let order = self.writes();
         let mut batch = WriteBatch::default();
         let mut first = vec![];
         {
             let mut state = self.state();
-            for digest in digests {
-                if let Some(Entry { sequence, .. }) = state.taken.include(&digest, gei) {
+            for transaction in transactions {
+                if let Some(Entry { sequence, .. }) = state.taken.include(transaction, gei) {
                     let value = sealed(sequence, &gei.0.to_be_bytes());
                     batch.put(INCLUDED, &sequence.0.to_be_bytes(), value);
                     first.push(sequence);

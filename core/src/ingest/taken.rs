@@ -2,17 +2,25 @@
 
 use crate::types::{GlobalExecIndex, Transaction};
 use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a taken transaction uses beside its bytes: its place in the tables, and the header of an own block's entry.
 pub(super) const OVERHEAD_BYTES: usize = 128;
 
 /// The bytes of a transaction. Not its hash, which covers no signature: bytes with another signature are another promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Digest([u8; 32]);
+pub(super) struct Digest {
+    /// So that most of what others propose needs no more to be told apart from what is taken here.
+    checksum: u64,
+    blake3: [u8; 32],
+}
 
 impl Digest {
     pub fn of(transaction: &Transaction) -> Self {
-        Self(*blake3::hash(&transaction.0).as_bytes())
+        Self {
+            checksum: xxh3_64(&transaction.0),
+            blake3: *blake3::hash(&transaction.0).as_bytes(),
+        }
     }
 }
 
@@ -38,8 +46,25 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    pub fn get(&self, digest: &Digest) -> Option<Entry> {
-        self.by_digest.get(digest).copied()
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.by_digest.contains_key(digest)
+    }
+
+    /// The entry of a transaction.
+    pub fn find(&self, transaction: &Transaction) -> Option<Entry> {
+        let digest = self.digest_of(transaction)?;
+        self.by_digest.get(&digest).copied()
+    }
+
+    /// `None` if the transaction is certainly not taken.
+    fn digest_of(&self, transaction: &Transaction) -> Option<Digest> {
+        let checksum = xxh3_64(&transaction.0);
+        let first = Digest {
+            checksum,
+            blake3: [0; 32],
+        };
+        let (next, _) = self.by_digest.range(first..).next()?;
+        (next.checksum == checksum).then(|| Digest::of(transaction))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -64,13 +89,14 @@ impl Taken {
     }
 
     /// Notes that a commit contains a transaction. `None` if it is not taken, or an earlier commit contains it.
-    pub fn include(&mut self, digest: &Digest, gei: GlobalExecIndex) -> Option<Entry> {
-        let entry = self.by_digest.get_mut(digest)?;
+    pub fn include(&mut self, transaction: &Transaction, gei: GlobalExecIndex) -> Option<Entry> {
+        let digest = self.digest_of(transaction)?;
+        let entry = self.by_digest.get_mut(&digest)?;
         if entry.included.is_some() {
             return None;
         }
         entry.included = Some(gei);
-        self.included.entry(gei).or_default().push(*digest);
+        self.included.entry(gei).or_default().push(digest);
         Some(*entry)
     }
 

@@ -42,7 +42,7 @@ use crate::{
     model::Derived,
     plan::{Authorities, Plan},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
-    witness::{Fact, Offered, SeenBlock},
+    witness::{Fact, SeenBlock, Taken},
 };
 use metanode_core::{
     env::{Event, NodeEvent},
@@ -211,7 +211,7 @@ impl Liveness {
     }
 
     /// A node has taken these transactions.
-    fn taken(&mut self, transactions: &[Offered], at: SimTime) {
+    fn taken(&mut self, transactions: &[Taken], at: SimTime) {
         if let Phase::Measuring { rates, .. } = &mut self.phase
             && at.since(rates.since).as_ms() <= MEASURED_MS / 2
         {
@@ -460,14 +460,9 @@ impl Oracle for Liveness {
                 ProcessId::Node(n),
                 What::Seen(Fact::BlockSent { block } | Fact::BlockStored { block, .. }),
             ) => self.block_seen(n, block),
-            (
-                ProcessId::Node(_),
-                What::Seen(Fact::BatchAnswered {
-                    taken,
-                    transactions,
-                    ..
-                }),
-            ) => self.taken(&transactions[..*taken], entry.at),
+            (ProcessId::Node(_), What::Seen(Fact::BatchAnswered { taken, .. })) => {
+                self.taken(taken, entry.at)
+            }
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
                 if let Some(node) = self.nodes.get_mut(&n) {
                     node.epoch = node.epoch.max(record.epoch);

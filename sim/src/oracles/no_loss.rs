@@ -26,7 +26,7 @@ use crate::{
     model::Derived,
     plan::{Authorities, Plan, Topology},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
-    witness::{Durability, Fact, Offered},
+    witness::{Durability, Fact, Taken},
 };
 use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, TransactionHash};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -141,10 +141,10 @@ impl NoLoss {
     fn promised(
         &mut self,
         by: u16,
-        transactions: &[Offered],
+        transactions: &[Taken],
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
-        for Offered { hash, .. } in transactions {
+        for Taken { hash, .. } in transactions {
             let taken_at = self.journals.entry(by).or_default().synced.get(hash);
             if self.executed_before.contains(hash) {
                 continue;
@@ -351,14 +351,9 @@ fn at_once(clause: &'static str, message: String, entry: &Entry) -> Box<Violatio
 impl Oracle for NoLoss {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (
-                ProcessId::Node(by),
-                What::Seen(Fact::BatchAnswered {
-                    taken,
-                    transactions,
-                    ..
-                }),
-            ) => return self.promised(by, &transactions[..*taken], entry),
+            (ProcessId::Node(by), What::Seen(Fact::BatchAnswered { taken, .. })) => {
+                return self.promised(by, taken, entry);
+            }
             (
                 ProcessId::Node(n),
                 What::Seen(Fact::JournalWritten {

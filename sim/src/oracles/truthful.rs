@@ -64,8 +64,8 @@ impl Truthful {
             (What::Process(Event::Executor(event)), ProcessId::Executor(n)) => {
                 self.executor(n, event)
             }
-            (What::Seen(Fact::BatchAnswered { transactions, .. }), _) => {
-                let transactions = transactions.iter().map(|it| it.hash).collect();
+            (What::Seen(Fact::BatchAnswered { taken, .. }), _) => {
+                let transactions = taken.iter().map(|it| it.hash).collect();
                 let durability = Durability::Synced;
                 vec![What::Seen(Fact::JournalWritten {
                     transactions,

@@ -5,7 +5,7 @@
 //! timestamp, too.
 
 use super::{Entry, ProcessId, SimTime, What, WorldEvent};
-use crate::witness::{Fact, Offered, hash};
+use crate::witness::{Fact, Taken, hash};
 use bytes::Bytes;
 use metanode_core::{
     env::{CommitOrigin, ExecutorEvent, NodeEvent},
@@ -162,9 +162,9 @@ pub(crate) fn transaction(of: u64) -> Bytes {
 
 /// Node `n` tells a client that it has taken the transaction of this block.
 pub(crate) fn taken(at_ms: u64, n: u16, of: u64) -> Entry {
-    let offered = Offered {
+    let transaction = Taken {
         hash: hash(&transaction(of)),
-        bytes: transaction(of).len() as u64,
+        bytes: 8,
     };
     Entry {
         at: SimTime::from_ms(at_ms),
@@ -173,8 +173,8 @@ pub(crate) fn taken(at_ms: u64, n: u16, of: u64) -> Entry {
             connection: 1,
             number: of,
             success: true,
-            taken: 1,
-            transactions: [offered].into(),
+            taken: [transaction].into(),
+            bytes: 8,
         }),
     }
 }

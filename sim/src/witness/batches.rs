@@ -5,30 +5,54 @@ use super::{
     protobuf::{Value, fields},
     transaction,
 };
+use bytes::Bytes;
 use metanode_core::types::TransactionHash;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// A transaction that a client sent.
+/// A transaction that a node has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Offered {
+pub struct Taken {
     pub hash: TransactionHash,
     #[serde(skip)]
     pub bytes: u64,
 }
 
-/// The beginning of a batch that decodes, as the field `Transactions.Transactions`.
-pub(super) fn batch(body: &[u8]) -> Vec<Offered> {
-    let transactions = fields(body).map_while(Result::ok);
-    let transactions = transactions.filter_map(|field| match field {
-        (1, Value::Bytes(transaction)) => Some(transaction),
-        _ => None,
-    });
-    transactions
-        .map(|transaction| Offered {
+/// A batch that is not answered. What is refused is never hashed: it may be large, and come again and again.
+#[derive(Default)]
+pub(super) struct Batch(Vec<Bytes>);
+
+impl Batch {
+    /// The beginning that decodes, as the field `Transactions.Transactions`.
+    pub fn read(body: &Bytes) -> Self {
+        let transactions = fields(body).map_while(Result::ok);
+        let transactions = transactions.filter_map(|field| match field {
+            (1, Value::Bytes(transaction)) => Some(body.slice_ref(transaction)),
+            _ => None,
+        });
+        Self(transactions.collect())
+    }
+
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Of all transactions.
+    pub fn bytes(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|transaction| transaction.len() as u64)
+            .sum()
+    }
+
+    /// The first ones.
+    pub fn taken(&self, count: usize) -> Arc<[Taken]> {
+        let taken = self.0.iter().take(count).map(|transaction| Taken {
             hash: transaction::hash(transaction),
             bytes: transaction.len() as u64,
-        })
-        .collect()
+        });
+        taken.collect()
+    }
 }
 
 /// What a reply promises.

@@ -3,7 +3,7 @@
 //! A fact has the source of its [`Entry`](crate::trace::Entry): the process that wrote or read the bytes. The types do
 //! not depend on the simulation: logs, data directories and proxies of real processes can give the same facts.
 
-use super::{batches::Offered, block::SeenBlock};
+use super::{batches::Taken, block::SeenBlock};
 use derive_more::Display;
 use metanode_core::{
     store,
@@ -61,21 +61,22 @@ pub enum Fact {
         reply: Arc<Reply>,
     },
     /// The Sub wrote the `number`-th frame of a transaction socket, from 1. A frame that is no batch has no transactions.
-    #[display("the wire has batch {number}: {} transactions (connection {connection})", transactions.len())]
+    #[display("the wire has batch {number}: {transactions} transactions (connection {connection})")]
     BatchSent {
         connection: u64,
         number: u64,
-        transactions: Arc<[Offered]>,
+        transactions: usize,
+        bytes: u64,
     },
-    /// The node wrote the reply to the `number`-th frame. It promises the first `taken` of its transactions.
-    #[display("the wire has the reply to batch {number}: {taken} of {} transactions taken (connection {connection})", transactions.len())]
+    /// The node wrote the reply to the `number`-th frame. It promises the first transactions of it.
+    #[display("the wire has the reply to batch {number}: {} transactions taken (connection {connection})", taken.len())]
     BatchAnswered {
         connection: u64,
         number: u64,
         success: bool,
-        taken: usize,
-        #[serde(skip)]
-        transactions: Arc<[Offered]>,
+        taken: Arc<[Taken]>,
+        /// Of all transactions of the batch.
+        bytes: u64,
     },
     /// A block on a connection between nodes, the first time that this process sends it.
     #[display("the wire has {}", block.reference)]

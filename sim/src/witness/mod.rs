@@ -52,7 +52,7 @@ mod state_rows;
 mod stored_commit;
 pub(crate) mod transaction;
 
-pub use batches::Offered;
+pub use batches::Taken;
 pub use block::SeenBlock;
 pub use blocks::Blocks;
 pub use disk::DiskWitness;

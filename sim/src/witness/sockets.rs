@@ -7,7 +7,7 @@
 
 use super::{
     Blocks, Fact,
-    batches::{self, Offered, Promise},
+    batches::{self, Batch, Promise},
     bcs::Malformed,
     frames::{Frames, Framing},
     peers::{self, Purpose},
@@ -60,7 +60,7 @@ struct Connection {
     /// Of a connection between nodes, once the client has sent it.
     purpose: Option<Purpose>,
     /// The batches that are not answered, oldest first.
-    batches: VecDeque<Arc<[Offered]>>,
+    batches: VecDeque<Batch>,
     /// By the end that writes.
     directions: [Direction; 2],
 }
@@ -207,7 +207,7 @@ impl Connection {
                 }
                 (Channel::Transactions, End::Server) => {
                     let batch = self.batches.pop_front().unwrap_or_default();
-                    output.answer(number, batch, body)?;
+                    output.answer(number, &batch, body)?;
                     None
                 }
                 (Channel::Peers, End::Client) => {
@@ -298,24 +298,25 @@ impl Output<'_> {
         })
     }
 
-    fn batch(&mut self, number: u64, body: &[u8]) -> Arc<[Offered]> {
-        let transactions: Arc<[_]> = batches::batch(body).into();
+    fn batch(&mut self, number: u64, body: &[u8]) -> Batch {
+        let batch = Batch::read(&Bytes::copy_from_slice(body));
         self.push(Fact::BatchSent {
             connection: self.connection,
             number,
-            transactions: transactions.clone(),
+            transactions: batch.len(),
+            bytes: batch.bytes(),
         });
-        transactions
+        batch
     }
 
-    fn answer(&mut self, number: u64, batch: Arc<[Offered]>, body: &[u8]) -> Result<(), Malformed> {
+    fn answer(&mut self, number: u64, batch: &Batch, body: &[u8]) -> Result<(), Malformed> {
         let Promise { success, taken } = batches::reply(body, batch.len())?;
         self.push(Fact::BatchAnswered {
             connection: self.connection,
             number,
             success,
-            taken,
-            transactions: batch,
+            taken: batch.taken(taken),
+            bytes: batch.bytes(),
         });
         Ok(())
     }

@@ -95,8 +95,8 @@ pub fn sub(plan: &Plan) -> SubConfig {
             max_frames_in_flight: positive(workload.frames_in_flight),
             batch_transactions: positive(workload.batch_transactions),
             batch_delay_ms: workload.batch_delay_ms,
-            retry_min_ms: 20,
-            retry_max_ms: 500,
+            retry_min_ms: 200,
+            retry_max_ms: 2_000,
             ..SubLimits::default()
         },
     }

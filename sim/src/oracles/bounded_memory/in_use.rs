@@ -14,7 +14,7 @@
 use crate::{
     plan::{ByzantinePlan, ByzantineStrategy, NodeParameters, Plan},
     trace::ProcessId,
-    witness::{Fact, Offered, SeenBlock, hash},
+    witness::{Fact, SeenBlock, Taken, hash},
 };
 use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, Round, TransactionHash};
 use rustc_hash::FxHashMap;
@@ -156,8 +156,8 @@ impl WorkingSet {
     }
 
     /// A node took transactions from a client.
-    fn took(&mut self, transactions: &[Offered]) {
-        for Offered { hash, bytes } in transactions {
+    fn took(&mut self, transactions: &[Taken]) {
+        for Taken { hash, bytes } in transactions {
             let bytes = bytes + OVERHEAD_BYTES;
             if self.undelivered.insert(*hash, bytes).is_none() {
                 self.add(bytes);
@@ -173,14 +173,10 @@ impl WorkingSet {
                     sent.add(block);
                 }
             }
-            Fact::BatchSent { transactions, .. } => self.add(offered_bytes(transactions)),
-            Fact::BatchAnswered {
-                transactions,
-                taken,
-                ..
-            } => {
-                self.bytes -= offered_bytes(transactions);
-                self.took(&transactions[..*taken]);
+            Fact::BatchSent { bytes, .. } => self.add(*bytes),
+            Fact::BatchAnswered { taken, bytes, .. } => {
+                self.bytes -= bytes;
+                self.took(taken);
             }
             Fact::BlockStored { block, .. } => self.stored(block),
             Fact::EpochRecorded { record } => self.epochs = self.epochs.max(record.epoch.0 + 1),
@@ -238,11 +234,6 @@ fn block_bytes(block: &SeenBlock) -> u64 {
     transactions_bytes(&block.transactions) + references as u64 + OVERHEAD_BYTES
 }
 
-fn offered_bytes(transactions: &[Offered]) -> u64 {
-    let bytes = transactions.iter().map(|it| it.bytes + OVERHEAD_BYTES);
-    bytes.sum()
-}
-
 fn transactions_bytes(transactions: &[bytes::Bytes]) -> u64 {
     let bytes: usize = transactions.iter().map(bytes::Bytes::len).sum();
     bytes as u64 + transactions.len() as u64 * OVERHEAD_BYTES
@@ -295,7 +286,7 @@ mod tests {
         let mut set = WorkingSet::new(&Plan::example());
         let empty = set.budget_bytes(EXECUTOR);
         let transactions = [1, 2].map(|number| bytes::Bytes::from(vec![number; 1000]));
-        let [first, second] = transactions.each_ref().map(|bytes| Offered {
+        let [first, second] = transactions.each_ref().map(|bytes| Taken {
             hash: hash(bytes),
             bytes: 1000,
         });
