@@ -12,7 +12,7 @@ use tokio::time::Instant;
 ///
 /// Unlike `tokio::time::timeout` it registers its timer once, however often `work` is polled: under madsim each poll of a
 /// timer is one more event of the simulation, and a large frame arrives in thousands of pieces.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub async fn timeout<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     #[allow(clippy::disallowed_methods)]
     // tokio's clock; under madsim the lint mistakes it for that of std
     let deadline = Instant::now().checked_add(limit);
@@ -55,15 +55,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_that_takes_too_long_has_no_result() {
-        assert_eq!(within(LIMIT, steps(9, 10)).await, Some(9));
-        assert_eq!(within(LIMIT, steps(11, 10)).await, None);
-        assert_eq!(within(LIMIT, std::future::pending::<()>()).await, None);
-        assert_eq!(within(Duration::ZERO, async { 7 }).await, Some(7));
+        assert_eq!(timeout(LIMIT, steps(9, 10)).await, Some(9));
+        assert_eq!(timeout(LIMIT, steps(11, 10)).await, None);
+        assert_eq!(timeout(LIMIT, std::future::pending::<()>()).await, None);
+        assert_eq!(timeout(Duration::ZERO, async { 7 }).await, Some(7));
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_may_move_to_another_task_after_it_was_polled() {
-        let mut work = Box::pin(within(LIMIT, steps(11, 10)));
+        let mut work = Box::pin(timeout(LIMIT, steps(11, 10)));
         let polled = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready())).await;
         assert!(!polled);
         assert_eq!(tokio::spawn(work).await.unwrap(), None);

@@ -27,7 +27,7 @@ mod production {
     };
     use mock_go_executor::{
         Controls, ExecutorConfig, ExecutorError, run,
-        sub::{self, SubConfig, SubError},
+        sub::{self, SubConfig, SubError, Transactions},
     };
     use prost::Message;
     use std::{env, io, process::ExitCode};
@@ -66,13 +66,6 @@ mod production {
         /// Transfers, with consecutive nonces
         #[arg(long, default_value_t = 1)]
         count: u64,
-    }
-
-    /// `Transactions` of contract §3.
-    #[derive(Clone, PartialEq, Eq, Message)]
-    struct Transactions {
-        #[prost(message, repeated, tag = "1")]
-        transactions: Vec<ClientTransaction>,
     }
 
     /// Why the process ended although nobody asked it to.
@@ -147,7 +140,8 @@ mod production {
             source,
         })?;
         let nonces = transfers.nonce..transfers.nonce.saturating_add(transfers.count);
-        let transactions = nonces.map(|nonce| transfer(transfers, nonce)).collect();
+        let encoded = |nonce| transfer(transfers, nonce).encode_to_vec().into();
+        let transactions = nonces.map(encoded).collect();
         let frame = Framing::TRANSACTIONS.encode(&Transactions { transactions });
         write_frame(&mut stream, &frame.map_err(ReadError::from)?).await?;
         let mut decoder = Decoder::new(Framing::TRANSACTIONS);

@@ -135,9 +135,14 @@ fn crashes(reached: &AllReached, manner: Manner, process: ProcessId, most: u32) 
 pub fn cases(reached: &AllReached, validator: u16, most: u32) -> Vec<Case> {
     let of = |manner, process| crashes(reached, manner, process, most);
     let (node, executor) = (ProcessId::Node(validator), ProcessId::Executor(validator));
+    let sub = ProcessId::Sub(validator);
     let alone = [Manner::Kill, Manner::PowerLoss]
         .into_iter()
-        .flat_map(|manner| [of(manner, node), of(manner, executor)].concat());
+        .flat_map(|manner| {
+            [node, executor, sub]
+                .map(|process| of(manner, process))
+                .concat()
+        });
     let (nodes, executors) = (of(Manner::Kill, node), of(Manner::Kill, executor));
     let pairs = nodes.iter().flat_map(|&node| {
         let executors = executors.iter();

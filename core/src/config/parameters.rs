@@ -92,13 +92,15 @@ macro_rules! node_parameters {
                     /// Size of the transactions that are taken and not executed, each with 128 bytes more. Beyond it
                     /// batches are refused. One transaction is taken whatever its size.
                     max_journal_bytes: u32 = 67_108_864, 65_536..=1_000_000_000;
-                    /// Size of the frames that are being received or stored, of all clients together.
+                    /// Size of the frames above 64 KiB that are being received or stored, of all clients together. Smaller
+                    /// ones are not counted: there are at most two per client, and 1 024 in all that wait to be stored.
                     max_buffered_bytes: u32 = 67_108_864, 10_485_760..=1_000_000_000;
                     /// Clients that are connected at the same time.
                     max_connections: u32 = 1_024, 1..=100_000;
                     /// Frames of one client that are not answered. More stay in its socket.
                     max_frames_in_flight: u32 = 16, 1..=1_000;
-                    /// Time in which a frame that has begun must arrive, and in which a client must take a reply.
+                    /// Time in which the length of a frame that has begun, and then its body, must arrive; in which there
+                    /// must be memory for it; and in which a client must take a reply.
                     frame_timeout_ms: u64 = 10_000, 1..=3_600_000;
                 }
             }

@@ -10,7 +10,7 @@ use super::{
     votes::{certified, voters_for},
 };
 use crate::{
-    deadline::within,
+    deadline::timeout,
     types::{BlockRef, Commit, CommitDigest, CommitIndex, EpochEnding, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
@@ -58,7 +58,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         };
         stalled = false;
         let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
-        let fetched = within(patience, fetch_range(&shared, peer, from, to));
+        let fetched = timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|| {
             let limit_ms = patience.as_millis();
             patience = (patience * 2).min(usual * MAX_PATIENCE);

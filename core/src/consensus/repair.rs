@@ -8,7 +8,7 @@ use super::{
     synchronizer::{in_turn, next_found},
 };
 use crate::{
-    deadline::within,
+    deadline::timeout,
     env::NodeEvent,
     store::{CommitLog, Damage, Durability},
     types::{BlockRef, CommitIndex},
@@ -57,7 +57,7 @@ async fn repair_commit(
     let to = CommitIndex(u32::MAX);
     let count = shared.peers.len();
     for peer in (0..count).map(|i| &shared.peers[(start + i) % count]) {
-        let fetched = within(patience, fetch_certified(shared, peer, index, to));
+        let fetched = timeout(patience, fetch_certified(shared, peer, index, to));
         let fetched = fetched.await.unwrap_or_else(|| {
             Err(PeerError::TooSlow {
                 limit_ms: patience.as_millis(),

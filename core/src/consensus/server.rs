@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::ConsensusParameters,
-    deadline::within,
+    deadline::timeout,
     env::{BoxListener, BoxStream, MonitoredStream, TaskMonitor},
     framing::{Decoder, ReadError, read_frame},
     store::StoreError,
@@ -74,14 +74,14 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, stre
     let greeted = async {
         let mut decoder = Decoder::new(protocol::REQUEST_FRAMING);
         let patience = Duration::from_millis(silence_ms);
-        let hello = within(patience, next::<Hello>(&mut stream.stream, &mut decoder));
+        let hello = timeout(patience, next::<Hello>(&mut stream.stream, &mut decoder));
         let hello = hello.await.unwrap_or(Err(ConnectionEnd::Closed))?;
         let refusal = archive.welcome().filter(|own| own.chain != hello.chain);
         if let Some(own) = refusal {
             // Whatever its epoch is.
             welcome(&mut stream, own, &hello).await?;
         }
-        let found = within(patience, archive.find(hello.epoch)).await;
+        let found = timeout(patience, archive.find(hello.epoch)).await;
         let retained = found.flatten();
         let retained = retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
         let own = archive.welcome().unwrap_or(Welcome {

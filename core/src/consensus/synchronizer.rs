@@ -8,7 +8,7 @@ use super::{
     shared::{Command, Shared},
 };
 use crate::{
-    deadline::within,
+    deadline::timeout,
     env::NodeEvent,
     types::{BlockRef, VerifiedBlock},
 };
@@ -132,7 +132,7 @@ pub(super) async fn next_found(
 ) -> Option<Vec<VerifiedBlock>> {
     while !wanted.is_empty() {
         let peer = peers.next()?;
-        let found = within(patience, blocks_of(shared, peer, wanted)).await;
+        let found = timeout(patience, blocks_of(shared, peer, wanted)).await;
         if let Some(Some(found)) = found
             && !found.is_empty()
         {

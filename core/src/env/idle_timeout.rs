@@ -2,7 +2,7 @@
 //! progress, and after a reconnect it would only start again.
 
 use super::BoxStream;
-use crate::deadline::within;
+use crate::deadline::timeout;
 use std::{
     io,
     pin::Pin,
@@ -46,7 +46,7 @@ impl IdleTimeout {
         // Polls the counters, so that reads do not reset a timer.
         let step = Duration::from_millis(silence_ms.div_ceil(u64::from(POLLS)));
         loop {
-            within(step, std::future::pending::<()>()).await;
+            timeout(step, std::future::pending::<()>()).await;
             if silence.is_long(self.passed()) {
                 return;
             }

@@ -4,7 +4,7 @@
 use super::{Answer, intake::Intake, reply};
 use crate::{
     config::IngestParameters,
-    deadline::within,
+    deadline::timeout,
     env::BoxStream,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame, read_more, write_frame},
 };
@@ -17,8 +17,8 @@ use tokio::{
 };
 use tracing::debug;
 
-/// Frames up to this size do without the common memory, so that others cannot hold them up. Each connection has one that is
-/// incomplete.
+/// Frames up to this size do without the common memory, so that larger ones of others cannot hold them up: of each client
+/// one that arrives and one that waits for the intake, and those in the intake's channel.
 const SMALL_FRAME_BYTES: usize = 64 * 1024;
 
 /// What connections share.
@@ -79,13 +79,13 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: BoxStream) {
     }
     // A connection that is closed with unread bytes resets the client, which may not have read the last reply.
     let _ = writer.shutdown().await;
-    within(limit, discard(&mut reader)).await;
+    timeout(limit, discard(&mut reader)).await;
 }
 
 /// Refuses a client.
 pub(super) async fn refuse(mut stream: BoxStream, error: impl ToString, limit: Duration) {
     if let Ok(frame) = Framing::TRANSACTIONS.encode_body(&reply::closing(error, true)) {
-        within(limit, write_frame(&mut stream, &frame)).await;
+        timeout(limit, write_frame(&mut stream, &frame)).await;
     }
 }
 
@@ -141,7 +141,7 @@ impl Shared {
         let timeout_ms = self.parameters.frame_timeout_ms;
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         let memory = self.memory.clone().acquire_many_owned(count);
-        match within(self.limit(), memory).await {
+        match timeout(self.limit(), memory).await {
             Some(memory) => Ok(memory.map_err(io::Error::other)?),
             None => Err(End::NoMemory { bytes, timeout_ms }),
         }
@@ -149,7 +149,7 @@ impl Shared {
 
     async fn in_time<T>(&self, read: impl Future<Output = Result<T, End>>) -> Result<T, End> {
         let timeout_ms = self.parameters.frame_timeout_ms;
-        let read = within(self.limit(), read).await;
+        let read = timeout(self.limit(), read).await;
         read.unwrap_or(Err(End::TooSlow { timeout_ms }))
     }
 
@@ -173,7 +173,7 @@ impl Shared {
             };
             let frame = Framing::TRANSACTIONS.encode_body(&body);
             let frame = frame.map_err(io::Error::other)?;
-            let written = within(self.limit(), write_frame(writer, &frame)).await;
+            let written = timeout(self.limit(), write_frame(writer, &frame)).await;
             written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// Batches in the channel. Each connection has a bounded number of them under way.
+/// Frames in the channel.
 const CAPACITY: usize = 1_024;
 
 /// Frames per write, and their bytes, approximately.
@@ -38,8 +38,8 @@ pub(crate) fn intake() -> (Intake, Submissions) {
 }
 
 impl Intake {
-    /// Puts the body of a frame into the queue. The receiver gets the answer when what is taken of the batch is synced, and an error
-    /// if the node ends before.
+    /// Puts the body of a frame into the queue. The receiver gets the answer when what is taken of the batch is synced, and
+    /// an error if the node ends before.
     pub async fn submit(
         &self,
         frame: Bytes,

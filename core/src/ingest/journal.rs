@@ -343,7 +343,8 @@ fn all(store: &dyn Store, column: Column) -> Result<BTreeMap<Sequence, Option<By
             if value.is_none() {
                 warn!(
                     target: "[STARTUP]", column = column.0, key = ?key,
-                    "an entry of the journal is damaged: a transaction that a client believes taken may be lost"
+                    "the journal is damaged here: of its entries, a transaction that a client was promised is lost; of \
+                     what is included, a transaction is proposed again"
                 );
             }
             found.extend(sequence.map(|sequence| (sequence, value)));

@@ -20,9 +20,9 @@ pub(super) enum Batch {
 
 /// `Transactions` of contract §3, with each transaction encoded.
 #[derive(Clone, PartialEq, Eq, Message)]
-struct Transactions {
+pub struct Transactions {
     #[prost(bytes = "bytes", repeated, tag = "1")]
-    transactions: Vec<Bytes>,
+    pub transactions: Vec<Bytes>,
 }
 
 /// A reply of the transaction socket.

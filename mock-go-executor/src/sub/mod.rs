@@ -21,5 +21,6 @@ mod pool;
 mod run;
 mod worker;
 
+pub use batch::Transactions;
 pub use config::SubConfig;
 pub use run::{SubError, run};

@@ -2,7 +2,7 @@
 
 use super::{batch::Batch, config::SubLimits};
 use bytes::Bytes;
-use metanode_core::{deadline::within, framing::Framing};
+use metanode_core::{deadline::timeout, framing::Framing};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,7 +55,7 @@ pub(super) async fn form(limits: SubLimits, mut incoming: Incoming, batches: mps
                 batch.push(next);
             }
         };
-        within(delay, filled).await; // the rest is in the next batch
+        timeout(delay, filled).await; // the rest is in the next batch
         if batches.send(Batch::Formed(batch)).await.is_err() {
             return;
         }

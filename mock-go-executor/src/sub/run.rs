@@ -9,7 +9,7 @@ use super::{
 use crate::config::ConfigError;
 use bytes::Bytes;
 use metanode_core::{
-    deadline::within,
+    deadline::timeout,
     env::{Env, SubEvent},
     executor::bind::{BindError, bind_replacing_stale},
     tasks::Tasks,
@@ -118,7 +118,7 @@ async fn run_until(
         }
     };
     let patience = Duration::from_millis(limits.drain_timeout_ms);
-    if within(patience, rest).await.is_none() {
+    if timeout(patience, rest).await.is_none() {
         tracing::warn!("stops although the metanode has not answered all batches");
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::{
 use bytes::Bytes;
 use metanode_core::{
     backoff::Backoff,
-    deadline::within,
+    deadline::timeout,
     env::{BoxStream, CrashPoint, Env, SubEvent},
     framing::{Decoder, Framing, ReadError, read_frame, write_frame},
     types::Address,
@@ -194,7 +194,7 @@ impl Worker {
         let mut decoder = Decoder::new(Framing::TRANSACTIONS);
         loop {
             let was_waiting = !lock(&exchange.unanswered).is_empty();
-            let body = match within(patience, read_frame(reader, &mut decoder)).await {
+            let body = match timeout(patience, read_frame(reader, &mut decoder)).await {
                 Some(read) => read?.ok_or(End::Closed)?,
                 None if was_waiting => return Err(End::Silent { timeout_ms }),
                 None => continue,

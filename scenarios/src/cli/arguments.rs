@@ -62,7 +62,7 @@ pub(super) enum Command {
         /// Crash at the first N occurrences of each crash point
         #[arg(long, value_name = "N", default_value_t = 3)]
         times: u32,
-        /// Validator whose node and executor crash
+        /// Validator whose node, executor and Sub crash
         #[arg(long, value_name = "N", default_value_t = 0)]
         validator: u16,
         #[command(flatten)]
