@@ -39,6 +39,12 @@ pub(crate) fn watermark_is_with_blocks() -> bool {
     bugs::enabled(KnownBug::WatermarkWithBlocks)
 }
 
+/// The bytes of a block that a Sub does not ask for again.
+pub(crate) fn skipped(bytes: u64) -> u64 {
+    let is_too_far = bytes > 0 && bugs::enabled(KnownBug::PartSkipsAByte);
+    bytes + u64::from(is_too_far)
+}
+
 /// The columns that a start rolls back to the watermark.
 pub(crate) fn rolled_back(columns: &[Column]) -> &[Column] {
     match columns {

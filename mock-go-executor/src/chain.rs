@@ -6,7 +6,7 @@
 
 use crate::{
     bug_switches,
-    disk::Disk,
+    disk::{Disk, ExecutedBlock, Header},
     flush::{self, FlushStep},
     ledger::{Funding, Ledger, Writes},
 };
@@ -35,6 +35,12 @@ impl ReceivedBlock {
     }
 }
 
+/// The hash of a block, for followers.
+#[must_use]
+pub fn block_hash(body: &[u8]) -> [u8; 32] {
+    *blake3::hash(body).as_bytes()
+}
+
 /// The chain of one executor.
 pub struct Chain {
     env: Env,
@@ -47,7 +53,7 @@ pub struct Chain {
 /// Executed since the last flush.
 #[derive(Default)]
 struct Unsaved {
-    blocks: Vec<(GlobalExecIndex, Bytes)>,
+    blocks: Vec<ExecutedBlock>,
     writes: Writes,
 }
 
@@ -80,6 +86,12 @@ impl Chain {
         self.ledger.height().next()
     }
 
+    /// The state root after the last executed block.
+    #[must_use]
+    pub fn state_root(&self) -> [u8; 32] {
+        self.ledger.root()
+    }
+
     /// The number of executed blocks that a crash would lose.
     #[must_use]
     pub fn volatile_blocks(&self) -> usize {
@@ -103,16 +115,27 @@ impl Chain {
         let gei = received.gei();
         let effects = self.ledger.execute(&received.block);
         self.unsaved.writes.extend(effects.writes);
+        let state_root = self.ledger.root();
         self.env.emit(ExecutorEvent::Executed {
             gei,
             epoch: Epoch(received.block.epoch),
             commit: CommitIndex(received.block.commit_index),
             content: xxh3_128(&received.body),
-            state_root: self.ledger.root(),
+            state_root,
             applied: effects.applied.into(),
             skipped: effects.skipped,
         });
-        self.unsaved.blocks.push((gei, received.body));
+        let header = Header {
+            hash: block_hash(&received.body),
+            state_root,
+            epoch: received.block.epoch,
+            timestamp_ms: received.block.commit_timestamp_ms,
+        };
+        self.unsaved.blocks.push(ExecutedBlock {
+            gei,
+            body: received.body,
+            header,
+        });
         bug_switches::executed(self.ledger.height(), &self.durable);
         self.env.reach(CrashPoint::ExecutorExecuted).await;
     }
@@ -241,8 +264,13 @@ mod tests {
                 prop_assert_eq!(root, roots[usize::try_from(watermark.0).unwrap()]);
                 prop_assert!(durable.is_none_or(|durable| watermark >= durable), "a durable watermark was lost");
                 prop_assert_eq!(chain.expected(), watermark.next());
-                let stored = chain.disk().blocks(GlobalExecIndex(1), GlobalExecIndex(LAST), 99).unwrap();
-                prop_assert_eq!(stored.len() as u64, watermark.0, "every durable block and no other is stored");
+                for n in 1..=LAST {
+                    let stored = chain.disk().block(GlobalExecIndex(n)).ok();
+                    let stored = stored.map(|block| (block.body, block.header.state_root));
+                    let durable = (n <= watermark.0)
+                        .then(|| (nth_block(n).body, roots[usize::try_from(n).unwrap()]));
+                    prop_assert_eq!(stored, durable, "every durable block and no other is stored");
+                }
                 drop(chain);
                 disk.process_killed();
             }

@@ -1,8 +1,9 @@
 //! The executor's configuration: a TOML file, checked as a whole before anything starts.
 
 use crate::{
+    block_range::REPLY_BYTES,
     guard::Guard,
-    ledger::{AccountAddress, Funding},
+    ledger::{AccountAddress, DEFAULT_BALANCE, Funding},
 };
 use metanode_core::{
     executor::{validators, wire::ValidatorInfo},
@@ -41,6 +42,9 @@ pub struct ExecutorConfig {
     /// Executed blocks become durable after this long without a new one. Default: 50 ms.
     #[serde(default = "default_flush_idle_ms")]
     pub flush_idle_ms: u64,
+    /// Bytes of blocks in one reply to `GetBlocksRange`, at most; of a larger block it has a part. Default: 5 MiB.
+    #[serde(default = "default_range_reply_bytes")]
+    pub range_reply_bytes: u64,
     /// Where the binary keeps its stores; a simulated executor has its host's disk.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
@@ -89,12 +93,16 @@ const fn default_flush_idle_ms() -> u64 {
     50
 }
 
+const fn default_range_reply_bytes() -> u64 {
+    5 << 20
+}
+
 fn default_data_dir() -> PathBuf {
     PathBuf::from("executor-data")
 }
 
 const fn default_balance() -> u64 {
-    1_000_000
+    DEFAULT_BALANCE
 }
 
 /// A configuration that cannot be used.
@@ -163,6 +171,10 @@ impl ExecutorConfig {
             let found = format!("{:?}", self.flush_every_blocks);
             let expected = "[low, high] with 1 <= low <= high";
             return Err(value("flush_every_blocks", found, expected));
+        }
+        if !REPLY_BYTES.contains(&self.range_reply_bytes) {
+            let found = self.range_reply_bytes.to_string();
+            return Err(value("range_reply_bytes", found, "64 to 10484736"));
         }
         let addresses = [
             ("block_stream_address", Some(&self.block_stream_address)),

@@ -1,8 +1,8 @@
 //! What the executor keeps on disk, and how state, blocks and watermark become durable together although they are
 //! written one after the other.
 //!
-//! A flush is three writes: **state** (buffered), **blocks** (buffered), **watermark** (synced). State is a log of the
-//! accounts that each flush wrote, keyed by the height after it. A crash between the writes leaves a prefix of them
+//! A flush is three writes: **state** (buffered), **blocks** with their headers (buffered), **watermark** (synced).
+//! State is a log of the accounts that each flush wrote, keyed by the height after it. A crash between the writes leaves a prefix of them
 //! (see [`metanode_core::store`]), so what a start finds above the watermark was not durable, and is dropped.
 
 use crate::bug_switches;
@@ -20,6 +20,8 @@ const STORE: &str = "executor";
 const STATE: Column = Column("state");
 /// GEI, big-endian → the frame's body as received.
 const BLOCKS: Column = Column("blocks");
+/// GEI, big-endian → the block's [`Header`].
+const HEADERS: Column = Column("headers");
 /// Number of an epoch above 0, big-endian → its [`EpochStart`].
 const EPOCHS: Column = Column("epochs");
 const META: Column = Column("meta");
@@ -35,6 +37,45 @@ pub struct Recovered {
     pub history: History,
 }
 
+/// A block that was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutedBlock {
+    pub gei: GlobalExecIndex,
+    /// As received.
+    pub body: Bytes,
+    pub header: Header,
+}
+
+/// What is known of a block without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Of the body.
+    pub hash: [u8; 32],
+    /// After the block.
+    pub state_root: [u8; 32],
+    pub epoch: u64,
+    pub timestamp_ms: u64,
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        let numbers = [self.epoch, self.timestamp_ms].map(u64::to_be_bytes);
+        [&self.hash[..], &self.state_root, &numbers.concat()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (hash, rest) = bytes.split_first_chunk()?;
+        let (state_root, rest) = rest.split_first_chunk()?;
+        let (epoch, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            hash: *hash,
+            state_root: *state_root,
+            epoch: u64::from_be_bytes(*epoch),
+            timestamp_ms: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
 /// The executor's store. Clones are the same store.
 #[derive(Clone)]
 pub struct Disk {
@@ -48,7 +89,7 @@ impl Disk {
     /// If the disk fails, or its content cannot be the result of a crash.
     pub fn open(stores: &dyn StoreFactory) -> Result<(Self, Recovered), StoreError> {
         let disk = Self {
-            store: stores.open(STORE, &[STATE, BLOCKS, EPOCHS, META])?,
+            store: stores.open(STORE, &[STATE, BLOCKS, HEADERS, EPOCHS, META])?,
         };
         let watermark = disk.watermark()?;
         disk.drop_above(watermark)?;
@@ -81,15 +122,17 @@ impl Disk {
     ///
     /// # Errors
     /// If the disk fails; the executor then must end.
-    pub fn save_blocks(&self, blocks: &[(GlobalExecIndex, Bytes)]) -> Result<(), StoreError> {
+    pub fn save_blocks(&self, blocks: &[ExecutedBlock]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        for (gei, body) in blocks {
-            batch.put(BLOCKS, &key_of(*gei), body.clone());
+        for block in blocks {
+            let key = key_of(block.gei);
+            batch.put(BLOCKS, &key, block.body.clone());
+            batch.put(HEADERS, &key, block.header.encode());
         }
-        if let Some((last, _)) = blocks.last()
+        if let Some(last) = blocks.last()
             && bug_switches::watermark_is_with_blocks()
         {
-            batch.put(META, WATERMARK, key_of(*last).to_vec());
+            batch.put(META, WATERMARK, key_of(last.gei).to_vec());
         }
         self.store.write(batch, Durability::Buffered)
     }
@@ -143,30 +186,46 @@ impl Disk {
         entries.map(start).collect()
     }
 
-    /// The bodies of the stored blocks in `from..=to`, in order, at most `limit` of them.
+    /// The header of a stored block.
     ///
     /// # Errors
-    /// If the disk fails.
-    pub fn blocks(
-        &self,
-        from: GlobalExecIndex,
-        to: GlobalExecIndex,
-        limit: usize,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let (start, end) = (key_of(from), key_of(to.next()));
-        let entries = self.store.scan(Scan {
-            column: BLOCKS,
-            range: &start..&end,
-            order: ScanOrder::Ascending,
-            limit,
-        })?;
-        Ok(entries.into_iter().map(|(_, body)| body).collect())
+    /// If the disk fails, or has no such block.
+    pub fn header(&self, gei: GlobalExecIndex) -> Result<Header, StoreError> {
+        let value = self.value(HEADERS, gei)?;
+        Header::decode(&value).ok_or_else(|| {
+            let reason = format!("expected a header of 80 bytes, found {}", value.len());
+            damaged(HEADERS, &key_of(gei), reason)
+        })
+    }
+
+    /// A stored block.
+    ///
+    /// # Errors
+    /// If the disk fails, or has no such block.
+    pub fn block(&self, gei: GlobalExecIndex) -> Result<ExecutedBlock, StoreError> {
+        Ok(ExecutedBlock {
+            gei,
+            header: self.header(gei)?,
+            body: self.value(BLOCKS, gei)?,
+        })
+    }
+
+    fn value(&self, column: Column, gei: GlobalExecIndex) -> Result<Bytes, StoreError> {
+        let key = key_of(gei);
+        let missing = || {
+            damaged(
+                column,
+                &key,
+                "expected an executed block, found none".to_owned(),
+            )
+        };
+        self.store.get(column, &key)?.ok_or_else(missing)
     }
 
     /// Removes what lies above the watermark, in one write.
     fn drop_above(&self, watermark: GlobalExecIndex) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        for column in bug_switches::rolled_back(&[STATE, BLOCKS]) {
+        for column in bug_switches::rolled_back(&[STATE, BLOCKS, HEADERS]) {
             for (key, _) in self.entries(*column, &key_of(watermark.next()))? {
                 batch.delete(*column, &key);
             }

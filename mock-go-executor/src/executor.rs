@@ -79,7 +79,7 @@ async fn run_until<'a>(
     let rpc = Rpc {
         env,
         order: Mutex::new(env.entropy.stream("executor/lists")),
-        genesis: &config.genesis,
+        config,
         disk: chain.disk(),
         epochs: &epochs,
         watermark: chain.watermark(),

@@ -77,11 +77,25 @@ pub fn parse_entry(entry: &[u8; ENTRY_BYTES]) -> (AccountAddress, Account) {
 }
 
 /// Balances of accounts before their first write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Funding {
     pub initial_balance: u64,
     /// Accounts that start with another balance.
+    #[serde(rename = "accounts")]
     pub exceptions: BTreeMap<AccountAddress, u64>,
+}
+
+/// What accounts have if a genesis does not say it.
+pub const DEFAULT_BALANCE: u64 = 1_000_000;
+
+impl Default for Funding {
+    fn default() -> Self {
+        Self {
+            initial_balance: DEFAULT_BALANCE,
+            exceptions: BTreeMap::new(),
+        }
+    }
 }
 
 impl Funding {

@@ -13,6 +13,7 @@
 //! | [`config`] | the configuration of an executor |
 //! | `controls` | what the world may change in a running executor |
 //! | `disk` | what is stored, and what a start recovers from it |
+//! | `block_range` | replies with durable blocks, for followers |
 //! | `chain` | executed and durable: the steps of a block and the crash points between them |
 //! | `serve` | accepts and drives connections |
 //! | `rpc` | requests and their replies |
@@ -20,6 +21,7 @@
 //! | `executor` | an executor from its start to its end |
 //! | [`sub`] | a Go Sub, the front end that forwards client transactions to a metanode |
 
+mod block_range;
 mod bug_switches;
 mod chain;
 pub mod config;
@@ -43,3 +45,4 @@ pub use config::{ConfigError, ExecutorConfig, Genesis};
 pub use controls::{Controls, Replies};
 pub use executor::{ExecutorError, run};
 pub use guard::Guard;
+pub use ledger::Funding;

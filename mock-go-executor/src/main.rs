@@ -23,11 +23,11 @@ mod production {
         },
         executor::socket_advice,
         framing::{Decoder, Framing, ReadError, read_frame, write_frame},
-        types::{Address, ClientTransaction},
+        types::{Address, ClientTransaction, Transactions},
     };
     use mock_go_executor::{
         Controls, ExecutorConfig, ExecutorError, run,
-        sub::{self, SubConfig, SubError, Transactions},
+        sub::{self, SubConfig, SubError},
     };
     use prost::Message;
     use std::{env, io, process::ExitCode};
@@ -40,7 +40,8 @@ mod production {
     enum Arguments {
         /// Run an executor until Ctrl-C or SIGTERM
         Run(RunArguments),
-        /// Run a Sub, which forwards the transactions of clients to a node, until Ctrl-C or SIGTERM
+        /// Run a Sub, which forwards the transactions of clients to a node and follows an executor's state, until Ctrl-C or
+        /// SIGTERM
         Sub(RunArguments),
         /// Send transfers in one batch and print the reply
         Send(Transfers),
@@ -112,8 +113,10 @@ mod production {
 
     fn forward(arguments: &RunArguments) -> Result<(), Failure> {
         let config = SubConfig::load(&arguments.config).map_err(SubError::from)?;
-        // A Sub stores nothing.
-        process::run(arguments.log, &env::temp_dir(), async |env, shutdown| {
+        // Without a state to follow it stores nothing.
+        let data_dir =
+            (config.follow.as_ref()).map_or_else(env::temp_dir, |it| it.data_dir.clone());
+        process::run(arguments.log, &data_dir, async |env, shutdown| {
             let (_nobody, transactions) = mpsc::channel(1);
             Ok(sub::run(env, config, transactions, shutdown).await?)
         })

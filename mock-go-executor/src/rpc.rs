@@ -3,20 +3,20 @@
 //! Everything that a reply says about the chain is durable (invariant DURABLE), including the start of an epoch.
 
 use crate::{
+    block_range::{self, RangeError, not_durable},
     bug_switches,
-    config::Genesis,
+    config::ExecutorConfig,
     controls::{Replies, SharedControls},
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
     serve::serve_each,
 };
-use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::wire::{
-        AdvanceEpoch, AdvanceEpochResponse, BlocksRange, CommittedEpochData, CurrentEpoch,
-        EpochBoundaryData, EpochStartTimestamp, GetBlocksRange, LastBlockNumber, Request,
-        RequestPayload, Response, ResponsePayload, ValidatorInfo, ValidatorInfoList,
+        AdvanceEpoch, AdvanceEpochResponse, CurrentEpoch, EpochBoundaryData, EpochStartTimestamp,
+        LastBlockNumber, Request, RequestPayload, Response, ResponsePayload, ValidatorInfo,
+        ValidatorInfoList,
     },
     framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
     store::StoreError,
@@ -36,17 +36,12 @@ use std::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// Blocks in one reply, at most.
-const RANGE_BLOCKS: usize = 500;
-/// Bytes of blocks in one reply, at most, unless a single block has more. Leaves room for framing below the limit.
-const RANGE_BYTES: usize = Framing::RPC.limit_bytes / 2;
-
 /// The state from which requests are answered.
 pub struct Rpc<'a> {
     pub env: &'a Env,
     /// Draws the order of lists.
     pub order: Mutex<ChaCha8Rng>,
-    pub genesis: &'a Genesis,
+    pub config: &'a ExecutorConfig,
     pub disk: Disk,
     pub epochs: &'a watch::Sender<Epochs>,
     /// The durable watermark.
@@ -72,13 +67,13 @@ enum Refusal {
     NotBegun { asked: u64, current: u64 },
     #[error(transparent)]
     Advance(#[from] AdvanceRefused),
-    #[error("block {asked} is not durable yet, the last one is {watermark}")]
+    #[error("{}", not_durable(*asked, *watermark))]
     NotDurable {
         asked: u64,
         watermark: GlobalExecIndex,
     },
-    #[error("blocks {from}..={to} are not a range: expected 1 <= from <= to")]
-    EmptyRange { from: u64, to: u64 },
+    #[error(transparent)]
+    Range(#[from] RangeError),
     #[error("{0} is not served by this executor")]
     NotServed(&'static str),
     #[error(
@@ -90,14 +85,7 @@ enum Refusal {
     #[error("the request has a payload that this executor does not know")]
     Unknown,
     #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
     NotStored(StoreError),
-    #[error("stored block {number} does not decode: {source}")]
-    DamagedBlock {
-        number: u64,
-        source: prost::DecodeError,
-    },
 }
 
 /// Why a connection is closed.
@@ -214,7 +202,7 @@ impl Rpc<'_> {
 
     /// The validators of an epoch, in another order each time: the executor keeps them in a map.
     fn validators_of(&self, epoch: u64) -> Vec<ValidatorInfo> {
-        let mut validators = self.genesis.validators_of(epoch);
+        let mut validators = self.config.genesis.validators_of(epoch);
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         validators.sort_by_cached_key(|_| order.next_u64());
         validators
@@ -270,7 +258,9 @@ impl Rpc<'_> {
                 })
             }
             RequestPayload::GetBlocksRange(range) => {
-                ResponsePayload::BlocksRange(self.blocks_range(*range, watermark)?)
+                let bytes = usize::try_from(self.config.range_reply_bytes).unwrap_or(usize::MAX);
+                let reply = block_range::reply(&self.disk, *range, watermark, bytes)?;
+                ResponsePayload::BlocksRange(reply)
             }
             RequestPayload::AdvanceEpoch(_)
                 if requester == Requester::Peer && bug_switches::refuses_peers() =>
@@ -312,50 +302,5 @@ impl Rpc<'_> {
             start_timestamp_ms: TimestampMs(start.timestamp_ms),
         });
         Ok(())
-    }
-
-    /// The durable part of the range, limited to what fits into a reply. Empty if none of it is durable.
-    fn blocks_range(
-        &self,
-        GetBlocksRange { from, to }: GetBlocksRange,
-        watermark: GlobalExecIndex,
-    ) -> Result<BlocksRange, Refusal> {
-        if from == 0 || from > to {
-            return Err(Refusal::EmptyRange { from, to });
-        }
-        let to = GlobalExecIndex(to).min(watermark);
-        let bodies = self.disk.blocks(GlobalExecIndex(from), to, RANGE_BLOCKS)?;
-        let fitting = fitting(&bodies, RANGE_BYTES);
-        let decode = |(number, body): (u64, Bytes)| {
-            CommittedEpochData::decode(body)
-                .map_err(|source| Refusal::DamagedBlock { number, source })
-        };
-        let blocks = (from..).zip(bodies).take(fitting).map(decode);
-        Ok(BlocksRange {
-            blocks: blocks.collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-/// The number of leading bodies with at most `limit_bytes` in total; at least one, so that the requester makes
-/// progress.
-fn fitting(bodies: &[Bytes], limit_bytes: usize) -> usize {
-    let mut sum = 0;
-    let fits = |body: &&Bytes| {
-        sum += body.len();
-        sum <= limit_bytes
-    };
-    bodies.iter().take_while(fits).count().max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reply_is_full_at_its_limit_and_has_one_block_at_least() {
-        let bodies = [3, 4, 5].map(|bytes| Bytes::from(vec![0; bytes]));
-        let fitting = [0, 3, 6, 7, 11, 12].map(|limit_bytes| fitting(&bodies, limit_bytes));
-        assert_eq!(fitting, [1, 1, 1, 2, 2, 3]);
     }
 }

@@ -37,7 +37,11 @@ async fn blocks_become_durable_once_and_in_order_over_restarts() {
     second.until_durable(10).await;
     assert_eq!(second.world.started(), (GlobalExecIndex(7), root.unwrap()));
     assert_eq!(second.executed(), [8, 9, 10]);
-    let range = GetBlocksRange { from: 6, to: 99 };
+    let range = GetBlocksRange {
+        from: 6,
+        to: 99,
+        skip_bytes: 0,
+    };
     let ResponsePayload::BlocksRange(range) =
         second.ask(RequestPayload::GetBlocksRange(range)).await
     else {
@@ -46,7 +50,11 @@ async fn blocks_become_durable_once_and_in_order_over_restarts() {
     let stored: Vec<_> = range
         .blocks
         .iter()
-        .map(|b| Framing::BLOCK_STREAM.encode(b).unwrap())
+        .map(|b| {
+            Framing::BLOCK_STREAM
+                .encode_body(&b.raw_block_bytes)
+                .unwrap()
+        })
         .collect();
     assert_eq!(stored, (6..=10).map(frame).collect::<Vec<_>>());
 }
@@ -211,10 +219,14 @@ async fn requests_for_missing_epochs_and_blocks_are_refused() {
         ),
         (
             RequestPayload::GetValidatorsAtBlock(GetValidatorsAtBlock { block_number: 1 }),
-            "not durable",
+            "not been committed to DB yet",
         ),
         (
-            RequestPayload::GetBlocksRange(GetBlocksRange { from: 2, to: 1 }),
+            RequestPayload::GetBlocksRange(GetBlocksRange {
+                from: 2,
+                to: 1,
+                skip_bytes: 0,
+            }),
             "not a range",
         ),
         (

@@ -20,7 +20,7 @@ pub use metanode_core::config::{
 pub use mock_go_executor::Guard;
 pub use own_limits::OwnLimit;
 pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
-pub use world::{INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
+pub use world::{FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
 use crate::{faults::PlannedFault, process_id::ProcessId};
 use metanode_core::{
@@ -86,6 +86,8 @@ pub struct Plan {
     #[serde(default)]
     pub max_faulty: Option<u16>,
     pub workload: WorkloadPlan,
+    #[serde(default)]
+    pub followers: FollowerPlan,
     #[serde(default)]
     pub epochs: EpochPlan,
     /// Byzantine validators; at most f, and not the one that delivers in `single-master`.
@@ -160,6 +162,7 @@ impl Plan {
                 accounts: 10,
                 ..WorkloadPlan::default()
             },
+            followers: FollowerPlan::default(),
             epochs: EpochPlan::default(),
             byzantine: vec![],
             stays_down: vec![],

@@ -65,6 +65,9 @@ probes! {
     FollowsWithoutVote = "node follows without a vote",
     Requeued = "own block left out, transactions proposed again",
     EpochRemoved = "store of an old epoch removed",
+    SubFollows = "a Sub made blocks durable",
+    BlockInParts = "a Sub got a block in parts",
+    BatchRefused = "a batch was refused",
 }
 
 /// Counts of reached states.
@@ -105,6 +108,9 @@ impl Probes {
             self.counts[probe as usize] += 1;
         }
         match &entry.what {
+            What::Seen(Fact::Durable { .. }) if matches!(entry.process, ProcessId::Sub(_)) => {
+                self.counts[Probe::SubFollows as usize] += 1;
+            }
             What::World(WorldEvent::Started { .. }) => {
                 self.changing.remove(&entry.process);
             }
@@ -155,6 +161,10 @@ fn reached(what: &What) -> Option<Probe> {
         }) => Probe::DiskCopied,
         What::World(WorldEvent::DiskRestored { .. }) => Probe::DiskRestored,
         What::World(WorldEvent::FaultSkipped { .. }) => Probe::TooManyDown,
+        What::Seen(Fact::BatchAnswered { success: false, .. }) => Probe::BatchRefused,
+        What::Seen(Fact::ReplySent { reply, .. }) if reply.is_part_of_a_block() => {
+            Probe::BlockInParts
+        }
         What::Seen(Fact::CommitStored { commit, .. })
             if !commit.blocks.contains(&commit.leader) =>
         {

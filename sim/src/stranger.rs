@@ -136,8 +136,9 @@ async fn ask_node(
     random: &mut ChaCha8Rng,
 ) -> Result<(), Ended> {
     let epoch = Epoch(below(random, 4));
-    let purpose = match below(random, 3) {
+    let purpose = match below(random, 4) {
         0 => Purpose::Subscribe { after: Round(0) },
+        1 => Purpose::HandOver,
         _ => Purpose::Query,
     };
     let hello = Hello {
@@ -178,6 +179,7 @@ async fn ask_executor(stream: &mut BoxStream, random: &mut ChaCha8Rng) -> Result
         let range = GetBlocksRange {
             from: below(random, 3),
             to: u64::MAX,
+            skip_bytes: 0,
         };
         for _ in 0..UNREAD_REQUESTS {
             send(stream, RequestPayload::GetBlocksRange(range)).await?;

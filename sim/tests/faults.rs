@@ -143,7 +143,7 @@ fn a_process_whose_disk_fails_ends_and_restarts() {
 #[test]
 fn a_restored_backup_lowers_the_watermark() {
     let restore = Fault::Disk(DiskFault::Restore {
-        executors: vec![0],
+        processes: vec![ProcessId::Executor(0)],
         taken_ms: 1_000,
         down_ms: Some(100),
     });

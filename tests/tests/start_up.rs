@@ -228,7 +228,7 @@ fn rows() -> Vec<(&'static str, Vec<PlannedFault>)> {
         commits: 1,
     });
     let restore = Fault::Disk(DiskFault::Restore {
-        executors: vec![0],
+        processes: vec![ProcessId::Executor(0)],
         taken_ms: 1_000,
         down_ms: Some(100),
     });

@@ -381,6 +381,21 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOLOSS"],
         }
+        JournalNotHandedOver = "+" "journal_not_handed_over" {
+            mechanism: "what the journal of a node without a seat holds is not handed to members",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
+        RefusalNotAnswered = "+" "refusal_not_answered" {
+            mechanism: "a batch of which nothing is taken is not answered, nor any later one of its connection",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
+        PartSkipsAByte = "+" "part_skips_a_byte" {
+            mechanism: "a Sub that has a part of a block asks for the next one with one byte left out",
+            masked_by: [],
+            found_by: ["LIVE"],
+        }
         UnusableValidatorEndsTheNode = "+" "unusable_validator_ends_the_node" {
             mechanism: "a validator whose registration is unusable leaves no committee, instead of being left out",
             masked_by: [],

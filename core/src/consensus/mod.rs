@@ -112,6 +112,7 @@ mod core_task;
 #[cfg(test)]
 mod core_tests;
 mod fetch_scheduler;
+mod hand_over;
 #[cfg(test)]
 mod journal_tests;
 mod own_blocks;
@@ -134,5 +135,6 @@ pub(crate) use self::core::Signer;
 pub(crate) use amnesia_recovery::Asked;
 pub(crate) use archive::{Archive, RetainedEpoch};
 pub(crate) use core_task::{Consensus, ConsensusError, ConsensusSetup};
+pub(crate) use hand_over::{Pace, hand_over};
 pub(crate) use server::serve;
 pub(crate) use stored_log::recover_log;

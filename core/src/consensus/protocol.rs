@@ -1,9 +1,10 @@
 //! The protocol between peers: length-prefixed bcs messages over TCP.
 //!
-//! A connection begins with a [`Hello`], which is answered with a [`Welcome`]. It is then either a **subscription**, on which the listener streams its own
-//! blocks for ever, or a **query** connection, on which requests are answered one after the other. Peers are not
-//! authenticated: blocks are verified by their authors' signatures, commits by the votes of a quorum, and nothing else
-//! is trusted.
+//! A connection begins with a [`Hello`], which is answered with a [`Welcome`]. It is then a **subscription**, on which the
+//! listener streams its own blocks for ever, a **query** connection, on which requests are answered one after the other, or
+//! one on which a node without a seat **hands over** transactions, with the frames and replies of the transaction socket
+//! (contract §8.9). Peers are not authenticated: blocks are verified by their authors' signatures, commits by the votes of
+//! a quorum, and nothing else is trusted.
 
 use crate::{
     framing::{FrameError, Framing, LengthPrefix},
@@ -59,6 +60,8 @@ pub enum Purpose {
     Subscribe { after: Round },
     /// Answer requests.
     Query,
+    /// Take transactions.
+    HandOver,
 }
 
 /// A request to a peer.

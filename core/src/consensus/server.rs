@@ -14,6 +14,7 @@ use crate::{
     deadline::timeout,
     env::{BoxListener, BoxStream, MonitoredStream, TaskMonitor},
     framing::{Decoder, ReadError, read_frame},
+    ingest::HandedOver,
     store::StoreError,
     tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
@@ -49,14 +50,17 @@ pub(crate) async fn serve(
     monitor: Arc<dyn TaskMonitor>,
     archive: Arc<Archive>,
     parameters: ConsensusParameters,
+    handed_over: HandedOver,
     listener: BoxListener,
 ) -> Infallible {
     let greeting = Tasks::new(monitor);
     let parameters = Arc::new(parameters);
+    let handed_over = Arc::new(handed_over);
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                greeting.spawn(greet(archive.clone(), parameters.clone(), stream));
+                let (archive, handed_over) = (archive.clone(), handed_over.clone());
+                greeting.spawn(greet(archive, parameters.clone(), handed_over, stream));
             }
             Err(e) => {
                 debug!(error = %e, "cannot accept a connection");
@@ -68,7 +72,12 @@ pub(crate) async fn serve(
 
 /// Reads the [`Hello`] of a new peer and serves it from the epoch that it names. If it is the next epoch, the peer
 /// waits until this node enters it, because it would only reconnect. A peer of another chain is told so and left.
-async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, stream: BoxStream) {
+async fn greet(
+    archive: Arc<Archive>,
+    parameters: Arc<ConsensusParameters>,
+    handed_over: Arc<HandedOver>,
+    stream: BoxStream,
+) {
     let silence_ms = parameters.peer_silence_ms;
     let mut stream = PeerStream::new(stream, silence_ms);
     let greeted = async {
@@ -92,6 +101,11 @@ async fn greet(archive: Arc<Archive>, parameters: Arc<ConsensusParameters>, stre
         Ok((decoder, hello, retained))
     };
     match greeted.await {
+        Ok((_, hello, retained)) if hello.purpose == Purpose::HandOver => {
+            let stream = Box::new(stream.stream);
+            let serving = async move { handed_over.serve(stream).await };
+            retained.serving.spawn(serving);
+        }
         Ok((decoder, hello, retained)) => {
             let batch = parameters.commit_sync_batch;
             let served = serve_peer(retained.clone(), batch, hello.purpose, stream, decoder);
@@ -126,7 +140,10 @@ async fn serve_peer(
 ) {
     let Err(end) = match purpose {
         Purpose::Subscribe { after } => stream_own_blocks(&retained, stream, after).await,
-        Purpose::Query => answer_queries(&retained, batch, stream, decoder).await,
+        // What is handed over goes elsewhere.
+        Purpose::Query | Purpose::HandOver => {
+            answer_queries(&retained, batch, stream, decoder).await
+        }
     };
     debug!(%end, "a peer connection ended");
 }

@@ -308,6 +308,18 @@ pub enum SubEvent {
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
+    /// The Master's blocks could not be read. They are asked for again.
+    #[display("cannot follow its Master: {reason}")]
+    FollowFailed {
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
+    /// The Sub's state is another one than its Master's. It follows no longer.
+    #[display("has another state than its Master: {reason}")]
+    Diverged {
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// The process shut down cleanly.
     #[display("stops")]
     Stopped,

@@ -6,8 +6,9 @@
 use super::{
     bug_switches, socket_advice,
     wire::{
-        AdvanceEpoch, EpochBoundaryData, GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber,
-        Request, RequestPayload, Response, ResponsePayload,
+        AdvanceEpoch, BlocksRange, EpochBoundaryData, GetBlocksRange, GetCurrentEpoch,
+        GetEpochBoundaryData, GetLastBlockNumber, Request, RequestPayload, Response,
+        ResponsePayload,
     },
 };
 use crate::{
@@ -118,6 +119,17 @@ impl ExecutorClient {
         match self.call(request).await? {
             ResponsePayload::EpochBoundaryData(reply) if reply.epoch == epoch.0 => Ok(reply),
             other => Err(unexpected(RpcKind::GetEpochBoundaryData, &other)),
+        }
+    }
+
+    /// Durable blocks, as many as fit into a reply.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn blocks_range(&self, range: GetBlocksRange) -> Result<BlocksRange, RpcError> {
+        match self.call(RequestPayload::GetBlocksRange(range)).await? {
+            ResponsePayload::BlocksRange(reply) => Ok(reply),
+            other => Err(unexpected(RpcKind::GetBlocksRange, &other)),
         }
     }
 

@@ -144,6 +144,10 @@ pub struct GetBlocksRange {
     pub from: u64,
     #[prost(uint64, tag = "2")]
     pub to: u64,
+    /// Bytes of the first block's content to leave out at its beginning, because the requester has them: a block may be
+    /// larger than a frame (contract §3.1).
+    #[prost(uint64, tag = "3")]
+    pub skip_bytes: u64,
 }
 
 /// One response of the executor RPC. The n-th on a connection answers the n-th request.
@@ -286,7 +290,50 @@ pub struct EpochBoundaryData {
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct BlocksRange {
     #[prost(message, repeated, tag = "1")]
-    pub blocks: Vec<CommittedEpochData>,
+    pub blocks: Vec<BlockData>,
+    /// The number of blocks.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    /// Why there is none; empty otherwise. For a block that is not durable yet it contains
+    /// `not been committed to DB yet`.
+    #[prost(string, tag = "3")]
+    pub error: String,
+}
+
+/// A durable block with what its execution led to.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct BlockData {
+    /// The GEI.
+    #[prost(uint64, tag = "1")]
+    pub block_number: u64,
+    /// Of the whole content. 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub block_hash: Bytes,
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "4")]
+    pub timestamp_ms: u64,
+    /// The hash of the block before, zeros for the first one.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub parent_hash: Bytes,
+    /// After the block.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub state_root: Bytes,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub transactions_root: Bytes,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub receipts_root: Bytes,
+    #[prost(uint64, tag = "9")]
+    pub gas_used: u64,
+    #[prost(uint64, tag = "10")]
+    pub gas_limit: u64,
+    #[prost(bytes = "bytes", tag = "11")]
+    pub extra_data: Bytes,
+    /// The content, a [`CommittedEpochData`] as it was delivered, or the next part of it.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub raw_block_bytes: Bytes,
+    #[prost(bytes = "bytes", tag = "13")]
+    pub backup_data: Bytes,
 }
 
 impl Request {
@@ -357,6 +404,7 @@ mod tests {
         let range = Request::from(RequestPayload::GetBlocksRange(GetBlocksRange {
             from: 1,
             to: 2,
+            skip_bytes: 0,
         }));
         assert_eq!(range.encode_to_vec(), [0xaa, 1, 4, 0x08, 1, 0x10, 2]);
         let watermark = Response::from(ResponsePayload::LastBlockNumber(LastBlockNumber {

@@ -37,6 +37,12 @@ pub(super) fn answer(mut answer: Answer, sent: usize) -> Answer {
     answer
 }
 
+/// Whether a client gets no reply.
+pub(super) fn is_silent(answer: &Answer) -> bool {
+    let is_refused = answer.taken == 0 && answer.refusal.is_some();
+    is_refused && bugs::enabled(KnownBug::RefusalNotAnswered)
+}
+
 /// Whether an entry leaves the journal when a commit contains it, executed or not.
 pub(super) fn is_removed_with_its_commit() -> bool {
     bugs::enabled(KnownBug::RemovedWithItsCommit)

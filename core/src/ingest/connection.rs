@@ -1,7 +1,7 @@
 //! One client of the transaction socket: frames in, replies out, in order. Several frames may be under way, so that one
 //! write of the journal can store what they contain.
 
-use super::{Answer, intake::Intake, reply};
+use super::{Answer, Sender, bug_switches, intake::Intake, reply};
 use crate::{
     config::IngestParameters,
     deadline::timeout,
@@ -24,6 +24,7 @@ const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// What connections share.
 pub(super) struct Shared {
     pub intake: Intake,
+    pub sender: Sender,
     /// Bytes of larger frames that are not stored yet.
     pub memory: Arc<Semaphore>,
     pub parameters: IngestParameters,
@@ -103,7 +104,7 @@ impl Shared {
         let end = loop {
             match self.next_frame(reader, &mut decoder).await {
                 Ok(Some((body, memory))) => {
-                    let answered = self.intake.submit(body, memory).await;
+                    let answered = self.intake.submit(body, self.sender, memory).await;
                     if replies.send(Reply::To(answered)).await.is_err() {
                         return;
                     }
@@ -161,6 +162,7 @@ impl Shared {
         while let Some(next) = replies.recv().await {
             let body = match next {
                 Reply::To(answered) => match answered.await {
+                    Ok(answer) if bug_switches::is_silent(&answer) => std::future::pending().await,
                     Ok(answer) => reply::reply(&answer),
                     Err(_) => return Err(io::Error::other("the node ends")),
                 },

@@ -1,7 +1,7 @@
 //! The task that stores what all connections receive. While it waits for the disk, further batches arrive; the next
 //! write stores all of them.
 
-use super::{Answer, Journal, batch::transactions};
+use super::{Answer, Journal, Sender, batch::transactions};
 use crate::{
     env::{CrashPoint, Env},
     store::StoreError,
@@ -26,6 +26,7 @@ pub(crate) struct Submissions(mpsc::Receiver<Submission>);
 
 struct Submission {
     frame: Bytes,
+    sender: Sender,
     answer: oneshot::Sender<Answer>,
     /// The memory of the frame, until it is stored.
     _memory: Option<OwnedSemaphorePermit>,
@@ -43,11 +44,13 @@ impl Intake {
     pub async fn submit(
         &self,
         frame: Bytes,
+        sender: Sender,
         memory: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let submission = Submission {
             frame,
+            sender,
             answer,
             _memory: memory,
         };
@@ -82,8 +85,8 @@ impl Submissions {
             }
             env.reach(CrashPoint::NodeBeforeJournal).await;
             // Decoded one after the other: a batch takes many times the memory of its frame.
-            let frames = group.iter_mut().map(|it| std::mem::take(&mut it.frame));
-            let batches = frames.map(transactions);
+            let frames = group.iter_mut();
+            let batches = frames.map(|it| (transactions(std::mem::take(&mut it.frame)), it.sender));
             let answers = journal.take(batches)?;
             env.reach(CrashPoint::NodeAfterJournal).await;
             for (submission, answer) in group.into_iter().zip(answers) {

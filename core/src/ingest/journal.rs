@@ -33,6 +33,9 @@ pub(super) const COLUMNS: [Column; 2] = [ENTRIES, INCLUDED];
 
 const CHECKSUM_BYTES: usize = 8;
 
+/// The part of the journal above which nodes without a seat find no place.
+const HANDED_OVER_SHARE: usize = 4;
+
 /// Entries per read at a start.
 const PAGE: usize = 1_000;
 
@@ -57,6 +60,16 @@ impl Phase {
             Self::Queueing | Self::Proposing => None,
         }
     }
+}
+
+/// Who sends a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A client of the transaction socket.
+    Client,
+    /// Another node, which has no seat. It is not authenticated, so it finds no place in a journal that is full by a
+    /// quarter: the rest is for clients.
+    Node,
 }
 
 /// What became of a batch.
@@ -87,6 +100,10 @@ struct State {
     unseen: Vec<(Sequence, Transaction)>,
     phase: Phase,
 }
+
+/// A place in the order in which transactions were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position(Sequence);
 
 /// What a write adds to the journal.
 #[derive(Default)]
@@ -145,11 +162,14 @@ impl Journal {
     ///
     /// # Errors
     /// If the disk fails. Nothing of these batches is taken then.
-    pub fn take(&self, batches: impl Iterator<Item = Batch>) -> Result<Vec<Answer>, StoreError> {
+    pub fn take(
+        &self,
+        batches: impl Iterator<Item = (Batch, Sender)>,
+    ) -> Result<Vec<Answer>, StoreError> {
         let mut new = New::default();
-        let admitted = batches.map(|batch| {
+        let admitted = batches.map(|(batch, sender)| {
             let sent = batch.transactions.len();
-            (self.admit(batch, &mut new), sent)
+            (self.admit(batch, sender, &mut new), sent)
         });
         let admitted: Vec<_> = admitted.collect();
         if !new.entries.is_empty() {
@@ -174,7 +194,11 @@ impl Journal {
     }
 
     /// Decides what is taken of a batch, after what is new of those before it.
-    fn admit(&self, batch: Batch, new: &mut New) -> Answer {
+    fn admit(&self, batch: Batch, sender: Sender, new: &mut New) -> Answer {
+        let limit_bytes = match sender {
+            Sender::Client => self.limit_bytes,
+            Sender::Node => self.limit_bytes / HANDED_OVER_SHARE,
+        };
         let digests: Vec<_> = batch.transactions.iter().map(Digest::of).collect();
         let mut answer = Answer {
             taken: 0,
@@ -191,9 +215,8 @@ impl Journal {
                 let bytes = transaction.0.len() + OVERHEAD_BYTES;
                 let held_bytes = state.taken.held_bytes() + new.bytes;
                 // Any transaction fits into an empty journal.
-                if held_bytes > 0 && held_bytes + bytes > self.limit_bytes {
+                if held_bytes > 0 && held_bytes + bytes > limit_bytes {
                     new.digests.remove(&digest);
-                    let limit_bytes = self.limit_bytes;
                     answer.refusal = Some(Refusal::Full {
                         held_bytes,
                         limit_bytes,
@@ -227,6 +250,32 @@ impl Journal {
     /// What was taken since the last call, in order.
     pub(super) fn take_unseen(&self) -> Vec<(Sequence, Transaction)> {
         std::mem::take(&mut self.state().unseen)
+    }
+
+    /// Transactions that no commit contains, in the order in which they were taken, as many as have `most_bytes`, one at
+    /// least; and where to go on. `None` if there are no more.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn waiting(
+        &self,
+        after: Option<Position>,
+        most_bytes: usize,
+    ) -> Result<Option<(Vec<Transaction>, Position)>, StoreError> {
+        let entries = self.state().taken.waiting(after.map(|Position(last)| last));
+        let (mut transactions, mut bytes, mut next) = (vec![], 0, None);
+        for entry in entries {
+            bytes += entry.bytes + OVERHEAD_BYTES;
+            if bytes > most_bytes && !transactions.is_empty() {
+                break;
+            }
+            next = Some(Position(entry.sequence));
+            let stored = self.store.get(ENTRIES, &entry.sequence.0.to_be_bytes())?;
+            let intact = stored.and_then(|stored| unsealed(entry.sequence, &stored));
+            // It may have been executed meanwhile.
+            transactions.extend(intact.map(Transaction));
+        }
+        Ok(next.map(|next| (transactions, next)))
     }
 
     /// The entry of a transaction that is taken and not executed.

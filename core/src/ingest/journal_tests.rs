@@ -1,7 +1,7 @@
 //! Tests of what the journal takes, refuses, keeps through crashes, and removes.
 
 use super::{
-    Answer, Batch, Journal, Phase, Pool, Refusal,
+    Answer, Batch, Journal, Phase, Pool, Refusal, Sender,
     journal::{COLUMNS, ENTRIES, STORE},
     taken::OVERHEAD_BYTES,
     testing::{journal_on, take},
@@ -99,10 +99,59 @@ fn several_batches_are_answered_apart() {
         refusal: None,
     };
     let batches = [batch(&[1, 2]), batch(&[2, 3, 4]), batch(&[1]), batch(&[])];
-    let answers = journal.take(batches.into_iter()).unwrap();
+    let batches = batches.into_iter().map(|batch| (batch, Sender::Client));
+    let answers = journal.take(batches).unwrap();
     let outcome = |answer: &Answer| (answer.taken, answer.refusal.is_none());
     let outcomes: Vec<_> = answers.iter().map(outcome).collect();
     assert_eq!(outcomes, [(2, true), (2, false), (1, true), (0, true)]);
+}
+
+#[test]
+fn nodes_find_place_in_a_quarter_of_the_journal() {
+    let journal = journal_on(&MemoryDisk::default(), 8 * (100 + OVERHEAD_BYTES));
+    let batch = |number| Batch {
+        transactions: vec![transaction(number)],
+        refusal: None,
+    };
+    let from = |sender, numbers: [u8; 3]| {
+        let batches = numbers.map(|number| (batch(number), sender));
+        let answers = journal.take(batches.into_iter()).unwrap();
+        answers
+            .iter()
+            .map(|answer| answer.taken)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(from(Sender::Node, [1, 2, 3]), [1, 1, 0]);
+    assert_eq!(
+        from(Sender::Node, [1, 2, 3]),
+        [1, 1, 0],
+        "it has the first two"
+    );
+    assert_eq!(from(Sender::Client, [3, 4, 5]), [1, 1, 1]);
+}
+
+#[test]
+fn what_waits_is_read_in_parts_and_leaves_out_what_a_commit_contains() {
+    let each = 100 + OVERHEAD_BYTES;
+    let disk = MemoryDisk::default();
+    let journal = journal_on(&disk, ANY);
+    take(&journal, &[1, 2, 3, 4, 5].map(transaction));
+    include(&journal, 7, 2);
+    let read = |after, bytes| {
+        let found = journal.waiting(after, bytes).unwrap();
+        found.map(|(transactions, next)| (numbers(&transactions), next))
+    };
+    let (first, after) = read(None, 2 * each).unwrap();
+    assert_eq!(first, [1, 3]);
+    let (second, after) = read(Some(after), 1).unwrap();
+    assert_eq!(second, [4], "one at least");
+    let (third, after) = read(Some(after), ANY).unwrap();
+    assert_eq!(third, [5]);
+    assert!(read(Some(after), ANY).is_none());
+    for (gei, number) in [(8, 1), (9, 3), (10, 4), (11, 5)] {
+        include(&journal, gei, number);
+    }
+    assert!(read(None, ANY).is_none());
 }
 
 #[test]

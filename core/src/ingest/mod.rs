@@ -14,10 +14,12 @@
 //! | `intake` | the task that stores what all connections receive, with one sync for several batches |
 //! | `connection` | one client: frames in, replies out |
 //! | `server` | the listener, its bounds |
+//! | `handed_over` | what nodes without a seat hand over |
 
 mod batch;
 mod bug_switches;
 mod connection;
+mod handed_over;
 mod intake;
 mod journal;
 #[cfg(test)]
@@ -32,7 +34,9 @@ mod taken;
 pub(crate) mod testing;
 
 pub use batch::{Batch, Refusal};
+pub(crate) use handed_over::HandedOver;
 pub(crate) use intake::intake;
-pub use journal::{Answer, Journal, Phase};
+pub(crate) use journal::Position;
+pub use journal::{Answer, Journal, Phase, Sender};
 pub(crate) use pool::Pool;
 pub(crate) use server::Server;

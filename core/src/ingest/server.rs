@@ -1,6 +1,7 @@
 //! The listener of the transaction socket: a task per client, so many clients at a time.
 
 use super::{
+    Sender,
     connection::{self, Shared},
     intake::Intake,
 };
@@ -32,6 +33,7 @@ impl Server {
         let free = Arc::new(Semaphore::new(most as usize));
         let shared = Arc::new(Shared {
             intake: self.intake,
+            sender: Sender::Client,
             memory: Arc::new(Semaphore::new(self.parameters.max_buffered_bytes as usize)),
             parameters: self.parameters,
         });

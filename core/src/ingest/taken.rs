@@ -100,6 +100,15 @@ impl Taken {
         Some(*entry)
     }
 
+    /// What no commit contains, in the order in which it was taken, after this one.
+    pub fn waiting(&self, after: Option<Sequence>) -> Vec<Entry> {
+        let entries = self.by_digest.values();
+        let waits = |entry: &&Entry| entry.included.is_none() && Some(entry.sequence) > after;
+        let mut waiting: Vec<_> = entries.filter(waits).copied().collect();
+        waiting.sort_unstable_by_key(|entry| entry.sequence);
+        waiting
+    }
+
     /// Whether a commit contains some of it.
     pub fn awaits_execution(&self) -> bool {
         !self.included.is_empty()

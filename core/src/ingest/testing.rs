@@ -1,6 +1,6 @@
 //! Journals and pools for tests.
 
-use super::{Answer, Batch, Journal, Phase, Pool};
+use super::{Answer, Batch, Journal, Phase, Pool, Sender};
 use crate::{
     store::{MemoryDisk, MemoryStores},
     types::Transaction,
@@ -21,7 +21,10 @@ pub(crate) fn take(journal: &Journal, transactions: &[Transaction]) -> Answer {
         transactions: transactions.to_vec(),
         refusal: None,
     };
-    journal.take([batch].into_iter()).unwrap().remove(0)
+    journal
+        .take([(batch, Sender::Client)].into_iter())
+        .unwrap()
+        .remove(0)
 }
 
 /// A pool in which these transactions wait.

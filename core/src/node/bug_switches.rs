@@ -24,6 +24,11 @@ pub(super) fn env(mut env: Env) -> Env {
     env
 }
 
+/// Whether a node without a seat hands over what its journal holds.
+pub(super) fn hands_over() -> bool {
+    !bugs::enabled(KnownBug::JournalNotHandedOver)
+}
+
 /// The parameters of consensus in an epoch.
 pub(super) fn consensus(mut parameters: ConsensusParameters, epoch: Epoch) -> ConsensusParameters {
     if bugs::enabled(KnownBug::StaleEpochStart) && epoch > Epoch(0) {

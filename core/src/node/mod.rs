@@ -21,7 +21,7 @@ use crate::{
         bind::{BindError, bind_replacing_stale},
         socket_advice,
     },
-    ingest::{Journal, Phase, Pool, Server, intake},
+    ingest::{HandedOver, Journal, Phase, Pool, Server, intake},
     store::StoreError,
     tasks::Tasks,
     types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair},
@@ -154,13 +154,14 @@ async fn start(
     let listener = listener.map_err(|source| NodeError::Listen { address, source })?;
     let tasks = Tasks::new(env.monitor.clone());
     let parameters = config.consensus.clone();
+    let (intake, submitted) = intake();
     tasks.spawn(serve(
         env.monitor.clone(),
         node.archive.clone(),
         parameters,
+        HandedOver::new(intake.clone(), config.ingest.clone()),
         listener,
     ));
-    let (intake, submitted) = intake();
     let server = Server {
         monitor: env.monitor.clone(),
         intake,

@@ -2,13 +2,13 @@
 
 use super::{Node, NodeError, bug_switches, epochs::Entered, joined, journal_watermark};
 use crate::{
-    consensus::{Consensus, ConsensusSetup, RetainedEpoch, recover_log},
+    consensus::{Consensus, ConsensusSetup, Pace, RetainedEpoch, hand_over, recover_log},
     delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
     epoch::EpochChange,
     ingest::{Phase, Pool},
     tasks::Tasks,
-    types::{CommitIndex, EpochBase, EpochEnding, GlobalExecIndex},
+    types::{CommitIndex, EpochBase, EpochEnding, EpochStart, GlobalExecIndex},
 };
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -49,6 +49,7 @@ impl Node<'_> {
             None => watch::Sender::new(false).subscribe(),
         };
         let has_seat = retained.own.is_some();
+        let start = retained.start.clone();
         let consensus = Consensus::recover(ConsensusSetup {
             env: env.clone(),
             signer: self.signer(&retained),
@@ -77,7 +78,28 @@ impl Node<'_> {
             EpochEnding::Boundary(_) | EpochEnding::Certified(_) => Phase::Queueing,
         });
         env.emit(NodeEvent::Ready);
-        self.run_tasks(consensus, delivery, change).await
+        let handing_over = async {
+            if !has_seat && bug_switches::hands_over() {
+                self.hand_over(start).await?;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            left = self.run_tasks(consensus, delivery, change) => left,
+            failed = handing_over => failed,
+        }
+    }
+
+    /// Gives members what the journal holds and no commit contains.
+    async fn hand_over(&self, start: EpochStart) -> Result<(), NodeError> {
+        let parameters = &self.config.consensus;
+        let pace = Pace {
+            retry_min_ms: parameters.peer_retry_min_ms,
+            retry_max_ms: parameters.peer_retry_max_ms,
+            timeout_ms: self.config.ingest.frame_timeout_ms,
+        };
+        Ok(hand_over(self.env.clone(), self.journal.clone(), start, pace).await?)
     }
 
     /// Recovers the commit log of an epoch, which ends before the first damaged commit. Returns its last commit.

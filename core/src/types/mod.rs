@@ -32,7 +32,9 @@ pub use index::{
 };
 pub use own_round::OwnRound;
 pub use replay_plan::ReplayPlan;
-pub use transaction::{AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash};
+pub use transaction::{
+    AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash, Transactions,
+};
 
 pub(crate) use digest::fixed_bytes;
 pub(crate) use epoch::EpochEnding;

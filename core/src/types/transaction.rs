@@ -32,6 +32,13 @@ impl fmt::Debug for TransactionHash {
     }
 }
 
+/// `Transactions` of contract §3, with each transaction encoded.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Transactions {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub transactions: Vec<Bytes>,
+}
+
 /// `Transaction` of contract §3.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ClientTransaction {

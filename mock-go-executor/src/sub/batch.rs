@@ -1,8 +1,10 @@
 //! What is sent in one frame, and what a reply leaves of it. Pure.
 
 use bytes::Bytes;
-use metanode_core::framing::{FrameError, Framing};
-use prost::Message;
+use metanode_core::{
+    framing::{FrameError, Framing},
+    types::Transactions,
+};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -16,13 +18,6 @@ pub(super) enum Batch {
         body: Bytes,
         answer: oneshot::Sender<Bytes>,
     },
-}
-
-/// `Transactions` of contract §3, with each transaction encoded.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct Transactions {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub transactions: Vec<Bytes>,
 }
 
 /// A reply of the transaction socket.

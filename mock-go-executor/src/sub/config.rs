@@ -1,9 +1,12 @@
 //! The configuration of a Sub: a TOML file.
 
-use crate::config::ConfigError;
-use metanode_core::types::Address;
+use crate::{config::ConfigError, ledger::Funding};
+use metanode_core::{config::RpcParameters, types::Address};
 use serde::{Deserialize, Serialize};
-use std::{num::NonZeroU32, path::Path};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
 /// The configuration of one Sub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,50 @@ pub struct SubConfig {
     pub listen_address: Option<Address>,
     #[serde(default)]
     pub limits: SubLimits,
+    /// The Master whose state the Sub follows. Default: none.
+    #[serde(default)]
+    pub follow: Option<Following>,
+}
+
+/// How a Sub follows its Master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Following {
+    /// The executor RPC of the Master, best the one for peers.
+    pub master_address: Address,
+    /// Where the binary keeps the Sub's state; a simulated Sub has its own disk.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// Pause before asking again when all durable blocks are executed; up to 32 times as long if the Master cannot be read.
+    #[serde(default = "default_poll_ms")]
+    pub poll_ms: u64,
+    /// Blocks of one request, at most.
+    #[serde(default = "default_range_blocks")]
+    pub range_blocks: NonZeroU32,
+    #[serde(default)]
+    pub rpc: RpcParameters,
+    /// The state before block 1: as in the Master's genesis.
+    #[serde(default)]
+    pub genesis: Funding,
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("sub-data")
+}
+
+const fn default_poll_ms() -> u64 {
+    100
+}
+
+const fn default_range_blocks() -> NonZeroU32 {
+    number(500)
+}
+
+const fn number(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
 }
 
 /// Limits and times of a Sub.
@@ -44,12 +91,6 @@ pub struct SubLimits {
 
 impl Default for SubLimits {
     fn default() -> Self {
-        const fn number(number: u32) -> NonZeroU32 {
-            match NonZeroU32::new(number) {
-                Some(number) => number,
-                None => NonZeroU32::MIN,
-            }
-        }
         Self {
             queue_batches: number(1_000),
             workers: number(10),
@@ -71,14 +112,91 @@ impl SubConfig {
     /// # Errors
     /// With file, line and key of what is wrong, and what was expected instead.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let origin = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.display().to_string(),
+            path: origin.clone(),
             source,
         })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Syntax {
-            path: path.display().to_string(),
+        Self::parse(&text, &origin)
+    }
+
+    fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax {
+            path: origin.to_owned(),
             source,
-        })
+        })?;
+        let too_large = config
+            .numbers()
+            .into_iter()
+            .find(|(_, found, most, _)| found > most);
+        match too_large {
+            Some((key, found, _, expected)) => Err(ConfigError::Value {
+                path: origin.to_owned(),
+                key,
+                found: found.to_string(),
+                expected,
+            }),
+            None => Ok(config),
+        }
+    }
+
+    /// Every number with its key, the largest that may be chosen, and the range in words.
+    fn numbers(&self) -> Vec<(&'static str, u64, u64, &'static str)> {
+        const HOUR_MS: u64 = 3_600_000;
+        const HOUR: &str = "at most 3600000, an hour";
+        let limits = &self.limits;
+        let count = |number: NonZeroU32| u64::from(number.get());
+        let mut numbers = vec![
+            (
+                "limits.queue_batches",
+                count(limits.queue_batches),
+                1_000_000,
+                "1 to 1000000",
+            ),
+            ("limits.workers", count(limits.workers), 1_000, "1 to 1000"),
+            (
+                "limits.max_frames_in_flight",
+                count(limits.max_frames_in_flight),
+                10_000,
+                "1 to 10000",
+            ),
+            (
+                "limits.batch_transactions",
+                count(limits.batch_transactions),
+                65_536,
+                "1 to 65536",
+            ),
+            (
+                "limits.batch_delay_ms",
+                limits.batch_delay_ms,
+                HOUR_MS,
+                HOUR,
+            ),
+            (
+                "limits.reply_timeout_ms",
+                limits.reply_timeout_ms,
+                HOUR_MS,
+                HOUR,
+            ),
+            ("limits.retry_min_ms", limits.retry_min_ms, HOUR_MS, HOUR),
+            ("limits.retry_max_ms", limits.retry_max_ms, HOUR_MS, HOUR),
+            (
+                "limits.drain_timeout_ms",
+                limits.drain_timeout_ms,
+                HOUR_MS,
+                HOUR,
+            ),
+        ];
+        if let Some(follow) = &self.follow {
+            numbers.push(("follow.poll_ms", follow.poll_ms, HOUR_MS, HOUR));
+            numbers.push((
+                "follow.range_blocks",
+                count(follow.range_blocks),
+                100_000,
+                "1 to 100000",
+            ));
+        }
+        numbers
     }
 }
 
@@ -98,11 +216,22 @@ mod tests {
             })
             .map(|line| format!("{line}\n"))
             .collect();
-        let all: SubConfig = toml::from_str(&uncommented).unwrap();
-        let config: SubConfig = toml::from_str(EXAMPLE).unwrap();
+        let all = SubConfig::parse(&uncommented, "").unwrap();
+        let config = SubConfig::parse(EXAMPLE, "").unwrap();
         assert_eq!(all, config);
         assert_eq!(config.limits, SubLimits::default());
         let keys = uncommented.matches(" = ").count();
-        assert_eq!(keys, 2 + 10, "a key is missing");
+        assert_eq!(keys, 2 + 10 + 4, "a key is missing");
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_named() {
+        let workers = EXAMPLE.replace("# workers = 10", "workers = 1_001");
+        let error = SubConfig::parse(&workers, "sub.toml")
+            .unwrap_err()
+            .to_string();
+        for part in ["sub.toml", "limits.workers", "1001", "1 to 1000"] {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
     }
 }

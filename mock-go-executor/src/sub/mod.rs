@@ -1,4 +1,5 @@
-//! A Go Sub: the front end that forwards client transactions to a metanode (contract §8).
+//! A Go Sub: the front end that forwards client transactions to a metanode (contract §8), and follows the state of a Go
+//! Master (contract §11.3).
 //!
 //! In import order: a module uses only modules above it.
 //!
@@ -8,6 +9,8 @@
 //! | `batch` | what is sent in one frame, and what a reply leaves of it (pure) |
 //! | `pool` | forms batches of single transactions |
 //! | `worker` | one connection to the metanode: frames out, replies in |
+//! | `chain_link` | whether a block continues what the Sub has executed (pure) |
+//! | `follower` | the reader: executes what becomes durable in the Master |
 //! | `local` | the local way in: frames of clients on this machine |
 //! | `run` | a Sub from its start to its end |
 //!
@@ -15,12 +18,13 @@
 //! connection ended is sent again; its hashes make that harmless.
 
 mod batch;
+mod chain_link;
 pub mod config;
+mod follower;
 mod local;
 mod pool;
 mod run;
 mod worker;
 
-pub use batch::Transactions;
 pub use config::SubConfig;
 pub use run::{SubError, run};

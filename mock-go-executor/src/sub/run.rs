@@ -2,6 +2,7 @@
 
 use super::{
     config::SubConfig,
+    follower::Follower,
     local,
     pool::{self, Incoming},
     worker::Worker,
@@ -12,6 +13,7 @@ use metanode_core::{
     deadline::timeout,
     env::{Env, SubEvent},
     executor::bind::{BindError, bind_replacing_stale},
+    store::StoreError,
     tasks::Tasks,
     types::Address,
 };
@@ -30,13 +32,16 @@ pub enum SubError {
     Config(#[from] ConfigError),
     #[error("cannot listen for clients: {0}")]
     Bind(#[from] BindError),
+    #[error("the store of the followed state failed: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// Runs a Sub until `shutdown` completes; then it sends what it has, for a limited time. `transactions`: each encoded;
 /// who sends one waits while the Sub has too many.
 ///
 /// # Errors
-/// If the socket for clients cannot be bound. A metanode that does not answer is waited for.
+/// If the socket for clients cannot be bound, or the disk fails. A metanode or a Master that does not answer is waited
+/// for.
 pub async fn run(
     env: Env,
     config: SubConfig,
@@ -64,7 +69,12 @@ async fn run_until(
         transaction_socket_path,
         listen_address,
         limits,
+        follow,
     } = config;
+    let follower = match follow {
+        Some(follow) => Some(Follower::open(env.clone(), follow.clone())?),
+        None => None,
+    };
     let listener = match listen_address {
         Some(address) => Some(bind_replacing_stale(env.network.as_ref(), address).await?),
         None => None,
@@ -97,10 +107,17 @@ async fn run_until(
                 None => std::future::pending().await,
             }
         };
+        let follow = async {
+            match follower {
+                Some(follower) => follower.run().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = shutdown => {}
             never = serve_clients => match never {},
+            failed = follow => match failed? {},
         }
     }
     if let Some(Address::Unix(path)) = listen_address

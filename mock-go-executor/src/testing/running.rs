@@ -37,6 +37,7 @@ pub fn config() -> ExecutorConfig {
         execute_us: [100, 3000],
         flush_every_blocks: [1, 5],
         flush_idle_ms: 20,
+        range_reply_bytes: 1 << 20,
         data_dir: "unused".into(),
         genesis: Genesis {
             epoch_timestamp_ms: 1_700_000_000_000,

@@ -114,8 +114,9 @@ const fn sub_did(event: &SubEvent) -> Relevance {
             Relevance::Hidden
         }
         SubEvent::Refused { .. } => Relevance::Throttled("refused"),
+        SubEvent::FollowFailed { .. } => Relevance::Throttled("cannot follow"),
         SubEvent::Stopped => Relevance::Shown,
-        SubEvent::Failed { .. } => Relevance::Severe,
+        SubEvent::Failed { .. } | SubEvent::Diverged { .. } => Relevance::Severe,
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn scenario(scenario: &Scenario, source: &Source<'_>) -> Result<(), I
     scenario.network.check(source, "network")?;
     scenario.node.check(source)?;
     scenario.workload.check(source, "workload")?;
+    scenario.followers.check(source, "followers")?;
     if scenario.topology.validators.high > MOST_VALIDATORS {
         let message = format!("is too high: expected at most {MOST_VALIDATORS}");
         return Err(source.error("topology.validators", message));

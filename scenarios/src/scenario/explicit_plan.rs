@@ -3,8 +3,8 @@
 mod executors;
 
 use super::{
-    Byzantine, Delivery, Epochs, FaultSection, MaxFaulty, Network, Node, Scenario, Share, Topology,
-    Workload,
+    Byzantine, Delivery, Epochs, FaultSection, Followers, MaxFaulty, Network, Node, Scenario,
+    Share, Topology, Workload,
 };
 use crate::{sampling::Sampled, seed::Seed};
 use metanode_sim::plan::{self, Plan};
@@ -34,6 +34,7 @@ impl Scenario {
             clock_drift_ppm,
             max_faulty,
             workload,
+            followers,
             epochs,
             byzantine,
             stays_down,
@@ -73,6 +74,7 @@ impl Scenario {
             own_limits: own_limits.clone(),
             executor: executors::fixed(executors),
             workload: Workload::fixed(workload),
+            followers: Followers::fixed(followers),
             epochs: Epochs::fixed(epochs),
             byzantine: (!byzantine.is_empty()).then(|| Byzantine {
                 each: byzantine.clone(),

@@ -1,4 +1,4 @@
-//! `[network]`, `[workload]` and the tables of `[node]`: every limit of a run. Keys, types and valid ranges come from
+//! `[network]`, `[workload]`, `[followers]` and the tables of `[node]`: every limit of a run. Keys, types and valid ranges come from
 //! the declarations ([`metanode_core::node_parameters!`], [`metanode_sim::world_limits!`]); the ranges from which a
 //! seed draws by default are declared here.
 
@@ -70,7 +70,7 @@ metanode_sim::world_limits!(sections);
 /// would change what existing seeds draw.
 fn stream_label(group: &str, key: &str) -> String {
     match (group, key) {
-        ("network" | "workload", _) => format!("{group}.{key}"),
+        ("network" | "workload" | "followers", _) => format!("{group}.{key}"),
         ("rpc", _) => format!("node.rpc_{key}"),
         (
             "consensus",
@@ -204,5 +204,11 @@ impl Default for WorkloadPlan {
             accounts: (4, 32).into(),
             ..Self::fixed(&plan::WorkloadPlan::default())
         }
+    }
+}
+
+impl Default for FollowerPlan {
+    fn default() -> Self {
+        Self::fixed(&plan::FollowerPlan::default())
     }
 }

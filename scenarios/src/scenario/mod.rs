@@ -23,7 +23,7 @@ use byzantine::Byzantine;
 use epochs::Epochs;
 pub use fault::FaultKind;
 use fault::FaultSection;
-use limits::{NetworkPlan as Network, Node, WorkloadPlan as Workload};
+use limits::{FollowerPlan as Followers, NetworkPlan as Network, Node, WorkloadPlan as Workload};
 use rarely::Rarely;
 use sections::{Delivery, Executor, OddExecutor, OneExecutor, Topology};
 use swarm::Swarm;
@@ -73,6 +73,7 @@ pub struct Scenario {
     pub own_limits: Vec<OwnLimit>,
     pub executor: Executor,
     pub workload: Workload,
+    pub followers: Followers,
     pub epochs: Epochs,
     /// Byzantine validators.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +147,7 @@ impl Default for Scenario {
             own_limits: vec![],
             executor: Executor::default(),
             workload: Workload::default(),
+            followers: Followers::default(),
             epochs: Epochs::default(),
             byzantine: None,
             stays_down: vec![],
@@ -231,6 +233,7 @@ impl Scenario {
             clock_drift_ppm: self.drifts_ppm(&sampler, validators),
             max_faulty,
             workload: self.workload.draw(&sampler),
+            followers: self.followers.draw(&limits),
             epochs,
             byzantine,
             stays_down,
@@ -278,6 +281,7 @@ impl Scenario {
             plan.stays_down.clear();
         }
         plan.workload = sustainable::workload(plan);
+        plan.followers = sustainable::followers(plan);
     }
 
     fn roster(&self, topology: plan::Topology, validators: u16) -> Roster {

@@ -1,6 +1,8 @@
 //! What the drawn links and blocks of a swarm can carry. Permanent overload is not a fault.
 
-use metanode_sim::plan::{INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, WorkloadPlan};
+use metanode_sim::plan::{
+    FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, WorkloadPlan,
+};
 
 /// Approximate size of a transaction in a block.
 const TRANSACTION_BYTES: u64 = 130;
@@ -59,5 +61,22 @@ pub(super) fn workload(plan: &Plan) -> WorkloadPlan {
             .burst_transactions
             .min(u32::try_from(burst).unwrap_or(u32::MAX)),
         ..workload
+    }
+}
+
+/// Followers with replies that arrive within the timeout of an exchange, and that are not so small that a large block
+/// takes longer than all else.
+#[must_use]
+pub(super) fn followers(plan: &Plan) -> FollowerPlan {
+    const PARTS_PER_EXCHANGE: u64 = 16;
+    let exchange_ms = plan.node.rpc.timeout_ms;
+    let travelling_ms = exchange_ms.saturating_sub(4 * plan.network.latency_ms.high);
+    // Half of what the link carries meanwhile: faults slow it down.
+    let most = plan.network.carried_bytes_per_second() * travelling_ms / 2_000;
+    let most = most.clamp(64, 10_484_736);
+    let least = (most / PARTS_PER_EXCHANGE).max(64);
+    FollowerPlan {
+        range_reply_bytes: plan.followers.range_reply_bytes.clamp(least, most),
+        ..plan.followers.clone()
     }
 }

@@ -294,14 +294,15 @@ impl Drawing<'_> {
         else {
             return;
         };
-        let executors: Vec<u16> = (nodes.iter().copied())
+        let processes: Vec<_> = (nodes.iter().copied())
             .filter(|node| *node < self.roster.executors)
+            .map(ProcessId::Executor)
             .collect();
-        if executors.is_empty() || self.stream.one_in(4) {
+        if processes.is_empty() || self.stream.one_in(4) {
             return;
         }
         let fault = DiskFault::Restore {
-            executors,
+            processes,
             taken_ms: *taken_ms,
             down_ms: *down_ms,
         };

@@ -424,6 +424,7 @@ async fn serve_peer(
             }
             Err("the validator ended".into())
         }
+        Purpose::HandOver => Err("transactions of others are not taken".into()),
         Purpose::Query => loop {
             let request = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
             let Some((response, delay)) = validator.answer(&request) else {

@@ -31,9 +31,9 @@ pub enum DiskFault {
         #[serde(default)]
         commits: u32,
     },
-    /// Executors end and restart with their disks as they were at `taken_ms`: an older backup.
+    /// Executors and Subs end and restart with their disks as they were at `taken_ms`: an older backup.
     Restore {
-        executors: Vec<u16>,
+        processes: Vec<ProcessId>,
         taken_ms: u64,
         down_ms: Option<u64>,
     },
@@ -55,12 +55,11 @@ pub enum DiskFault {
 impl Subject for DiskFault {
     fn takes_down(&self) -> BTreeSet<u16> {
         match self {
-            Self::DiskFails { processes, .. } => validators(processes),
-            Self::FlipBits { .. } => BTreeSet::new(),
-            Self::Restore {
-                executors: numbers, ..
+            Self::DiskFails { processes, .. } | Self::Restore { processes, .. } => {
+                validators(processes)
             }
-            | Self::CopyExecutor {
+            Self::FlipBits { .. } => BTreeSet::new(),
+            Self::CopyExecutor {
                 executors: numbers, ..
             }
             | Self::RestoreNodes { nodes: numbers, .. } => numbers.iter().copied().collect(),
@@ -148,10 +147,10 @@ impl Subject for DiskFault {
                 commits: _,
             } => Parts::of_hosts(nodes),
             Self::Restore {
-                executors,
+                processes,
                 taken_ms,
                 down_ms,
-            } => Parts::of_executors(executors)
+            } => Parts::of_processes(processes)
                 .lasting(down_ms)
                 .amount(taken_ms),
             Self::CopyExecutor { executors, down_ms } => {
@@ -230,22 +229,23 @@ impl fmt::Display for DiskFault {
 impl DiskFault {
     /// The processes that are restored, with the times of their backups.
     fn backups(&self) -> impl Iterator<Item = (ProcessId, u64)> {
-        let (executors, nodes, taken_ms): (&[u16], &[u16], u64) = match self {
+        let (processes, taken_ms) = match self {
             Self::Restore {
-                executors,
+                processes,
                 taken_ms,
                 ..
-            } => (executors, &[], *taken_ms),
+            } => (processes.clone(), *taken_ms),
             Self::RestoreNodes {
                 nodes, taken_ms, ..
-            } => (&[], nodes, *taken_ms),
+            } => (
+                nodes.iter().copied().map(ProcessId::Node).collect(),
+                *taken_ms,
+            ),
             Self::DiskFails { .. } | Self::FlipBits { .. } | Self::CopyExecutor { .. } => {
-                (&[], &[], 0)
+                (vec![], 0)
             }
         };
-        let executors = executors.iter().copied().map(ProcessId::Executor);
-        let nodes = nodes.iter().copied().map(ProcessId::Node);
-        executors.chain(nodes).map(move |id| (id, taken_ms))
+        processes.into_iter().map(move |id| (id, taken_ms))
     }
 }
 

@@ -5,6 +5,7 @@ use super::link::HostId;
 use super::listener::ListenerId;
 use super::rule::{ConnectionId, Route, Rules, Side};
 use super::timer::pause;
+use crate::process_id::ProcessId;
 use async_trait::async_trait;
 use metanode_core::{
     env::{BoxListener, BoxStream, Listener, Network},
@@ -23,12 +24,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub struct SimNetwork {
     kernel: Kernel,
     host: HostId,
+    process: Option<ProcessId>,
 }
 
 impl SimNetwork {
     #[must_use]
     pub const fn new(kernel: Kernel, host: HostId) -> Self {
-        Self { kernel, host }
+        Self {
+            kernel,
+            host,
+            process: None,
+        }
+    }
+
+    /// The same, used by this process.
+    #[must_use]
+    pub fn of(self, process: ProcessId) -> Self {
+        Self {
+            process: Some(process),
+            ..self
+        }
     }
 
     fn route(&self, address: &Address) -> io::Result<Route> {
@@ -43,6 +58,7 @@ impl SimNetwork {
             client: self.host,
             server,
             address: address.clone(),
+            process: self.process,
         })
     }
 

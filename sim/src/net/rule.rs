@@ -4,6 +4,7 @@
 //! kernel is locked: a rule must not call the kernel.
 
 use super::link::HostId;
+use crate::process_id::ProcessId;
 use metanode_core::types::Address;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Route {
     pub server: HostId,
     /// As the client gave it.
     pub address: Address,
+    /// The process that connected; `None` for one without a name.
+    pub process: Option<ProcessId>,
 }
 
 impl Route {

@@ -261,6 +261,7 @@ mod tests {
             address: Address::Unix("/rpc".into()),
             client: HostId(0),
             server: HostId(1),
+            process: None,
         };
         let mut rule = StallOnce {
             after_bytes: 150,

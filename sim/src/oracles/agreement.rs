@@ -1,13 +1,14 @@
 //! AGREE: *GEI → (epoch, commit index, commit digest) is one function over all nodes and all time.*
 //!
-//! Input: commits on the disks of nodes, frames on block streams, blocks on the disks of executors.
+//! Input: commits on the disks of nodes, frames on block streams, blocks on the disks of executors and Subs, blocks that
+//! executors send to Subs.
 //!
 //! Violations: a commit with two digests; a delivered GEI with two commits, or two contents; a commit at two GEIs.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
     trace::{Entry, What},
-    witness::{Fact, Frame, SeenCommit},
+    witness::{Fact, Frame, Reply, SeenCommit},
 };
 use metanode_core::types::{CommitDigest, CommitIndex, Epoch, GlobalExecIndex};
 use std::sync::Arc;
@@ -89,6 +90,13 @@ impl Oracle for Agreement {
                 let mut blocks = blocks.iter();
                 blocks.try_for_each(|block| self.delivered(block, entry))
             }
+            What::Seen(Fact::ReplySent { reply, .. }) => match &**reply {
+                Reply::Blocks(blocks) => {
+                    let mut blocks = blocks.iter().filter_map(|block| block.frame.as_ref());
+                    blocks.try_for_each(|block| self.delivered(block, entry))
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }

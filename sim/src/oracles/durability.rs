@@ -5,7 +5,7 @@
 //! Input: what processes wrote to their disks and what they found there, replies of executors, frames.
 //!
 //! Violations: a stored value that is not what its key says, or, at the end, a log of commits or a sequence of executed
-//! blocks that is not complete; a reply with a watermark above the one that is synced on the executor's disk; a start that finds a
+//! blocks that is not complete; a reply with a watermark or a block above the one that is synced on the executor's disk; a start that finds a
 //! watermark below one that the same executor reported; a frame of a commit that is not synced on the node's disk; a
 //! start of a node that finds fewer commits of an epoch than were synced; a node that deletes commits from one on in which
 //! no bit flipped.
@@ -63,7 +63,7 @@ impl Durability {
                 }
             }
             Fact::ReplySent { reply, .. } => {
-                let Some(watermark) = reply.watermark() else {
+                let Some(watermark) = reply.durable() else {
                     return Ok(());
                 };
                 let highest = executor.reported.as_ref();

@@ -1,7 +1,7 @@
 //! EXEC1: *each (epoch, commit index) and each transaction hash changes state at most once.*
 //!
-//! Input: the blocks on the disks of executors, and what the sequential ledger applies. Counted per executor over the
-//! state that survives its crashes.
+//! Input: the blocks on the disks of executors and of Subs that follow them, and what the sequential ledger applies. Counted
+//! per process over the state that survives its crashes.
 //!
 //! Violations: a commit becomes durable that the surviving state contains, at its GEI or another; a transaction that the
 //! ledger applies twice. That an executor applies what the ledger applies, and nothing twice, is judged by ROOT.
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct ExactlyOnce {
-    executors: BTreeMap<u16, State>,
+    states: BTreeMap<ProcessId, State>,
     /// What the ledger applied.
     transactions: IndexMap<SpentNonce, GlobalExecIndex, FxBuildHasher>,
 }
@@ -84,23 +84,23 @@ impl State {
 
 impl Oracle for ExactlyOnce {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        match (entry.process, &entry.what) {
-            (ProcessId::Executor(n), What::Seen(Fact::ExecutorFound { watermark, .. })) => {
-                let state = self.executors.entry(n).or_default();
+        match &entry.what {
+            What::Seen(Fact::ExecutorFound { watermark, .. }) => {
+                let state = self.states.entry(entry.process).or_default();
                 state.forget_above(*watermark);
                 Ok(())
             }
-            (ProcessId::Executor(n), What::Seen(Fact::Durable { blocks, .. })) => {
-                let state = self.executors.entry(n).or_default();
+            What::Seen(Fact::Durable { blocks, .. }) => {
+                let state = self.states.entry(entry.process).or_default();
                 blocks
                     .iter()
                     .try_for_each(|block| state.durable(block, entry))
             }
-            (ProcessId::Executor(n), What::Seen(Fact::BlockRewritten { block })) => {
-                let state = self.executors.entry(n).or_default();
+            What::Seen(Fact::BlockRewritten { block }) => {
+                let state = self.states.entry(entry.process).or_default();
                 state.rewritten(block, entry)
             }
-            (_, What::Derived(Derived::Commit { frame, applied, .. })) => {
+            What::Derived(Derived::Commit { frame, applied, .. }) => {
                 for transaction in applied.iter() {
                     if let Some(before) = self.transactions.insert(*transaction, frame.gei) {
                         let message = format!(

@@ -7,6 +7,7 @@
 mod agreement;
 mod backpressure;
 mod bounded_memory;
+mod clients;
 mod durability;
 mod epoch;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod expectation;
 #[cfg(test)]
 mod facts;
 mod first_said;
+mod followers;
 #[cfg(test)]
 mod legal_traces;
 mod liveness;
@@ -208,7 +210,7 @@ pub(crate) fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     BY_CAUSE.iter().flat_map(of).collect()
 }
 
-/// One oracle, but one for each expectation of the scenario.
+/// One oracle, but three for LIVE and one for each expectation of the scenario.
 fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     vec![match invariant {
         Invariant::Start => Box::new(start::Start::new(plan)),
@@ -226,7 +228,13 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
         Invariant::Root => Box::new(state_root::Root::default()),
         Invariant::Mono => Box::new(monotonic::Monotonic::default()),
         Invariant::Durable => Box::new(durability::Durability::default()),
-        Invariant::Live => Box::new(liveness::Liveness::new(plan)),
+        Invariant::Live => {
+            return vec![
+                Box::new(liveness::Liveness::new(plan)),
+                Box::new(followers::Followers::new(plan)),
+                Box::new(clients::Clients::new(plan)),
+            ];
+        }
         Invariant::Noloss => Box::new(no_loss::NoLoss::new(plan)),
         Invariant::Expect => {
             return (plan.expect.iter().cloned())
@@ -247,6 +255,6 @@ mod tests {
     #[test]
     fn every_invariant_has_an_oracle() {
         assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
-        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1);
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 2);
     }
 }

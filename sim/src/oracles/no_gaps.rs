@@ -1,6 +1,6 @@
 //! GAP0: *the durable GEI sequence of an executor is 1, 2, 3, … without a gap.*
 //!
-//! Input: the disks of executors, and which of them were copied.
+//! Input: the disks of executors and of Subs that follow them, and which of them were copied.
 //!
 //! Violations: a block becomes durable that is not the next one; a watermark moves without its block; a start finds a
 //! watermark above all that became durable.
@@ -19,7 +19,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Default)]
 pub(super) struct NoGaps {
-    executors: BTreeMap<u16, Tip>,
+    /// Of executors and Subs.
+    tips: BTreeMap<ProcessId, Tip>,
 }
 
 /// The last durable block of an executor and the entry that shows it.
@@ -61,22 +62,20 @@ fn extended(
 
 impl Oracle for NoGaps {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let ProcessId::Executor(n) = entry.process else {
-            return Ok(());
-        };
+        let process = entry.process;
         if let What::World(WorldEvent::DiskRestored {
-            copied_from: Some(ProcessId::Executor(other)),
+            copied_from: Some(other),
             ..
         }) = entry.what
         {
-            let gei = (self.executors.get(&other)).map_or(GlobalExecIndex(0), |tip| tip.gei);
+            let gei = (self.tips.get(&other)).map_or(GlobalExecIndex(0), |tip| tip.gei);
             let set_by = entry.clone();
-            self.executors.insert(n, Tip { gei, set_by });
+            self.tips.insert(process, Tip { gei, set_by });
         }
         let What::Seen(fact) = &entry.what else {
             return Ok(());
         };
-        let tip = self.executors.get(&n);
+        let tip = self.tips.get(&process);
         let extended = match fact {
             Fact::ExecutorFound { watermark, .. } => match tip {
                 Some(tip) if *watermark > tip.gei => Err(Gap {
@@ -100,7 +99,7 @@ impl Oracle for NoGaps {
         match extended {
             Ok(gei) => {
                 let set_by = entry.clone();
-                self.executors.insert(n, Tip { gei, set_by });
+                self.tips.insert(process, Tip { gei, set_by });
                 Ok(())
             }
             Err(Gap { clause, message }) => {

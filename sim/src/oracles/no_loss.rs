@@ -11,15 +11,14 @@
 //! Violations at the end of a run that lasted the plan's `settle_ms` after faults ended, like LIVE: a transaction that was
 //! promised before faults ended, and that no executor executed, although a transaction that the same node took later was
 //! executed in the first half of that time; or although the node proposed blocks in that half and nothing of them was
-//! executed.
+//! executed; or that a node without a seat since that half handed to no other one (contract §8.9).
 //!
 //! No violation: a transaction that is still queued because clients send faster than blocks are filled, because a
 //! slow executor pauses its node's proposals, or because the executor still executes what was committed in the first
 //! half, or because the node follows in an epoch that the others have left (its blocks there are in no commit; LIVE demands
 //! that its executor catches up at its own rate); what was promised after the backup of a disk that was restored; a
-//! transaction of a node that is not a member of the committee, because it
-//! cannot propose (it counts again when the node is a member again), or that stays down for good; an execution that is
-//! undone when an executor loses its tail, because other oracles check that it is repeated.
+//! transaction of a node that stays down for good, or of one without a seat to which a member refused some; an execution that
+//! is undone when an executor loses its tail, because other oracles check that it is repeated.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -61,6 +60,12 @@ pub(super) struct NoLoss {
     fruitless: BTreeSet<u16>,
     /// The newest epoch that each node has recorded.
     epochs: BTreeMap<u16, Epoch>,
+    /// Since when nodes have no seat.
+    without_seat: BTreeMap<u16, SimTime>,
+    /// The nodes that hand over, by connection.
+    handing_over: BTreeMap<u64, u16>,
+    /// Those to which something was refused since faults ended.
+    refused: BTreeSet<u16>,
     /// The entry that ended faults.
     settling: Option<Entry>,
 }
@@ -102,6 +107,9 @@ impl NoLoss {
             executed: GlobalExecIndex(0),
             fruitless: BTreeSet::new(),
             epochs: BTreeMap::new(),
+            without_seat: BTreeMap::new(),
+            handing_over: BTreeMap::new(),
+            refused: BTreeSet::new(),
             settling: None,
         }
     }
@@ -112,8 +120,33 @@ impl NoLoss {
         let owed = self.outstanding.values();
         owed.filter(move |promised| {
             let in_time = ended.is_none_or(|ended| promised.entry.at <= ended);
-            in_time && self.is_member(promised.by)
+            in_time && (self.is_member(promised.by) || self.is_to_be_handed_over(promised))
         })
+    }
+
+    /// Whether no other node has taken it, and none has refused it.
+    fn is_to_be_handed_over(&self, promised: &Promised) -> bool {
+        let hash = promised.transaction;
+        let by_all = (hash, u16::MIN)..=(hash, u16::MAX);
+        self.outstanding.range(by_all).count() == 1 && !self.refused.contains(&promised.by)
+    }
+
+    /// A node has recorded an epoch.
+    fn entered(&mut self, n: u16, epoch: Epoch, at: SimTime) {
+        let newest = self.epochs.entry(n).or_default();
+        *newest = epoch.max(*newest);
+        if self.is_member(n) {
+            self.without_seat.remove(&n);
+        } else {
+            self.without_seat.entry(n).or_insert(at);
+        }
+    }
+
+    /// A member has answered a client, or a node that hands over.
+    fn answered(&mut self, connection: u64, success: bool) {
+        if let Some(node) = self.handing_over.get(&connection).filter(|_| !success) {
+            self.refused.insert(*node);
+        }
     }
 
     fn epoch_of(&self, n: u16) -> Epoch {
@@ -281,6 +314,9 @@ impl NoLoss {
             if busy {
                 return false;
             }
+            if let Some(since) = self.without_seat.get(&promised.by) {
+                return !self.is_late(*since);
+            }
             let overtaken_by = self.overtaken_by.get(&promised.by);
             overtaken_by.is_some_and(|later| *later > promised.taken_at)
                 || self.fruitless.contains(&promised.by)
@@ -351,7 +387,19 @@ fn at_once(clause: &'static str, message: String, entry: &Entry) -> Box<Violatio
 impl Oracle for NoLoss {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
-            (ProcessId::Node(by), What::Seen(Fact::BatchAnswered { taken, .. })) => {
+            (ProcessId::Node(n), What::Seen(Fact::BatchSent { connection, .. })) => {
+                self.handing_over.insert(*connection, n);
+            }
+            (
+                ProcessId::Node(by),
+                What::Seen(Fact::BatchAnswered {
+                    connection,
+                    success,
+                    taken,
+                    ..
+                }),
+            ) => {
+                self.answered(*connection, *success);
                 return self.promised(by, taken, entry);
             }
             (
@@ -374,8 +422,7 @@ impl Oracle for NoLoss {
                     .retain(|_, promised| promised.by != n || is_in_backup(promised));
             }
             (ProcessId::Node(n), What::Seen(Fact::EpochRecorded { record })) => {
-                let newest = self.epochs.entry(n).or_default();
-                *newest = record.epoch.max(*newest);
+                self.entered(n, record.epoch, entry.at);
             }
             (ProcessId::Node(n), What::Seen(Fact::BlockStored { block, .. }))
                 if self
@@ -405,6 +452,7 @@ impl Oracle for NoLoss {
                 for n in self.plan.stays_down.clone() {
                     self.outstanding.retain(|_, promised| promised.by != n);
                 }
+                self.refused.clear();
                 self.settling = Some(entry.clone());
             }
             _ => {}

@@ -332,7 +332,7 @@ fn a_node_that_stays_down_owes_nothing() {
 }
 
 #[test]
-fn a_node_that_is_not_a_member_is_not_judged() {
+fn a_node_without_a_seat_hands_over_what_it_promised() {
     let mut plan = Plan::example();
     let members_from = |epoch, members: &[u16]| CommitteePlan {
         from_epoch: Epoch(epoch),
@@ -345,8 +345,31 @@ fn a_node_that_is_not_a_member_is_not_judged() {
     ];
     let follows = vec![node(12_000, 1, follows(1, 10))];
     let (oracle, verdict) = ends_at(&plan, 30_000, follows.clone());
+    assert!(verdict.is_some());
+    assert!(!oracle.is_satisfied());
+    let takes = [follows.clone(), vec![taken(13_000, 2, 1)]].concat();
+    let (oracle, verdict) = ends_at(&plan, 30_000, takes);
     assert_eq!(verdict, None);
     assert!(oracle.is_satisfied());
+    let sent = Fact::BatchSent {
+        connection: 99,
+        number: 1,
+        transactions: 1,
+        bytes: 1,
+    };
+    let refused = Fact::BatchAnswered {
+        connection: 99,
+        number: 1,
+        success: false,
+        taken: [].into(),
+        bytes: 1,
+    };
+    let refused = vec![
+        seen(13_000, ProcessId::Node(1), sent),
+        seen(13_000, ProcessId::Node(2), refused),
+    ];
+    let refused = [follows.clone(), refused].concat();
+    assert_eq!(ends_at(&plan, 30_000, refused).1, None);
     let again = [follows, vec![node(14_000, 1, opened(2, 20))]].concat();
     let (oracle, verdict) = ends_at(&plan, 30_000, again);
     assert!(verdict.is_some());

@@ -5,15 +5,17 @@
 //! Input: requests and replies on the wire. What a process then does with a reply is judged by TRUTH, WIRE and EPOCH.
 //!
 //! Violations: a request on a connection on which the reply to an earlier one was not read, so that its late reply would
-//! answer another; a reply of a kind that does not answer the request of its number; more replies than requests.
+//! answer another; a reply of a kind that does not answer the request of its number, or with other blocks; more replies than
+//! requests; a request of a Sub other than for blocks (contract §11.3).
 //!
 //! No violation: a request that is never answered; an error as the answer to any request.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
-    trace::{Entry, What},
-    witness::{Fact, Reply, Request},
+    trace::{Entry, ProcessId, What},
+    witness::{Fact, Reply, Request, SentBlock},
 };
+use metanode_core::types::GlobalExecIndex;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -29,8 +31,16 @@ struct Connection {
     last: Entry,
 }
 
+/// Whether these are blocks of the range, from its beginning on.
+fn are_of(blocks: &[SentBlock], from: GlobalExecIndex, to: GlobalExecIndex) -> bool {
+    let mut numbers = (from.0..=to.0).map(GlobalExecIndex);
+    blocks
+        .iter()
+        .all(|block| numbers.next() == Some(block.number))
+}
+
 /// Whether a reply of this kind answers the request.
-const fn answers(reply: &Reply, request: Request) -> bool {
+fn answers(reply: &Reply, request: Request) -> bool {
     match reply {
         Reply::Error(_) => true,
         Reply::Validators { .. } => matches!(
@@ -42,7 +52,10 @@ const fn answers(reply: &Reply, request: Request) -> bool {
         Reply::EpochStartTimestamp(_) => matches!(request, Request::GetEpochStartTimestamp { .. }),
         Reply::AdvanceEpoch { .. } => matches!(request, Request::AdvanceEpoch { .. }),
         Reply::EpochBoundaryData { .. } => matches!(request, Request::GetEpochBoundaryData { .. }),
-        Reply::Blocks(_) => matches!(request, Request::GetBlocksRange { .. }),
+        Reply::Blocks(blocks) => match request {
+            Request::GetBlocksRange { from, to } => blocks.is_empty() || are_of(blocks, from, to),
+            _ => false,
+        },
         Reply::Unknown => matches!(request, Request::Unknown),
     }
 }
@@ -55,6 +68,12 @@ impl Rpc {
         request: Request,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
+        if matches!(entry.process, ProcessId::Sub(_))
+            && !matches!(request, Request::GetBlocksRange { .. })
+        {
+            let message = format!("a Sub reads blocks only, it sent {request}");
+            return Err(broken(entry, "sub-asks-more", message, None));
+        }
         let sent = Connection {
             number,
             request,
@@ -144,11 +163,8 @@ impl Oracle for Rpc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        oracles::testing::judge,
-        trace::{ProcessId, SimTime},
-    };
-    use metanode_core::types::{Epoch, GlobalExecIndex};
+    use crate::{oracles::testing::judge, trace::SimTime, witness::StateRoot};
+    use metanode_core::types::Epoch;
     use std::sync::Arc;
 
     fn entry(process: ProcessId, fact: Fact) -> Entry {
@@ -203,6 +219,43 @@ mod tests {
         );
         let unread = [sent(1, ASK), replied(1, WATERMARK), sent(2, ASK)];
         assert_eq!(clause(&unread), Some("used-after-failure"));
+    }
+
+    #[test]
+    fn blocks_are_those_that_were_asked_for() {
+        let ask = Request::GetBlocksRange {
+            from: GlobalExecIndex(3),
+            to: GlobalExecIndex(4),
+        };
+        let blocks = |numbers: &[u64]| {
+            let block = |number: &u64| SentBlock {
+                number: GlobalExecIndex(*number),
+                state_root: StateRoot([0; 32]),
+                frame: None,
+            };
+            Reply::Blocks(numbers.iter().map(block).collect())
+        };
+        for right in [&[][..], &[3], &[3, 4]] {
+            assert_eq!(clause(&[sent(1, ask), replied(1, blocks(right))]), None);
+        }
+        for wrong in [&[4][..], &[3, 3], &[3, 4, 5]] {
+            let found = clause(&[sent(1, ask), replied(1, blocks(wrong))]);
+            assert_eq!(found, Some("wrong-reply"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_sub_asks_for_blocks_only() {
+        let by_sub = |request| Entry {
+            process: ProcessId::Sub(0),
+            ..sent(1, request)
+        };
+        let range = Request::GetBlocksRange {
+            from: GlobalExecIndex(1),
+            to: GlobalExecIndex(1),
+        };
+        assert_eq!(clause(&[by_sub(range)]), None);
+        assert_eq!(clause(&[by_sub(ASK)]), Some("sub-asks-more"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! ROOT: *equal state root at equal GEI on every executor.*
 //!
-//! Input: the state on the disks of executors, and the sequential ledger that executes what the reference model derives.
+//! Input: the state on the disks of executors and of Subs that follow them, the roots that executors send to Subs, and the
+//! sequential ledger that executes what the reference model derives.
 //!
-//! Violation: the state on a disk has another root than the ledger at the same GEI, when a watermark moves or when a
-//! start finds it: a state that was computed otherwise, or a watermark that was stored without its state.
+//! Violations: the state on a disk has another root than the ledger at the same GEI, when a watermark moves or when a
+//! start finds it: a state that was computed otherwise, or a watermark that was stored without its state; a block is sent
+//! to a Sub with another root; a Sub says that its state is another one than its Master's.
 //!
 //! No violation: executors at different GEIs.
 
@@ -11,9 +13,12 @@ use super::{Invariant, Oracle, Violation};
 use crate::{
     model::Derived,
     trace::{Entry, What},
-    witness::{Fact, StateRoot},
+    witness::{Fact, Reply, StateRoot},
 };
-use metanode_core::types::GlobalExecIndex;
+use metanode_core::{
+    env::{Event, SubEvent},
+    types::GlobalExecIndex,
+};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -24,32 +29,74 @@ pub(super) struct Root {
 
 impl Oracle for Root {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let (gei, root, how) = match &entry.what {
+        match &entry.what {
             What::Derived(Derived::Commit {
                 frame, state_root, ..
             }) => {
                 self.roots.insert(frame.gei, (*state_root, entry.clone()));
-                return Ok(());
+                Ok(())
             }
             What::Seen(Fact::Durable {
                 watermark,
                 state_root,
                 ..
-            }) => (*watermark, *state_root, "after executing"),
+            }) => self.check(
+                *watermark,
+                *state_root,
+                "the disk has",
+                "after executing",
+                entry,
+            ),
             What::Seen(Fact::ExecutorFound {
                 watermark,
                 state_root,
-            }) => (*watermark, *state_root, "recovered for"),
-            _ => return Ok(()),
-        };
+            }) => self.check(
+                *watermark,
+                *state_root,
+                "the disk has",
+                "recovered for",
+                entry,
+            ),
+            What::Seen(Fact::ReplySent { reply, .. }) => match &**reply {
+                Reply::Blocks(blocks) => blocks.iter().try_for_each(|block| {
+                    self.check(
+                        block.number,
+                        block.state_root,
+                        "the reply has",
+                        "for",
+                        entry,
+                    )
+                }),
+                _ => Ok(()),
+            },
+            What::Process(Event::Sub(SubEvent::Diverged { reason })) => Err(Violation::by(
+                entry,
+                Invariant::Root,
+                "sub-diverged",
+                format!("expected the Sub's state to be that of its Master, {reason}"),
+                None,
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Root {
+    /// The root at this GEI is that of the ledger, as far as it has got.
+    fn check(
+        &self,
+        gei: GlobalExecIndex,
+        root: StateRoot,
+        place: &str,
+        how: &str,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
         match self.roots.get(&gei) {
             Some((expected, earlier)) if *expected != root => Err(Violation::by(
                 entry,
                 Invariant::Root,
                 "roots-differ",
-                format!(
-                    "expected root {expected} by the ledger, the disk has {root} {how} GEI {gei}"
-                ),
+                format!("expected root {expected} by the ledger, {place} {root} {how} GEI {gei}"),
                 [earlier.clone()],
             )),
             _ => Ok(()),

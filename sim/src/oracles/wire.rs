@@ -186,6 +186,12 @@ fn broken(
 
 impl Oracle for Wire {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        if let (ProcessId::Sub(_), What::Seen(Fact::StreamOpened { connection })) =
+            (entry.process, &entry.what)
+        {
+            let message = format!("a Sub opened connection {connection} to a block stream");
+            return Err(broken(entry, "sub-on-a-stream", message, vec![]));
+        }
         let ProcessId::Node(n) = entry.process else {
             return Ok(());
         };

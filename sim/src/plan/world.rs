@@ -1,4 +1,4 @@
-//! The limits of the world around the nodes, declared once: links, buffers and workload.
+//! The limits of the world around the nodes, declared once: links, buffers, workload, followers.
 
 use super::{Plan, Span};
 use metanode_core::config::Limit;
@@ -65,6 +65,17 @@ macro_rules! world_limits {
                     batch_transactions: u32 = 100, 1..=65_536;
                     /// Time for which a transaction waits for others.
                     batch_delay_ms: u64 = 1, 1..=3_600_000;
+                }
+            }
+            /// Subs that follow the state of an executor.
+            followers: FollowerPlan {
+                limits {
+                    /// Blocks that a Sub asks for at once; with 0 no Sub follows.
+                    range_blocks: u32 = 0, 0..=100_000;
+                    /// Bytes of blocks in one reply.
+                    range_reply_bytes: u64 = 5_242_880, 64..=10_484_736;
+                    /// Pause of a Sub that has executed all durable blocks.
+                    poll_ms: u64 = 100, 1..=3_600_000;
                 }
             }
         }

@@ -15,8 +15,9 @@ pub struct DiskWitness(Stores);
 
 enum Stores {
     Node(NodeDisk),
+    /// Also that of a Sub, which follows an executor.
     Executor(Box<ExecutorDisk>),
-    /// A Sub and the world have none.
+    /// The world has none.
     None,
 }
 
@@ -25,12 +26,12 @@ impl DiskWitness {
     pub fn new(process: ProcessId, blocks: Blocks) -> Self {
         Self(match process {
             ProcessId::Node(_) => Stores::Node(NodeDisk::new(process, blocks)),
-            ProcessId::Executor(_) => {
+            ProcessId::Executor(_) | ProcessId::Sub(_) => {
                 let mut disk = ExecutorDisk::default();
                 disk.seen = blocks;
                 Stores::Executor(Box::new(disk))
             }
-            ProcessId::Sub(_) | ProcessId::World => Stores::None,
+            ProcessId::World => Stores::None,
         })
     }
 

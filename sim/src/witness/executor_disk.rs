@@ -1,4 +1,5 @@
-//! The store of an executor, write by write: account entries, delivered blocks, the watermark, starts of epochs.
+//! The store of an executor or of a Sub that follows one, write by write: account entries, delivered blocks, the watermark,
+//! starts of epochs.
 //!
 //! A watermark covers what is on the disk when it is written, whatever the order of the writes before it. What comes
 //! after it counts from the next one on.

@@ -3,7 +3,7 @@
 //! A fact has the source of its [`Entry`](crate::trace::Entry): the process that wrote or read the bytes. The types do
 //! not depend on the simulation: logs, data directories and proxies of real processes can give the same facts.
 
-use super::{batches::Taken, block::SeenBlock};
+use super::{batches::Taken, block::SeenBlock, sent_block::SentBlock};
 use derive_more::Display;
 use metanode_core::{
     store,
@@ -60,7 +60,8 @@ pub enum Fact {
         number: u64,
         reply: Arc<Reply>,
     },
-    /// The Sub wrote the `number`-th frame of a transaction socket, from 1. A frame that is no batch has no transactions.
+    /// The Sub wrote the `number`-th frame of a transaction socket, from 1, or a node without a seat one of a connection
+    /// between nodes. A frame that is no batch has no transactions.
     #[display("the wire has batch {number}: {transactions} transactions (connection {connection})")]
     BatchSent {
         connection: u64,
@@ -76,6 +77,13 @@ pub enum Fact {
         success: bool,
         taken: Arc<[Taken]>,
         /// Of all transactions of the batch.
+        bytes: u64,
+    },
+    /// A connection of a client is over, with batches that are not answered.
+    #[display("connection {connection} ends with batches that are not answered")]
+    BatchesAbandoned {
+        connection: u64,
+        /// Of all their transactions.
         bytes: u64,
     },
     /// A block on a connection between nodes, the first time that this process sends it.
@@ -423,7 +431,7 @@ pub enum Reply {
         validators: Vec<Member>,
     },
     #[display("{} blocks", _0.len())]
-    Blocks(Vec<Arc<Frame>>),
+    Blocks(Vec<SentBlock>),
     #[display("error: {_0}")]
     Error(String),
     /// Any other payload.
@@ -431,6 +439,21 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// What it says is durable: the watermark that it reports, or the last of its blocks.
+    #[must_use]
+    pub fn durable(&self) -> Option<GlobalExecIndex> {
+        match self {
+            Self::Blocks(blocks) => blocks.last().map(|block| block.number),
+            _ => self.watermark(),
+        }
+    }
+
+    /// Whether it has a part of a block that is larger than a reply.
+    #[must_use]
+    pub fn is_part_of_a_block(&self) -> bool {
+        matches!(self, Self::Blocks(blocks) if blocks.iter().any(|block| block.frame.is_none()))
+    }
+
     /// The watermark that it reports.
     #[must_use]
     pub const fn watermark(&self) -> Option<GlobalExecIndex> {

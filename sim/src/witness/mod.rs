@@ -45,6 +45,7 @@ pub(crate) mod protobuf;
 mod rpc;
 #[cfg(test)]
 mod rpc_tests;
+mod sent_block;
 mod sockets;
 #[cfg(test)]
 mod sockets_tests;
@@ -60,5 +61,6 @@ pub use fact::{
     ChangeStep, ContentHash, Durability, EpochRecord, Fact, Frame, Member, Reply, Request,
     SeenBoundary, SeenCommit, StateRoot,
 };
+pub use sent_block::SentBlock;
 pub use sockets::{Channel, Connections, End, Ends};
 pub(crate) use transaction::hash;

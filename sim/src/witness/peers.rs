@@ -13,6 +13,8 @@ pub(super) enum Purpose {
     Subscribe,
     /// Requests are answered one after the other.
     Query,
+    /// A node without a seat sends batches, as on a transaction socket.
+    HandOver,
 }
 
 /// Decodes a `Hello`.
@@ -30,6 +32,7 @@ pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
             Purpose::Subscribe
         }
         1 => Purpose::Query,
+        2 => Purpose::HandOver,
         other => return Err(format!("purpose {other} of a connection does not exist")),
     };
     reader.end()?;

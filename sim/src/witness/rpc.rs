@@ -3,15 +3,14 @@
 //! As in every protobuf reader, unknown fields are skipped and the last payload of a message is valid.
 
 use super::{
-    Member, Reply, Request,
+    Blocks, Member, Reply, Request,
     bcs::Malformed,
-    delivered,
     protobuf::{Value, fields},
+    sent_block::sent_block,
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use metanode_core::types::{Epoch, GlobalExecIndex, TimestampMs};
-use std::sync::Arc;
 
 /// Decodes a request.
 ///
@@ -62,7 +61,7 @@ pub(super) fn request(body: Bytes) -> Result<Request, Malformed> {
 ///
 /// # Errors
 /// If it is no message, or a validator or block in it does not decode.
-pub(super) fn reply(body: Bytes) -> Result<Reply, Malformed> {
+pub(super) fn reply(body: Bytes, seen: &Blocks) -> Result<Reply, Malformed> {
     let mut reply = Reply::Unknown;
     for field in fields(&body) {
         let (field, Value::Bytes(payload)) = field? else {
@@ -83,7 +82,7 @@ pub(super) fn reply(body: Bytes) -> Result<Reply, Malformed> {
                 }
             }
             9 => boundary_data(payload)?,
-            21 => blocks(&body.slice_ref(payload))?,
+            21 => blocks(&body.slice_ref(payload), seen)?,
             _ => continue,
         };
     }
@@ -124,11 +123,11 @@ fn boundary_data(message: &[u8]) -> Result<Reply, Malformed> {
 }
 
 /// The message `BlocksRange`.
-fn blocks(message: &Bytes) -> Result<Reply, Malformed> {
+fn blocks(message: &Bytes, seen: &Blocks) -> Result<Reply, Malformed> {
     let mut blocks = vec![];
     for field in fields(message) {
         if let (1, Value::Bytes(block)) = field? {
-            blocks.push(Arc::new(delivered::frame(message.slice_ref(block))?));
+            blocks.push(sent_block(&message.slice_ref(block), seen)?);
         }
     }
     Ok(Reply::Blocks(blocks))

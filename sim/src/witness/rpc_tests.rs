@@ -1,10 +1,10 @@
 //! Messages of the node's own encoders mean what they say; other bytes give no panic.
 
 use super::{
-    Member, Reply, Request,
+    Blocks, Member, Reply, Request, SentBlock, StateRoot,
     bcs::Malformed,
     delivered,
-    rpc::{reply, request},
+    rpc::{self, request},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
@@ -37,6 +37,10 @@ fn member() -> Member {
         stake: u64::MAX,
         address: vec![0xab; 20],
     }
+}
+
+fn reply(body: Bytes) -> Result<Reply, Malformed> {
+    rpc::reply(body, &Blocks::default())
 }
 
 fn replied(payload: ResponsePayload) -> Result<Reply, Malformed> {
@@ -92,7 +96,11 @@ fn every_request_of_the_node_is_seen_as_it_is() {
             Request::GetEpochBoundaryData { epoch: Epoch(0) },
         ),
         (
-            RequestPayload::GetBlocksRange(wire::GetBlocksRange { from: 3, to: 300 }),
+            RequestPayload::GetBlocksRange(wire::GetBlocksRange {
+                from: 3,
+                to: 300,
+                skip_bytes: 9,
+            }),
             Request::GetBlocksRange {
                 from: gei(3),
                 to: gei(300),
@@ -175,26 +183,49 @@ fn every_reply_of_the_executor_is_seen_as_it_is() {
 
 #[test]
 fn blocks_of_a_range_are_delivered_blocks() {
-    let block = wire::CommittedEpochData {
-        blocks: vec![wire::CommittedBlock {
-            epoch: 1,
-            height: 2,
-            transactions: vec![],
-        }],
-        global_exec_index: 3,
-        commit_index: 2,
-        epoch: 1,
-        ..wire::CommittedEpochData::default()
+    let block = |epoch| {
+        let block = wire::CommittedEpochData {
+            blocks: vec![wire::CommittedBlock {
+                epoch: 1,
+                height: 2,
+                transactions: vec![],
+            }],
+            global_exec_index: 3,
+            commit_index: 2,
+            epoch,
+            ..wire::CommittedEpochData::default()
+        };
+        Bytes::from(block.encode_to_vec())
     };
-    let frame = delivered::frame(block.encode_to_vec().into()).unwrap();
-    let range = |block| {
-        let blocks = vec![block; 2];
-        replied(ResponsePayload::BlocksRange(wire::BlocksRange { blocks }))
+    let range = |hashed: &Bytes, content: Bytes, state_root: &[u8]| {
+        let block = wire::BlockData {
+            block_number: 3,
+            block_hash: blake3::hash(hashed).as_bytes().to_vec().into(),
+            state_root: state_root.to_vec().into(),
+            raw_block_bytes: content,
+            ..wire::BlockData::default()
+        };
+        replied(ResponsePayload::BlocksRange(wire::BlocksRange {
+            blocks: vec![block; 2],
+            count: 2,
+            error: String::new(),
+        }))
     };
-    let expected = Reply::Blocks(vec![Arc::new(frame.clone()), Arc::new(frame)]);
-    assert_eq!(range(block.clone()), Ok(expected));
-    let other = wire::CommittedEpochData { epoch: 2, ..block };
-    assert!(range(other).is_err());
+    let (right, root) = (block(1), [7; 32]);
+    let expected = |frame| {
+        let block = SentBlock {
+            number: GlobalExecIndex(3),
+            state_root: StateRoot(root),
+            frame,
+        };
+        Ok(Reply::Blocks(vec![block; 2]))
+    };
+    let frame = Arc::new(delivered::frame(right.clone()).unwrap());
+    assert_eq!(range(&right, right.clone(), &root), expected(Some(frame)));
+    assert_eq!(range(&right, right.slice(1..), &root), expected(None));
+    assert!(range(&right, right.clone(), &root[1..]).is_err());
+    let wrong = block(2);
+    assert!(range(&wrong, wrong.clone(), &root).is_err());
 }
 
 #[test]

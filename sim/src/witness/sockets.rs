@@ -59,7 +59,7 @@ struct Connection {
     channel: Channel,
     /// Of a connection between nodes, once the client has sent it.
     purpose: Option<Purpose>,
-    /// The batches that are not answered, oldest first.
+    /// The batches that are not answered, oldest first: of a Sub, or of a node that hands over.
     batches: VecDeque<Batch>,
     /// By the end that writes.
     directions: [Direction; 2],
@@ -131,8 +131,14 @@ impl Connections {
     }
 
     /// The connection is over: its state is dropped.
-    pub fn closed(&mut self, connection: u64) {
-        self.open.remove(&connection);
+    pub fn closed(&mut self, connection: u64, facts: &mut Vec<(ProcessId, Fact)>) {
+        if let Some(Some(state)) = self.open.remove(&connection)
+            && !state.batches.is_empty()
+        {
+            let client = state.directions[End::Client as usize].writer;
+            let bytes = state.batches.iter().map(Batch::bytes).sum();
+            facts.push((client, Fact::BatchesAbandoned { connection, bytes }));
+        }
     }
 }
 
@@ -210,6 +216,17 @@ impl Connection {
                     output.answer(number, &batch, body)?;
                     None
                 }
+                (Channel::Peers, End::Client) if self.purpose == Some(Purpose::HandOver) => {
+                    self.batches.push_back(output.batch(number, body));
+                    None
+                }
+                (Channel::Peers, End::Server)
+                    if self.purpose == Some(Purpose::HandOver) && number > 1 =>
+                {
+                    let batch = self.batches.pop_front().unwrap_or_default();
+                    output.answer(number, &batch, body)?;
+                    None
+                }
                 (Channel::Peers, End::Client) => {
                     self.purpose = Some(client_message(self.purpose, body)?);
                     None
@@ -246,7 +263,7 @@ fn client_message(purpose: Option<Purpose>, body: &[u8]) -> Result<Purpose, Malf
     match purpose {
         None => peers::hello(body),
         Some(Purpose::Subscribe) => Err("a message of a subscriber after its hello".to_owned()),
-        Some(Purpose::Query) => peers::request(body).map(|()| Purpose::Query),
+        Some(purpose) => peers::request(body).map(|()| purpose),
     }
 }
 
@@ -285,7 +302,7 @@ impl Output<'_> {
     /// Returns the fact that is true when the reply is read.
     fn reply(&mut self, number: u64, body: &[u8]) -> Result<Fact, Malformed> {
         let connection = self.connection;
-        let reply = Arc::new(rpc::reply(Bytes::copy_from_slice(body))?);
+        let reply = Arc::new(rpc::reply(Bytes::copy_from_slice(body), self.blocks)?);
         self.push(Fact::ReplySent {
             connection,
             number,
@@ -332,7 +349,7 @@ impl Output<'_> {
             None => return Err("a message of the server before the hello".to_owned()),
             Some(_) if number == 1 => peers::welcome(Bytes::copy_from_slice(body))?,
             Some(Purpose::Subscribe) => self.block(body),
-            Some(Purpose::Query) => {
+            Some(Purpose::Query | Purpose::HandOver) => {
                 for block in peers::response(Bytes::copy_from_slice(body))? {
                     self.block(&block);
                 }

@@ -176,14 +176,13 @@ proptest! {
         let (mut streams, mut sent, mut replied, mut read) = ([vec![], vec![]], vec![], vec![], vec![]);
         for number in 1..=count {
             let connection = 1;
-            let from = RequestPayload::GetBlocksRange(wire::GetBlocksRange { from: number, to: 9 });
+            let from = RequestPayload::GetBlocksRange(wire::GetBlocksRange { from: number, to: 9, skip_bytes: 0 });
             streams[0].extend(Framing::RPC.encode(&wire::Request::from(from)).unwrap());
             let request = Request::GetBlocksRange { from: GlobalExecIndex(number), to: GlobalExecIndex(9) };
             sent.push((NODE, Fact::RequestSent { connection, number, request }));
 
-            let (of_node, frame) = delivered(number);
-            streams[1].extend(rpc_reply(ResponsePayload::BlocksRange(wire::BlocksRange { blocks: vec![of_node] })));
-            let reply = Arc::new(Reply::Blocks(vec![frame]));
+            streams[1].extend(rpc_reply(ResponsePayload::LastBlockNumber(wire::LastBlockNumber { last_block_number: number })));
+            let reply = Arc::new(Reply::LastBlockNumber(GlobalExecIndex(number)));
             replied.push((EXECUTOR, Fact::ReplySent { connection, number, reply: reply.clone() }));
             read.push((NODE, Fact::ReplyRead { connection, number, reply }));
         }
@@ -382,7 +381,7 @@ fn a_connection_is_asked_for_once_and_forgotten_when_closed() {
     connections.sent(2, never, End::Client, &[], &mut facts);
     connections.read(1, End::Server, 1, &mut facts);
     assert_eq!(facts, []);
-    connections.closed(1);
+    connections.closed(1, &mut facts);
     connections.read(1, End::Server, 2, &mut facts);
     let observed = || Some(ends(Channel::BlockStream));
     connections.sent(1, observed, End::Client, &[0], &mut facts);

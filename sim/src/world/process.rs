@@ -129,13 +129,13 @@ impl World {
                 let run = mock_go_executor::run(env, config, controls, stopped);
                 node.spawn(monitored(monitor, run));
             }
-            ProcessId::Sub(_) => {
+            ProcessId::Sub(index) => {
                 let (sender, transactions) = mpsc::channel(WAITING_TRANSACTIONS);
                 if let Some(process) = lock(&self.processes).get_mut(&id) {
                     process.transactions = Some(sender);
                 }
                 let stopped = self.stopped(id);
-                let run = sub::run(env, settings::sub(&self.plan), transactions, stopped);
+                let run = sub::run(env, settings::sub(&self.plan, index), transactions, stopped);
                 node.spawn(monitored(monitor, run));
             }
             ProcessId::World => {}
@@ -366,7 +366,7 @@ impl World {
             incarnation,
         });
         Env {
-            network: Arc::new(SimNetwork::new(self.kernel.clone(), HostId(index))),
+            network: Arc::new(SimNetwork::new(self.kernel.clone(), HostId(index)).of(id)),
             clock: Arc::new(self.clocks[usize::from(index)].clone()),
             stores: lock(&self.processes)[&id].disk.stores(),
             entropy: Arc::new(self.entropy.child(&format!("{id}/{start}"))),

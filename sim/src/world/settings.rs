@@ -19,8 +19,12 @@ use metanode_core::{
     },
 };
 use mock_go_executor::{
+    Funding,
     config::{self, CommitteeChange, ExecutorConfig},
-    sub::{SubConfig, config::SubLimits},
+    sub::{
+        SubConfig,
+        config::{Following, SubLimits},
+    },
 };
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
@@ -83,9 +87,24 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
 
 /// The configuration of the Sub of validator `index`.
 #[must_use]
-pub fn sub(plan: &Plan) -> SubConfig {
-    let workload = &plan.workload;
+pub fn sub(plan: &Plan, index: u16) -> SubConfig {
+    let Plan {
+        workload,
+        followers,
+        ..
+    } = plan;
     let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    let follow = NonZeroU32::new(followers.range_blocks).map(|range_blocks| Following {
+        master_address: tcp(master(plan, index), PEER_RPC_PORT),
+        data_dir: "/data".into(),
+        poll_ms: followers.poll_ms,
+        range_blocks,
+        rpc: plan.node.rpc.clone(),
+        genesis: Funding {
+            initial_balance: INITIAL_BALANCE,
+            ..Funding::default()
+        },
+    });
     SubConfig {
         transaction_socket_path: Address::Unix(TRANSACTIONS_PATH.into()),
         listen_address: None,
@@ -99,6 +118,15 @@ pub fn sub(plan: &Plan) -> SubConfig {
             retry_max_ms: 2_000,
             ..SubLimits::default()
         },
+        follow,
+    }
+}
+
+/// The executor of validator `index`, or the only one.
+const fn master(plan: &Plan, index: u16) -> u16 {
+    match plan.topology {
+        Topology::SingleMaster => 0,
+        Topology::MasterPerNode => index,
     }
 }
 
@@ -114,6 +142,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         execute_us: [drawn.execute_us.low, drawn.execute_us.high],
         flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],
         flush_idle_ms: 50,
+        range_reply_bytes: plan.followers.range_reply_bytes,
         data_dir: "/data".into(),
         genesis: config::Genesis {
             epoch_timestamp_ms: ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms),

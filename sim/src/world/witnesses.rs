@@ -117,7 +117,8 @@ impl Tap for SocketTap {
     }
 
     fn closed(&mut self, connection: ConnectionId) {
-        self.connections.closed(connection.0);
+        self.connections.closed(connection.0, &mut self.facts);
+        self.record.facts(self.facts.drain(..));
     }
 }
 
@@ -135,10 +136,9 @@ fn ends(route: &Route) -> Option<Ends> {
     }
     let (HostId(client), HostId(server)) = (route.client, route.server);
     let executor = ProcessId::Executor(server);
-    let mut client = ProcessId::Node(client);
+    let client = route.process.unwrap_or(ProcessId::Node(client));
     let (channel, server) = match &route.address {
         Address::Unix(path) if *path == *TRANSACTIONS_PATH => {
-            client = ProcessId::Sub(server);
             (Channel::Transactions, ProcessId::Node(server))
         }
         Address::Unix(path) if *path == *BLOCK_STREAM_PATH => (Channel::BlockStream, executor),

@@ -1,5 +1,5 @@
 //! Four validators, each with a Sub, under load, while processes are killed at random: what a client was told is executed, and
-//! all executors have the same blocks and the same state.
+//! all executors and Subs have the same blocks and the same state.
 //!
 //! `make soak` runs the long form.
 
@@ -73,13 +73,18 @@ fn start_sub(validator: &mut Validator) -> Process {
     let node = validator.transaction_path();
     let config = node.with_file_name("sub.toml");
     let text = format!(
-        "transaction_socket_path = \"{}\"\nlisten_address = \"{}\"\n[limits]\nworkers = 2\nretry_max_ms = 500\n",
+        "transaction_socket_path = \"{}\"\nlisten_address = \"{}\"\n[limits]\nworkers = 2\nretry_max_ms = 500\n\
+         [follow]\nmaster_address = \"{}\"\ndata_dir = \"{}\"\nrange_blocks = 50\n",
         node.display(),
-        local_path(validator).display()
+        local_path(validator).display(),
+        validator.rpc_address(),
+        node.with_file_name("sub").display(),
     );
     fs::write(&config, text).unwrap();
     let mut command = Command::new(binary("mock-go-executor"));
-    command.args(["sub", "--config"]).arg(&config);
+    command
+        .args(["sub", "--log", "debug", "--config"])
+        .arg(&config);
     Process::start(&mut command, validator.next_log("sub"))
 }
 
@@ -190,6 +195,10 @@ async fn soak(seed: u64, transactions: u32, kills: u32) {
         chains.push(validator.blocks(tip).await);
     }
     assert!(chains.iter().all(|chain| *chain == chains[0]), "one chain");
+    for target in targets.iter_mut().filter(|it| matches!(it.kind, Kind::Sub)) {
+        let sub = target.process.as_mut().unwrap();
+        sub.line(&[&format!("executes GEI {tip},")]).await;
+    }
     let mut roots = BTreeMap::new();
     for line in all.iter().flat_map(Validator::executions) {
         let (gei, root) = executed(&line);

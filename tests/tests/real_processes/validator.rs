@@ -6,11 +6,12 @@ use metanode_core::{
     env::real,
     executor::{
         ExecutorClient,
-        wire::{CommittedEpochData, GetBlocksRange, RequestPayload, ResponsePayload},
+        wire::{BlockData, CommittedEpochData, GetBlocksRange},
     },
     types::Address,
 };
 use mock_go_executor::ExecutorConfig;
+use prost::Message;
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -65,10 +66,17 @@ impl Validator {
         self.folder.join(format!("{process}-{}.log", self.starts))
     }
 
-    /// The log lines of all executions by its executor.
+    /// The executor's RPC.
+    pub fn rpc_address(&self) -> &Address {
+        &self.executor.rpc_address
+    }
+
+    /// The log lines of all executions by its executor and its Sub.
     pub fn executions(&self) -> Vec<String> {
         let starts = 1..=self.starts;
-        let logs = starts.map(|start| self.folder.join(format!("executor-{start}.log")));
+        let names =
+            starts.flat_map(|start| ["executor", "sub"].map(|name| format!("{name}-{start}.log")));
+        let logs = names.map(|name| self.folder.join(name));
         let logs = logs.filter_map(|log| fs::read_to_string(log).ok());
         let lines = logs.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>());
         lines
@@ -98,15 +106,20 @@ impl Validator {
         let mut blocks: Vec<CommittedEpochData> = vec![];
         while (blocks.len() as u64) < last {
             let from = blocks.len() as u64 + 1;
-            let range = RequestPayload::GetBlocksRange(GetBlocksRange { from, to: last });
-            let ResponsePayload::BlocksRange(range) = self.client.call(range).await.unwrap() else {
-                panic!("not an answer to GetBlocksRange");
+            let range = GetBlocksRange {
+                from,
+                to: last,
+                skip_bytes: 0,
             };
-            assert!(
-                !range.blocks.is_empty(),
-                "blocks {from}..={last} are durable"
+            let range = self.client.blocks_range(range).await.unwrap();
+            assert!(!range.blocks.is_empty(), "{}", range.error);
+            let decoded = |block: BlockData| CommittedEpochData::decode(block.raw_block_bytes);
+            blocks.extend(
+                range
+                    .blocks
+                    .into_iter()
+                    .map(|block| decoded(block).unwrap()),
             );
-            blocks.extend(range.blocks);
         }
         blocks
     }

@@ -108,6 +108,8 @@ const fn of_sub(event: &SubEvent) -> Line {
     match event {
         E::Started | E::Stopped => line(Topic::Startup, Level::INFO),
         E::Failed { .. } => line(Topic::Startup, Level::ERROR),
+        E::FollowFailed { .. } => line(Topic::Execution, Level::WARN),
+        E::Diverged { .. } => line(Topic::Execution, Level::ERROR),
         E::Connected => line(Topic::Transactions, Level::INFO),
         E::Disconnected { .. } | E::Refused { .. } => line(Topic::Transactions, Level::WARN),
     }

@@ -74,6 +74,14 @@ impl<'a> SwarmDraws<'a> {
         self.stream.below(self.roster.executors.into()) as u16
     }
 
+    /// An executor, or in one of four cases the Sub of any validator.
+    pub fn executor_or_sub(&mut self) -> ProcessId {
+        match self.stream.below(4) {
+            0 => ProcessId::Sub(self.stream.below(self.roster.validators.into()) as u16),
+            _ => ProcessId::Executor(self.one_executor()),
+        }
+    }
+
     /// The node, the executor or both of validators that may be down at the same time, sometimes with their Subs, or these
     /// alone.
     pub fn processes(&mut self) -> Vec<ProcessId> {

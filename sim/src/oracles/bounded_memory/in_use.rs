@@ -178,6 +178,7 @@ impl WorkingSet {
                 self.bytes -= bytes;
                 self.took(taken);
             }
+            Fact::BatchesAbandoned { bytes, .. } => self.bytes -= bytes,
             Fact::BlockStored { block, .. } => self.stored(block),
             Fact::EpochRecorded { record } => self.epochs = self.epochs.max(record.epoch.0 + 1),
             Fact::FrameSent { frame, .. } => {

@@ -1,8 +1,8 @@
 //! Kinds of disk faults.
 
 use super::{
-    EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, NODES, PROCESSES, Schema, SwarmDraws, Time,
-    Triggers,
+    EXECUTORS, EXECUTORS_AND_SUBS, FaultKind, FaultSection, InSwarm, Keys, NODES, PROCESSES,
+    Schema, SwarmDraws, Time, Triggers,
 };
 use crate::{sampling::Sampled, scenario::target::Target};
 use metanode_sim::{disk::DiskFailure, faults::DiskFault};
@@ -55,7 +55,7 @@ pub(super) const FLIP_BITS: Schema = Schema {
 };
 
 pub(super) const RESTORE: Schema = Schema {
-    targets: EXECUTORS,
+    targets: EXECUTORS_AND_SUBS,
     time: Time::Down,
     keys: Keys {
         needs: &["taken_ms"],
@@ -63,7 +63,7 @@ pub(super) const RESTORE: Schema = Schema {
     },
     of_section: |drawn| {
         DiskFault::Restore {
-            executors: drawn.validators(),
+            processes: drawn.processes(),
             taken_ms: drawn.number("taken_ms", drawn.section.taken_ms),
             down_ms: drawn.down_ms(),
         }
@@ -74,7 +74,7 @@ pub(super) const RESTORE: Schema = Schema {
         triggers: Triggers::Times,
         ..InSwarm::plain(|swarm| {
             DiskFault::Restore {
-                executors: vec![swarm.one_executor()],
+                processes: vec![swarm.executor_or_sub()],
                 taken_ms: swarm.stream.below(swarm.at_ms.max(1)),
                 down_ms: Some(swarm.lasts_ms),
             }
@@ -171,13 +171,13 @@ pub(super) fn section(fault: &DiskFault) -> FaultSection {
             ..FaultSection::new(FaultKind::FlipBits, Target::nodes(nodes))
         },
         DiskFault::Restore {
-            executors,
+            processes,
             taken_ms,
             down_ms,
         } => FaultSection {
             taken_ms: Some(Sampled::fixed(*taken_ms)),
             down_ms: down_ms.map(Sampled::fixed),
-            ..FaultSection::new(FaultKind::Restore, Target::executors(executors))
+            ..FaultSection::new(FaultKind::Restore, Target::processes(processes))
         },
         DiskFault::CopyExecutor { executors, down_ms } => FaultSection {
             down_ms: down_ms.map(Sampled::fixed),

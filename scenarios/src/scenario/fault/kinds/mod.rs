@@ -132,6 +132,10 @@ const NODES: Targets = Targets {
     kinds: &[Kind::Node],
     all: true,
 };
+const EXECUTORS_AND_SUBS: Targets = Targets {
+    kinds: &[Kind::Executor, Kind::Sub],
+    all: true,
+};
 const EXECUTORS: Targets = Targets {
     kinds: &[Kind::Executor],
     all: true,

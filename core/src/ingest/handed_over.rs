@@ -1,0 +1,62 @@
+//! What nodes without a seat hand over (contract §8.9): the frames and replies of the transaction socket, over a connection
+//! of consensus P2P. Whoever reaches that port may send, so it has bounds of its own.
+
+use super::{
+    Sender,
+    connection::{self, Shared},
+    intake::Intake,
+};
+use crate::{
+    config::IngestParameters, deadline::timeout, env::BoxStream, types::MAX_BLOCK_TRANSACTION_BYTES,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+
+/// Nodes that hand over at the same time.
+const CONNECTIONS: usize = 2;
+
+/// Bytes of their frames that are not stored yet. A larger frame is refused.
+const BUFFERED_BYTES: usize = MAX_BLOCK_TRANSACTION_BYTES + (1 << 20);
+
+/// How long a connection may last, in times that a frame may take.
+const FRAME_TIMES: u64 = 4;
+
+/// Time for which a refusal is written.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Takes what nodes hand over.
+pub(crate) struct HandedOver {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+}
+
+impl HandedOver {
+    pub fn new(intake: Intake, parameters: IngestParameters) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                intake,
+                sender: Sender::Node,
+                memory: Arc::new(Semaphore::new(BUFFERED_BYTES)),
+                parameters,
+            }),
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+
+    /// Serves a node until it closes the connection, and for no longer than some frames may take, because others wait for
+    /// its place.
+    pub async fn serve(&self, stream: BoxStream) {
+        match self.places.clone().try_acquire_owned() {
+            Ok(_place) => {
+                let longest =
+                    Duration::from_millis(FRAME_TIMES * self.shared.parameters.frame_timeout_ms);
+                timeout(longest, connection::serve(self.shared.clone(), stream)).await;
+            }
+            Err(_) => {
+                let error =
+                    format!("{CONNECTIONS} nodes hand over their transactions, try again later");
+                connection::refuse(stream, error, PATIENCE).await;
+            }
+        }
+    }
+}
