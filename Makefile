@@ -41,8 +41,9 @@ real: install ## The binaries `metanode` and `mock-go-executor` for a real machi
 	$(build_real)
 	@echo "built $(target_dir)/real/release/metanode and $(target_dir)/real/release/mock-go-executor"
 
-bench: install ## Simulated seconds per second of one core, and round trips over simulated sockets
+bench: install ## Simulated seconds per second of one core, round trips over simulated sockets, and real ingestion
 	cargo bench -p metanode-sim --bench speed
+	$(real) bench --profile release -p metanode-tests --bench ingest
 
 install:
 	@.ci/install

@@ -4,17 +4,13 @@ use crate::disk::{Disk, ExecutedBlock, Header};
 use bytes::Bytes;
 use metanode_core::{
     executor::wire::{BlockData, BlocksRange, GetBlocksRange},
-    framing::Framing,
     store::StoreError,
     types::GlobalExecIndex,
 };
-use std::ops::RangeInclusive;
 use thiserror::Error;
 
 /// Bytes of a block in a reply beside its content, at most: hashes, root, numbers, tags and lengths.
 const HEADER_BYTES: usize = 160;
-/// What may be configured as the bytes of blocks in one reply. Leaves room for the rest of the reply.
-pub const REPLY_BYTES: RangeInclusive<u64> = 64..=Framing::RPC.limit_bytes as u64 - 1_024;
 
 /// Why a range has no reply.
 #[derive(Debug, Error)]

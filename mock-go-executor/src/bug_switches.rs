@@ -64,6 +64,11 @@ pub(crate) fn at_boundary(
     watermark
 }
 
+/// Whether a Sub waits for the exchange before it hands a connection of the old transport back to its pool.
+pub(crate) fn waits_for_exchange(configured: bool) -> bool {
+    configured && !bugs::enabled(KnownBug::PooledConnectionReuse)
+}
+
 /// State of a guard that compares commit indexes and ignores their epochs.
 #[derive(Default)]
 pub(crate) struct SeenCommits {

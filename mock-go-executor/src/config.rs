@@ -1,21 +1,25 @@
 //! The executor's configuration: a TOML file, checked as a whole before anything starts.
 
 use crate::{
-    block_range::REPLY_BYTES,
     guard::Guard,
     ledger::{AccountAddress, DEFAULT_BALANCE, Funding},
 };
 use metanode_core::{
     executor::{validators, wire::ValidatorInfo},
+    framing::Framing,
     types::{Address, Authority, Epoch},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 use thiserror::Error;
+
+/// Bytes of blocks in one reply. Leaves room for the rest of the reply.
+const REPLY_BYTES: RangeInclusive<u64> = 64..=Framing::RPC.limit_bytes as u64 - 1_024;
 
 /// The configuration of one executor. Ranges are `[low, high]`, both ends included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

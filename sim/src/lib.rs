@@ -5,6 +5,7 @@
 //! | module | content |
 //! |---|---|
 //! | `process_id` | names of processes |
+//! | `invariant` | names of invariants |
 //! | `allocator` | the allocator of programs that simulate, and the memory of each process |
 //! | [`amounts`] | numbers with units, for people |
 //! | `nearer` | candidates for shrinking a number |
@@ -42,6 +43,7 @@ pub mod disk;
 mod entropy;
 pub mod faults;
 mod hashes;
+mod invariant;
 pub mod model;
 mod nearer;
 pub mod net;

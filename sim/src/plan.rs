@@ -22,7 +22,7 @@ pub use own_limits::OwnLimit;
 pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
 pub use world::{FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
-use crate::{faults::PlannedFault, process_id::ProcessId};
+use crate::{faults::PlannedFault, invariant::Invariant, process_id::ProcessId};
 use metanode_core::{
     bugs::KnownBug,
     types::{GlobalExecIndex, SignatureScheme},
@@ -101,6 +101,10 @@ pub struct Plan {
     /// What must happen besides the invariants.
     #[serde(default)]
     pub expect: Vec<Expectation>,
+    /// The run passes if, and only if, one of these invariants is violated: it shows a bug that is known. Empty: the run
+    /// passes if none is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finds: Vec<Invariant>,
     /// Known bugs that are enabled; none except in tests of the harness itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<KnownBug>,
@@ -168,6 +172,7 @@ impl Plan {
             stays_down: vec![],
             faults: vec![],
             expect: vec![],
+            finds: vec![],
             bugs: vec![],
             buggy_validators: vec![],
         }

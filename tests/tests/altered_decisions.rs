@@ -20,7 +20,7 @@ fn caught(bug: KnownBug, buggy_validators: &[u16]) -> Option<String> {
         plan.buggy_validators = buggy_validators.to_vec();
         let outcome = run(plan, &RunOptions { keep_entries: 1 });
         match outcome.verdict {
-            Verdict::Passed => None,
+            Verdict::Passed | Verdict::NotFound => None,
             Verdict::Panicked => Some("assertion".to_owned()),
             Verdict::SafetyViolated | Verdict::LivenessViolated => {
                 Some(outcome.violations[0].invariant.to_string())

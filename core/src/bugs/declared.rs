@@ -366,6 +366,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOLOSS"],
         }
+        PooledConnectionReuse = "32" "pooled_connection_reuse" {
+            mechanism: "the client of the old transport hands its connection to the next request right after the write",
+            masked_by: [],
+            found_by: ["NOLOSS", "RPC"],
+        }
         QueuedAlthoughFull = "33b" "queued_although_full" {
             mechanism: "during an epoch change a batch is answered with queued although it finds no place in the journal",
             masked_by: [],

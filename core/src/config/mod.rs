@@ -53,6 +53,9 @@ pub struct NodeConfig {
     /// Address at which clients send transactions.
     #[serde(default)]
     pub transaction_socket_path: Option<Address>,
+    /// Address of the transport that the transaction socket replaced, for comparison. Default: none.
+    #[serde(default)]
+    pub old_transport_listen_address: Option<SocketAddr>,
     /// Whether the node may deliver blocks. Default: node 0 only.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,

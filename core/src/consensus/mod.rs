@@ -122,6 +122,8 @@ mod proposer;
 pub mod protocol;
 mod repair;
 mod server;
+#[cfg(test)]
+mod server_tests;
 mod shared;
 mod step;
 mod stored_log;

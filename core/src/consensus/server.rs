@@ -26,7 +26,7 @@ use tracing::debug;
 
 /// Why a peer's connection ended.
 #[derive(Debug, Error)]
-enum ConnectionEnd {
+pub(super) enum ConnectionEnd {
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("{0}")]
@@ -148,7 +148,7 @@ async fn serve_peer(
     debug!(%end, "a peer connection ended");
 }
 
-async fn answer_queries(
+pub(super) async fn answer_queries(
     retained: &RetainedEpoch,
     batch: u32,
     mut stream: PeerStream,
@@ -172,7 +172,7 @@ async fn next<T: serde::de::DeserializeOwned>(
     Ok(protocol::parse(&body)?)
 }
 
-async fn stream_own_blocks(
+pub(super) async fn stream_own_blocks(
     retained: &RetainedEpoch,
     mut stream: PeerStream,
     mut after: Round,
@@ -245,7 +245,7 @@ fn newest_of(
 /// Commits of the range up to the last one of a batch that has votes of a quorum, with the blocks of these votes or their
 /// names. Votes for some commits may be lost for ever, so if no commit of the batch has them, the next one that has them
 /// ends the answer.
-fn certified_commits(
+pub(super) fn certified_commits(
     retained: &RetainedEpoch,
     batch: u32,
     from: CommitIndex,
@@ -295,214 +295,4 @@ fn within_answer(
         bytes += block.bytes().len();
         first || bytes <= MAX_ANSWER_BYTES
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        dag::test_dag::TestDag,
-        env::Unmonitored,
-        framing::write_frame,
-        store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
-        types::{
-            Block, Chain, ChainId, Commit, CommitDigest, CommitRef, EpochBase, EpochStart, KeyPair,
-            SignatureScheme, TimestampMs, Transaction,
-        },
-    };
-
-    fn block(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> VerifiedBlock {
-        sign(unsigned(round, author, commit_votes))
-    }
-
-    fn unsigned(round: u32, author: u16, commit_votes: Vec<CommitRef>) -> Block {
-        Block {
-            epoch: Epoch(0),
-            round: Round(round),
-            author: AuthorityIndex(author),
-            timestamp_ms: TimestampMs(0),
-            ancestors: vec![],
-            transactions: vec![],
-            commit_votes,
-            end_of_epoch: false,
-        }
-    }
-
-    fn sign(block: Block) -> VerifiedBlock {
-        block.sign(
-            &KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]),
-            ChainId::default(),
-        )
-    }
-
-    fn commit(index: u32) -> Commit {
-        let leader = block(index, 0, vec![]).reference();
-        Commit {
-            epoch: Epoch(0),
-            index: CommitIndex(index),
-            previous: CommitDigest::default(),
-            leader,
-            timestamp_ms: TimestampMs(0),
-            epoch_began_ms: TimestampMs(0),
-            ending: vec![],
-            blocks: vec![leader],
-        }
-    }
-
-    fn epoch_start() -> EpochStart {
-        EpochStart {
-            base: EpochBase::GENESIS,
-            timestamp_ms: TimestampMs(0),
-            committee: TestDag::of(4).committee,
-            chain: Chain::default(),
-        }
-    }
-
-    /// The number of commits in the answer if each (commit, number of authorities) of `votes` has that many votes. The
-    /// batch size is 1.
-    fn answered(votes: &[(u32, u16)]) -> usize {
-        let stores = MemoryStores::new(&MemoryDisk::default());
-        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
-        let commits: Vec<_> = (1..=4).map(commit).collect();
-        for (index, voters) in votes {
-            let vote = commit(*index).reference();
-            let voters = (0..*voters).map(|author| block(9, author, vec![vote]));
-            let voters: Vec<_> = voters.collect();
-            store.write(&voters, &[], Durability::Buffered).unwrap();
-        }
-        store.write(&[], &commits, Durability::Synced).unwrap();
-        let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
-        let retained = retained.unwrap();
-        let all = CommitIndex(u32::MAX);
-        match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
-            PeerResponse::Commits {
-                commits, voters, ..
-            } => {
-                assert!(
-                    commits.is_empty() || voters.len() == 3,
-                    "not the votes of a quorum"
-                );
-                commits.len()
-            }
-            other => panic!("expected commits, found {other:?}"),
-        }
-    }
-
-    /// A peer subscribes when there are own blocks of the rounds 1 and 2. While its link carries nothing, those of the
-    /// rounds 3 to 9 are made, commits contain those of the rounds 4 and 8, and rounds up to 6 are collected.
-    #[tokio::test]
-    async fn later_blocks_that_came_too_late_for_every_commit_are_not_streamed() {
-        let own = AuthorityIndex(0);
-        let stores = MemoryStores::new(&MemoryDisk::default());
-        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
-        let blocks: Vec<_> = (1..=9).map(|round| block(round, own.0, vec![])).collect();
-        store.write(&blocks[..2], &[], Durability::Synced).unwrap();
-        let start = epoch_start();
-        let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, Some(own), store).unwrap();
-        let (stream, mut peer) = tokio::io::duplex(1);
-        let peer_stream = PeerStream::new(Box::new(stream), 1_000);
-        let streaming = stream_own_blocks(&retained, peer_stream, Round(0));
-        let reading = async {
-            // One byte of the first block is in the buffer now.
-            tokio::task::yield_now().await;
-            for block in &blocks[2..] {
-                retained
-                    .store
-                    .write(std::slice::from_ref(block), &[], Durability::Synced)
-                    .unwrap();
-                retained.own_blocks.publish(block.clone());
-            }
-            let committed = [2, 4, 8].map(Round);
-            retained.own_blocks.on_committed(committed, Round(6));
-            let mut decoder = Decoder::new(protocol::FRAMING);
-            let mut rounds = vec![];
-            while rounds.last() != Some(&9) {
-                let body = read_frame(&mut peer, &mut decoder).await.unwrap().unwrap();
-                rounds.push(VerifiedBlock::decode(body).unwrap().round.0);
-            }
-            rounds
-        };
-        tokio::select! {
-            biased;
-            _ = streaming => panic!("the stream ended"),
-            rounds = reading => assert_eq!(rounds, [1, 2, 4, 7, 8, 9]),
-        }
-    }
-
-    #[test]
-    fn voters_that_do_not_fit_into_an_answer_are_named() {
-        let stores = MemoryStores::new(&MemoryDisk::default());
-        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
-        let commit = commit(1);
-        let transaction = Transaction(vec![0; MAX_ANSWER_BYTES / 2 - 1024].into());
-        let voters: Vec<_> = (0..4)
-            .map(|author| {
-                let mut block = unsigned(9, author, vec![commit.reference()]);
-                block.transactions = vec![transaction.clone()];
-                sign(block)
-            })
-            .collect();
-        store.write(&voters, &[commit], Durability::Synced).unwrap();
-        let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
-        let answer = certified_commits(&retained.unwrap(), 1, CommitIndex(1), CommitIndex(1));
-        let answer = answer.unwrap();
-        assert!(protocol::frame(&answer).is_ok());
-        let PeerResponse::Commits {
-            voters: sent,
-            further_voters,
-            ..
-        } = answer
-        else {
-            panic!("expected commits, found {answer:?}");
-        };
-        assert_eq!(sent, [voters[0].bytes(), voters[1].bytes()]);
-        assert_eq!(
-            further_voters,
-            [voters[2].reference(), voters[3].reference()]
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_no_answer_or_asks_too_much_is_left() {
-        let stores = MemoryStores::new(&MemoryDisk::default());
-        let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
-        let large = block(9, 0, vec![commit(1).reference(); 100]);
-        store
-            .write(std::slice::from_ref(&large), &[], Durability::Synced)
-            .unwrap();
-        let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
-        let retained = retained.unwrap();
-        let end = async |request: &[u8]| {
-            let (stream, mut peer) = tokio::io::duplex(1024);
-            let stream = PeerStream::new(Box::new(stream), 100);
-            let decoder = Decoder::new(protocol::REQUEST_FRAMING);
-            let asking = async {
-                write_frame(&mut peer, request).await.unwrap();
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                biased;
-                end = answer_queries(&retained, 1, stream, decoder) => end.unwrap_err(),
-                () = asking => unreachable!(),
-            }
-        };
-        let request = protocol::frame(&PeerRequest::Blocks(vec![large.reference()])).unwrap();
-        let ConnectionEnd::Io(silent) = end(&request).await else {
-            panic!("expected a peer that is silent");
-        };
-        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
-        let request = PeerRequest::Blocks(vec![large.reference(); 2_000]);
-        let request = protocol::frame(&request).unwrap();
-        assert!(matches!(
-            end(&request[..8]).await,
-            ConnectionEnd::Read(ReadError::Frame(_))
-        ));
-    }
-
-    #[test]
-    fn commits_without_votes_are_sent_up_to_the_next_with_votes_of_a_quorum() {
-        assert_eq!(answered(&[(1, 3), (3, 3)]), 1);
-        assert_eq!(answered(&[(1, 2), (3, 3)]), 3);
-        assert_eq!(answered(&[(1, 2), (4, 2)]), 0);
-    }
 }

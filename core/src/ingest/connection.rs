@@ -32,7 +32,7 @@ pub(super) struct Shared {
 
 /// Why no further frame is read.
 #[derive(Debug, Error)]
-enum End {
+pub(super) enum End {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("expected the whole frame within {timeout_ms} ms")]
@@ -61,6 +61,13 @@ enum Reply {
     Closing(End),
 }
 
+impl End {
+    /// Whether the same frame may be sent again.
+    pub const fn is_temporary(&self) -> bool {
+        !matches!(self, Self::Frame(_))
+    }
+}
+
 /// Serves a client until it closes the connection, sends what is no frame, or takes no reply.
 pub(super) async fn serve(shared: Arc<Shared>, stream: BoxStream) {
     let (mut reader, mut writer) = tokio::io::split(stream);
@@ -78,7 +85,6 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: BoxStream) {
             return log_end(error);
         }
     }
-    // A connection that is closed with unread bytes resets the client, which may not have read the last reply.
     let _ = writer.shutdown().await;
     timeout(limit, discard(&mut reader)).await;
 }
@@ -91,7 +97,7 @@ pub(super) async fn refuse(mut stream: BoxStream, error: impl ToString, limit: D
 }
 
 impl Shared {
-    const fn limit(&self) -> Duration {
+    pub const fn limit(&self) -> Duration {
         Duration::from_millis(self.parameters.frame_timeout_ms)
     }
 
@@ -128,14 +134,28 @@ impl Shared {
                 return Ok(None);
             }
         }
-        let length = self.in_time(announced(reader, decoder)).await?;
-        let memory = match length {
-            Some(bytes) if bytes > SMALL_FRAME_BYTES => Some(self.memory_of(bytes).await?),
-            Some(_) | None => None,
+        let limit = self.limit();
+        match in_time(limit, announced(reader, decoder)).await? {
+            Some(bytes) => self.body(bytes, reader, decoder).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The body of the frame whose length was read last, with the memory that is reserved for it.
+    pub async fn body(
+        &self,
+        bytes: usize,
+        reader: &mut (impl AsyncRead + Unpin),
+        decoder: &mut Decoder,
+    ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, End> {
+        let memory = match bytes > SMALL_FRAME_BYTES {
+            true => Some(self.memory_of(bytes).await?),
+            false => None,
         };
         decoder.allocate_announced();
-        let body = self.in_time(async { Ok(read_frame(reader, decoder).await?) });
-        Ok(body.await?.map(|body| (body, memory)))
+        let body = async { Ok(read_frame(reader, decoder).await?) };
+        let body = in_time(self.limit(), body).await?;
+        Ok(body.map(|body| (body, memory)))
     }
 
     async fn memory_of(&self, bytes: usize) -> Result<OwnedSemaphorePermit, End> {
@@ -146,12 +166,6 @@ impl Shared {
             Some(memory) => Ok(memory.map_err(io::Error::other)?),
             None => Err(End::NoMemory { bytes, timeout_ms }),
         }
-    }
-
-    async fn in_time<T>(&self, read: impl Future<Output = Result<T, End>>) -> Result<T, End> {
-        let timeout_ms = self.parameters.frame_timeout_ms;
-        let read = timeout(self.limit(), read).await;
-        read.unwrap_or(Err(End::TooSlow { timeout_ms }))
     }
 
     async fn write_replies(
@@ -169,7 +183,7 @@ impl Shared {
                 Reply::Closing(End::Io(error)) => return Err(error),
                 Reply::Closing(end) => {
                     debug!(%end, "closes a connection of the transaction socket");
-                    let is_temporary = !matches!(end, End::Frame(_));
+                    let is_temporary = end.is_temporary();
                     reply::closing(end, is_temporary)
                 }
             };
@@ -182,8 +196,18 @@ impl Shared {
     }
 }
 
-/// The length of the frame that has begun; `None` if the stream ends between two frames.
-async fn announced(
+/// What is read within this time.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    read: impl Future<Output = Result<T, End>>,
+) -> Result<T, End> {
+    let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let read = timeout(limit, read).await;
+    read.unwrap_or(Err(End::TooSlow { timeout_ms }))
+}
+
+/// The length of the next frame; `None` if the stream ends before it begins.
+pub(super) async fn announced(
     reader: &mut (impl AsyncRead + Unpin),
     decoder: &mut Decoder,
 ) -> Result<Option<usize>, End> {
@@ -196,12 +220,14 @@ async fn announced(
     }
 }
 
-async fn discard(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+/// Reads until the client closes the connection. One that is closed with unread bytes resets the client, which may not
+/// have read the last reply.
+pub(super) async fn discard(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut buffer = [0; 4 * 1024];
     while reader.read(&mut buffer).await? > 0 {}
     Ok(())
 }
 
-fn log_end(error: io::Error) {
+pub(super) fn log_end(error: io::Error) {
     debug!(%error, "a connection of the transaction socket ended");
 }

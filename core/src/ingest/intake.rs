@@ -19,10 +19,10 @@ const BYTES_PER_WRITE: usize = 1 << 20;
 
 /// Where connections put what they receive. Clones lead to the same task.
 #[derive(Clone)]
-pub(crate) struct Intake(mpsc::Sender<Submission>);
+pub struct Intake(mpsc::Sender<Submission>);
 
 /// Where [`Intake::submit`] leads.
-pub(crate) struct Submissions(mpsc::Receiver<Submission>);
+pub struct Submissions(mpsc::Receiver<Submission>);
 
 struct Submission {
     frame: Bytes,
@@ -33,7 +33,8 @@ struct Submission {
 }
 
 /// Both ends of the channel of batches.
-pub(crate) fn intake() -> (Intake, Submissions) {
+#[must_use]
+pub fn intake() -> (Intake, Submissions) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     (Intake(sender), Submissions(receiver))
 }

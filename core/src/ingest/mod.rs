@@ -13,7 +13,8 @@
 //! | `pool` | what is to be proposed, in the order in which it was taken |
 //! | `intake` | the task that stores what all connections receive, with one sync for several batches |
 //! | `connection` | one client: frames in, replies out |
-//! | `server` | the listener, its bounds |
+//! | `old_transport` | one client of the transport before: one request, one reply |
+//! | `server` | the listeners, their bounds |
 //! | `handed_over` | what nodes without a seat hand over |
 
 mod batch;
@@ -24,6 +25,7 @@ mod intake;
 mod journal;
 #[cfg(test)]
 mod journal_tests;
+mod old_transport;
 mod pool;
 #[cfg(test)]
 mod pool_tests;
@@ -35,8 +37,8 @@ pub(crate) mod testing;
 
 pub use batch::{Batch, Refusal};
 pub(crate) use handed_over::HandedOver;
-pub(crate) use intake::intake;
+pub use intake::{Intake, Submissions, intake};
 pub(crate) use journal::Position;
 pub use journal::{Answer, Journal, Phase, Sender};
 pub(crate) use pool::Pool;
-pub(crate) use server::Server;
+pub use server::{Server, Transport};

@@ -61,6 +61,13 @@ fn refused(taken: usize, error: String, is_temporary: bool) -> Json {
     }
 }
 
+/// A reply of the old transport: whether all of the batch is taken, the length of a body of this module, and the body.
+#[must_use]
+pub(super) fn of_old_transport(is_ok: bool, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX); // bodies have hundreds of bytes
+    [&[u8::from(is_ok)], &length.to_be_bytes()[..], body].concat()
+}
+
 #[allow(clippy::expect_used)]
 fn encode(json: &Json) -> Vec<u8> {
     serde_json::to_vec(json).expect("numbers and strings always encode")
@@ -90,6 +97,7 @@ mod tests {
             text(answer),
             r#"{"success":false,"error":"this node is not a validator in epoch 7: send to one that is","taken":3,"retry":true}"#
         );
+        assert_eq!(of_old_transport(true, b"{}"), [1, 0, 0, 0, 2, b'{', b'}']);
         assert_eq!(
             closing("a frame of length 0", false),
             br#"{"success":false,"error":"a frame of length 0","taken":0,"retry":false}"#

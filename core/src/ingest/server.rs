@@ -1,13 +1,14 @@
-//! The listener of the transaction socket: a task per client, so many clients at a time.
+//! The listeners for transactions: a task per client, so many clients of each listener at a time.
 
 use super::{
     Sender,
     connection::{self, Shared},
     intake::Intake,
+    old_transport,
 };
 use crate::{
     config::IngestParameters,
-    env::{BoxListener, TaskMonitor},
+    env::{BoxListener, BoxStream, TaskMonitor},
     tasks::Tasks,
 };
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -18,44 +19,78 @@ use tracing::warn;
 /// which it writes a refusal.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The transaction socket of a node.
-pub(crate) struct Server {
-    pub monitor: Arc<dyn TaskMonitor>,
-    pub intake: Intake,
-    pub parameters: IngestParameters,
+/// Where a node takes transactions. Clones share intake and memory.
+#[derive(Clone)]
+pub struct Server {
+    monitor: Arc<dyn TaskMonitor>,
+    shared: Arc<Shared>,
+}
+
+/// What clients of a listener speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// The transaction socket: many frames per connection.
+    Frames,
+    /// The one before it: one request per connection.
+    OneRequest,
 }
 
 impl Server {
-    /// Serves clients for ever.
-    pub async fn serve(self, listener: BoxListener) -> Infallible {
-        let tasks = Tasks::new(self.monitor);
-        let most = self.parameters.max_connections;
-        let free = Arc::new(Semaphore::new(most as usize));
-        let shared = Arc::new(Shared {
-            intake: self.intake,
+    /// What clients send goes to `intake`, within the bounds of `parameters`.
+    #[must_use]
+    pub fn new(
+        monitor: Arc<dyn TaskMonitor>,
+        intake: Intake,
+        parameters: IngestParameters,
+    ) -> Self {
+        let shared = Shared {
+            intake,
             sender: Sender::Client,
-            memory: Arc::new(Semaphore::new(self.parameters.max_buffered_bytes as usize)),
-            parameters: self.parameters,
-        });
+            memory: Arc::new(Semaphore::new(parameters.max_buffered_bytes as usize)),
+            parameters,
+        };
+        Self {
+            monitor,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Serves the clients of a listener for ever.
+    pub async fn serve(self, listener: BoxListener, transport: Transport) -> Infallible {
+        let tasks = Tasks::new(self.monitor);
+        let most = self.shared.parameters.max_connections;
+        let free = Arc::new(Semaphore::new(most as usize));
         loop {
             let stream = match listener.accept().await {
                 Ok(stream) => stream,
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection of the transaction socket; trying again");
+                    warn!(%error, "cannot accept a connection with transactions; trying again");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
             let Ok(place) = free.clone().try_acquire_owned() else {
                 let error = format!("{most} clients are connected, no more are served");
-                connection::refuse(stream, error, PAUSE).await;
+                transport.refuse(stream, error).await;
                 continue;
             };
-            let shared = shared.clone();
+            let shared = self.shared.clone();
             tasks.spawn(async move {
-                connection::serve(shared, stream).await;
+                match transport {
+                    Transport::Frames => connection::serve(shared, stream).await,
+                    Transport::OneRequest => old_transport::serve(shared, stream).await,
+                }
                 drop(place);
             });
+        }
+    }
+}
+
+impl Transport {
+    async fn refuse(self, stream: BoxStream, error: String) {
+        match self {
+            Self::Frames => connection::refuse(stream, error, PAUSE).await,
+            Self::OneRequest => old_transport::refuse(stream, error, PAUSE).await,
         }
     }
 }

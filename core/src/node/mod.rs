@@ -21,7 +21,7 @@ use crate::{
         bind::{BindError, bind_replacing_stale},
         socket_advice,
     },
-    ingest::{HandedOver, Journal, Phase, Pool, Server, intake},
+    ingest::{HandedOver, Journal, Phase, Pool, Server, Transport, intake},
     store::StoreError,
     tasks::Tasks,
     types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair},
@@ -86,7 +86,14 @@ pub async fn run(
         ended = async {
             let listener = bind_replacing_stale(env.network.as_ref(), &transactions).await?;
             let _ = bound.set(());
-            start(&env, &config, listener).await
+            let old = match config.old_transport_listen_address {
+                Some(address) => {
+                    let address = Address::Tcp(address);
+                    Some(bind_replacing_stale(env.network.as_ref(), &address).await?)
+                }
+                None => None,
+            };
+            start(&env, &config, Listeners { transactions: listener, old }).await
         } => ended.map(|never| match never {}),
     };
     if let (Some(()), Address::Unix(path)) = (bound.get(), &transactions)
@@ -120,10 +127,17 @@ struct Node<'a> {
     streams: Arc<AtomicU64>,
 }
 
+/// Where clients send transactions.
+struct Listeners {
+    transactions: BoxListener,
+    /// Of the transport before.
+    old: Option<BoxListener>,
+}
+
 async fn start(
     env: &Env,
     config: &NodeConfig,
-    transactions: BoxListener,
+    listeners: Listeners,
 ) -> Result<Infallible, NodeError> {
     let limit_bytes = config.ingest.max_journal_bytes as usize;
     let journal = Arc::new(Journal::open(env.stores.as_ref(), limit_bytes)?);
@@ -162,13 +176,13 @@ async fn start(
         HandedOver::new(intake.clone(), config.ingest.clone()),
         listener,
     ));
-    let server = Server {
-        monitor: env.monitor.clone(),
-        intake,
-        parameters: config.ingest.clone(),
-    };
+    let server = Server::new(env.monitor.clone(), intake, config.ingest.clone());
     // Also while the executor does not answer: what is taken is proposed later.
-    tasks.spawn(server.serve(transactions));
+    let Listeners { transactions, old } = listeners;
+    tasks.spawn(server.clone().serve(transactions, Transport::Frames));
+    if let Some(old) = old {
+        tasks.spawn(server.serve(old, Transport::OneRequest));
+    }
     let mut storing = tasks.spawn(submitted.store(env.clone(), journal.clone()));
     tokio::select! {
         biased;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 /// What is sent in one frame.
 #[derive(Debug)]
-pub(super) enum Batch {
+pub enum Batch {
     /// Transactions of the pool. What is not taken of them is sent again.
     Formed(Vec<Bytes>),
     /// The frame of a client, which gets the metanode's reply whatever it says.

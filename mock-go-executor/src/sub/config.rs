@@ -1,5 +1,6 @@
 //! The configuration of a Sub: a TOML file.
 
+use super::old_transport::OldTransport;
 use crate::{config::ConfigError, ledger::Funding};
 use metanode_core::{config::RpcParameters, types::Address};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,10 @@ pub struct SubConfig {
     /// Where clients on this machine send theirs, with the frames of the transaction socket. Default: nowhere.
     #[serde(default)]
     pub listen_address: Option<Address>,
+    /// Sends over the transport that the transaction socket replaced, for comparison: its listener is then at
+    /// `transaction_socket_path`. Of the limits, those of frames in flight and fire-and-forget do not apply.
+    #[serde(default)]
+    pub old_transport: Option<OldTransport>,
     #[serde(default)]
     pub limits: SubLimits,
     /// The Master whose state the Sub follows. Default: none.
@@ -220,7 +225,8 @@ mod tests {
         let config = SubConfig::parse(EXAMPLE, "").unwrap();
         assert_eq!(all, config);
         assert_eq!(config.limits, SubLimits::default());
-        let keys = uncommented.matches(" = ").count();
+        let settings = uncommented.lines().filter(|line| !line.starts_with('#'));
+        let keys = settings.filter(|line| line.contains(" = ")).count();
         assert_eq!(keys, 2 + 10 + 4, "a key is missing");
     }
 

@@ -12,6 +12,10 @@
 //! | `chain_link` | whether a block continues what the Sub has executed (pure) |
 //! | `follower` | the reader: executes what becomes durable in the Master |
 //! | `local` | the local way in: frames of clients on this machine |
+//! | [`old_transport`] | the transport before: its configuration, its reply (pure), one connection |
+//! | `connection_pool` | its bounded pool of connections |
+//! | `old_client` | its client: correct, or as it was deployed |
+//! | `senders` | the tasks that send, over either transport |
 //! | `run` | a Sub from its start to its end |
 //!
 //! A batch is in the bounded channel, or with one worker, until the metanode has answered it. What was not answered when a
@@ -20,11 +24,18 @@
 mod batch;
 mod chain_link;
 pub mod config;
+mod connection_pool;
 mod follower;
 mod local;
+mod old_client;
+pub mod old_transport;
 mod pool;
 mod run;
+mod senders;
 mod worker;
 
+pub use batch::Batch;
 pub use config::SubConfig;
+pub use old_client::OldClient;
 pub use run::{SubError, run};
+pub use senders::Senders;

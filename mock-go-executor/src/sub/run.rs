@@ -5,7 +5,7 @@ use super::{
     follower::Follower,
     local,
     pool::{self, Incoming},
-    worker::Worker,
+    senders::Senders,
 };
 use crate::config::ConfigError;
 use bytes::Bytes;
@@ -17,13 +17,9 @@ use metanode_core::{
     tasks::Tasks,
     types::Address,
 };
-use std::{
-    future::Future,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 use thiserror::Error;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Why a Sub ended.
 #[derive(Debug, Error)]
@@ -66,10 +62,10 @@ async fn run_until(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), SubError> {
     let SubConfig {
-        transaction_socket_path,
         listen_address,
         limits,
         follow,
+        ..
     } = config;
     let follower = match follow {
         Some(follow) => Some(Follower::open(env.clone(), follow.clone())?),
@@ -79,20 +75,11 @@ async fn run_until(
         Some(address) => Some(bind_replacing_stale(env.network.as_ref(), address).await?),
         None => None,
     };
-    let (batches, queue) = mpsc::channel(limits.queue_batches.get() as usize);
-    let queue = Arc::new(tokio::sync::Mutex::new(queue));
     let tasks = Tasks::new(env.monitor.clone());
-    let worker = || Worker {
-        env: env.clone(),
-        address: transaction_socket_path.clone(),
-        limits: limits.clone(),
-        queue: queue.clone(),
-        again: Mutex::default(),
-        refilled: Notify::new(),
-    };
-    let workers: Vec<_> = (0..limits.workers.get())
-        .map(|_| tasks.spawn(worker().run()))
-        .collect();
+    let Senders {
+        batches,
+        tasks: workers,
+    } = Senders::start(env, config, &tasks);
     let (stop, stopping) = oneshot::channel();
     let incoming = Incoming {
         transactions,

@@ -14,7 +14,7 @@ pub enum Exit {
     Panicked = 5,
     /// Two runs of one seed differ.
     NotDeterministic = 6,
-    /// No declared finder reported a known bug.
+    /// No declared finder reported a known bug, or a scenario did not find the one that it is about.
     BugNotFound = 7,
 }
 
@@ -52,6 +52,7 @@ impl From<Verdict> for Exit {
             Verdict::SafetyViolated => Self::SafetyViolated,
             Verdict::LivenessViolated => Self::LivenessViolated,
             Verdict::Panicked => Self::Panicked,
+            Verdict::NotFound => Self::BugNotFound,
         }
     }
 }
@@ -68,6 +69,7 @@ mod tests {
             Verdict::LivenessViolated,
             Verdict::Panicked,
             Verdict::SafetyViolated,
+            Verdict::NotFound,
         ];
         for a in verdicts {
             for b in verdicts {

@@ -19,6 +19,9 @@ pub struct RunObject<'a> {
     store: &'static str,
     verdict: &'static str,
     violations: &'a [Violation],
+    /// Only where the scenario had to find it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<&'a Violation>,
     panic: Option<&'a Panic>,
     trace_hash: TraceHash,
     sim_seconds: f64,
@@ -80,6 +83,7 @@ pub fn object(finished: &Finished) -> RunObject<'_> {
         store: run_reference::store_name(outcome.plan.store),
         verdict: verdict::name(outcome.verdict),
         violations: &outcome.violations,
+        found: outcome.found.as_ref(),
         panic: outcome.panic.as_ref(),
         trace_hash: outcome.trace_hash,
         sim_seconds: outcome.simulated.as_ms() as f64 / 1000.0,

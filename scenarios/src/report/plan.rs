@@ -190,6 +190,7 @@ fn add_clocks_and_clients(lines: &mut Lines, plan: &Plan) {
         ),
     );
     add_mix(lines, &plan.workload);
+    add_old_transport(lines, &plan.workload);
 }
 
 fn add_mix(lines: &mut Lines, workload: &WorkloadPlan) {
@@ -219,6 +220,19 @@ fn add_mix(lines: &mut Lines, workload: &WorkloadPlan) {
         let text = format_args!("bursts of {burst} in {burst_percent} % of the intervals");
         lines.add("", text);
     }
+}
+
+fn add_old_transport(lines: &mut Lines, workload: &WorkloadPlan) {
+    let connections = u64::from(workload.old_pool_connections);
+    if connections == 0 {
+        return;
+    }
+    let pool = count(connections, "connection");
+    let pause_ms = workload.old_pause_after_write_ms;
+    let text = format_args!(
+        "over the old transport, pools of {pool}, each kept {pause_ms} ms after a write without waiting"
+    );
+    lines.add("", text);
 }
 
 fn add_faults(lines: &mut Lines, plan: &Plan) {

@@ -156,6 +156,7 @@ mod tests {
                 plan: named.scenario.draw("happy_path", seed, store),
                 verdict,
                 violations: if broken { vec![violation] } else { vec![] },
+                found: None,
                 trace_hash: TraceHash([7; 32]),
                 events: 10,
                 simulated: SimTime::from_ms(2_000),

@@ -17,6 +17,7 @@ pub(crate) const fn name(verdict: Verdict) -> &'static str {
         Verdict::SafetyViolated => "safety violated",
         Verdict::LivenessViolated => "liveness violated",
         Verdict::Panicked => "a process panicked",
+        Verdict::NotFound => "not found",
     }
 }
 
@@ -25,7 +26,20 @@ pub(crate) const fn name(verdict: Verdict) -> &'static str {
 pub(crate) fn cause(outcome: &Outcome) -> Option<String> {
     let violation = outcome.violations.first();
     let violation = violation.map(|violation| violation.message.clone());
-    violation.or_else(|| outcome.panic.as_ref().map(ToString::to_string))
+    let violation = violation.or_else(|| outcome.panic.as_ref().map(ToString::to_string));
+    violation.or_else(|| not_found(outcome))
+}
+
+/// What had to be found and was not.
+fn not_found(outcome: &Outcome) -> Option<String> {
+    let finds = &outcome.plan.finds;
+    (outcome.verdict == Verdict::NotFound).then(|| {
+        let names: Vec<_> = finds.iter().map(ToString::to_string).collect();
+        format!(
+            "not found: expected a violation of {}, which this scenario is to show",
+            names.join(" or ")
+        )
+    })
 }
 
 /// The last line of a report on several runs.
@@ -95,7 +109,8 @@ pub fn text(outcome: &Outcome, colour: Colour) -> String {
     out
 }
 
-/// The evidence of a failure: the broken invariants with their trace entries, or the panic. Empty if the run passed.
+/// The evidence of a failure: the broken invariants with their trace entries, or the panic; also of what the scenario had
+/// to find. Empty if the run passed otherwise.
 #[must_use]
 pub(crate) fn evidence(outcome: &Outcome, colour: Colour) -> String {
     let mut out = String::new();
@@ -104,6 +119,13 @@ pub(crate) fn evidence(outcome: &Outcome, colour: Colour) -> String {
     }
     if let Some(panic) = &outcome.panic {
         let _ = writeln!(out, "{}", colour.bad(panic));
+    }
+    if let Some(found) = &outcome.found {
+        let text = violated(found, Colour::PLAIN);
+        let _ = write!(out, "{} {text}", colour.good("found as expected:"));
+    }
+    if let Some(text) = not_found(outcome) {
+        let _ = writeln!(out, "{}", colour.bad(text));
     }
     out
 }

@@ -3,11 +3,11 @@
 mod executors;
 
 use super::{
-    Byzantine, Delivery, Epochs, FaultSection, Followers, MaxFaulty, Network, Node, Scenario,
-    Share, Topology, Workload,
+    Byzantine, Epochs, FaultSection, Followers, MaxFaulty, Network, Node, Scenario, Share,
+    Topology, Workload,
 };
 use crate::{sampling::Sampled, seed::Seed};
-use metanode_sim::plan::{self, Plan};
+use metanode_sim::plan::Plan;
 use std::fmt::Write;
 use toml::{Table, Value};
 
@@ -40,6 +40,7 @@ impl Scenario {
             stays_down,
             faults,
             expect,
+            finds,
             bugs,
             buggy_validators,
         } = plan;
@@ -62,13 +63,7 @@ impl Scenario {
                 Some(most) => MaxFaulty::Number(*most),
                 None => MaxFaulty::Share(Share::All),
             },
-            topology: Topology {
-                delivery: match topology {
-                    plan::Topology::SingleMaster => Delivery::SingleMaster,
-                    plan::Topology::MasterPerNode => Delivery::MasterPerNode,
-                },
-                validators: Sampled::fixed(*validators),
-            },
+            topology: Topology::fixed(*topology, *validators),
             network: Network::fixed(network),
             node: Node::fixed(node),
             own_limits: own_limits.clone(),
@@ -84,6 +79,7 @@ impl Scenario {
             swarm: None,
             faults: faults.iter().map(FaultSection::explicit).collect(),
             expect: expect.clone(),
+            finds: finds.clone(),
             bugs: bugs.clone(),
             buggy_validators: buggy_validators.clone(),
         }

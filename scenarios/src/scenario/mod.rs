@@ -35,7 +35,10 @@ use crate::{
     source::{InputError, Source},
 };
 use metanode_core::{bugs::KnownBug, types::SignatureScheme};
-use metanode_sim::plan::{self, Backend, Expectation, OwnLimit, Plan};
+use metanode_sim::{
+    oracles::Invariant,
+    plan::{self, Backend, Expectation, OwnLimit, Plan},
+};
 use serde::{Deserialize, Serialize};
 
 /// The content of a scenario file.
@@ -89,6 +92,9 @@ pub struct Scenario {
     /// Expectations that a run must meet besides the invariants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
+    /// Invariants of which a run must violate one: the scenario shows a known bug, and fails if it is not found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub finds: Vec<Invariant>,
     /// Known bugs that are switched on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<KnownBug>,
@@ -154,6 +160,7 @@ impl Default for Scenario {
             swarm: None,
             faults: vec![],
             expect: vec![],
+            finds: vec![],
             bugs: vec![],
             buggy_validators: vec![],
         }
@@ -239,6 +246,7 @@ impl Scenario {
             stays_down,
             faults,
             expect: self.expect.clone(),
+            finds: self.finds.clone(),
             bugs: self.bugs.clone(),
             buggy_validators: self.buggy_validators.clone(),
         };

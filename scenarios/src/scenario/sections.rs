@@ -41,6 +41,17 @@ impl Delivery {
 }
 
 impl Topology {
+    /// The section from which every seed draws these.
+    pub(super) const fn fixed(delivers: plan::Topology, validators: u16) -> Self {
+        Self {
+            delivery: match delivers {
+                plan::Topology::SingleMaster => Delivery::SingleMaster,
+                plan::Topology::MasterPerNode => Delivery::MasterPerNode,
+            },
+            validators: Sampled::fixed(validators),
+        }
+    }
+
     /// The validators and executors that exist in every run.
     pub(super) const fn smallest_roster(&self, changes: bool) -> Roster {
         let validators = self.validators.low;

@@ -1,6 +1,8 @@
 //! The connections that a fault applies to.
 
-use crate::addresses::{BLOCK_STREAM_PATH, P2P_PORT, RPC_PATH, TRANSACTIONS_PATH};
+use crate::addresses::{
+    BLOCK_STREAM_PATH, OLD_TRANSPORT_PORT, P2P_PORT, RPC_PATH, TRANSACTIONS_PATH,
+};
 use metanode_core::types::Address;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
@@ -24,6 +26,7 @@ impl Channel {
             Address::Unix(path) if path.as_os_str() == BLOCK_STREAM_PATH => Self::BlockStream,
             Address::Unix(path) if path.as_os_str() == TRANSACTIONS_PATH => Self::Transactions,
             Address::Tcp(address) if address.port() == P2P_PORT => Self::Peers,
+            Address::Tcp(address) if address.port() == OLD_TRANSPORT_PORT => Self::Transactions,
             Address::Unix(_) | Address::Tcp(_) => Self::Rpc,
         }
     }

@@ -31,6 +31,7 @@ mod no_gaps;
 mod no_loss;
 #[cfg(test)]
 mod no_loss_tests;
+mod old_transport;
 mod quorum;
 #[cfg(test)]
 mod quorum_tests;
@@ -48,79 +49,13 @@ mod truth_tests;
 pub(crate) mod truthful;
 mod wire;
 
+pub use crate::invariant::Invariant;
+
 use crate::{
     plan::Plan,
     trace::{Entry, ProcessId, SimTime},
 };
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// The invariants of contract §12 that have an oracle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Invariant {
-    Exec1,
-    Gap0,
-    Wire,
-    Mono,
-    Agree,
-    Root,
-    Bound,
-    Backp,
-    Durable,
-    Epoch,
-    Noequiv,
-    Noloss,
-    Start,
-    Live,
-    Rpc,
-    Quorum,
-    Truth,
-    /// Not an invariant of the contract: the expectations of the scenario.
-    Expect,
-}
-
-impl Invariant {
-    /// All of them, in the order of contract §12.
-    pub const ALL: [Self; 18] = [
-        Self::Exec1,
-        Self::Gap0,
-        Self::Wire,
-        Self::Mono,
-        Self::Agree,
-        Self::Root,
-        Self::Bound,
-        Self::Backp,
-        Self::Durable,
-        Self::Epoch,
-        Self::Noequiv,
-        Self::Noloss,
-        Self::Start,
-        Self::Live,
-        Self::Rpc,
-        Self::Quorum,
-        Self::Truth,
-        Self::Expect,
-    ];
-
-    /// Liveness violations have their own exit code.
-    #[must_use]
-    pub const fn is_liveness(self) -> bool {
-        matches!(self, Self::Live)
-    }
-
-    /// Something has to happen before the run ends. With too little time every run violates this.
-    #[must_use]
-    pub const fn has_deadline(self) -> bool {
-        matches!(self, Self::Live | Self::Noloss | Self::Expect)
-    }
-}
-
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", format!("{self:?}").to_uppercase())
-    }
-}
+use serde::Serialize;
 
 /// A violated invariant with the entries that prove it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -210,9 +145,9 @@ pub(crate) fn all(plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
     BY_CAUSE.iter().flat_map(of).collect()
 }
 
-/// One oracle, but three for LIVE and one for each expectation of the scenario.
+/// One oracle; three for LIVE, two where Subs use the old transport, and one for each expectation of the scenario.
 fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> {
-    vec![match invariant {
+    let mut oracles: Vec<Box<dyn Oracle + Send>> = vec![match invariant {
         Invariant::Start => Box::new(start::Start::new(plan)),
         Invariant::Rpc => Box::new(rpc::Rpc::default()),
         Invariant::Quorum => Box::new(quorum::Quorum::new(plan)),
@@ -244,7 +179,17 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
                 })
                 .collect();
         }
-    }]
+    }];
+    if plan.workload.old_pool_connections > 0 {
+        match invariant {
+            // What is lost shows at the end: a run that is to show it does not end before.
+            Invariant::Rpc if plan.finds == [Invariant::Noloss] => {}
+            Invariant::Rpc => oracles.push(Box::new(old_transport::Replies::default())),
+            Invariant::Noloss => oracles.push(Box::new(old_transport::Sent::new(plan))),
+            _ => {}
+        }
+    }
+    oracles
 }
 
 #[cfg(test)]

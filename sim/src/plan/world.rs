@@ -65,6 +65,11 @@ macro_rules! world_limits {
                     batch_transactions: u32 = 100, 1..=65_536;
                     /// Time for which a transaction waits for others.
                     batch_delay_ms: u64 = 1, 1..=3_600_000;
+                    /// Connections in the pool of each Sub, which then uses the old transport; with 0 it uses the
+                    /// transaction socket.
+                    old_pool_connections: u32 = 0, 0..=1_000;
+                    /// Time for which a Sub that does not wait for the exchange keeps a connection after a write.
+                    old_pause_after_write_ms: u64 = 0, 0..=1_000;
                 }
             }
             /// Subs that follow the state of an executor.

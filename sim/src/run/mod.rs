@@ -57,15 +57,18 @@ pub enum Verdict {
     LivenessViolated,
     /// A process panicked, or the simulation itself.
     Panicked,
+    /// The plan names invariants of which one had to be violated, and none was.
+    NotFound,
 }
 
 impl Verdict {
     /// In descending order of severity: violated safety, then panics, which may hide other failures, then missing
     /// progress.
-    const BY_SEVERITY: [Self; 4] = [
+    const BY_SEVERITY: [Self; 5] = [
         Self::SafetyViolated,
         Self::Panicked,
         Self::LivenessViolated,
+        Self::NotFound,
         Self::Passed,
     ];
 
@@ -87,6 +90,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// At most one: the run ends at the first violation.
     pub violations: Vec<Violation>,
+    /// The violation that the plan had to find, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Violation>,
     /// What panicked: a process, or the simulation itself.
     pub panic: Option<Panic>,
     pub trace_hash: TraceHash,
@@ -135,16 +141,24 @@ pub fn run(plan: Plan, options: &RunOptions) -> Outcome {
     let recorder = lock(&recorder);
     let panic = recorder.panic().cloned().or(simulation_failed);
     let violation = recorder.violation().cloned();
+    let is_sought = |violation: &Violation| plan.finds.contains(&violation.invariant);
+    // A panic is never what was to be found.
+    let (found, violation) = match violation {
+        Some(violation) if panic.is_none() && is_sought(&violation) => (Some(violation), None),
+        violation => (None, violation),
+    };
     let verdict = match (&panic, &violation) {
         (Some(_), _) => Verdict::Panicked,
         (None, Some(violation)) if violation.invariant.is_liveness() => Verdict::LivenessViolated,
         (None, Some(_)) => Verdict::SafetyViolated,
+        (None, None) if found.is_none() && !plan.finds.is_empty() => Verdict::NotFound,
         (None, None) => Verdict::Passed,
     };
     Outcome {
         plan,
         verdict,
         violations: violation.into_iter().collect(),
+        found,
         panic,
         trace_hash: recorder.hash(),
         events: recorder.events(),

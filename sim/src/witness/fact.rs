@@ -176,6 +176,19 @@ pub enum Fact {
         boundary: GlobalExecIndex,
         start_ms: TimestampMs,
     },
+
+    /// The Sub wrote the `number`-th frame of a connection of the old transport, from 1: only one is ever answered.
+    #[display("the old transport has request {number}: {} transactions (connection {connection})", transactions.len())]
+    OldRequestSent {
+        connection: u64,
+        number: u64,
+        #[serde(skip)]
+        transactions: Vec<TransactionHash>,
+        bytes: u64,
+    },
+    /// The Sub has read the complete `number`-th reply of a connection of the old transport, from 1.
+    #[display("reply {number} of the old transport was read (connection {connection})")]
+    OldReplyRead { connection: u64, number: u64 },
 }
 
 /// Whether a write survives a power loss.

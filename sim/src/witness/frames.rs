@@ -12,6 +12,8 @@ pub(super) enum Framing {
     Uvarint { limit_bytes: usize },
     /// 4 bytes.
     BigEndian32 { limit_bytes: usize },
+    /// 4 bytes after one that says how the request ended.
+    StatusAndBigEndian32 { limit_bytes: usize },
     /// The direction carries nothing.
     Nothing,
 }
@@ -44,6 +46,11 @@ impl Framing {
             Self::BigEndian32 { limit_bytes } => {
                 let length = bytes.first_chunk().map(|four| u32::from_be_bytes(*four));
                 (length.map(|length| (4, u64::from(length))), limit_bytes)
+            }
+            Self::StatusAndBigEndian32 { limit_bytes } => {
+                let length = bytes.first_chunk();
+                let length = length.map(|[_, four @ ..]: &[u8; 5]| u32::from_be_bytes(*four));
+                (length.map(|length| (5, u64::from(length))), limit_bytes)
             }
             Self::Nothing if bytes.is_empty() => (None, 0),
             Self::Nothing => return Err("bytes in a direction that carries none".to_owned()),

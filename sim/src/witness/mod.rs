@@ -14,7 +14,7 @@
 //! | `peers` | messages between nodes |
 //! | `transaction` | how transactions are read and hashed |
 //! | `batches` | batches of clients and their replies |
-//! | `sockets` | [`Connections`]: block streams, executor RPC, transaction sockets and connections between nodes |
+//! | `sockets` | [`Connections`]: block streams, executor RPC, transaction sockets, the old transport, connections between nodes |
 //! | `state_rows` | the account entries on the disk of an executor, and their root |
 //! | `stored_commit`, `epoch_record` | a commit and the record of an epoch in the store of a node |
 //! | `journal` | the transactions in the journal of a node |

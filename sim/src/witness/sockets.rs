@@ -29,6 +29,8 @@ pub enum Channel {
     Peers,
     /// Batches of a Sub and replies of a node.
     Transactions,
+    /// One batch and one reply per connection.
+    OldTransport,
 }
 
 /// The two processes of a connection.
@@ -133,6 +135,7 @@ impl Connections {
     /// The connection is over: its state is dropped.
     pub fn closed(&mut self, connection: u64, facts: &mut Vec<(ProcessId, Fact)>) {
         if let Some(Some(state)) = self.open.remove(&connection)
+            && state.channel != Channel::OldTransport
             && !state.batches.is_empty()
         {
             let client = state.directions[End::Client as usize].writer;
@@ -162,6 +165,13 @@ impl Channel {
                 [Framing::Uvarint { limit_bytes }, Framing::Nothing]
             }
             Self::ExecutorRpc | Self::Transactions => both(10 * MIB),
+            Self::OldTransport => {
+                let limit_bytes = 10 * MIB;
+                [
+                    Framing::BigEndian32 { limit_bytes },
+                    Framing::StatusAndBigEndian32 { limit_bytes },
+                ]
+            }
             Self::Peers => both(32 * MIB),
         }
     }
@@ -200,7 +210,17 @@ impl Connection {
         let split = direction.frames.push(bytes, |body, end| {
             direction.messages += 1;
             let number = direction.messages;
-            let when_read = match (self.channel, sender) {
+            let carried = match self.channel {
+                // After the hello and the welcome.
+                Channel::Peers
+                    if self.purpose == Some(Purpose::HandOver)
+                        && (sender, number) != (End::Server, 1) =>
+                {
+                    Channel::Transactions
+                }
+                channel => channel,
+            };
+            let when_read = match (carried, sender) {
                 (Channel::BlockStream, _) => Some(output.frame(body)?),
                 (Channel::ExecutorRpc, End::Client) => {
                     output.request(number, body)?;
@@ -216,16 +236,17 @@ impl Connection {
                     output.answer(number, &batch, body)?;
                     None
                 }
-                (Channel::Peers, End::Client) if self.purpose == Some(Purpose::HandOver) => {
-                    self.batches.push_back(output.batch(number, body));
+                (Channel::OldTransport, End::Client) => {
+                    self.batches.push_back(output.old_request(number, body));
                     None
                 }
-                (Channel::Peers, End::Server)
-                    if self.purpose == Some(Purpose::HandOver) && number > 1 =>
-                {
+                (Channel::OldTransport, End::Server) => {
                     let batch = self.batches.pop_front().unwrap_or_default();
                     output.answer(number, &batch, body)?;
-                    None
+                    Some(Fact::OldReplyRead {
+                        connection: id,
+                        number,
+                    })
                 }
                 (Channel::Peers, End::Client) => {
                     self.purpose = Some(client_message(self.purpose, body)?);
@@ -321,6 +342,18 @@ impl Output<'_> {
             connection: self.connection,
             number,
             transactions: batch.len(),
+            bytes: batch.bytes(),
+        });
+        batch
+    }
+
+    fn old_request(&mut self, number: u64, body: &[u8]) -> Batch {
+        let batch = Batch::read(&Bytes::copy_from_slice(body));
+        let transactions = batch.taken(batch.len());
+        self.push(Fact::OldRequestSent {
+            connection: self.connection,
+            number,
+            transactions: transactions.iter().map(|it| it.hash).collect(),
             bytes: batch.bytes(),
         });
         batch

@@ -21,11 +21,12 @@ const NODE: ProcessId = ProcessId::Node(0);
 const OTHER: ProcessId = ProcessId::Node(1);
 const EXECUTOR: ProcessId = ProcessId::Executor(0);
 const SUB: ProcessId = ProcessId::Sub(0);
-const CHANNELS: [Channel; 4] = [
+const CHANNELS: [Channel; 5] = [
     Channel::BlockStream,
     Channel::ExecutorRpc,
     Channel::Peers,
     Channel::Transactions,
+    Channel::OldTransport,
 ];
 
 type Facts = Vec<(ProcessId, Fact)>;
@@ -34,7 +35,7 @@ const fn ends(channel: Channel) -> Ends {
     let (client, server) = match channel {
         Channel::Peers => (NODE, OTHER),
         Channel::BlockStream | Channel::ExecutorRpc => (NODE, EXECUTOR),
-        Channel::Transactions => (SUB, NODE),
+        Channel::Transactions | Channel::OldTransport => (SUB, NODE),
     };
     Ends {
         channel,
@@ -386,4 +387,41 @@ fn a_connection_is_asked_for_once_and_forgotten_when_closed() {
     let observed = || Some(ends(Channel::BlockStream));
     connections.sent(1, observed, End::Client, &[0], &mut facts);
     assert!(matches!(&facts[..], [(NODE, fact)] if is_malformed(fact)));
+}
+
+#[test]
+fn on_the_old_transport_the_reply_belongs_to_the_first_request() {
+    let request = |byte: u8| {
+        let transaction = [0x0a, 2, 0x62, byte]; // not a message, which the witness does not ask
+        Framing::TRANSACTIONS.encode_body(&transaction).unwrap()
+    };
+    let sent = [request(1), request(2)].concat();
+    let json = br#"{"success":true,"count":1}"#;
+    let length = u32::try_from(json.len()).unwrap().to_be_bytes();
+    let reply = [&[1][..], &length, json].concat();
+    for size in [1, 7, 100] {
+        let facts = facts(Channel::OldTransport, [&sent, &reply], &[size, size]);
+        let kinds: Vec<_> = facts
+            .iter()
+            .map(|(process, fact)| match fact {
+                Fact::OldRequestSent {
+                    number,
+                    transactions,
+                    ..
+                } => (*process, "request", *number, transactions.len()),
+                Fact::BatchAnswered { number, taken, .. } => {
+                    (*process, "answer", *number, taken.len())
+                }
+                Fact::OldReplyRead { number, .. } => (*process, "read", *number, 0),
+                other => panic!("{other}"),
+            })
+            .collect();
+        let expected = [
+            (SUB, "request", 1, 1),
+            (SUB, "request", 2, 1),
+            (NODE, "answer", 1, 1),
+            (SUB, "read", 1, 0),
+        ];
+        assert_eq!(kinds, expected);
+    }
 }

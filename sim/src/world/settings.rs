@@ -1,7 +1,9 @@
 //! From the plan to the configuration of each process: the structs that a file fills in production.
 
 use crate::{
-    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH, TRANSACTIONS_PATH},
+    addresses::{
+        BLOCK_STREAM_PATH, OLD_TRANSPORT_PORT, P2P_PORT, PEER_RPC_PORT, RPC_PATH, TRANSACTIONS_PATH,
+    },
     clock::ORIGIN_MS,
     model::Genesis,
     net::{HostId, Settings},
@@ -24,6 +26,7 @@ use mock_go_executor::{
     sub::{
         SubConfig,
         config::{Following, SubLimits},
+        old_transport::{HandBack, OldTransport},
     },
 };
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
@@ -69,6 +72,8 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
         transaction_socket_path: Some(Address::Unix(TRANSACTIONS_PATH.into())),
+        old_transport_listen_address: (plan.workload.old_pool_connections > 0)
+            .then(|| SocketAddr::new(HostId(index).ip(), OLD_TRANSPORT_PORT)),
         executor_commit_enabled: Some(delivers(plan, index)),
         single_node: false,
         start_policy: StartPolicy::Wait,
@@ -105,9 +110,19 @@ pub fn sub(plan: &Plan, index: u16) -> SubConfig {
             ..Funding::default()
         },
     });
+    let old_transport =
+        NonZeroU32::new(workload.old_pool_connections).map(|pool_connections| OldTransport {
+            pool_connections,
+            hand_back: HandBack::AfterExchange,
+            pause_after_write_ms: workload.old_pause_after_write_ms,
+        });
     SubConfig {
-        transaction_socket_path: Address::Unix(TRANSACTIONS_PATH.into()),
+        transaction_socket_path: match old_transport {
+            Some(_) => tcp(index, OLD_TRANSPORT_PORT),
+            None => Address::Unix(TRANSACTIONS_PATH.into()),
+        },
         listen_address: None,
+        old_transport,
         limits: SubLimits {
             queue_batches: positive(workload.queue_batches),
             workers: positive(workload.workers),

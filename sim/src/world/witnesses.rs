@@ -2,7 +2,9 @@
 
 use super::lock;
 use crate::{
-    addresses::{BLOCK_STREAM_PATH, P2P_PORT, PEER_RPC_PORT, RPC_PATH, TRANSACTIONS_PATH},
+    addresses::{
+        BLOCK_STREAM_PATH, OLD_TRANSPORT_PORT, P2P_PORT, PEER_RPC_PORT, RPC_PATH, TRANSACTIONS_PATH,
+    },
     disk::{Disk, StoreObserver},
     net::{ConnectionId, HostId, Kernel, Route, Segment, Side, Tap},
     recorder::Recorder,
@@ -143,6 +145,9 @@ fn ends(route: &Route) -> Option<Ends> {
         }
         Address::Unix(path) if *path == *BLOCK_STREAM_PATH => (Channel::BlockStream, executor),
         Address::Unix(path) if *path == *RPC_PATH => (Channel::ExecutorRpc, executor),
+        Address::Tcp(socket) if socket.port() == OLD_TRANSPORT_PORT => {
+            (Channel::OldTransport, ProcessId::Node(server))
+        }
         Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => (Channel::ExecutorRpc, executor),
         Address::Tcp(socket) if socket.port() == P2P_PORT => {
             (Channel::Peers, ProcessId::Node(server))

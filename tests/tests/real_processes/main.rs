@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
 mod client;
+mod old_transport;
 mod process;
 mod soak;
 mod transactions;

@@ -12,16 +12,16 @@ use tempfile::TempDir;
 const ALONE: [(&str, &str); 1] = [("SINGLE_NODE", "1")];
 
 /// Processes of a validator that is its committee alone.
-struct Running {
+pub struct Running {
     _root: TempDir,
     validator: Validator,
     node: Process,
     executor: Process,
-    path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl Running {
-    async fn start(limits: impl FnOnce(&mut Validator)) -> Self {
+    pub async fn start(limits: impl FnOnce(&mut Validator)) -> Self {
         let root = TempDir::new().unwrap();
         let mut validator = validators(root.path(), 1).remove(0);
         limits(&mut validator);
@@ -39,7 +39,7 @@ impl Running {
     }
 
     /// Waits until this many transactions are delivered, and returns how many different ones were.
-    async fn delivers(&self, count: usize) -> usize {
+    pub async fn delivers(&self, count: usize) -> usize {
         eventually("delivered transactions", async || {
             let last = self.validator.watermark().await?;
             let blocks = self.validator.blocks(last).await;
@@ -51,7 +51,7 @@ impl Running {
         .await
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.node.stop().await;
         self.executor.stop().await;
         assert!(!self.path.exists(), "the socket was left behind");

@@ -167,7 +167,7 @@ fn validator(root: &Path, index: u16) -> Validator {
 
 /// A free port on a loopback address that outgoing connections do not use, so that no other process takes the port
 /// while the node is down.
-fn free_address(index: u16) -> SocketAddr {
+pub fn free_address(index: u16) -> SocketAddr {
     let ip = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(index).unwrap());
     TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }

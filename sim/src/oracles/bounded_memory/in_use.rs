@@ -173,7 +173,10 @@ impl WorkingSet {
                     sent.add(block);
                 }
             }
-            Fact::BatchSent { bytes, .. } => self.add(*bytes),
+            Fact::BatchSent { bytes, .. }
+            | Fact::OldRequestSent {
+                number: 1, bytes, ..
+            } => self.add(*bytes),
             Fact::BatchAnswered { taken, bytes, .. } => {
                 self.bytes -= bytes;
                 self.took(taken);

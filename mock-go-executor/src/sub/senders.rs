@@ -1,0 +1,60 @@
+//! The tasks that send what is in the channel of batches, over the transport of the configuration.
+
+use super::{
+    batch::Batch,
+    config::SubConfig,
+    old_client::OldClient,
+    worker::{Queue, Worker},
+};
+use metanode_core::{env::Env, tasks::Tasks};
+use std::sync::{Arc, Mutex};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
+
+/// The channel of batches, and the tasks that empty it. They end when the channel is closed and all of it is sent.
+pub struct Senders {
+    pub batches: mpsc::Sender<Batch>,
+    pub tasks: Vec<JoinHandle<()>>,
+}
+
+impl Senders {
+    /// Starts as many tasks as the configuration has workers.
+    #[must_use]
+    pub fn start(env: &Env, config: &SubConfig, tasks: &Tasks) -> Self {
+        let SubConfig { limits, .. } = config;
+        let (batches, queue) = mpsc::channel(limits.queue_batches.get() as usize);
+        let queue = Arc::new(tokio::sync::Mutex::new(queue));
+        let address = &config.transaction_socket_path;
+        let worker = || Worker {
+            env: env.clone(),
+            address: address.clone(),
+            limits: limits.clone(),
+            queue: queue.clone(),
+            again: Mutex::default(),
+            refilled: Notify::new(),
+        };
+        let old = config
+            .old_transport
+            .map(|old| Arc::new(OldClient::new(env, address.clone(), old, limits)));
+        let start = |_| match &old {
+            None => tasks.spawn(worker().run()),
+            Some(client) => tasks.spawn(send_all(client.clone(), queue.clone())),
+        };
+        Self {
+            batches,
+            tasks: (0..limits.workers.get()).map(start).collect(),
+        }
+    }
+}
+
+async fn send_all(client: Arc<OldClient>, queue: Queue) {
+    loop {
+        let next = queue.lock().await.recv().await;
+        let Some(batch) = next else {
+            return;
+        };
+        client.send(batch).await;
+    }
+}
