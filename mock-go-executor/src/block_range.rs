@@ -9,6 +9,8 @@ use metanode_core::{
 };
 use thiserror::Error;
 
+/// Blocks in one reply, at most: they are read while other requests wait.
+const MOST_BLOCKS: usize = 500;
 /// Bytes of a block in a reply beside its content, at most: hashes, root, numbers, tags and lengths.
 const HEADER_BYTES: usize = 160;
 
@@ -66,7 +68,8 @@ pub fn reply(
     };
     let mut blocks = vec![];
     let mut left_bytes = reply_bytes;
-    for number in (from..=to.min(watermark.0)).map(GlobalExecIndex) {
+    let numbers = (from..=to.min(watermark.0)).map(GlobalExecIndex);
+    for number in numbers.take(MOST_BLOCKS) {
         let block = disk.block(number)?;
         let bytes = block.body.len() + HEADER_BYTES;
         if !blocks.is_empty() && bytes > left_bytes {

@@ -213,11 +213,9 @@ impl Disk {
     fn value(&self, column: Column, gei: GlobalExecIndex) -> Result<Bytes, StoreError> {
         let key = key_of(gei);
         let missing = || {
-            damaged(
-                column,
-                &key,
-                "expected an executed block, found none".to_owned(),
-            )
+            let reason = "expected that of an executed block, found none. If an older version has written this store, \
+                          remove it: the node delivers all blocks again";
+            damaged(column, &key, reason.to_owned())
         };
         self.store.get(column, &key)?.ok_or_else(missing)
     }

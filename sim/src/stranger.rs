@@ -1,9 +1,10 @@
-//! A stranger: somebody who is no process of the system, but reaches the TCP ports of its hosts. It asks what anybody may
-//! ask, orders what nobody outside may order, sends what is no message, and does not read or does not continue.
+//! A stranger: somebody who is no process of the system, but reaches the TCP ports of its hosts, and the transaction sockets
+//! on them. It asks what anybody may ask, orders what nobody outside may order, sends what is no message, and does not read or
+//! does not continue.
 
 use crate::{
-    addresses::{P2P_PORT, PEER_RPC_PORT},
-    net::{HostId, SimNetwork},
+    addresses::{P2P_PORT, PEER_RPC_PORT, TRANSACTIONS_PATH},
+    net::{HostId, Kernel, SimNetwork},
 };
 use bytes::Bytes;
 use madsim::{runtime::Handle, task::NodeId};
@@ -72,22 +73,27 @@ impl Drop for StrangerGuard {
 }
 
 /// Connects to one of these hosts after the other, for ever.
-pub(crate) async fn run(network: SimNetwork, hosts: Vec<u16>, mut random: ChaCha8Rng) {
+pub(crate) async fn run(kernel: Kernel, hosts: Vec<u16>, mut random: ChaCha8Rng) {
     let chain = Arc::new(Mutex::new(Chain::default()));
     let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
         let host = hosts[below(&mut random, hosts.len() as u64) as usize];
-        let port = match below(&mut random, 2) {
-            0 => P2P_PORT,
-            _ => PEER_RPC_PORT,
+        let host = HostId(host);
+        let (service, from, address) = match below(&mut random, 3) {
+            0 => (Service::Node, HOST, tcp(host, P2P_PORT)),
+            1 => (Service::Executor, HOST, tcp(host, PEER_RPC_PORT)),
+            _ => (
+                Service::Transactions,
+                host,
+                Address::Unix(TRANSACTIONS_PATH.into()),
+            ),
         };
         let mut of_connection = ChaCha8Rng::seed_from_u64(random.next_u64());
-        let (network, chain) = (network.clone(), chain.clone());
+        let (network, chain) = (SimNetwork::new(kernel.clone(), from), chain.clone());
         connections.push_back(tokio::spawn(async move {
-            let address = Address::Tcp(SocketAddr::new(HostId(host).ip(), port));
             if let Ok(stream) = network.connect(&address).await {
                 // How it ends is up to the other side.
-                let _ = use_connection(port, stream, &chain, &mut of_connection).await;
+                let _ = use_connection(service, stream, &chain, &mut of_connection).await;
             }
         }));
         if connections.len() > CONNECTIONS
@@ -100,8 +106,22 @@ pub(crate) async fn run(network: SimNetwork, hosts: Vec<u16>, mut random: ChaCha
     }
 }
 
+/// What listens.
+#[derive(Clone, Copy)]
+enum Service {
+    /// Consensus P2P.
+    Node,
+    /// The executor RPC for peers.
+    Executor,
+    Transactions,
+}
+
+fn tcp(host: HostId, port: u16) -> Address {
+    Address::Tcp(SocketAddr::new(host.ip(), port))
+}
+
 async fn use_connection(
-    port: u16,
+    service: Service,
     mut stream: BoxStream,
     chain: &Mutex<Chain>,
     random: &mut ChaCha8Rng,
@@ -119,8 +139,11 @@ async fn use_connection(
             // The begin of a message.
             stream.write_all(&[0, 0, 0, 200, 1]).await?;
         }
-        _ if port == P2P_PORT => ask_node(&mut stream, chain, random).await?,
-        _ => ask_executor(&mut stream, random).await?,
+        _ => match service {
+            Service::Node => ask_node(&mut stream, chain, random).await?,
+            Service::Executor => ask_executor(&mut stream, random).await?,
+            Service::Transactions => send_frames(&mut stream, random).await?,
+        },
     }
     match below(random, 2) {
         0 => std::future::pending().await,
@@ -169,6 +192,33 @@ async fn ask_node(
             _ => PeerRequest::NewestBlockOf(unknown.author),
         };
         write_frame(stream, &protocol::frame(&request)?).await?;
+    }
+    Ok(())
+}
+
+/// Frames for the transaction socket: batches, empty ones, such as are no batch, and last one that is too long, with further
+/// frames in its place.
+async fn send_frames(stream: &mut BoxStream, random: &mut ChaCha8Rng) -> Result<(), Ended> {
+    let frames = 1 + below(random, 4);
+    let frame = |length: u32, body: &[u8]| [&length.to_be_bytes()[..], body].concat();
+    for _ in 0..frames {
+        let noise = random.next_u32().to_be_bytes();
+        let bytes = match below(random, 3) {
+            // A transaction whose only field is a nonce.
+            0 => frame(
+                8,
+                &[0x0a, 6, 0x62, 4, noise[0], noise[1], noise[2], noise[3]],
+            ),
+            1 => frame(2, &[0x0a, 0]),
+            _ => frame(4, &noise),
+        };
+        stream.write_all(&bytes).await?;
+    }
+    let limit = u32::try_from(Framing::TRANSACTIONS.limit_bytes)?;
+    stream.write_all(&(limit + 1).to_be_bytes()).await?;
+    tokio::time::sleep(Duration::from_millis(1 + below(random, 50))).await;
+    for _ in 0..frames {
+        stream.write_all(&frame(2, &[0x0a, 0])).await?;
     }
     Ok(())
 }

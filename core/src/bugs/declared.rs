@@ -371,6 +371,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOLOSS", "RPC"],
         }
+        RejectedBetweenEpochs = "33a" "rejected_between_epochs" {
+            mechanism: "a batch that comes between two epochs is refused for good, and its client gives it up",
+            masked_by: [],
+            found_by: ["RPC"],
+        }
         QueuedAlthoughFull = "33b" "queued_although_full" {
             mechanism: "during an epoch change a batch is answered with queued although it finds no place in the journal",
             masked_by: [],
@@ -380,6 +385,21 @@ known_bugs! {
             mechanism: "a batch of which only a part is taken is answered with success",
             masked_by: [],
             found_by: ["NOLOSS"],
+        }
+        QueuedAfterTheDrain = "33d" "queued_after_the_drain" {
+            mechanism: "what is queued between two epochs does not get into the pool: only a start reads it from the journal",
+            masked_by: [],
+            found_by: ["NOLOSS"],
+        }
+        FrameRejectedNotConsumed = "35" "frame_rejected_not_consumed" {
+            mechanism: "a frame that is too long is answered with an error, and its bytes are taken for the next frames",
+            masked_by: [],
+            found_by: ["RPC"],
+        }
+        EpochForgetsInclusions = "+" "epoch_forgets_inclusions" {
+            mechanism: "a node that enters an epoch forgets which commits contain what it took: it stays in the journal",
+            masked_by: [],
+            found_by: ["BOUND"],
         }
         JournalNotRead = "+" "journal_not_read" {
             mechanism: "a start does not read the journal: what was taken and not committed is never proposed",

@@ -11,21 +11,38 @@ use crate::{
     store::StoreError,
     types::{Address, AddressError, AuthorityIndex, EpochStart, Transaction, Transactions},
 };
-use bytes::Bytes;
-use std::{io, sync::Arc, time::Duration};
+use rand_core::Rng;
+use serde::Deserialize;
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tracing::{debug, info};
 
 /// Transactions of one frame, in bytes. Less than every member buffers.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// Times and limits of a hand-over.
+/// The framing of what is read, welcome and replies: both are short, whatever a member sends.
+const SHORT: Framing = Framing {
+    limit_bytes: 4 * 1024,
+    ..Framing::TRANSACTIONS
+};
+
+/// Times of a hand-over.
 pub(crate) struct Pace {
-    /// Pause after a frame, doubling up to the maximum when nothing of it was taken, and after all of it was sent.
+    /// Pause after a member that takes nothing, doubling up to the maximum. The maximum is also the pause after all of it was
+    /// sent.
     pub retry_min_ms: u64,
     pub retry_max_ms: u64,
     /// Time for one frame and its reply, with the connection.
     pub timeout_ms: u64,
+}
+
+/// What a member says, as in the replies of the transaction socket.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Reply {
+    success: bool,
+    error: String,
+    taken: usize,
 }
 
 /// Why a member did not reply.
@@ -45,11 +62,13 @@ enum Failed {
     Closed,
     #[error("it is of another chain: {0}")]
     OtherChain(String),
+    #[error("expected a reply in JSON: {0}")]
+    NoReply(#[from] serde_json::Error),
     #[error("no reply within {0} ms")]
     TooSlow(u64),
 }
 
-/// Hands over until commits contain all of it. A node that has no seat takes nothing new.
+/// Hands over what no commit contains, one frame to one member after the other, for as long as the node has no seat.
 ///
 /// # Errors
 /// If the disk fails.
@@ -58,19 +77,14 @@ pub(crate) async fn hand_over(
     journal: Arc<Journal>,
     start: EpochStart,
     pace: Pace,
-) -> Result<(), StoreError> {
-    #[allow(clippy::cast_possible_truncation)] // at most as many as authority indexes
-    let members = start.committee.size() as u16;
+) -> Result<Infallible, StoreError> {
     let mut backoff = Backoff::new(pace.retry_min_ms, pace.retry_max_ms);
-    let mut member = 0_u16;
+    // Not all nodes that leave at the same time begin with the same member.
+    let mut next_member = env.entropy.stream("hand-over").next_u32();
     let mut after: Option<Position> = None;
     loop {
         let Some((transactions, last)) = journal.waiting(after, FRAME_BYTES)? else {
-            if after.take().is_none() {
-                return Ok(());
-            }
-            // All of it was sent once: now the next member.
-            member = member.wrapping_add(1);
+            after = None;
             tokio::time::sleep(Duration::from_millis(pace.retry_max_ms)).await;
             continue;
         };
@@ -78,23 +92,24 @@ pub(crate) async fn hand_over(
             after = Some(last); // damaged on this disk
             continue;
         }
-        let to = AuthorityIndex(member % members);
-        let address = &start.committee.authority(to).p2p_address;
+        #[allow(clippy::cast_possible_truncation)]
+        // there are no more members than authority indexes
+        let member = AuthorityIndex((next_member % start.committee.size() as u32) as u16);
+        next_member = next_member.wrapping_add(1);
         let patience = Duration::from_millis(pace.timeout_ms);
-        let sent = timeout(patience, send(&env, &start, address, &transactions)).await;
+        let sent = timeout(patience, send(&env, &start, member, &transactions)).await;
+        let count = transactions.len();
         match sent.unwrap_or(Err(Failed::TooSlow(pace.timeout_ms))) {
-            Ok(reply) => {
-                let (count, reply) = (transactions.len(), String::from_utf8_lossy(&reply));
-                info!(%to, count, %reply, "hands over transactions, because this node has no seat");
+            Ok(reply) if reply.success || reply.taken > 0 => {
+                info!(%member, count, "has handed over transactions, because this node has no seat");
                 after = Some(last);
                 backoff.reset();
+                continue;
             }
-            Err(error) => {
-                debug!(%to, %error, "cannot hand over transactions");
-                member = member.wrapping_add(1);
-                tokio::time::sleep(backoff.pause()).await;
-            }
+            Ok(Reply { error, .. }) => info!(%member, %error, "a member takes no transactions"),
+            Err(error) => debug!(%member, %error, "cannot hand over transactions"),
         }
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
@@ -102,10 +117,10 @@ pub(crate) async fn hand_over(
 async fn send(
     env: &Env,
     start: &EpochStart,
-    address: &str,
+    member: AuthorityIndex,
     transactions: &[Transaction],
-) -> Result<Bytes, Failed> {
-    let address: Address = address.parse()?;
+) -> Result<Reply, Failed> {
+    let address: Address = start.committee.authority(member).p2p_address.parse()?;
     let mut stream = env.network.connect(&address).await?;
     let hello = Hello {
         chain: start.chain,
@@ -114,7 +129,7 @@ async fn send(
         purpose: Purpose::HandOver,
     };
     write_frame(&mut stream, &protocol::frame(&hello)?).await?;
-    let mut decoder = Decoder::new(protocol::FRAMING);
+    let mut decoder = Decoder::new(SHORT);
     let body = read_frame(&mut stream, &mut decoder).await?;
     let welcome: Welcome = protocol::parse(&body.ok_or(Failed::Closed)?)?;
     if let Some(difference) = start.chain.difference(&welcome.chain) {
@@ -124,7 +139,6 @@ async fn send(
         transactions: transactions.iter().map(|it| it.0.clone()).collect(),
     })?;
     write_frame(&mut stream, &frame).await?;
-    read_frame(&mut stream, &mut decoder)
-        .await?
-        .ok_or(Failed::Closed)
+    let body = read_frame(&mut stream, &mut decoder).await?;
+    Ok(serde_json::from_slice(&body.ok_or(Failed::Closed)?)?)
 }

@@ -101,7 +101,12 @@ async fn greet(
         Ok((decoder, hello, retained))
     };
     match greeted.await {
-        Ok((_, hello, retained)) if hello.purpose == Purpose::HandOver => {
+        Ok((decoder, hello, retained)) if hello.purpose == Purpose::HandOver => {
+            if !decoder.is_between_frames() {
+                // A frame that was sent before the welcome would be parsed from its middle.
+                debug!("a node hands over before it is welcome");
+                return;
+            }
             let stream = Box::new(stream.stream);
             let serving = async move { handed_over.serve(stream).await };
             retained.serving.spawn(serving);

@@ -1,8 +1,12 @@
 //! Switches of the [known bugs](crate::bugs) of ingestion. With no bug enabled, arguments are returned unchanged.
 
-use super::{Answer, Refusal, taken::Sequence};
+use super::{
+    Answer, Phase, Refusal,
+    taken::{Sequence, Taken},
+};
 use crate::{
     bugs::{self, KnownBug},
+    framing::FrameError,
     store::Durability,
 };
 use bytes::Bytes;
@@ -35,6 +39,35 @@ pub(super) fn answer(mut answer: Answer, sent: usize) -> Answer {
         answer.taken = sent;
     }
     answer
+}
+
+/// Why nothing is taken in this phase.
+pub(super) fn refusal(phase: Phase) -> Option<Refusal> {
+    match phase {
+        Phase::Queueing if bugs::enabled(KnownBug::RejectedBetweenEpochs) => {
+            let found = "a batch between two epochs";
+            Some(Refusal::NoBatch { position: 0, found })
+        }
+        phase => phase.refusal(),
+    }
+}
+
+/// Whether the pool sees what is taken in this phase.
+pub(super) fn is_seen(phase: Phase) -> bool {
+    phase != Phase::Queueing || !bugs::enabled(KnownBug::QueuedAfterTheDrain)
+}
+
+/// Called when a node enters a phase.
+pub(super) fn entered(taken: &mut Taken) {
+    if bugs::enabled(KnownBug::EpochForgetsInclusions) {
+        taken.forget_inclusions();
+    }
+}
+
+/// Whether a frame that is too long is taken for consumed although its bytes are not.
+pub(super) fn goes_on_after(error: &FrameError) -> bool {
+    let is_too_long = matches!(error, FrameError::TooLarge { .. });
+    is_too_long && bugs::enabled(KnownBug::FrameRejectedNotConsumed)
 }
 
 /// Whether a client gets no reply.

@@ -25,6 +25,7 @@ const SMALL_FRAME_BYTES: usize = 64 * 1024;
 pub(super) struct Shared {
     pub intake: Intake,
     pub sender: Sender,
+    pub framing: Framing,
     /// Bytes of larger frames that are not stored yet.
     pub memory: Arc<Semaphore>,
     pub parameters: IngestParameters,
@@ -106,7 +107,7 @@ impl Shared {
         reader: &mut (impl AsyncRead + Unpin),
         replies: mpsc::Sender<Reply>,
     ) {
-        let mut decoder = Decoder::new(Framing::TRANSACTIONS);
+        let mut decoder = Decoder::new(self.framing);
         let end = loop {
             match self.next_frame(reader, &mut decoder).await {
                 Ok(Some((body, memory))) => {
@@ -116,6 +117,10 @@ impl Shared {
                     }
                 }
                 Ok(None) => return,
+                Err(End::Frame(error)) if bug_switches::goes_on_after(&error) => {
+                    decoder = Decoder::new(self.framing);
+                    let _ = replies.send(Reply::Closing(End::Frame(error))).await;
+                }
                 Err(end) => break end,
             }
         };

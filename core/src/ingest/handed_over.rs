@@ -7,7 +7,8 @@ use super::{
     intake::Intake,
 };
 use crate::{
-    config::IngestParameters, deadline::timeout, env::BoxStream, types::MAX_BLOCK_TRANSACTION_BYTES,
+    config::IngestParameters, deadline::timeout, env::BoxStream, framing::Framing,
+    types::MAX_BLOCK_TRANSACTION_BYTES,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -15,11 +16,14 @@ use tokio::sync::Semaphore;
 /// Nodes that hand over at the same time.
 const CONNECTIONS: usize = 2;
 
-/// Bytes of their frames that are not stored yet. A larger frame is refused.
+/// Bytes of their frames that are not stored yet.
 const BUFFERED_BYTES: usize = MAX_BLOCK_TRANSACTION_BYTES + (1 << 20);
 
-/// How long a connection may last, in times that a frame may take.
-const FRAME_TIMES: u64 = 4;
+/// Every frame fits into that memory.
+const FRAMING: Framing = Framing {
+    limit_bytes: BUFFERED_BYTES,
+    ..Framing::TRANSACTIONS
+};
 
 /// Time for which a refusal is written.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -36,6 +40,7 @@ impl HandedOver {
             shared: Arc::new(Shared {
                 intake,
                 sender: Sender::Node,
+                framing: FRAMING,
                 memory: Arc::new(Semaphore::new(BUFFERED_BYTES)),
                 parameters,
             }),
@@ -43,13 +48,12 @@ impl HandedOver {
         }
     }
 
-    /// Serves a node until it closes the connection, and for no longer than some frames may take, because others wait for
-    /// its place.
+    /// Serves a node until it closes the connection, and for no longer than a frame may take, because others wait for its
+    /// place.
     pub async fn serve(&self, stream: BoxStream) {
         match self.places.clone().try_acquire_owned() {
             Ok(_place) => {
-                let longest =
-                    Duration::from_millis(FRAME_TIMES * self.shared.parameters.frame_timeout_ms);
+                let longest = self.shared.limit();
                 timeout(longest, connection::serve(self.shared.clone(), stream)).await;
             }
             Err(_) => {

@@ -7,7 +7,7 @@
 use super::{
     batch::{Batch, Refusal},
     bug_switches,
-    taken::{Digest, Entry, OVERHEAD_BYTES, Sequence, Taken},
+    taken::{Digest, Entry, OVERHEAD_BYTES, Sender, Sequence, Taken},
 };
 use crate::{
     store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
@@ -33,7 +33,7 @@ pub(super) const COLUMNS: [Column; 2] = [ENTRIES, INCLUDED];
 
 const CHECKSUM_BYTES: usize = 8;
 
-/// The part of the journal above which nodes without a seat find no place.
+/// The part of the journal in which what nodes without a seat hand over finds place.
 const HANDED_OVER_SHARE: usize = 4;
 
 /// Entries per read at a start.
@@ -53,23 +53,13 @@ pub enum Phase {
 
 impl Phase {
     /// Why nothing is taken.
-    const fn refusal(self) -> Option<Refusal> {
+    pub(super) const fn refusal(self) -> Option<Refusal> {
         match self {
             Self::Starting => Some(Refusal::Starting),
             Self::NoSeat(epoch) => Some(Refusal::NoSeat { epoch }),
             Self::Queueing | Self::Proposing => None,
         }
     }
-}
-
-/// Who sends a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// A client of the transaction socket.
-    Client,
-    /// Another node, which has no seat. It is not authenticated, so it finds no place in a journal that is full by a
-    /// quarter: the rest is for clients.
-    Node,
 }
 
 /// What became of a batch.
@@ -108,10 +98,12 @@ pub(crate) struct Position(Sequence);
 /// What a write adds to the journal.
 #[derive(Default)]
 struct New {
-    entries: Vec<(Sequence, Digest, Transaction)>,
+    entries: Vec<(Sequence, Digest, Transaction, Sender)>,
     digests: BTreeSet<Digest>,
     /// Of all of it, each with [`OVERHEAD_BYTES`] more.
     bytes: usize,
+    /// Those of nodes.
+    handed_over_bytes: usize,
 }
 
 impl Journal {
@@ -136,7 +128,8 @@ impl Journal {
             let Some(bytes) = bytes else { continue };
             let transaction = Transaction(bytes);
             let digest = Digest::of(&transaction);
-            state.taken.insert(digest, sequence, transaction.0.len());
+            let bytes = transaction.0.len();
+            state.taken.insert(digest, sequence, bytes, Sender::Client);
             let gei = included.get(&sequence).and_then(Option::as_ref);
             match gei.map(|gei| gei[..].try_into().map(u64::from_be_bytes)) {
                 Some(Ok(gei)) => {
@@ -174,16 +167,19 @@ impl Journal {
         let admitted: Vec<_> = admitted.collect();
         if !new.entries.is_empty() {
             let mut batch = WriteBatch::default();
-            for (sequence, _, transaction) in &new.entries {
+            for (sequence, _, transaction, _) in &new.entries {
                 let key = sequence.0.to_be_bytes();
                 batch.put(ENTRIES, &key, sealed(*sequence, &transaction.0));
             }
             self.store.write(batch, bug_switches::durability())?;
         }
         let mut state = self.state();
-        for (sequence, digest, transaction) in new.entries {
-            state.taken.insert(digest, sequence, transaction.0.len());
-            state.unseen.push((sequence, transaction));
+        for (sequence, digest, transaction, sender) in new.entries {
+            let bytes = transaction.0.len();
+            state.taken.insert(digest, sequence, bytes, sender);
+            if bug_switches::is_seen(state.phase) {
+                state.unseen.push((sequence, transaction));
+            }
         }
         let queued = state.phase == Phase::Queueing;
         let answers = admitted.into_iter().map(|(mut answer, sent)| {
@@ -195,10 +191,6 @@ impl Journal {
 
     /// Decides what is taken of a batch, after what is new of those before it.
     fn admit(&self, batch: Batch, sender: Sender, new: &mut New) -> Answer {
-        let limit_bytes = match sender {
-            Sender::Client => self.limit_bytes,
-            Sender::Node => self.limit_bytes / HANDED_OVER_SHARE,
-        };
         let digests: Vec<_> = batch.transactions.iter().map(Digest::of).collect();
         let mut answer = Answer {
             taken: 0,
@@ -207,15 +199,24 @@ impl Journal {
         };
         let mut state = self.state();
         for (transaction, digest) in batch.transactions.into_iter().zip(digests) {
-            if let Some(refusal) = state.phase.refusal() {
+            if let Some(refusal) = bug_switches::refusal(state.phase) {
                 answer.refusal = Some(refusal);
                 break;
             }
             if !state.taken.contains(&digest) && new.digests.insert(digest) {
                 let bytes = transaction.0.len() + OVERHEAD_BYTES;
-                let held_bytes = state.taken.held_bytes() + new.bytes;
+                let all = (state.taken.held_bytes() + new.bytes, self.limit_bytes);
+                let handed_over = (
+                    state.taken.handed_over_bytes() + new.handed_over_bytes,
+                    self.limit_bytes / HANDED_OVER_SHARE,
+                );
                 // Any transaction fits into an empty journal.
-                if held_bytes > 0 && held_bytes + bytes > limit_bytes {
+                let is_full = |&(held, limit): &(usize, usize)| held > 0 && held + bytes > limit;
+                let full = match sender {
+                    Sender::Client => Some(all).filter(is_full),
+                    Sender::Node => [all, handed_over].into_iter().find(is_full),
+                };
+                if let Some((held_bytes, limit_bytes)) = full {
                     new.digests.remove(&digest);
                     answer.refusal = Some(Refusal::Full {
                         held_bytes,
@@ -224,9 +225,12 @@ impl Journal {
                     break;
                 }
                 new.bytes += bytes;
+                if sender == Sender::Node {
+                    new.handed_over_bytes += bytes;
+                }
                 // The frame in which it came may be much larger.
                 let transaction = Transaction(Bytes::copy_from_slice(&transaction.0));
-                new.entries.push((state.next, digest, transaction));
+                new.entries.push((state.next, digest, transaction, sender));
                 state.next = Sequence(state.next.0 + 1);
             }
             answer.taken += 1;
@@ -236,7 +240,9 @@ impl Journal {
 
     /// Sets what the node can do with transactions from now on.
     pub fn enter(&self, phase: Phase) {
-        self.state().phase = phase;
+        let mut state = self.state();
+        state.phase = phase;
+        bug_switches::entered(&mut state.taken);
     }
 
     /// The epoch ends: what is taken from now on is proposed in the next one.

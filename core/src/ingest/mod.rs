@@ -39,6 +39,7 @@ pub use batch::{Batch, Refusal};
 pub(crate) use handed_over::HandedOver;
 pub use intake::{Intake, Submissions, intake};
 pub(crate) use journal::Position;
-pub use journal::{Answer, Journal, Phase, Sender};
+pub use journal::{Answer, Journal, Phase};
 pub(crate) use pool::Pool;
 pub use server::{Server, Transport};
+pub use taken::Sender;

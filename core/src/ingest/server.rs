@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::IngestParameters,
     env::{BoxListener, BoxStream, TaskMonitor},
+    framing::Framing,
     tasks::Tasks,
 };
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -46,6 +47,7 @@ impl Server {
         let shared = Shared {
             intake,
             sender: Sender::Client,
+            framing: Framing::TRANSACTIONS,
             memory: Arc::new(Semaphore::new(parameters.max_buffered_bytes as usize)),
             parameters,
         };

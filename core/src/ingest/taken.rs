@@ -4,6 +4,16 @@ use crate::types::{GlobalExecIndex, Transaction};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Who sends a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A client of the transaction socket.
+    Client,
+    /// Another node, which has no seat. It is not authenticated, so all nodes together find place in a quarter of the
+    /// journal: the rest is for clients.
+    Node,
+}
+
 /// What a taken transaction uses beside its bytes: its place in the tables, and the header of an own block's entry.
 pub(super) const OVERHEAD_BYTES: usize = 128;
 
@@ -33,6 +43,8 @@ pub(super) struct Sequence(pub u64);
 pub(super) struct Entry {
     pub sequence: Sequence,
     pub bytes: usize,
+    /// After a restart a client, whoever it was.
+    pub sender: Sender,
     /// The first commit that contains it.
     pub included: Option<GlobalExecIndex>,
 }
@@ -43,6 +55,8 @@ pub(super) struct Taken {
     by_digest: BTreeMap<Digest, Entry>,
     included: BTreeMap<GlobalExecIndex, Vec<Digest>>,
     held_bytes: usize,
+    /// Those of nodes.
+    handed_over_bytes: usize,
 }
 
 impl Taken {
@@ -76,13 +90,22 @@ impl Taken {
         self.held_bytes
     }
 
+    /// The part of it that nodes have handed over.
+    pub const fn handed_over_bytes(&self) -> usize {
+        self.handed_over_bytes
+    }
+
     /// Adds a transaction of this size. One that is there stays as it is.
-    pub fn insert(&mut self, digest: Digest, sequence: Sequence, bytes: usize) {
+    pub fn insert(&mut self, digest: Digest, sequence: Sequence, bytes: usize, sender: Sender) {
         self.by_digest.entry(digest).or_insert_with(|| {
             self.held_bytes += bytes + OVERHEAD_BYTES;
+            if sender == Sender::Node {
+                self.handed_over_bytes += bytes + OVERHEAD_BYTES;
+            }
             Entry {
                 sequence,
                 bytes,
+                sender,
                 included: None,
             }
         });
@@ -114,6 +137,12 @@ impl Taken {
         !self.included.is_empty()
     }
 
+    /// Forgets which commits contain what; only for the bug of the same name.
+    #[cfg_attr(not(feature = "museum"), allow(dead_code))]
+    pub fn forget_inclusions(&mut self) {
+        self.included.clear();
+    }
+
     /// Removes what commits up to this watermark contain.
     pub fn executed(&mut self, watermark: GlobalExecIndex) -> Vec<Entry> {
         let later = self.included.split_off(&watermark.next());
@@ -121,7 +150,13 @@ impl Taken {
         let removed = executed.into_values().flatten();
         let removed = removed.filter_map(|digest| self.by_digest.remove(&digest));
         removed
-            .inspect(|entry| self.held_bytes -= entry.bytes + OVERHEAD_BYTES)
+            .inspect(|entry| {
+                let bytes = entry.bytes + OVERHEAD_BYTES;
+                self.held_bytes -= bytes;
+                if entry.sender == Sender::Node {
+                    self.handed_over_bytes -= bytes;
+                }
+            })
             .collect()
     }
 }

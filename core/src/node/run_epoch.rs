@@ -10,7 +10,7 @@ use crate::{
     tasks::Tasks,
     types::{CommitIndex, EpochBase, EpochEnding, EpochStart, GlobalExecIndex},
 };
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{oneshot, watch};
 
 impl Node<'_> {
@@ -79,20 +79,20 @@ impl Node<'_> {
         });
         env.emit(NodeEvent::Ready);
         let handing_over = async {
-            if !has_seat && bug_switches::hands_over() {
-                self.hand_over(start).await?;
+            match !has_seat && bug_switches::hands_over() {
+                true => self.hand_over(start).await,
+                false => std::future::pending().await,
             }
-            std::future::pending().await
         };
         tokio::select! {
             biased;
             left = self.run_tasks(consensus, delivery, change) => left,
-            failed = handing_over => failed,
+            failed = handing_over => match failed? {},
         }
     }
 
     /// Gives members what the journal holds and no commit contains.
-    async fn hand_over(&self, start: EpochStart) -> Result<(), NodeError> {
+    async fn hand_over(&self, start: EpochStart) -> Result<Infallible, NodeError> {
         let parameters = &self.config.consensus;
         let pace = Pace {
             retry_min_ms: parameters.peer_retry_min_ms,

@@ -76,7 +76,7 @@ impl Part {
     /// Adds what the Master sent. `None` if more of the block is missing.
     ///
     /// # Errors
-    /// If it is not the block after `tip`. What has arrived of it is dropped.
+    /// If it is not the block after `tip`. What has arrived of that one is dropped, unless this is another one.
     pub fn add(&mut self, tip: Tip, data: BlockData) -> Result<Option<Next>, Mismatch> {
         let number = tip.height.next();
         if data.block_number != number.0 {

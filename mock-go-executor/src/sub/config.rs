@@ -6,6 +6,7 @@ use metanode_core::{config::RpcParameters, types::Address};
 use serde::{Deserialize, Serialize};
 use std::{
     num::NonZeroU32,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -130,76 +131,71 @@ impl SubConfig {
             path: origin.to_owned(),
             source,
         })?;
-        let too_large = config
-            .numbers()
-            .into_iter()
-            .find(|(_, found, most, _)| found > most);
-        match too_large {
-            Some((key, found, _, expected)) => Err(ConfigError::Value {
-                path: origin.to_owned(),
-                key,
-                found: found.to_string(),
-                expected,
-            }),
-            None => Ok(config),
+        let value = |key, found: String, expected| ConfigError::Value {
+            path: origin.to_owned(),
+            key,
+            found,
+            expected,
+        };
+        for (key, found, range, expected) in config.numbers() {
+            if !range.contains(&found) {
+                return Err(value(key, found.to_string(), expected));
+            }
+        }
+        match &config.transaction_socket_path {
+            unix @ Address::Unix(_) if config.old_transport.is_some() => Err(value(
+                "transaction_socket_path",
+                unix.to_string(),
+                "IP:PORT, the node's `old_transport_listen_address`, because of the section `[old_transport]`",
+            )),
+            _ => Ok(config),
         }
     }
 
-    /// Every number with its key, the largest that may be chosen, and the range in words.
-    fn numbers(&self) -> Vec<(&'static str, u64, u64, &'static str)> {
-        const HOUR_MS: u64 = 3_600_000;
-        const HOUR: &str = "at most 3600000, an hour";
+    /// Every number with its key, its range, and the range in words.
+    fn numbers(&self) -> Vec<(&'static str, u64, RangeInclusive<u64>, &'static str)> {
+        let up_to =
+            |key, number: NonZeroU32, most, text| (key, number.get().into(), 1..=most, text);
+        let ms = |key, number| (key, number, 1..=3_600_000, "1 to 3600000, an hour");
         let limits = &self.limits;
-        let count = |number: NonZeroU32| u64::from(number.get());
         let mut numbers = vec![
-            (
+            up_to(
                 "limits.queue_batches",
-                count(limits.queue_batches),
+                limits.queue_batches,
                 1_000_000,
                 "1 to 1000000",
             ),
-            ("limits.workers", count(limits.workers), 1_000, "1 to 1000"),
-            (
+            up_to("limits.workers", limits.workers, 1_000, "1 to 1000"),
+            up_to(
                 "limits.max_frames_in_flight",
-                count(limits.max_frames_in_flight),
+                limits.max_frames_in_flight,
                 10_000,
                 "1 to 10000",
             ),
-            (
+            up_to(
                 "limits.batch_transactions",
-                count(limits.batch_transactions),
+                limits.batch_transactions,
                 65_536,
                 "1 to 65536",
             ),
-            (
-                "limits.batch_delay_ms",
-                limits.batch_delay_ms,
-                HOUR_MS,
-                HOUR,
-            ),
-            (
-                "limits.reply_timeout_ms",
-                limits.reply_timeout_ms,
-                HOUR_MS,
-                HOUR,
-            ),
-            ("limits.retry_min_ms", limits.retry_min_ms, HOUR_MS, HOUR),
-            ("limits.retry_max_ms", limits.retry_max_ms, HOUR_MS, HOUR),
-            (
-                "limits.drain_timeout_ms",
-                limits.drain_timeout_ms,
-                HOUR_MS,
-                HOUR,
-            ),
+            ms("limits.batch_delay_ms", limits.batch_delay_ms),
+            ms("limits.reply_timeout_ms", limits.reply_timeout_ms),
+            ms("limits.retry_min_ms", limits.retry_min_ms),
+            ms("limits.retry_max_ms", limits.retry_max_ms),
+            ms("limits.drain_timeout_ms", limits.drain_timeout_ms),
         ];
         if let Some(follow) = &self.follow {
-            numbers.push(("follow.poll_ms", follow.poll_ms, HOUR_MS, HOUR));
-            numbers.push((
-                "follow.range_blocks",
-                count(follow.range_blocks),
-                100_000,
-                "1 to 100000",
-            ));
+            numbers.extend([
+                up_to(
+                    "follow.range_blocks",
+                    follow.range_blocks,
+                    100_000,
+                    "1 to 100000",
+                ),
+                ms("follow.poll_ms", follow.poll_ms),
+                ms("follow.rpc.timeout_ms", follow.rpc.timeout_ms),
+                ms("follow.rpc.connect_retry_ms", follow.rpc.connect_retry_ms),
+            ]);
         }
         numbers
     }
@@ -227,17 +223,38 @@ mod tests {
         assert_eq!(config.limits, SubLimits::default());
         let settings = uncommented.lines().filter(|line| !line.starts_with('#'));
         let keys = settings.filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 2 + 10 + 4, "a key is missing");
+        assert_eq!(keys, 2 + 10 + 4 + 2, "a key is missing");
     }
 
     #[test]
-    fn a_number_that_is_too_large_is_named() {
-        let workers = EXAMPLE.replace("# workers = 10", "workers = 1_001");
-        let error = SubConfig::parse(&workers, "sub.toml")
-            .unwrap_err()
-            .to_string();
-        for part in ["sub.toml", "limits.workers", "1001", "1 to 1000"] {
-            assert!(error.contains(part), "`{part}` is not in: {error}");
+    fn a_value_that_cannot_be_used_is_named() {
+        let error = |good: &str, bad: &str| {
+            assert!(EXAMPLE.contains(good));
+            let text = EXAMPLE.replace(good, bad);
+            SubConfig::parse(&text, "sub.toml").unwrap_err().to_string()
+        };
+        let workers = error("# workers = 10", "workers = 1_001");
+        let poll = error("# poll_ms = 100", "poll_ms = 0");
+        let unix = error(
+            "[limits]",
+            "[old_transport]\npool_connections = 1\n[limits]",
+        );
+        for (error, parts) in [
+            (workers, ["sub.toml", "limits.workers", "1001", "1 to 1000"]),
+            (poll, ["sub.toml", "follow.poll_ms", "is 0", "1 to 3600000"]),
+            (
+                unix,
+                [
+                    "sub.toml",
+                    "transaction_socket_path",
+                    "metanode-tx",
+                    "IP:PORT",
+                ],
+            ),
+        ] {
+            for part in parts {
+                assert!(error.contains(part), "`{part}` is not in: {error}");
+            }
         }
     }
 }

@@ -25,6 +25,13 @@ pub(super) struct Follower {
     part: Part,
 }
 
+/// What came of a request.
+enum Progress {
+    Executed,
+    /// If its Master's disk is damaged, no block comes of all parts.
+    PartOfABlock,
+}
+
 /// Why nothing was executed.
 #[derive(Debug, Error)]
 enum Pause {
@@ -38,7 +45,8 @@ enum Pause {
     Refused(String),
     #[error(
         "the state after block {gei} has root {own}, that of the Master has root {master}: one of both executed another \
-        chain, or executed it otherwise"
+        chain, or executed it otherwise. If `follow.genesis` is not that of the Master, correct it and remove \
+        `follow.data_dir`"
     )]
     Diverged {
         gei: GlobalExecIndex,
@@ -86,7 +94,8 @@ impl Follower {
         let mut backoff = Backoff::new(poll_ms, poll_ms.saturating_mul(32));
         loop {
             match self.proceed().await {
-                Ok(()) => backoff.reset(),
+                Ok(Progress::Executed) => backoff.reset(),
+                Ok(Progress::PartOfABlock) => {}
                 Err(Pause::AtTip) => {
                     backoff.reset();
                     tokio::time::sleep(Duration::from_millis(poll_ms)).await;
@@ -111,7 +120,7 @@ impl Follower {
     }
 
     /// Asks once, executes what comes and makes it durable.
-    async fn proceed(&mut self) -> Result<(), Pause> {
+    async fn proceed(&mut self) -> Result<Progress, Pause> {
         let from = self.tip.height.next();
         let more = u64::from(self.config.range_blocks.get() - 1);
         let range = GetBlocksRange {
@@ -128,7 +137,7 @@ impl Follower {
                 Pause::Refused(reply.error)
             });
         }
-        let mut executed = Ok(());
+        let mut executed = Ok(Progress::PartOfABlock);
         for data in reply.blocks {
             executed = match self.part.add(self.tip, data) {
                 Ok(Some(next)) => self.execute(next).await,
@@ -145,7 +154,7 @@ impl Follower {
         executed
     }
 
-    async fn execute(&mut self, next: Next) -> Result<(), Pause> {
+    async fn execute(&mut self, next: Next) -> Result<Progress, Pause> {
         let Next {
             block,
             hash,
@@ -162,7 +171,7 @@ impl Follower {
             });
         }
         self.tip = Tip { height: gei, hash };
-        Ok(())
+        Ok(Progress::Executed)
     }
 }
 

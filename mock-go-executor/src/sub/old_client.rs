@@ -2,7 +2,7 @@
 //! the write alone, which is what deployed clients did.
 
 use super::{
-    batch::{Batch, Left},
+    batch::{Batch, Left, Reply},
     config::SubLimits,
     connection_pool::{ConnectionPool, Place},
     old_transport::{Connection, End, HandBack, Known, OldTransport, reply},
@@ -58,11 +58,11 @@ impl OldClient {
                 HandBack::AfterExchange => self.exchange(&frame).await,
                 HandBack::AfterWrite => self.write(&frame).await,
             };
+            let sent = sent.and_then(|message| Ok((message.clone(), reply(&message)?)));
             match sent {
-                Ok(message) => match self.left(batch, message) {
-                    Ok(None) => return,
-                    Ok(Some(rest)) => batch = rest,
-                    Err(end) => return self.refused(1, end.to_string()),
+                Ok((message, reply)) => match self.left(batch, message, reply) {
+                    None => return,
+                    Some(rest) => batch = rest,
                 },
                 Err(end) => self.env.emit(SubEvent::Disconnected {
                     reason: end.to_string(),
@@ -76,8 +76,8 @@ impl OldClient {
     async fn exchange(&self, frame: &[u8]) -> Result<Bytes, End> {
         let timeout_ms = self.limits.reply_timeout_ms;
         let place = self.pool.place().await;
-        let mut connection = place.connect().await?;
         let replied = async {
+            let mut connection = place.connect().await?;
             self.write_on(&mut connection, frame).await?;
             let message = connection.message().await?;
             self.env.reach(CrashPoint::SubReplyRead).await;
@@ -122,21 +122,20 @@ impl OldClient {
     }
 
     /// What a message leaves of a batch.
-    fn left(&self, batch: Batch, message: Bytes) -> Result<Option<Batch>, End> {
+    fn left(&self, batch: Batch, message: Bytes, reply: Reply) -> Option<Batch> {
         let transactions = match batch {
             Batch::Forwarded { answer, .. } => {
                 let _ = answer.send(message); // an error means that the client has gone
-                return Ok(None);
+                return None;
             }
             Batch::Formed(transactions) => transactions,
         };
-        let reply = reply(&message)?;
         let error = reply.error.clone();
         let Left { again, refused } = reply.left(transactions);
         if refused > 0 {
             self.refused(refused, error);
         }
-        Ok((!again.is_empty()).then_some(Batch::Formed(again)))
+        (!again.is_empty()).then_some(Batch::Formed(again))
     }
 
     fn refused(&self, transactions: usize, reason: String) {

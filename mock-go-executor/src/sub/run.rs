@@ -28,7 +28,9 @@ pub enum SubError {
     Config(#[from] ConfigError),
     #[error("cannot listen for clients: {0}")]
     Bind(#[from] BindError),
-    #[error("the store of the followed state failed: {0}")]
+    #[error(
+        "the store of the followed state failed: {0}. If it is damaged, remove it: the Sub follows again from block 1"
+    )]
     Store(#[from] StoreError),
 }
 
@@ -87,6 +89,8 @@ async fn run_until(
         is_closed: false,
     };
     let forming = tasks.spawn(pool::form(limits.clone(), incoming, batches.clone()));
+    let following = follower.map(|follower| tasks.spawn(follower.run()));
+    let mut failed = None;
     {
         let serve_clients = async {
             match &listener {
@@ -94,9 +98,10 @@ async fn run_until(
                 None => std::future::pending().await,
             }
         };
-        let follow = async {
-            match follower {
-                Some(follower) => follower.run().await,
+        let following_fails = async {
+            match following {
+                // A panic of a task has ended the process.
+                Some(following) => following.await.ok().and_then(Result::err),
                 None => std::future::pending().await,
             }
         };
@@ -104,7 +109,7 @@ async fn run_until(
             biased;
             () = shutdown => {}
             never = serve_clients => match never {},
-            failed = follow => match failed? {},
+            error = following_fails => failed = error,
         }
     }
     if let Some(Address::Unix(path)) = listen_address
@@ -125,5 +130,8 @@ async fn run_until(
     if timeout(patience, rest).await.is_none() {
         tracing::warn!("stops although the metanode has not answered all batches");
     }
-    Ok(())
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }

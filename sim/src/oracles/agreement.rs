@@ -3,12 +3,13 @@
 //! Input: commits on the disks of nodes, frames on block streams, blocks on the disks of executors and Subs, blocks that
 //! executors send to Subs.
 //!
-//! Violations: a commit with two digests; a delivered GEI with two commits, or two contents; a commit at two GEIs.
+//! Violations: a commit with two digests; a delivered GEI with two commits, or two contents; a commit at two GEIs; a block
+//! with two hashes, its own or in the block after it.
 
 use super::{Invariant, Oracle, Violation, first_said::FirstSaid};
 use crate::{
     trace::{Entry, What},
-    witness::{Fact, Frame, Reply, SeenCommit},
+    witness::{Fact, Frame, Reply, SeenCommit, SentBlock},
 };
 use metanode_core::types::{CommitDigest, CommitIndex, Epoch, GlobalExecIndex};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(super) struct Agreement {
     commits: FirstSaid<(Epoch, CommitIndex), CommitDigest>,
     places: FirstSaid<(Epoch, CommitIndex), GlobalExecIndex>,
     frames: FirstSaid<GlobalExecIndex, Arc<Frame>>,
+    /// The hashes of blocks that executors send to Subs.
+    hashes: FirstSaid<GlobalExecIndex, [u8; 32]>,
 }
 
 impl Agreement {
@@ -37,6 +40,22 @@ impl Agreement {
             earlier.process
         );
         Err(broken(entry, "commit-has-one-digest", message, earlier))
+    }
+
+    /// An executor has sent a block to a Sub.
+    fn sent(&mut self, block: &SentBlock, entry: &Entry) -> Result<(), Box<Violation>> {
+        let SentBlock { number, frame, .. } = block;
+        let before = number.prev();
+        for (gei, hash) in [(*number, block.hash), (before, block.parent)] {
+            if let Some((_, earlier)) = self.hashes.contradicted(gei, hash, entry) {
+                let message = format!("expected block {gei} to have the hash that was sent before");
+                return Err(broken(entry, "block-has-one-hash", message, earlier));
+            }
+        }
+        match frame {
+            Some(frame) => self.delivered(frame, entry),
+            None => Ok(()),
+        }
     }
 
     fn delivered(&mut self, frame: &Arc<Frame>, entry: &Entry) -> Result<(), Box<Violation>> {
@@ -92,8 +111,8 @@ impl Oracle for Agreement {
             }
             What::Seen(Fact::ReplySent { reply, .. }) => match &**reply {
                 Reply::Blocks(blocks) => {
-                    let mut blocks = blocks.iter().filter_map(|block| block.frame.as_ref());
-                    blocks.try_for_each(|block| self.delivered(block, entry))
+                    let mut blocks = blocks.iter();
+                    blocks.try_for_each(|block| self.sent(block, entry))
                 }
                 _ => Ok(()),
             },

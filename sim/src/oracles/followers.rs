@@ -1,13 +1,14 @@
 //! LIVE, of Subs: *once faults end, every live Sub that follows an executor reaches the committed tip.*
 //!
-//! Judged by the watermarks on disks, at the end of the run: a Sub that has not durable what was decided when faults ended,
-//! although its executor is further, and that has not moved for [`Followers::stall_ms`] with its executor further.
+//! Judged by the watermarks on disks, at the end of the run: a Sub that is below what was decided when faults ended and below
+//! its executor, and that has not moved for [`Followers::stall_ms`] while it was below its executor.
 //!
 //! No violation: a Sub that still moves; one whose executor is not further (that is for the other rules of LIVE); a run that
 //! ends before the time is up.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
+    model::Derived,
     plan::{Plan, Topology},
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
     witness::Fact,
@@ -24,8 +25,14 @@ const LONGEST_PAUSE_POLLS: u64 = 32;
 
 pub(super) struct Followers {
     settle_ms: u64,
-    /// The time within which a Sub that is behind moves: two attempts, of which the first fails.
-    stall_ms: u64,
+    /// The time within which a Sub that is behind moves: two attempts, of which the first fails, if a block is in one reply.
+    in_one_reply_ms: u64,
+    /// Of a reply.
+    reply_bytes: u64,
+    /// The time in which one arrives.
+    reply_ms: u64,
+    /// The largest block that was decided.
+    largest_bytes: u64,
     topology: Topology,
     /// What executors have durable.
     executors: BTreeMap<u16, GlobalExecIndex>,
@@ -52,13 +59,24 @@ impl Followers {
         let exchange_ms = plan.node.rpc.timeout_ms + 4 * plan.network.latency_ms.high;
         Self {
             settle_ms: plan.settle_ms,
-            stall_ms: 2 * exchange_ms + LONGEST_PAUSE_POLLS * followers.poll_ms + SLACK_MS,
+            in_one_reply_ms: 2 * exchange_ms + LONGEST_PAUSE_POLLS * followers.poll_ms + SLACK_MS,
+            reply_bytes: followers.range_reply_bytes,
+            reply_ms: 4 * plan.network.latency_ms.high
+                + 2_000 * followers.range_reply_bytes
+                    / plan.network.carried_bytes_per_second().max(1),
+            largest_bytes: 0,
             topology: plan.topology,
             executors: BTreeMap::new(),
             subs: subs.map(|n| (n, Sub::default())).collect(),
             tip: GlobalExecIndex(0),
             ended: None,
         }
+    }
+
+    /// The time within which a Sub that is behind moves, whatever block is next.
+    const fn stall_ms(&self) -> u64 {
+        let parts = self.largest_bytes.div_ceil(self.reply_bytes);
+        self.in_one_reply_ms + parts * self.reply_ms
     }
 
     const fn master_of(&self, sub: u16) -> u16 {
@@ -74,14 +92,14 @@ impl Followers {
     }
 
     fn executor_moved(&mut self, n: u16, watermark: GlobalExecIndex, entry: &Entry) {
-        self.executors.insert(n, watermark);
+        let before = self.executors.insert(n, watermark).unwrap_or_default();
         for (sub, state) in &mut self.subs {
             let follows = match self.topology {
                 Topology::SingleMaster => true,
                 Topology::MasterPerNode => *sub == n,
             };
-            // It was at the tip until now.
-            if follows && state.durable.next() >= watermark {
+            // It was not behind until now.
+            if follows && state.durable >= before && state.durable < watermark {
                 state.since = Some(entry.clone());
             }
         }
@@ -109,7 +127,11 @@ impl Oracle for Followers {
                 ProcessId::Sub(n) => self.sub_moved(n, *watermark, entry),
                 ProcessId::Node(_) | ProcessId::World => {}
             },
-            (_, What::Derived(crate::model::Derived::Commit { frame, .. })) => self.tip = frame.gei,
+            (_, What::Derived(Derived::Commit { frame, .. })) => {
+                self.tip = frame.gei;
+                let bytes = frame.transactions.iter().map(|it| it.len() as u64);
+                self.largest_bytes = bytes.sum::<u64>().max(self.largest_bytes);
+            }
             (_, What::World(WorldEvent::FaultsEnded)) => {
                 self.ended = Some((entry.clone(), self.tip));
             }
@@ -130,7 +152,7 @@ impl Oracle for Followers {
                 .since
                 .as_ref()
                 .map_or(ended.at, |entry| entry.at.max(ended.at));
-            let stands_still = end.since(since).as_ms() > self.stall_ms;
+            let stands_still = end.since(since).as_ms() > self.stall_ms();
             if sub.durable < *tip && self.is_ahead(*n, sub.durable) && stands_still {
                 let mut evidence = vec![ended.clone()];
                 evidence.extend(sub.since.clone());
@@ -144,7 +166,7 @@ impl Oracle for Followers {
                         "expected sub-{n} to follow executor-{} to GEI {tip}, it is at {} and has not moved for {} ms",
                         self.master_of(*n),
                         sub.durable,
-                        self.stall_ms
+                        self.stall_ms()
                     ),
                     evidence,
                 }));

@@ -1,7 +1,7 @@
 //! MONO: *first GEI of epoch E+1 = last of E + 1; `last_block_number` falls only by a modelled loss of the executor's
 //! own tail.*
 //!
-//! Input: the disks of executors and their replies, and which disks were copied.
+//! Input: the disks of executors and of Subs that follow them, the replies of executors, and which disks were copied.
 //!
 //! Violations: a watermark that is written or found below the previous one, unless the executor's disk lost writes in
 //! between; a reply with a watermark below the one that the same incarnation found; an epoch of stored blocks that does
@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct Monotonic {
-    executors: BTreeMap<u16, Executor>,
+    /// Of executors, and of Subs that follow them.
+    executors: BTreeMap<ProcessId, Executor>,
 }
 
 /// The progress of one executor.
@@ -132,19 +133,20 @@ fn not_below(
 
 impl Oracle for Monotonic {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
-        let ProcessId::Executor(n) = entry.process else {
+        let process = entry.process;
+        if !matches!(process, ProcessId::Executor(_) | ProcessId::Sub(_)) {
             return Ok(());
-        };
+        }
         if let What::World(WorldEvent::DiskRestored {
-            copied_from: Some(ProcessId::Executor(other)),
+            copied_from: Some(other),
             ..
         }) = entry.what
         {
             let copied = self.executors.get(&other);
             let epochs = copied.map(|copied| copied.epochs.clone());
-            self.executors.entry(n).or_default().epochs = epochs.unwrap_or_default();
+            self.executors.entry(process).or_default().epochs = epochs.unwrap_or_default();
         }
-        let executor = self.executors.entry(n).or_default();
+        let executor = self.executors.entry(process).or_default();
         match &entry.what {
             What::World(WorldEvent::PowerLost { lost_writes, .. }) => {
                 executor.lost_writes |= *lost_writes > 0;

@@ -5,7 +5,7 @@
 //!
 //! Violations, at once:
 //! * a reply promises a transaction that is neither executed nor synced in the journal of the node;
-//! * a node removes a transaction from its journal that its executor has not durable;
+//! * a node removes a transaction from its journal before it is durable in its executor;
 //! * a start of a node does not find one that was promised and is not executed.
 //!
 //! Violations at the end of a run that lasted the plan's `settle_ms` after faults ended, like LIVE: a transaction that was
@@ -17,7 +17,7 @@
 //! slow executor pauses its node's proposals, or because the executor still executes what was committed in the first
 //! half, or because the node follows in an epoch that the others have left (its blocks there are in no commit; LIVE demands
 //! that its executor catches up at its own rate); what was promised after the backup of a disk that was restored; a
-//! transaction of a node that stays down for good, or of one without a seat to which a member refused some; an execution that
+//! transaction of a node that stays down for good, or of one without a seat whose last hand-over was refused; an execution that
 //! is undone when an executor loses its tail, because other oracles check that it is repeated.
 
 use super::{Invariant, Oracle, Violation};
@@ -64,7 +64,7 @@ pub(super) struct NoLoss {
     without_seat: BTreeMap<u16, SimTime>,
     /// The nodes that hand over, by connection.
     handing_over: BTreeMap<u64, u16>,
-    /// Those to which something was refused since faults ended.
+    /// Those to which something was refused since faults ended, and nothing was taken from since then.
     refused: BTreeSet<u16>,
     /// The entry that ended faults.
     settling: Option<Entry>,
@@ -124,11 +124,12 @@ impl NoLoss {
         })
     }
 
-    /// Whether no other node has taken it, and none has refused it.
+    /// Whether no member has taken it, and what its node handed over last was not refused.
     fn is_to_be_handed_over(&self, promised: &Promised) -> bool {
         let hash = promised.transaction;
         let by_all = (hash, u16::MIN)..=(hash, u16::MAX);
-        self.outstanding.range(by_all).count() == 1 && !self.refused.contains(&promised.by)
+        let mut promised_by = self.outstanding.range(by_all).map(|((_, by), _)| *by);
+        !promised_by.any(|by| self.is_member(by)) && !self.refused.contains(&promised.by)
     }
 
     /// A node has recorded an epoch.
@@ -144,9 +145,11 @@ impl NoLoss {
 
     /// A member has answered a client, or a node that hands over.
     fn answered(&mut self, connection: u64, success: bool) {
-        if let Some(node) = self.handing_over.get(&connection).filter(|_| !success) {
-            self.refused.insert(*node);
-        }
+        match self.handing_over.get(&connection) {
+            Some(node) if success => self.refused.remove(node),
+            Some(node) => self.refused.insert(*node),
+            None => false,
+        };
     }
 
     fn epoch_of(&self, n: u16) -> Epoch {

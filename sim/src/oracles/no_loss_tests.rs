@@ -361,6 +361,7 @@ fn a_node_without_a_seat_hands_over_what_it_promised() {
         connection: 99,
         number: 1,
         success: false,
+        for_good: false,
         taken: [].into(),
         bytes: 1,
     };

@@ -257,6 +257,7 @@ mod tests {
             connection,
             number: 1,
             success: false,
+            for_good: false,
             taken: Arc::new([]),
             bytes: 8,
         };

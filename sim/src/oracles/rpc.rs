@@ -230,6 +230,8 @@ mod tests {
         let blocks = |numbers: &[u64]| {
             let block = |number: &u64| SentBlock {
                 number: GlobalExecIndex(*number),
+                hash: [0; 32],
+                parent: [0; 32],
                 state_root: StateRoot([0; 32]),
                 frame: None,
             };

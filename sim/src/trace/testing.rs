@@ -171,8 +171,9 @@ pub(crate) fn taken(at_ms: u64, n: u16, of: u64) -> Entry {
         process: ProcessId::Node(n),
         what: What::Seen(Fact::BatchAnswered {
             connection: 1,
-            number: of,
+            number: 1,
             success: true,
+            for_good: false,
             taken: [transaction].into(),
             bytes: 8,
         }),

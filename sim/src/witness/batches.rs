@@ -10,6 +10,9 @@ use metanode_core::types::TransactionHash;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Contract §8.8.
+const MOST_BYTES: usize = 4 << 20;
+
 /// A transaction that a node has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Taken {
@@ -31,6 +34,13 @@ impl Batch {
             _ => None,
         });
         Self(transactions.collect())
+    }
+
+    /// Whether there is a transaction at this position that a block can carry.
+    pub fn has_valid(&self, position: usize) -> bool {
+        let transaction = self.0.get(position);
+        transaction
+            .is_some_and(|it| it.len() <= MOST_BYTES && fields(it).all(|field| field.is_ok()))
     }
 
     pub const fn len(&self) -> usize {
@@ -60,6 +70,8 @@ impl Batch {
 pub(super) struct Promise {
     pub success: bool,
     pub taken: usize,
+    /// Whether the next one may be taken later.
+    pub retry: bool,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +80,8 @@ struct Json {
     count: Option<usize>,
     taken: Option<usize>,
     error: Option<String>,
+    #[serde(default)]
+    retry: bool,
 }
 
 /// Decodes a reply to a batch of this size.
@@ -82,18 +96,22 @@ pub(super) fn reply(body: &[u8], sent: usize) -> Result<Promise, Malformed> {
             count: Some(taken),
             error: None,
             taken: None,
+            retry,
         } if taken == sent => Promise {
             success: true,
             taken,
+            retry,
         },
         Json {
             success: false,
             taken: Some(taken),
             error: Some(_),
             count: None,
+            retry,
         } if taken <= sent => Promise {
             success: false,
             taken,
+            retry,
         },
         _ => {
             let reply = String::from_utf8_lossy(body);

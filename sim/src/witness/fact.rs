@@ -75,6 +75,8 @@ pub enum Fact {
         connection: u64,
         number: u64,
         success: bool,
+        /// The transaction after the taken ones is refused for good, although a block can carry it.
+        for_good: bool,
         taken: Arc<[Taken]>,
         /// Of all transactions of the batch.
         bytes: u64,

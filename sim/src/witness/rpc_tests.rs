@@ -201,6 +201,7 @@ fn blocks_of_a_range_are_delivered_blocks() {
         let block = wire::BlockData {
             block_number: 3,
             block_hash: blake3::hash(hashed).as_bytes().to_vec().into(),
+            parent_hash: vec![5; 32].into(),
             state_root: state_root.to_vec().into(),
             raw_block_bytes: content,
             ..wire::BlockData::default()
@@ -215,6 +216,8 @@ fn blocks_of_a_range_are_delivered_blocks() {
     let expected = |frame| {
         let block = SentBlock {
             number: GlobalExecIndex(3),
+            hash: *blake3::hash(&right).as_bytes(),
+            parent: [5; 32],
             state_root: StateRoot(root),
             frame,
         };

@@ -210,15 +210,11 @@ impl Connection {
         let split = direction.frames.push(bytes, |body, end| {
             direction.messages += 1;
             let number = direction.messages;
-            let carried = match self.channel {
-                // After the hello and the welcome.
-                Channel::Peers
-                    if self.purpose == Some(Purpose::HandOver)
-                        && (sender, number) != (End::Server, 1) =>
-                {
-                    Channel::Transactions
-                }
-                channel => channel,
+            // What a node hands over comes after hello and welcome.
+            let hands_over = self.purpose == Some(Purpose::HandOver) && number > 1;
+            let (carried, number) = match hands_over {
+                true => (Channel::Transactions, number - 1),
+                false => (self.channel, number),
             };
             let when_read = match (carried, sender) {
                 (Channel::BlockStream, _) => Some(output.frame(body)?),
@@ -360,11 +356,16 @@ impl Output<'_> {
     }
 
     fn answer(&mut self, number: u64, batch: &Batch, body: &[u8]) -> Result<(), Malformed> {
-        let Promise { success, taken } = batches::reply(body, batch.len())?;
+        let Promise {
+            success,
+            taken,
+            retry,
+        } = batches::reply(body, batch.len())?;
         self.push(Fact::BatchAnswered {
             connection: self.connection,
             number,
             success,
+            for_good: !success && !retry && batch.has_valid(taken),
             taken: batch.taken(taken),
             bytes: batch.bytes(),
         });

@@ -5,7 +5,7 @@ use crate::{
     clock::HostClock,
     disk::Disk,
     faults::{ActiveFaults, Cluster, End, FaultJob, PlannedFault},
-    net::{Kernel, SimNetwork},
+    net::Kernel,
     stranger::{self, StrangerGuard},
     trace::{ProcessId, SimTime, WorldEvent},
 };
@@ -110,8 +110,11 @@ impl Cluster for World {
 
     fn stranger(&self, number: usize, hosts: &[u16]) -> StrangerGuard {
         let name = format!("stranger/{number}");
-        let network = SimNetwork::new(self.kernel.clone(), stranger::HOST);
-        let run = stranger::run(network, hosts.to_vec(), self.entropy.stream(&name));
+        let run = stranger::run(
+            self.kernel.clone(),
+            hosts.to_vec(),
+            self.entropy.stream(&name),
+        );
         StrangerGuard::spawn(&self.runtime, name, run)
     }
 

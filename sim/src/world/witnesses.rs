@@ -136,9 +136,10 @@ fn ends(route: &Route) -> Option<Ends> {
     if route.client == stranger::HOST {
         return None;
     }
-    let (HostId(client), HostId(server)) = (route.client, route.server);
+    let HostId(server) = route.server;
     let executor = ProcessId::Executor(server);
-    let client = route.process.unwrap_or(ProcessId::Node(client));
+    // A client on the same machine is part of the world.
+    let client = route.process.unwrap_or(ProcessId::World);
     let (channel, server) = match &route.address {
         Address::Unix(path) if *path == *TRANSACTIONS_PATH => {
             (Channel::Transactions, ProcessId::Node(server))

@@ -1,0 +1,201 @@
+//! BOUND, of journals: *what is executed leaves the journal* (contract §8.6). Otherwise it fills, and nothing is taken any
+//! more.
+//!
+//! Judged by the journals on disks and the watermarks of executors: an entry whose transaction the node's executor had durable
+//! when faults ended, and that is still there at the end of a run that lasted the plan's `settle_ms` after that.
+//!
+//! No violation: entries of nodes that stay down, and of those that lost power or were restored, because which commits contain
+//! an entry may be forgotten with it; then it is proposed again.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    model::Derived,
+    plan::{Plan, Topology},
+    trace::{Entry, ProcessId, SimTime, What, WorldEvent},
+    witness::Fact,
+};
+use metanode_core::types::{GlobalExecIndex, TransactionHash};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) struct JournalLeak {
+    settle_ms: u64,
+    topology: Topology,
+    /// Nodes that are judged.
+    nodes: BTreeSet<u16>,
+    journals: BTreeMap<u16, FxHashSet<TransactionHash>>,
+    /// The first block with each transaction.
+    delivered_at: FxHashMap<TransactionHash, GlobalExecIndex>,
+    /// Of executors.
+    watermarks: BTreeMap<u16, GlobalExecIndex>,
+    ended: Option<Entry>,
+    /// What was executed when faults ended, and is in a journal.
+    kept: BTreeSet<(u16, TransactionHash)>,
+}
+
+impl JournalLeak {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            settle_ms: plan.settle_ms,
+            topology: plan.topology,
+            nodes: (0..plan.validators)
+                .filter(|n| plan.takes_part(*n))
+                .collect(),
+            journals: BTreeMap::new(),
+            delivered_at: FxHashMap::default(),
+            watermarks: BTreeMap::new(),
+            ended: None,
+            kept: BTreeSet::new(),
+        }
+    }
+
+    fn faults_ended(&mut self, entry: &Entry) {
+        self.ended = Some(entry.clone());
+        for n in &self.nodes {
+            let executor = match self.topology {
+                Topology::SingleMaster => 0,
+                Topology::MasterPerNode => *n,
+            };
+            let watermark = self.watermarks.get(&executor).copied().unwrap_or_default();
+            let is_executed = |hash: &&TransactionHash| {
+                let gei = self.delivered_at.get(*hash);
+                gei.is_some_and(|gei| *gei <= watermark)
+            };
+            let journal = self.journals.get(n).into_iter().flatten();
+            let executed = journal.filter(is_executed).map(|hash| (*n, *hash));
+            self.kept.extend(executed);
+        }
+    }
+
+    /// Nothing is expected of this node's journal.
+    fn excuse(&mut self, n: u16) {
+        self.nodes.remove(&n);
+        self.kept.retain(|(of, _)| *of != n);
+    }
+}
+
+impl Oracle for JournalLeak {
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        match (entry.process, &entry.what) {
+            (ProcessId::Node(n), What::Seen(Fact::JournalWritten { transactions, .. })) => {
+                self.journals.entry(n).or_default().extend(transactions);
+            }
+            (ProcessId::Node(n), What::Seen(Fact::JournalFound { transactions })) => {
+                let found: FxHashSet<_> = transactions.iter().copied().collect();
+                (self.kept).retain(|(of, hash)| *of != n || found.contains(hash));
+                self.journals.insert(n, found);
+            }
+            (ProcessId::Node(n), What::Seen(Fact::JournalRemoved { transactions })) => {
+                let journal = self.journals.entry(n).or_default();
+                for hash in transactions {
+                    journal.remove(hash);
+                    self.kept.remove(&(n, *hash));
+                }
+            }
+            (
+                ProcessId::Node(n),
+                What::World(WorldEvent::PowerLost { .. } | WorldEvent::DiskRestored { .. }),
+            ) => self.excuse(n),
+            (
+                ProcessId::Executor(n),
+                What::Seen(Fact::Durable { watermark, .. } | Fact::ExecutorFound { watermark, .. }),
+            ) => {
+                self.watermarks.insert(n, *watermark);
+            }
+            (
+                _,
+                What::Derived(Derived::Commit {
+                    frame,
+                    transactions,
+                    ..
+                }),
+            ) => {
+                for (hash, _) in transactions.iter() {
+                    self.delivered_at.entry(*hash).or_insert(frame.gei);
+                }
+            }
+            (_, What::World(WorldEvent::FaultsEnded)) => self.faults_ended(entry),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: SimTime) -> Result<(), Box<Violation>> {
+        let (Some(ended), Some((n, _))) = (&self.ended, self.kept.first()) else {
+            return Ok(());
+        };
+        if end.since(ended.at).as_ms() < self.settle_ms {
+            return Ok(());
+        }
+        let kept = self.kept.iter().filter(|(of, _)| of == n).count();
+        Err(Box::new(Violation {
+            invariant: Invariant::Bound,
+            clause: "executed-and-kept",
+            at: end,
+            process: ProcessId::Node(*n),
+            message: format!(
+                "expected node-{n} to remove from its journal what its executor had durable {} ms ago, it keeps {kept} \
+                 such transactions",
+                self.settle_ms
+            ),
+            evidence: vec![ended.clone()],
+        }))
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oracles::testing::judge,
+        trace::testing::{
+            durable, executor, node, power_lost, stored, taken, transaction, world_event,
+        },
+        witness::hash,
+    };
+
+    /// Node 1 takes the transaction of block 1 at 5 s, which is durable at this time; faults end at 10 s.
+    fn verdict(durable_ms: u64, more: Vec<Entry>) -> Option<&'static str> {
+        let plan = Plan::example();
+        let mut trace = vec![
+            taken(5_000, 1, 1),
+            node(5_500, 2, stored(1)),
+            executor(durable_ms, 1, durable(1)),
+            world_event(10_000, ProcessId::World, WorldEvent::FaultsEnded),
+            executor(10_000 + plan.settle_ms, 1, durable(1)),
+        ];
+        trace.extend(more);
+        trace.sort_by_key(|entry| entry.at);
+        judge(JournalLeak::new(&plan), &trace).map(|violation| violation.clause)
+    }
+
+    fn removed(at_ms: u64) -> Entry {
+        let fact = Fact::JournalRemoved {
+            transactions: vec![hash(&transaction(1))],
+        };
+        Entry {
+            at: SimTime::from_ms(at_ms),
+            process: ProcessId::Node(1),
+            what: What::Seen(fact),
+        }
+    }
+
+    #[test]
+    fn what_is_executed_leaves_the_journal() {
+        assert_eq!(verdict(6_000, vec![]), Some("executed-and-kept"));
+        for at_ms in [7_000, 13_000] {
+            assert_eq!(verdict(6_000, vec![removed(at_ms)]), None);
+        }
+        assert_eq!(verdict(12_000, vec![]), None, "after faults ended");
+    }
+
+    #[test]
+    fn what_a_power_loss_made_a_node_forget_may_stay() {
+        let lost = world_event(7_000, ProcessId::Node(1), power_lost(6));
+        assert_eq!(verdict(6_000, vec![lost]), None);
+    }
+}
