@@ -75,6 +75,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "ingest_happy"
     "ingest_client_crash"
     "ingest_node_power_loss"
+    "ingest_disk_full"
     "ingest_over_epoch_change"
     "ingest_overload"
     "ingest_duplicates"

@@ -406,6 +406,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOLOSS"],
         }
+        RemovalNotRepeated = "+" "removal_not_repeated" {
+            mechanism: "what the disk does not remove from the journal at the first attempt stays there until the next start",
+            masked_by: [],
+            found_by: ["BOUND"],
+        }
         JournalNotHandedOver = "+" "journal_not_handed_over" {
             mechanism: "what the journal of a node without a seat holds is not handed to members",
             masked_by: [],

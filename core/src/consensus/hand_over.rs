@@ -17,8 +17,8 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tracing::{debug, info};
 
-/// Transactions of one frame, in bytes. Less than every member buffers.
-const FRAME_BYTES: usize = 1 << 20;
+/// Transactions of one frame, in bytes, at most. Less than every member buffers.
+const MOST_FRAME_BYTES: usize = 1 << 20;
 
 /// The framing of what is read, welcome and replies: both are short, whatever a member sends.
 const SHORT: Framing = Framing {
@@ -82,8 +82,10 @@ pub(crate) async fn hand_over(
     // Not all nodes that leave at the same time begin with the same member.
     let mut next_member = env.entropy.stream("hand-over").next_u32();
     let mut after: Option<Position> = None;
+    // A slow link does not carry the largest frame in the time that a frame may take.
+    let mut frame_bytes = MOST_FRAME_BYTES;
     loop {
-        let Some((transactions, last)) = journal.waiting(after, FRAME_BYTES)? else {
+        let Some((transactions, last)) = journal.waiting(after, frame_bytes)? else {
             after = None;
             tokio::time::sleep(Duration::from_millis(pace.retry_max_ms)).await;
             continue;
@@ -103,11 +105,15 @@ pub(crate) async fn hand_over(
             Ok(reply) if reply.success || reply.taken > 0 => {
                 info!(%member, count, "has handed over transactions, because this node has no seat");
                 after = Some(last);
+                frame_bytes = MOST_FRAME_BYTES.min(frame_bytes * 2);
                 backoff.reset();
                 continue;
             }
             Ok(Reply { error, .. }) => info!(%member, %error, "a member takes no transactions"),
-            Err(error) => debug!(%member, %error, "cannot hand over transactions"),
+            Err(error) => {
+                frame_bytes = (frame_bytes / 2).max(1);
+                debug!(%member, %error, "cannot hand over transactions");
+            }
         }
         tokio::time::sleep(backoff.pause()).await;
     }

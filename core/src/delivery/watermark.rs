@@ -86,10 +86,10 @@ impl Delivery {
             *last = watermark;
             is_other
         });
+        self.journal.executed(watermark);
         if learned == Learned::Trimmed(0) {
             return false;
         }
-        self.journal.executed(watermark);
         self.env.emit(NodeEvent::WatermarkLearned { watermark });
         if let Learned::Rewound { from } = learned {
             self.env.emit(NodeEvent::Rewound {

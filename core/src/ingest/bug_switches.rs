@@ -76,6 +76,15 @@ pub(super) fn is_silent(answer: &Answer) -> bool {
     is_refused && bugs::enabled(KnownBug::RefusalNotAnswered)
 }
 
+/// What is removed: the last `new` ones, and those before them, which the disk did not remove the last time.
+pub(super) fn removed(unremoved: &[Sequence], new: usize) -> impl Iterator<Item = Sequence> {
+    let before = match bugs::enabled(KnownBug::RemovalNotRepeated) {
+        true => unremoved.len() - new,
+        false => 0,
+    };
+    unremoved[before..].iter().copied()
+}
+
 /// Whether an entry leaves the journal when a commit contains it, executed or not.
 pub(super) fn is_removed_with_its_commit() -> bool {
     bugs::enabled(KnownBug::RemovedWithItsCommit)

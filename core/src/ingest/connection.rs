@@ -1,7 +1,7 @@
 //! One client of the transaction socket: frames in, replies out, in order. Several frames may be under way, so that one
 //! write of the journal can store what they contain.
 
-use super::{Answer, Sender, bug_switches, intake::Intake, reply};
+use super::{Answer, Submitter, bug_switches, intake::Intake, reply};
 use crate::{
     config::IngestParameters,
     deadline::timeout,
@@ -24,7 +24,7 @@ const SMALL_FRAME_BYTES: usize = 64 * 1024;
 /// What connections share.
 pub(super) struct Shared {
     pub intake: Intake,
-    pub sender: Sender,
+    pub submitter: Submitter,
     pub framing: Framing,
     /// Bytes of larger frames that are not stored yet.
     pub memory: Arc<Semaphore>,
@@ -111,7 +111,7 @@ impl Shared {
         let end = loop {
             match self.next_frame(reader, &mut decoder).await {
                 Ok(Some((body, memory))) => {
-                    let answered = self.intake.submit(body, self.sender, memory).await;
+                    let answered = self.intake.submit(body, self.submitter, memory).await;
                     if replies.send(Reply::To(answered)).await.is_err() {
                         return;
                     }

@@ -2,7 +2,7 @@
 //! of consensus P2P. Whoever reaches that port may send, so it has bounds of its own.
 
 use super::{
-    Sender,
+    Submitter,
     connection::{self, Shared},
     intake::Intake,
 };
@@ -39,7 +39,7 @@ impl HandedOver {
         Self {
             shared: Arc::new(Shared {
                 intake,
-                sender: Sender::Node,
+                submitter: Submitter::Node,
                 framing: FRAMING,
                 memory: Arc::new(Semaphore::new(BUFFERED_BYTES)),
                 parameters,

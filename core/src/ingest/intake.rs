@@ -1,7 +1,7 @@
 //! The task that stores what all connections receive. While it waits for the disk, further batches arrive; the next
 //! write stores all of them.
 
-use super::{Answer, Journal, Sender, batch::transactions};
+use super::{Answer, Journal, Submitter, batch::transactions};
 use crate::{
     env::{CrashPoint, Env},
     store::StoreError,
@@ -26,7 +26,7 @@ pub struct Submissions(mpsc::Receiver<Submission>);
 
 struct Submission {
     frame: Bytes,
-    sender: Sender,
+    submitter: Submitter,
     answer: oneshot::Sender<Answer>,
     /// The memory of the frame, until it is stored.
     _memory: Option<OwnedSemaphorePermit>,
@@ -45,13 +45,13 @@ impl Intake {
     pub async fn submit(
         &self,
         frame: Bytes,
-        sender: Sender,
+        submitter: Submitter,
         memory: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let submission = Submission {
             frame,
-            sender,
+            submitter,
             answer,
             _memory: memory,
         };
@@ -87,7 +87,8 @@ impl Submissions {
             env.reach(CrashPoint::NodeBeforeJournal).await;
             // Decoded one after the other: a batch takes many times the memory of its frame.
             let frames = group.iter_mut();
-            let batches = frames.map(|it| (transactions(std::mem::take(&mut it.frame)), it.sender));
+            let batches =
+                frames.map(|it| (transactions(std::mem::take(&mut it.frame)), it.submitter));
             let answers = journal.take(batches)?;
             env.reach(CrashPoint::NodeAfterJournal).await;
             for (submission, answer) in group.into_iter().zip(answers) {

@@ -7,7 +7,7 @@
 use super::{
     batch::{Batch, Refusal},
     bug_switches,
-    taken::{Digest, Entry, OVERHEAD_BYTES, Sender, Sequence, Taken},
+    taken::{Digest, Entry, OVERHEAD_BYTES, Sequence, Submitter, Taken},
 };
 use crate::{
     store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
@@ -78,8 +78,9 @@ pub struct Journal {
     store: Arc<dyn Store>,
     limit_bytes: usize,
     state: Mutex<State>,
-    /// Held while an inclusion or a removal changes the state and the disk, so that both have the same order.
-    writes: Mutex<()>,
+    /// What is executed and still on the disk, because a removal failed. Held while an inclusion or a removal changes the
+    /// state and the disk, so that both have the same order.
+    unremoved: Mutex<Vec<Sequence>>,
     included: Notify,
 }
 
@@ -98,7 +99,7 @@ pub(crate) struct Position(Sequence);
 /// What a write adds to the journal.
 #[derive(Default)]
 struct New {
-    entries: Vec<(Sequence, Digest, Transaction, Sender)>,
+    entries: Vec<(Sequence, Digest, Transaction, Submitter)>,
     digests: BTreeSet<Digest>,
     /// Of all of it, each with [`OVERHEAD_BYTES`] more.
     bytes: usize,
@@ -124,12 +125,17 @@ impl Journal {
             unseen: vec![],
             phase: Phase::Starting,
         };
+        let mut unremoved = vec![];
         for (sequence, bytes) in bug_switches::stored(entries) {
             let Some(bytes) = bytes else { continue };
             let transaction = Transaction(bytes);
             let digest = Digest::of(&transaction);
             let bytes = transaction.0.len();
-            state.taken.insert(digest, sequence, bytes, Sender::Client);
+            let taken = &mut state.taken;
+            if !taken.insert(digest, sequence, bytes, Submitter::Client) {
+                unremoved.push(sequence); // it came again before the disk had removed it
+                continue;
+            }
             let gei = included.get(&sequence).and_then(Option::as_ref);
             match gei.map(|gei| gei[..].try_into().map(u64::from_be_bytes)) {
                 Some(Ok(gei)) => {
@@ -146,7 +152,7 @@ impl Journal {
             store,
             limit_bytes,
             state: Mutex::new(state),
-            writes: Mutex::default(),
+            unremoved: Mutex::new(unremoved),
             included: Notify::new(),
         })
     }
@@ -157,12 +163,12 @@ impl Journal {
     /// If the disk fails. Nothing of these batches is taken then.
     pub fn take(
         &self,
-        batches: impl Iterator<Item = (Batch, Sender)>,
+        batches: impl Iterator<Item = (Batch, Submitter)>,
     ) -> Result<Vec<Answer>, StoreError> {
         let mut new = New::default();
-        let admitted = batches.map(|(batch, sender)| {
+        let admitted = batches.map(|(batch, submitter)| {
             let sent = batch.transactions.len();
-            (self.admit(batch, sender, &mut new), sent)
+            (self.admit(batch, submitter, &mut new), sent)
         });
         let admitted: Vec<_> = admitted.collect();
         if !new.entries.is_empty() {
@@ -174,9 +180,9 @@ impl Journal {
             self.store.write(batch, bug_switches::durability())?;
         }
         let mut state = self.state();
-        for (sequence, digest, transaction, sender) in new.entries {
+        for (sequence, digest, transaction, submitter) in new.entries {
             let bytes = transaction.0.len();
-            state.taken.insert(digest, sequence, bytes, sender);
+            state.taken.insert(digest, sequence, bytes, submitter);
             if bug_switches::is_seen(state.phase) {
                 state.unseen.push((sequence, transaction));
             }
@@ -190,7 +196,7 @@ impl Journal {
     }
 
     /// Decides what is taken of a batch, after what is new of those before it.
-    fn admit(&self, batch: Batch, sender: Sender, new: &mut New) -> Answer {
+    fn admit(&self, batch: Batch, submitter: Submitter, new: &mut New) -> Answer {
         let digests: Vec<_> = batch.transactions.iter().map(Digest::of).collect();
         let mut answer = Answer {
             taken: 0,
@@ -212,9 +218,9 @@ impl Journal {
                 );
                 // Any transaction fits into an empty journal.
                 let is_full = |&(held, limit): &(usize, usize)| held > 0 && held + bytes > limit;
-                let full = match sender {
-                    Sender::Client => Some(all).filter(is_full),
-                    Sender::Node => [all, handed_over].into_iter().find(is_full),
+                let full = match submitter {
+                    Submitter::Client => Some(all).filter(is_full),
+                    Submitter::Node => [all, handed_over].into_iter().find(is_full),
                 };
                 if let Some((held_bytes, limit_bytes)) = full {
                     new.digests.remove(&digest);
@@ -225,12 +231,13 @@ impl Journal {
                     break;
                 }
                 new.bytes += bytes;
-                if sender == Sender::Node {
+                if submitter == Submitter::Node {
                     new.handed_over_bytes += bytes;
                 }
                 // The frame in which it came may be much larger.
                 let transaction = Transaction(Bytes::copy_from_slice(&transaction.0));
-                new.entries.push((state.next, digest, transaction, sender));
+                new.entries
+                    .push((state.next, digest, transaction, submitter));
                 state.next = Sequence(state.next.0 + 1);
             }
             answer.taken += 1;
@@ -302,7 +309,7 @@ impl Journal {
         if self.state().taken.is_empty() {
             return Ok(vec![]);
         }
-        let order = self.writes();
+        let order = self.unremoved();
         let mut batch = WriteBatch::default();
         let mut first = vec![];
         {
@@ -326,35 +333,43 @@ impl Journal {
         Ok(first)
     }
 
-    /// The executor has this durable: removes what commits up to there contain. If the disk fails, some of it may be
-    /// proposed again after a crash, which the executor skips.
+    /// The executor has this durable: removes what commits up to there contain. What the disk does not remove is removed the
+    /// next time, or after a start; until then some of it may be proposed again, which the executor skips.
     pub fn executed(&self, watermark: GlobalExecIndex) {
-        let _order = self.writes();
+        let mut unremoved = self.unremoved();
         let executed = self.state().taken.executed(watermark);
-        if executed.is_empty() {
+        unremoved.extend(executed.iter().map(|entry| entry.sequence));
+        let mut removed = bug_switches::removed(&unremoved, executed.len()).peekable();
+        if removed.peek().is_none() {
             return;
         }
         let mut batch = WriteBatch::default();
-        for entry in executed {
-            let key = entry.sequence.0.to_be_bytes();
+        for sequence in removed {
+            let key = sequence.0.to_be_bytes();
             batch.delete(ENTRIES, &key);
             batch.delete(INCLUDED, &key);
         }
         // Not synced for the same reason.
-        if let Err(error) = self.store.write(batch, Durability::Buffered) {
-            warn!(%error, "executed transactions cannot be removed from the journal");
+        match self.store.write(batch, Durability::Buffered) {
+            Ok(()) => unremoved.clear(),
+            Err(error) => {
+                warn!(%error, "executed transactions cannot be removed from the journal; trying again");
+            }
         }
     }
 
-    /// Returns when a commit contains something that is not known to be executed. Only one task may wait.
+    /// Returns when a commit contains something that is not known to be executed, or something executed is still on the disk.
+    /// Only one task may wait.
     pub(crate) async fn awaits_execution(&self) {
-        while !self.state().taken.awaits_execution() {
+        while !self.state().taken.awaits_execution() && self.unremoved().is_empty() {
             self.included.notified().await;
         }
     }
 
-    fn writes(&self) -> MutexGuard<'_, ()> {
-        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unremoved(&self) -> MutexGuard<'_, Vec<Sequence>> {
+        self.unremoved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,17 +1,28 @@
 //! Tests of what the journal takes, refuses, keeps through crashes, and removes.
 
 use super::{
-    Answer, Batch, Journal, Phase, Pool, Refusal, Sender,
+    Answer, Batch, Journal, Phase, Pool, Refusal, Submitter,
     journal::{COLUMNS, ENTRIES, STORE},
     taken::OVERHEAD_BYTES,
     testing::{journal_on, take},
 };
 use crate::{
-    store::{Durability, MemoryDisk, MemoryStores, StoreFactory, WriteBatch},
+    store::{
+        Column, Durability, Entry, Key, MemoryDisk, MemoryStores, Scan, Store, StoreError,
+        StoreFactory, WriteBatch,
+    },
     types::{ClientTransaction, Epoch, GlobalExecIndex, Transaction},
 };
+use bytes::Bytes;
 use prost::Message;
-use std::sync::Arc;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
 
 const ANY: usize = usize::MAX;
 
@@ -99,7 +110,7 @@ fn several_batches_are_answered_apart() {
         refusal: None,
     };
     let batches = [batch(&[1, 2]), batch(&[2, 3, 4]), batch(&[1]), batch(&[])];
-    let batches = batches.into_iter().map(|batch| (batch, Sender::Client));
+    let batches = batches.into_iter().map(|batch| (batch, Submitter::Client));
     let answers = journal.take(batches).unwrap();
     let outcome = |answer: &Answer| (answer.taken, answer.refusal.is_none());
     let outcomes: Vec<_> = answers.iter().map(outcome).collect();
@@ -113,21 +124,21 @@ fn nodes_find_place_in_a_quarter_of_the_journal() {
         transactions: vec![transaction(number)],
         refusal: None,
     };
-    let from = |sender, numbers: [u8; 3]| {
-        let batches = numbers.map(|number| (batch(number), sender));
+    let from = |submitter, numbers: [u8; 3]| {
+        let batches = numbers.map(|number| (batch(number), submitter));
         let answers = journal.take(batches.into_iter()).unwrap();
         answers
             .iter()
             .map(|answer| answer.taken)
             .collect::<Vec<_>>()
     };
-    assert_eq!(from(Sender::Node, [1, 2, 3]), [1, 1, 0]);
+    assert_eq!(from(Submitter::Node, [1, 2, 3]), [1, 1, 0]);
     assert_eq!(
-        from(Sender::Node, [1, 2, 3]),
+        from(Submitter::Node, [1, 2, 3]),
         [1, 1, 0],
         "it has the first two"
     );
-    assert_eq!(from(Sender::Client, [3, 4, 5]), [1, 1, 1]);
+    assert_eq!(from(Submitter::Client, [3, 4, 5]), [1, 1, 1]);
 }
 
 #[test]
@@ -221,4 +232,93 @@ fn bytes_with_the_same_hash_are_promised_apart() {
     assert_eq!(first.unwrap().len(), 1);
     journal.executed(GlobalExecIndex(1));
     assert!(journal.entry(&good).is_some());
+}
+
+/// Stores on a disk that is full for as long as the flag is set.
+struct SometimesFull<T> {
+    inner: T,
+    is_full: Arc<AtomicBool>,
+}
+
+impl StoreFactory for SometimesFull<MemoryStores> {
+    fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(SometimesFull {
+            inner: self.inner.open(name, columns)?,
+            is_full: self.is_full.clone(),
+        }))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.list()
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.inner.remove(name)
+    }
+}
+
+impl Store for SometimesFull<Arc<dyn Store>> {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get(column, key)
+    }
+
+    fn get_many(&self, column: Column, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.inner.get_many(column, keys)
+    }
+
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        self.inner.scan(scan)
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        match self.is_full.load(Ordering::Relaxed) {
+            true => Err(StoreError::of_store("write", "no space left on device")),
+            false => self.inner.write(batch, durability),
+        }
+    }
+}
+
+/// A journal with 1, 2 and 3, of which 1 is executed while the disk was full, so that it has not removed it.
+fn with_an_unremoved_entry(disk: &MemoryDisk) -> Journal {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let stores = SometimesFull {
+        inner: MemoryStores::new(disk),
+        is_full: is_full.clone(),
+    };
+    let journal = Journal::open(&stores, ANY).unwrap();
+    journal.enter(Phase::Proposing);
+    take(&journal, &[1, 2, 3].map(transaction));
+    include(&journal, 1, 1);
+    is_full.store(true, Ordering::Relaxed);
+    journal.executed(GlobalExecIndex(1));
+    is_full.store(false, Ordering::Relaxed);
+    journal
+}
+
+#[test]
+fn what_a_full_disk_has_not_removed_is_removed_later() {
+    let disk = MemoryDisk::default();
+    let journal = with_an_unremoved_entry(&disk);
+    let asks_for_watermark = pin!(journal.awaits_execution());
+    let polled = asks_for_watermark.poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(polled, Poll::Ready(()));
+    journal.executed(GlobalExecIndex(1));
+    disk.process_killed();
+    let (journal, _) = proposed(&disk);
+    assert_eq!(journal.entry(&transaction(1)), None);
+    assert!(journal.entry(&transaction(2)).is_some());
+}
+
+#[test]
+fn a_start_keeps_the_first_of_two_entries_for_the_same_transaction() {
+    let disk = MemoryDisk::default();
+    let journal = with_an_unremoved_entry(&disk);
+    take(&journal, &[transaction(1)]);
+    for _ in 0..2 {
+        disk.process_killed();
+        let (journal, waiting) = proposed(&disk);
+        assert_eq!(waiting, [2, 3], "a commit contains 1");
+        journal.executed(GlobalExecIndex(1));
+        assert_eq!(journal.entry(&transaction(1)), None);
+    }
 }

@@ -42,4 +42,4 @@ pub(crate) use journal::Position;
 pub use journal::{Answer, Journal, Phase};
 pub(crate) use pool::Pool;
 pub use server::{Server, Transport};
-pub use taken::Sender;
+pub use taken::Submitter;

@@ -59,7 +59,7 @@ impl Shared {
         let Some((body, memory)) = self.body(bytes, stream, &mut decoder).await? else {
             return Ok(None);
         };
-        let answered = self.intake.submit(body, self.sender, memory).await.await;
+        let answered = self.intake.submit(body, self.submitter, memory).await.await;
         let answer = answered.map_err(|_| End::Io(io::Error::other("the node ends")))?;
         let is_ok = answer.refusal.is_none();
         Ok(Some(reply::of_old_transport(is_ok, &reply::reply(&answer))))

@@ -1,7 +1,7 @@
 //! The listeners for transactions: a task per client, so many clients of each listener at a time.
 
 use super::{
-    Sender,
+    Submitter,
     connection::{self, Shared},
     intake::Intake,
     old_transport,
@@ -46,7 +46,7 @@ impl Server {
     ) -> Self {
         let shared = Shared {
             intake,
-            sender: Sender::Client,
+            submitter: Submitter::Client,
             framing: Framing::TRANSACTIONS,
             memory: Arc::new(Semaphore::new(parameters.max_buffered_bytes as usize)),
             parameters,

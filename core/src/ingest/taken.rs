@@ -1,12 +1,12 @@
 //! What is taken and not executed, with the commits that contain it. Pure.
 
 use crate::types::{GlobalExecIndex, Transaction};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Who sends a batch.
+/// Who submits a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
+pub enum Submitter {
     /// A client of the transaction socket.
     Client,
     /// Another node, which has no seat. It is not authenticated, so all nodes together find place in a quarter of the
@@ -44,7 +44,7 @@ pub(super) struct Entry {
     pub sequence: Sequence,
     pub bytes: usize,
     /// After a restart a client, whoever it was.
-    pub sender: Sender,
+    pub submitter: Submitter,
     /// The first commit that contains it.
     pub included: Option<GlobalExecIndex>,
 }
@@ -95,20 +95,28 @@ impl Taken {
         self.handed_over_bytes
     }
 
-    /// Adds a transaction of this size. One that is there stays as it is.
-    pub fn insert(&mut self, digest: Digest, sequence: Sequence, bytes: usize, sender: Sender) {
-        self.by_digest.entry(digest).or_insert_with(|| {
-            self.held_bytes += bytes + OVERHEAD_BYTES;
-            if sender == Sender::Node {
-                self.handed_over_bytes += bytes + OVERHEAD_BYTES;
-            }
-            Entry {
-                sequence,
-                bytes,
-                sender,
-                included: None,
-            }
+    /// Adds a transaction of this size. Returns whether it is new: one that is there stays as it is.
+    pub fn insert(
+        &mut self,
+        digest: Digest,
+        sequence: Sequence,
+        bytes: usize,
+        submitter: Submitter,
+    ) -> bool {
+        let btree_map::Entry::Vacant(place) = self.by_digest.entry(digest) else {
+            return false;
+        };
+        place.insert(Entry {
+            sequence,
+            bytes,
+            submitter,
+            included: None,
         });
+        self.held_bytes += bytes + OVERHEAD_BYTES;
+        if submitter == Submitter::Node {
+            self.handed_over_bytes += bytes + OVERHEAD_BYTES;
+        }
+        true
     }
 
     /// Notes that a commit contains a transaction. `None` if it is not taken, or an earlier commit contains it.
@@ -153,7 +161,7 @@ impl Taken {
             .inspect(|entry| {
                 let bytes = entry.bytes + OVERHEAD_BYTES;
                 self.held_bytes -= bytes;
-                if entry.sender == Sender::Node {
+                if entry.submitter == Submitter::Node {
                     self.handed_over_bytes -= bytes;
                 }
             })

@@ -1,6 +1,6 @@
 //! Journals and pools for tests.
 
-use super::{Answer, Batch, Journal, Phase, Pool, Sender};
+use super::{Answer, Batch, Journal, Phase, Pool, Submitter};
 use crate::{
     store::{MemoryDisk, MemoryStores},
     types::Transaction,
@@ -22,7 +22,7 @@ pub(crate) fn take(journal: &Journal, transactions: &[Transaction]) -> Answer {
         refusal: None,
     };
     journal
-        .take([(batch, Sender::Client)].into_iter())
+        .take([(batch, Submitter::Client)].into_iter())
         .unwrap()
         .remove(0)
 }

@@ -41,7 +41,23 @@ pub(super) struct Left {
     pub refused: usize,
 }
 
+/// Tag and length of a transaction in a frame.
+const HEADER_BYTES: usize = 6;
+
+/// What a transaction has in a frame, at most.
+pub(super) const fn bytes_in_frame(transaction: &Bytes) -> usize {
+    HEADER_BYTES + transaction.len()
+}
+
 impl Batch {
+    /// What it has in memory.
+    pub(super) fn len_bytes(&self) -> usize {
+        match self {
+            Self::Formed(transactions) => transactions.iter().map(bytes_in_frame).sum(),
+            Self::Forwarded { body, .. } => body.len(),
+        }
+    }
+
     /// The frame.
     ///
     /// # Errors

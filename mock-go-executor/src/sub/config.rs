@@ -77,6 +77,8 @@ const fn number(number: u32) -> NonZeroU32 {
 pub struct SubLimits {
     /// Batches that wait for a worker. Beyond it, who has another one waits.
     pub queue_batches: NonZeroU32,
+    /// Bytes of the batches that wait or are not answered. Beyond it, who has another one waits.
+    pub max_buffered_bytes: NonZeroU32,
     /// Connections to the metanode.
     pub workers: NonZeroU32,
     /// Frames of one connection that are not answered. With 1 a worker waits for each reply.
@@ -86,7 +88,7 @@ pub struct SubLimits {
     /// Transactions of a batch, and the time for which one waits for others.
     pub batch_transactions: NonZeroU32,
     pub batch_delay_ms: u64,
-    /// Time after which an unanswered frame is sent again, on another connection.
+    /// Time after which an unanswered frame is sent again, on another connection; and for a frame of a local client to arrive.
     pub reply_timeout_ms: u64,
     /// Pause after a failed connection or a refusal, doubling up to the maximum.
     pub retry_min_ms: u64,
@@ -99,6 +101,7 @@ impl Default for SubLimits {
     fn default() -> Self {
         Self {
             queue_batches: number(1_000),
+            max_buffered_bytes: number(256 << 20),
             workers: number(10),
             max_frames_in_flight: number(1),
             fire_and_forget: false,
@@ -165,6 +168,12 @@ impl SubConfig {
                 1_000_000,
                 "1 to 1000000",
             ),
+            up_to(
+                "limits.max_buffered_bytes",
+                limits.max_buffered_bytes,
+                1 << 30,
+                "1 to 1073741824, a GiB",
+            ),
             up_to("limits.workers", limits.workers, 1_000, "1 to 1000"),
             up_to(
                 "limits.max_frames_in_flight",
@@ -223,7 +232,7 @@ mod tests {
         assert_eq!(config.limits, SubLimits::default());
         let settings = uncommented.lines().filter(|line| !line.starts_with('#'));
         let keys = settings.filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 2 + 10 + 4 + 2, "a key is missing");
+        assert_eq!(keys, 2 + 11 + 4 + 2, "a key is missing");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{
     chain_link::{Mismatch, Next, Part, Tip},
     config::Following,
 };
-use crate::{block_range::NOT_DURABLE, bug_switches, chain::Chain};
+use crate::{bug_switches, chain::Chain};
 use metanode_core::{
     backoff::Backoff,
     env::{Env, SubEvent},
@@ -13,7 +13,7 @@ use metanode_core::{
     store::StoreError,
     types::GlobalExecIndex,
 };
-use std::{convert::Infallible, time::Duration};
+use std::{cmp::Ordering, convert::Infallible, time::Duration};
 use thiserror::Error;
 
 pub(super) struct Follower {
@@ -22,6 +22,8 @@ pub(super) struct Follower {
     client: ExecutorClient,
     chain: Chain,
     tip: Tip,
+    /// The last durable block of the Master, when it was last asked.
+    master: GlobalExecIndex,
     part: Part,
 }
 
@@ -37,6 +39,14 @@ enum Progress {
 enum Pause {
     #[error("all durable blocks are executed")]
     AtTip,
+    #[error(
+        "the Master's last durable block is {master}, this Sub has executed {own}: it waits for the Master to execute that \
+        again. If the Master is of another chain, correct `follow.master_address`, or remove `follow.data_dir`"
+    )]
+    MasterBehind {
+        own: GlobalExecIndex,
+        master: GlobalExecIndex,
+    },
     #[error(transparent)]
     NoReply(#[from] RpcError),
     #[error(transparent)]
@@ -80,6 +90,7 @@ impl Follower {
             client,
             chain,
             tip: Tip { height, hash },
+            master: GlobalExecIndex(0),
             part: Part::default(),
         })
     }
@@ -119,9 +130,21 @@ impl Follower {
         }
     }
 
-    /// Asks once, executes what comes and makes it durable.
+    /// Asks for blocks if the Master has more, executes what comes and makes it durable.
     async fn proceed(&mut self) -> Result<Progress, Pause> {
-        let from = self.tip.height.next();
+        let own = self.tip.height;
+        if self.master <= own {
+            self.master = self.client.last_block_number().await?;
+        }
+        match self.master.cmp(&own) {
+            Ordering::Less => {
+                let master = self.master;
+                return Err(Pause::MasterBehind { own, master });
+            }
+            Ordering::Equal => return Err(Pause::AtTip),
+            Ordering::Greater => {}
+        }
+        let from = own.next();
         let more = u64::from(self.config.range_blocks.get() - 1);
         let range = GetBlocksRange {
             from: from.0,
@@ -130,12 +153,8 @@ impl Follower {
         };
         let reply = self.client.blocks_range(range).await?;
         if reply.blocks.is_empty() {
-            let is_at_tip = reply.error.contains(NOT_DURABLE);
-            return Err(if is_at_tip {
-                Pause::AtTip
-            } else {
-                Pause::Refused(reply.error)
-            });
+            self.master = own; // it has lost blocks, if it had more
+            return Err(Pause::Refused(reply.error));
         }
         let mut executed = Ok(Progress::PartOfABlock);
         for data in reply.blocks {

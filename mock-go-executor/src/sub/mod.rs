@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`config`] | the configuration of a Sub |
 //! | `batch` | what is sent in one frame, and what a reply leaves of it (pure) |
+//! | `queue` | what waits for a worker or a reply, bounded in batches and bytes |
 //! | `pool` | forms batches of single transactions |
 //! | `worker` | one connection to the metanode: frames out, replies in |
 //! | `chain_link` | whether a block continues what the Sub has executed (pure) |
@@ -30,6 +31,7 @@ mod local;
 mod old_client;
 pub mod old_transport;
 mod pool;
+mod queue;
 mod run;
 mod senders;
 mod worker;
@@ -37,5 +39,6 @@ mod worker;
 pub use batch::Batch;
 pub use config::SubConfig;
 pub use old_client::OldClient;
+pub use queue::{Batches, Ended};
 pub use run::{SubError, run};
 pub use senders::Senders;

@@ -1,13 +1,14 @@
 //! Forms batches of single transactions: as many as are there, up to a size, after the first has waited a moment.
 
-use super::{batch::Batch, config::SubLimits};
+use super::{
+    batch::{Batch, bytes_in_frame},
+    config::SubLimits,
+    queue::Batches,
+};
 use bytes::Bytes;
 use metanode_core::{deadline::timeout, framing::Framing};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-
-/// Tag and length of a transaction in a frame.
-const HEADER_BYTES: usize = 6;
 
 /// The transactions of clients, until it is asked to stop.
 pub(super) struct Incoming {
@@ -33,21 +34,21 @@ impl Incoming {
 }
 
 /// Forms batches until no more transactions come. Waits where no worker takes them.
-pub(super) async fn form(limits: SubLimits, mut incoming: Incoming, batches: mpsc::Sender<Batch>) {
+pub(super) async fn form(limits: SubLimits, mut incoming: Incoming, batches: Batches) {
     let delay = Duration::from_millis(limits.batch_delay_ms);
     let mut held_back = None;
     while let Some(first) = match held_back.take() {
         Some(first) => Some(first),
         None => incoming.next().await,
     } {
-        let mut bytes = HEADER_BYTES + first.len();
+        let mut bytes = bytes_in_frame(&first);
         let mut batch = vec![first];
         let filled = async {
             while batch.len() < limits.batch_transactions.get() as usize {
                 let Some(next) = incoming.next().await else {
                     return;
                 };
-                bytes += HEADER_BYTES + next.len();
+                bytes += bytes_in_frame(&next);
                 if bytes > Framing::TRANSACTIONS.limit_bytes {
                     held_back = Some(next);
                     return;

@@ -19,7 +19,10 @@ use metanode_core::{
 };
 use std::{future::Future, time::Duration};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 /// Why a Sub ended.
 #[derive(Debug, Error)]
@@ -90,11 +93,12 @@ async fn run_until(
     };
     let forming = tasks.spawn(pool::form(limits.clone(), incoming, batches.clone()));
     let following = follower.map(|follower| tasks.spawn(follower.run()));
+    let frame_time = Duration::from_millis(limits.reply_timeout_ms);
     let mut failed = None;
     {
         let serve_clients = async {
             match &listener {
-                Some(listener) => local::serve(listener.as_ref(), &batches).await,
+                Some(listener) => local::serve(listener.as_ref(), &batches, frame_time).await,
                 None => std::future::pending().await,
             }
         };
@@ -119,19 +123,21 @@ async fn run_until(
     }
     // Closes the queue: workers end when they have sent the rest.
     drop((stop, batches));
-    let rest = async {
-        // A panic of a task has ended the process.
-        let _ = forming.await;
-        for worker in workers {
-            let _ = worker.await;
-        }
-    };
     let patience = Duration::from_millis(limits.drain_timeout_ms);
-    if timeout(patience, rest).await.is_none() {
+    if timeout(patience, drained(forming, workers)).await.is_none() {
         tracing::warn!("stops although the metanode has not answered all batches");
     }
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(()),
+    }
+}
+
+/// Returns when all tasks have ended.
+async fn drained(forming: JoinHandle<()>, workers: Vec<JoinHandle<()>>) {
+    // A panic of a task has ended the process.
+    let _ = forming.await;
+    for worker in workers {
+        let _ = worker.await;
     }
 }

@@ -1,21 +1,18 @@
 //! The tasks that send what is in the channel of batches, over the transport of the configuration.
 
 use super::{
-    batch::Batch,
     config::SubConfig,
     old_client::OldClient,
-    worker::{Queue, Worker},
+    queue::{Batches, Queue, Queued, queue},
+    worker::Worker,
 };
 use metanode_core::{env::Env, tasks::Tasks};
 use std::sync::{Arc, Mutex};
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinHandle,
-};
+use tokio::{sync::Notify, task::JoinHandle};
 
 /// The channel of batches, and the tasks that empty it. They end when the channel is closed and all of it is sent.
 pub struct Senders {
-    pub batches: mpsc::Sender<Batch>,
+    pub batches: Batches,
     pub tasks: Vec<JoinHandle<()>>,
 }
 
@@ -24,8 +21,7 @@ impl Senders {
     #[must_use]
     pub fn start(env: &Env, config: &SubConfig, tasks: &Tasks) -> Self {
         let SubConfig { limits, .. } = config;
-        let (batches, queue) = mpsc::channel(limits.queue_batches.get() as usize);
-        let queue = Arc::new(tokio::sync::Mutex::new(queue));
+        let (batches, queue) = queue(limits);
         let address = &config.transaction_socket_path;
         let worker = || Worker {
             env: env.clone(),
@@ -50,11 +46,11 @@ impl Senders {
 }
 
 async fn send_all(client: Arc<OldClient>, queue: Queue) {
-    loop {
-        let next = queue.lock().await.recv().await;
-        let Some(batch) = next else {
-            return;
-        };
+    while let Some(Queued {
+        batch,
+        memory: _memory,
+    }) = queue.next().await
+    {
         client.send(batch).await;
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     batch::{Batch, Left, Reply},
     config::SubLimits,
+    queue::{Memory, Queue, Queued},
 };
 use bytes::Bytes;
 use metanode_core::{
@@ -15,20 +16,17 @@ use metanode_core::{
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, Semaphore},
 };
 
 /// Frames that may be under way where nobody waits for replies. Their batches are in memory until they are answered.
 const UNAWAITED_FRAMES: u32 = 1_024;
-
-/// The batches of all workers.
-pub(super) type Queue = Arc<tokio::sync::Mutex<mpsc::Receiver<Batch>>>;
 
 pub(super) struct Worker {
     pub env: Env,
@@ -36,7 +34,7 @@ pub(super) struct Worker {
     pub limits: SubLimits,
     pub queue: Queue,
     /// What this worker sends before anything else of the queue.
-    pub again: Mutex<VecDeque<Batch>>,
+    pub again: Mutex<VecDeque<Queued>>,
     /// Something was added to `again`.
     pub refilled: Notify,
 }
@@ -63,7 +61,7 @@ enum End {
 
 /// What is under way on one connection.
 struct Exchange {
-    unanswered: Mutex<VecDeque<Batch>>,
+    unanswered: Mutex<VecDeque<Queued>>,
     /// One per frame that may be sent.
     free: Semaphore,
     /// Something was refused: the next frame is sent after a pause.
@@ -112,8 +110,8 @@ impl Worker {
             ended = self.write_frames(&mut writer, &exchange, backoff) => ended,
         };
         let mut again = lock(&self.again);
-        for batch in lock(&exchange.unanswered).drain(..).rev() {
-            again.push_front(batch);
+        for queued in lock(&exchange.unanswered).drain(..).rev() {
+            again.push_front(queued);
         }
         match ended {
             Ok(()) => End::Drained,
@@ -138,7 +136,7 @@ impl Worker {
             } else if *lock(&exchange.is_answered) {
                 backoff.reset();
             }
-            let Some(batch) = self.next().await else {
+            let Some(queued) = self.next().await else {
                 drop(free);
                 let _all_answered = exchange.free.acquire_many(most).await;
                 if lock(&self.again).is_empty() {
@@ -146,7 +144,7 @@ impl Worker {
                 }
                 continue;
             };
-            let frame = match batch.frame() {
+            let frame = match queued.batch.frame() {
                 Ok(frame) => frame,
                 Err(error) => {
                     self.refused(1, error.to_string());
@@ -154,7 +152,7 @@ impl Worker {
                 }
             };
             free.forget();
-            lock(&exchange.unanswered).push_back(batch);
+            lock(&exchange.unanswered).push_back(queued);
             self.env.reach(CrashPoint::SubBeforeFrame).await;
             write_frame(writer, &frame).await?;
             self.env.reach(CrashPoint::SubFrameWritten).await;
@@ -170,7 +168,7 @@ impl Worker {
         }
     }
 
-    async fn next(&self) -> Option<Batch> {
+    async fn next(&self) -> Option<Queued> {
         loop {
             let first = lock(&self.again).pop_front();
             if first.is_some() {
@@ -179,7 +177,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = self.refilled.notified() => {}
-                next = async { self.queue.lock().await.recv().await } => return next,
+                next = self.queue.next() => return next,
             }
         }
     }
@@ -201,7 +199,7 @@ impl Worker {
             };
             let reply: Reply = serde_json::from_slice(&body).map_err(End::NoReply)?;
             self.env.reach(CrashPoint::SubReplyRead).await;
-            let Some(batch) = lock(&exchange.unanswered).pop_front() else {
+            let Some(Queued { batch, memory }) = lock(&exchange.unanswered).pop_front() else {
                 return Err(End::Unasked(reply.error));
             };
             *lock(&exchange.is_answered) = true;
@@ -209,13 +207,13 @@ impl Worker {
             match batch {
                 // An error means that the client has gone.
                 Batch::Forwarded { answer, .. } => drop(answer.send(body)),
-                Batch::Formed(transactions) => self.answered(transactions, reply, exchange),
+                Batch::Formed(sent) => self.answered(sent, memory, reply, exchange),
             }
         }
     }
 
-    fn answered(&self, transactions: Vec<Bytes>, reply: Reply, exchange: &Exchange) {
-        let Left { mut again, refused } = reply.left(transactions);
+    fn answered(&self, sent: Vec<Bytes>, memory: Memory, reply: Reply, exchange: &Exchange) {
+        let Left { mut again, refused } = reply.left(sent);
         let given_up = match self.limits.fire_and_forget {
             true => std::mem::take(&mut again).len(),
             false => 0,
@@ -225,7 +223,8 @@ impl Worker {
         }
         if !again.is_empty() {
             *lock(&exchange.is_refused) |= refused == 0;
-            lock(&self.again).push_front(Batch::Formed(again));
+            let batch = Batch::Formed(again);
+            lock(&self.again).push_front(Queued { batch, memory });
             self.refilled.notify_one();
         }
     }

@@ -25,7 +25,8 @@ const LONGEST_PAUSE_POLLS: u64 = 32;
 
 pub(super) struct Followers {
     settle_ms: u64,
-    /// The time within which a Sub that is behind moves: two attempts, of which the first fails, if a block is in one reply.
+    /// The time within which a Sub that is behind moves: two attempts of two requests, of which
+    /// the first fails, if a block is in one reply.
     in_one_reply_ms: u64,
     /// Of a reply.
     reply_bytes: u64,
@@ -59,7 +60,7 @@ impl Followers {
         let exchange_ms = plan.node.rpc.timeout_ms + 4 * plan.network.latency_ms.high;
         Self {
             settle_ms: plan.settle_ms,
-            in_one_reply_ms: 2 * exchange_ms + LONGEST_PAUSE_POLLS * followers.poll_ms + SLACK_MS,
+            in_one_reply_ms: 4 * exchange_ms + LONGEST_PAUSE_POLLS * followers.poll_ms + SLACK_MS,
             reply_bytes: followers.range_reply_bytes,
             reply_ms: 4 * plan.network.latency_ms.high
                 + 2_000 * followers.range_reply_bytes

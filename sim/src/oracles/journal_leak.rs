@@ -4,8 +4,8 @@
 //! Judged by the journals on disks and the watermarks of executors: an entry whose transaction the node's executor had durable
 //! when faults ended, and that is still there at the end of a run that lasted the plan's `settle_ms` after that.
 //!
-//! No violation: a transaction that came again after a commit contained it; entries of nodes that stay down, and of those that
-//! lost power or were restored, because which commits contain an entry may be forgotten with it; then it is proposed again.
+//! No violation: entries of nodes that stay down, and of those that lost power or were restored, because which commits contain
+//! an entry may be forgotten with it; then it is proposed again.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -23,7 +23,7 @@ pub(super) struct JournalLeak {
     topology: Topology,
     /// Nodes that are judged.
     nodes: BTreeSet<u16>,
-    journals: BTreeMap<u16, FxHashMap<TransactionHash, Written>>,
+    journals: BTreeMap<u16, FxHashSet<TransactionHash>>,
     /// The first block with each transaction.
     delivered_at: FxHashMap<TransactionHash, GlobalExecIndex>,
     /// Of executors.
@@ -31,14 +31,6 @@ pub(super) struct JournalLeak {
     ended: Option<Entry>,
     /// What was executed when faults ended, and is in a journal.
     kept: BTreeSet<(u16, TransactionHash)>,
-}
-
-/// When a transaction was written to a journal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Written {
-    BeforeItsCommit,
-    /// It came again after a commit contained it, so it is proposed again, however long the queue is.
-    Later,
 }
 
 impl JournalLeak {
@@ -65,22 +57,13 @@ impl JournalLeak {
                 Topology::MasterPerNode => *n,
             };
             let watermark = self.watermarks.get(&executor).copied().unwrap_or_default();
-            let is_executed = |hash: &TransactionHash| {
-                let gei = self.delivered_at.get(hash);
+            let is_executed = |hash: &&TransactionHash| {
+                let gei = self.delivered_at.get(*hash);
                 gei.is_some_and(|gei| *gei <= watermark)
             };
             let journal = self.journals.get(n).into_iter().flatten();
-            let executed = journal.filter(|(hash, written)| {
-                **written == Written::BeforeItsCommit && is_executed(hash)
-            });
-            self.kept.extend(executed.map(|(hash, _)| (*n, *hash)));
-        }
-    }
-
-    fn written(&self, hash: TransactionHash) -> Written {
-        match self.delivered_at.contains_key(&hash) {
-            true => Written::Later,
-            false => Written::BeforeItsCommit,
+            let executed = journal.filter(is_executed).map(|hash| (*n, *hash));
+            self.kept.extend(executed);
         }
     }
 
@@ -95,17 +78,12 @@ impl Oracle for JournalLeak {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(n), What::Seen(Fact::JournalWritten { transactions, .. })) => {
-                let written = transactions.iter().map(|hash| (*hash, self.written(*hash)));
-                let written: Vec<_> = written.collect();
-                self.journals.entry(n).or_default().extend(written);
+                self.journals.entry(n).or_default().extend(transactions);
             }
             (ProcessId::Node(n), What::Seen(Fact::JournalFound { transactions })) => {
                 let found: FxHashSet<_> = transactions.iter().copied().collect();
                 (self.kept).retain(|(of, hash)| *of != n || found.contains(hash));
-                let before = self.journals.remove(&n).unwrap_or_default();
-                let written = |hash| before.get(&hash).copied().unwrap_or(Written::Later);
-                let found = found.into_iter().map(|hash| (hash, written(hash)));
-                self.journals.insert(n, found.collect());
+                self.journals.insert(n, found);
             }
             (ProcessId::Node(n), What::Seen(Fact::JournalRemoved { transactions })) => {
                 let journal = self.journals.entry(n).or_default();
@@ -214,20 +192,6 @@ mod tests {
             assert_eq!(verdict(6_000, vec![removed(at_ms)]), None);
         }
         assert_eq!(verdict(12_000, vec![]), None, "after faults ended");
-    }
-
-    #[test]
-    fn what_came_again_waits_to_be_proposed_again() {
-        let fact = Fact::JournalWritten {
-            transactions: vec![hash(&transaction(1))],
-            durability: crate::witness::Durability::Synced,
-        };
-        let again = Entry {
-            at: SimTime::from_ms(8_000),
-            process: ProcessId::Node(1),
-            what: What::Seen(fact),
-        };
-        assert_eq!(verdict(6_000, vec![removed(7_000), again]), None);
     }
 
     #[test]

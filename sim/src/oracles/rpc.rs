@@ -69,9 +69,12 @@ impl Rpc {
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
         if matches!(entry.process, ProcessId::Sub(_))
-            && !matches!(request, Request::GetBlocksRange { .. })
+            && !matches!(
+                request,
+                Request::GetBlocksRange { .. } | Request::GetLastBlockNumber
+            )
         {
-            let message = format!("a Sub reads blocks only, it sent {request}");
+            let message = format!("a Sub asks for blocks and their number only, it sent {request}");
             return Err(broken(entry, "sub-asks-more", message, None));
         }
         let sent = Connection {
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sub_asks_for_blocks_only() {
+    fn a_sub_asks_for_blocks_and_their_number_only() {
         let by_sub = |request| Entry {
             process: ProcessId::Sub(0),
             ..sent(1, request)
@@ -256,8 +259,10 @@ mod tests {
             from: GlobalExecIndex(1),
             to: GlobalExecIndex(1),
         };
+        assert_eq!(clause(&[by_sub(ASK)]), None);
         assert_eq!(clause(&[by_sub(range)]), None);
-        assert_eq!(clause(&[by_sub(ASK)]), Some("sub-asks-more"));
+        let more = by_sub(Request::GetCurrentEpoch);
+        assert_eq!(clause(&[more]), Some("sub-asks-more"));
     }
 
     #[test]

@@ -61,6 +61,8 @@ macro_rules! world_limits {
                     frames_in_flight: u32 = 1, 1..=1_000;
                     /// Batches that wait in a Sub.
                     queue_batches: u32 = 1_000, 1..=1_000_000;
+                    /// Bytes of the batches that wait in a Sub or are not answered.
+                    buffered_bytes: u32 = 268_435_456, 1..=1_000_000_000;
                     /// Transactions of one batch.
                     batch_transactions: u32 = 100, 1..=65_536;
                     /// Time for which a transaction waits for others.

@@ -125,6 +125,7 @@ pub fn sub(plan: &Plan, index: u16) -> SubConfig {
         old_transport,
         limits: SubLimits {
             queue_batches: positive(workload.queue_batches),
+            max_buffered_bytes: positive(workload.buffered_bytes),
             workers: positive(workload.workers),
             max_frames_in_flight: positive(workload.frames_in_flight),
             batch_transactions: positive(workload.batch_transactions),

@@ -10,6 +10,7 @@
 //!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
 //!   that is being read, valid or not, and twice what may be suspended of its blocks.
 //! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
+//! - A Sub that follows has it, too, and batches: `BUFFER_COPIES · buffered bytes` in addition.
 
 use crate::{
     plan::{ByzantinePlan, ByzantineStrategy, NodeParameters, Plan},
@@ -31,6 +32,9 @@ const PER_TRANSACTION_BYTES: u64 = 256;
 /// Copies of the working set: blocks as they were read, decoded, stored, streamed to each peer and delivered, and what
 /// maps and reserved capacity take in addition.
 const WORKING_SETS: u64 = 5;
+/// What batches in a Sub take in memory: small transactions have as much beside their bytes, and a frame that is written is
+/// a copy.
+const BUFFER_COPIES: u64 = 4;
 /// The entry of a missing ancestor, with its set of blocks that wait for it.
 const PER_MISSING_BYTES: u64 = 256;
 
@@ -55,6 +59,8 @@ pub(super) struct WorkingSet {
     last_delivered: GlobalExecIndex,
     undelivered: FxHashMap<TransactionHash, u64>,
     delivered_transactions: u64,
+    /// What batches in a Sub have.
+    sub_buffer_bytes: u64,
     /// The most that suspended blocks from one peer have.
     max_suspended_bytes: u64,
     /// What each Byzantine validator has sent.
@@ -125,6 +131,7 @@ impl WorkingSet {
             last_delivered: GlobalExecIndex(0),
             undelivered: FxHashMap::default(),
             delivered_transactions: 0,
+            sub_buffer_bytes: plan.workload.buffered_bytes.into(),
             max_suspended_bytes: most(|node| node.consensus.max_suspended_bytes) as u64,
             sent: (plan.byzantine.iter())
                 .map(|byzantine| (byzantine.validator, Sent::by(byzantine)))
@@ -136,6 +143,7 @@ impl WorkingSet {
 
     /// What a process may have in use.
     pub fn budget_bytes(&self, process: ProcessId) -> u64 {
+        let state = PER_TRANSACTION_BYTES * self.delivered_transactions;
         let own = match process {
             ProcessId::Node(_) => {
                 let epochs = self.epochs.min(self.most_epochs);
@@ -146,11 +154,8 @@ impl WorkingSet {
                     + PER_EPOCH_BYTES * epochs
                     + self.sent.values().map(of_byzantine).sum::<u64>()
             }
-            // Its channels are bounded by counts, and what waits in them is not seen.
-            ProcessId::Sub(_) => return u64::MAX,
-            ProcessId::Executor(_) | ProcessId::World => {
-                PER_TRANSACTION_BYTES * self.delivered_transactions
-            }
+            ProcessId::Sub(_) => state + BUFFER_COPIES * self.sub_buffer_bytes,
+            ProcessId::Executor(_) | ProcessId::World => state,
         };
         BASE_BYTES + own + WORKING_SETS * self.most_bytes
     }

@@ -1,0 +1,116 @@
+//! The batches that wait for a worker or are not answered yet: bounded by their number and by their bytes.
+
+use super::{batch::Batch, config::SubLimits};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Where batches are put.
+#[derive(Clone)]
+pub struct Batches {
+    channel: mpsc::Sender<Queued>,
+    memory: Arc<Semaphore>,
+    limit_bytes: u32,
+}
+
+/// Where workers take them. They end when all [`Batches`] are dropped and nothing is left.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Mutex<mpsc::Receiver<Queued>>>);
+
+/// A batch with the memory that it has until it is answered.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub batch: Batch,
+    pub memory: Memory,
+}
+
+/// Part of the memory of all batches.
+#[derive(Debug)]
+pub(super) struct Memory(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+/// No worker takes batches any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the workers have ended")]
+pub struct Ended;
+
+/// A queue with the bounds of these limits.
+pub(super) fn queue(limits: &SubLimits) -> (Batches, Queue) {
+    let (channel, receiver) = mpsc::channel(limits.queue_batches.get() as usize);
+    let limit_bytes = limits.max_buffered_bytes.get();
+    let batches = Batches {
+        channel,
+        memory: Arc::new(Semaphore::new(limit_bytes as usize)),
+        limit_bytes,
+    };
+    (batches, Queue(Arc::new(Mutex::new(receiver))))
+}
+
+impl Batches {
+    /// Adds a batch; waits while there are too many, or too large ones.
+    ///
+    /// # Errors
+    /// If the workers have ended.
+    pub async fn send(&self, batch: Batch) -> Result<(), Ended> {
+        let memory = self.reserve(batch.len_bytes()).await?;
+        self.send_reserved(batch, memory).await
+    }
+
+    /// Waits for the memory of a batch. One that is larger than all of it waits until there is no other.
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<Memory, Ended> {
+        let count = u32::try_from(bytes)
+            .unwrap_or(u32::MAX)
+            .min(self.limit_bytes);
+        let permit = self.memory.clone().acquire_many_owned(count).await;
+        permit.map(Memory).map_err(|_| Ended)
+    }
+
+    pub(super) async fn send_reserved(&self, batch: Batch, memory: Memory) -> Result<(), Ended> {
+        let sent = self.channel.send(Queued { batch, memory }).await;
+        sent.map_err(|_| Ended)
+    }
+}
+
+impl Queue {
+    /// The next batch; `None` when there will be no more. Cancel-safe.
+    pub async fn next(&self) -> Option<Queued> {
+        self.0.lock().await.recv().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::{
+        num::NonZeroU32,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    fn of(transactions: usize) -> Batch {
+        Batch::Formed(vec![Bytes::from_static(&[7; 94]); transactions])
+    }
+
+    #[test]
+    fn a_batch_waits_until_those_before_it_leave_room() {
+        let limits = SubLimits {
+            max_buffered_bytes: NonZeroU32::new(1_000).unwrap(),
+            ..SubLimits::default()
+        };
+        let (batches, queue) = queue(&limits);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(batches.send(of(9)));
+        assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+        let mut larger_than_all = pin!(batches.send(of(11)));
+        assert!(larger_than_all.as_mut().poll(&mut context).is_pending());
+        let Poll::Ready(Some(taken)) = pin!(queue.next()).poll(&mut context) else {
+            panic!("expected the first batch");
+        };
+        assert!(larger_than_all.as_mut().poll(&mut context).is_pending());
+        drop(taken);
+        assert_eq!(
+            larger_than_all.as_mut().poll(&mut context),
+            Poll::Ready(Ok(()))
+        );
+    }
+}
