@@ -49,6 +49,10 @@ pub struct ExecutorConfig {
     /// Bytes of blocks in one reply to `GetBlocksRange`, at most; of a larger block it has a part. Default: 5 MiB.
     #[serde(default = "default_range_reply_bytes")]
     pub range_reply_bytes: u64,
+    /// Granularity of the start timestamps of epochs, which are rounded down to it. Default: 1, every millisecond. Deployed
+    /// executors keep seconds: 1000.
+    #[serde(default = "every_ms")]
+    pub epoch_start_granularity_ms: u32,
     /// Where the binary keeps its stores; a simulated executor has its host's disk.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
@@ -91,6 +95,10 @@ pub struct CommitteeChange {
 
 const fn every_block() -> [u64; 2] {
     [1, 1]
+}
+
+const fn every_ms() -> u32 {
+    1
 }
 
 const fn default_flush_idle_ms() -> u64 {

@@ -19,6 +19,8 @@ pub struct EpochStart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Epochs {
     starts: Vec<EpochStart>,
+    /// Later starts are rounded down to multiples of it.
+    granularity_ms: u32,
 }
 
 /// The result of an allowed `AdvanceEpoch`.
@@ -54,14 +56,17 @@ pub enum AdvanceRefused {
 impl Epochs {
     /// Epoch 0, and those that began after it.
     #[must_use]
-    pub fn new(genesis_timestamp_ms: u64, later: Vec<EpochStart>) -> Self {
+    pub fn new(genesis_timestamp_ms: u64, later: Vec<EpochStart>, granularity_ms: u32) -> Self {
         let genesis = EpochStart {
             timestamp_ms: genesis_timestamp_ms,
             boundary: GlobalExecIndex(0),
         };
         let mut starts = vec![genesis];
         starts.extend(later);
-        Self { starts }
+        Self {
+            starts,
+            granularity_ms,
+        }
     }
 
     #[must_use]
@@ -93,8 +98,10 @@ impl Epochs {
         watermark: GlobalExecIndex,
     ) -> Result<Advance, AdvanceRefused> {
         let (current, epoch) = (self.current(), asked.new_epoch);
+        let timestamp_ms = asked.epoch_start_timestamp_ms;
+        let beyond_ms = timestamp_ms.checked_rem(self.granularity_ms.into());
         let asked = EpochStart {
-            timestamp_ms: asked.epoch_start_timestamp_ms,
+            timestamp_ms: timestamp_ms - beyond_ms.unwrap_or(0),
             boundary: GlobalExecIndex(asked.boundary_block),
         };
         if epoch != current && epoch != current + 1 {
@@ -147,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_the_next_epoch_begins_and_only_at_its_boundary() {
-        let epochs = Epochs::new(5, vec![start(100, 7)]);
+        let epochs = Epochs::new(5, vec![start(100, 7)], 1);
         let judge = |asked, watermark| epochs.judge(&asked, GlobalExecIndex(watermark));
         assert_eq!(
             judge(asked(2, 200, 9), 9),
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_repeated_request_needs_the_same_boundary_and_timestamp() {
-        let epochs = Epochs::new(5, vec![start(100, 7)]);
+        let epochs = Epochs::new(5, vec![start(100, 7)], 1);
         let judge = |asked| epochs.judge(&asked, GlobalExecIndex(7));
         assert_eq!(judge(asked(1, 100, 7)), Ok(Advance::Repeated));
         for other in [asked(1, 101, 7), asked(1, 100, 6)] {
@@ -181,8 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn an_executor_that_keeps_seconds_forgets_the_rest() {
+        let mut epochs = Epochs::new(5, vec![], 1_000);
+        let judge = |epochs: &Epochs, ms| epochs.judge(&asked(1, ms, 7), GlobalExecIndex(7));
+        let seventh = start(7_000, 7);
+        assert_eq!(judge(&epochs, 7_999), Ok(Advance::Enter(seventh)));
+        epochs.enter(seventh);
+        assert_eq!(judge(&epochs, 7_000), Ok(Advance::Repeated));
+        assert!(judge(&epochs, 8_000).is_err());
+    }
+
+    #[test]
     fn a_block_belongs_to_the_epoch_whose_boundary_it_follows() {
-        let epochs = Epochs::new(5, vec![start(100, 7), start(200, 7), start(300, 9)]);
+        let epochs = Epochs::new(5, vec![start(100, 7), start(200, 7), start(300, 9)], 1);
         let of = |block| epochs.epoch_of(GlobalExecIndex(block));
         assert_eq!([1, 7, 8, 9, 10].map(of), [0, 0, 2, 2, 3]);
         assert_eq!(epochs.current(), 3);

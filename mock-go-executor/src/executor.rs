@@ -74,7 +74,11 @@ async fn run_until<'a>(
 
     let begun = chain.disk().epochs()?;
     let controls = SharedControls::new(controls);
-    let epochs = watch::Sender::new(Epochs::new(config.genesis.epoch_timestamp_ms, begun));
+    let epochs = watch::Sender::new(Epochs::new(
+        config.genesis.epoch_timestamp_ms,
+        begun,
+        config.epoch_start_granularity_ms,
+    ));
     let reported = AtomicU64::new(0);
     let rpc = Rpc {
         env,

@@ -50,6 +50,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "epoch_change_slow_executor"
     "epoch_change_crash_sweep"
     "epoch_change_under_partition"
+    "epoch_starts_in_seconds"
     "old_genesis"
     "committee_of_one"
     "dominant_stake"

@@ -109,7 +109,7 @@ known_bugs! {
         StartsAtStoreTip = "5d" "starts_at_store_tip" {
             mechanism: "delivery begins after the last stored commit; stored commits that the executor lacks are left out",
             masked_by: [StartIsTrusted],
-            found_by: ["GAP0", "LIVE"],
+            found_by: ["WIRE", "GAP0", "LIVE"],
         }
         SentIsRemembered = "6d" "sent_is_remembered" {
             mechanism: "a new connection continues after what an older one wrote",
@@ -255,6 +255,11 @@ known_bugs! {
             mechanism: "an epoch begins at the time of day of the node that announces it",
             masked_by: [],
             found_by: ["EPOCH", "ROOT", "QUORUM"],
+        }
+        EpochStartNotRounded = "+" "epoch_start_not_rounded" {
+            mechanism: "an epoch begins at the millisecond of the boundary, of which the executor keeps whole seconds",
+            masked_by: [],
+            found_by: ["QUORUM", "START", "EPOCH"],
         }
         StaleEpochStart = "28b" "stale_epoch_start" {
             mechanism: "later epochs count as having lasted long enough as soon as they begin",

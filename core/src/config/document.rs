@@ -1,6 +1,6 @@
 //! Checks of a configuration document before deserialization: numbers outside of their valid range, and obsolete keys.
 
-use super::parameters::{EPOCH_LIMITS, LIMITS, within};
+use super::parameters::{ConsensusParameters, EPOCH_LIMITS, LIMITS, within};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 /// Obsolete keys, which had no effect in the last version that accepted them.
@@ -48,7 +48,38 @@ pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
             reason: format!("{}.{} {e}", limit.group, limit.key),
         })?;
     }
-    Ok(())
+    check_epochs(document)
+}
+
+/// An epoch shorter than two granules might begin in the one in which it ends.
+fn check_epochs(document: &DeTable<'_>) -> Result<(), DocumentError> {
+    let group = document.get("consensus");
+    let Some(group) = group.and_then(|group| group.get_ref().as_table()) else {
+        return Ok(());
+    };
+    let value = |key, default: i128| match group.get_key_value(key) {
+        Some((key, value)) => {
+            let found = value.get_ref().as_integer().and_then(number);
+            (found.unwrap_or(default), Some(key.span().start))
+        }
+        None => (default, None),
+    };
+    let defaults = ConsensusParameters::default();
+    let (duration_ms, duration_at) = value("epoch_duration_ms", defaults.epoch_duration_ms.into());
+    let (granularity_ms, granularity_at) = value(
+        "epoch_start_granularity_ms",
+        defaults.epoch_start_granularity_ms.into(),
+    );
+    match duration_at.or(granularity_at) {
+        Some(offset) if duration_ms < 2 * granularity_ms => Err(DocumentError {
+            offset,
+            reason: format!(
+                "consensus.epoch_duration_ms is {duration_ms}: expected at least twice epoch_start_granularity_ms, which is \
+                 {granularity_ms}"
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Rejects the key if its value fails the check.

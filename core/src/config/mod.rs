@@ -184,7 +184,7 @@ impl NodeConfig {
             protocol_key,
             stake: Stake(1),
             address,
-            p2p_address: self.p2p_listen_address.to_string(),
+            p2p_address: self.p2p_listen_address,
             name: format!("validator-{}", self.node_index),
         }
     }

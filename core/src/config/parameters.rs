@@ -58,7 +58,10 @@ macro_rules! node_parameters {
                 epochs {
                     /// Duration of an epoch, by its start timestamp and the own clock. Afterwards the node marks its
                     /// blocks with *end of epoch* (contract §7).
-                    epoch_duration_ms: u64 = 86_400_000, 1..=3_153_600_000_000;
+                    epoch_duration_ms: u64 = 86_400_000, 2..=3_153_600_000_000;
+                    /// Granularity of the start timestamps of epochs, the same for all nodes of a chain. That of the executor:
+                    /// deployed ones keep seconds. An epoch lasts at least twice as long.
+                    epoch_start_granularity_ms: u32 = 1_000, 1..=3_600_000;
                     /// Epochs before the current one whose stores are kept, for peers that were down and for an
                     /// executor that is restored from a backup.
                     retained_epochs: u64 = 3, 1..=1_000_000;

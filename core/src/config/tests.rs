@@ -90,11 +90,30 @@ fn errors_name_the_line() {
 }
 
 #[test]
+fn an_epoch_is_not_shorter_than_two_granules() {
+    let of = |duration_ms: u64, granularity_ms: u64| {
+        parse(&format!(
+            "[consensus]\nepoch_start_granularity_ms = {granularity_ms}\nepoch_duration_ms = {duration_ms}"
+        ))
+    };
+    assert!(of(2_000, 1_000).is_ok());
+    let expected = "node.toml:6: consensus.epoch_duration_ms is 1999: expected at least twice \
+                    epoch_start_granularity_ms, which is 1000";
+    assert_eq!(of(1_999, 1_000).unwrap_err(), expected);
+    assert!(parse("[consensus]\nepoch_duration_ms = 1_999").is_err());
+}
+
+#[test]
 fn numbers_outside_of_their_valid_range_are_rejected() {
     for limit in all_limits() {
         let Limit { group, key, .. } = limit;
         let (low, high) = (*limit.range.start(), *limit.range.end());
-        let set = |value: i128| parse(&format!("\n\n[{group}]\n{key} = {value}"));
+        // Whose shortest value is two granules.
+        let more = match *key {
+            "epoch_duration_ms" => "epoch_start_granularity_ms = 1",
+            _ => "",
+        };
+        let set = |value: i128| parse(&format!("\n\n[{group}]\n{key} = {value}\n{more}"));
         for value in [low, high] {
             let config = set(value.into()).unwrap();
             let NodeConfig {

@@ -22,8 +22,8 @@ use crate::{
     store::{Durability, StoreError},
     tasks::Tasks,
     types::{
-        Address, AddressError, Authority, AuthorityIndex, Boundary, CommitIndex, Committee,
-        EpochEnding, Round, SubDag, VerifiedBlock,
+        Address, AuthorityIndex, Boundary, CommitIndex, Committee, EpochEnding, Round, SubDag,
+        VerifiedBlock,
     },
 };
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -61,11 +61,6 @@ pub(crate) struct ConsensusSetup {
 pub enum ConsensusError {
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
-    #[error("the P2P address of authority {authority} is invalid: {source}")]
-    PeerAddress {
-        authority: String,
-        source: AddressError,
-    },
     #[error(
         "a quorum certified commits that contradict the stored ones: {0}; \
          more than a third of the stake is faulty, or this store is not of this chain"
@@ -133,7 +128,7 @@ impl Consensus {
             core.set_last_proposed_round(Round(0));
         }
         let committee = retained.start.committee.clone();
-        let peers = peers_in(&committee, retained.own)?;
+        let peers = peers_in(&committee, retained.own);
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
         let ending = recovered_ending(&retained)?;
         if matches!(ending, EpochEnding::Certified(_)) {
@@ -374,7 +369,8 @@ impl Consensus {
             let is_first = *self.ending.borrow() == EpochEnding::No;
             let is_boundary = is_boundary(&sub_dag.commit, &self.shared.committee);
             if bug_switches::is_boundary(is_boundary, count) && is_first {
-                let boundary = Boundary::of(&sub_dag.commit, base);
+                let boundary = Boundary::of(&sub_dag.commit, &retained.start);
+                let boundary = bug_switches::boundary(boundary, &sub_dag.commit);
                 self.ending.send_replace(EpochEnding::Boundary(boundary));
                 self.core.pool().epoch_is_ending();
             }
@@ -424,21 +420,12 @@ fn rounds_of(
 }
 
 /// All other authorities, in order.
-fn peers_in(
-    committee: &Committee,
-    own: Option<AuthorityIndex>,
-) -> Result<Vec<Peer>, ConsensusError> {
+fn peers_in(committee: &Committee, own: Option<AuthorityIndex>) -> Vec<Peer> {
     let others = committee.authorities();
     let others = others.filter(|(index, _)| Some(*index) != own);
-    let peer = |(index, authority): (AuthorityIndex, &Authority)| {
-        let address: Result<Address, _> = authority.p2p_address.parse();
-        let address = address.map_err(|source| ConsensusError::PeerAddress {
-            authority: authority.name.clone(),
-            source,
-        })?;
-        Ok(Peer::new(index, address))
-    };
-    others.map(peer).collect()
+    others
+        .map(|(index, authority)| Peer::new(index, Address::Tcp(authority.p2p_address)))
+        .collect()
 }
 
 /// Recovers the state of the end of the epoch from the store.
@@ -451,7 +438,7 @@ fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError>
     if !is_boundary(&last, &retained.start.committee) {
         return Ok(EpochEnding::No);
     }
-    let boundary = Boundary::of(&last, retained.start.base);
+    let boundary = bug_switches::boundary(Boundary::of(&last, &retained.start), &last);
     Ok(if is_certified(retained, boundary)? {
         EpochEnding::Certified(boundary)
     } else {

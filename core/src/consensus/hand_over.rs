@@ -9,7 +9,7 @@ use crate::{
     framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
     ingest::{Journal, Position},
     store::StoreError,
-    types::{Address, AddressError, AuthorityIndex, EpochStart, Transaction, Transactions},
+    types::{Address, AuthorityIndex, EpochStart, Transaction, Transactions},
 };
 use rand_core::Rng;
 use serde::Deserialize;
@@ -48,8 +48,6 @@ struct Reply {
 /// Why a member did not reply.
 #[derive(Debug, Error)]
 enum Failed {
-    #[error("{0}")]
-    Address(#[from] AddressError),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
@@ -126,7 +124,7 @@ async fn send(
     member: AuthorityIndex,
     transactions: &[Transaction],
 ) -> Result<Reply, Failed> {
-    let address: Address = start.committee.authority(member).p2p_address.parse()?;
+    let address = Address::Tcp(start.committee.authority(member).p2p_address);
     let mut stream = env.network.connect(&address).await?;
     let hello = Hello {
         chain: start.chain,

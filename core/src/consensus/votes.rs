@@ -170,7 +170,7 @@ mod tests {
                 protocol_key: PublicKey([i; 32]),
                 stake: Stake(1),
                 address: [i; 20],
-                p2p_address: String::new(),
+                p2p_address: ([0, 0, 0, 0], 0).into(),
                 name: format!("validator-{i}"),
             })
             .collect();

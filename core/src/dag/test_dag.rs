@@ -51,7 +51,7 @@ impl TestDag {
                 protocol_key: keys.public(),
                 stake: Stake(*stake),
                 address: [letter; 20],
-                p2p_address: String::new(),
+                p2p_address: ([0, 0, 0, 0], 0).into(),
                 name: char::from(letter).to_string(),
             })
             .collect();

@@ -5,9 +5,11 @@
 //! Who is left out depends on the set alone, not on its order, so all nodes agree on it.
 
 use super::{bug_switches, wire::ValidatorInfo};
-use crate::types::{Address, Authority, Committee, CommitteeError, Epoch, PublicKey, Stake};
+use crate::types::{
+    Authority, Committee, CommitteeError, Epoch, PublicKey, Stake, parse_p2p_address,
+};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr};
 use thiserror::Error;
 
 /// Why a validator cannot be a member.
@@ -71,7 +73,7 @@ pub fn committee(
 }
 
 /// Orders authorities with the same stake.
-fn rank(authority: &Authority) -> (Vec<u8>, [u8; 32], [u8; 20], String, String) {
+fn rank(authority: &Authority) -> (Vec<u8>, [u8; 32], [u8; 20], SocketAddr, String) {
     let Authority {
         authority_key,
         protocol_key,
@@ -140,12 +142,16 @@ impl TryFrom<&ValidatorInfo> for Authority {
             expected,
         };
         let key = |field, value: &String, expected| {
-            let bytes = BASE64.decode(value).ok().filter(|bytes| !bytes.is_empty());
+            let bytes = parse_key(value).filter(|bytes| !bytes.is_empty());
             bytes.ok_or_else(|| error(field, value, expected))
         };
-        const PROTOCOL_KEY: &str = "the base64 of a key of 32 bytes";
+        const PROTOCOL_KEY: &str = "a key of 32 bytes in base64, or in hex after 0x";
         Ok(Self {
-            authority_key: key("authority_key", &info.authority_key, "the base64 of a key")?,
+            authority_key: key(
+                "authority_key",
+                &info.authority_key,
+                "a key in base64, or in hex after 0x",
+            )?,
             protocol_key: key("protocol_key", &info.protocol_key, PROTOCOL_KEY)?
                 .try_into()
                 .map(PublicKey)
@@ -161,10 +167,10 @@ impl TryFrom<&ValidatorInfo> for Authority {
                 })?,
             address: parse_account(&info.address)
                 .ok_or_else(|| error("address", &info.address, "20 bytes in hex"))?,
-            p2p_address: match info.p2p_address.parse() {
-                Ok(Address::Tcp(_)) => info.p2p_address.clone(),
-                _ => return Err(error("p2p_address", &info.p2p_address, "IP:PORT")),
-            },
+            p2p_address: parse_p2p_address(&info.p2p_address).ok_or_else(|| {
+                let expected = "IP:PORT or /ip4/A.B.C.D/tcp/PORT";
+                error("p2p_address", &info.p2p_address, expected)
+            })?,
             name: info.name.clone(),
         })
     }
@@ -179,25 +185,35 @@ impl From<&Authority> for ValidatorInfo {
             authority_key: BASE64.encode(&authority.authority_key),
             protocol_key: BASE64.encode(authority.protocol_key.0),
             name: authority.name.clone(),
-            p2p_address: authority.p2p_address.clone(),
+            p2p_address: authority.p2p_address.to_string(),
             ..Self::default()
         }
     }
 }
 
+/// Parses a key: base64, or hex digits after `0x`, as some executors write it. An odd number of digits is neither.
+fn parse_key(text: &str) -> Option<Vec<u8>> {
+    match text.strip_prefix("0x").and_then(parse_hex) {
+        Some(key) => Some(key),
+        None => BASE64.decode(text).ok(),
+    }
+}
+
+fn parse_hex(digits: &str) -> Option<Vec<u8>> {
+    let nibble = |digit: u8| char::from(digit).to_digit(16);
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(nibble(*high)? << 4 | nibble(*low)?).ok();
+    pairs.iter().map(byte).collect()
+}
+
 /// Parses an account: 40 hex digits with or without `0x`.
 #[must_use]
 pub fn parse_account(text: &str) -> Option<[u8; 20]> {
-    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    if digits.len() != 40 {
-        return None;
-    }
-    let mut account = [0; 20];
-    for (byte, pair) in account.iter_mut().zip(digits.chunks_exact(2)) {
-        let nibble = |digit: u8| char::from(digit).to_digit(16);
-        *byte = u8::try_from(nibble(pair[0])? << 4 | nibble(pair[1])?).ok()?;
-    }
-    Some(account)
+    parse_hex(text.strip_prefix("0x").unwrap_or(text))?
+        .try_into()
+        .ok()
 }
 
 /// Formats an account as `0x` and 40 hex digits.
@@ -223,7 +239,7 @@ mod tests {
             protocol_key: PublicKey([key; 32]),
             stake: Stake(u64::from(key)),
             address: [key; 20],
-            p2p_address: "127.0.0.1:9000".into(),
+            p2p_address: ([127, 0, 0, 1], 9000).into(),
             name: format!("validator-{key}"),
         }
     }
@@ -238,11 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn every_way_in_which_executors_write_a_validator_gives_the_same() {
+        let expected = authority(7);
+        let hex = |byte: &str, count| format!("0x{}", byte.repeat(count));
+        let info = ValidatorInfo {
+            authority_key: hex("07", 96),
+            protocol_key: hex("07", 32),
+            p2p_address: "/ip4/127.0.0.1/tcp/9000".into(),
+            ..ValidatorInfo::from(&expected)
+        };
+        assert_eq!(Authority::try_from(&info), Ok(expected));
+    }
+
+    #[test]
     fn an_error_names_the_field_and_its_value() {
         let good = ValidatorInfo::from(&authority(7));
         type Break = fn(&mut ValidatorInfo, String);
-        let fields: [(&str, Break, &str); 9] = [
+        let fields: [(&str, Break, &str); 12] = [
             ("p2p_address", |v, s| v.p2p_address = s, "nowhere:1"),
+            ("p2p_address", |v, s| v.p2p_address = s, "/tmp/node.sock"),
             ("stake", |v, s| v.stake = s, "0"),
             ("stake", |v, s| v.stake = s, "1.5"),
             ("stake", |v, s| v.stake = s, ""),
@@ -251,6 +281,8 @@ mod tests {
             ("authority_key", |v, s| v.authority_key = s, ""),
             ("protocol_key", |v, s| v.protocol_key = s, "not base64!"),
             ("protocol_key", |v, s| v.protocol_key = s, "c2hvcnQ="),
+            ("protocol_key", |v, s| v.protocol_key = s, "0x0707"),
+            ("authority_key", |v, s| v.authority_key = s, "0x"),
         ];
         for (name, set, bad) in fields {
             let mut info = good.clone();
@@ -341,7 +373,7 @@ mod tests {
             prop_assert_eq!(
                 left_out,
                 "validator `idle`: expected a decimal number from 1 to 2^64 - 1 in stake, found `0`\n\
-                 validator `keyless`: expected the base64 of a key of 32 bytes in protocol_key, found `?`\n\
+                 validator `keyless`: expected a key of 32 bytes in base64, or in hex after 0x in protocol_key, found `?`\n\
                  validator `thief`: expected keys of its own, `validator-7` has the same authority_key and at least as \
                  much stake\n\
                  validator `twin`: expected keys of its own, `validator-9` has the same protocol_key and at least as \

@@ -122,6 +122,7 @@ impl Node<'_> {
             gc_depth_rounds: self.config.consensus.gc_depth_rounds,
             leaders_per_round: self.config.consensus.leaders_per_round,
             max_commit_bytes: self.config.consensus.max_commit_bytes,
+            epoch_start_granularity_ms: self.config.consensus.epoch_start_granularity_ms,
         })))
     }
 

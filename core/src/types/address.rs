@@ -1,7 +1,12 @@
 //! Addresses of sockets, contract §2.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 use thiserror::Error;
 
 /// Where a socket listens: `tcp://IP:PORT`, `unix:///path`, a bare `/path` (Unix) or `IP:PORT` (TCP).
@@ -10,6 +15,29 @@ use thiserror::Error;
 pub enum Address {
     Unix(PathBuf),
     Tcp(SocketAddr),
+}
+
+/// Where the consensus P2P of a validator listens: `IP:PORT`, `tcp://IP:PORT`, or a multiaddr `/ip4/A.B.C.D/tcp/PORT` or
+/// `/ip6/…/tcp/PORT` (contract §2.2). `None` for anything else.
+#[must_use]
+pub fn parse_p2p_address(text: &str) -> Option<SocketAddr> {
+    let Some(protocols) = text.strip_prefix('/') else {
+        return match text.parse() {
+            Ok(Address::Tcp(address)) => Some(address),
+            Ok(Address::Unix(_)) | Err(_) => None,
+        };
+    };
+    let mut parts = protocols.split('/');
+    let ip = match (parts.next()?, parts.next()?) {
+        ("ip4", ip) => IpAddr::V4(ip.parse().ok()?),
+        ("ip6", ip) => IpAddr::V6(ip.parse().ok()?),
+        _ => return None,
+    };
+    let port = match (parts.next()?, parts.next()?, parts.next()) {
+        ("tcp", port, None) => port.parse().ok()?,
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 /// A string that does not parse as an address.
@@ -81,6 +109,28 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), printed);
             assert_eq!(printed.parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn a_validator_is_reached_at_an_ip_address_and_never_at_a_path() {
+        for (text, expected) in [
+            ("1.2.3.4:80", Some("1.2.3.4:80")),
+            ("tcp://[::1]:80", Some("[::1]:80")),
+            ("/ip4/1.2.3.4/tcp/80", Some("1.2.3.4:80")),
+            ("/ip6/::1/tcp/80", Some("[::1]:80")),
+            ("/ip4/::1/tcp/80", None),
+            ("/ip4/1.2.3.4/udp/80", None),
+            ("/ip4/1.2.3.4/tcp/80/http", None),
+            ("/ip4/1.2.3.4/tcp/65536", None),
+            ("/ip4/1.2.3.4", None),
+            ("/dns/localhost/tcp/80", None),
+            ("/tmp/a.sock", None),
+            ("unix:///tmp/a.sock", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|address| address.parse().unwrap());
+            assert_eq!(parse_p2p_address(text), expected, "{text}");
         }
     }
 

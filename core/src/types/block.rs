@@ -451,7 +451,7 @@ mod tests {
             protocol_key: keys.public(),
             stake: Stake(1),
             address: [1; 20],
-            p2p_address: String::new(),
+            p2p_address: ([0, 0, 0, 0], 0).into(),
             name: "alone".to_owned(),
         };
         let committee = Committee::new(Epoch(0), vec![authority]).unwrap();

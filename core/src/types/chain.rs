@@ -15,6 +15,8 @@ pub struct Chain {
     pub leaders_per_round: u32,
     /// Size of the transactions of one commit.
     pub max_commit_bytes: u32,
+    /// Starts of epochs after the first are multiples of it.
+    pub epoch_start_granularity_ms: u32,
 }
 
 impl GenesisDigest {
@@ -45,6 +47,7 @@ impl Chain {
         hasher.update(&self.gc_depth_rounds.to_le_bytes());
         hasher.update(&self.leaders_per_round.to_le_bytes());
         hasher.update(&self.max_commit_bytes.to_le_bytes());
+        hasher.update(&self.epoch_start_granularity_ms.to_le_bytes());
         ChainId(*hasher.finalize().as_bytes())
     }
 
@@ -71,6 +74,11 @@ impl Chain {
                 "max_commit_bytes",
                 self.max_commit_bytes.to_string(),
                 other.max_commit_bytes.to_string(),
+            ),
+            (
+                "epoch_start_granularity_ms",
+                self.epoch_start_granularity_ms.to_string(),
+                other.epoch_start_granularity_ms.to_string(),
             ),
         ];
         let differing = values.into_iter().filter(|(_, own, other)| own != other);

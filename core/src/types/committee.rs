@@ -2,6 +2,7 @@
 
 use super::{AuthorityIndex, CommitteeDigest, Epoch, PublicKey, Stake};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use thiserror::Error;
 
 /// One member of the committee.
@@ -14,8 +15,8 @@ pub struct Authority {
     pub stake: Stake,
     /// The account, sent as `leader_address` in delivered blocks.
     pub address: [u8; 20],
-    /// Where this authority's consensus P2P listens, `IP:PORT`.
-    pub p2p_address: String,
+    /// Where this authority's consensus P2P listens.
+    pub p2p_address: SocketAddr,
     /// For logs and reports only.
     pub name: String,
 }
@@ -176,7 +177,7 @@ mod tests {
             protocol_key: PublicKey([key; 32]),
             stake: Stake(stake),
             address: [key; 20],
-            p2p_address: String::new(),
+            p2p_address: ([0, 0, 0, 0], 0).into(),
             name: format!("validator-{key}"),
         }
     }

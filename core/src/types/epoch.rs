@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochStart {
     pub base: EpochBase,
-    /// Timestamp of the previous epoch's boundary commit; of genesis in epoch 0.
+    /// See [`Boundary::timestamp_ms`]; of genesis in epoch 0.
     pub timestamp_ms: TimestampMs,
     pub committee: Arc<Committee>,
     pub chain: Chain,
@@ -21,7 +21,8 @@ pub struct Boundary {
     pub commit: CommitRef,
     /// GEI of the commit: the base of the next epoch.
     pub gei: GlobalExecIndex,
-    /// Start timestamp of the next epoch.
+    /// Start timestamp of the next epoch: that of the commit, rounded up to the granularity of the chain, because deployed
+    /// executors keep seconds. Up, so that no commit of the next epoch is earlier.
     pub timestamp_ms: TimestampMs,
 }
 
@@ -37,13 +38,14 @@ impl fmt::Display for Boundary {
 }
 
 impl Boundary {
-    /// The boundary of the epoch with this base, whose last commit is `commit`.
+    /// The boundary of the epoch with this start, whose last commit is `commit`.
     #[must_use]
-    pub fn of(commit: &Commit, base: EpochBase) -> Self {
+    pub fn of(commit: &Commit, start: &EpochStart) -> Self {
+        let granularity_ms = start.chain.epoch_start_granularity_ms;
         Self {
             commit: commit.reference(),
-            gei: base.gei(commit.index),
-            timestamp_ms: commit.timestamp_ms,
+            gei: start.base.gei(commit.index),
+            timestamp_ms: commit.timestamp_ms.rounded_up(granularity_ms),
         }
     }
 }
@@ -88,26 +90,45 @@ impl fmt::Display for ChangeStep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{BlockRef, CommitDigest, CommitIndex, Epoch, Round};
+    use crate::{
+        dag::test_dag::TestDag,
+        types::{BlockRef, CommitDigest, CommitIndex, Epoch, Round},
+    };
 
     #[test]
     fn the_next_epoch_starts_at_gei_and_time_of_the_boundary() {
-        let base = EpochBase {
-            epoch: Epoch(3),
-            base: GlobalExecIndex(100),
+        let start = |epoch_start_granularity_ms| EpochStart {
+            base: EpochBase {
+                epoch: Epoch(3),
+                base: GlobalExecIndex(100),
+            },
+            timestamp_ms: TimestampMs(7),
+            committee: TestDag::with_stakes(Epoch(3), &[1]).committee,
+            chain: Chain {
+                epoch_start_granularity_ms,
+                ..Chain::default()
+            },
         };
-        let commit = Commit {
-            epoch: Epoch(3),
-            index: CommitIndex(7),
-            previous: CommitDigest::default(),
-            leader: BlockRef::first_of_round(Round(9)),
-            timestamp_ms: TimestampMs(500),
-            epoch_began_ms: TimestampMs(500),
-            ending: vec![],
-            blocks: vec![],
+        let boundary = |timestamp_ms, granularity_ms| {
+            let commit = Commit {
+                epoch: Epoch(3),
+                index: CommitIndex(7),
+                previous: CommitDigest::default(),
+                leader: BlockRef::first_of_round(Round(9)),
+                timestamp_ms: TimestampMs(timestamp_ms),
+                epoch_began_ms: TimestampMs(500),
+                ending: vec![],
+                blocks: vec![],
+            };
+            let boundary = Boundary::of(&commit, &start(granularity_ms));
+            assert_eq!(boundary.gei, GlobalExecIndex(107));
+            boundary.timestamp_ms.0
         };
-        let boundary = Boundary::of(&commit, base);
-        assert_eq!(boundary.gei, GlobalExecIndex(107));
-        assert_eq!(boundary.timestamp_ms, TimestampMs(500));
+        assert_eq!(boundary(1_500, 1), 1_500);
+        assert_eq!(
+            [1_001, 1_999, 2_000].map(|t| boundary(t, 1_000)),
+            [2_000; 3]
+        );
+        assert_eq!(boundary(u64::MAX, 1_000), u64::MAX, "no time is later");
     }
 }

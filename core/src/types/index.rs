@@ -61,6 +61,19 @@ impl TimestampMs {
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The earliest multiple of a granularity that is not before this one.
+    #[must_use]
+    pub const fn rounded_up(self, granularity_ms: u32) -> Self {
+        let multiple = match granularity_ms {
+            0 => None,
+            granularity_ms => self.0.checked_next_multiple_of(granularity_ms as u64),
+        };
+        match multiple {
+            Some(multiple) => Self(multiple),
+            None => self,
+        }
+    }
 }
 
 /// Weight of authorities in votes.

@@ -15,7 +15,7 @@ mod own_round;
 mod replay_plan;
 mod transaction;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, parse_p2p_address};
 pub use block::{
     Block, BlockRef, InvalidBlock, MAX_BLOCK_TRANSACTION_BYTES, MAX_BLOCK_TRANSACTIONS,
     MAX_COMMIT_VOTES, SignedBlock, Slot, VerifiedBlock,

@@ -26,7 +26,7 @@ pub fn config() -> ExecutorConfig {
         protocol_key: PublicKey([1; 32]),
         stake: Stake(1),
         address: [1; 20],
-        p2p_address: "10.0.0.1:9000".into(),
+        p2p_address: ([10, 0, 0, 1], 9000).into(),
         name: "validator-0".into(),
     };
     ExecutorConfig {
@@ -38,6 +38,7 @@ pub fn config() -> ExecutorConfig {
         flush_every_blocks: [1, 5],
         flush_idle_ms: 20,
         range_reply_bytes: 1 << 20,
+        epoch_start_granularity_ms: 1,
         data_dir: "unused".into(),
         genesis: Genesis {
             epoch_timestamp_ms: 1_700_000_000_000,

@@ -154,9 +154,15 @@ fn add_epochs(lines: &mut Lines, plan: &Plan) {
     let epochs = &plan.epochs;
     if let Some(duration_ms) = epochs.duration_ms {
         let retained = epochs.retained;
+        let rounded = match epochs.start_granularity_ms {
+            1 => String::new(),
+            granularity_ms => {
+                format!(", beginning at multiples of {}", ms(granularity_ms.into()))
+            }
+        };
         lines.add(
             "epochs",
-            format_args!("{} each, {retained} kept", ms(duration_ms)),
+            format_args!("{} each{rounded}, {retained} kept", ms(duration_ms)),
         );
     }
     for committee in &epochs.committees {

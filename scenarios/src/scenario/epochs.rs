@@ -22,6 +22,8 @@ pub struct Epochs {
     pub duration_ms: Option<Sampled<u64>>,
     /// Age of the genesis at the start of the run.
     pub genesis_age_ms: Sampled<u64>,
+    /// Granularity of the start timestamps of epochs: at most half of their duration.
+    pub start_granularity_ms: Sampled<u32>,
     /// Number of earlier epochs whose stores nodes keep.
     pub retained: Sampled<u64>,
     /// Whether each seed draws the committees with their stakes and keys.
@@ -45,6 +47,7 @@ impl Default for Epochs {
         Self {
             duration_ms: None,
             genesis_age_ms: Sampled::fixed(0),
+            start_granularity_ms: Sampled::fixed(EpochPlan::default().start_granularity_ms),
             retained: Sampled::fixed(EpochPlan::default().retained),
             drawn_committees: false,
             unusable: vec![],
@@ -59,6 +62,8 @@ impl Epochs {
         EpochPlan {
             duration_ms: duration_ms.map(|duration| sampler.draw("epochs.duration_ms", duration)),
             genesis_age_ms: sampler.draw("epochs.genesis_age_ms", self.genesis_age_ms),
+            start_granularity_ms: sampler
+                .draw("epochs.start_granularity_ms", self.start_granularity_ms),
             retained: sampler.draw("epochs.retained", self.retained),
             committees: if self.drawn_committees {
                 drawn_committees(sampler, validators)
@@ -78,6 +83,7 @@ impl Epochs {
         let EpochPlan {
             duration_ms,
             genesis_age_ms,
+            start_granularity_ms,
             retained,
             committees,
             unusable,
@@ -85,6 +91,7 @@ impl Epochs {
         Self {
             duration_ms: duration_ms.map(Sampled::fixed),
             genesis_age_ms: Sampled::fixed(*genesis_age_ms),
+            start_granularity_ms: Sampled::fixed(*start_granularity_ms),
             retained: Sampled::fixed(*retained),
             drawn_committees: false,
             unusable: unusable.clone(),
@@ -93,8 +100,12 @@ impl Epochs {
     }
 
     pub(super) fn least_values(&self) -> Vec<(&'static str, u64, u64)> {
-        let mut values = vec![("epochs.retained", self.retained.low, 1)];
-        values.extend((self.duration_ms).map(|duration| ("epochs.duration_ms", duration.low, 1)));
+        let granularity_ms = self.start_granularity_ms;
+        let mut values = vec![
+            ("epochs.retained", self.retained.low, 1),
+            ("epochs.start_granularity_ms", granularity_ms.low.into(), 1),
+        ];
+        values.extend((self.duration_ms).map(|duration| ("epochs.duration_ms", duration.low, 2)));
         values
     }
 
@@ -109,6 +120,16 @@ impl Epochs {
             let message =
                 "excludes `drawn_committees`, which draws it: expected one of the two".to_owned();
             return wrong("epochs.unusable", message);
+        }
+        let granularity_ms = u64::from(self.start_granularity_ms.high);
+        if let Some(duration_ms) = self.duration_ms
+            && duration_ms.low < 2 * granularity_ms
+        {
+            let message = format!(
+                "is up to {granularity_ms}: expected at most half of `epochs.duration_ms`, which is {} at least",
+                duration_ms.low
+            );
+            return wrong("epochs.start_granularity_ms", message);
         }
         let mut next = Epoch(0);
         for (

@@ -211,9 +211,8 @@ impl ByzantineValidator {
             tasks: Tasks::new(setup.env.monitor.clone()),
         });
         for (peer, authority) in validator.committee.authorities() {
-            if let Ok(address) = authority.p2p_address.parse::<Address>()
-                && peer != validator.own
-            {
+            if peer != validator.own {
+                let address = Address::Tcp(authority.p2p_address);
                 validator
                     .tasks
                     .spawn(subscribe_to(validator.clone(), peer, address));

@@ -32,7 +32,7 @@ impl Bench {
             protocol_key: keys.public(),
             stake: Stake(1),
             address: [i; 20],
-            p2p_address: String::new(),
+            p2p_address: ([0, 0, 0, 0], 0).into(),
             name: format!("validator-{i}"),
         });
         let committee = Committee::new(Epoch(0), authorities.collect()).expect("a committee");

@@ -104,7 +104,7 @@ mod tests {
                 protocol_key: PublicKey([key[0] + key.len() as u8; 32]),
                 stake: Stake(7),
                 address: [key[0]; 20],
-                p2p_address: "127.0.0.1:9000".into(),
+                p2p_address: ([127, 0, 0, 1], 9000).into(),
                 name: String::new(),
             })
         });

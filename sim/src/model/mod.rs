@@ -68,6 +68,8 @@ pub struct Genesis {
     pub leaders_per_round: u32,
     /// Size of the transactions of one commit (specification §13.6).
     pub max_commit_bytes: u32,
+    /// Starts of later epochs are multiples of it (specification §7.3).
+    pub epoch_start_granularity_ms: u32,
     /// Start of epoch 0.
     pub start_ms: TimestampMs,
     /// Of each account.
@@ -250,14 +252,18 @@ impl Model {
         Some((commit, gei))
     }
 
-    /// Begins the next epoch: its base and its start are GEI and timestamp of the boundary (contract §7).
+    /// Begins the next epoch: its base is the GEI of the boundary, its start the boundary's timestamp, rounded up (contract
+    /// §7.3).
     fn begin_epoch_after(
         &mut self,
         boundary: &SeenCommit,
         base: GlobalExecIndex,
         derived: &mut Vec<Derived>,
     ) {
-        let (epoch, start_ms) = (boundary.epoch.next(), boundary.timestamp_ms);
+        let epoch = boundary.epoch.next();
+        let granularity_ms = u64::from(self.genesis.epoch_start_granularity_ms);
+        let granules = boundary.timestamp_ms.0.div_ceil(granularity_ms);
+        let start_ms = TimestampMs(granules * granularity_ms);
         self.running = RunningEpoch::new(self.genesis.committee(epoch), base, start_ms);
         derived.push(self.running.began(start_ms));
     }
@@ -282,6 +288,7 @@ impl Genesis {
             self.gc_depth_rounds,
             self.leaders_per_round,
             self.max_commit_bytes,
+            self.epoch_start_granularity_ms,
         ];
         let parameters = parameters.map(u32::to_le_bytes);
         let genesis = *blake3::hash(&start).as_bytes();

@@ -59,7 +59,7 @@ impl Chain {
             protocol_key: PublicKey(member.protocol_key),
             stake: Stake(member.stake),
             address: member.address.try_into().unwrap(),
-            p2p_address: String::new(),
+            p2p_address: ([0, 0, 0, 0], 0).into(),
             name: String::new(),
         });
         types::Committee::new(epoch, authorities.collect()).unwrap()
@@ -73,6 +73,7 @@ impl Chain {
             gc_depth_rounds,
             leaders_per_round,
             max_commit_bytes: self.max_commit_bytes,
+            epoch_start_granularity_ms: 1,
             start_ms: TimestampMs(500),
             initial_balance: 100,
             members: Box::new(move |_| members.clone()),

@@ -13,6 +13,8 @@ pub struct EpochPlan {
     pub duration_ms: Option<u64>,
     /// Time from genesis to the start of the run: epoch 0 begins late by this much.
     pub genesis_age_ms: u64,
+    /// Granularity of the start timestamps of epochs, in executors and nodes.
+    pub start_granularity_ms: u32,
     /// Epochs before the running one that nodes keep.
     pub retained: u64,
     /// In the order of their epochs; each applies until the next. Before the first, all validators are members with
@@ -62,6 +64,7 @@ impl Default for EpochPlan {
         Self {
             duration_ms: None,
             genesis_age_ms: 0,
+            start_granularity_ms: 1,
             retained: ConsensusParameters::default().retained_epochs,
             committees: vec![],
             unusable: vec![],

@@ -64,8 +64,20 @@ fn member(reader: &mut Reader) -> Result<Member, Malformed> {
         stake: reader.u64()?,
         address: reader.array::<20>()?.to_vec(),
     };
-    let (_p2p_address, _name) = (reader.bytes()?, reader.bytes()?);
+    p2p_address(reader)?;
+    let _name = reader.bytes()?;
     Ok(member)
+}
+
+/// Skips an IP address and a port.
+fn p2p_address(reader: &mut Reader) -> Result<(), Malformed> {
+    match reader.uleb()? {
+        0 => reader.array::<4>().map(|_| ())?,
+        1 => reader.array::<16>().map(|_| ())?,
+        other => return Err(format!("IP version {other} does not exist")),
+    }
+    let _port = reader.array::<2>()?;
+    Ok(())
 }
 
 fn step(reader: &mut Reader) -> Result<ChangeStep, Malformed> {
@@ -104,7 +116,7 @@ mod tests {
             protocol_key: PublicKey([key; 32]),
             stake: Stake(stake),
             address: [key; 20],
-            p2p_address: "127.0.0.1:1".to_owned(),
+            p2p_address: ([127, 0, 0, 1], 1).into(),
             name: "validator".to_owned(),
         };
         let members = vec![authority(1, 7), authority(2, total - 7)];

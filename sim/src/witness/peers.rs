@@ -54,7 +54,7 @@ pub(super) fn welcome(body: Bytes) -> Result<(), Malformed> {
 pub(super) fn chain(reader: &mut Reader) -> Result<(), Malformed> {
     let _genesis = reader.sized::<32>()?;
     let (_gc_depth_rounds, _leaders_per_round) = (reader.u32()?, reader.u32()?);
-    let _max_commit_bytes = reader.u32()?;
+    let (_max_commit_bytes, _epoch_start_granularity_ms) = (reader.u32()?, reader.u32()?);
     Ok(())
 }
 

@@ -163,7 +163,7 @@ fn member(message: &[u8]) -> Result<Member, Malformed> {
         };
         *value = text(bytes)?;
     }
-    let key = |text: &str| BASE64.decode(text).ok().filter(|key| !key.is_empty());
+    let key = |text: &str| key(text).filter(|key| !key.is_empty());
     Ok(Member {
         authority_key: key(&authority_key)
             .ok_or_else(expected("the authority key", &authority_key))?,
@@ -182,9 +182,19 @@ fn expected(what: &str, found: &str) -> impl FnOnce() -> Malformed {
     move || format!("expected {what} of a validator, found `{found}`")
 }
 
+/// Base64, or hex after `0x`.
+fn key(text: &str) -> Option<Vec<u8>> {
+    let hex = text.strip_prefix("0x").and_then(hex);
+    hex.or_else(|| BASE64.decode(text).ok())
+}
+
 /// 20 bytes in hex, with or without `0x`.
 fn account(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let account = hex(text.strip_prefix("0x").unwrap_or(text))?;
+    (account.len() == 20).then_some(account)
+}
+
+fn hex(digits: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = digits.chars().map(|digit| digit.to_digit(16)).collect();
     let (pairs, []) = digits.as_ref()?.as_chunks() else {
         return None;
@@ -192,9 +202,7 @@ fn account(text: &str) -> Option<Vec<u8>> {
     let bytes = pairs
         .iter()
         .map(|[high, low]| u8::try_from(high << 4 | low).ok());
-    bytes
-        .collect::<Option<Vec<u8>>>()
-        .filter(|account| account.len() == 20)
+    bytes.collect()
 }
 
 fn text(bytes: &[u8]) -> Result<String, Malformed> {

@@ -81,6 +81,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
             signatures: plan.signatures,
             // Without a duration no epoch ends.
             epoch_duration_ms: plan.epochs.duration_ms.unwrap_or(u64::MAX),
+            epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
             retained_epochs: plan.epochs.retained,
             ..consensus
         },
@@ -159,6 +160,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],
         flush_idle_ms: 50,
         range_reply_bytes: plan.followers.range_reply_bytes,
+        epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
         data_dir: "/data".into(),
         genesis: config::Genesis {
             epoch_timestamp_ms: ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms),
@@ -188,6 +190,7 @@ pub fn genesis(plan: &Plan) -> Genesis {
         gc_depth_rounds: plan.node.consensus.gc_depth_rounds,
         leaders_per_round: plan.node.consensus.leaders_per_round,
         max_commit_bytes: plan.node.consensus.max_commit_bytes,
+        epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
         start_ms: TimestampMs(ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms)),
         initial_balance: u128::from(INITIAL_BALANCE),
         members: Box::new(move |epoch| {
@@ -217,6 +220,7 @@ pub fn chain(plan: &Plan) -> Chain {
         gc_depth_rounds: plan.node.consensus.gc_depth_rounds,
         leaders_per_round: plan.node.consensus.leaders_per_round,
         max_commit_bytes: plan.node.consensus.max_commit_bytes,
+        epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
     }
 }
 
@@ -289,18 +293,30 @@ fn unusable_validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
     plan.epochs.unusable.iter().map(broken).collect()
 }
 
+/// Executors write keys and addresses in two ways; every second validator has each.
 fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let index = member.validator;
     let key = public_key(plan, member);
+    let is_second = index % 2 == 1;
+    let text = |key: [u8; 32]| match is_second {
+        true => key
+            .iter()
+            .fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
+        false => STANDARD.encode(key),
+    };
+    let ip = HostId(index).ip();
     ValidatorInfo {
         address: format_account(&account(&key)),
         stake: member.stake.to_string(),
-        authority_key: STANDARD.encode(authority_key(&key)),
-        protocol_key: STANDARD.encode(key.0),
-        network_key: STANDARD.encode(key.0),
+        authority_key: text(authority_key(&key)),
+        protocol_key: text(key.0),
+        network_key: text(key.0),
         name: format!("validator-{index}"),
-        p2p_address: SocketAddr::new(HostId(index).ip(), P2P_PORT).to_string(),
+        p2p_address: match is_second {
+            true => format!("/ip4/{ip}/tcp/{P2P_PORT}"),
+            false => SocketAddr::new(ip, P2P_PORT).to_string(),
+        },
         ..ValidatorInfo::default()
     }
 }

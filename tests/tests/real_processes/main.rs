@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
 mod client;
+mod interop;
 mod old_transport;
 mod process;
 mod soak;
@@ -129,6 +130,7 @@ async fn four_validators_go_from_epoch_to_epoch() {
     let mut all = validators(root.path(), 4);
     for validator in &mut all {
         validator.node.consensus.epoch_duration_ms = 500;
+        validator.node.consensus.epoch_start_granularity_ms = 100;
     }
     let executors: Vec<_> = all.iter_mut().map(Validator::start_executor).collect();
     let mut nodes: Vec<_> = all.iter_mut().map(|v| v.start_node(&[])).collect();
