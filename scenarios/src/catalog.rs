@@ -73,6 +73,8 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "unobtainable_ancestors"
     "restored_alone"
     "strangers"
+    "fallback_to_genesis"
+    "fallback_to_genesis_naive"
     "ingest_happy"
     "ingest_client_crash"
     "ingest_node_power_loss"

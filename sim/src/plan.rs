@@ -23,8 +23,10 @@ pub(crate) use validators::{Authorities, account, authority_key, key_seed, publi
 pub use world::{FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
 use crate::{faults::PlannedFault, invariant::Invariant, process_id::ProcessId};
+pub use metanode_core::config::Topology;
 use metanode_core::{
     bugs::KnownBug,
+    config::StartPolicy,
     types::{GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -35,16 +37,6 @@ const SEEDS_PER_MEASURED: u64 = 5;
 const MEASURED_SEED: u64 = 2;
 /// Runs that last so long are always measured: what grows with time shows in them.
 const MEASURED_MS: u64 = 300_000;
-
-/// Which nodes deliver (contract §1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Topology {
-    /// One executor for the cluster; only node 0 delivers.
-    SingleMaster,
-    /// One executor per validator; every node delivers.
-    MasterPerNode,
-}
 
 /// A range, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +55,8 @@ pub struct Plan {
     pub validators: u16,
     pub store: Backend,
     pub signatures: SignatureScheme,
+    /// What nodes do at a start if their executor does not answer.
+    pub start_policy: StartPolicy,
     /// Faults happen within this time; then all of them end.
     pub duration_ms: u64,
     /// After faults have ended, every live executor reaches the tip within this time (invariant LIVE).
@@ -133,6 +127,7 @@ impl Plan {
             validators: 4,
             store: Backend::Memory,
             signatures: SignatureScheme::KeyedHash,
+            start_policy: StartPolicy::Wait,
             duration_ms: 10_000,
             settle_ms: 20_000,
             network: NetworkPlan::default(),

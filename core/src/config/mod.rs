@@ -33,6 +33,9 @@ use toml::de::DeTable;
 pub struct NodeConfig {
     /// Number of this node, from 0. Only determines defaults: socket paths, and that node 0 delivers.
     pub node_index: u16,
+    /// Only determines defaults: the path of the executor RPC, and who delivers.
+    #[serde(default)]
+    pub topology: Topology,
     /// Directory of the stores.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
@@ -56,7 +59,7 @@ pub struct NodeConfig {
     /// Address of the transport that the transaction socket replaced, for comparison. Default: none.
     #[serde(default)]
     pub old_transport_listen_address: Option<SocketAddr>,
-    /// Whether the node may deliver blocks. Default: node 0 only.
+    /// Whether the node may deliver blocks. Default: node 0 only, in `master-per-node` every node.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,
     /// Runs a committee of this node alone, whatever validators the executor returns.
@@ -75,6 +78,17 @@ pub struct NodeConfig {
     pub rpc: RpcParameters,
 }
 
+/// How many executors a network has (contract §1). Chooses defaults only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// One, to which node 0 delivers.
+    #[default]
+    SingleMaster,
+    /// One per node.
+    MasterPerNode,
+}
+
 /// Behaviour of a start without an answer from the executor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,8 +96,8 @@ pub enum StartPolicy {
     /// Retry for ever.
     #[default]
     Wait,
-    /// Take W as 0 if the epoch is known but W is not: all commits of the epoch are delivered again. Only safe with an
-    /// executor that drops blocks it already has.
+    /// Take W as 0: all stored commits are delivered again, from epoch 0 on, which the store must have retained. Only safe
+    /// with an executor that drops blocks it already has.
     AssumeGenesis,
 }
 
@@ -146,12 +160,16 @@ impl NodeConfig {
         })
     }
 
-    /// The address of the executor RPC: the configured one, or the default path in `single-master`.
+    /// The address of the executor RPC: the configured one, or the default path of the topology (contract §2.1).
     #[must_use]
     pub fn rpc_address(&self) -> Address {
+        let executor = match self.topology {
+            Topology::SingleMaster => 1,
+            Topology::MasterPerNode => u32::from(self.node_index) + 1,
+        };
         self.executor_receive_socket_path
             .clone()
-            .unwrap_or_else(|| Address::Unix("/tmp/rust-go.sock_1".into()))
+            .unwrap_or_else(|| Address::Unix(format!("/tmp/rust-go.sock_{executor}").into()))
     }
 
     /// The address at which clients send transactions: the configured one, or the default path of this node.
@@ -192,7 +210,10 @@ impl NodeConfig {
     /// Whether this node delivers.
     #[must_use]
     pub fn delivers(&self) -> bool {
-        self.executor_commit_enabled.unwrap_or(self.node_index == 0)
+        self.executor_commit_enabled.unwrap_or(match self.topology {
+            Topology::SingleMaster => self.node_index == 0,
+            Topology::MasterPerNode => true,
+        })
     }
 }
 

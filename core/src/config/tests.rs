@@ -22,6 +22,12 @@ fn defaults_match_the_contract() {
         "unix:///tmp/rust-go.sock_1"
     );
     assert!(!config.delivers());
+    let per_node = parse("topology = \"master-per-node\"").unwrap();
+    assert_eq!(
+        per_node.rpc_address().to_string(),
+        "unix:///tmp/rust-go.sock_3"
+    );
+    assert!(per_node.delivers());
     assert_eq!(config.delivery.window_blocks, 500);
     assert_eq!(config.rpc.timeout_ms, 10_000);
 }

@@ -56,6 +56,7 @@ pub(crate) struct Delivery {
     /// The window is starved, see [`Window::is_starved`].
     starved: Notify,
     frames_written: AtomicU64,
+    assumes_watermark: bool,
     /// The executor has reported an earlier epoch.
     is_before_epoch: AtomicBool,
     pressure: watch::Sender<bool>,
@@ -77,6 +78,8 @@ pub(crate) struct DeliverySetup {
     pub committee: Arc<Committee>,
     /// W of the replay plan: delivery starts at W+1.
     pub watermark: GlobalExecIndex,
+    /// Whether a stream starts at the last known W if the executor does not report it (contract §6.2).
+    pub assumes_watermark: bool,
     pub journal: Arc<Journal>,
 }
 
@@ -96,6 +99,7 @@ impl Delivery {
             log: setup.log,
             base: setup.base,
             committee: setup.committee,
+            assumes_watermark: setup.assumes_watermark,
             journal: setup.journal,
             window_changed: Notify::new(),
             frames_ready: Notify::new(),

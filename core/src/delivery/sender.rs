@@ -73,12 +73,10 @@ impl Delivery {
     ) -> StreamEnd {
         // Queried after connecting: by then, blocks in flight on an older connection are either covered by this answer
         // or lost.
-        if let Err(e) = query_now(queries).await {
-            return e.into();
-        }
-        match self.is_executor_before_epoch().await {
+        match self.learn_start(queries).await {
             Ok(false) => {}
             Ok(true) => return StreamEnd::BeforeEpoch,
+            Err(_) if self.assumes_watermark => {}
             Err(e) => return e.into(),
         }
         let (start, resets) = {
@@ -132,6 +130,12 @@ impl Delivery {
             }
             self.env.reach(CrashPoint::NodeFrameWritten).await;
         }
+    }
+
+    /// Queries W. Returns whether the executor is in an earlier epoch.
+    async fn learn_start(&self, queries: &WatermarkQueries) -> Result<bool, RpcError> {
+        query_now(queries).await?;
+        self.is_executor_before_epoch().await
     }
 
     /// Whether the executor is in an earlier epoch. Queried if W is the base of the epoch, where W alone does not tell:

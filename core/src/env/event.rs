@@ -79,6 +79,14 @@ pub enum NodeEvent {
         epoch: Epoch,
         watermark: GlobalExecIndex,
     },
+    /// The executor did not answer, and the policy is to deliver everything again (contract §6.2). `epoch` is the newest one
+    /// in the store.
+    #[display("takes W as 0 in epoch {epoch}, as its start policy says: {reason}")]
+    GenesisAssumed {
+        epoch: Epoch,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
     /// A validator of the executor cannot be a member of the committee of this epoch.
     #[display("leaves a validator out of epoch {epoch}: {reason}")]
     ValidatorLeftOut {

@@ -2,6 +2,7 @@
 
 use super::{Node, NodeError, bug_switches, epochs::Entered, joined, journal_watermark};
 use crate::{
+    config::StartPolicy,
     consensus::{Consensus, ConsensusSetup, Pace, RetainedEpoch, hand_over, recover_log},
     delivery::{Delivery, DeliverySetup, ExecutorView, StoreView, replay_plan},
     env::{CrashPoint, NodeEvent},
@@ -131,6 +132,7 @@ impl Node<'_> {
             base,
             committee: retained.start.committee.clone(),
             watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
+            assumes_watermark: self.config.start_policy == StartPolicy::AssumeGenesis,
             journal: self.journal.clone(),
         }))
     }

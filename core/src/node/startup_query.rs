@@ -44,10 +44,33 @@ impl Node<'_> {
                 Err(e) => e,
             };
             let reason = error.to_string();
+            if let Some(assumed) = self.assumed_genesis()? {
+                let epoch = assumed.epoch;
+                self.env.emit(NodeEvent::GenesisAssumed { epoch, reason });
+                return Ok(assumed);
+            }
             failure = Some(error);
             self.env.emit(NodeEvent::Waiting { attempt, reason });
             tokio::time::sleep(backoff.pause()).await;
         }
+    }
+
+    /// What the policy `assume-genesis` takes for the state of an executor that does not answer (contract §6.2). `None` with
+    /// another policy, or if the first epoch is not in the store.
+    fn assumed_genesis(&self) -> Result<Option<ExecutorState>, NodeError> {
+        if self.config.start_policy != StartPolicy::AssumeGenesis {
+            return Ok(None);
+        }
+        let records = self.records.all()?;
+        let (Some(first), Some(newest)) = (records.first(), records.last()) else {
+            return Ok(None);
+        };
+        let is_first = first.start.base.epoch == Epoch(0);
+        Ok(is_first.then(|| ExecutorState {
+            epoch: newest.start.base.epoch,
+            watermark: GlobalExecIndex(0),
+            start: first.start.clone(),
+        }))
     }
 
     /// The inner error is permanent, the outer one is retried. `failure` is the error of the previous attempt.
@@ -59,12 +82,7 @@ impl Node<'_> {
         let epoch = client.current_epoch().await?;
         let chain = self.chain().await?;
         let mut boundary = client.epoch_boundary_data(epoch).await?;
-        let answer = bug_switches::answered(client.last_block_number().await, failure);
-        let watermark = match (answer, self.config.start_policy) {
-            (Ok(watermark), _) => watermark,
-            (Err(_), StartPolicy::AssumeGenesis) => GlobalExecIndex(0),
-            (Err(e), StartPolicy::Wait) => return Err(e),
-        };
+        let watermark = bug_switches::answered(client.last_block_number().await, failure)?;
         while bug_switches::is_unfinished(watermark.0 < boundary.boundary_block) {
             let previous = Epoch(boundary.epoch).prev();
             boundary = client.epoch_boundary_data(previous).await?;

@@ -34,7 +34,7 @@ use crate::{
     seed::Seed,
     source::{InputError, Source},
 };
-use metanode_core::{bugs::KnownBug, types::SignatureScheme};
+use metanode_core::{bugs::KnownBug, config::StartPolicy, types::SignatureScheme};
 use metanode_sim::{
     oracles::Invariant,
     plan::{self, Backend, Expectation, OwnLimit, Plan},
@@ -56,6 +56,8 @@ pub struct Scenario {
     /// Time within which every live executor must reach the tip once faults have ended.
     pub settle_ms: Sampled<u64>,
     pub signatures: SignatureScheme,
+    /// What nodes do at a start if their executor does not answer.
+    pub start_policy: StartPolicy,
     /// Offset of each host's wall clock.
     pub clock_skew_ms: Sampled<i64>,
     /// Drift of each host's wall clock; positive means fast.
@@ -142,6 +144,7 @@ impl Default for Scenario {
             duration_ms: (10_000, 20_000).into(),
             settle_ms: Sampled::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
+            start_policy: StartPolicy::Wait,
             clock_skew_ms: (-500, 500).into(),
             clock_drift_ppm: Sampled::fixed(0),
             clock_drift_ppm_by_host: vec![],
@@ -230,6 +233,7 @@ impl Scenario {
             validators,
             store,
             signatures: rarely.signatures.unwrap_or(self.signatures),
+            start_policy: self.start_policy,
             duration_ms,
             settle_ms: sampler.draw("settle_ms", rarely.settle_ms.unwrap_or(self.settle_ms)),
             network,

@@ -166,7 +166,7 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
         ],
         Invariant::Quorum => vec![Box::new(quorum::Quorum::new(plan))],
         Invariant::Truth => vec![Box::new(truth::Truth::new(plan))],
-        Invariant::Wire => vec![Box::new(wire::Wire::default())],
+        Invariant::Wire => vec![Box::new(wire::Wire::new(plan))],
         Invariant::Bound => vec![
             Box::new(bounded_memory::BoundedMemory::new(plan)),
             Box::new(journal_leak::JournalLeak::new(plan)),

@@ -30,6 +30,7 @@ use crate::{
     witness::{EpochRecord, Fact, Frame, SeenBlock, SeenCommit, StateRoot},
 };
 use metanode_core::{
+    config::StartPolicy,
     env::{Event, ExecutorEvent, NodeEvent},
     types::{AuthorityIndex, BlockRef, Epoch, GlobalExecIndex, ReplayPlan, Round, TimestampMs},
 };
@@ -42,6 +43,7 @@ use std::{
 const RECENT_REPLIES: usize = 16;
 
 pub(super) struct Truth {
+    start_policy: StartPolicy,
     nodes: BTreeMap<u16, Node>,
     executors: BTreeMap<u16, Executor>,
     authorities: Authorities,
@@ -140,6 +142,12 @@ impl Node {
         }
     }
 
+    /// An epoch begins with an answer of its own.
+    fn begins_with(&mut self, epoch: Epoch, watermark: GlobalExecIndex) {
+        self.known.answered = Some((epoch, watermark));
+        self.watermarks.clear();
+    }
+
     fn said(&mut self, event: &NodeEvent, entry: &Entry) -> Result<(), Box<Violation>> {
         match event {
             NodeEvent::Proposed { epoch, block, .. } => {
@@ -178,11 +186,13 @@ impl Node {
             }
             NodeEvent::WatermarkLearned { watermark } => self.learned(*watermark, entry),
             NodeEvent::ExecutorQueried { epoch, watermark } => {
-                self.known.answered = Some((*epoch, *watermark));
                 let learned = self.learned(*watermark, entry);
-                // An epoch begins with an answer of its own.
-                self.watermarks.clear();
+                self.begins_with(*epoch, *watermark);
                 learned
+            }
+            NodeEvent::GenesisAssumed { epoch, .. } => {
+                self.begins_with(*epoch, GlobalExecIndex(0));
+                Ok(())
             }
             NodeEvent::ReplayPlanned(plan) => self.planned(plan, entry),
             NodeEvent::EpochOpened {
@@ -346,6 +356,7 @@ impl Executor {
 impl Truth {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
+            start_policy: plan.start_policy,
             nodes: BTreeMap::new(),
             executors: BTreeMap::new(),
             authorities: Authorities::new(plan),
@@ -437,6 +448,11 @@ impl Oracle for Truth {
                 What::Process(Event::Node(NodeEvent::Equivocation { epoch, slot })),
             ) if self.is_honest(*epoch, slot.author) => {
                 return Err(lie(entry, "equivocation-of-an-honest-author", None));
+            }
+            (ProcessId::Node(_), What::Process(Event::Node(NodeEvent::GenesisAssumed { .. })))
+                if self.start_policy == StartPolicy::Wait =>
+            {
+                return Err(lie(entry, "genesis-assumed", None));
             }
             (ProcessId::Node(n), What::Process(Event::Node(event))) => {
                 self.nodes.entry(n).or_default().said(event, entry)?;

@@ -366,6 +366,11 @@ fn a_learned_watermark_is_in_a_reply() {
     assert_eq!(clause(&queries(7)), None);
     assert_eq!(clause(&queries(0)), lie);
     assert_eq!(learns(queries(7), 7), lie, "before the query");
+    let assumed = NodeEvent::GenesisAssumed {
+        epoch: Epoch(0),
+        reason: "silence".to_owned(),
+    };
+    assert_eq!(clause(&[node(0, 0, assumed)]), Some("genesis-assumed"));
     // Read by an earlier incarnation, by another node, or not read at all.
     let restarted = world_event(100, NODE, WorldEvent::Started { start: 2 });
     assert_eq!(learns([replies(&[7]), vec![restarted]].concat(), 7), lie);

@@ -10,18 +10,20 @@
 //! of the connection; a skipped GEI that is not durable; a first frame before W was queried on the connection.
 //!
 //! No violation: a repetition of frames above the watermark on a new connection; skipped GEIs that have become durable;
-//! a lower start after the watermark fell.
+//! a lower start after the watermark fell; with the start policy `assume-genesis`, a first frame although W was not
+//! answered.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
+    plan::Plan,
     trace::{Entry, ProcessId, What, WorldEvent},
     witness::{Fact, Request},
 };
-use metanode_core::types::GlobalExecIndex;
+use metanode_core::{config::StartPolicy, types::GlobalExecIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Default)]
 pub(super) struct Wire {
+    start_policy: StartPolicy,
     nodes: BTreeMap<u16, Sender>,
     /// Connections to block streams.
     streams: BTreeSet<u64>,
@@ -97,6 +99,7 @@ impl Sender {
         &mut self,
         connection: u64,
         gei: GlobalExecIndex,
+        start_policy: StartPolicy,
         entry: &Entry,
     ) -> Result<(), Box<Violation>> {
         let Some(stream) = self.streams.get_mut(&connection) else {
@@ -105,7 +108,7 @@ impl Sender {
             return Err(broken(entry, "unknown-connection", message, vec![]));
         };
         match stream.next {
-            None => stream.first_frame(gei, entry)?,
+            None => stream.first_frame(gei, start_policy, entry)?,
             Some(next) => stream.next_frame(next, gei, self.known.as_ref(), entry)?,
         }
         stream.next = Some(gei.next());
@@ -115,9 +118,27 @@ impl Sender {
     }
 }
 
+impl Wire {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            start_policy: plan.start_policy,
+            nodes: BTreeMap::new(),
+            streams: BTreeSet::new(),
+        }
+    }
+}
+
 impl Stream {
-    fn first_frame(&self, gei: GlobalExecIndex, entry: &Entry) -> Result<(), Box<Violation>> {
+    fn first_frame(
+        &self,
+        gei: GlobalExecIndex,
+        start_policy: StartPolicy,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
         let (Some(asked), Some((low, high))) = (&self.asked, self.since) else {
+            if start_policy == StartPolicy::AssumeGenesis {
+                return Ok(());
+            }
             let message = format!("GEI {gei} was written before W was queried on this connection");
             let clause = "watermark-not-queried";
             return Err(broken(entry, clause, message, vec![self.last.clone()]));
@@ -224,7 +245,8 @@ impl Oracle for Wire {
                 }
             }
             What::Seen(Fact::FrameSent { connection, frame }) => {
-                sender.frame_sent(*connection, frame.gei, entry)?;
+                let policy = self.start_policy;
+                sender.frame_sent(*connection, frame.gei, policy, entry)?;
             }
             What::Seen(Fact::Malformed { connection, reason })
                 if self.streams.contains(connection) =>
@@ -255,7 +277,7 @@ mod tests {
     }
 
     fn verdict(events: Vec<NodeEvent>) -> Option<Box<Violation>> {
-        judge(Wire::default(), &node_events(events))
+        judge(Wire::new(&Plan::example()), &node_events(events))
     }
 
     fn clause(events: Vec<NodeEvent>) -> &'static str {
@@ -271,6 +293,18 @@ mod tests {
         assert_eq!(clause(above), "gei-skipped");
         let from_before = vec![learned(7), connected(1), written(1, 8)];
         assert_eq!(clause(from_before), "watermark-not-queried");
+    }
+
+    #[test]
+    fn with_the_policy_to_deliver_everything_again_a_stream_starts_without_an_answer() {
+        let plan = Plan {
+            start_policy: StartPolicy::AssumeGenesis,
+            ..Plan::example()
+        };
+        let clause = |events| judge(Wire::new(&plan), &node_events(events)).map(|it| it.clause);
+        assert_eq!(clause(vec![connected(1), written(1, 1)]), None);
+        let below = vec![connected(1), learned(7), written(1, 1)];
+        assert_eq!(clause(below), Some("below-watermark"));
     }
 
     #[test]
@@ -312,7 +346,7 @@ mod tests {
         };
         // The first connection of the world.
         let opened = node(0, 0, connected(1));
-        let judged = |entry| judge(Wire::default(), &[opened.clone(), entry]);
+        let judged = |entry| judge(Wire::new(&Plan::example()), &[opened.clone(), entry]);
         assert!(judged(malformed(1)).is_some());
         assert_eq!(judged(malformed(2)), None);
     }
@@ -376,10 +410,12 @@ mod tests {
         ));
         let unconnected = [entries.clone(), node_events(vec![written(1, 7)])].concat();
         assert_eq!(
-            judge(Wire::default(), &unconnected).unwrap().clause,
+            judge(Wire::new(&Plan::example()), &unconnected)
+                .unwrap()
+                .clause,
             "unknown-connection"
         );
         entries.extend(node_events(vec![connected(1), learned(4), written(1, 5)]));
-        assert_eq!(judge(Wire::default(), &entries), None);
+        assert_eq!(judge(Wire::new(&Plan::example()), &entries), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     trace::ProcessId,
 };
-use metanode_core::types::SignatureScheme;
+use metanode_core::{config::StartPolicy, types::SignatureScheme};
 
 /// Fewer tolerate no faulty validator.
 const FEWEST_VALIDATORS: u16 = 4;
@@ -59,7 +59,7 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     steps.extend([
         step("validators", validators),
         step("topology", single_master),
-        step("stores and signatures", stores_and_signatures),
+        step("stores, signatures and start policy", choices),
         step("bugs", bugs),
         step("Byzantine validators", byzantine),
         step("epochs", epochs),
@@ -217,7 +217,7 @@ fn keep_in_faults(plan: &mut Plan, to: impl Fn(ProcessId) -> Option<ProcessId>) 
     plan.faults = faults.collect();
 }
 
-fn stores_and_signatures(plan: &Plan, _: usize) -> Vec<Plan> {
+fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
     let mut found = vec![];
     if plan.store != Backend::Memory {
         found.push(with(plan, |plan| plan.store = Backend::Memory));
@@ -226,6 +226,9 @@ fn stores_and_signatures(plan: &Plan, _: usize) -> Vec<Plan> {
         found.push(with(plan, |plan| {
             plan.signatures = SignatureScheme::KeyedHash
         }));
+    }
+    if plan.start_policy != StartPolicy::Wait {
+        found.push(with(plan, |plan| plan.start_policy = StartPolicy::Wait));
     }
     found
 }

@@ -11,7 +11,7 @@ use crate::{
     witness,
 };
 use metanode_core::{
-    config::{ConsensusParameters, KeySeed, NodeConfig, NodeParameters, StartPolicy},
+    config::{ConsensusParameters, KeySeed, NodeConfig, NodeParameters},
     executor::{
         validators::{committee, format_account},
         wire::ValidatorInfo,
@@ -63,6 +63,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
     };
     NodeConfig {
         node_index: index,
+        topology: plan.topology,
         data_dir: "/data".into(),
         protocol_key_seed: KeySeed(key_seed(index, 0)),
         further_protocol_key_seeds: (1..plan.epochs.keys_of(index))
@@ -74,9 +75,9 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         transaction_socket_path: Some(Address::Unix(TRANSACTIONS_PATH.into())),
         old_transport_listen_address: (plan.workload.old_pool_connections > 0)
             .then(|| SocketAddr::new(HostId(index).ip(), OLD_TRANSPORT_PORT)),
-        executor_commit_enabled: Some(delivers(plan, index)),
+        executor_commit_enabled: None,
         single_node: false,
-        start_policy: StartPolicy::Wait,
+        start_policy: plan.start_policy,
         consensus: ConsensusParameters {
             signatures: plan.signatures,
             // Without a duration no epoch ends.
@@ -243,12 +244,6 @@ pub fn identity(
 #[must_use]
 pub fn p2p_address(index: u16) -> Address {
     tcp(index, P2P_PORT)
-}
-
-/// Whether node `index` may write to a block stream.
-#[must_use]
-pub fn delivers(plan: &Plan, index: u16) -> bool {
-    plan.topology == Topology::MasterPerNode || index == 0
 }
 
 fn validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
