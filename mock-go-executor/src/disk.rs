@@ -10,12 +10,17 @@ use crate::epochs::EpochStart;
 use crate::ledger::{Accounts, ENTRY_BYTES, History, Writes, entry, parse_entry};
 use bytes::Bytes;
 use metanode_core::{
-    store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
+    store::{
+        Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
+        open_version,
+    },
     types::GlobalExecIndex,
 };
 use std::sync::Arc;
 
 const STORE: &str = "executor";
+/// Of its format.
+const VERSION: u32 = 1;
 /// GEI, big-endian → the accounts that the flush up to it wrote, one [`entry`] after the other.
 const STATE: Column = Column("state");
 /// GEI, big-endian → the frame's body as received.
@@ -89,7 +94,12 @@ impl Disk {
     /// If the disk fails, or its content cannot be the result of a crash.
     pub fn open(stores: &dyn StoreFactory) -> Result<(Self, Recovered), StoreError> {
         let disk = Self {
-            store: stores.open(STORE, &[STATE, BLOCKS, HEADERS, EPOCHS, META])?,
+            store: open_version(
+                stores,
+                STORE,
+                &[STATE, BLOCKS, HEADERS, EPOCHS, META],
+                VERSION,
+            )?,
         };
         let watermark = disk.watermark()?;
         disk.drop_above(watermark)?;

@@ -1,7 +1,10 @@
 //! The records of a node's epochs: one synced entry each, kept until the epoch's own store is removed.
 
 use crate::{
-    store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
+    store::{
+        Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
+        open_version,
+    },
     types::{ChangeStep, Epoch, EpochStart},
 };
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,8 @@ pub(crate) struct EpochRecord {
 }
 
 const STORE: &str = "epochs";
+/// The format of this store, and of those of the epochs that it names.
+const VERSION: u32 = 1;
 /// Epoch (big-endian) → [`EpochRecord`].
 const RECORDS: Column = Column("records");
 
@@ -28,7 +33,7 @@ impl EpochStore {
     /// If the disk fails.
     pub fn open(stores: &dyn StoreFactory) -> Result<Self, StoreError> {
         Ok(Self {
-            store: stores.open(STORE, &[RECORDS])?,
+            store: open_version(stores, STORE, &[RECORDS], VERSION)?,
         })
     }
 

@@ -10,7 +10,10 @@ use super::{
     taken::{Digest, Entry, OVERHEAD_BYTES, Sequence, Submitter, Taken},
 };
 use crate::{
-    store::{Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch},
+    store::{
+        Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
+        open_version,
+    },
     types::{Epoch, GlobalExecIndex, Transaction},
 };
 use bytes::Bytes;
@@ -24,6 +27,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The name of the journal's store.
 pub(super) const STORE: &str = "journal";
+/// Of its format.
+const VERSION: u32 = 1;
 /// [`Sequence`] → checksum and bytes of the transaction.
 pub(super) const ENTRIES: Column = Column("entries");
 /// [`Sequence`] → checksum and GEI of the first commit that contains the transaction.
@@ -113,7 +118,7 @@ impl Journal {
     /// # Errors
     /// If the disk fails.
     pub fn open(stores: &dyn StoreFactory, limit_bytes: usize) -> Result<Self, StoreError> {
-        let store = stores.open(STORE, &COLUMNS)?;
+        let store = open_version(stores, STORE, &COLUMNS, VERSION)?;
         let entries = all(store.as_ref(), ENTRIES)?;
         let included = all(store.as_ref(), INCLUDED)?;
         // Also of a damaged entry, so that its number is not used again.

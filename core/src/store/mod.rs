@@ -10,6 +10,7 @@ mod consensus;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
+mod schema;
 
 pub(crate) use commit_log::{CommitLog, Damage};
 pub(crate) use consensus::{BLOCKS, COMMITS};
@@ -17,6 +18,7 @@ pub use consensus::{CommitRun, ConsensusStore};
 pub use memory::{MemoryDisk, MemoryStores};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{RocksOptions, RocksStore, RocksStores};
+pub use schema::open_version;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -171,6 +173,15 @@ pub enum StoreError {
         column: &'static str,
         key: String,
         reason: String,
+    },
+    #[error(
+        "store {name}: expected version {expected} of its format, found version {found}: start the version of the program \
+         that wrote it, or remove the data directory and begin without it"
+    )]
+    OtherVersion {
+        name: &'static str,
+        expected: u32,
+        found: u32,
     },
     #[error("store column {column}: expected {what}, which was written before, found nothing")]
     Missing { column: &'static str, what: String },

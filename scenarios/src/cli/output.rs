@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 use thiserror::Error;
 
@@ -64,6 +65,43 @@ pub(super) fn progress_bar(runs: usize) -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar
+}
+
+/// The progress of many runs, on stderr: a bar on a terminal, otherwise a line per minute.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    printed: Duration,
+}
+
+impl Progress {
+    const LINE_EVERY: Duration = Duration::from_secs(60);
+
+    pub(super) fn new(runs: usize) -> Self {
+        Self {
+            bar: progress_bar(runs),
+            printed: Duration::ZERO,
+        }
+    }
+
+    /// A run of this scenario has ended; so many have failed so far.
+    pub(super) fn ran(&mut self, scenario: &str, failed: usize) {
+        self.bar.inc(1);
+        self.bar.set_prefix(scenario.to_owned());
+        self.bar.set_message(match failed {
+            0 => String::new(),
+            failed => format!("{failed} failed"),
+        });
+        let elapsed = self.bar.elapsed();
+        if self.bar.is_hidden() && elapsed >= self.printed + Self::LINE_EVERY {
+            self.printed = elapsed;
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            eprintln!("{done} of {all} runs, {failed} failed; in {scenario}");
+        }
+    }
+
+    pub(super) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// As [`progress_bar`], for an unknown amount of work.

@@ -4,7 +4,7 @@ use super::{
     arguments::{EnabledBugs, Options},
     exit::Exit,
     failures, museum,
-    output::{CliError, JsonLines, print, progress_bar, start_log},
+    output::{CliError, JsonLines, Progress, print, start_log},
     reports::Reports,
     sweep,
 };
@@ -138,7 +138,7 @@ fn run_many(
     options: &Options,
 ) -> Result<Exit, CliError> {
     check_stores(jobs)?;
-    let bar = progress_bar(jobs.len());
+    let mut progress = Progress::new(jobs.len());
     let mut summary = Summary::default();
     let mut written = Ok(());
     let (mut kept, mut different) = (vec![], vec![]);
@@ -162,16 +162,12 @@ fn run_many(
                     .and_then(|()| failures::keep(&finished.outcome, &options.failures))
                     .map(|file| kept.extend(file));
             }
-            bar.set_prefix(finished.outcome.plan.scenario.clone());
+            let scenario = finished.outcome.plan.scenario.clone();
             summary.add(finished);
-            bar.set_message(match summary.failed() {
-                0 => String::new(),
-                failed => format!("{failed} failed"),
-            });
-            bar.inc(1);
+            progress.ran(&scenario, summary.failed());
         },
     );
-    bar.finish_and_clear();
+    progress.finish();
     written?;
     let colour = Colour::of_stdout();
     let text = summary.text(colour);

@@ -80,6 +80,25 @@ fn an_invalid_configuration_is_reported_with_its_line() {
     );
 }
 
+#[tokio::test]
+async fn a_log_in_json_has_one_object_per_line() {
+    let root = TempDir::new().unwrap();
+    let mut all = validators(root.path(), 1);
+    let mut command = Command::new(binary("metanode"));
+    command
+        .args(["run", "--log-format", "json", "--config"])
+        .arg(all[0].node_config());
+    let mut node = Process::start(&mut command, all[0].next_log("node"));
+    node.line(&["waits (attempt 1): ", "no such file"]).await;
+    for line in node.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for key in ["timestamp", "level", "target", "message"] {
+            assert!(line[key].is_string(), "{key}: {line}");
+        }
+    }
+    node.kill().await;
+}
+
 /// One validator of a committee of four, started with `SINGLE_NODE=1`.
 #[tokio::test]
 async fn a_single_node_executes_blocks_and_resumes() {

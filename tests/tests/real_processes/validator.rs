@@ -55,7 +55,7 @@ impl Validator {
         self.folder.join("transactions.sock")
     }
 
-    fn node_config(&self) -> PathBuf {
+    pub fn node_config(&self) -> PathBuf {
         let config = self.folder.join("node.toml");
         fs::write(&config, toml::to_string(&self.node).unwrap()).unwrap();
         config

@@ -9,6 +9,9 @@ use std::{
 use tokio::time::Instant;
 use tracing::Level;
 
+/// An exchange that lasts longer than this is logged at `info`.
+const SLOW_RPC_MS: u64 = 1_000;
+
 /// Writes every event to the log. Measures the duration of RPCs, because events must not carry anything that differs
 /// between two runs of one seed.
 #[derive(Default)]
@@ -39,12 +42,19 @@ impl Log {
 
 impl EventSink for Log {
     fn emit(&self, event: Event) {
-        let Line { topic, level, gei } = Line::of(&event);
+        let Line {
+            topic,
+            mut level,
+            gei,
+        } = Line::of(&event);
         let gei = gei.map(|gei| gei.0);
         let duration_ms = match &event {
             Event::Node(event) => self.duration_ms(event),
             _ => None,
         };
+        if duration_ms.is_some_and(|ms| ms > SLOW_RPC_MS) {
+            level = level.min(Level::INFO);
+        }
         // `tracing` requires target and level as constants.
         macro_rules! write {
             ($target:literal) => {

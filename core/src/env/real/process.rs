@@ -20,21 +20,49 @@ pub struct RunArguments {
     /// The configuration, a TOML file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// What is logged to standard error.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct LogArguments {
     /// Lowest level that is logged to standard error: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    pub log: LevelFilter,
+    #[arg(long = "log", value_name = "LEVEL", default_value = "info")]
+    level: LevelFilter,
+    /// Lines for people, or one JSON object per line
+    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text")]
+    format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl LogArguments {
+    fn start(self) {
+        let log = tracing_subscriber::fmt()
+            .with_max_level(self.level)
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal());
+        match self.format {
+            LogFormat::Text => log.init(),
+            LogFormat::Json => log.json().flatten_event(true).init(),
+        }
+    }
 }
 
 /// Completes when a shutdown is requested.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs `process` on a tokio runtime, with stores below `data_dir`. Logs lines of level `log` and above to standard
-/// error. Must be called once.
+/// Runs `process` on a tokio runtime, with stores below `data_dir`, and starts the log. Must be called once.
 ///
 /// # Errors
 /// Those of `process`, and of the operating system if it provides no threads, signals or randomness.
 pub fn run<E, F>(
-    log: LevelFilter,
+    log: LogArguments,
     data_dir: &Path,
     process: impl FnOnce(Env, Shutdown) -> F,
 ) -> Result<(), E>
@@ -42,11 +70,7 @@ where
     E: From<io::Error>,
     F: Future<Output = Result<(), E>>,
 {
-    tracing_subscriber::fmt()
-        .with_max_level(log)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    log.start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
