@@ -30,7 +30,7 @@ pub enum RangeError {
 }
 
 /// What clients match in the error for a block that is not durable yet (contract §3.2).
-pub const NOT_DURABLE: &str = "not been committed to DB yet";
+const NOT_DURABLE: &str = "not been committed to DB yet";
 
 /// The error for a block that is not durable yet.
 #[must_use]

@@ -96,8 +96,8 @@ pub enum StartPolicy {
     /// Retry for ever.
     #[default]
     Wait,
-    /// Take W as 0: all stored commits are delivered again, from epoch 0 on, which the store must have retained. Only safe
-    /// with an executor that drops blocks it already has.
+    /// At a start, take W as the base of the newest epoch in the store, in epoch 0 as 0: all its commits are delivered again.
+    /// Only safe with an executor that drops blocks it already has. Without an epoch in the store as `Wait`.
     AssumeGenesis,
 }
 

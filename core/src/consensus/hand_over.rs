@@ -109,7 +109,9 @@ pub(crate) async fn hand_over(
             }
             Ok(Reply { error, .. }) => info!(%member, %error, "a member takes no transactions"),
             Err(error) => {
-                frame_bytes = (frame_bytes / 2).max(1);
+                if matches!(error, Failed::TooSlow(_)) {
+                    frame_bytes = (frame_bytes / 2).max(1);
+                }
                 debug!(%member, %error, "cannot hand over transactions");
             }
         }

@@ -79,11 +79,12 @@ pub enum NodeEvent {
         epoch: Epoch,
         watermark: GlobalExecIndex,
     },
-    /// The executor did not answer, and the policy is to deliver everything again (contract §6.2). `epoch` is the newest one
-    /// in the store.
-    #[display("takes W as 0 in epoch {epoch}, as its start policy says: {reason}")]
+    /// The executor did not answer, and the policy is to deliver everything again (contract §6.2): from the beginning of the
+    /// newest epoch in the store.
+    #[display("takes W as {watermark} in epoch {epoch}, as its start policy says: {reason}")]
     GenesisAssumed {
         epoch: Epoch,
+        watermark: GlobalExecIndex,
         #[serde(serialize_with = "for_people")]
         reason: String,
     },

@@ -203,7 +203,7 @@ impl Node<'_> {
     async fn run_epochs(&self, mut pool: Pool) -> Result<Infallible, NodeError> {
         let mut is_first = true;
         loop {
-            let executor = self.ask_executor().await?;
+            let executor = self.ask_executor(is_first).await?;
             self.announce(&executor)?;
             let entered = self.enter(executor.start, !is_first).await?;
             // The executor is of this chain.

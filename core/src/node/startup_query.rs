@@ -23,8 +23,9 @@ pub(super) struct ExecutorState {
 }
 
 impl Node<'_> {
-    /// Queries epoch, W and committee until the executor has answered all of them.
-    pub(super) async fn ask_executor(&self) -> Result<ExecutorState, NodeError> {
+    /// Queries epoch, W and committee until the executor has answered all of them. At a start, the start policy may say
+    /// otherwise.
+    pub(super) async fn ask_executor(&self, is_start: bool) -> Result<ExecutorState, NodeError> {
         let rpc = &self.config.rpc;
         let mut backoff = Backoff::new(rpc.start_retry_min_ms, rpc.start_retry_max_ms);
         let mut attempt = 0;
@@ -44,9 +45,16 @@ impl Node<'_> {
                 Err(e) => e,
             };
             let reason = error.to_string();
-            if let Some(assumed) = self.assumed_genesis()? {
-                let epoch = assumed.epoch;
-                self.env.emit(NodeEvent::GenesisAssumed { epoch, reason });
+            let is_silent = !matches!(error, RpcError::Refused { .. });
+            if is_start
+                && is_silent
+                && let Some(assumed) = self.assumed_genesis()?
+            {
+                self.env.emit(NodeEvent::GenesisAssumed {
+                    epoch: assumed.epoch,
+                    watermark: assumed.watermark,
+                    reason,
+                });
                 return Ok(assumed);
             }
             failure = Some(error);
@@ -55,8 +63,9 @@ impl Node<'_> {
         }
     }
 
-    /// What the policy `assume-genesis` takes for the state of an executor that does not answer (contract §6.2). `None` with
-    /// another policy, or if the first epoch is not in the store.
+    /// What the policy `assume-genesis` takes for the state of an executor that does not answer (contract §6.2): that of the
+    /// moment at which the newest epoch in the store began. By §7 nothing before it is owed. `None` with another policy,
+    /// without an epoch, or between two epochs. The chain is that of the configuration, as with an answer.
     fn assumed_genesis(&self) -> Result<Option<ExecutorState>, NodeError> {
         if self.config.start_policy != StartPolicy::AssumeGenesis {
             return Ok(None);
@@ -65,11 +74,24 @@ impl Node<'_> {
         let (Some(first), Some(newest)) = (records.first(), records.last()) else {
             return Ok(None);
         };
-        let is_first = first.start.base.epoch == Epoch(0);
-        Ok(is_first.then(|| ExecutorState {
-            epoch: newest.start.base.epoch,
-            watermark: GlobalExecIndex(0),
-            start: first.start.clone(),
+        // Nothing of it is owed, and the next epoch needs an answer.
+        if let ChangeStep::Drained(_) | ChangeStep::Advanced(_) = newest.step {
+            return Ok(None);
+        }
+        // A committee of this node alone is another chain than the whole one.
+        let (own, _) = self.role(first.start.clone());
+        let genesis = match first.start.base.epoch {
+            Epoch(0) => GenesisDigest::of_start(own.timestamp_ms, &own.committee),
+            _ => newest.start.chain.genesis,
+        };
+        let start = EpochStart {
+            chain: *self.chain.get_or_init(|| self.chain_of(genesis)),
+            ..newest.start.clone()
+        };
+        Ok(Some(ExecutorState {
+            epoch: start.base.epoch,
+            watermark: start.base.base,
+            start,
         }))
     }
 
@@ -135,13 +157,19 @@ impl Node<'_> {
                 Err(error) => return Ok(Err(error.into())),
             },
         };
-        Ok(Ok(*self.chain.get_or_init(|| Chain {
+        Ok(Ok(*self.chain.get_or_init(|| self.chain_of(genesis))))
+    }
+
+    /// The chain with this genesis and the configured parameters.
+    const fn chain_of(&self, genesis: GenesisDigest) -> Chain {
+        let parameters = &self.config.consensus;
+        Chain {
             genesis,
-            gc_depth_rounds: self.config.consensus.gc_depth_rounds,
-            leaders_per_round: self.config.consensus.leaders_per_round,
-            max_commit_bytes: self.config.consensus.max_commit_bytes,
-            epoch_start_granularity_ms: self.config.consensus.epoch_start_granularity_ms,
-        })))
+            gc_depth_rounds: parameters.gc_depth_rounds,
+            leaders_per_round: parameters.leaders_per_round,
+            max_commit_bytes: parameters.max_commit_bytes,
+            epoch_start_granularity_ms: parameters.epoch_start_granularity_ms,
+        }
     }
 
     /// The digest of the start of epoch 0. A committee of this node alone is another chain than the whole one.

@@ -176,7 +176,8 @@ pub enum StoreError {
     },
     #[error(
         "store {name}: expected version {expected} of its format, found version {found}: start the version of the program \
-         that wrote it, or remove the data directory and begin without it"
+         that wrote it. Without its data directory a node begins anew, and loses what it promised to clients and nobody has \
+         executed"
     )]
     OtherVersion {
         name: &'static str,

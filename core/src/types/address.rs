@@ -18,12 +18,15 @@ pub enum Address {
 }
 
 /// Where the consensus P2P of a validator listens: `IP:PORT`, `tcp://IP:PORT`, or a multiaddr `/ip4/A.B.C.D/tcp/PORT` or
-/// `/ip6/…/tcp/PORT` (contract §2.2). `None` for anything else.
+/// `/ip6/…/tcp/PORT` (contract §2.2). `None` for anything else, also for a scope, which means something on one machine only.
 #[must_use]
 pub fn parse_p2p_address(text: &str) -> Option<SocketAddr> {
     let Some(protocols) = text.strip_prefix('/') else {
         return match text.parse() {
-            Ok(Address::Tcp(address)) => Some(address),
+            Ok(Address::Tcp(address)) => {
+                let plain = SocketAddr::new(address.ip(), address.port());
+                (plain == address).then_some(plain)
+            }
             Ok(Address::Unix(_)) | Err(_) => None,
         };
     };
@@ -117,6 +120,7 @@ mod tests {
         for (text, expected) in [
             ("1.2.3.4:80", Some("1.2.3.4:80")),
             ("tcp://[::1]:80", Some("[::1]:80")),
+            ("[fe80::1%1]:80", None),
             ("/ip4/1.2.3.4/tcp/80", Some("1.2.3.4:80")),
             ("/ip6/::1/tcp/80", Some("[::1]:80")),
             ("/ip4/::1/tcp/80", None),

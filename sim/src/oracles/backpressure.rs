@@ -183,6 +183,10 @@ impl Oracle for Backpressure {
             What::Process(Event::Node(NodeEvent::WindowLoaded { last, .. })) => {
                 node.loaded(*last, entry);
             }
+            // Whether it may, and this much, is for TRUTH.
+            What::Process(Event::Node(NodeEvent::GenesisAssumed { watermark, .. })) => {
+                node.learned(*watermark);
+            }
             What::Seen(fact) => return self.seen(n, fact, entry),
             _ => {}
         }

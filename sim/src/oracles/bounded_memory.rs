@@ -142,6 +142,10 @@ impl Oracle for BoundedMemory {
                 self.limits.insert(n, limit);
                 self.learned.remove(&n);
             }
+            // Whether it may, and this much, is for TRUTH.
+            What::Process(Event::Node(NodeEvent::GenesisAssumed { watermark, .. })) => {
+                self.learned.insert(n, (*watermark, entry.clone()));
+            }
             What::Process(Event::Node(NodeEvent::WindowLoaded {
                 blocks,
                 capacity,

@@ -4,8 +4,9 @@
 //! Judged by the journals on disks and the watermarks of executors: an entry whose transaction the node's executor had durable
 //! when faults ended, and that is still there at the end of a run that lasted the plan's `settle_ms` after that.
 //!
-//! No violation: entries of nodes that stay down, and of those that lost power or were restored, because which commits contain
-//! an entry may be forgotten with it; then it is proposed again.
+//! No violation: a transaction that came again when the node had stored the commit that contains it, and that waits to be
+//! proposed again, however long the queue is; entries of nodes that stay down, and of those that lost power or were restored,
+//! because which commits contain an entry may be forgotten with it; then it is proposed again.
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     trace::{Entry, ProcessId, SimTime, What, WorldEvent},
     witness::Fact,
 };
-use metanode_core::types::{GlobalExecIndex, TransactionHash};
+use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex, TransactionHash};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,14 +24,30 @@ pub(super) struct JournalLeak {
     topology: Topology,
     /// Nodes that are judged.
     nodes: BTreeSet<u16>,
-    journals: BTreeMap<u16, FxHashSet<TransactionHash>>,
-    /// The first block with each transaction.
-    delivered_at: FxHashMap<TransactionHash, GlobalExecIndex>,
+    journals: BTreeMap<u16, FxHashMap<TransactionHash, Written>>,
+    /// The first commit with each transaction.
+    committed: FxHashMap<TransactionHash, Committed>,
+    /// The last commit that each node has stored.
+    stored: BTreeMap<u16, (Epoch, CommitIndex)>,
     /// Of executors.
     watermarks: BTreeMap<u16, GlobalExecIndex>,
     ended: Option<Entry>,
     /// What was executed when faults ended, and is in a journal.
     kept: BTreeSet<(u16, TransactionHash)>,
+}
+
+#[derive(Clone, Copy)]
+struct Committed {
+    gei: GlobalExecIndex,
+    commit: (Epoch, CommitIndex),
+}
+
+/// When a transaction was written to a journal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    BeforeItsCommit,
+    /// It came again when the node had stored the commit that contains it.
+    Later,
 }
 
 impl JournalLeak {
@@ -42,7 +59,8 @@ impl JournalLeak {
                 .filter(|n| plan.takes_part(*n))
                 .collect(),
             journals: BTreeMap::new(),
-            delivered_at: FxHashMap::default(),
+            committed: FxHashMap::default(),
+            stored: BTreeMap::new(),
             watermarks: BTreeMap::new(),
             ended: None,
             kept: BTreeSet::new(),
@@ -57,13 +75,23 @@ impl JournalLeak {
                 Topology::MasterPerNode => *n,
             };
             let watermark = self.watermarks.get(&executor).copied().unwrap_or_default();
-            let is_executed = |hash: &&TransactionHash| {
-                let gei = self.delivered_at.get(*hash);
-                gei.is_some_and(|gei| *gei <= watermark)
+            let is_executed = |hash: &TransactionHash| {
+                let committed = self.committed.get(hash);
+                committed.is_some_and(|committed| committed.gei <= watermark)
             };
             let journal = self.journals.get(n).into_iter().flatten();
-            let executed = journal.filter(is_executed).map(|hash| (*n, *hash));
-            self.kept.extend(executed);
+            let executed = journal.filter(|(hash, written)| {
+                **written == Written::BeforeItsCommit && is_executed(hash)
+            });
+            self.kept.extend(executed.map(|(hash, _)| (*n, *hash)));
+        }
+    }
+
+    fn written(&self, n: u16, hash: TransactionHash) -> Written {
+        let committed = self.committed.get(&hash).map(|committed| committed.commit);
+        match (committed, self.stored.get(&n)) {
+            (Some(committed), Some(stored)) if committed <= *stored => Written::Later,
+            _ => Written::BeforeItsCommit,
         }
     }
 
@@ -78,12 +106,23 @@ impl Oracle for JournalLeak {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match (entry.process, &entry.what) {
             (ProcessId::Node(n), What::Seen(Fact::JournalWritten { transactions, .. })) => {
-                self.journals.entry(n).or_default().extend(transactions);
+                let written = transactions
+                    .iter()
+                    .map(|hash| (*hash, self.written(n, *hash)));
+                let written: Vec<_> = written.collect();
+                self.journals.entry(n).or_default().extend(written);
+            }
+            (ProcessId::Node(n), What::Seen(Fact::CommitStored { commit, .. })) => {
+                let last = self.stored.entry(n).or_default();
+                *last = (commit.epoch, commit.index).max(*last);
             }
             (ProcessId::Node(n), What::Seen(Fact::JournalFound { transactions })) => {
                 let found: FxHashSet<_> = transactions.iter().copied().collect();
                 (self.kept).retain(|(of, hash)| *of != n || found.contains(hash));
-                self.journals.insert(n, found);
+                let before = self.journals.remove(&n).unwrap_or_default();
+                let written = |hash| before.get(&hash).copied().unwrap_or(Written::Later);
+                let found = found.into_iter().map(|hash| (hash, written(hash)));
+                self.journals.insert(n, found.collect());
             }
             (ProcessId::Node(n), What::Seen(Fact::JournalRemoved { transactions })) => {
                 let journal = self.journals.entry(n).or_default();
@@ -110,8 +149,12 @@ impl Oracle for JournalLeak {
                     ..
                 }),
             ) => {
+                let committed = Committed {
+                    gei: frame.gei,
+                    commit: (frame.epoch, frame.commit),
+                };
                 for (hash, _) in transactions.iter() {
-                    self.delivered_at.entry(*hash).or_insert(frame.gei);
+                    self.committed.entry(*hash).or_insert(committed);
                 }
             }
             (_, What::World(WorldEvent::FaultsEnded)) => self.faults_ended(entry),
@@ -128,7 +171,7 @@ impl Oracle for JournalLeak {
             return Ok(());
         }
         let kept = self.kept.iter().filter(|(of, _)| of == n).count();
-        let gei = self.delivered_at.get(hash).copied().unwrap_or_default();
+        let gei = self.committed[hash].gei;
         Err(Box::new(Violation {
             invariant: Invariant::Bound,
             clause: "executed-and-kept",
@@ -192,6 +235,23 @@ mod tests {
             assert_eq!(verdict(6_000, vec![removed(at_ms)]), None);
         }
         assert_eq!(verdict(12_000, vec![]), None, "after faults ended");
+    }
+
+    #[test]
+    fn what_came_again_waits_to_be_proposed_again() {
+        let fact = Fact::JournalWritten {
+            transactions: vec![hash(&transaction(1))],
+            durability: crate::witness::Durability::Synced,
+        };
+        let again = Entry {
+            at: SimTime::from_ms(8_000),
+            process: ProcessId::Node(1),
+            what: What::Seen(fact),
+        };
+        let without_its_commit = vec![removed(7_000), again.clone()];
+        assert!(verdict(6_000, without_its_commit).is_some());
+        let stored = node(7_500, 1, stored(1));
+        assert_eq!(verdict(6_000, vec![removed(7_000), stored, again]), None);
     }
 
     #[test]

@@ -142,6 +142,22 @@ impl Node {
         }
     }
 
+    /// It takes the beginning of the newest epoch on its disk for what the executor has.
+    fn assumed(
+        &mut self,
+        epoch: Epoch,
+        watermark: GlobalExecIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        let newest = self.records.last_key_value();
+        let newest = newest.map(|(epoch, (record, _))| (*epoch, record.base));
+        if newest != Some((epoch, watermark)) {
+            return Err(lie(entry, "assumed-otherwise", None));
+        }
+        self.begins_with(epoch, watermark);
+        Ok(())
+    }
+
     /// An epoch begins with an answer of its own.
     fn begins_with(&mut self, epoch: Epoch, watermark: GlobalExecIndex) {
         self.known.answered = Some((epoch, watermark));
@@ -190,10 +206,9 @@ impl Node {
                 self.begins_with(*epoch, *watermark);
                 learned
             }
-            NodeEvent::GenesisAssumed { epoch, .. } => {
-                self.begins_with(*epoch, GlobalExecIndex(0));
-                Ok(())
-            }
+            NodeEvent::GenesisAssumed {
+                epoch, watermark, ..
+            } => self.assumed(*epoch, *watermark, entry),
             NodeEvent::ReplayPlanned(plan) => self.planned(plan, entry),
             NodeEvent::EpochOpened {
                 base,

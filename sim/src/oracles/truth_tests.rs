@@ -368,6 +368,7 @@ fn a_learned_watermark_is_in_a_reply() {
     assert_eq!(learns(queries(7), 7), lie, "before the query");
     let assumed = NodeEvent::GenesisAssumed {
         epoch: Epoch(0),
+        watermark: gei(0),
         reason: "silence".to_owned(),
     };
     assert_eq!(clause(&[node(0, 0, assumed)]), Some("genesis-assumed"));

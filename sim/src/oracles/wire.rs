@@ -129,6 +129,25 @@ impl Wire {
 }
 
 impl Stream {
+    /// W was not answered: the stream starts after what is known of it.
+    fn assumed_first_frame(
+        &self,
+        gei: GlobalExecIndex,
+        entry: &Entry,
+    ) -> Result<(), Box<Violation>> {
+        // Without any answer it starts where TRUTH says.
+        let Some(floor) = &self.floor else {
+            return Ok(());
+        };
+        let expected = floor.watermark.next();
+        if gei == expected {
+            return Ok(());
+        }
+        let message = format!("expected GEI {expected} first without an answer, {gei} was written");
+        let clause = "assumed-otherwise";
+        Err(broken(entry, clause, message, vec![self.last.clone()]))
+    }
+
     fn first_frame(
         &self,
         gei: GlobalExecIndex,
@@ -137,7 +156,7 @@ impl Stream {
     ) -> Result<(), Box<Violation>> {
         let (Some(asked), Some((low, high))) = (&self.asked, self.since) else {
             if start_policy == StartPolicy::AssumeGenesis {
-                return Ok(());
+                return self.assumed_first_frame(gei, entry);
             }
             let message = format!("GEI {gei} was written before W was queried on this connection");
             let clause = "watermark-not-queried";
@@ -303,6 +322,11 @@ mod tests {
         };
         let clause = |events| judge(Wire::new(&plan), &node_events(events)).map(|it| it.clause);
         assert_eq!(clause(vec![connected(1), written(1, 1)]), None);
+        let otherwise = Some("assumed-otherwise");
+        let known = |at| vec![learned(7), connected(1), written(1, at)];
+        assert_eq!(clause(known(8)), None);
+        assert_eq!(clause(known(3)), otherwise);
+        assert_eq!(clause(known(9)), otherwise);
         let below = vec![connected(1), learned(7), written(1, 1)];
         assert_eq!(clause(below), Some("below-watermark"));
     }

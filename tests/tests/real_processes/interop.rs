@@ -20,12 +20,18 @@ const TRANSACTIONS: usize = 300;
 fn build(root: &Path) -> Option<PathBuf> {
     let is_required = std::env::var_os("REQUIRE_GO").is_some();
     let tools = ["go", "protoc", "protoc-gen-go"];
+    // Where Debian's packages are, which `build.sh` uses.
+    let packages = Path::new("/usr/share/gocode/src/google.golang.org/protobuf");
     let missing = tools.iter().find(|tool| {
         let found = Command::new("sh")
             .args(["-c", "command -v $0 >/dev/null", tool])
             .status();
         !found.unwrap().success()
     });
+    let missing = match missing {
+        None if !packages.exists() => Some(&"golang-google-protobuf-dev"),
+        missing => missing,
+    };
     if let Some(missing) = missing {
         assert!(
             !is_required,

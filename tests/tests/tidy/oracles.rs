@@ -26,13 +26,13 @@ const READ: [(&str, &[&str], &str); 6] = [
     ),
     (
         "bounded_memory.rs",
-        &["NodeEvent::WindowLoaded"],
-        "what a process holds in memory is not visible",
+        &["NodeEvent::WindowLoaded", "NodeEvent::GenesisAssumed"],
+        "what a process holds in memory, and assumes without an answer, is not visible; TRUTH judges the latter",
     ),
     (
         "backpressure.rs",
-        &["NodeEvent::WindowLoaded"],
-        "what is loaded and not sent is not visible",
+        &["NodeEvent::WindowLoaded", "NodeEvent::GenesisAssumed"],
+        "what is loaded and not sent, and assumed without an answer, is not visible; TRUTH judges the latter",
     ),
     (
         "liveness.rs",

@@ -68,7 +68,7 @@ fn of_node(event: &NodeEvent) -> Line {
         | E::LastProposedRoundLearned { .. }
         | E::Ready
         | E::Stopped => line(Startup, Level::INFO),
-        E::GenesisAssumed { .. } => line(Startup, Level::WARN),
+        E::GenesisAssumed { watermark, .. } => line(Startup, Level::WARN).about(*watermark),
         E::ExecutorQueried { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
         E::Waiting { .. } | E::ValidatorLeftOut { .. } => line(Startup, Level::WARN),
         E::Failed { .. } => line(Startup, Level::ERROR),

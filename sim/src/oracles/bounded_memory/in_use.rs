@@ -8,7 +8,8 @@
 //!
 //! - A node may have `BASE + (PER_VALIDATOR + largest block) · validators + PER_EPOCH · kept epochs + WORKING_SETS · working
 //!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
-//!   that is being read, valid or not, and twice what may be suspended of its blocks.
+//!   that is being read, valid or not, and twice what may be suspended of its blocks; and if clients send large
+//!   transactions, a frame of each of their connections, which is allocated as a whole.
 //! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
 //! - A Sub that follows has it, too, and batches: `BUFFER_COPIES · buffered bytes` in addition.
 
@@ -17,7 +18,10 @@ use crate::{
     trace::ProcessId,
     witness::{Fact, SeenBlock, Taken, hash},
 };
-use metanode_core::types::{AuthorityIndex, Epoch, GlobalExecIndex, Round, TransactionHash};
+use metanode_core::{
+    framing::Framing,
+    types::{AuthorityIndex, Epoch, GlobalExecIndex, Round, TransactionHash},
+};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -59,8 +63,10 @@ pub(super) struct WorkingSet {
     last_delivered: GlobalExecIndex,
     undelivered: FxHashMap<TransactionHash, u64>,
     delivered_transactions: u64,
-    /// What batches in a Sub have.
+    /// What batches in a Sub have: its limit, or one batch.
     sub_buffer_bytes: u64,
+    /// The frames of clients that a node may be reading at a time, for which it has allocated memory.
+    being_read_bytes: u64,
     /// The most that suspended blocks from one peer have.
     max_suspended_bytes: u64,
     /// What each Byzantine validator has sent.
@@ -117,6 +123,11 @@ impl WorkingSet {
             let (_, most) = plan.extremes(|node| limit(node).into());
             most as usize
         };
+        // One whose transactions are small is read as it arrives.
+        let largest_batch = match plan.workload.large_percent {
+            0 => 0,
+            _ => Framing::TRANSACTIONS.limit_bytes as u64,
+        };
         Self {
             validators: plan.validators.into(),
             most_epochs: plan.epochs.retained.saturating_add(2),
@@ -131,7 +142,8 @@ impl WorkingSet {
             last_delivered: GlobalExecIndex(0),
             undelivered: FxHashMap::default(),
             delivered_transactions: 0,
-            sub_buffer_bytes: plan.workload.buffered_bytes.into(),
+            sub_buffer_bytes: u64::from(plan.workload.buffered_bytes).max(largest_batch),
+            being_read_bytes: largest_batch * u64::from(plan.workload.workers),
             max_suspended_bytes: most(|node| node.consensus.max_suspended_bytes) as u64,
             sent: (plan.byzantine.iter())
                 .map(|byzantine| (byzantine.validator, Sent::by(byzantine)))
@@ -152,6 +164,7 @@ impl WorkingSet {
                 };
                 (PER_VALIDATOR_BYTES + self.largest_block) * self.validators
                     + PER_EPOCH_BYTES * epochs
+                    + self.being_read_bytes
                     + self.sent.values().map(of_byzantine).sum::<u64>()
             }
             ProcessId::Sub(_) => state + BUFFER_COPIES * self.sub_buffer_bytes,
