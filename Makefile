@@ -5,7 +5,11 @@ target_dir := $(or $(CARGO_TARGET_DIR),target)
 # Built for tokio and the operating system instead of the simulated world: no flags, a folder of its own.
 real := RUSTFLAGS="" CARGO_TARGET_DIR="$(target_dir)/real" cargo
 
-build_real := $(real) build --release -p metanode-core -p mock-go-executor
+real_binaries := build --release -p metanode-core -p mock-go-executor
+build_real := $(real) $(real_binaries)
+# The same binaries with the known bugs in them, beside the others: tests plant some.
+build_buggy := $(real) $(real_binaries) --features metanode-core/museum && mkdir -p "$(target_dir)/real/museum" \
+	&& cp "$(target_dir)/real/release/metanode" "$(target_dir)/real/release/mock-go-executor" "$(target_dir)/real/museum"
 
 rocksdb := $(wildcard $(target_dir)/release/build/librocksdb-sys-*/out/librocksdb.a)
 
@@ -24,10 +28,13 @@ first-run: install ## One run with its whole story, in a build without RocksDB: 
 
 test: install ## Everything: the simulated world, then real sockets and processes
 	cargo test --release --workspace
+	cargo build --release -p metasim
+	$(build_buggy)
 	$(build_real)
 	$(real) test --release -p metanode-tests
 
-soak: install ## Real processes under load, killed at random, for minutes
+soak: install ## Real processes under load and faults, for an hour
+	cargo build --release -p metasim
 	$(build_real)
 	$(real) test --release -p metanode-tests --test real_processes -- --ignored
 

@@ -76,7 +76,7 @@ Environment:
         let mut config = NodeConfig::load(&arguments.config)?;
         config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
         let data_dir = config.data_dir.clone();
-        process::run(arguments.log, &data_dir, async |env, shutdown| {
+        process::run(arguments, &data_dir, async |env, shutdown| {
             Ok(node::run(env, config, shutdown).await?)
         })
     }

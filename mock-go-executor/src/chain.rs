@@ -168,8 +168,9 @@ impl Chain {
         }
 
         self.unsaved = Unsaved::default();
-        self.durable.send_replace(watermark);
+        // In this order, so that no log has the report of a watermark before it.
         self.env.emit(ExecutorEvent::Durable { watermark });
+        self.durable.send_replace(watermark);
         Ok(())
     }
 }

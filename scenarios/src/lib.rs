@@ -16,6 +16,8 @@
 //! | `determinism` | compares the trace of a run with that of the same run in another process |
 //! | `shrinking` | searches for the smallest run that fails in the same way |
 //! | `museum` | searches for known bugs: switches one on until a declared finder reports it |
+//! | `live` | sockets of the operating system |
+//! | `localnet` | a local network of real processes under faults, judged |
 //! | `report` | from outcomes to text, JSON and JUnit |
 //! | `cli` | the command line |
 //!
@@ -27,6 +29,8 @@ pub mod catalog;
 pub mod cli;
 mod determinism;
 pub mod failure;
+mod live;
+pub mod localnet;
 pub mod museum;
 pub mod report;
 mod run_reference;

@@ -25,6 +25,7 @@
 //! | [`panics`] | panics of simulated threads, captured for the report |
 //! | `probes` | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
+//! | [`event_log`] | event logs of real processes, judged |
 //! | `recorder` | receives every entry: trace, oracles, probes, figures of the report |
 //! | `world` | hosts and processes, the cluster that faults act on, the workload |
 //! | [`run`] | seed in, outcome out |
@@ -41,6 +42,7 @@ pub mod byzantine;
 mod clock;
 pub mod disk;
 mod entropy;
+pub mod event_log;
 pub mod faults;
 mod hashes;
 mod invariant;

@@ -15,6 +15,7 @@ mod idle_timeout;
 mod monitor;
 mod network;
 pub mod real;
+pub mod trace_line;
 
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};

@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use metanode_sim::plan::Backend;
-use std::{path::PathBuf, thread};
+use std::{path::PathBuf, thread, time::Duration};
 
 /// Deterministic simulation testing of Mysticeti nodes and their execution engines
 #[derive(Parser)]
@@ -70,6 +70,21 @@ pub(super) enum Command {
     },
     /// Search for known bugs: switch on one at a time until one of its declared finders reports it
     Museum(Museum),
+    /// Judge event logs of real nodes and executors by the oracles of the simulator
+    ///
+    /// A node and an executor write one with `--event-log FILE`; docs/trace-format.md describes it for others.
+    Judge {
+        /// Files in JSON Lines
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Write the judgement to this file, as one JSON object
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Run a local network of real processes, under faults and load, and judge it
+    ///
+    /// Starts the binaries that `make real` builds. Configurations, data, logs and event logs stay in the folder.
+    Localnet(Localnet),
     /// Replay a failure file and compare the trace with the recorded one
     Replay {
         /// Failure file that a failing run has written
@@ -122,6 +137,84 @@ pub(super) enum Command {
         #[arg(long)]
         store: Store,
     },
+}
+
+#[derive(Args)]
+pub(super) struct Localnet {
+    /// Number of validators
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub nodes: u16,
+    /// Who executes
+    #[arg(long, default_value = "master-per-node")]
+    pub topology: LocalnetTopology,
+    /// Number of Subs, at most one per node
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub subs: u16,
+    /// Folder of the network: a new one, or an empty one
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// How long it runs before all faults end: a number with s, m or h
+    #[arg(long = "for", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub run_for: Duration,
+    /// Kill, stop, pause, cut off and delay processes at random, from this seed
+    #[arg(long, value_name = "SEED")]
+    pub chaos: Option<Seed>,
+    /// So many kills instead, one after the other, however long that takes
+    #[arg(long, value_name = "N")]
+    pub kills: Option<u32>,
+    /// Transactions per second, of all clients together
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub load: u64,
+    /// How long an epoch lasts: a number with s, m or h [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub epoch: Option<Duration>,
+    /// Folder of the binaries [default: where `make real` puts them]
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+    /// What executors do with a block that is not the next one
+    #[arg(long, default_value = "strict")]
+    pub guard: LocalnetGuard,
+    /// Known bug to switch on, in binaries that were built with them. Can be repeated
+    #[arg(long = "bug", value_name = "NAME")]
+    pub bugs: Vec<String>,
+    /// Validator whose node and executor have the bugs [default: all]. Can be repeated
+    #[arg(long = "buggy-validator", value_name = "N", requires = "bugs")]
+    pub buggy_validators: Vec<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum LocalnetGuard {
+    /// Refuse it
+    Strict,
+    /// Skip it if it is executed, refuse it otherwise
+    SkipLow,
+    /// Execute it
+    Naive,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum LocalnetTopology {
+    SingleMaster,
+    MasterPerNode,
+}
+
+/// A number with a unit of time.
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[number.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        unit => {
+            return Err(format!(
+                "expected a number with s, m or h, found unit `{unit}`"
+            ));
+        }
+    };
+    let number: u64 = number.parse().map_err(|e| format!("`{number}`: {e}"))?;
+    let seconds = number.checked_mul(seconds).filter(|it| *it > 0);
+    let seconds = seconds.ok_or("expected at least a second")?;
+    Ok(Duration::from_secs(seconds))
 }
 
 #[derive(Args)]

@@ -4,6 +4,8 @@ mod arguments;
 mod determinism;
 mod exit;
 mod failures;
+mod judge;
+mod localnet;
 mod museum;
 mod output;
 mod reports;
@@ -57,6 +59,8 @@ fn execute(command: Command) -> Result<Exit, CliError> {
             options,
         } => sweep::scenario(&scenario, seed, times, validator, &options),
         Command::Museum(asked) => museum::run(&asked),
+        Command::Judge { files, json } => judge::judge(&files, json.as_deref()),
+        Command::Localnet(asked) => localnet::localnet(asked),
         Command::Replay { file } => failures::replay(&file),
         Command::Shrink {
             run,

@@ -1,7 +1,8 @@
 //! Output channels: reports go to stdout, progress and logs to stderr, JSON Lines to a file.
 
-use crate::source::InputError;
+use crate::{localnet::LocalnetError, source::InputError};
 use indicatif::{ProgressBar, ProgressStyle};
+use metanode_sim::event_log::LogError;
 use serde::Serialize;
 use std::{
     fs::File,
@@ -16,6 +17,10 @@ use thiserror::Error;
 pub(super) enum CliError {
     #[error(transparent)]
     Input(#[from] InputError),
+    #[error(transparent)]
+    EventLog(#[from] LogError),
+    #[error(transparent)]
+    Localnet(#[from] LocalnetError),
     #[error("{name} passes in this build: expected a failing run")]
     Passes { name: String },
     #[error(

@@ -14,6 +14,7 @@
 //! | `summary` | a table of many runs |
 //! | `sweep` | the matrices of a sweep |
 //! | `museum` | which known bugs were found |
+//! | `event_logs` | which invariants event logs of real processes hold |
 //! | `json` | one object per run |
 //! | `junit` | test cases for continuous integration |
 
@@ -21,10 +22,12 @@ pub mod colour;
 pub(crate) mod describe;
 pub(crate) mod determinism;
 pub(crate) mod diff;
+pub mod event_logs;
 pub mod events;
 pub(crate) mod failure;
 pub mod json;
 pub mod junit;
+pub(crate) mod localnet;
 pub(crate) mod museum;
 pub(crate) mod plan;
 pub mod summary;

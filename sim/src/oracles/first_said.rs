@@ -5,7 +5,7 @@ use crate::trace::Entry;
 use std::collections::{BTreeMap, btree_map::Entry as Place};
 
 /// The first reported value of each key, with its entry.
-pub(super) struct FirstSaid<K, V> {
+pub(crate) struct FirstSaid<K, V> {
     said: BTreeMap<K, (V, Entry)>,
 }
 
@@ -19,12 +19,12 @@ impl<K, V> Default for FirstSaid<K, V> {
 
 impl<K: Ord, V: PartialEq> FirstSaid<K, V> {
     /// From now on this report counts as the first.
-    pub(super) fn replace(&mut self, key: K, value: V, entry: &Entry) {
+    pub(crate) fn replace(&mut self, key: K, value: V, entry: &Entry) {
         self.said.insert(key, (value, entry.clone()));
     }
 
     /// Records that `entry` reports `value`. Returns the first report if its value is different.
-    pub(super) fn contradicted(&mut self, key: K, value: V, entry: &Entry) -> Option<&(V, Entry)> {
+    pub(crate) fn contradicted(&mut self, key: K, value: V, entry: &Entry) -> Option<&(V, Entry)> {
         match self.said.entry(key) {
             Place::Vacant(place) => {
                 place.insert((value, entry.clone()));

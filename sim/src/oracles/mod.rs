@@ -17,7 +17,7 @@ mod exactly_once;
 mod expectation;
 #[cfg(test)]
 mod facts;
-mod first_said;
+pub(crate) mod first_said;
 mod followers;
 mod journal_leak;
 #[cfg(test)]
@@ -57,6 +57,7 @@ use crate::{
     plan::Plan,
     trace::{Entry, ProcessId, SimTime},
 };
+use metanode_core::config::StartPolicy;
 use serde::Serialize;
 
 /// A violated invariant with the entries that prove it.
@@ -75,7 +76,7 @@ pub struct Violation {
 
 impl Violation {
     /// `breaking` violates what the `earlier` entries demand.
-    fn by(
+    pub(crate) fn by(
         breaking: &Entry,
         invariant: Invariant,
         clause: &'static str,
@@ -194,6 +195,41 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
             .map(expectation::ExpectationMet::new)
             .map(|expected| Box::new(expected) as Box<dyn Oracle + Send>)
             .collect(),
+    }
+}
+
+/// The oracles that can judge event logs of real processes: they need no more than processes say of themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OfEventLogs {
+    ExactlyOnce,
+    NoGaps,
+    Wire,
+    Monotonic,
+    Agreement,
+    Durability,
+}
+
+impl OfEventLogs {
+    pub(crate) const fn invariant(self) -> Invariant {
+        match self {
+            Self::ExactlyOnce => Invariant::Exec1,
+            Self::NoGaps => Invariant::Gap0,
+            Self::Wire => Invariant::Wire,
+            Self::Monotonic => Invariant::Mono,
+            Self::Agreement => Invariant::Agree,
+            Self::Durability => Invariant::Durable,
+        }
+    }
+
+    pub(crate) fn build(self) -> Box<dyn Oracle + Send> {
+        match self {
+            Self::ExactlyOnce => Box::<exactly_once::ExactlyOnce>::default(),
+            Self::NoGaps => Box::<no_gaps::NoGaps>::default(),
+            Self::Wire => Box::new(wire::Wire::with_policy(StartPolicy::Wait)),
+            Self::Monotonic => Box::<monotonic::Monotonic>::default(),
+            Self::Agreement => Box::<agreement::Agreement>::default(),
+            Self::Durability => Box::<durability::Durability>::default(),
+        }
     }
 }
 

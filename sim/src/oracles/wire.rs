@@ -120,8 +120,12 @@ impl Sender {
 
 impl Wire {
     pub(super) fn new(plan: &Plan) -> Self {
+        Self::with_policy(plan.start_policy)
+    }
+
+    pub(super) const fn with_policy(start_policy: StartPolicy) -> Self {
         Self {
-            start_policy: plan.start_policy,
+            start_policy,
             nodes: BTreeMap::new(),
             streams: BTreeSet::new(),
         }

@@ -8,6 +8,7 @@
 
 mod client;
 mod interop;
+mod localnet;
 mod old_transport;
 mod process;
 mod soak;

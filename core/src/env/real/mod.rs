@@ -3,6 +3,7 @@
 mod clock;
 mod crash_points;
 mod entropy;
+mod event_log;
 mod line;
 mod log;
 mod network;
@@ -12,6 +13,7 @@ pub mod process;
 pub use clock::OsClock;
 pub use crash_points::NoCrashPoints;
 pub use entropy::OsEntropy;
+pub use event_log::EventLog;
 pub use log::Log;
 pub use network::OsNetwork;
 

@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 shut down by Ctrl-C or SIGTERM · 1 failed while running · 2 invalid command line or configuration.
 
-use super::super::Env;
+use super::{super::Env, EventLog};
+#[cfg(feature = "museum")]
+use crate::bugs::{self, KnownBug};
 use std::{
     fmt::Display,
     future::Future,
@@ -10,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
+    sync::Arc,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -21,7 +24,22 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     #[command(flatten)]
-    pub log: LogArguments,
+    log: LogArguments,
+    /// Append every event that `metasim judge` needs to this file, whose name names the process
+    #[arg(long, value_name = "FILE")]
+    event_log: Option<PathBuf>,
+    /// Switch a known bug on, by its name. Can be repeated
+    #[cfg(feature = "museum")]
+    #[arg(long = "bug", value_name = "NAME", value_parser = known_bug)]
+    bugs: Vec<KnownBug>,
+}
+
+#[cfg(feature = "museum")]
+fn known_bug(name: &str) -> Result<KnownBug, String> {
+    let named = KnownBug::ALL.iter().find(|bug| bug.name() == name);
+    named
+        .copied()
+        .ok_or_else(|| "expected a name of docs/known-bugs.md".to_owned())
 }
 
 /// What is logged to standard error.
@@ -60,9 +78,9 @@ pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Runs `process` on a tokio runtime, with stores below `data_dir`, and starts the log. Must be called once.
 ///
 /// # Errors
-/// Those of `process`, and of the operating system if it provides no threads, signals or randomness.
+/// Those of `process`, and of the operating system if it provides no threads, signals, randomness or event log.
 pub fn run<E, F>(
-    log: LogArguments,
+    arguments: &RunArguments,
     data_dir: &Path,
     process: impl FnOnce(Env, Shutdown) -> F,
 ) -> Result<(), E>
@@ -70,15 +88,31 @@ where
     E: From<io::Error>,
     F: Future<Output = Result<(), E>>,
 {
-    log.start();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    arguments.log.start();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    #[cfg(feature = "museum")]
+    enable_bugs(&mut runtime, &arguments.bugs);
+    let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Box::pin(shutdown_requested()?);
-        let env = super::env(data_dir)?;
+        let mut env = super::env(data_dir)?;
+        if let Some(path) = &arguments.event_log {
+            let log = EventLog::open(path, env.clock.clone(), env.events);
+            let log = log.map_err(|e| {
+                io::Error::new(e.kind(), format!("the event log {}: {e}", path.display()))
+            })?;
+            env.events = Arc::new(log);
+        }
         process(env, shutdown).await
     })
+}
+
+/// Switches are local to a thread: they are switched on in this one and in all of the runtime.
+#[cfg(feature = "museum")]
+fn enable_bugs(runtime: &mut tokio::runtime::Builder, enabled: &[KnownBug]) {
+    bugs::enable(enabled);
+    let enabled = enabled.to_vec();
+    runtime.on_thread_start(move || bugs::enable(&enabled));
 }
 
 /// Prints the error, if any, to standard error and returns the exit code. `is_unusable`: whether an error is one of the

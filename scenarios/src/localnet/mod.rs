@@ -1,0 +1,39 @@
+//! A local network of real processes under faults: the binaries that operators run, judged by their event logs, by the chains
+//! of their executors and by what a client was told.
+//!
+//! | module | content |
+//! |---|---|
+//! | `layout` | folders, addresses and configurations |
+//! | `chaos` | which fault comes when (pure) |
+//! | `process` | starting, signalling and observing processes |
+//! | `links` | proxies between nodes: latency, and validators that are cut off |
+//! | `impostor` | somebody else who listens where an executor did |
+//! | `load` | a client of every node, and what it was promised |
+//! | `progress` | how far processes are, by their event logs |
+//! | `network` | all processes, and what a fault does to them |
+//! | `chain` | the chains of executors and Subs at the end, compared |
+//! | `run` | one run from its options to its verdict |
+//!
+//! Everything here happens in real time.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "real processes need real threads and real time, outside of every simulation"
+)]
+
+mod chain;
+mod chaos;
+mod impostor;
+mod layout;
+mod links;
+mod load;
+mod network;
+mod process;
+mod progress;
+mod run;
+
+pub use chaos::Chaos;
+pub use layout::Topology;
+pub use network::Bugs;
+pub use progress::Progress;
+pub use run::{LocalnetError, Options, Outcome, Status, run};

@@ -1,0 +1,340 @@
+//! All processes of a network, and what a fault does to them.
+
+use super::{
+    chaos::{Fault, Target},
+    impostor::Impostor,
+    layout::Layout,
+    links::Links,
+    process::{Binaries, Process, copy_folder},
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+};
+
+/// A process that ended by itself is started again after this time, as by a service manager.
+const RESTART_FAILED_AFTER_MS: u64 = 300;
+
+/// A process that was asked to end and does not is killed after this time.
+const PATIENCE_MS: u64 = 10_000;
+
+enum State {
+    Up(Process),
+    Paused {
+        process: Process,
+        until_ms: u64,
+    },
+    Stopping {
+        process: Process,
+        until_ms: u64,
+        down_ms: u64,
+    },
+    Down {
+        until_ms: u64,
+    },
+}
+
+/// Known bugs, for binaries that were built with them.
+#[derive(Clone, Debug, Default)]
+pub struct Bugs {
+    pub names: Vec<String>,
+    /// The validators that have them; all if there are none.
+    pub validators: Vec<usize>,
+}
+
+impl Bugs {
+    fn of(&self, target: Target) -> &[String] {
+        let (Target::Node(n) | Target::Executor(n) | Target::Sub(n)) = target;
+        match self.validators.is_empty() || self.validators.contains(&n) {
+            true => &self.names,
+            false => &[],
+        }
+    }
+}
+
+/// The processes and links of a network. Times are milliseconds since its begin.
+pub struct Network<'a> {
+    layout: &'a Layout,
+    binaries: &'a Binaries,
+    bugs: &'a Bugs,
+    links: Links,
+    states: BTreeMap<Target, State>,
+    /// Which node is connected again, and when.
+    cut: BTreeMap<usize, u64>,
+    delayed: BTreeMap<usize, u64>,
+    impostors: BTreeMap<usize, (Impostor, u64)>,
+    /// What ended by itself, with its exit status.
+    pub ended: Vec<String>,
+}
+
+impl<'a> Network<'a> {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// If an address is taken, or a process cannot be started.
+    pub fn begin(layout: &'a Layout, binaries: &'a Binaries, bugs: &'a Bugs) -> io::Result<Self> {
+        let mut network = Self {
+            layout,
+            binaries,
+            bugs,
+            links: Links::begin(&layout.members)?,
+            states: BTreeMap::new(),
+            cut: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            impostors: BTreeMap::new(),
+            ended: vec![],
+        };
+        for target in layout.targets() {
+            network.start(target)?;
+        }
+        Ok(network)
+    }
+
+    fn start(&mut self, target: Target) -> io::Result<()> {
+        let process = self.binaries.start(
+            target,
+            &self.layout.config(target),
+            &self.layout.log(target),
+            &self.layout.events(target),
+            self.bugs.of(target),
+        )?;
+        self.states.insert(target, State::Up(process));
+        Ok(())
+    }
+
+    /// Whether everything runs and every link is as it should be.
+    pub fn is_whole(&self) -> bool {
+        let is_up = |state: &State| matches!(state, State::Up(_));
+        self.states.values().all(is_up) && self.cut.is_empty() && self.impostors.is_empty()
+    }
+
+    /// How many processes do not run.
+    pub fn down(&self) -> usize {
+        let is_down = |state: &&State| !matches!(state, State::Up(_));
+        self.states.values().filter(is_down).count()
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// If the operating system refuses it.
+    pub fn tick(&mut self, now_ms: u64) -> io::Result<()> {
+        let (links, due) = (&self.links, |until_ms: &u64| *until_ms <= now_ms);
+        self.cut.retain(|node, until_ms| {
+            let is_due = due(until_ms);
+            links.cut(*node, !is_due);
+            !is_due
+        });
+        self.delayed.retain(|node, until_ms| {
+            let is_due = due(until_ms);
+            if is_due {
+                links.delay(*node, 0);
+            }
+            !is_due
+        });
+        self.impostors.retain(|_, (_, until_ms)| !due(until_ms));
+        for target in self.layout.targets() {
+            self.tick_process(target, now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn tick_process(&mut self, target: Target, now_ms: u64) -> io::Result<()> {
+        let Some(state) = self.states.remove(&target) else {
+            return Ok(());
+        };
+        let next = match state {
+            State::Up(mut process) => match process.ended()? {
+                None => State::Up(process),
+                Some(status) => {
+                    self.ended
+                        .push(format!("{target} ended by itself: {status}"));
+                    State::Down {
+                        until_ms: now_ms + RESTART_FAILED_AFTER_MS,
+                    }
+                }
+            },
+            State::Paused { process, until_ms } if until_ms <= now_ms => {
+                process.resume()?;
+                State::Up(process)
+            }
+            State::Stopping {
+                mut process,
+                until_ms,
+                down_ms,
+            } => match process.ended()? {
+                None if now_ms < until_ms => State::Stopping {
+                    process,
+                    until_ms,
+                    down_ms,
+                },
+                ended => {
+                    if !ended.is_some_and(|status| status.success()) {
+                        let how = ended.map_or_else(
+                            || format!("did not end within {PATIENCE_MS} ms"),
+                            |status| status.to_string(),
+                        );
+                        self.ended.push(format!("{target} was asked to end: {how}"));
+                    }
+                    State::Down {
+                        until_ms: now_ms + down_ms,
+                    }
+                }
+            },
+            State::Down { until_ms } if until_ms <= now_ms => return self.start(target),
+            waiting => waiting,
+        };
+        self.states.insert(target, next);
+        Ok(())
+    }
+
+    /// Injects a fault. A process that is not up is left alone.
+    ///
+    /// # Errors
+    /// If the operating system refuses it.
+    pub fn inject(&mut self, fault: &Fault, now_ms: u64) -> io::Result<()> {
+        match fault {
+            Fault::Kill { targets, down_ms } => targets
+                .iter()
+                .try_for_each(|target| self.kill(*target, now_ms + down_ms).map(|_| ())),
+            Fault::Stop { target, down_ms } => self.with_up(*target, |process| {
+                process.terminate()?;
+                Ok(State::Stopping {
+                    process,
+                    until_ms: now_ms + PATIENCE_MS,
+                    down_ms: *down_ms,
+                })
+            }),
+            Fault::Pause { target, for_ms } => self.with_up(*target, |process| {
+                process.pause()?;
+                let until_ms = now_ms + for_ms;
+                Ok(State::Paused { process, until_ms })
+            }),
+            Fault::CutOff {
+                validator,
+                for_ms,
+                resets,
+            } => {
+                self.links.cut(*validator, true);
+                if *resets {
+                    self.links.reset(*validator);
+                }
+                self.cut.insert(*validator, now_ms + for_ms);
+                Ok(())
+            }
+            Fault::Delay {
+                validator,
+                latency_ms,
+                for_ms,
+            } => {
+                self.links.delay(*validator, *latency_ms);
+                self.delayed.insert(*validator, now_ms + for_ms);
+                Ok(())
+            }
+            Fault::Impostor { executor, for_ms } => {
+                let until_ms = now_ms + for_ms;
+                // The impostor is gone when the executor starts.
+                if self.kill(Target::Executor(*executor), until_ms + 1)? {
+                    let paths = [
+                        self.layout.block_stream(*executor),
+                        self.layout.rpc(*executor),
+                    ];
+                    let impostor = Impostor::listen(paths.into());
+                    self.impostors.insert(*executor, (impostor, until_ms));
+                }
+                Ok(())
+            }
+            Fault::PutBack { executor, down_ms } => {
+                let target = Target::Executor(*executor);
+                match self.kill(target, now_ms + down_ms)? {
+                    true => self.put_back(target),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn with_up(
+        &mut self,
+        target: Target,
+        then: impl FnOnce(Process) -> io::Result<State>,
+    ) -> io::Result<()> {
+        let next = match self.states.remove(&target) {
+            Some(State::Up(process)) => then(process)?,
+            Some(other) => other,
+            None => return Ok(()),
+        };
+        self.states.insert(target, next);
+        Ok(())
+    }
+
+    /// Whether it was up, or paused.
+    fn kill(&mut self, target: Target, until_ms: u64) -> io::Result<bool> {
+        let (was_up, next) = match self.states.remove(&target) {
+            Some(State::Up(mut process) | State::Paused { mut process, .. }) => {
+                process.kill()?;
+                (true, State::Down { until_ms })
+            }
+            Some(other) => (false, other),
+            None => return Ok(false),
+        };
+        self.states.insert(target, next);
+        Ok(was_up)
+    }
+
+    /// Replaces the data of a process that is down by its copy, or makes the copy.
+    fn put_back(&self, target: Target) -> io::Result<()> {
+        let (data, copy) = (self.layout.data(target), self.layout.copy(target));
+        if !copy.exists() {
+            return copy_folder(&data, &copy);
+        }
+        fs::remove_dir_all(&data)?;
+        fs::rename(&copy, &data)?;
+        let mut events = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.layout.events(target))?;
+        // A kill can have left a part of a line before it.
+        let line = format!("\n{{\"v\":1,\"process\":\"{target}\",\"event\":\"disk_restored\"}}\n");
+        events.write_all(line.as_bytes())
+    }
+
+    /// Ends all faults: what is paused or down runs again within a tick.
+    ///
+    /// # Errors
+    /// If the operating system refuses it.
+    pub fn heal(&mut self, now_ms: u64) -> io::Result<()> {
+        for until_ms in self.cut.values_mut().chain(self.delayed.values_mut()) {
+            *until_ms = now_ms;
+        }
+        self.impostors.clear();
+        for state in self.states.values_mut() {
+            match state {
+                State::Paused { until_ms, .. } | State::Down { until_ms } => *until_ms = now_ms,
+                State::Up(_) | State::Stopping { .. } => {}
+            }
+        }
+        self.tick(now_ms)
+    }
+
+    /// Asks everything to end, and kills what does not.
+    pub fn end(mut self, patience: impl Fn()) {
+        for state in self.states.values() {
+            if let State::Up(process) = state {
+                let _ = process.terminate(); // it may have ended
+            }
+        }
+        for state in self.states.values_mut() {
+            let State::Up(process) = state else {
+                continue;
+            };
+            for _ in 0..PATIENCE_MS / 50 {
+                if !matches!(process.ended(), Ok(None)) {
+                    break;
+                }
+                patience();
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `metasim localnet` and `metasim judge`: networks of real processes under faults, and logs of planted bugs.
+
+use crate::process::binary;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+/// The program that simulates, which is built apart from the binaries.
+fn metasim() -> PathBuf {
+    let real = binary("metanode");
+    let target = real.ancestors().nth(3).unwrap();
+    let path = target.join("release/metasim");
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo build --release -p metasim` builds it",
+        path.display()
+    );
+    path
+}
+
+/// The binaries with known bugs.
+fn buggy() -> PathBuf {
+    let real = binary("metanode");
+    let path = real.ancestors().nth(2).unwrap().join("museum");
+    assert!(
+        path.exists(),
+        "{} is missing: `make test` builds it",
+        path.display()
+    );
+    path
+}
+
+/// Runs a network in a new folder.
+fn localnet(bin_dir: &Path, options: &[&str]) -> (TempDir, Output) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(metasim());
+    command.arg("localnet").args(options);
+    command.arg("--bin-dir").arg(bin_dir);
+    command.arg("--dir").arg(folder.path());
+    (folder, command.output().unwrap())
+}
+
+fn passes(options: &[&str]) {
+    let (folder, output) = localnet(binary("metanode").parent().unwrap(), options);
+    if !output.status.success() {
+        let kept = folder.keep();
+        panic!("{output:#?}\nthe network is in {}", kept.display());
+    }
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(report.contains("\npassed: "), "{report}");
+}
+
+/// The invariants that a network with this bug breaks by its logs, judged again.
+fn broken(options: &[&str]) -> Vec<String> {
+    let (folder, output) = localnet(&buggy(), options);
+    assert_eq!(output.status.code(), Some(3), "{output:#?}");
+    let events = folder.path().join("events");
+    let logs = events.read_dir().unwrap().map(|it| it.unwrap().path());
+    let judged = Command::new(metasim()).arg("judge").args(logs).output();
+    let judged = judged.unwrap();
+    assert_eq!(judged.status.code(), Some(3), "{judged:#?}");
+    let report = String::from_utf8(judged.stdout).unwrap();
+    let broken = report.lines().filter(|line| line.contains(" broken "));
+    let invariant = |line: &str| line.split(' ').next().unwrap().to_owned();
+    broken.map(invariant).collect()
+}
+
+#[test]
+fn a_network_survives_a_minute_of_chaos() {
+    passes(&["--for", "1m", "--chaos", "1"]);
+}
+
+#[test]
+fn kills_in_a_row_lose_and_repeat_nothing() {
+    passes(&[
+        "--kills",
+        "5",
+        "--chaos",
+        "2",
+        "--topology",
+        "single-master",
+    ]);
+}
+
+#[test]
+#[ignore = "almost an hour"]
+fn a_network_survives_ten_minutes_of_chaos_five_times() {
+    for seed in ["1", "2", "3", "4", "5"] {
+        passes(&["--for", "10m", "--chaos", seed]);
+    }
+}
+
+#[test]
+#[ignore = "a minute"]
+fn fifty_kills_in_a_row_lose_and_repeat_nothing() {
+    passes(&["--kills", "50", "--chaos", "7"]);
+}
+
+#[test]
+fn a_planted_fork_is_found_in_the_logs() {
+    let bug = [
+        "--bug",
+        "leaders_in_another_order",
+        "--buggy-validator",
+        "1",
+    ];
+    let broken = broken(&[&["--for", "5s"], &bug[..]].concat());
+    assert!(broken.contains(&"AGREE".to_owned()), "{broken:?}");
+}
+
+#[test]
+fn a_planted_second_execution_is_found_in_the_logs() {
+    let bugs = ["--bug", "replay_after_zero", "--bug", "start_is_trusted"];
+    let network = ["--kills", "4", "--chaos", "3", "--guard", "naive"];
+    let broken = broken(&[&network[..], &bugs].concat());
+    assert!(broken.contains(&"EXEC1".to_owned()), "{broken:?}");
+}
+
+#[test]
+fn a_planted_gap_is_found_in_the_logs() {
+    let bugs = ["--bug", "starts_at_store_tip", "--bug", "start_is_trusted"];
+    let network = ["--kills", "8", "--chaos", "4", "--guard", "naive"];
+    let broken = broken(&[&network[..], &bugs].concat());
+    assert!(broken.contains(&"GAP0".to_owned()), "{broken:?}");
+}
