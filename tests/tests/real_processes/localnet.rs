@@ -98,6 +98,11 @@ fn fifty_kills_in_a_row_lose_and_repeat_nothing() {
     passes(&["--kills", "50", "--chaos", "7"]);
 }
 
+/// Many restarts of one node and one executor that executes whatever comes.
+const ALONE: [&str; 10] = [
+    "--nodes", "1", "--subs", "0", "--chaos", "1", "--for", "20s", "--guard", "naive",
+];
+
 #[test]
 fn a_planted_fork_is_found_in_the_logs() {
     let bug = [
@@ -113,15 +118,13 @@ fn a_planted_fork_is_found_in_the_logs() {
 #[test]
 fn a_planted_second_execution_is_found_in_the_logs() {
     let bugs = ["--bug", "replay_after_zero", "--bug", "start_is_trusted"];
-    let network = ["--kills", "4", "--chaos", "3", "--guard", "naive"];
-    let broken = broken(&[&network[..], &bugs].concat());
+    let broken = broken(&[&ALONE[..], &bugs].concat());
     assert!(broken.contains(&"EXEC1".to_owned()), "{broken:?}");
 }
 
 #[test]
 fn a_planted_gap_is_found_in_the_logs() {
     let bugs = ["--bug", "starts_at_store_tip", "--bug", "start_is_trusted"];
-    let network = ["--kills", "8", "--chaos", "4", "--guard", "naive"];
-    let broken = broken(&[&network[..], &bugs].concat());
+    let broken = broken(&[&ALONE[..], &bugs].concat());
     assert!(broken.contains(&"GAP0".to_owned()), "{broken:?}");
 }
