@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
 mod client;
+mod hostile_bytes;
 mod interop;
 mod localnet;
 mod old_transport;

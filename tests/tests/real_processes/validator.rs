@@ -55,6 +55,11 @@ impl Validator {
         self.folder.join("transactions.sock")
     }
 
+    /// The RPC socket of the executor.
+    pub fn rpc_path(&self) -> PathBuf {
+        self.folder.join("rpc.sock")
+    }
+
     pub fn node_config(&self) -> PathBuf {
         let config = self.folder.join("node.toml");
         fs::write(&config, toml::to_string(&self.node).unwrap()).unwrap();
