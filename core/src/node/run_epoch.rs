@@ -46,7 +46,12 @@ impl Node<'_> {
             .delivers()
             .then(|| self.delivery(&retained, base, watermark));
         let pressure = match &delivery {
-            Some(delivery) => delivery.pressure(),
+            Some(delivery) => {
+                let (epoch, start) = (base.epoch, watermark.next());
+                env.emit(NodeEvent::ConsumerCreated { epoch, start });
+                delivery.measure();
+                delivery.pressure()
+            }
             None => watch::Sender::new(false).subscribe(),
         };
         let has_seat = retained.own.is_some();

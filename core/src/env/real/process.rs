@@ -1,15 +1,21 @@
-//! Shared by the binaries: arguments, runtime, log, shutdown on a signal, and exit codes.
+//! Shared by the binaries: arguments, runtime, log, metrics, shutdown on a signal, and exit codes.
 //!
 //! Exit codes: 0 shut down by Ctrl-C or SIGTERM · 1 failed while running · 2 invalid command line or configuration.
 
-use super::super::Env;
+use super::{
+    Events,
+    metrics::{self, Metrics, Program},
+};
+use crate::{env::Env, types::Address};
 use std::{
     fmt::Display,
     future::Future,
     io::{self, IsTerminal},
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
+    sync::Arc,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -57,12 +63,23 @@ impl LogArguments {
 /// Completes when a shutdown is requested.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs `process` on a tokio runtime, with stores below `data_dir`, and starts the log. Must be called once.
+/// What a process says of itself beside its log.
+#[derive(Clone, Copy, Debug)]
+pub struct Exported {
+    pub program: Program,
+    /// Where metrics are served; nowhere without one.
+    pub listen_address: Option<SocketAddr>,
+}
+
+/// Runs `process` on a tokio runtime, with stores below `data_dir`, and starts the log and the listener for metrics. Must be
+/// called once.
 ///
 /// # Errors
-/// Those of `process`, and of the operating system if it provides no threads, signals or randomness.
+/// Those of `process`, and of the operating system if it provides no threads, signals or randomness, or the address for
+/// metrics cannot be listened at.
 pub fn run<E, F>(
     log: LogArguments,
+    exported: Exported,
     data_dir: &Path,
     process: impl FnOnce(Env, Shutdown) -> F,
 ) -> Result<(), E>
@@ -76,7 +93,17 @@ where
         .build()?;
     runtime.block_on(async {
         let shutdown = Box::pin(shutdown_requested()?);
-        let env = super::env(data_dir)?;
+        let mut env = super::env(data_dir)?;
+        if let Some(address) = exported.listen_address {
+            let metrics = Arc::new(Metrics::new(exported.program, env.clock.now()));
+            let listening = env.network.listen(&Address::Tcp(address)).await;
+            let listener = listening.map_err(|source| {
+                let reason = format!("cannot listen for metrics on {address}: {source}");
+                io::Error::new(source.kind(), reason)
+            })?;
+            tokio::spawn(metrics::serve(listener, metrics.clone()));
+            env.events = Arc::new(Events::with_metrics(metrics));
+        }
         process(env, shutdown).await
     })
 }
