@@ -46,12 +46,7 @@ impl Node<'_> {
             .delivers()
             .then(|| self.delivery(&retained, base, watermark));
         let pressure = match &delivery {
-            Some(delivery) => {
-                let (epoch, start) = (base.epoch, watermark.next());
-                env.emit(NodeEvent::ConsumerCreated { epoch, start });
-                delivery.measure();
-                delivery.pressure()
-            }
+            Some(delivery) => delivery.pressure(),
             None => watch::Sender::new(false).subscribe(),
         };
         let has_seat = retained.own.is_some();
@@ -127,7 +122,7 @@ impl Node<'_> {
         base: EpochBase,
         watermark: GlobalExecIndex,
     ) -> Arc<Delivery> {
-        Arc::new(Delivery::new(DeliverySetup {
+        let delivery = Arc::new(Delivery::new(DeliverySetup {
             env: self.env.clone(),
             parameters: self.config.delivery.clone(),
             stream_address: self.config.block_stream_address(),
@@ -139,7 +134,13 @@ impl Node<'_> {
             watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
             assumes_watermark: self.config.start_policy == StartPolicy::AssumeGenesis,
             journal: self.journal.clone(),
-        }))
+        }));
+        delivery.measure();
+        self.env.emit(NodeEvent::ConsumerCreated {
+            epoch: base.epoch,
+            start: watermark.next(),
+        });
+        delivery
     }
 
     /// Runs consensus, delivery and the epoch change until the first of them ends.

@@ -32,7 +32,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The type by its name in the text format.
-    #[cfg_attr(not(test), allow(dead_code))]
+    #[cfg(test)]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gauge => "gauge",
@@ -75,7 +75,7 @@ macro_rules! metrics {
                 }
             }
 
-            #[cfg_attr(not(test), allow(dead_code))]
+            #[cfg(test)]
             pub const fn unit(self) -> &'static str {
                 match self {
                     $($(Self::$metric => $unit,)*)*
