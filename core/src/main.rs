@@ -15,7 +15,10 @@ mod production {
     use clap::{Parser, Subcommand};
     use metanode_core::{
         config::{ConfigError, NodeConfig},
-        env::real::process::{self, RunArguments},
+        env::real::{
+            metrics::Program,
+            process::{self, Exported, RunArguments},
+        },
         executor::wire::ValidatorInfo,
         node::{self, NodeError},
     };
@@ -58,7 +61,7 @@ Environment:
         Config(#[from] ConfigError),
         #[error(transparent)]
         Node(#[from] NodeError),
-        #[error("the operating system refused threads, signals or randomness: {0}")]
+        #[error("the operating system refuses what a process needs: {0}")]
         Process(#[from] io::Error),
     }
 
@@ -76,7 +79,11 @@ Environment:
         let mut config = NodeConfig::load(&arguments.config)?;
         config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
         let data_dir = config.data_dir.clone();
-        process::run(arguments, &data_dir, async |env, shutdown| {
+        let exported = Exported {
+            program: Program::Node,
+            listen_address: config.metrics_listen_address,
+        };
+        process::run(arguments, exported, &data_dir, async |env, shutdown| {
             Ok(node::run(env, config, shutdown).await?)
         })
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -34,6 +35,9 @@ pub struct ExecutorConfig {
     /// The same RPC for peers. Default: none.
     #[serde(default)]
     pub peer_rpc_address: Option<Address>,
+    /// Address at which metrics are served over HTTP, without encryption or authentication: for local use. Default: none.
+    #[serde(default)]
+    pub metrics_listen_address: Option<SocketAddr>,
     /// What to do with a block that is not the next. Default: `strict`.
     #[serde(default)]
     pub guard: Guard,

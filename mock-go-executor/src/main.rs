@@ -18,7 +18,8 @@ mod production {
             Network,
             real::{
                 OsNetwork,
-                process::{self, RunArguments},
+                metrics::Program,
+                process::{self, Exported, RunArguments},
             },
         },
         executor::socket_advice,
@@ -105,7 +106,11 @@ mod production {
     fn execute(arguments: &RunArguments) -> Result<(), Failure> {
         let config = ExecutorConfig::load(&arguments.config).map_err(ExecutorError::from)?;
         let data_dir = config.data_dir.clone();
-        process::run(arguments, &data_dir, async |env, shutdown| {
+        let exported = Exported {
+            program: Program::Executor,
+            listen_address: config.metrics_listen_address,
+        };
+        process::run(arguments, exported, &data_dir, async |env, shutdown| {
             let (_controls, running) = watch::channel(Controls::default());
             Ok(run(env, config, running, shutdown).await?)
         })
@@ -116,7 +121,11 @@ mod production {
         // Without a state to follow it stores nothing.
         let data_dir =
             (config.follow.as_ref()).map_or_else(env::temp_dir, |it| it.data_dir.clone());
-        process::run(arguments, &data_dir, async |env, shutdown| {
+        let exported = Exported {
+            program: Program::Sub,
+            listen_address: config.metrics_listen_address,
+        };
+        process::run(arguments, exported, &data_dir, async |env, shutdown| {
             let (_nobody, transactions) = mpsc::channel(1);
             Ok(sub::run(env, config, transactions, shutdown).await?)
         })

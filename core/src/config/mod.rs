@@ -59,6 +59,9 @@ pub struct NodeConfig {
     /// Address of the transport that the transaction socket replaced, for comparison. Default: none.
     #[serde(default)]
     pub old_transport_listen_address: Option<SocketAddr>,
+    /// Address at which metrics are served over HTTP, without encryption or authentication: for local use. Default: none.
+    #[serde(default)]
+    pub metrics_listen_address: Option<SocketAddr>,
     /// Whether the node may deliver blocks. Default: node 0 only, in `master-per-node` every node.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,

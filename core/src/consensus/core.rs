@@ -349,6 +349,12 @@ impl Core {
         self.dag.highest_round()
     }
 
+    /// Size of the suspended blocks, once for each source.
+    #[must_use]
+    pub fn suspended_bytes(&self) -> usize {
+        self.manager.suspended_bytes()
+    }
+
     /// The round above which `author`'s blocks are needed: that of its newest block, or the gc round.
     #[must_use]
     pub fn wanted_after(&self, author: AuthorityIndex) -> Round {

@@ -10,7 +10,7 @@ use super::{
     fetch_scheduler::Missing,
     peer::Peer,
     repair,
-    shared::{Command, Progress, Shared},
+    shared::{Command, Levels, Progress, Shared},
     subscriber, synchronizer,
     votes::certified,
 };
@@ -26,7 +26,7 @@ use crate::{
         VerifiedBlock,
     },
 };
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -149,7 +149,9 @@ impl Consensus {
             wanted_after: Mutex::new(wanted_after),
             missing: missing.subscribe(),
             asked: setup.asked,
+            levels: Arc::new(Levels::default()),
         });
+        shared.measure();
         Ok(Self {
             core,
             pressure: setup.pressure,
@@ -386,6 +388,11 @@ impl Consensus {
             *old = progress;
             modified
         });
+        let levels = &self.shared.levels;
+        let round = self.core.highest_round().0;
+        levels.dag_round.store(round, Ordering::Relaxed);
+        let suspended_bytes = self.core.suspended_bytes();
+        (levels.suspended_bytes).store(suspended_bytes, Ordering::Relaxed);
         {
             let mut wanted = self
                 .shared

@@ -5,14 +5,17 @@ use super::{
 };
 use crate::{
     config::ConsensusParameters,
-    env::{Env, NodeEvent},
+    env::{Env, NodeEvent, Quantity},
     tasks::Tasks,
     types::{AuthorityIndex, CommitIndex, Committee, EpochEnding, Round, SubDag, VerifiedBlock},
 };
 use bytes::Bytes;
 use std::{
     future::Future,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -42,6 +45,30 @@ pub(super) struct Progress {
     pub ending: EpochEnding,
 }
 
+/// Numbers that metrics read at any time.
+#[derive(Debug, Default)]
+pub(super) struct Levels {
+    pub dag_round: AtomicU32,
+    pub suspended_bytes: AtomicUsize,
+    pub subscriptions: AtomicUsize,
+}
+
+/// A subscription that delivers blocks, counted until it is dropped.
+pub(super) struct Subscribed(Arc<Levels>);
+
+impl Levels {
+    pub fn subscribed(self: &Arc<Self>) -> Subscribed {
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        Subscribed(self.clone())
+    }
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The shared state of all tasks of one epoch's consensus.
 pub(super) struct Shared {
     pub env: Env,
@@ -57,10 +84,32 @@ pub(super) struct Shared {
     pub missing: watch::Receiver<Missing>,
     /// See [`ConsensusSetup::asked`](super::ConsensusSetup).
     pub asked: Arc<OnceLock<Asked>>,
+    pub levels: Arc<Levels>,
     pub tasks: Tasks,
 }
 
 impl Shared {
+    /// Lets metrics read numbers of this epoch's consensus.
+    pub fn measure(&self) {
+        let measure = |quantity, read: fn(&Levels) -> u64| {
+            let levels = self.levels.clone();
+            self.env.measure(quantity, move || read(&levels));
+        };
+        measure(Quantity::DagRound, |levels| {
+            levels.dag_round.load(Ordering::Relaxed).into()
+        });
+        measure(Quantity::SuspendedBytes, |levels| {
+            levels.suspended_bytes.load(Ordering::Relaxed) as u64
+        });
+        measure(Quantity::PeersConnected, |levels| {
+            levels.subscriptions.load(Ordering::Relaxed) as u64
+        });
+        let peers = self.peers.len() as u64;
+        let most_bytes = u64::from(self.parameters.max_suspended_bytes) * peers;
+        self.env.measure(Quantity::Peers, move || peers);
+        (self.env).measure(Quantity::SuspendedBytesLimit, move || most_bytes);
+    }
+
     /// Spawns a task that ends with this epoch's consensus.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);

@@ -83,6 +83,7 @@ async fn try_read_blocks(
     let after = shared.wanted_after(peer.index);
     let subscription = Purpose::Subscribe { after };
     let (mut stream, mut decoder) = peer.connect(shared, subscription, &[], idle).await?;
+    let _subscribed = shared.levels.subscribed();
     loop {
         let body = read_frame(&mut stream, &mut decoder).await?;
         let body = body.ok_or(PeerError::Closed)?;

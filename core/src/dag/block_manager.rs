@@ -126,6 +126,12 @@ impl BlockManager {
         accepted
     }
 
+    /// Size of the suspended blocks, once for each source.
+    #[must_use]
+    pub fn suspended_bytes(&self) -> usize {
+        self.by_source.values().map(|from| from.bytes).sum()
+    }
+
     /// The missing blocks, neither in the DAG nor suspended, among the ancestors of the lowest `per_source` suspended
     /// blocks from each source. Each with the authors of the blocks that depend on it, directly or not: if honest, they
     /// have it. Higher blocks cannot become acceptable before these, and the limit per source bounds what a faulty peer

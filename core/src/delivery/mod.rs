@@ -21,7 +21,7 @@ use window::Window;
 
 use crate::{
     config::DeliveryParameters,
-    env::Env,
+    env::{Env, Quantity},
     executor::ExecutorClient,
     framing::FrameError,
     ingest::Journal,
@@ -31,7 +31,7 @@ use crate::{
 };
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
@@ -42,7 +42,7 @@ pub(crate) struct Delivery {
     parameters: DeliveryParameters,
     stream_address: Address,
     client: Arc<ExecutorClient>,
-    streams: Arc<AtomicU64>,
+    streams: Arc<Streams>,
     log: Arc<CommitLog>,
     base: EpochBase,
     committee: Arc<Committee>,
@@ -65,14 +65,21 @@ pub(crate) struct Delivery {
     journal: Arc<Journal>,
 }
 
+/// The block streams of this process, over all epochs.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    /// How many were opened, for the numbers of connections in events.
+    opened: AtomicU64,
+    written_bytes: AtomicU64,
+}
+
 /// The inputs of [`Delivery::new`].
 pub(crate) struct DeliverySetup {
     pub env: Env,
     pub parameters: DeliveryParameters,
     pub stream_address: Address,
     pub client: Arc<ExecutorClient>,
-    /// Number of block streams that this process has opened, for the numbers of connections in events.
-    pub streams: Arc<AtomicU64>,
+    pub streams: Arc<Streams>,
     pub log: Arc<CommitLog>,
     pub base: EpochBase,
     pub committee: Arc<Committee>,
@@ -109,6 +116,21 @@ impl Delivery {
             is_before_epoch: AtomicBool::new(false),
             pressure: watch::Sender::new(false),
         }
+    }
+
+    /// Lets metrics read the window and what was written.
+    pub fn measure(self: &Arc<Self>) {
+        let capacity = self.window().capacity() as u64;
+        let delivery = Arc::downgrade(self);
+        self.env.measure(Quantity::WindowBlocks, move || {
+            delivery.upgrade().map_or(0, |it| it.window().len() as u64)
+        });
+        self.env
+            .measure(Quantity::WindowCapacityBlocks, move || capacity);
+        let streams = self.streams.clone();
+        self.env.measure(Quantity::StreamBytesWritten, move || {
+            streams.written_bytes.load(Ordering::Relaxed)
+        });
     }
 
     /// Watches whether backpressure pauses proposals.

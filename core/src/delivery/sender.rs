@@ -41,7 +41,7 @@ impl Delivery {
         let parameters = &self.parameters;
         let mut backoff = Backoff::new(parameters.reconnect_min_ms, parameters.reconnect_max_ms);
         loop {
-            let connection = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
+            let connection = self.streams.opened.fetch_add(1, Ordering::Relaxed) + 1;
             let connected_before = self.frames_written();
             let end = match self.connect().await {
                 Ok(stream) => self.stream(connection, stream, queries).await,
@@ -118,6 +118,8 @@ impl Delivery {
                 window.is_starved()
             };
             self.frames_written.fetch_add(1, Ordering::Relaxed);
+            let bytes = block.frame.len() as u64;
+            (self.streams.written_bytes).fetch_add(bytes, Ordering::Relaxed);
             self.env.emit(NodeEvent::FrameWritten {
                 connection,
                 gei: block.gei,

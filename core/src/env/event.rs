@@ -1,10 +1,12 @@
 //! Typed domain events. Production writes them as structured log lines under the targets of contract §11; the simulator
 //! appends them to the trace and passes them to the oracles.
 //!
+//! Numbers that no event carries are [quantities](Quantity).
+//!
 //! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
 //! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
-use super::CrashPoint;
+use super::{CrashPoint, Quantity, Reading};
 use crate::types::{
     AuthorityIndex, BlockRef, ChangeStep, CommitIndex, CommitRef, CommitteeDigest, Epoch,
     EpochBase, GlobalExecIndex, ReplayPlan, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
@@ -16,6 +18,9 @@ use std::{fmt, sync::Arc};
 /// The receiver of events.
 pub trait EventSink: Send + Sync {
     fn emit(&self, event: Event);
+
+    /// Reads a quantity from now on with this function, whenever metrics are asked for. Ignored where there are none.
+    fn measure(&self, _quantity: Quantity, _read: Reading) {}
 }
 
 /// Serializes explanatory text of an event: present in human-readable formats, left out of the binary format that the
@@ -73,6 +78,9 @@ pub enum NodeEvent {
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
+    /// The executor is asked for W and its epoch (contract §6.1), until it answers.
+    #[display("asks its executor for W and its epoch")]
+    QueryingExecutor,
     /// The executor returned W and its epoch, before anything that replays is created (contract §6.1).
     #[display("learns from its executor: epoch {epoch}, durable at {watermark}")]
     ExecutorQueried {
@@ -107,6 +115,12 @@ pub enum NodeEvent {
     /// The replay plan was computed (contract §6.3).
     #[display("plans: {_0}")]
     ReplayPlanned(ReplayPlan),
+    /// The delivery of an epoch was created, before recovery can produce commits (contract §6.4).
+    #[display("creates the consumer of epoch {epoch}, from GEI {start} on")]
+    ConsumerCreated {
+        epoch: Epoch,
+        start: GlobalExecIndex,
+    },
     /// Peers answered which own blocks they have; the node proposes only above this round (contract §6.5).
     #[display("learns from peers that it proposed up to round {round}")]
     LastProposedRoundLearned { round: Round },
@@ -237,7 +251,9 @@ pub enum NodeEvent {
         to: GlobalExecIndex,
     },
     /// The window is full: the node stops proposing (contract §5).
-    #[display("stops proposing: {blocks} blocks are not durable")]
+    #[display(
+        "stops proposing: {blocks} blocks are not durable; a faster executor helps, or a larger min_round_delay_ms"
+    )]
     ProposalsPaused { blocks: u32 },
     /// The window has drained to half.
     #[display("proposes again: {blocks} blocks are not durable")]

@@ -14,6 +14,7 @@ mod hashes;
 mod idle_timeout;
 mod monitor;
 mod network;
+mod quantity;
 pub mod real;
 pub mod trace_line;
 
@@ -27,6 +28,7 @@ pub use hashes::{Computed, TransactionHashes};
 pub(crate) use idle_timeout::{IdleTimeout, MonitoredStream};
 pub use monitor::{TaskMonitor, Unmonitored};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
+pub use quantity::{Quantity, Reading};
 
 use crate::store::StoreFactory;
 use std::sync::Arc;
@@ -48,6 +50,11 @@ impl Env {
     /// Reports a typed event: a log line in production, an entry of the trace in the simulator.
     pub fn emit(&self, event: impl Into<Event>) {
         self.events.emit(event.into());
+    }
+
+    /// Lets metrics read a quantity from now on. What was given for it before is dropped.
+    pub fn measure(&self, quantity: Quantity, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.events.measure(quantity, Box::new(read));
     }
 
     /// Reaches a crash point. Does nothing in production; the simulator may end the process here, in which case this

@@ -265,6 +265,13 @@ impl Journal {
         }
     }
 
+    /// Number of the transactions that are taken and not known to be executed, and their bytes as the limit counts them.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.taken.len(), state.taken.held_bytes())
+    }
+
     /// What was taken since the last call, in order.
     pub(super) fn take_unseen(&self) -> Vec<(Sequence, Transaction)> {
         std::mem::take(&mut self.state().unseen)

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::IngestParameters,
-    env::{BoxListener, BoxStream, TaskMonitor},
+    env::{BoxListener, BoxStream, Env, Quantity, TaskMonitor},
     framing::Framing,
     tasks::Tasks,
 };
@@ -55,6 +55,18 @@ impl Server {
             monitor,
             shared: Arc::new(shared),
         }
+    }
+
+    /// Lets metrics read how much of the memory for large frames is in use.
+    pub fn measure(&self, env: &Env) {
+        let limit_bytes = self.shared.parameters.max_buffered_bytes;
+        let memory = self.shared.memory.clone();
+        env.measure(Quantity::IngestBufferedBytes, move || {
+            (limit_bytes as usize).saturating_sub(memory.available_permits()) as u64
+        });
+        env.measure(Quantity::IngestBufferedBytesLimit, move || {
+            limit_bytes.into()
+        });
     }
 
     /// Serves the clients of a listener for ever.

@@ -85,6 +85,10 @@ impl Taken {
         self.by_digest.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.by_digest.len()
+    }
+
     /// Bytes of all of it, each with [`OVERHEAD_BYTES`] more.
     pub const fn held_bytes(&self) -> usize {
         self.held_bytes

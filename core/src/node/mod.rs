@@ -13,8 +13,8 @@ mod startup_query;
 use crate::{
     config::NodeConfig,
     consensus::{Archive, Asked, ConsensusError, serve},
-    delivery::DeliveryError,
-    env::{BoxListener, Env, NodeEvent},
+    delivery::{DeliveryError, Streams},
+    env::{BoxListener, Env, NodeEvent, Quantity},
     epoch::EpochStore,
     executor::{
         ExecutorClient,
@@ -30,7 +30,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock},
 };
 use thiserror::Error;
 
@@ -123,8 +123,7 @@ struct Node<'a> {
     records: EpochStore,
     archive: Arc<Archive>,
     journal: Arc<Journal>,
-    /// Number of block streams that were opened.
-    streams: Arc<AtomicU64>,
+    streams: Arc<Streams>,
 }
 
 /// Where clients send transactions.
@@ -141,6 +140,7 @@ async fn start(
 ) -> Result<Infallible, NodeError> {
     let limit_bytes = config.ingest.max_journal_bytes as usize;
     let journal = Arc::new(Journal::open(env.stores.as_ref(), limit_bytes)?);
+    measure(env, &journal, limit_bytes);
     let rpc = (config.rpc_address(), config.rpc.clone());
     let node = Node {
         keys: config.keys(),
@@ -177,6 +177,7 @@ async fn start(
         listener,
     ));
     let server = Server::new(env.monitor.clone(), intake, config.ingest.clone());
+    server.measure(env);
     // Also while the executor does not answer: what is taken is proposed later.
     let Listeners { transactions, old } = listeners;
     tasks.spawn(server.clone().serve(transactions, Transport::Frames));
@@ -189,6 +190,15 @@ async fn start(
         ended = &mut storing => Ok(joined(ended)?),
         ended = node.run_epochs(Pool::new(journal)) => ended,
     }
+}
+
+/// Lets metrics read the journal.
+fn measure(env: &Env, journal: &Arc<Journal>, limit_bytes: usize) {
+    let held = journal.clone();
+    env.measure(Quantity::JournalTransactions, move || held.held().0 as u64);
+    let held = journal.clone();
+    env.measure(Quantity::JournalBytes, move || held.held().1 as u64);
+    env.measure(Quantity::JournalBytesLimit, move || limit_bytes as u64);
 }
 
 /// The result of a task. Panics if the task panicked; it cannot have been aborted while it is awaited.

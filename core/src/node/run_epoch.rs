@@ -122,7 +122,7 @@ impl Node<'_> {
         base: EpochBase,
         watermark: GlobalExecIndex,
     ) -> Arc<Delivery> {
-        Arc::new(Delivery::new(DeliverySetup {
+        let delivery = Arc::new(Delivery::new(DeliverySetup {
             env: self.env.clone(),
             parameters: self.config.delivery.clone(),
             stream_address: self.config.block_stream_address(),
@@ -134,7 +134,13 @@ impl Node<'_> {
             watermark: bug_switches::delivered(watermark, base, &retained.log, &self.records),
             assumes_watermark: self.config.start_policy == StartPolicy::AssumeGenesis,
             journal: self.journal.clone(),
-        }))
+        }));
+        delivery.measure();
+        self.env.emit(NodeEvent::ConsumerCreated {
+            epoch: base.epoch,
+            start: watermark.next(),
+        });
+        delivery
     }
 
     /// Runs consensus, delivery and the epoch change until the first of them ends.

@@ -30,6 +30,7 @@ impl Node<'_> {
         let mut backoff = Backoff::new(rpc.start_retry_min_ms, rpc.start_retry_max_ms);
         let mut attempt = 0;
         let mut failure = None;
+        self.env.emit(NodeEvent::QueryingExecutor);
         loop {
             attempt += 1;
             let error = match self.ask_executor_once(failure.as_ref()).await {

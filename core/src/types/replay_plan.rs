@@ -33,6 +33,18 @@ pub enum ReplayPlan {
     JoinEpoch { node: Epoch, executor: Epoch },
 }
 
+impl ReplayPlan {
+    /// The epoch that is delivered first, or in which the node is.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        match self {
+            Self::Replay { epoch, .. } | Self::FetchOnly { epoch, .. } => *epoch,
+            Self::PreviousTail { previous, .. } => *previous,
+            Self::ResumeEpochChange { node, .. } | Self::JoinEpoch { node, .. } => *node,
+        }
+    }
+}
+
 impl fmt::Display for ReplayPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,6 +5,7 @@ use metanode_core::{
     framing::{FrameError, Framing},
     types::Transactions,
 };
+use prost::Message;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -58,6 +59,17 @@ impl Batch {
         }
     }
 
+    /// The number of its transactions.
+    pub(super) fn transactions(&self) -> usize {
+        match self {
+            Self::Formed(transactions) => transactions.len(),
+            Self::Forwarded { body, .. } => {
+                let decoded = Transactions::decode(body.clone());
+                decoded.map_or(0, |batch| batch.transactions.len())
+            }
+        }
+    }
+
     /// The frame.
     ///
     /// # Errors
@@ -73,6 +85,14 @@ impl Batch {
 }
 
 impl Reply {
+    /// How many of a batch of this size were taken.
+    pub fn taken_of(&self, transactions: usize) -> usize {
+        match self.success {
+            true => transactions,
+            false => self.taken.min(transactions),
+        }
+    }
+
     /// What is left of these transactions.
     pub fn left(&self, mut transactions: Vec<Bytes>) -> Left {
         if self.success {

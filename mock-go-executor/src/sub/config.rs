@@ -5,6 +5,7 @@ use crate::{config::ConfigError, ledger::Funding};
 use metanode_core::{config::RpcParameters, types::Address};
 use serde::{Deserialize, Serialize};
 use std::{
+    net::SocketAddr,
     num::NonZeroU32,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -19,6 +20,9 @@ pub struct SubConfig {
     /// Where clients on this machine send theirs, with the frames of the transaction socket. Default: nowhere.
     #[serde(default)]
     pub listen_address: Option<Address>,
+    /// Address at which metrics are served over HTTP, without encryption or authentication: for local use. Default: none.
+    #[serde(default)]
+    pub metrics_listen_address: Option<SocketAddr>,
     /// Sends over the transport that the transaction socket replaced, for comparison: its listener is then at
     /// `transaction_socket_path`. Of the limits, those of frames in flight and fire-and-forget do not apply.
     #[serde(default)]
@@ -232,7 +236,7 @@ mod tests {
         assert_eq!(config.limits, SubLimits::default());
         let settings = uncommented.lines().filter(|line| !line.starts_with('#'));
         let keys = settings.filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 2 + 11 + 4 + 2, "a key is missing");
+        assert_eq!(keys, 3 + 11 + 4 + 2, "a key is missing");
     }
 
     #[test]

@@ -8,12 +8,20 @@ use super::{
 use crate::{bug_switches, chain::Chain};
 use metanode_core::{
     backoff::Backoff,
-    env::{Env, SubEvent},
+    env::{Env, Quantity, SubEvent},
     executor::{ExecutorClient, RpcError, wire::GetBlocksRange},
     store::StoreError,
     types::GlobalExecIndex,
 };
-use std::{cmp::Ordering, convert::Infallible, time::Duration};
+use std::{
+    cmp::Ordering,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use thiserror::Error;
 
 pub(super) struct Follower {
@@ -24,6 +32,8 @@ pub(super) struct Follower {
     tip: Tip,
     /// The last durable block of the Master, when it was last asked.
     master: GlobalExecIndex,
+    /// What it answered then, for metrics.
+    last_answer: Arc<AtomicU64>,
     part: Part,
 }
 
@@ -84,6 +94,9 @@ impl Follower {
             config.master_address.clone(),
             config.rpc.clone(),
         );
+        let last_answer = Arc::new(AtomicU64::new(height.0));
+        let read = last_answer.clone();
+        env.measure(Quantity::MasterBlock, move || read.load(Relaxed));
         Ok(Self {
             env,
             config,
@@ -91,6 +104,7 @@ impl Follower {
             chain,
             tip: Tip { height, hash },
             master: GlobalExecIndex(0),
+            last_answer,
             part: Part::default(),
         })
     }
@@ -135,6 +149,7 @@ impl Follower {
         let own = self.tip.height;
         if self.master <= own {
             self.master = self.client.last_block_number().await?;
+            self.last_answer.store(self.master.0, Relaxed);
         }
         match self.master.cmp(&own) {
             Ordering::Less => {

@@ -8,6 +8,7 @@
 //! | [`config`] | the configuration of a Sub |
 //! | `batch` | what is sent in one frame, and what a reply leaves of it (pure) |
 //! | `queue` | what waits for a worker or a reply, bounded in batches and bytes |
+//! | `counts` | how much was sent, for metrics |
 //! | `pool` | forms batches of single transactions |
 //! | `worker` | one connection to the metanode: frames out, replies in |
 //! | `chain_link` | whether a block continues what the Sub has executed (pure) |
@@ -26,6 +27,7 @@ mod batch;
 mod chain_link;
 pub mod config;
 mod connection_pool;
+mod counts;
 mod follower;
 mod local;
 mod old_client;

@@ -5,6 +5,7 @@ use super::{
     batch::{Batch, Left, Reply},
     config::SubLimits,
     connection_pool::{ConnectionPool, Place},
+    counts::Counts,
     old_transport::{Connection, End, HandBack, Known, OldTransport, reply},
 };
 use crate::bug_switches;
@@ -25,6 +26,7 @@ pub struct OldClient {
     env: Env,
     pool: ConnectionPool,
     limits: SubLimits,
+    counts: Counts,
     hand_back: HandBack,
     pause_after_write: Duration,
 }
@@ -38,6 +40,7 @@ impl OldClient {
             env: env.clone(),
             pool: ConnectionPool::new(env.network.clone(), to, transport.pool_connections),
             limits: limits.clone(),
+            counts: Counts::measured(env),
             hand_back: match bug_switches::waits_for_exchange(waits) {
                 true => HandBack::AfterExchange,
                 false => HandBack::AfterWrite,
@@ -58,12 +61,21 @@ impl OldClient {
                 HandBack::AfterExchange => self.exchange(&frame).await,
                 HandBack::AfterWrite => self.write(&frame).await,
             };
+            if sent.is_ok() {
+                self.counts.sent(batch.transactions());
+            }
             let sent = sent.and_then(|message| Ok((message.clone(), reply(&message)?)));
             match sent {
-                Ok((message, reply)) => match self.left(batch, message, reply) {
-                    None => return,
-                    Some(rest) => batch = rest,
-                },
+                Ok((message, reply)) => {
+                    // A write alone is no answer.
+                    if self.hand_back == HandBack::AfterExchange {
+                        self.counts.answered(&batch, &reply);
+                    }
+                    match self.left(batch, message, reply) {
+                        None => return,
+                        Some(rest) => batch = rest,
+                    }
+                }
                 Err(end) => self.env.emit(SubEvent::Disconnected {
                     reason: end.to_string(),
                 }),

@@ -1,6 +1,7 @@
 //! The batches that wait for a worker or are not answered yet: bounded by their number and by their bytes.
 
 use super::{batch::Batch, config::SubLimits};
+use metanode_core::env::{Env, Quantity};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -46,6 +47,24 @@ pub(super) fn queue(limits: &SubLimits) -> (Batches, Queue) {
 }
 
 impl Batches {
+    /// Lets metrics read how much waits.
+    pub(super) fn measure(&self, env: &Env) {
+        let limit_batches = self.channel.max_capacity() as u64;
+        let limit_bytes = self.limit_bytes;
+        // The channel ends with the last sender, whoever measures it.
+        let channel = self.channel.downgrade();
+        env.measure(Quantity::SubQueuedBatches, move || {
+            let free = channel.upgrade().map(|channel| channel.capacity() as u64);
+            free.map_or(0, |free| limit_batches.saturating_sub(free))
+        });
+        env.measure(Quantity::SubQueuedBatchesLimit, move || limit_batches);
+        let memory = self.memory.clone();
+        env.measure(Quantity::SubBufferedBytes, move || {
+            u64::from(limit_bytes).saturating_sub(memory.available_permits() as u64)
+        });
+        env.measure(Quantity::SubBufferedBytesLimit, move || limit_bytes.into());
+    }
+
     /// Adds a batch; waits while there are too many, or too large ones.
     ///
     /// # Errors

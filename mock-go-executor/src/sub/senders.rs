@@ -2,6 +2,7 @@
 
 use super::{
     config::SubConfig,
+    counts::Counts,
     old_client::OldClient,
     queue::{Batches, Queue, Queued, queue},
     worker::Worker,
@@ -22,12 +23,15 @@ impl Senders {
     pub fn start(env: &Env, config: &SubConfig, tasks: &Tasks) -> Self {
         let SubConfig { limits, .. } = config;
         let (batches, queue) = queue(limits);
+        batches.measure(env);
         let address = &config.transaction_socket_path;
+        let counts = Counts::measured(env);
         let worker = || Worker {
             env: env.clone(),
             address: address.clone(),
             limits: limits.clone(),
             queue: queue.clone(),
+            counts: counts.clone(),
             again: Mutex::default(),
             refilled: Notify::new(),
         };

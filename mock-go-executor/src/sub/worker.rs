@@ -3,6 +3,7 @@
 use super::{
     batch::{Batch, Left, Reply},
     config::SubLimits,
+    counts::Counts,
     queue::{Memory, Queue, Queued},
 };
 use bytes::Bytes;
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     pub address: Address,
     pub limits: SubLimits,
     pub queue: Queue,
+    pub counts: Counts,
     /// What this worker sends before anything else of the queue.
     pub again: Mutex<VecDeque<Queued>>,
     /// Something was added to `again`.
@@ -152,9 +154,11 @@ impl Worker {
                 }
             };
             free.forget();
+            let transactions = queued.batch.transactions();
             lock(&exchange.unanswered).push_back(queued);
             self.env.reach(CrashPoint::SubBeforeFrame).await;
             write_frame(writer, &frame).await?;
+            self.counts.sent(transactions);
             self.env.reach(CrashPoint::SubFrameWritten).await;
         }
     }
@@ -202,6 +206,7 @@ impl Worker {
             let Some(Queued { batch, memory }) = lock(&exchange.unanswered).pop_front() else {
                 return Err(End::Unasked(reply.error));
             };
+            self.counts.answered(&batch, &reply);
             *lock(&exchange.is_answered) = true;
             exchange.free.add_permits(1);
             match batch {

@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "   0.000s     !        node-0 stops proposing: 8 blocks are not durable",
+                "   0.000s     !        node-0 stops proposing: 8 blocks are not durable; a faster executor helps, or a larger min_round_delay_ms",
                 "   3.000s     !     5",
             ]
         );

@@ -75,6 +75,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         transaction_socket_path: Some(Address::Unix(TRANSACTIONS_PATH.into())),
         old_transport_listen_address: (plan.workload.old_pool_connections > 0)
             .then(|| SocketAddr::new(HostId(index).ip(), OLD_TRANSPORT_PORT)),
+        metrics_listen_address: None,
         executor_commit_enabled: None,
         single_node: false,
         start_policy: plan.start_policy,
@@ -124,6 +125,7 @@ pub fn sub(plan: &Plan, index: u16) -> SubConfig {
             None => Address::Unix(TRANSACTIONS_PATH.into()),
         },
         listen_address: None,
+        metrics_listen_address: None,
         old_transport,
         limits: SubLimits {
             queue_batches: positive(workload.queue_batches),
@@ -156,6 +158,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         block_stream_address: Address::Unix(BLOCK_STREAM_PATH.into()),
         rpc_address: Address::Unix(RPC_PATH.into()),
         peer_rpc_address: Some(tcp(index, PEER_RPC_PORT)),
+        metrics_listen_address: None,
         guard: drawn.guard,
         execute_us: [drawn.execute_us.low, drawn.execute_us.high],
         flush_every_blocks: [drawn.flush_every_blocks.low, drawn.flush_every_blocks.high],

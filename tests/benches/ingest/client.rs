@@ -86,6 +86,7 @@ fn config(folder: &Path, case: &Case) -> SubConfig {
     SubConfig {
         transaction_socket_path: server::address(folder, case),
         listen_address: None,
+        metrics_listen_address: None,
         old_transport: match case.way {
             Way::Unix | Way::Tcp => None,
             Way::OldPool {

@@ -10,6 +10,7 @@ mod client;
 mod hostile_bytes;
 mod interop;
 mod localnet;
+mod metrics;
 mod old_transport;
 mod process;
 mod soak;
@@ -27,6 +28,8 @@ use validator::{NODE_EXAMPLE, Validator, validators};
 async fn assert_resumes(node: &mut Process, watermark: u64) {
     let asked = node.line(&["[STARTUP]", "learns from its executor"]).await;
     assert_eq!(gei(&asked), watermark, "{asked}");
+    let learned = format!(" last_global_exec_index={watermark} ");
+    assert!(asked.contains(&learned), "{asked}");
     let plan = node.line(&["[STARTUP]", "plans: epoch 0"]).await;
     let from_next = format!("replay commits {}..=", watermark + 1);
     let nothing = format!("nothing to replay, {watermark} commits are durable");
@@ -34,6 +37,10 @@ async fn assert_resumes(node: &mut Process, watermark: u64) {
         plan.contains(&from_next) || plan.contains(&nothing),
         "{plan}"
     );
+    let after = format!(" replay_after_commit_index={watermark} skipped={watermark} replayed=");
+    assert!(plan.contains(&after), "{plan}");
+    let consumer = node.line(&["[STARTUP]", "creates the consumer"]).await;
+    assert_eq!(gei(&consumer), watermark + 1, "{consumer}");
     let stream = node.line(&["[SEQUENTIAL-BUFFER]", "delivers from"]).await;
     assert_eq!(gei(&stream), watermark + 1, "{stream}");
 }

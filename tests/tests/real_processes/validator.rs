@@ -151,6 +151,7 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.data_dir = folder.join("node");
     node.protocol_key_seed.0[0] = u8::try_from(index).unwrap();
     node.p2p_listen_address = free_address(index);
+    node.metrics_listen_address = None;
     let block_stream = Address::Unix(folder.join("blocks.sock"));
     let rpc = Address::Unix(folder.join("rpc.sock"));
     node.transaction_socket_path = Some(Address::Unix(folder.join("transactions.sock")));
@@ -158,6 +159,7 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.executor_receive_socket_path = Some(rpc.clone());
     let mut executor = ExecutorConfig::parse(EXECUTOR_EXAMPLE, "executor.example.toml").unwrap();
     executor.data_dir = folder.join("executor");
+    executor.metrics_listen_address = None;
     executor.block_stream_address = block_stream;
     executor.rpc_address = rpc.clone();
     let env = real::env(&folder).unwrap();

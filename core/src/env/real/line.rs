@@ -1,13 +1,33 @@
-//! The log line of an event: target, level and block. Pure; [`super::log`] writes it.
+//! The log line of an event: target, level and fields. Pure; [`super::log`] writes it.
 //!
 //! Levels: `error` ends the process, `warn` may need an operator, `info` is a change of the process's state, `debug`
 //! occurs once per block or request, `trace` several times.
 
 use crate::{
     env::{Event, ExecutorEvent, NodeEvent, SubEvent},
-    types::GlobalExecIndex,
+    types::{CommitIndex, Epoch, GlobalExecIndex, ReplayPlan},
 };
 use tracing::Level;
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Starting,
+    /// It has been ready: what begins again belongs to a change of the epoch.
+    Running,
+}
+
+impl Phase {
+    /// The phase after an event.
+    pub const fn after(self, event: &Event) -> Self {
+        match event {
+            Event::Node(NodeEvent::Starting) => Self::Starting,
+            Event::Node(NodeEvent::Ready) => Self::Running,
+            _ => self,
+        }
+    }
+}
 
 /// The subject of a line, contract §11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +53,29 @@ pub(super) enum Topic {
 pub(super) struct Line {
     pub topic: Topic,
     pub level: Level,
+    pub fields: Fields,
+}
+
+/// The fields of a line, in this order. Those without a value are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub epoch: Option<Epoch>,
+    /// W of the executor at a start, or at the change to another epoch.
+    pub last_global_exec_index: Option<GlobalExecIndex>,
+    /// Delivery continues after this commit of the epoch.
+    pub replay_after_commit_index: Option<CommitIndex>,
+    /// Number of stored commits that are not delivered again, because they are durable in the executor.
+    pub skipped: Option<u64>,
+    /// Number of stored commits that are delivered.
+    pub replayed: Option<u64>,
     /// The block, so that one block can be found in the logs of all processes.
     pub gei: Option<GlobalExecIndex>,
 }
 
 impl Line {
-    pub fn of(event: &Event) -> Self {
+    pub fn of(event: &Event, phase: Phase) -> Self {
         match event {
-            Event::Node(event) => of_node(event),
+            Event::Node(event) => of_node(event, phase),
             Event::Executor(event) => of_executor(event),
             Event::Sub(event) => of_sub(event),
             Event::Crashed(_) => line(Topic::Startup, Level::ERROR),
@@ -48,34 +83,92 @@ impl Line {
     }
 
     const fn about(mut self, gei: GlobalExecIndex) -> Self {
-        self.gei = Some(gei);
+        self.fields.gei = Some(gei);
+        self
+    }
+
+    const fn in_epoch(mut self, epoch: Epoch) -> Self {
+        self.fields.epoch = Some(epoch);
+        self
+    }
+
+    const fn durable_at(mut self, watermark: GlobalExecIndex) -> Self {
+        self.fields.last_global_exec_index = Some(watermark);
+        self.about(watermark)
+    }
+
+    fn with_plan(mut self, plan: &ReplayPlan) -> Self {
+        let fields = &mut self.fields;
+        fields.epoch = Some(plan.epoch());
+        match *plan {
+            ReplayPlan::Replay { from, to, .. } => {
+                let after = from.prev();
+                fields.replay_after_commit_index = Some(after);
+                fields.skipped = Some(after.0.into());
+                fields.replayed = Some(to.0.saturating_sub(after.0).into());
+            }
+            ReplayPlan::FetchOnly { from, to, .. } => {
+                fields.replay_after_commit_index = Some(to);
+                fields.skipped = Some(from.prev().0.into());
+                fields.replayed = Some(0);
+            }
+            ReplayPlan::PreviousTail { from, to, .. } => {
+                fields.replayed = Some(to.next().0.saturating_sub(from.0));
+            }
+            ReplayPlan::ResumeEpochChange { .. } | ReplayPlan::JoinEpoch { .. } => {}
+        }
         self
     }
 }
 
 const fn line(topic: Topic, level: Level) -> Line {
-    let gei = None;
-    Line { topic, level, gei }
+    Line {
+        topic,
+        level,
+        fields: Fields {
+            epoch: None,
+            last_global_exec_index: None,
+            replay_after_commit_index: None,
+            skipped: None,
+            replayed: None,
+            gei: None,
+        },
+    }
 }
 
-fn of_node(event: &NodeEvent) -> Line {
+fn of_node(event: &NodeEvent, phase: Phase) -> Line {
     use NodeEvent as E;
     use Topic::{Consensus, EpochTransition, ExecutorRequest, SequentialBuffer, Startup};
+    // The steps by which an epoch is entered are the same at a start and at a change.
+    let entering = match phase {
+        Phase::Starting => Startup,
+        Phase::Running => EpochTransition,
+    };
     match event {
-        E::Starting
-        | E::Recovered { .. }
-        | E::ReplayPlanned(_)
-        | E::LastProposedRoundLearned { .. }
-        | E::Ready
-        | E::Stopped => line(Startup, Level::INFO),
-        E::GenesisAssumed { watermark, .. } => line(Startup, Level::WARN).about(*watermark),
-        E::ExecutorQueried { watermark, .. } => line(Startup, Level::INFO).about(*watermark),
-        E::Waiting { .. } | E::ValidatorLeftOut { .. } => line(Startup, Level::WARN),
+        E::Starting | E::LastProposedRoundLearned { .. } | E::Stopped => line(Startup, Level::INFO),
         E::Failed { .. } => line(Startup, Level::ERROR),
 
-        E::EpochOpened { base, .. } => line(EpochTransition, Level::INFO).about(base.base),
-        E::ChangeRecorded { .. } | E::Requeued { .. } | E::EpochRemoved { .. } => {
-            line(EpochTransition, Level::INFO)
+        E::QueryingExecutor | E::Recovered { .. } | E::Ready => line(entering, Level::INFO),
+        E::Waiting { .. } => line(entering, Level::WARN),
+        E::ExecutorQueried { epoch, watermark } => line(entering, Level::INFO)
+            .in_epoch(*epoch)
+            .durable_at(*watermark),
+        E::GenesisAssumed {
+            epoch, watermark, ..
+        } => line(entering, Level::WARN)
+            .in_epoch(*epoch)
+            .durable_at(*watermark),
+        E::ValidatorLeftOut { epoch, .. } => line(entering, Level::WARN).in_epoch(*epoch),
+        E::ReplayPlanned(plan) => line(entering, Level::INFO).with_plan(plan),
+        E::ConsumerCreated { epoch, start } => {
+            line(entering, Level::INFO).in_epoch(*epoch).about(*start)
+        }
+
+        E::EpochOpened { base, .. } => line(EpochTransition, Level::INFO)
+            .in_epoch(base.epoch)
+            .about(base.base),
+        E::ChangeRecorded { epoch, .. } | E::Requeued { epoch, .. } | E::EpochRemoved { epoch } => {
+            line(EpochTransition, Level::INFO).in_epoch(*epoch)
         }
 
         E::Rejected { .. } | E::PeerOfOtherChain { .. } | E::Equivocation { .. } => {
@@ -188,12 +281,16 @@ mod tests {
             ),
             (refused.into(), Topic::Execution, Level::WARN, Some(gei)),
         ] {
+            let fields = Fields {
+                gei: about,
+                ..Fields::default()
+            };
             let expected = Line {
                 topic,
                 level,
-                gei: about,
+                fields,
             };
-            assert_eq!(Line::of(&event), expected, "{event}");
+            assert_eq!(Line::of(&event, Phase::Starting), expected, "{event}");
         }
     }
 }

@@ -1,60 +1,52 @@
 //! Events as log lines: one line of `tracing` each, under the targets of contract §11.
 
-use super::line::{Line, Topic};
-use crate::env::{Event, EventSink, NodeEvent};
+use super::line::{Fields, Line, Phase, Topic};
+use crate::env::Event;
 use std::{
-    collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::time::Instant;
 use tracing::Level;
 
 /// An exchange that lasts longer than this is logged at `info`.
-const SLOW_RPC_MS: u64 = 1_000;
+const SLOW_RPC: Duration = Duration::from_secs(1);
 
-/// Writes every event to the log. Measures the duration of RPCs, because events must not carry anything that differs
-/// between two runs of one seed.
+/// Writes events to the log.
 #[derive(Default)]
-pub struct Log {
-    /// Start of the request in flight, by RPC connection; each has at most one.
-    asked: Mutex<BTreeMap<u64, Instant>>,
+pub(super) struct Log {
+    phase: Mutex<Phase>,
 }
 
 impl Log {
-    /// Duration of the exchange that this event ends.
-    fn duration_ms(&self, event: &NodeEvent) -> Option<u64> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            NodeEvent::RpcSent { connection, .. } => {
-                #[allow(clippy::disallowed_methods)]
-                // This is tokio's clock; under madsim the lint mistakes it for that of std.
-                asked.insert(*connection, Instant::now());
-                None
-            }
-            NodeEvent::RpcAnswered { connection, .. } | NodeEvent::RpcFailed { connection, .. } => {
-                let elapsed = asked.remove(connection)?.elapsed();
-                Some(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl EventSink for Log {
-    fn emit(&self, event: Event) {
+    /// Writes the line of an event. `duration`: of the exchange that it ends.
+    pub fn write(&self, event: &Event, duration: Option<Duration>) {
         let Line {
             topic,
             mut level,
-            gei,
-        } = Line::of(&event);
-        let gei = gei.map(|gei| gei.0);
-        let duration_ms = match &event {
-            Event::Node(event) => self.duration_ms(event),
-            _ => None,
+            fields,
+        } = {
+            let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = Line::of(event, *phase);
+            *phase = phase.after(event);
+            line
         };
-        if duration_ms.is_some_and(|ms| ms > SLOW_RPC_MS) {
+        if duration.is_some_and(|duration| duration > SLOW_RPC) {
             level = level.min(Level::INFO);
         }
+        let duration_ms =
+            duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        let Fields {
+            epoch,
+            last_global_exec_index,
+            replay_after_commit_index,
+            skipped,
+            replayed,
+            gei,
+        } = fields;
+        let epoch = epoch.map(|epoch| epoch.0);
+        let last_global_exec_index = last_global_exec_index.map(|gei| gei.0);
+        let replay_after_commit_index = replay_after_commit_index.map(|index| index.0);
+        let gei = gei.map(|gei| gei.0);
         // `tracing` requires target and level as constants.
         macro_rules! write {
             ($target:literal) => {
@@ -67,7 +59,18 @@ impl EventSink for Log {
                 }
             };
             ($target:literal, $level:expr) => {
-                tracing::event!(target: $target, $level, gei, duration_ms, "{event}")
+                tracing::event!(
+                    target: $target,
+                    $level,
+                    epoch,
+                    last_global_exec_index,
+                    replay_after_commit_index,
+                    skipped,
+                    replayed,
+                    duration_ms,
+                    gei,
+                    "{event}"
+                )
             };
         }
         match topic {

@@ -1,20 +1,25 @@
-//! The environment of production: sockets, clock and randomness of the operating system, RocksDB, and the log.
+//! The environment of production: sockets, clock and randomness of the operating system, RocksDB, the log and metrics.
 
 mod clock;
 mod crash_points;
 mod entropy;
 mod event_log;
+mod events;
 mod line;
 mod log;
+#[cfg(test)]
+mod log_tests;
+pub mod metrics;
 mod network;
 #[cfg(all(not(madsim), feature = "rocksdb"))] // madsim-tokio has no signals
 pub mod process;
+mod rpc_times;
 
 pub use clock::OsClock;
 pub use crash_points::NoCrashPoints;
 pub use entropy::OsEntropy;
 pub use event_log::EventLog;
-pub use log::Log;
+pub use events::Events;
 pub use network::OsNetwork;
 
 /// The `main` of a binary that was compiled for the simulator: prints an error and returns the exit code.
@@ -41,7 +46,7 @@ pub fn env(data_dir: &std::path::Path) -> std::io::Result<super::Env> {
         stores: Arc::new(RocksStores::new(data_dir, RocksOptions::default())),
         entropy: Arc::new(OsEntropy::new()?),
         crash_points: Arc::new(NoCrashPoints),
-        events: Arc::new(Log::default()),
+        events: Arc::new(Events::default()),
         monitor: Arc::new(super::Unmonitored),
         hashes: Arc::new(super::Computed),
     })

@@ -1,14 +1,19 @@
-//! Shared by the binaries: arguments, runtime, log, shutdown on a signal, and exit codes.
+//! Shared by the binaries: arguments, runtime, log, metrics, shutdown on a signal, and exit codes.
 //!
 //! Exit codes: 0 shut down by Ctrl-C or SIGTERM · 1 failed while running · 2 invalid command line or configuration.
 
-use super::{super::Env, EventLog};
+use super::{
+    EventLog, Events,
+    metrics::{self, Metrics, Program},
+};
 #[cfg(feature = "museum")]
 use crate::bugs::{self, KnownBug};
+use crate::{env::Env, types::Address};
 use std::{
     fmt::Display,
     future::Future,
     io::{self, IsTerminal},
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
@@ -75,12 +80,23 @@ impl LogArguments {
 /// Completes when a shutdown is requested.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs `process` on a tokio runtime, with stores below `data_dir`, and starts the log. Must be called once.
+/// What a process says of itself beside its log.
+#[derive(Clone, Copy, Debug)]
+pub struct Exported {
+    pub program: Program,
+    /// Where metrics are served; nowhere without one.
+    pub listen_address: Option<SocketAddr>,
+}
+
+/// Runs `process` on a tokio runtime, with stores below `data_dir`, and starts the log and the listener for metrics. Must be
+/// called once.
 ///
 /// # Errors
-/// Those of `process`, and of the operating system if it provides no threads, signals, randomness or event log.
+/// Those of `process`, and of the operating system if it provides no threads, signals, randomness or event log, or the address
+/// for metrics cannot be listened at.
 pub fn run<E, F>(
     arguments: &RunArguments,
+    exported: Exported,
     data_dir: &Path,
     process: impl FnOnce(Env, Shutdown) -> F,
 ) -> Result<(), E>
@@ -96,15 +112,30 @@ where
     runtime.block_on(async {
         let shutdown = Box::pin(shutdown_requested()?);
         let mut env = super::env(data_dir)?;
-        if let Some(path) = &arguments.event_log {
-            let log = EventLog::open(path, env.clock.clone(), env.events);
-            let log = log.map_err(|e| {
-                io::Error::new(e.kind(), format!("the event log {}: {e}", path.display()))
-            })?;
-            env.events = Arc::new(log);
-        }
+        let metrics = match exported.listen_address {
+            Some(address) => Some(serve_metrics(&env, exported.program, address).await?),
+            None => None,
+        };
+        let event_log = arguments.event_log.as_deref();
+        let event_log = event_log.map(|path| EventLog::open(path, env.clock.clone()));
+        env.events = Arc::new(Events::new(metrics, event_log.transpose()?));
         process(env, shutdown).await
     })
+}
+
+async fn serve_metrics(
+    env: &Env,
+    program: Program,
+    address: SocketAddr,
+) -> io::Result<Arc<Metrics>> {
+    let metrics = Arc::new(Metrics::new(program, env.clock.now()));
+    let listening = env.network.listen(&Address::Tcp(address)).await;
+    let listener = listening.map_err(|source| {
+        let reason = format!("cannot listen for metrics on {address}: {source}");
+        io::Error::new(source.kind(), reason)
+    })?;
+    tokio::spawn(metrics::serve(listener, metrics.clone()));
+    Ok(metrics)
 }
 
 /// Switches are local to a thread: they are switched on in this one and in all of the runtime.
