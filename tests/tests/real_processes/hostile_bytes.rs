@@ -18,7 +18,7 @@ use rand_chacha::{
 };
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
@@ -33,7 +33,7 @@ use std::{
 use tempfile::TempDir;
 
 /// A connection that is not closed after this is left.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What a process may grow by while it is attacked, over what it has after a first round of the same attack.
 const GROWTH_KIB: u64 = 64 * 1024;
@@ -178,20 +178,22 @@ fn exchange(mut stream: impl Read + Write, bytes: &[u8]) {
 }
 
 /// Connects and sends one message.
-fn attack(address: &Address, bytes: &[u8]) {
-    match address {
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
-            exchange(stream, bytes);
-        }
-        Address::Tcp(socket) => {
-            let stream = TcpStream::connect(socket).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
-            exchange(stream, bytes);
-        }
+fn attack(process: &Process, address: &Address, bytes: &[u8]) {
+    let connected: io::Result<Box<dyn ReadWrite>> = match address {
+        Address::Unix(path) => UnixStream::connect(path).and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(Box::new(stream) as _)
+        }),
+        Address::Tcp(socket) => TcpStream::connect(socket).and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(Box::new(stream) as _)
+        }),
+    };
+    match connected {
+        Ok(stream) => exchange(stream, bytes),
+        Err(e) => panic!("{address} does not listen any more: {e}\n{}", process.log()),
     }
 }
 
@@ -273,31 +275,25 @@ fn assert_unharmed(process: &Process, resident_kib: u64, what: &str) {
 fn attack_listener(process: &Process, address: &Address, mut corpus: Corpus, rounds: usize) {
     let warm_up = corpus.messages.len() + rounds / 4;
     for _ in 0..warm_up {
-        attack(address, &corpus.next());
+        attack(process, address, &corpus.next());
     }
     let before = process.resident_kib();
     for _ in 0..rounds {
-        attack(address, &corpus.next());
+        attack(process, address, &corpus.next());
     }
     assert_unharmed(process, before, &address.to_string());
 }
 
 fn sub_config(validator: &Validator, folder: &Path) -> (PathBuf, Address) {
-    let example = include_str!("../../../mock-go-executor/sub.example.toml");
     let listen = folder.join("sub.sock");
     let config = folder.join("sub.toml");
-    let text = example
-        .replace(
-            "/tmp/metanode-tx-0.sock",
-            validator.transaction_path().to_str().unwrap(),
-        )
-        .replace("/tmp/sub-0.sock", listen.to_str().unwrap())
-        .replace(
-            "/tmp/rust-go.sock_1",
-            validator.rpc_path().to_str().unwrap(),
-        );
-    let follow = format!("[follow]\ndata_dir = {:?}", folder.join("sub"));
-    fs::write(&config, text.replace("[follow]", &follow)).unwrap();
+    let text = format!(
+        "transaction_socket_path = {:?}\nlisten_address = {listen:?}\n[follow]\nmaster_address = {:?}\ndata_dir = {:?}\n",
+        validator.transaction_path(),
+        validator.rpc_path(),
+        folder.join("sub")
+    );
+    fs::write(&config, text).unwrap();
     (config, Address::Unix(listen))
 }
 
@@ -383,10 +379,10 @@ async fn clients(answers: u64) {
     let batch = Corpus::of("transactions", 6).next();
     for answered in 1..=answers {
         eventually("the Sub", async || {
-            fs::exists(root.path().join("sub.sock")).ok()
+            root.path().join("sub.sock").exists().then_some(())
         })
         .await;
-        attack(&local, &batch);
+        attack(&sub, &local, &batch);
         node.has_answered(answered).await;
     }
     master.has_answered(answers).await;
