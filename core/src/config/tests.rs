@@ -168,13 +168,30 @@ fn the_largest_configurable_block_is_valid() {
 }
 
 #[test]
+fn a_node_that_may_not_ask_an_executor_does_not_start_and_is_told_what_to_set() {
+    for (extra, expected) in [
+        (
+            "executor_read_enabled = false\nexecutor_commit_enabled = true",
+            "node.toml:4: executor_read_enabled is false and executor_commit_enabled true: ",
+        ),
+        (
+            "executor_commit_enabled = false\nexecutor_read_enabled = false",
+            "node.toml:5: executor_read_enabled is false: epoch, committee and watermark are known to executors only",
+        ),
+        (
+            "executor_read_enabled = 1",
+            "node.toml:4: executor_read_enabled is neither true nor false",
+        ),
+    ] {
+        let error = parse(extra).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
     assert_eq!(parse("executor_read_enabled = true"), parse(""));
     for (extra, expected) in [
-        (
-            "executor_read_enabled = false",
-            "node.toml:4: executor_read_enabled must be true: a node cannot run without querying its executor",
-        ),
         (
             "\npeer_go_master_sockets = [\"/tmp/a.sock\"]",
             "node.toml:5: peer_go_master_sockets is obsolete and has no effect: remove it",
