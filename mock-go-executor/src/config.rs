@@ -3,6 +3,7 @@
 use crate::{
     guard::Guard,
     ledger::{AccountAddress, DEFAULT_BALANCE, Funding},
+    manners::Manners,
 };
 use metanode_core::{
     executor::{validators, wire::ValidatorInfo},
@@ -53,6 +54,9 @@ pub struct ExecutorConfig {
     /// executors keep seconds: 1000.
     #[serde(default = "every_ms")]
     pub epoch_start_granularity_ms: u32,
+    /// How this executor differs from the contract, as deployed ones do. Default: not at all.
+    #[serde(default)]
+    pub manners: Manners,
     /// Where the binary keeps its stores; a simulated executor has its host's disk.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,

@@ -87,6 +87,7 @@ async fn run_until<'a>(
         disk: chain.disk(),
         epochs: &epochs,
         watermark: chain.watermark(),
+        block_count: Mutex::default(),
         reported: &reported,
         controls: &controls,
     };

@@ -7,12 +7,14 @@
 //! |---|---|
 //! | `ledger` | accounts, transfers, state root (pure) |
 //! | `guard` | whether a block is executed, skipped or refused (pure) |
+//! | `manners` | how deployed executors differ from this one |
 //! | `flush` | the writes of a flush and their order |
 //! | `bug_switches` | where known bugs are switched on |
 //! | `epochs` | where each epoch began, and whether the next one may begin (pure) |
 //! | [`config`] | the configuration of an executor |
 //! | `controls` | what the world may change in a running executor |
 //! | `disk` | what is stored, and what a start recovers from it |
+//! | `block_count` | the number of the last block where empty ones are not counted |
 //! | `block_range` | replies with durable blocks, for followers |
 //! | `chain` | executed and durable: the steps of a block and the crash points between them |
 //! | `serve` | accepts and drives connections |
@@ -21,6 +23,7 @@
 //! | `executor` | an executor from its start to its end |
 //! | [`sub`] | a Go Sub, the front end that forwards client transactions to a metanode |
 
+mod block_count;
 mod block_range;
 mod bug_switches;
 mod chain;
@@ -32,6 +35,7 @@ mod executor;
 mod flush;
 mod guard;
 mod ledger;
+mod manners;
 mod rpc;
 mod serve;
 mod stream;
@@ -46,3 +50,4 @@ pub use controls::{Controls, Replies};
 pub use executor::{ExecutorError, run};
 pub use guard::Guard;
 pub use ledger::Funding;
+pub use manners::{BlockNumber, Manners};

@@ -75,6 +75,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "strangers"
     "fallback_to_genesis"
     "fallback_to_genesis_naive"
+    "blocks_counted_apart"
     "ingest_happy"
     "ingest_client_crash"
     "ingest_node_power_loss"

@@ -68,6 +68,7 @@ probes! {
     SubFollows = "a Sub made blocks durable",
     BlockInParts = "a Sub got a block in parts",
     BatchRefused = "a batch was refused",
+    WatermarkStands = "watermark stood still, which was told",
 }
 
 /// Counts of reached states.
@@ -191,6 +192,7 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
             NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
             NodeEvent::Rewound { .. } => Probe::Rewound,
+            NodeEvent::WatermarkStands { .. } => Probe::WatermarkStands,
             NodeEvent::StreamLost { .. } => Probe::StreamLost,
             NodeEvent::CommitStored {
                 origin: CommitOrigin::Indirect,

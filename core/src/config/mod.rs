@@ -5,18 +5,21 @@
 //! | `parameters` | every limit and time, with its default and its valid range |
 //! | `document` | checks before deserialization, obsolete keys |
 //! | `keys` | secret keys |
+//! | `watermark_source` | which number of the executor is W |
 
 mod document;
 mod keys;
 mod parameters;
 #[cfg(test)]
 mod tests;
+mod watermark_source;
 
 pub use keys::KeySeed;
 pub use parameters::{
     ConsensusParameters, DeliveryParameters, IngestParameters, LIMITS, Limit, NodeParameters,
     OutOfRange, RpcParameters, within,
 };
+pub use watermark_source::WatermarkSource;
 
 use crate::types::{Address, Authority, KeyPair, Stake};
 use serde::{Deserialize, Serialize};

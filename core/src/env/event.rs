@@ -230,6 +230,17 @@ pub enum NodeEvent {
     /// The executor reported a new watermark, and the window was updated.
     #[display("learns that GEI {watermark} is durable")]
     WatermarkLearned { watermark: GlobalExecIndex },
+    /// The executor has been sent everything up to `written`, and has reported the same watermark for this long.
+    #[display(
+        "has waited {for_ms} ms: its executor has been sent all up to GEI {written} and reports {watermark}: {advice}"
+    )]
+    WatermarkStands {
+        watermark: GlobalExecIndex,
+        written: GlobalExecIndex,
+        for_ms: u64,
+        #[serde(serialize_with = "for_people")]
+        advice: String,
+    },
     /// The watermark fell: delivery continues above the lower one.
     #[display("rewinds from GEI {from} to {to}")]
     Rewound {

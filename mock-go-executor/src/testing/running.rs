@@ -1,7 +1,7 @@
 //! A running executor in memory, and the metanode's side of its sockets.
 
 use super::{TestWorld, block, transfer};
-use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, run};
+use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, Manners, run};
 use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, ExecutorEvent},
@@ -39,6 +39,7 @@ pub fn config() -> ExecutorConfig {
         flush_idle_ms: 20,
         range_reply_bytes: 1 << 20,
         epoch_start_granularity_ms: 1,
+        manners: Manners::default(),
         data_dir: "unused".into(),
         genesis: Genesis {
             epoch_timestamp_ms: 1_700_000_000_000,

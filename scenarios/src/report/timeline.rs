@@ -263,6 +263,7 @@ impl Timeline {
             NodeEvent::ReplayPlanned(_)
             | NodeEvent::StreamConnected { .. }
             | NodeEvent::Rewound { .. }
+            | NodeEvent::WatermarkStands { .. }
             | NodeEvent::Stopped => Relevance::Shown,
             NodeEvent::Waiting { .. } => Relevance::Throttled("waiting"),
             NodeEvent::StreamLost { .. } => Relevance::Throttled("stream lost"),

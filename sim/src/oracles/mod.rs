@@ -156,12 +156,12 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
     match invariant {
         Invariant::Start => vec![Box::new(start::Start::new(plan))],
         Invariant::Rpc if is_old && !is_about_loss => vec![
-            Box::new(rpc::Rpc::default()),
+            Box::new(rpc::Rpc::new(plan)),
             Box::new(old_transport::Replies::default()),
         ],
-        Invariant::Rpc if is_old => vec![Box::new(rpc::Rpc::default())],
+        Invariant::Rpc if is_old => vec![Box::new(rpc::Rpc::new(plan))],
         Invariant::Rpc => vec![
-            Box::new(rpc::Rpc::default()),
+            Box::new(rpc::Rpc::new(plan)),
             Box::new(batch_replies::BatchReplies::default()),
         ],
         Invariant::Quorum => vec![Box::new(quorum::Quorum::new(plan))],

@@ -24,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Wire {
     start_policy: StartPolicy,
+    /// What asks for W.
+    asks: Request,
     nodes: BTreeMap<u16, Sender>,
     /// Connections to block streams.
     streams: BTreeSet<u64>,
@@ -122,6 +124,7 @@ impl Wire {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             start_policy: plan.start_policy,
+            asks: plan.watermark_request(),
             nodes: BTreeMap::new(),
             streams: BTreeSet::new(),
         }
@@ -252,8 +255,8 @@ impl Oracle for Wire {
             What::Seen(Fact::RequestSent {
                 connection,
                 number,
-                request: Request::GetLastBlockNumber,
-            }) => sender.request_sent(*connection, *number),
+                request,
+            }) if *request == self.asks => sender.request_sent(*connection, *number),
             What::Seen(Fact::ReplyRead {
                 connection,
                 number,

@@ -94,6 +94,9 @@ fn of_node(event: &NodeEvent) -> Line {
         E::StreamLost { .. } | E::ProposalsPaused { .. } => line(SequentialBuffer, Level::WARN),
         E::ProposalsResumed { .. } => line(SequentialBuffer, Level::INFO),
         E::Rewound { to, .. } => line(SequentialBuffer, Level::WARN).about(*to),
+        E::WatermarkStands { watermark, .. } => {
+            line(SequentialBuffer, Level::WARN).about(*watermark)
+        }
         E::WindowLoaded { last, .. } => line(SequentialBuffer, Level::DEBUG).about(*last),
         E::WatermarkLearned { watermark } => line(SequentialBuffer, Level::DEBUG).about(*watermark),
         E::FrameWritten { gei, .. } => line(SequentialBuffer, Level::TRACE).about(*gei),
