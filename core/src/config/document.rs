@@ -122,6 +122,6 @@ fn reject_if(
     }
 }
 
-fn number(integer: &DeInteger<'_>) -> Option<i128> {
+pub(super) fn number(integer: &DeInteger<'_>) -> Option<i128> {
     i128::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
