@@ -7,8 +7,9 @@
 //! |---|---|
 //! | `ledger` | accounts, transfers, state root (pure) |
 //! | `guard` | whether a block is executed, skipped or refused (pure) |
-//! | `manners` | how deployed executors differ from this one |
 //! | `flush` | the writes of a flush and their order |
+//! | `manners` | how deployed executors differ from this one |
+//! | `error_texts` | what deployed clients match |
 //! | `bug_switches` | where known bugs are switched on |
 //! | `epochs` | where each epoch began, and whether the next one may begin (pure) |
 //! | [`config`] | the configuration of an executor |
@@ -17,6 +18,7 @@
 //! | `block_count` | the number of the last block where empty ones are not counted |
 //! | `block_range` | replies with durable blocks, for followers |
 //! | `chain` | executed and durable: the steps of a block and the crash points between them |
+//! | `parked` | blocks above a gap (pure) |
 //! | `serve` | accepts and drives connections |
 //! | `rpc` | requests and their replies |
 //! | `stream` | the block stream: connections in, blocks through the guard into the chain |
@@ -31,11 +33,13 @@ pub mod config;
 mod controls;
 mod disk;
 mod epochs;
+mod error_texts;
 mod executor;
 mod flush;
 mod guard;
 mod ledger;
 mod manners;
+mod parked;
 mod rpc;
 mod serve;
 mod stream;
@@ -50,4 +54,4 @@ pub use controls::{Controls, Replies};
 pub use executor::{ExecutorError, run};
 pub use guard::Guard;
 pub use ledger::Funding;
-pub use manners::{BlockNumber, Manners};
+pub use manners::{BlockNumber, Manners, Reports};

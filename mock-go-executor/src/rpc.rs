@@ -4,12 +4,13 @@
 
 use crate::{
     block_count::BlockCount,
-    block_range::{self, RangeError, not_durable},
+    block_range::{self, RangeError},
     bug_switches,
     config::ExecutorConfig,
     controls::{Replies, SharedControls},
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
+    error_texts::not_durable,
     manners::BlockNumber,
     serve::serve_each,
 };

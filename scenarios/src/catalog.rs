@@ -76,6 +76,8 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "fallback_to_genesis"
     "fallback_to_genesis_naive"
     "blocks_counted_apart"
+    "executors_with_manners"
+    "watermark_from_memory"
     "ingest_happy"
     "ingest_client_crash"
     "ingest_node_power_loss"

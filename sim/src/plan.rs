@@ -17,7 +17,7 @@ pub use epochs::{CommitteePlan, EpochPlan, Member, Unusable, tolerated};
 pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, IngestParameters, NodeParameters, RpcParameters,
 };
-pub use mock_go_executor::{BlockNumber, Guard, Manners};
+pub use mock_go_executor::{BlockNumber, Guard, Manners, Reports};
 pub use own_limits::OwnLimit;
 pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
 pub use world::{FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};

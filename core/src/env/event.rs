@@ -4,7 +4,7 @@
 //! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
 //! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
-use super::CrashPoint;
+use super::{BlockRefusal, CrashPoint};
 use crate::types::{
     AuthorityIndex, BlockRef, ChangeStep, CommitIndex, CommitRef, CommitteeDigest, Epoch,
     EpochBase, GlobalExecIndex, ReplayPlan, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
@@ -380,9 +380,15 @@ pub enum ExecutorEvent {
         connection: u64,
         gei: GlobalExecIndex,
     },
-    /// The guard refused a block, because it is not the expected one.
-    #[display("refuses GEI {gei}: expected {expected}")]
+    /// The guard refused a block.
+    #[display("refuses GEI {gei}: {reason}")]
     Refused {
+        gei: GlobalExecIndex,
+        reason: BlockRefusal,
+    },
+    /// A block above a gap is kept until the gap is filled.
+    #[display("keeps GEI {gei}: the blocks from {expected} on are missing before it")]
+    Parked {
         gei: GlobalExecIndex,
         expected: GlobalExecIndex,
     },

@@ -6,6 +6,7 @@
 //! tokio's tasks, timers and channels are used directly: the simulator replaces tokio at compile time. [`real`] is the
 //! environment of production; the simulator has its own.
 
+mod block_refusal;
 mod clock;
 mod crash_point;
 mod entropy;
@@ -16,6 +17,7 @@ mod monitor;
 mod network;
 pub mod real;
 
+pub use block_refusal::BlockRefusal;
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;

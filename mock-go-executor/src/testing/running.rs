@@ -74,14 +74,26 @@ impl Running {
         Self::in_world(TestWorld::new(disk))
     }
 
+    pub fn with_manners(disk: &MemoryDisk, manners: Manners) -> Self {
+        let config = ExecutorConfig {
+            manners,
+            ..config()
+        };
+        Self::configured(TestWorld::new(disk), config)
+    }
+
     pub fn in_world(world: TestWorld) -> Self {
+        Self::configured(world, config())
+    }
+
+    fn configured(world: TestWorld, config: ExecutorConfig) -> Self {
         let (controls, controls_receiver) = watch::channel(Controls::default());
         let (shutdown, shutdown_receiver) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
         let env = world.env.clone();
         tokio::spawn(async move {
             let shutdown = async { drop(shutdown_receiver.await) };
-            let _ = end.send(run(env, config(), controls_receiver, shutdown).await);
+            let _ = end.send(run(env, config, controls_receiver, shutdown).await);
         });
         Self {
             world,

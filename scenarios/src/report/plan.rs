@@ -11,7 +11,8 @@ use metanode_core::{
 use metanode_sim::{
     amounts::{bytes, count, ms, us},
     plan::{
-        Backend, BlockNumber, Guard, Manners, NodeParameters, Plan, Span, Topology, WorkloadPlan,
+        Backend, BlockNumber, Guard, Manners, NodeParameters, Plan, Reports, Span, Topology,
+        WorkloadPlan,
     },
 };
 use std::{collections::BTreeMap, fmt::Write};
@@ -157,7 +158,24 @@ fn add_executors(lines: &mut Lines, plan: &Plan) {
 }
 
 fn add_manners(lines: &mut Lines, plan: &Plan) {
-    let Manners { block_number } = &plan.manners;
+    let Manners {
+        block_number,
+        reports,
+        serves_two_streams,
+        parked_blocks,
+        parked_bytes,
+    } = &plan.manners;
+    if *reports == Reports::Executed {
+        lines.add("", "report what they have executed as durable");
+    }
+    if *serves_two_streams {
+        lines.add("", "serve two block streams at a time");
+    }
+    if *parked_blocks > 0 {
+        let most = count(u64::from(*parked_blocks), "block");
+        let size = bytes(u64::from(*parked_bytes));
+        lines.add("", format_args!("keep {most} of {size} above a gap"));
+    }
     if *block_number == BlockNumber::NonEmptyBlocks {
         lines.add("", "count blocks and GEIs apart: empty ones have no number");
     }

@@ -300,6 +300,7 @@ impl Timeline {
                 Relevance::Hidden
             }
             ExecutorEvent::Refused { .. } => Relevance::Throttled("refused"),
+            ExecutorEvent::Parked { .. } => Relevance::Throttled("parked"),
             ExecutorEvent::Stopped => Relevance::Shown,
             ExecutorEvent::Failed { .. } => Relevance::Severe,
             _ => Relevance::Hidden,

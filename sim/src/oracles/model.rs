@@ -247,9 +247,10 @@ impl Model {
             self.executor(executed(next));
         } else {
             assert!(next < expected, "the model must not skip blocks");
+            let expected = gei(expected);
             self.executor(ExecutorEvent::Refused {
                 gei: gei(next),
-                expected: gei(expected),
+                reason: BlockRefusal::Duplicate { expected },
             });
         }
     }

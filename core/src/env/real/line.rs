@@ -130,6 +130,7 @@ fn of_executor(event: &ExecutorEvent) -> Line {
         E::EpochEntered { boundary, .. } => line(Execution, Level::INFO).about(*boundary),
         E::Malformed { .. } => line(Execution, Level::WARN),
         E::Refused { gei, .. } => line(Execution, Level::WARN).about(*gei),
+        E::Parked { gei, .. } => line(Execution, Level::INFO).about(*gei),
         E::Executed { gei, .. } => line(Execution, Level::DEBUG).about(*gei),
         E::Durable { watermark } => line(Execution, Level::DEBUG).about(*watermark),
         E::Received { gei, .. } => line(Execution, Level::TRACE).about(*gei),
@@ -141,7 +142,7 @@ fn of_executor(event: &ExecutorEvent) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::RpcKind;
+    use crate::env::{BlockRefusal, RpcKind};
 
     /// The events that contract §11 names, with their targets and levels.
     #[test]
@@ -171,7 +172,11 @@ mod tests {
             connection,
             reason: reason(),
         };
-        let refused = ExecutorEvent::Refused { gei, expected: gei };
+        let reason_of_block = BlockRefusal::Gap { expected: gei };
+        let refused = ExecutorEvent::Refused {
+            gei,
+            reason: reason_of_block,
+        };
         for (event, topic, level, about) in [
             (waiting.into(), Topic::Startup, Level::WARN, None),
             (NodeEvent::Ready.into(), Topic::Startup, Level::INFO, None),
