@@ -8,7 +8,7 @@ mod epochs;
 use crate::trace::{Entry, ProcessId, WorldEvent, testing::*};
 use epochs::Era;
 use metanode_core::{
-    env::{ExecutorEvent, NodeEvent, RpcKind},
+    env::{BlockRefusal, ExecutorEvent, NodeEvent, RpcKind},
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
 use proptest::prelude::*;
