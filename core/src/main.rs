@@ -45,13 +45,28 @@ Environment:
     #[derive(Subcommand)]
     enum Command {
         /// Run the node until Ctrl-C or SIGTERM
-        Run(RunArguments),
+        Run {
+            #[command(flatten)]
+            arguments: RunArguments,
+            #[command(flatten)]
+            section: Section,
+        },
         /// Print this node's entry for the genesis of the executors
         Validator {
             /// The configuration, a TOML file
             #[arg(long, value_name = "FILE")]
             config: PathBuf,
+            #[command(flatten)]
+            section: Section,
         },
+    }
+
+    /// Which part of the configuration applies.
+    #[derive(Clone, Copy, clap::Args)]
+    struct Section {
+        /// The node whose section [node_N] of the configuration applies, if it has sections
+        #[arg(long, value_name = "N")]
+        node: Option<u16>,
     }
 
     /// Why the process ended without a shutdown request.
@@ -67,16 +82,16 @@ Environment:
 
     pub fn main() -> ExitCode {
         let ended = match Arguments::parse().command {
-            Command::Run(arguments) => run(&arguments),
-            Command::Validator { config } => validator(&config),
+            Command::Run { arguments, section } => run(&arguments, section.node),
+            Command::Validator { config, section } => validator(&config, section.node),
         };
         process::exit_code("metanode", ended, |failure| {
             matches!(failure, Failure::Config(_))
         })
     }
 
-    fn run(arguments: &RunArguments) -> Result<(), Failure> {
-        let mut config = NodeConfig::load(&arguments.config)?;
+    fn run(arguments: &RunArguments, node: Option<u16>) -> Result<(), Failure> {
+        let mut config = NodeConfig::load(&arguments.config, node)?;
         config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
         let data_dir = config.data_dir.clone();
         let exported = Exported {
@@ -89,8 +104,8 @@ Environment:
     }
 
     /// Prints the listen address as `p2p_address`; replace it if peers reach the node under another one.
-    fn validator(config: &Path) -> Result<(), Failure> {
-        let info = ValidatorInfo::from(&NodeConfig::load(config)?.authority());
+    fn validator(config: &Path, node: Option<u16>) -> Result<(), Failure> {
+        let info = ValidatorInfo::from(&NodeConfig::load(config, node)?.authority());
         println!("[[genesis.validators]]");
         for (key, value) in [
             ("name", info.name),

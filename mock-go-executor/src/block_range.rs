@@ -1,6 +1,9 @@
 //! Replies to `GetBlocksRange`: durable blocks with what a follower needs to execute and check them (contract §3.1).
 
-use crate::disk::{Disk, ExecutedBlock, Header};
+use crate::{
+    disk::{Disk, ExecutedBlock, Header},
+    error_texts::not_durable,
+};
 use bytes::Bytes;
 use metanode_core::{
     executor::wire::{BlockData, BlocksRange, GetBlocksRange},
@@ -27,15 +30,6 @@ pub enum RangeError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What clients match in the error for a block that is not durable yet (contract §3.2).
-const NOT_DURABLE: &str = "not been committed to DB yet";
-
-/// The error for a block that is not durable yet.
-#[must_use]
-pub fn not_durable(asked: u64, watermark: GlobalExecIndex) -> String {
-    format!("block {asked} has {NOT_DURABLE}: the last one is {watermark}")
 }
 
 /// The beginning of the range, as far as it is durable and fits into `reply_bytes`.
@@ -126,7 +120,10 @@ fn block_data(block: &ExecutedBlock, content: Bytes, parent_hash: [u8; 32]) -> B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TestWorld, received, transfer};
+    use crate::{
+        error_texts::NOT_DURABLE,
+        testing::{TestWorld, received, transfer},
+    };
     use metanode_core::store::MemoryDisk;
     use prost::Message;
 

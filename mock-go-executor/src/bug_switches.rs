@@ -1,14 +1,13 @@
 //! Where the [known bugs](metanode_core::bugs) of an executor are switched on. With no bug enabled, every function
 //! returns what it was given.
 
-use crate::{flush::FlushStep, guard::Verdict};
+use crate::{flush::FlushStep, guard::Verdict, manners::Reports};
 use metanode_core::{
     bugs::{self, KnownBug},
     executor::wire::CommittedEpochData,
     store::Column,
     types::GlobalExecIndex,
 };
-use tokio::sync::watch;
 
 /// The order of the writes of a flush.
 pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
@@ -22,10 +21,11 @@ pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
     order
 }
 
-/// Called when blocks up to `height` are executed, which alone makes nothing durable.
-pub(crate) fn executed(height: GlobalExecIndex, durable: &watch::Sender<GlobalExecIndex>) {
-    if bugs::enabled(KnownBug::ReportsWhatIsInMemory) {
-        durable.send_replace(height);
+/// Which blocks are reported as durable.
+pub(crate) fn reports(configured: Reports) -> Reports {
+    match bugs::enabled(KnownBug::ReportsWhatIsInMemory) {
+        true => Reports::Executed,
+        false => configured,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     disk::{Disk, ExecutedBlock, Header},
     flush::{self, FlushStep},
     ledger::{Funding, Ledger, Writes},
+    manners::Reports,
 };
 use bytes::Bytes;
 use metanode_core::{
@@ -47,6 +48,7 @@ pub struct Chain {
     disk: Disk,
     ledger: Ledger,
     unsaved: Unsaved,
+    reports: Reports,
     durable: watch::Sender<GlobalExecIndex>,
 }
 
@@ -76,8 +78,16 @@ impl Chain {
             disk,
             ledger,
             unsaved: Unsaved::default(),
+            reports: Reports::Durable,
             durable: watch::Sender::new(watermark),
         })
+    }
+
+    /// Which blocks count as durable. Default: those that are.
+    #[must_use]
+    pub const fn reporting(mut self, reports: Reports) -> Self {
+        self.reports = reports;
+        self
     }
 
     /// The next block to execute.
@@ -98,7 +108,7 @@ impl Chain {
         self.unsaved.blocks.len()
     }
 
-    /// The durable watermark and its changes.
+    /// The watermark and its changes: what is reported as durable.
     #[must_use]
     pub fn watermark(&self) -> watch::Receiver<GlobalExecIndex> {
         self.durable.subscribe()
@@ -136,7 +146,9 @@ impl Chain {
             body: received.body,
             header,
         });
-        bug_switches::executed(self.ledger.height(), &self.durable);
+        if bug_switches::reports(self.reports) == Reports::Executed {
+            self.durable.send_replace(self.ledger.height());
+        }
         self.env.reach(CrashPoint::ExecutorExecuted).await;
     }
 
@@ -279,6 +291,16 @@ mod tests {
             run(&world, LAST, every);
             prop_assert_eq!(world.last_executed_root().unwrap_or(world.started().1), roots[LAST as usize]);
         }
+    }
+
+    #[tokio::test]
+    async fn an_executor_may_report_what_a_crash_takes() {
+        let world = TestWorld::new(&MemoryDisk::default());
+        let chain = Chain::open(world.env.clone(), funding()).unwrap();
+        let mut chain = chain.reporting(Reports::Executed);
+        chain.execute(nth_block(1)).await;
+        assert_eq!(*chain.watermark().borrow(), GlobalExecIndex(1));
+        assert_eq!(world.last_durable(), None);
     }
 
     #[test]

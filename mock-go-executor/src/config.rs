@@ -1,15 +1,17 @@
-//! The executor's configuration: a TOML file, checked as a whole before anything starts.
+//! The executor's configuration: a file in TOML, or in JSON with the names of the Go side, checked as a whole before anything
+//! starts.
 
 use crate::{
     guard::Guard,
     ledger::{AccountAddress, DEFAULT_BALANCE, Funding},
+    manners::Manners,
 };
 use metanode_core::{
     executor::{validators, wire::ValidatorInfo},
     framing::Framing,
     types::{Address, Authority, Epoch},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
     io,
@@ -57,6 +59,9 @@ pub struct ExecutorConfig {
     /// executors keep seconds: 1000.
     #[serde(default = "every_ms")]
     pub epoch_start_granularity_ms: u32,
+    /// How this executor differs from the contract, as deployed ones do. Default: not at all.
+    #[serde(default)]
+    pub manners: Manners,
     /// Where the binary keeps its stores; a simulated executor has its host's disk.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
@@ -131,6 +136,11 @@ pub enum ConfigError {
         path: String,
         source: toml::de::Error,
     },
+    #[error("{path}: {source}")]
+    Json {
+        path: String,
+        source: serde_json::Error,
+    },
     #[error("{path}: `{key}` is {found}: expected {expected}")]
     Value {
         /// The file, or another origin of the configuration.
@@ -139,6 +149,19 @@ pub enum ConfigError {
         found: String,
         expected: &'static str,
     },
+}
+
+/// Reads the text of the file `path`: JSON if its name ends in `.json`, otherwise TOML.
+///
+/// # Errors
+/// With file, line and key of what is wrong.
+pub(crate) fn read<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, ConfigError> {
+    let path = path.to_owned();
+    let extension = Path::new(&path).extension();
+    if extension.is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        return serde_json::from_str(text).map_err(|source| ConfigError::Json { path, source });
+    }
+    toml::from_str(text).map_err(|source| ConfigError::Syntax { path, source })
 }
 
 impl ExecutorConfig {
@@ -159,10 +182,7 @@ impl ExecutorConfig {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax {
-            path: path.to_owned(),
-            source,
-        })?;
+        let config: Self = read(text, path)?;
         config.check(path)?;
         Ok(config)
     }
@@ -315,6 +335,32 @@ p2p_address = "127.0.0.1:9000"
         assert_eq!(executor.genesis.validators, [validator]);
         assert_eq!(executor.block_stream_address, node.block_stream_address());
         assert_eq!(executor.rpc_address, node.rpc_address());
+    }
+
+    const JSON: &str = include_str!("../executor.example.json");
+
+    #[test]
+    fn json_has_the_names_of_the_go_side() {
+        let toml = include_str!("../executor.example.toml");
+        let toml = ExecutorConfig::parse(toml, "executor.example.toml").unwrap();
+        assert_eq!(ExecutorConfig::parse(JSON, "executor.JSON").unwrap(), toml);
+        assert!(parse(JSON).is_err(), "by its name it is TOML");
+
+        let error = |text: &str| {
+            let error = ExecutorConfig::parse(text, "executor.json").unwrap_err();
+            error.to_string()
+        };
+        let unknown = error(&JSON.replace("rust_go_send_socket", "rust_go_socket"));
+        for part in [
+            "executor.json",
+            "line 3",
+            "rust_go_socket_path",
+            "rust_go_send_socket_path",
+        ] {
+            assert!(unknown.contains(part), "`{part}` is not in: {unknown}");
+        }
+        let same = error(&JSON.replace("/tmp/rust-go.sock_1", "/tmp/executor0.sock"));
+        assert!(same.contains("`rpc_address`"), "{same}");
     }
 
     #[test]

@@ -220,6 +220,14 @@ impl Disk {
         })
     }
 
+    /// The body of a block, if it is stored.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn body(&self, gei: GlobalExecIndex) -> Result<Option<Bytes>, StoreError> {
+        self.store.get(BLOCKS, &key_of(gei))
+    }
+
     fn value(&self, column: Column, gei: GlobalExecIndex) -> Result<Bytes, StoreError> {
         let key = key_of(gei);
         let missing = || {

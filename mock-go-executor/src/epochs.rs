@@ -1,7 +1,7 @@
 //! The executor's epochs: which one it is in, where each began (contract §7). The rules are pure; the caller stores
 //! what they allow, synced, before it replies.
 
-use crate::bug_switches;
+use crate::{bug_switches, error_texts::not_durable};
 use metanode_core::{executor::wire::AdvanceEpoch, types::GlobalExecIndex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -46,8 +46,15 @@ pub enum AdvanceRefused {
         known: EpochStart,
         asked: EpochStart,
     },
-    #[error("block {boundary} is the boundary, the last durable one is {watermark}")]
-    NotAtBoundary {
+    #[error("epoch {0} has no start: expected milliseconds since 1970, found 0")]
+    NoStart(u64),
+    #[error("{}", not_durable(boundary.0, *watermark))]
+    NotDurable {
+        boundary: GlobalExecIndex,
+        watermark: GlobalExecIndex,
+    },
+    #[error("block {boundary} is not the boundary, block {watermark} is durable already")]
+    AfterBoundary {
         boundary: GlobalExecIndex,
         watermark: GlobalExecIndex,
     },
@@ -91,7 +98,8 @@ impl Epochs {
     /// Whether the epoch may begin, with this watermark.
     ///
     /// # Errors
-    /// If it is neither the current epoch as it began nor the next one, or blocks up to the boundary are missing.
+    /// If it is neither the current epoch as it began nor the next one, it has no start, blocks up to the boundary are
+    /// missing, or there are later ones.
     pub fn judge(
         &self,
         asked: &AdvanceEpoch,
@@ -99,6 +107,9 @@ impl Epochs {
     ) -> Result<Advance, AdvanceRefused> {
         let (current, epoch) = (self.current(), asked.new_epoch);
         let timestamp_ms = asked.epoch_start_timestamp_ms;
+        if timestamp_ms == 0 {
+            return Err(AdvanceRefused::NoStart(epoch));
+        }
         let beyond_ms = timestamp_ms.checked_rem(self.granularity_ms.into());
         let asked = EpochStart {
             timestamp_ms: timestamp_ms - beyond_ms.unwrap_or(0),
@@ -120,7 +131,11 @@ impl Epochs {
             None if asked.boundary == bug_switches::at_boundary(watermark, asked.boundary) => {
                 Ok(Advance::Enter(asked))
             }
-            None => Err(AdvanceRefused::NotAtBoundary {
+            None if asked.boundary > watermark => Err(AdvanceRefused::NotDurable {
+                boundary: asked.boundary,
+                watermark,
+            }),
+            None => Err(AdvanceRefused::AfterBoundary {
                 boundary: asked.boundary,
                 watermark,
             }),
@@ -160,12 +175,11 @@ mod tests {
             judge(asked(2, 200, 9), 9),
             Ok(Advance::Enter(start(200, 9)))
         );
-        for watermark in [8, 10] {
-            assert!(matches!(
-                judge(asked(2, 200, 9), watermark),
-                Err(AdvanceRefused::NotAtBoundary { .. })
-            ));
-        }
+        let missing = judge(asked(2, 200, 9), 8);
+        assert!(matches!(missing, Err(AdvanceRefused::NotDurable { .. })));
+        let later = judge(asked(2, 200, 9), 10);
+        assert!(matches!(later, Err(AdvanceRefused::AfterBoundary { .. })));
+        assert_eq!(judge(asked(2, 0, 9), 9), Err(AdvanceRefused::NoStart(2)));
         for epoch in [0, 3] {
             assert!(matches!(
                 judge(asked(epoch, 200, 9), 9),

@@ -64,7 +64,8 @@ async fn run_until<'a>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ExecutorError> {
     config.check("the configuration")?;
-    let mut chain = Chain::open(env.clone(), config.genesis.funding())?;
+    let chain = Chain::open(env.clone(), config.genesis.funding())?;
+    let mut chain = chain.reporting(config.manners.reports);
     let block_stream = sockets.bind(&config.block_stream_address).await?;
     let own_rpc = sockets.bind(&config.rpc_address).await?;
     let peer_rpc = match &config.peer_rpc_address {
@@ -87,6 +88,7 @@ async fn run_until<'a>(
         disk: chain.disk(),
         epochs: &epochs,
         watermark: chain.watermark(),
+        block_count: Mutex::default(),
         reported: &reported,
         controls: &controls,
     };

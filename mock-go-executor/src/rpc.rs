@@ -3,12 +3,15 @@
 //! Everything that a reply says about the chain is durable (invariant DURABLE), including the start of an epoch.
 
 use crate::{
-    block_range::{self, RangeError, not_durable},
+    block_count::BlockCount,
+    block_range::{self, RangeError},
     bug_switches,
     config::ExecutorConfig,
     controls::{Replies, SharedControls},
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
+    error_texts::not_durable,
+    manners::BlockNumber,
     serve::serve_each,
 };
 use metanode_core::{
@@ -46,6 +49,8 @@ pub struct Rpc<'a> {
     pub epochs: &'a watch::Sender<Epochs>,
     /// The durable watermark.
     pub watermark: watch::Receiver<GlobalExecIndex>,
+    /// The blocks that have a number, where empty ones have none.
+    pub block_count: Mutex<BlockCount>,
     /// The highest watermark in any reply.
     pub reported: &'a AtomicU64,
     pub controls: &'a SharedControls,
@@ -188,8 +193,11 @@ impl Rpc<'_> {
 
     async fn reply(&self, stream: &mut BoxStream, response: Response) -> Result<(), Closed> {
         let frame = Framing::RPC.encode(&response)?;
+        let is_gei = self.config.manners.block_number == BlockNumber::Gei;
         let watermark = match response.payload {
-            Some(ResponsePayload::LastBlockNumber(answer)) => Some(answer.last_block_number),
+            Some(ResponsePayload::LastBlockNumber(answer)) if is_gei => {
+                Some(answer.last_block_number)
+            }
             Some(ResponsePayload::ValidatorInfoList(answer)) => Some(answer.last_global_exec_index),
             _ => None,
         };
@@ -237,7 +245,7 @@ impl Rpc<'_> {
             }
             RequestPayload::GetLastBlockNumber(_) => {
                 ResponsePayload::LastBlockNumber(LastBlockNumber {
-                    last_block_number: watermark.0,
+                    last_block_number: self.last_block_number(watermark)?,
                 })
             }
             RequestPayload::GetCurrentEpoch(_) => {
@@ -274,6 +282,17 @@ impl Rpc<'_> {
             RequestPayload::Block(_) => return Err(Refusal::NotServed("BlockRequest")),
             RequestPayload::Status(_) => return Err(Refusal::NotServed("StatusRequest")),
         })
+    }
+
+    fn last_block_number(&self, watermark: GlobalExecIndex) -> Result<u64, Refusal> {
+        match self.config.manners.block_number {
+            BlockNumber::Gei => Ok(watermark.0),
+            BlockNumber::NonEmptyBlocks => {
+                let count = self.block_count.lock();
+                let mut count = count.unwrap_or_else(PoisonError::into_inner);
+                count.at(watermark, &self.disk).map_err(Refusal::NotStored)
+            }
+        }
     }
 
     /// Enters the epoch if it may begin. Its start is durable before the reply.

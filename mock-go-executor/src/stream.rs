@@ -1,6 +1,6 @@
 //! The block stream: connections in, blocks through the guard into the chain, at the pace of execution.
 //!
-//! One loop owns all state. The newest connection supersedes the previous one, whose unread bytes are lost (unless the
+//! One loop owns all state. The newest connection supersedes the previous one, whose unread bytes are lost (unless manners or
 //! controls demand to serve both). A few frames are queued for execution; the rest stays in the socket, which is
 //! backpressure for the sender.
 
@@ -11,15 +11,16 @@ use crate::{
     controls::{Controls, SharedControls},
     epochs::Epochs,
     guard::{Guard, Position, Verdict},
+    parked::Parked,
     serve::accept,
 };
 use bytes::Bytes;
 use metanode_core::{
-    env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
+    env::{BlockRefusal, BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
     executor::wire::CommittedEpochData,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame},
     store::StoreError,
-    types::GlobalExecIndex,
+    types::{Epoch, GlobalExecIndex},
 };
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
@@ -64,6 +65,7 @@ pub async fn serve_blocks(
             serves_both,
             ..
         } = controls.now();
+        let serves_both = serves_both || config.manners.serves_two_streams;
         let running = !stalled;
         if !serves_both {
             intake.drop_older();
@@ -138,6 +140,8 @@ struct Intake<'a> {
     older: Connection,
     /// Blocks of these two connections only, each with the number of its connection.
     queue: VecDeque<(u64, ReceivedBlock)>,
+    /// Blocks above a gap, of any connection.
+    parked: Parked,
 
     /// The block that is being executed, and the timer of its execution.
     executing: Option<ReceivedBlock>,
@@ -170,6 +174,10 @@ impl<'a> Intake<'a> {
             newest: Connection::default(),
             older: Connection::default(),
             queue: VecDeque::new(),
+            parked: Parked::new(
+                config.manners.parked_blocks as usize,
+                config.manners.parked_bytes as usize,
+            ),
             executing: None,
             execution: None,
             execution_times: env.entropy.stream("executor/execution"),
@@ -263,6 +271,11 @@ impl<'a> Intake<'a> {
     /// Starts the next block if none is being executed. With an empty queue, starts the idle timer of a volatile tail.
     fn begin_next(&mut self) {
         while self.executing.is_none() {
+            if let Some(received) = self.parked.take(self.chain.expected()) {
+                // Its connection may be over: nobody but the log is told of a refusal.
+                let _ = self.begin(received);
+                continue;
+            }
             let Some((number, received)) = self.queue.pop_front() else {
                 break;
             };
@@ -286,29 +299,48 @@ impl<'a> Intake<'a> {
             previous: connection.previous.replace(gei),
         };
         let verdict = self.config.guard.judge(position, gei);
-        let (epoch, belongs_to) = (received.block.epoch, self.epochs.borrow().epoch_of(gei));
-        if verdict == Verdict::Execute && epoch != belongs_to && self.config.guard != Guard::Naive {
-            self.env.emit(ExecutorEvent::Refused { gei, expected });
-            return self.end(
-                number,
-                format!(
-                    "block {gei} was sent as one of epoch {epoch}, expected epoch {belongs_to}"
-                ),
-            );
-        }
         match self.seen.judged(verdict, &received.block) {
             Verdict::Execute => {
-                let duration_us = draw(&mut self.execution_times, self.config.execute_us);
-                self.execution = Some(Box::pin(sleep(Duration::from_micros(duration_us))));
-                self.executing = Some(received);
+                if let Err(reason) = self.begin(received) {
+                    self.end(number, format!("received block {gei}: {reason}"));
+                }
             }
             Verdict::Skip => {}
-            Verdict::Refuse => self.env.emit(ExecutorEvent::Refused { gei, expected }),
+            Verdict::Refuse => self.refuse(gei, BlockRefusal::Duplicate { expected }),
             Verdict::Close => {
-                self.env.emit(ExecutorEvent::Refused { gei, expected });
-                self.end(number, format!("received block {gei}, expected {expected}"));
+                if self.parked.keep(received) {
+                    return self.env.emit(ExecutorEvent::Parked { gei, expected });
+                }
+                let reason = match self.config.manners.parked_blocks {
+                    0 => BlockRefusal::Gap { expected },
+                    _ => BlockRefusal::NoRoomToWait { expected },
+                };
+                self.refuse(gei, reason);
+                self.end(number, format!("received block {gei}: {reason}"));
             }
         }
+    }
+
+    /// Executes the next block.
+    fn begin(&mut self, received: ReceivedBlock) -> Result<(), BlockRefusal> {
+        let gei = received.gei();
+        let (sent, expected) = (
+            Epoch(received.block.epoch),
+            Epoch(self.epochs.borrow().epoch_of(gei)),
+        );
+        if sent != expected && self.config.guard != Guard::Naive {
+            let reason = BlockRefusal::WrongEpoch { sent, expected };
+            self.refuse(gei, reason);
+            return Err(reason);
+        }
+        let duration_us = draw(&mut self.execution_times, self.config.execute_us);
+        self.execution = Some(Box::pin(sleep(Duration::from_micros(duration_us))));
+        self.executing = Some(received);
+        Ok(())
+    }
+
+    fn refuse(&self, gei: GlobalExecIndex, reason: BlockRefusal) {
+        self.env.emit(ExecutorEvent::Refused { gei, reason });
     }
 
     /// Ends a stream, so that its sender asks for the watermark. Its queued blocks are not executed.

@@ -1,5 +1,6 @@
 //! The executor as a whole, over sockets and a disk in memory.
 
+use crate::manners::Manners;
 use crate::testing::running::{
     BLOCK_STREAM, PEER_RPC, RPC, Running, address, config, frame, response,
 };
@@ -138,7 +139,7 @@ async fn a_gap_and_malformed_frames_end_the_stream() {
     let _stream = executor.deliver([1, 3, 2]).await;
     assert_eq!(
         executor.until_closed(1).await,
-        "received block 3, expected 2"
+        "received block 3: the blocks from 2 on are missing before it"
     );
     assert_eq!(executor.refused(), [3]);
 
@@ -157,6 +158,45 @@ async fn a_gap_and_malformed_frames_end_the_stream() {
     assert!(reason.starts_with("a frame of length 0"), "{reason}");
     executor.until_durable(1).await;
     assert_eq!(executor.executed(), [1]);
+}
+
+#[tokio::test]
+async fn blocks_above_a_gap_wait_until_it_is_filled() {
+    let manners = Manners {
+        parked_blocks: 2,
+        ..Manners::default()
+    };
+    let executor = Running::with_manners(&MemoryDisk::default(), manners);
+    let _stream = executor.deliver([1, 3, 4, 2, 5, 8, 7, 9]).await;
+    assert_eq!(
+        executor.until_closed(1).await,
+        "received block 9: the blocks from 6 on are missing before it, and no more can wait for them"
+    );
+    let _next = executor.deliver([6]).await;
+    executor.until_durable(8).await;
+    assert_eq!(executor.executed(), (1..=8).collect::<Vec<_>>());
+    assert_eq!(executor.refused(), [9]);
+}
+
+#[tokio::test]
+async fn two_streams_are_served_and_the_guard_decides() {
+    let manners = Manners {
+        serves_two_streams: true,
+        ..Manners::default()
+    };
+    let executor = Running::with_manners(&MemoryDisk::default(), manners);
+    let mut old = executor.deliver(1..=3).await;
+    executor.until_durable(3).await;
+    let _new = executor.deliver(3..=4).await;
+    executor.until_durable(4).await;
+    for gei in 4..=5 {
+        write_frame(&mut old, &frame(gei)).await.unwrap();
+    }
+    executor.until_durable(5).await;
+    assert_eq!(executor.executed(), [1, 2, 3, 4, 5]);
+    assert_eq!(executor.refused(), [0; 0]);
+    let _third = executor.deliver([]).await;
+    assert_eq!(executor.until_closed(1).await, "superseded by connection 2");
 }
 
 #[tokio::test]
@@ -235,7 +275,15 @@ async fn requests_for_missing_epochs_and_blocks_are_refused() {
                 epoch_start_timestamp_ms: 9,
                 boundary_block: 3,
             }),
-            "block 3 is the boundary, the last durable one is 0",
+            "block 3 has not been committed to DB yet: the last one is 0",
+        ),
+        (
+            RequestPayload::AdvanceEpoch(AdvanceEpoch {
+                new_epoch: 1,
+                epoch_start_timestamp_ms: 0,
+                boundary_block: 0,
+            }),
+            "epoch 1 has no start: expected milliseconds since 1970, found 0",
         ),
         (RequestPayload::Status(StatusRequest {}), "StatusRequest"),
     ] {

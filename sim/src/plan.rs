@@ -17,16 +17,16 @@ pub use epochs::{CommitteePlan, EpochPlan, Member, Unusable, tolerated};
 pub use metanode_core::config::{
     ConsensusParameters, DeliveryParameters, IngestParameters, NodeParameters, RpcParameters,
 };
-pub use mock_go_executor::Guard;
+pub use mock_go_executor::{BlockNumber, Guard, Manners, Reports};
 pub use own_limits::OwnLimit;
 pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
 pub use world::{FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
-use crate::{faults::PlannedFault, invariant::Invariant, process_id::ProcessId};
+use crate::{faults::PlannedFault, invariant::Invariant, process_id::ProcessId, witness::Request};
 pub use metanode_core::config::Topology;
 use metanode_core::{
     bugs::KnownBug,
-    config::StartPolicy,
+    config::{StartPolicy, WatermarkSource},
     types::{GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
@@ -57,12 +57,19 @@ pub struct Plan {
     pub signatures: SignatureScheme,
     /// What nodes do at a start if their executor does not answer.
     pub start_policy: StartPolicy,
+    /// Which number of their executors nodes and Subs take for W.
+    #[serde(default)]
+    pub watermark_source: WatermarkSource,
+    /// How all executors differ from the contract.
+    #[serde(default)]
+    pub manners: Manners,
     /// Faults happen within this time; then all of them end.
     pub duration_ms: u64,
     /// After faults have ended, every live executor reaches the tip within this time (invariant LIVE).
     pub settle_ms: u64,
     pub network: NetworkPlan,
-    /// The limits of every node that has none of its own. Its signatures and epochs are ignored: `signatures` and `epochs` of the plan apply.
+    /// The limits of every node that has none of its own. Its signatures, epochs and source of W are
+    /// ignored: `signatures`, `epochs` and `watermark_source` of the plan apply.
     pub node: NodeParameters,
     /// Limits in which single nodes differ from `node`; a later entry counts more than an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,6 +135,8 @@ impl Plan {
             store: Backend::Memory,
             signatures: SignatureScheme::KeyedHash,
             start_policy: StartPolicy::Wait,
+            watermark_source: WatermarkSource::LastBlockNumber,
+            manners: Manners::default(),
             duration_ms: 10_000,
             settle_ms: 20_000,
             network: NetworkPlan::default(),
@@ -170,6 +179,29 @@ impl Plan {
             finds: vec![],
             bugs: vec![],
             buggy_validators: vec![],
+        }
+    }
+
+    /// The plan with executors as the contract has them, if they differ.
+    pub(crate) fn with_plain_executors(&self) -> Option<Self> {
+        let plain = Self {
+            manners: Manners::default(),
+            watermark_source: WatermarkSource::default(),
+            ..self.clone()
+        };
+        (plain != *self).then_some(plain)
+    }
+
+    /// Whether the number of an executor's last block is no GEI.
+    pub(crate) fn counts_blocks(&self) -> bool {
+        self.manners.block_number == BlockNumber::NonEmptyBlocks
+    }
+
+    /// What asks for W.
+    pub(crate) const fn watermark_request(&self) -> Request {
+        match self.watermark_source {
+            WatermarkSource::LastBlockNumber => Request::GetLastBlockNumber,
+            WatermarkSource::LastGlobalExecIndex => Request::GetActiveValidators,
         }
     }
 

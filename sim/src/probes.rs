@@ -68,6 +68,8 @@ probes! {
     SubFollows = "a Sub made blocks durable",
     BlockInParts = "a Sub got a block in parts",
     BatchRefused = "a batch was refused",
+    BlockParked = "executor kept a block above a gap",
+    WatermarkStands = "watermark stood still, which was told",
 }
 
 /// Counts of reached states.
@@ -170,6 +172,7 @@ fn reached(what: &What) -> Option<Probe> {
         {
             Probe::CommitFull
         }
+        What::Process(Event::Executor(ExecutorEvent::Parked { .. })) => Probe::BlockParked,
         What::Process(Event::Node(event)) => match event {
             NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
                 Probe::ReplayNothing
@@ -191,6 +194,7 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
             NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
             NodeEvent::Rewound { .. } => Probe::Rewound,
+            NodeEvent::WatermarkStands { .. } => Probe::WatermarkStands,
             NodeEvent::StreamLost { .. } => Probe::StreamLost,
             NodeEvent::CommitStored {
                 origin: CommitOrigin::Indirect,

@@ -291,6 +291,11 @@ known_bugs! {
             masked_by: [OwnBlocksBuffered],
             found_by: ["NOEQUIV"],
         }
+        BlockNumberTakenForGei = "+" "block_number_taken_for_gei" {
+            mechanism: "the number of the executor's last block is taken for W, although it counts blocks and GEIs apart",
+            masked_by: [],
+            found_by: ["WIRE", "START", "TRUTH"],
+        }
         HandedOnBeforeSynced = "+" "handed_on_before_synced" {
             mechanism: "commits are delivered before they are synced",
             masked_by: [],

@@ -8,6 +8,7 @@ const WITHOUT_EFFECT: [&str; 2] = ["peer_go_master_sockets", "peer_rpc_port"];
 
 /// Accepted only with the value `true`, which is what the node always does.
 const READ_ENABLED: &str = "executor_read_enabled";
+const COMMIT_ENABLED: &str = "executor_commit_enabled";
 
 /// An error with its byte offset in the text.
 pub(super) struct DocumentError {
@@ -24,12 +25,7 @@ pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
         let reason = || format!("{key} is obsolete and has no effect: remove it");
         reject_if(document, key, |_| true, reason)?;
     }
-    reject_if(
-        document,
-        READ_ENABLED,
-        |value| value.as_bool() != Some(true),
-        || format!("{READ_ENABLED} must be true: a node cannot run without querying its executor"),
-    )?;
+    check_read_enabled(document)?;
     document.remove(READ_ENABLED);
     for limit in LIMITS.iter().chain(EPOCH_LIMITS) {
         let group = document.get(limit.group);
@@ -49,6 +45,34 @@ pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
         })?;
     }
     check_epochs(document)
+}
+
+/// A node that may not query an executor would have epoch, committee and W from nowhere.
+fn check_read_enabled(document: &DeTable<'_>) -> Result<(), DocumentError> {
+    reject_if(
+        document,
+        READ_ENABLED,
+        |value| value.as_bool().is_none(),
+        || format!("{READ_ENABLED} is neither true nor false"),
+    )?;
+    let delivers = document.get(COMMIT_ENABLED);
+    let delivers = delivers.and_then(|value| value.get_ref().as_bool()) == Some(true);
+    reject_if(
+        document,
+        READ_ENABLED,
+        |value| value.as_bool() == Some(false),
+        || match delivers {
+            true => format!(
+                "{READ_ENABLED} is false and {COMMIT_ENABLED} true: a node that delivers begins after what its executor \
+                 has, for which it must ask. Remove {READ_ENABLED}"
+            ),
+            false => format!(
+                "{READ_ENABLED} is false: epoch, committee and watermark are known to executors only, so a node that asks \
+                 none cannot start. Remove it; a node that must not ask its own executor can ask that of another \
+                 validator, if executor_receive_socket_path is its RPC for peers, tcp://IP:PORT"
+            ),
+        },
+    )
 }
 
 /// An epoch shorter than two granules might begin in the one in which it ends.
@@ -98,6 +122,6 @@ fn reject_if(
     }
 }
 
-fn number(integer: &DeInteger<'_>) -> Option<i128> {
+pub(super) fn number(integer: &DeInteger<'_>) -> Option<i128> {
     i128::from_str_radix(integer.as_str(), integer.radix()).ok()
 }

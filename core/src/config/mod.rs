@@ -4,21 +4,27 @@
 //! |---|---|
 //! | `parameters` | every limit and time, with its default and its valid range |
 //! | `document` | checks before deserialization, obsolete keys |
+//! | `sections` | files for several nodes |
 //! | `keys` | secret keys |
+//! | `watermark_source` | which number of the executor is W |
 
 mod document;
 mod keys;
 mod parameters;
+mod sections;
 #[cfg(test)]
 mod tests;
+mod watermark_source;
 
 pub use keys::KeySeed;
 pub use parameters::{
     ConsensusParameters, DeliveryParameters, IngestParameters, LIMITS, Limit, NodeParameters,
     OutOfRange, RpcParameters, within,
 };
+pub use watermark_source::WatermarkSource;
 
 use crate::types::{Address, Authority, KeyPair, Stake};
+use document::DocumentError;
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
@@ -121,23 +127,32 @@ pub enum ConfigError {
 }
 
 impl NodeConfig {
-    /// Reads a configuration from a file.
+    /// Reads a configuration from a file, of `node` if that has a section for each.
     ///
     /// # Errors
-    /// If the file cannot be read; otherwise as [`Self::parse`].
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    /// If the file cannot be read; otherwise as [`Self::parse_node`].
+    pub fn load(path: &Path, node: Option<u16>) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text, path)
+        Self::parse_node(&text, path, node)
     }
 
     /// Reads a configuration.
     ///
     /// # Errors
-    /// With `path`, the line, the key and the expected value.
+    /// As [`Self::parse_node`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse_node(text, path, None)
+    }
+
+    /// Reads the configuration of one node: the whole document, or what its nodes share with the section `[node_N]` of this
+    /// one. Without `node` the shared `node_index` chooses the section.
+    ///
+    /// # Errors
+    /// With `path`, the line, the key and the expected value; if there are sections, and none is chosen.
+    pub fn parse_node(text: &str, path: &Path, node: Option<u16>) -> Result<Self, ConfigError> {
         let invalid = |offset, reason| ConfigError::Invalid {
             path: path.to_owned(),
             line: line_of(text, offset),
@@ -147,8 +162,16 @@ impl NodeConfig {
             let start = e.span().map_or(0, |span| span.start);
             invalid(start, e.message().to_owned())
         };
-        let mut table = DeTable::parse(text).map_err(unreadable)?;
-        document::check(table.get_mut()).map_err(|wrong| invalid(wrong.offset, wrong.reason))?;
+        let wrong = |wrong: DocumentError| invalid(wrong.offset, wrong.reason);
+        let table = DeTable::parse(text).map_err(unreadable)?;
+        let chosen = sections::chosen(table.get_ref(), node).map_err(wrong)?;
+        let index = chosen.map_or_else(String::new, |number| format!("node_index = {number}"));
+        let mut table = table;
+        if let Some(number) = chosen {
+            let index = DeTable::parse(&index).map_err(unreadable)?.into_inner();
+            sections::apply(table.get_mut(), number, index).map_err(wrong)?;
+        }
+        document::check(table.get_mut()).map_err(wrong)?;
         Self::deserialize(toml::Deserializer::from(table)).map_err(unreadable)
     }
 

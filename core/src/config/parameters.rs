@@ -4,6 +4,7 @@
 //! other crates can derive types of their own from it; here it becomes the structs of the configuration and the tables
 //! [`LIMITS`] and [`EPOCH_LIMITS`]. The suffix of a name is its unit (`_ms`, `_bytes`, `_rounds`, …).
 
+use super::WatermarkSource;
 use crate::types::SignatureScheme;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -87,6 +88,9 @@ macro_rules! node_parameters {
                     reconnect_min_ms: u64 = 500, 1..=3_600_000;
                     /// Maximum delay between two attempts to connect.
                     reconnect_max_ms: u64 = 5_000, 1..=3_600_000;
+                    /// Time for which W stands still, while the executor has everything that fits into the window, until
+                    /// that is told; again whenever it has doubled.
+                    standstill_ms: u64 = 30_000, 1..=3_600_000;
                 }
             }
             /// Limits and times of the transaction socket and its journal (contract §8).
@@ -122,6 +126,10 @@ macro_rules! node_parameters {
                     start_retry_min_ms: u64 = 500, 1..=3_600_000;
                     /// Maximum delay between two attempts to query the executor at start.
                     start_retry_max_ms: u64 = 5_000, 1..=3_600_000;
+                }
+                choices {
+                    /// Which number of the executor is W.
+                    watermark_source: WatermarkSource = WatermarkSource::LastBlockNumber;
                 }
             }
         }

@@ -168,13 +168,30 @@ fn the_largest_configurable_block_is_valid() {
 }
 
 #[test]
+fn a_node_that_may_not_ask_an_executor_does_not_start_and_is_told_what_to_set() {
+    for (extra, expected) in [
+        (
+            "executor_read_enabled = false\nexecutor_commit_enabled = true",
+            "node.toml:4: executor_read_enabled is false and executor_commit_enabled true: ",
+        ),
+        (
+            "executor_commit_enabled = false\nexecutor_read_enabled = false",
+            "node.toml:5: executor_read_enabled is false: epoch, committee and watermark are known to executors only",
+        ),
+        (
+            "executor_read_enabled = 1",
+            "node.toml:4: executor_read_enabled is neither true nor false",
+        ),
+    ] {
+        let error = parse(extra).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
     assert_eq!(parse("executor_read_enabled = true"), parse(""));
     for (extra, expected) in [
-        (
-            "executor_read_enabled = false",
-            "node.toml:4: executor_read_enabled must be true: a node cannot run without querying its executor",
-        ),
         (
             "\npeer_go_master_sockets = [\"/tmp/a.sock\"]",
             "node.toml:5: peer_go_master_sockets is obsolete and has no effect: remove it",
@@ -185,5 +202,86 @@ fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
         ),
     ] {
         assert_eq!(parse(extra).unwrap_err(), expected);
+    }
+}
+
+const SECTIONS: &str = r#"protocol_key_seed = "0101010101010101010101010101010101010101010101010101010101010101"
+p2p_listen_address = "127.0.0.1:9000"
+executor_commit_enabled = false
+
+[delivery]
+window_blocks = 7
+watermark_poll_ms = 8
+
+[node_0]
+executor_commit_enabled = true
+executor_send_socket_path = "/tmp/a.sock"
+
+[node_0.delivery]
+window_blocks = 9
+
+[node_2]
+p2p_listen_address = "127.0.0.1:9002"
+"#;
+
+fn parse_node(text: &str, node: Option<u16>) -> Result<NodeConfig, String> {
+    let parsed = NodeConfig::parse_node(text, Path::new("node.toml"), node);
+    parsed.map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_section_of_a_node_counts_more_than_shared_keys() {
+    let zero = parse_node(SECTIONS, Some(0)).unwrap();
+    assert_eq!((zero.node_index, zero.delivers()), (0, true));
+    assert_eq!(
+        zero.block_stream_address().to_string(),
+        "unix:///tmp/a.sock"
+    );
+    let delivery = &zero.delivery;
+    assert_eq!((delivery.window_blocks, delivery.watermark_poll_ms), (9, 8));
+    let two = parse_node(SECTIONS, Some(2)).unwrap();
+    assert_eq!((two.node_index, two.delivers()), (2, false));
+    assert_eq!(two.p2p_listen_address.port(), 9002);
+    assert_eq!(two.delivery.window_blocks, 7);
+    let by_key = format!("node_index = 2\n{SECTIONS}");
+    assert_eq!(parse_node(&by_key, None), Ok(two));
+    assert_eq!(parse_node(&by_key, Some(0)), Ok(zero));
+    assert_eq!(parse_node(MINIMAL, Some(2)), parse(""));
+}
+
+#[test]
+fn a_file_with_sections_needs_the_choice_of_one() {
+    let wrong_index = SECTIONS.replace("[node_2]", "[node_2]\nnode_index = 3");
+    let unknown = SECTIONS.replace("/tmp/a.sock\"", "/tmp/a.sock\"\nwindw = 3");
+    for (text, node, expected) in [
+        (
+            SECTIONS,
+            None,
+            "node.toml:9: the file has the sections [node_0], [node_2]: choose one with --node N, or with node_index = N",
+        ),
+        (
+            SECTIONS,
+            Some(1),
+            "node.toml:9: node 1 is asked for: expected one of the sections [node_0], [node_2]",
+        ),
+        (
+            MINIMAL,
+            Some(1),
+            "node.toml:1: node 1 is asked for: expected a section [node_1], or node_index = 1",
+        ),
+        (
+            &wrong_index,
+            Some(2),
+            "node.toml:17: node_index is 3: expected 2, as the section says",
+        ),
+        (&unknown, Some(0), "node.toml:12: unknown field `windw`"),
+        (
+            "node_0 = 3",
+            Some(0),
+            "node.toml:1: node_0 is not a section: expected [node_0]",
+        ),
+    ] {
+        let error = parse_node(text, node).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -12,6 +12,7 @@ mod loader;
 mod numbering;
 mod replay_plan;
 mod sender;
+mod standstill;
 mod watermark;
 mod window;
 

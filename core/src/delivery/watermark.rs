@@ -2,14 +2,21 @@
 //!
 //! No other task queries W while delivery runs, so answers are processed in the order in which the executor sent them.
 
-use super::{Delivery, bug_switches, window::Learned};
+use super::{
+    Delivery, bug_switches,
+    standstill::{Standstill, advice},
+    window::Learned,
+};
 use crate::{
     env::{CrashPoint, NodeEvent},
     executor::{RpcError, next_wait_ms},
     types::GlobalExecIndex,
 };
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tracing::debug;
 
 /// Requests for an immediate query. Each is answered after the window was updated.
@@ -36,15 +43,24 @@ impl Delivery {
     ) {
         let interval_ms = self.parameters.watermark_poll_ms;
         let mut starved_ms = 1;
+        let mut standstill = Standstill::new(self.parameters.standstill_ms);
+        #[allow(clippy::disallowed_methods)]
+        // tokio's clock; under madsim the lint mistakes it for that of std
+        let started = Instant::now();
         loop {
             let (request, was_starved) = tokio::select! {
                 biased;
                 Some(request) = requests.recv() => (Some(request), false),
                 was_starved = self.poll_is_due(starved_ms) => (None, was_starved),
             };
-            let answer = self.client.last_block_number().await;
+            let answer = self.client.watermark().await;
             let moved = match &answer {
-                Ok(watermark) => self.learn(*watermark).await,
+                Ok(watermark) => {
+                    let moved = self.learn(*watermark).await;
+                    let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    self.tell_standstill(*watermark, &mut standstill, now_ms);
+                    moved
+                }
                 Err(e) => {
                     debug!(target: "[SEQUENTIAL-BUFFER]", error = %e, "cannot query the watermark");
                     false
@@ -73,6 +89,27 @@ impl Delivery {
                 () = self.starved.notified(), if !starved => {}
                 () = tokio::time::sleep(Duration::from_millis(wait_ms)) => return starved,
             }
+        }
+    }
+
+    /// Tells the operator of an executor that has what the window may hold and reports no progress.
+    fn tell_standstill(
+        &self,
+        watermark: GlobalExecIndex,
+        standstill: &mut Standstill,
+        now_ms: u64,
+    ) {
+        let (is_starved, written) = {
+            let window = self.window();
+            (window.is_starved(), window.next_to_load().prev())
+        };
+        if let Some(for_ms) = standstill.answered(now_ms, watermark, is_starved) {
+            self.env.emit(NodeEvent::WatermarkStands {
+                watermark,
+                written,
+                for_ms,
+                advice: advice(self.client.watermark_source()).to_owned(),
+            });
         }
     }
 

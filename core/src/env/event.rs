@@ -6,7 +6,7 @@
 //! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
 //! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
-use super::{CrashPoint, Quantity, Reading};
+use super::{BlockRefusal, CrashPoint, Quantity, Reading};
 use crate::types::{
     AuthorityIndex, BlockRef, ChangeStep, CommitIndex, CommitRef, CommitteeDigest, Epoch,
     EpochBase, GlobalExecIndex, ReplayPlan, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
@@ -244,6 +244,17 @@ pub enum NodeEvent {
     /// The executor reported a new watermark, and the window was updated.
     #[display("learns that GEI {watermark} is durable")]
     WatermarkLearned { watermark: GlobalExecIndex },
+    /// The executor has been sent everything up to `written`, and has reported the same watermark for this long.
+    #[display(
+        "has waited {for_ms} ms: its executor has been sent all up to GEI {written} and reports {watermark}: {advice}"
+    )]
+    WatermarkStands {
+        watermark: GlobalExecIndex,
+        written: GlobalExecIndex,
+        for_ms: u64,
+        #[serde(serialize_with = "for_people")]
+        advice: String,
+    },
     /// The watermark fell: delivery continues above the lower one.
     #[display("rewinds from GEI {from} to {to}")]
     Rewound {
@@ -385,9 +396,15 @@ pub enum ExecutorEvent {
         connection: u64,
         gei: GlobalExecIndex,
     },
-    /// The guard refused a block, because it is not the expected one.
-    #[display("refuses GEI {gei}: expected {expected}")]
+    /// The guard refused a block.
+    #[display("refuses GEI {gei}: {reason}")]
     Refused {
+        gei: GlobalExecIndex,
+        reason: BlockRefusal,
+    },
+    /// A block above a gap is kept until the gap is filled.
+    #[display("keeps GEI {gei}: the blocks from {expected} on are missing before it")]
+    Parked {
         gei: GlobalExecIndex,
         expected: GlobalExecIndex,
     },

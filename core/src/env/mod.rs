@@ -6,6 +6,7 @@
 //! tokio's tasks, timers and channels are used directly: the simulator replaces tokio at compile time. [`real`] is the
 //! environment of production; the simulator has its own.
 
+mod block_refusal;
 mod clock;
 mod crash_point;
 mod entropy;
@@ -18,6 +19,7 @@ mod quantity;
 pub mod real;
 pub mod trace_line;
 
+pub use block_refusal::BlockRefusal;
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;

@@ -43,7 +43,7 @@ pub(super) async fn decided(
 /// The boundary to record as committed.
 async fn committed(mut boundary: Boundary, change: &EpochChange<'_>) -> Boundary {
     if bugs::enabled(KnownBug::BoundaryFromLaggingExecutor)
-        && let Ok(watermark) = change.client.last_block_number().await
+        && let Ok(watermark) = change.client.watermark().await
     {
         boundary.gei = watermark;
     }

@@ -112,7 +112,7 @@ impl EpochChange<'_> {
             // Where this node delivers, only delivery queries W.
             let watermark = match delivers {
                 true => None,
-                false => client.last_block_number().await.ok(),
+                false => client.watermark().await.ok(),
             };
             (watermark, client.current_epoch().await.ok())
         };
@@ -159,7 +159,7 @@ impl EpochChange<'_> {
 
     /// Queries the executor: updates the watermark and returns its epoch.
     async fn ask_executor(&mut self) -> Result<Epoch, RpcError> {
-        self.watermark = self.client.last_block_number().await?;
+        self.watermark = self.client.watermark().await?;
         self.client.current_epoch().await
     }
 }

@@ -4,6 +4,7 @@
 use super::{RpcError, validators::ValidatorError};
 use crate::{
     bugs::{self, KnownBug},
+    config::WatermarkSource,
     types::{Authority, CommitteeError, Epoch},
 };
 
@@ -11,6 +12,14 @@ use crate::{
 pub(super) fn is_reused_after<T>(exchanged: &Result<T, RpcError>) -> bool {
     let is_late = matches!(exchanged, Err(RpcError::Timeout { .. }));
     is_late && bugs::enabled(KnownBug::LateReplyAnswersNextRequest)
+}
+
+/// Which number of the executor is W.
+pub(super) fn source(configured: WatermarkSource) -> WatermarkSource {
+    match bugs::enabled(KnownBug::BlockNumberTakenForGei) {
+        true => WatermarkSource::LastBlockNumber,
+        false => configured,
+    }
 }
 
 /// Whether a Unix path that is in use may be the stale one of a crashed process.

@@ -6,13 +6,13 @@
 use super::{
     bug_switches, socket_advice,
     wire::{
-        AdvanceEpoch, BlocksRange, EpochBoundaryData, GetBlocksRange, GetCurrentEpoch,
-        GetEpochBoundaryData, GetLastBlockNumber, Request, RequestPayload, Response,
-        ResponsePayload,
+        AdvanceEpoch, BlocksRange, EpochBoundaryData, GetActiveValidators, GetBlocksRange,
+        GetCurrentEpoch, GetEpochBoundaryData, GetLastBlockNumber, Request, RequestPayload,
+        Response, ResponsePayload,
     },
 };
 use crate::{
-    config::RpcParameters,
+    config::{RpcParameters, WatermarkSource},
     env::{BoxStream, Env, NodeEvent, RpcKind},
     framing::{self, Decoder, FrameError, Framing, ReadError},
     types::{Address, Boundary, Epoch, GlobalExecIndex},
@@ -82,17 +82,34 @@ impl ExecutorClient {
         }
     }
 
-    /// W: the highest GEI whose effects are durable in the executor.
+    /// Which number of the executor is W.
+    pub(crate) const fn watermark_source(&self) -> WatermarkSource {
+        self.parameters.watermark_source
+    }
+
+    /// W: the highest GEI whose effects are durable in the executor, from the configured source (contract §4.4).
     ///
     /// # Errors
     /// If there is no answer.
-    pub async fn last_block_number(&self) -> Result<GlobalExecIndex, RpcError> {
-        match self
-            .call(RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}))
-            .await?
-        {
-            ResponsePayload::LastBlockNumber(reply) => Ok(GlobalExecIndex(reply.last_block_number)),
-            other => Err(unexpected(RpcKind::GetLastBlockNumber, &other)),
+    pub async fn watermark(&self) -> Result<GlobalExecIndex, RpcError> {
+        let (kind, request) = match bug_switches::source(self.parameters.watermark_source) {
+            WatermarkSource::LastBlockNumber => (
+                RpcKind::GetLastBlockNumber,
+                RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}),
+            ),
+            WatermarkSource::LastGlobalExecIndex => (
+                RpcKind::GetActiveValidators,
+                RequestPayload::GetActiveValidators(GetActiveValidators {}),
+            ),
+        };
+        match (kind, self.call(request).await?) {
+            (RpcKind::GetLastBlockNumber, ResponsePayload::LastBlockNumber(reply)) => {
+                Ok(GlobalExecIndex(reply.last_block_number))
+            }
+            (RpcKind::GetActiveValidators, ResponsePayload::ValidatorInfoList(reply)) => {
+                Ok(GlobalExecIndex(reply.last_global_exec_index))
+            }
+            (_, other) => Err(unexpected(kind, &other)),
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) async fn follow(
     loop {
         journal.awaits_execution().await;
         tokio::time::sleep(Duration::from_millis(interval_ms)).await;
-        match client.last_block_number().await {
+        match client.watermark().await {
             Ok(watermark) => journal.executed(watermark),
             Err(error) => debug!(%error, "cannot query the watermark to empty the journal"),
         }

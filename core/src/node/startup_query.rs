@@ -105,7 +105,7 @@ impl Node<'_> {
         let epoch = client.current_epoch().await?;
         let chain = self.chain().await?;
         let mut boundary = client.epoch_boundary_data(epoch).await?;
-        let watermark = bug_switches::answered(client.last_block_number().await, failure)?;
+        let watermark = bug_switches::answered(client.watermark().await, failure)?;
         while bug_switches::is_unfinished(watermark.0 < boundary.boundary_block) {
             let previous = Epoch(boundary.epoch).prev();
             boundary = client.epoch_boundary_data(previous).await?;

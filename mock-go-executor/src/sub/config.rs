@@ -1,7 +1,10 @@
-//! The configuration of a Sub: a TOML file.
+//! The configuration of a Sub: a file in TOML or JSON.
 
 use super::old_transport::OldTransport;
-use crate::{config::ConfigError, ledger::Funding};
+use crate::{
+    config::{self, ConfigError},
+    ledger::Funding,
+};
 use metanode_core::{config::RpcParameters, types::Address};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -134,10 +137,7 @@ impl SubConfig {
     }
 
     fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax {
-            path: origin.to_owned(),
-            source,
-        })?;
+        let config: Self = config::read(text, origin)?;
         let value = |key, found: String, expected| ConfigError::Value {
             path: origin.to_owned(),
             key,

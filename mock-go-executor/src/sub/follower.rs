@@ -148,7 +148,7 @@ impl Follower {
     async fn proceed(&mut self) -> Result<Progress, Pause> {
         let own = self.tip.height;
         if self.master <= own {
-            self.master = self.client.last_block_number().await?;
+            self.master = self.client.watermark().await?;
             self.last_answer.store(self.master.0, Relaxed);
         }
         match self.master.cmp(&own) {

@@ -1,7 +1,7 @@
 //! A running executor in memory, and the metanode's side of its sockets.
 
 use super::{TestWorld, block, transfer};
-use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, run};
+use crate::{Controls, ExecutorConfig, ExecutorError, Genesis, Guard, Manners, run};
 use bytes::Bytes;
 use metanode_core::{
     env::{BoxStream, ExecutorEvent},
@@ -40,6 +40,7 @@ pub fn config() -> ExecutorConfig {
         flush_idle_ms: 20,
         range_reply_bytes: 1 << 20,
         epoch_start_granularity_ms: 1,
+        manners: Manners::default(),
         data_dir: "unused".into(),
         genesis: Genesis {
             epoch_timestamp_ms: 1_700_000_000_000,
@@ -74,14 +75,26 @@ impl Running {
         Self::in_world(TestWorld::new(disk))
     }
 
+    pub fn with_manners(disk: &MemoryDisk, manners: Manners) -> Self {
+        let config = ExecutorConfig {
+            manners,
+            ..config()
+        };
+        Self::configured(TestWorld::new(disk), config)
+    }
+
     pub fn in_world(world: TestWorld) -> Self {
+        Self::configured(world, config())
+    }
+
+    fn configured(world: TestWorld, config: ExecutorConfig) -> Self {
         let (controls, controls_receiver) = watch::channel(Controls::default());
         let (shutdown, shutdown_receiver) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
         let env = world.env.clone();
         tokio::spawn(async move {
             let shutdown = async { drop(shutdown_receiver.await) };
-            let _ = end.send(run(env, config(), controls_receiver, shutdown).await);
+            let _ = end.send(run(env, config, controls_receiver, shutdown).await);
         });
         Self {
             world,

@@ -4,10 +4,16 @@ use super::{
     colour::Colour,
     describe::{self, span},
 };
-use metanode_core::{config::LIMITS, types::SignatureScheme};
+use metanode_core::{
+    config::{LIMITS, WatermarkSource},
+    types::SignatureScheme,
+};
 use metanode_sim::{
     amounts::{bytes, count, ms, us},
-    plan::{Backend, Guard, NodeParameters, Plan, Span, Topology, WorkloadPlan},
+    plan::{
+        Backend, BlockNumber, Guard, Manners, NodeParameters, Plan, Reports, Span, Topology,
+        WorkloadPlan,
+    },
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -25,6 +31,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
     add_limits(&mut lines, &plan.node);
     add_own_limits(&mut lines, plan);
     add_executors(&mut lines, plan);
+    add_manners(&mut lines, plan);
     add_epochs(&mut lines, plan);
     add_clocks_and_clients(&mut lines, plan);
     add_faults(&mut lines, plan);
@@ -147,6 +154,33 @@ fn add_executors(lines: &mut Lines, plan: &Plan) {
                 }
             ),
         );
+    }
+}
+
+fn add_manners(lines: &mut Lines, plan: &Plan) {
+    let Manners {
+        block_number,
+        reports,
+        serves_two_streams,
+        parked_blocks,
+        parked_bytes,
+    } = &plan.manners;
+    if *reports == Reports::Executed {
+        lines.add("", "report what they have executed as durable");
+    }
+    if *serves_two_streams {
+        lines.add("", "serve two block streams at a time");
+    }
+    if *parked_blocks > 0 {
+        let most = count(u64::from(*parked_blocks), "block");
+        let size = bytes(u64::from(*parked_bytes));
+        lines.add("", format_args!("keep {most} of {size} above a gap"));
+    }
+    if *block_number == BlockNumber::NonEmptyBlocks {
+        lines.add("", "count blocks and GEIs apart: empty ones have no number");
+    }
+    if plan.watermark_source == WatermarkSource::LastGlobalExecIndex {
+        lines.add("", "nodes take W from last_global_exec_index");
     }
 }
 

@@ -263,6 +263,7 @@ impl Timeline {
             NodeEvent::ReplayPlanned(_)
             | NodeEvent::StreamConnected { .. }
             | NodeEvent::Rewound { .. }
+            | NodeEvent::WatermarkStands { .. }
             | NodeEvent::Stopped => Relevance::Shown,
             NodeEvent::Waiting { .. } => Relevance::Throttled("waiting"),
             NodeEvent::StreamLost { .. } => Relevance::Throttled("stream lost"),
@@ -299,6 +300,7 @@ impl Timeline {
                 Relevance::Hidden
             }
             ExecutorEvent::Refused { .. } => Relevance::Throttled("refused"),
+            ExecutorEvent::Parked { .. } => Relevance::Throttled("parked"),
             ExecutorEvent::Stopped => Relevance::Shown,
             ExecutorEvent::Failed { .. } => Relevance::Severe,
             _ => Relevance::Hidden,

@@ -161,6 +161,7 @@ impl Default for DeliveryParameters {
             write_timeout_ms: (500, 3_000).into(),
             reconnect_min_ms: production.reconnect_min_ms,
             reconnect_max_ms: production.reconnect_max_ms,
+            standstill_ms: production.standstill_ms,
         }
     }
 }

@@ -34,10 +34,14 @@ use crate::{
     seed::Seed,
     source::{InputError, Source},
 };
-use metanode_core::{bugs::KnownBug, config::StartPolicy, types::SignatureScheme};
+use metanode_core::{
+    bugs::KnownBug,
+    config::{StartPolicy, WatermarkSource},
+    types::SignatureScheme,
+};
 use metanode_sim::{
     oracles::Invariant,
-    plan::{self, Backend, Expectation, OwnLimit, Plan},
+    plan::{self, Backend, BlockNumber, Expectation, OwnLimit, Plan},
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +62,8 @@ pub struct Scenario {
     pub signatures: SignatureScheme,
     /// What nodes do at a start if their executor does not answer.
     pub start_policy: StartPolicy,
+    /// Which number of their executors nodes and Subs take for W. If it is left out, the one that is W.
+    pub watermark_source: Option<WatermarkSource>,
     /// Offset of each host's wall clock.
     pub clock_skew_ms: Sampled<i64>,
     /// Drift of each host's wall clock; positive means fast.
@@ -145,6 +151,7 @@ impl Default for Scenario {
             settle_ms: Sampled::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
             start_policy: StartPolicy::Wait,
+            watermark_source: None,
             clock_skew_ms: (-500, 500).into(),
             clock_drift_ppm: Sampled::fixed(0),
             clock_drift_ppm_by_host: vec![],
@@ -226,6 +233,11 @@ impl Scenario {
         let faults = planned.collect();
         let network = self.network.draw(&limits);
         let node = rarely.apply(self.node.draw(&limits), &sampler);
+        let manners = self.executor.draw_manners(&sampler);
+        let watermark_source = match manners.block_number {
+            BlockNumber::Gei => WatermarkSource::LastBlockNumber,
+            BlockNumber::NonEmptyBlocks => WatermarkSource::LastGlobalExecIndex,
+        };
         let mut plan = Plan {
             scenario: name.into(),
             seed,
@@ -234,6 +246,8 @@ impl Scenario {
             store,
             signatures: rarely.signatures.unwrap_or(self.signatures),
             start_policy: self.start_policy,
+            watermark_source: self.watermark_source.unwrap_or(watermark_source),
+            manners,
             duration_ms,
             settle_ms: sampler.draw("settle_ms", rarely.settle_ms.unwrap_or(self.settle_ms)),
             network,

@@ -2,7 +2,7 @@
 
 use super::target::{Roster, Selector, Target};
 use crate::sampling::{Range, Sampled, Sampler};
-use metanode_sim::plan::{self, ExecutorPlan, Guard};
+use metanode_sim::plan::{self, ExecutorPlan, Guard, Manners};
 use serde::{Deserialize, Serialize};
 
 /// `[topology]`.
@@ -88,9 +88,12 @@ pub struct Executor {
     pub execute_us: Range,
     /// Number of blocks between two flushes, drawn at each flush.
     pub flush_every_blocks: Range,
+    /// `[[executor.manners]]`: how all executors differ from the contract; each seed draws one entry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub manners: Vec<Manners>,
     /// `[executor.odd]`: one executor that differs.
     pub odd: Option<OddExecutor>,
-    /// `[[executor.each]]`: one entry per executor, instead of all the above.
+    /// `[[executor.each]]`: one entry per executor, instead of all the above but the manners.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<OneExecutor>,
 }
@@ -148,6 +151,7 @@ impl Default for Executor {
             guard: Guards::Same(Guard::Strict),
             execute_us: (100, 5_000).into(),
             flush_every_blocks: (1, 6).into(),
+            manners: vec![],
             odd: None,
             each: vec![],
         }
@@ -186,6 +190,14 @@ impl Executor {
             one.draw(sampler, number)
         };
         (0..roster.executors).map(plan).collect()
+    }
+
+    pub(super) fn draw_manners(&self, sampler: &Sampler) -> Manners {
+        let which = sampler
+            .stream("executor.manners")
+            .below(self.manners.len().max(1) as u64);
+        let drawn = self.manners.get(which as usize);
+        drawn.cloned().unwrap_or_default()
     }
 
     pub(super) fn least_values(&self) -> Vec<(&'static str, u64, u64)> {

@@ -4,6 +4,9 @@
 //!
 //! Input: what processes wrote to their disks and what they found there, replies of executors, frames.
 //!
+//! The number of the last block of an executor that counts blocks and GEIs apart is a report, too: of as many blocks with
+//! transactions.
+//!
 //! Violations: a stored value that is not what its key says, or, at the end, a log of commits or a sequence of executed
 //! blocks that is not complete; a reply with a watermark or a block above the one that is synced on the executor's disk; a start that finds a
 //! watermark below one that the same executor reported; a frame of a commit that is not synced on the node's disk; a
@@ -16,7 +19,7 @@
 use super::{Invariant, Oracle, Violation};
 use crate::{
     trace::{Entry, ProcessId, What, WorldEvent},
-    witness::{self, Fact, Frame, SeenCommit},
+    witness::{self, Fact, Frame, Reply, SeenCommit},
 };
 use metanode_core::types::{CommitIndex, Epoch, GlobalExecIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Durability {
     executors: BTreeMap<u16, Executor>,
     nodes: BTreeMap<(u16, Epoch), Commits>,
+    /// The blocks with transactions that any executor has stored.
+    with_transactions: BTreeSet<GlobalExecIndex>,
     /// Commits in which bits flipped, and that were not stored again since, of any epoch.
     damaged: BTreeSet<(u16, Epoch, CommitIndex)>,
 }
@@ -50,7 +55,13 @@ impl Durability {
     fn executor_seen(&mut self, n: u16, fact: &Fact, entry: &Entry) -> Result<(), Box<Violation>> {
         let executor = self.executors.entry(n).or_default();
         match fact {
-            Fact::Durable { watermark, .. } => executor.synced = *watermark,
+            Fact::Durable {
+                watermark, blocks, ..
+            } => {
+                executor.synced = *watermark;
+                let blocks = blocks.iter().filter(|block| !block.transactions.is_empty());
+                self.with_transactions.extend(blocks.map(|block| block.gei));
+            }
             Fact::ExecutorFound { watermark, .. } => {
                 executor.synced = *watermark;
                 if let Some((highest, report)) = &executor.reported
@@ -63,6 +74,15 @@ impl Durability {
                 }
             }
             Fact::ReplySent { reply, .. } => {
+                if let Reply::BlockCount(reported) = **reply {
+                    let stored = self.with_transactions.range(..=executor.synced).count();
+                    if reported > stored as u64 {
+                        let message = format!(
+                            "reported {reported} blocks with transactions, but its disk has {stored} only"
+                        );
+                        return Err(broken(entry, "counted-before-durable", message, None));
+                    }
+                }
                 let Some(watermark) = reply.durable() else {
                     return Ok(());
                 };
@@ -209,8 +229,12 @@ impl Oracle for Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::witness::StateRoot;
     use crate::{
-        oracles::{testing::judge, truthful::with_facts},
+        oracles::{
+            testing::judge,
+            truthful::{frame, with_facts},
+        },
         trace::{
             SimTime,
             testing::{
@@ -219,6 +243,7 @@ mod tests {
             },
         },
     };
+    use bytes::Bytes;
     use metanode_core::{
         env::{ExecutorEvent, NodeEvent},
         types::Round,
@@ -244,6 +269,38 @@ mod tests {
     fn a_watermark_is_on_the_disk_before_it_is_reported() {
         let violation = verdict(vec![found(0), executed(1), reported(1), durable(1)]).unwrap();
         assert_eq!(violation.clause, "reported-before-durable");
+    }
+
+    #[test]
+    fn a_number_of_blocks_counts_those_with_transactions_that_are_durable() {
+        let of_executor = |fact| Entry {
+            at: SimTime::default(),
+            process: ProcessId::Executor(0),
+            what: What::Seen(fact),
+        };
+        let block = |n: u64, transactions| {
+            let (gei, commit) = (GlobalExecIndex(n), CommitIndex(1));
+            Arc::new(Frame {
+                transactions,
+                ..Frame::clone(&frame(gei, Epoch(0), commit))
+            })
+        };
+        let durable = Fact::Durable {
+            watermark: GlobalExecIndex(2),
+            state_root: StateRoot([0; 32]),
+            blocks: vec![block(1, vec![]), block(2, vec![Bytes::new()])],
+        };
+        let clause = |reported| {
+            let reply = Fact::ReplySent {
+                connection: 1,
+                number: 1,
+                reply: Arc::new(Reply::BlockCount(reported)),
+            };
+            let trace = [durable.clone(), reply].map(of_executor);
+            judge(Durability::default(), &trace).map(|violation| violation.clause)
+        };
+        assert_eq!(clause(1), None);
+        assert_eq!(clause(2), Some("counted-before-durable"));
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub use crate::invariant::Invariant;
 use crate::{
     plan::Plan,
     trace::{Entry, ProcessId, SimTime},
+    witness::Request,
 };
 use metanode_core::config::StartPolicy;
 use serde::Serialize;
@@ -157,12 +158,12 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
     match invariant {
         Invariant::Start => vec![Box::new(start::Start::new(plan))],
         Invariant::Rpc if is_old && !is_about_loss => vec![
-            Box::new(rpc::Rpc::default()),
+            Box::new(rpc::Rpc::new(plan)),
             Box::new(old_transport::Replies::default()),
         ],
-        Invariant::Rpc if is_old => vec![Box::new(rpc::Rpc::default())],
+        Invariant::Rpc if is_old => vec![Box::new(rpc::Rpc::new(plan))],
         Invariant::Rpc => vec![
-            Box::new(rpc::Rpc::default()),
+            Box::new(rpc::Rpc::new(plan)),
             Box::new(batch_replies::BatchReplies::default()),
         ],
         Invariant::Quorum => vec![Box::new(quorum::Quorum::new(plan))],
@@ -225,7 +226,10 @@ impl OfEventLogs {
         match self {
             Self::ExactlyOnce => Box::<exactly_once::ExactlyOnce>::default(),
             Self::NoGaps => Box::<no_gaps::NoGaps>::default(),
-            Self::Wire => Box::new(wire::Wire::with_policy(StartPolicy::Wait)),
+            Self::Wire => Box::new(wire::Wire::of(
+                StartPolicy::Wait,
+                Request::GetLastBlockNumber,
+            )),
             Self::Monotonic => Box::<monotonic::Monotonic>::default(),
             Self::Agreement => Box::<agreement::Agreement>::default(),
             Self::Durability => Box::<durability::Durability>::default(),

@@ -8,7 +8,7 @@ mod epochs;
 use crate::trace::{Entry, ProcessId, WorldEvent, testing::*};
 use epochs::Era;
 use metanode_core::{
-    env::{ExecutorEvent, NodeEvent, RpcKind},
+    env::{BlockRefusal, ExecutorEvent, NodeEvent, RpcKind},
     types::{CommitIndex, Epoch, GlobalExecIndex},
 };
 use proptest::prelude::*;
@@ -247,9 +247,10 @@ impl Model {
             self.executor(executed(next));
         } else {
             assert!(next < expected, "the model must not skip blocks");
+            let expected = gei(expected);
             self.executor(ExecutorEvent::Refused {
                 gei: gei(next),
-                expected: gei(expected),
+                reason: BlockRefusal::Duplicate { expected },
             });
         }
     }

@@ -12,14 +12,16 @@
 
 use super::{Invariant, Oracle, Violation};
 use crate::{
+    plan::Plan,
     trace::{Entry, ProcessId, What},
     witness::{Fact, Reply, Request, SentBlock},
 };
 use metanode_core::types::GlobalExecIndex;
 use std::collections::BTreeMap;
 
-#[derive(Default)]
 pub(super) struct Rpc {
+    /// What asks for W.
+    asks: Request,
     connections: BTreeMap<u64, Connection>,
 }
 
@@ -47,7 +49,9 @@ fn answers(reply: &Reply, request: Request) -> bool {
             request,
             Request::GetActiveValidators | Request::GetValidatorsAtBlock { .. }
         ),
-        Reply::LastBlockNumber(_) => matches!(request, Request::GetLastBlockNumber),
+        Reply::LastBlockNumber(_) | Reply::BlockCount(_) => {
+            matches!(request, Request::GetLastBlockNumber)
+        }
         Reply::CurrentEpoch(_) => matches!(request, Request::GetCurrentEpoch),
         Reply::EpochStartTimestamp(_) => matches!(request, Request::GetEpochStartTimestamp { .. }),
         Reply::AdvanceEpoch { .. } => matches!(request, Request::AdvanceEpoch { .. }),
@@ -61,6 +65,13 @@ fn answers(reply: &Reply, request: Request) -> bool {
 }
 
 impl Rpc {
+    pub(super) const fn new(plan: &Plan) -> Self {
+        Self {
+            asks: plan.watermark_request(),
+            connections: BTreeMap::new(),
+        }
+    }
+
     fn request_sent(
         &mut self,
         connection: u64,
@@ -73,6 +84,7 @@ impl Rpc {
                 request,
                 Request::GetBlocksRange { .. } | Request::GetLastBlockNumber
             )
+            && request != self.asks
         {
             let message = format!("a Sub asks for blocks and their number only, it sent {request}");
             return Err(broken(entry, "sub-asks-more", message, None));
@@ -209,7 +221,7 @@ mod tests {
     const WATERMARK: Reply = Reply::LastBlockNumber(GlobalExecIndex(7));
 
     fn clause(trace: &[Entry]) -> Option<&'static str> {
-        judge(Rpc::default(), trace).map(|violation| violation.clause)
+        judge(Rpc::new(&Plan::example()), trace).map(|violation| violation.clause)
     }
 
     #[test]

@@ -69,8 +69,7 @@ impl Told {
         match reply {
             Reply::CurrentEpoch(epoch) => self.epoch = Some(*epoch),
             Reply::EpochBoundaryData { boundary, .. } => self.boundary = Some(*boundary),
-            Reply::LastBlockNumber(watermark) => self.watermark = Some(*watermark),
-            _ => {}
+            reply => self.watermark = reply.watermark().or(self.watermark),
         }
     }
 

@@ -200,7 +200,8 @@ impl Node {
                 self.frames.clear();
                 Ok(())
             }
-            NodeEvent::WatermarkLearned { watermark } => self.learned(*watermark, entry),
+            NodeEvent::WatermarkLearned { watermark }
+            | NodeEvent::WatermarkStands { watermark, .. } => self.learned(*watermark, entry),
             NodeEvent::ExecutorQueried { epoch, watermark } => {
                 let learned = self.learned(*watermark, entry);
                 self.begins_with(*epoch, *watermark);

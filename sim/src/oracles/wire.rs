@@ -24,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Wire {
     start_policy: StartPolicy,
+    /// What asks for W.
+    asks: Request,
     nodes: BTreeMap<u16, Sender>,
     /// Connections to block streams.
     streams: BTreeSet<u64>,
@@ -120,12 +122,14 @@ impl Sender {
 
 impl Wire {
     pub(super) fn new(plan: &Plan) -> Self {
-        Self::with_policy(plan.start_policy)
+        Self::of(plan.start_policy, plan.watermark_request())
     }
 
-    pub(super) const fn with_policy(start_policy: StartPolicy) -> Self {
+    /// `asks` is the request by which nodes learn W.
+    pub(super) const fn of(start_policy: StartPolicy, asks: Request) -> Self {
         Self {
             start_policy,
+            asks,
             nodes: BTreeMap::new(),
             streams: BTreeSet::new(),
         }
@@ -256,8 +260,8 @@ impl Oracle for Wire {
             What::Seen(Fact::RequestSent {
                 connection,
                 number,
-                request: Request::GetLastBlockNumber,
-            }) => sender.request_sent(*connection, *number),
+                request,
+            }) if *request == self.asks => sender.request_sent(*connection, *number),
             What::Seen(Fact::ReplyRead {
                 connection,
                 number,

@@ -59,7 +59,7 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     steps.extend([
         step("validators", validators),
         step("topology", single_master),
-        step("stores, signatures and start policy", choices),
+        step("stores, signatures, start policy and manners", choices),
         step("bugs", bugs),
         step("Byzantine validators", byzantine),
         step("epochs", epochs),
@@ -230,6 +230,7 @@ fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
     if plan.start_policy != StartPolicy::Wait {
         found.push(with(plan, |plan| plan.start_policy = StartPolicy::Wait));
     }
+    found.extend(plan.with_plain_executors());
     found
 }
 

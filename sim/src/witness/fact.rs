@@ -451,6 +451,9 @@ pub enum Reply {
     Error(String),
     /// Any other payload.
     Unknown,
+    /// The number of the last block of an executor that counts blocks and GEIs apart: no watermark.
+    #[display("last block {_0} of those with transactions")]
+    BlockCount(u64),
 }
 
 impl Reply {

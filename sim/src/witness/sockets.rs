@@ -6,7 +6,7 @@
 //! message, and what is written and not read yet.
 
 use super::{
-    Blocks, Fact,
+    Blocks, Fact, Reply,
     batches::{self, Batch, Promise},
     bcs::Malformed,
     frames::{Frames, Framing},
@@ -53,12 +53,15 @@ pub enum End {
 /// All open connections.
 pub struct Connections {
     blocks: Blocks,
+    /// Executors count blocks and GEIs apart.
+    counts_blocks: bool,
     /// `None` for one that is not observed.
     open: FxHashMap<u64, Option<Connection>>,
 }
 
 struct Connection {
     channel: Channel,
+    counts_blocks: bool,
     /// Of a connection between nodes, once the client has sent it.
     purpose: Option<Purpose>,
     /// The batches that are not answered, oldest first: of a Sub, or of a node that hands over.
@@ -87,10 +90,12 @@ struct Output<'a> {
 }
 
 impl Connections {
+    /// `counts_blocks`: the number of an executor's last block is no GEI (contract §4.4).
     #[must_use]
-    pub fn new(blocks: Blocks) -> Self {
+    pub fn new(blocks: Blocks, counts_blocks: bool) -> Self {
         Self {
             blocks,
+            counts_blocks,
             open: FxHashMap::default(),
         }
     }
@@ -109,7 +114,9 @@ impl Connections {
             return;
         }
         let open = self.open.entry(connection);
-        let Some(state) = open.or_insert_with(|| ends().map(Connection::new)) else {
+        let counts_blocks = self.counts_blocks;
+        let new = || ends().map(|ends| Connection::new(ends, counts_blocks));
+        let Some(state) = open.or_insert_with(new) else {
             return;
         };
         state.sent(connection, sender, bytes, &self.blocks, facts);
@@ -178,10 +185,11 @@ impl Channel {
 }
 
 impl Connection {
-    fn new(ends: Ends) -> Self {
+    fn new(ends: Ends, counts_blocks: bool) -> Self {
         let [client, server] = ends.channel.framings();
         Self {
             channel: ends.channel,
+            counts_blocks,
             purpose: None,
             batches: VecDeque::new(),
             directions: [
@@ -222,7 +230,9 @@ impl Connection {
                     output.request(number, body)?;
                     None
                 }
-                (Channel::ExecutorRpc, End::Server) => Some(output.reply(number, body)?),
+                (Channel::ExecutorRpc, End::Server) => {
+                    Some(output.reply(number, body, self.counts_blocks)?)
+                }
                 (Channel::Transactions, End::Client) => {
                     self.batches.push_back(output.batch(number, body));
                     None
@@ -317,9 +327,13 @@ impl Output<'_> {
     }
 
     /// Returns the fact that is true when the reply is read.
-    fn reply(&mut self, number: u64, body: &[u8]) -> Result<Fact, Malformed> {
+    fn reply(&mut self, number: u64, body: &[u8], counts_blocks: bool) -> Result<Fact, Malformed> {
         let connection = self.connection;
-        let reply = Arc::new(rpc::reply(Bytes::copy_from_slice(body), self.blocks)?);
+        let reply = match rpc::reply(Bytes::copy_from_slice(body), self.blocks)? {
+            Reply::LastBlockNumber(count) if counts_blocks => Reply::BlockCount(count.0),
+            reply => reply,
+        };
+        let reply = Arc::new(reply);
         self.push(Fact::ReplySent {
             connection,
             number,

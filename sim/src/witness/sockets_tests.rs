@@ -48,7 +48,7 @@ const fn ends(channel: Channel) -> Ends {
 /// pieces of these sizes, then the rest.
 fn facts(channel: Channel, [client, server]: [&[u8]; 2], sizes: &[usize]) -> Facts {
     let mut facts = vec![];
-    let mut connections = Connections::new(Blocks::default());
+    let mut connections = Connections::new(Blocks::default(), false);
     let sides = [
         (End::Client, End::Server, client),
         (End::Server, End::Client, server),
@@ -351,7 +351,7 @@ fn a_client_that_does_not_follow_the_protocol_is_malformed() {
 #[test]
 fn a_reply_is_read_at_its_last_byte() {
     let reply = rpc_reply(ResponsePayload::Error("no".to_owned()));
-    let mut connections = Connections::new(Blocks::default());
+    let mut connections = Connections::new(Blocks::default(), false);
     let mut facts = vec![];
     let observed = || Some(ends(Channel::ExecutorRpc));
     connections.sent(1, observed, End::Server, &reply, &mut facts);
@@ -374,7 +374,7 @@ fn a_reply_is_read_at_its_last_byte() {
 
 #[test]
 fn a_connection_is_asked_for_once_and_forgotten_when_closed() {
-    let mut connections = Connections::new(Blocks::default());
+    let mut connections = Connections::new(Blocks::default(), false);
     let mut facts = vec![];
     connections.sent(1, || None, End::Client, &[0], &mut facts);
     let never = || panic!("asked again");

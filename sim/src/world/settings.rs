@@ -11,7 +11,7 @@ use crate::{
     witness,
 };
 use metanode_core::{
-    config::{ConsensusParameters, KeySeed, NodeConfig, NodeParameters},
+    config::{ConsensusParameters, KeySeed, NodeConfig, NodeParameters, RpcParameters},
     executor::{
         validators::{committee, format_account},
         wire::ValidatorInfo,
@@ -89,7 +89,10 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         },
         delivery,
         ingest,
-        rpc,
+        rpc: RpcParameters {
+            watermark_source: plan.watermark_source,
+            ..rpc
+        },
     }
 }
 
@@ -107,7 +110,10 @@ pub fn sub(plan: &Plan, index: u16) -> SubConfig {
         data_dir: "/data".into(),
         poll_ms: followers.poll_ms,
         range_blocks,
-        rpc: plan.node.rpc.clone(),
+        rpc: RpcParameters {
+            watermark_source: plan.watermark_source,
+            ..plan.node.rpc.clone()
+        },
         genesis: Funding {
             initial_balance: INITIAL_BALANCE,
             ..Funding::default()
@@ -165,6 +171,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         flush_idle_ms: 50,
         range_reply_bytes: plan.followers.range_reply_bytes,
         epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
+        manners: plan.manners.clone(),
         data_dir: "/data".into(),
         genesis: config::Genesis {
             epoch_timestamp_ms: ORIGIN_MS.saturating_sub(plan.epochs.genesis_age_ms),

@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 #[derive(Clone)]
 pub(super) struct Witnesses {
     blocks: Blocks,
+    /// Executors count blocks and GEIs apart.
+    counts_blocks: bool,
     record: Record,
 }
 
@@ -36,9 +38,10 @@ struct Record {
 }
 
 impl Witnesses {
-    pub fn new(recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>) -> Self {
+    pub fn new(recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>, counts_blocks: bool) -> Self {
         Self {
             blocks: Blocks::default(),
+            counts_blocks,
             record: Record {
                 recorder,
                 time: TimeHandle::current(),
@@ -50,7 +53,7 @@ impl Witnesses {
     /// Observes all sockets of the kernel.
     pub fn observe_sockets(&self, kernel: &Kernel) {
         kernel.tap(SocketTap {
-            connections: Connections::new(self.blocks.clone()),
+            connections: Connections::new(self.blocks.clone(), self.counts_blocks),
             facts: vec![],
             record: self.record.clone(),
         });

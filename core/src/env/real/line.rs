@@ -187,6 +187,9 @@ fn of_node(event: &NodeEvent, phase: Phase) -> Line {
         E::StreamLost { .. } | E::ProposalsPaused { .. } => line(SequentialBuffer, Level::WARN),
         E::ProposalsResumed { .. } => line(SequentialBuffer, Level::INFO),
         E::Rewound { to, .. } => line(SequentialBuffer, Level::WARN).about(*to),
+        E::WatermarkStands { watermark, .. } => {
+            line(SequentialBuffer, Level::WARN).about(*watermark)
+        }
         E::WindowLoaded { last, .. } => line(SequentialBuffer, Level::DEBUG).about(*last),
         E::WatermarkLearned { watermark } => line(SequentialBuffer, Level::DEBUG).about(*watermark),
         E::FrameWritten { gei, .. } => line(SequentialBuffer, Level::TRACE).about(*gei),
@@ -220,6 +223,7 @@ fn of_executor(event: &ExecutorEvent) -> Line {
         E::EpochEntered { boundary, .. } => line(Execution, Level::INFO).about(*boundary),
         E::Malformed { .. } => line(Execution, Level::WARN),
         E::Refused { gei, .. } => line(Execution, Level::WARN).about(*gei),
+        E::Parked { gei, .. } => line(Execution, Level::INFO).about(*gei),
         E::Executed { gei, .. } => line(Execution, Level::DEBUG).about(*gei),
         E::Durable { watermark } => line(Execution, Level::DEBUG).about(*watermark),
         E::Received { gei, .. } => line(Execution, Level::TRACE).about(*gei),
@@ -231,7 +235,7 @@ fn of_executor(event: &ExecutorEvent) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::RpcKind;
+    use crate::env::{BlockRefusal, RpcKind};
 
     /// The events that contract §11 names, with their targets and levels.
     #[test]
@@ -261,7 +265,11 @@ mod tests {
             connection,
             reason: reason(),
         };
-        let refused = ExecutorEvent::Refused { gei, expected: gei };
+        let reason_of_block = BlockRefusal::Gap { expected: gei };
+        let refused = ExecutorEvent::Refused {
+            gei,
+            reason: reason_of_block,
+        };
         for (event, topic, level, about) in [
             (waiting.into(), Topic::Startup, Level::WARN, None),
             (NodeEvent::Ready.into(), Topic::Startup, Level::INFO, None),

@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 /// Arguments of a command that runs until it is shut down.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArguments {
-    /// The configuration, a TOML file
+    /// The configuration: a TOML file, for the Go side also JSON (.json)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     #[command(flatten)]

@@ -1,10 +1,10 @@
 //! `[executor]` of an explicit scenario.
 
 use super::super::{Executor, Kind, OddExecutor, OneExecutor, Target, sections::Guards};
-use metanode_sim::plan::ExecutorPlan;
+use metanode_sim::plan::{ExecutorPlan, Manners};
 
 /// One section for all, with `[executor.odd]` if one differs, or `[[executor.each]]` if several do.
-pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
+pub(super) fn fixed(executors: &[ExecutorPlan], manners: &Manners) -> Executor {
     let alike = |plan: &ExecutorPlan| executors.iter().filter(|other| *other == plan).count();
     let Some(common) = executors.iter().max_by_key(|plan| alike(plan)) else {
         return Executor::default();
@@ -28,6 +28,10 @@ pub(super) fn fixed(executors: &[ExecutorPlan]) -> Executor {
         guard: Guards::Same(guard),
         execute_us,
         flush_every_blocks,
+        manners: match *manners == Manners::default() {
+            true => vec![],
+            false => vec![manners.clone()],
+        },
         odd,
         each,
     }

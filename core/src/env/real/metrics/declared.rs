@@ -148,7 +148,7 @@ metrics! {
         ExecutedBlocks = "mock_executor_executed_blocks_total", Counter, "blocks", "blocks that were executed since the process started";
         AppliedTransactions = "mock_executor_applied_transactions_total", Counter, "transactions", "transactions that changed the state";
         SkippedTransactions = "mock_executor_skipped_transactions_total", Counter, "transactions", "transactions without effect: used nonce, no funds, undecodable";
-        RefusedBlocks = "mock_executor_refused_blocks_total", CounterBy("reason"), "blocks", "blocks that were refused: a `duplicate` is below the expected one, a `gap` above it, an `other_epoch` is of another epoch than its number, and what is `malformed` is no block";
+        RefusedBlocks = "mock_executor_refused_blocks_total", CounterBy("reason"), "blocks", "blocks that were refused: a `duplicate` is below the expected one, a `gap` above it, for which there may be `no_room_to_wait`, a block of a `wrong_epoch` belongs to another one, and what is `malformed` is no block";
         StreamsAccepted = "mock_executor_streams_accepted_total", Counter, "connections", "block streams that were accepted";
         StreamsClosed = "mock_executor_streams_closed_total", Counter, "connections", "block streams that have ended";
     }

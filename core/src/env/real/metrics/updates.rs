@@ -2,11 +2,11 @@
 
 use super::declared::{Metric, Program};
 use crate::{
-    env::{Event, ExecutorEvent, NodeEvent, RpcKind, SubEvent},
-    types::{ChangeStep, GlobalExecIndex},
+    env::{BlockRefusal, Event, ExecutorEvent, NodeEvent, RpcKind, SubEvent},
+    types::ChangeStep,
 };
 use smallvec::{SmallVec, smallvec};
-use std::{cmp::Ordering, time::Duration};
+use std::time::Duration;
 
 /// A change of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +38,13 @@ pub(super) const fn labels(metric: Metric) -> &'static [&'static str] {
             "GetEpochBoundaryData",
             "GetBlocksRange",
         ],
-        Metric::RefusedBlocks => &["duplicate", "gap", "other_epoch", "malformed"],
+        Metric::RefusedBlocks => &[
+            "duplicate",
+            "gap",
+            "no_room_to_wait",
+            "wrong_epoch",
+            "malformed",
+        ],
         _ => &[],
     }
 }
@@ -149,21 +155,26 @@ fn of_executor(event: &ExecutorEvent) -> Updates {
             Add(Metric::AppliedTransactions, applied.len() as u64),
             Add(Metric::SkippedTransactions, (*skipped).into()),
         ],
-        E::Refused { gei, expected } => {
-            smallvec![Count(Metric::RefusedBlocks, refusal(*gei, *expected))]
+        E::Refused { reason, .. } => {
+            smallvec![Count(Metric::RefusedBlocks, refusal(reason))]
         }
         E::Malformed { .. } => smallvec![Count(Metric::RefusedBlocks, "malformed")],
         E::StreamAccepted { .. } => smallvec![Add(Metric::StreamsAccepted, 1)],
         E::StreamClosed { .. } => smallvec![Add(Metric::StreamsClosed, 1)],
-        E::Reported { .. } | E::Replied { .. } | E::Stopped | E::Failed { .. } => smallvec![],
+        E::Parked { .. }
+        | E::Reported { .. }
+        | E::Replied { .. }
+        | E::Stopped
+        | E::Failed { .. } => smallvec![],
     }
 }
 
-fn refusal(found: GlobalExecIndex, expected: GlobalExecIndex) -> &'static str {
-    match found.cmp(&expected) {
-        Ordering::Less => "duplicate",
-        Ordering::Equal => "other_epoch",
-        Ordering::Greater => "gap",
+const fn refusal(reason: &BlockRefusal) -> &'static str {
+    match reason {
+        BlockRefusal::Duplicate { .. } => "duplicate",
+        BlockRefusal::Gap { .. } => "gap",
+        BlockRefusal::NoRoomToWait { .. } => "no_room_to_wait",
+        BlockRefusal::WrongEpoch { .. } => "wrong_epoch",
     }
 }
 
@@ -194,7 +205,7 @@ fn of_sub(event: &SubEvent) -> Updates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{CommitDigest, CommitIndex, CommitRef, Epoch, EpochBase};
+    use crate::types::{CommitDigest, CommitIndex, CommitRef, Epoch, EpochBase, GlobalExecIndex};
     use crate::{
         env::CommitOrigin,
         types::{BlockRef, Round},
@@ -279,14 +290,20 @@ mod tests {
 
     #[test]
     fn refused_blocks_are_told_apart() {
-        for (gei, reason) in [(7, "duplicate"), (8, "other_epoch"), (9, "gap")] {
-            let refused = ExecutorEvent::Refused {
-                gei: GlobalExecIndex(gei),
-                expected: GEI,
-            };
-            let expected = [Update::Count(Metric::RefusedBlocks, reason)];
+        let (sent, expected) = (Epoch(1), Epoch(0));
+        for (reason, label) in [
+            (BlockRefusal::Duplicate { expected: GEI }, "duplicate"),
+            (BlockRefusal::Gap { expected: GEI }, "gap"),
+            (
+                BlockRefusal::NoRoomToWait { expected: GEI },
+                "no_room_to_wait",
+            ),
+            (BlockRefusal::WrongEpoch { sent, expected }, "wrong_epoch"),
+        ] {
+            let refused = ExecutorEvent::Refused { gei: GEI, reason };
+            let expected = [Update::Count(Metric::RefusedBlocks, label)];
             assert_eq!(of(refused, Program::Executor), expected);
-            assert!(labels(Metric::RefusedBlocks).contains(&reason));
+            assert!(labels(Metric::RefusedBlocks).contains(&label));
         }
     }
 
