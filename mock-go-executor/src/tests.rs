@@ -269,22 +269,6 @@ async fn requests_for_missing_epochs_and_blocks_are_refused() {
             }),
             "not a range",
         ),
-        (
-            RequestPayload::AdvanceEpoch(AdvanceEpoch {
-                new_epoch: 1,
-                epoch_start_timestamp_ms: 9,
-                boundary_block: 3,
-            }),
-            "block 3 has not been committed to DB yet: the last one is 0",
-        ),
-        (
-            RequestPayload::AdvanceEpoch(AdvanceEpoch {
-                new_epoch: 1,
-                epoch_start_timestamp_ms: 0,
-                boundary_block: 0,
-            }),
-            "epoch 1 has no start: expected milliseconds since 1970, found 0",
-        ),
         (RequestPayload::Status(StatusRequest {}), "StatusRequest"),
     ] {
         let refusal = executor.refusal(request).await;
@@ -299,6 +283,30 @@ async fn requests_for_missing_epochs_and_blocks_are_refused() {
         Some(GlobalExecIndex(0)),
         "a list of validators reports the watermark, too"
     );
+}
+
+#[tokio::test]
+async fn an_epoch_needs_a_boundary_that_is_durable_and_a_start() {
+    let executor = Running::start(&MemoryDisk::default());
+    for (start_ms, boundary_block, reason) in [
+        (
+            9,
+            3,
+            "block 3 has not been committed to DB yet: the last one is 0",
+        ),
+        (
+            0,
+            0,
+            "epoch 1 has no start: expected milliseconds since 1970, found 0",
+        ),
+    ] {
+        let advance = RequestPayload::AdvanceEpoch(AdvanceEpoch {
+            new_epoch: 1,
+            epoch_start_timestamp_ms: start_ms,
+            boundary_block,
+        });
+        assert_eq!(executor.refusal(advance).await, reason);
+    }
 }
 
 #[tokio::test]
@@ -348,7 +356,7 @@ async fn an_epoch_begins_at_its_boundary_and_survives_a_restart() {
     let closed = executor.until_closed(1).await;
     assert_eq!(
         closed,
-        "block 3 was sent as one of epoch 0, expected epoch 1"
+        "received block 3: it was sent as one of epoch 0, and belongs to epoch 1"
     );
     drop(executor.stop().await);
 

@@ -64,10 +64,7 @@ impl Scenario {
             clock_skew_ms_by_host,
             clock_drift_ppm: Sampled::fixed(0),
             clock_drift_ppm_by_host: clock_drift_ppm.clone(),
-            max_faulty: match max_faulty {
-                Some(most) => MaxFaulty::Number(*most),
-                None => MaxFaulty::Share(Share::All),
-            },
+            max_faulty: max_faulty.map_or(MaxFaulty::Share(Share::All), MaxFaulty::Number),
             topology: Topology::fixed(*topology, *validators),
             network: Network::fixed(network),
             node: Node::fixed(node),

@@ -41,7 +41,7 @@ use metanode_core::{
 };
 use metanode_sim::{
     oracles::Invariant,
-    plan::{self, Backend, BlockNumber, Expectation, OwnLimit, Plan},
+    plan::{self, Backend, BlockNumber, Expectation, Manners, OwnLimit, Plan},
 };
 use serde::{Deserialize, Serialize};
 
@@ -231,13 +231,8 @@ impl Scenario {
         let planned =
             planned.flat_map(|(n, fault)| fault.plan(&sampler, &format!("fault.{n}"), roster));
         let faults = planned.collect();
-        let network = self.network.draw(&limits);
         let node = rarely.apply(self.node.draw(&limits), &sampler);
-        let manners = self.executor.draw_manners(&sampler);
-        let watermark_source = match manners.block_number {
-            BlockNumber::Gei => WatermarkSource::LastBlockNumber,
-            BlockNumber::NonEmptyBlocks => WatermarkSource::LastGlobalExecIndex,
-        };
+        let (manners, watermark_source) = self.manners(&sampler);
         let mut plan = Plan {
             scenario: name.into(),
             seed,
@@ -246,11 +241,11 @@ impl Scenario {
             store,
             signatures: rarely.signatures.unwrap_or(self.signatures),
             start_policy: self.start_policy,
-            watermark_source: self.watermark_source.unwrap_or(watermark_source),
+            watermark_source,
             manners,
             duration_ms,
             settle_ms: sampler.draw("settle_ms", rarely.settle_ms.unwrap_or(self.settle_ms)),
-            network,
+            network: self.network.draw(&limits),
             node,
             own_limits: self.own_limits.clone(),
             executors: self.executor.draw(&limits, roster),
@@ -273,6 +268,16 @@ impl Scenario {
             plan.faults.extend(outage);
         }
         plan
+    }
+
+    /// The manners of executors, and which of their numbers is taken for W.
+    fn manners(&self, sampler: &Sampler) -> (Manners, WatermarkSource) {
+        let manners = self.executor.draw_manners(sampler);
+        let is_w = match manners.block_number {
+            BlockNumber::Gei => WatermarkSource::LastBlockNumber,
+            BlockNumber::NonEmptyBlocks => WatermarkSource::LastGlobalExecIndex,
+        };
+        (manners, self.watermark_source.unwrap_or(is_w))
     }
 
     /// Adds what swarms draw besides, and adapts the plan to it. `absent`: how many validators may be absent for good.
