@@ -6,7 +6,7 @@
 //! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
 //! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
-use super::{BlockRefusal, CrashPoint, Quantity, Reading};
+use super::{BlockRefusal, CrashPoint, Quantity, Reading, SubEvent};
 use crate::types::{
     AuthorityIndex, BlockRef, ChangeStep, CommitIndex, CommitRef, CommitteeDigest, Epoch,
     EpochBase, GlobalExecIndex, ReplayPlan, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
@@ -320,51 +320,6 @@ pub enum RpcKind {
     GetBlocksRange,
     /// A request that this version does not serve.
     Unknown,
-}
-
-/// Events of a Sub.
-#[derive(Clone, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SubEvent {
-    /// The process started.
-    #[display("starts")]
-    Started,
-    /// A worker is connected to the metanode.
-    #[display("is connected to its metanode")]
-    Connected,
-    /// A connection to the metanode ended, or could not be made.
-    #[display("has lost its metanode: {reason}")]
-    Disconnected {
-        #[serde(serialize_with = "for_people")]
-        reason: String,
-    },
-    /// The metanode refused transactions that are not sent again.
-    #[display("gives up {transactions} transactions: {reason}")]
-    Refused {
-        transactions: u32,
-        #[serde(serialize_with = "for_people")]
-        reason: String,
-    },
-    /// The Master's blocks could not be read. They are asked for again.
-    #[display("cannot follow its Master: {reason}")]
-    FollowFailed {
-        #[serde(serialize_with = "for_people")]
-        reason: String,
-    },
-    /// The Sub's state is another one than its Master's. It follows no longer.
-    #[display("has another state than its Master: {reason}")]
-    Diverged {
-        #[serde(serialize_with = "for_people")]
-        reason: String,
-    },
-    /// The process shut down cleanly.
-    #[display("stops")]
-    Stopped,
-    /// The process ends because of an error.
-    #[display("fails: {reason}")]
-    Failed {
-        #[serde(serialize_with = "for_people")]
-        reason: String,
-    },
 }
 
 /// Events of an executor. `connection` counts the accepted block streams of one incarnation, from 1.

@@ -17,20 +17,20 @@ mod monitor;
 mod network;
 mod quantity;
 pub mod real;
+mod sub_event;
 pub mod trace_line;
 
 pub use block_refusal::BlockRefusal;
 pub use clock::WallClock;
 pub use crash_point::{CrashPoint, CrashPoints};
 pub use entropy::Entropy;
-pub use event::{
-    CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, SubEvent, for_people,
-};
+pub use event::{CommitOrigin, Event, EventSink, ExecutorEvent, NodeEvent, RpcKind, for_people};
 pub use hashes::{Computed, TransactionHashes};
 pub(crate) use idle_timeout::{IdleTimeout, MonitoredStream};
 pub use monitor::{TaskMonitor, Unmonitored};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 pub use quantity::{Quantity, Reading};
+pub use sub_event::SubEvent;
 
 use crate::store::StoreFactory;
 use std::sync::Arc;
