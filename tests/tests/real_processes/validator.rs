@@ -91,7 +91,7 @@ impl Validator {
 
     pub async fn watermark(&self) -> Option<u64> {
         self.client
-            .last_block_number()
+            .watermark()
             .await
             .ok()
             .map(|watermark| watermark.0)
