@@ -51,6 +51,8 @@ pub enum AdvanceRefused {
         boundary: GlobalExecIndex,
         watermark: GlobalExecIndex,
     },
+    #[error("epoch {epoch} has the start timestamp 0: expected that of its boundary commit")]
+    NoStart { epoch: u64 },
 }
 
 impl Epochs {
@@ -117,6 +119,7 @@ impl Epochs {
                 known,
                 asked,
             }),
+            None if timestamp_ms == 0 => Err(AdvanceRefused::NoStart { epoch }),
             None if asked.boundary == bug_switches::at_boundary(watermark, asked.boundary) => {
                 Ok(Advance::Enter(asked))
             }
@@ -166,6 +169,10 @@ mod tests {
                 Err(AdvanceRefused::NotAtBoundary { .. })
             ));
         }
+        assert_eq!(
+            judge(asked(2, 0, 9), 9),
+            Err(AdvanceRefused::NoStart { epoch: 2 })
+        );
         for epoch in [0, 3] {
             assert!(matches!(
                 judge(asked(epoch, 200, 9), 9),
