@@ -1,6 +1,6 @@
 //! Output channels: reports go to stdout, progress and logs to stderr, JSON Lines to a file.
 
-use crate::source::InputError;
+use crate::{source::InputError, stand_in::ListenError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::{
@@ -35,6 +35,8 @@ pub(super) enum CliError {
     Unwritable { path: String, error: io::Error },
     #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
     Log { value: String, reason: String },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("the report cannot be written: {0}")]
     Stdout(io::Error),
 }

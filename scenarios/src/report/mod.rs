@@ -14,9 +14,11 @@
 //! | `summary` | a table of many runs |
 //! | `sweep` | the matrices of a sweep |
 //! | `museum` | which known bugs were found |
+//! | `clauses` | clauses of the contract: held, broken or not testable |
 //! | `json` | one object per run |
 //! | `junit` | test cases for continuous integration |
 
+pub mod clauses;
 pub mod colour;
 pub(crate) mod describe;
 pub(crate) mod determinism;
