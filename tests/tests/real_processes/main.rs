@@ -7,10 +7,13 @@
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
 mod client;
+mod conformance;
+mod faulty_master;
 mod interop;
 mod old_transport;
 mod process;
 mod soak;
+mod stand_in;
 mod transactions;
 mod validator;
 
