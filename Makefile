@@ -41,6 +41,8 @@ soak: install ## Real processes under load and faults, for an hour
 check: install ## Formatting, lints, and what lints cannot see
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	$(real) clippy --release -p metanode-core -p mock-go-executor -- -D warnings
+	$(real) clippy --release -p metanode-tests --all-targets -- -D warnings
 	cargo test --release -p metanode-tests --test tidy
 	cargo test --release -p metasim --test readme
 

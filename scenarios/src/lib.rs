@@ -4,6 +4,10 @@
 //!
 //! | module | task |
 //! |---|---|
+//! | `clauses` | promises that are judged from outside of a process, and verdicts on them |
+//! | `live` | sockets of the operating system |
+//! | `conformance` | drives a live executor through the contract |
+//! | `stand_in` | a Go Master for a live node, whose frames it judges |
 //! | `source` | reads a TOML file; errors name file, line and key |
 //! | `sampling` | ranges, and the labelled random streams of a seed that draw from them |
 //! | `seed` | parses seeds and ranges of seeds |
@@ -16,27 +20,45 @@
 //! | `determinism` | compares the trace of a run with that of the same run in another process |
 //! | `shrinking` | searches for the smallest run that fails in the same way |
 //! | `museum` | searches for known bugs: switches one on until a declared finder reports it |
-//! | `live` | sockets of the operating system |
 //! | `localnet` | a local network of real processes under faults, judged |
 //! | `report` | from outcomes to text, JSON and JUnit |
 //! | `cli` | the command line |
 //!
-//! Exists only in the simulated build (`--cfg madsim`).
-#![cfg(madsim)]
+//! Everything that simulates exists only in the simulated build (`--cfg madsim`). The first modules talk to real
+//! processes and exist in both, so that tests of the other build can use them.
 
-pub mod batch;
-pub mod catalog;
-pub mod cli;
-mod determinism;
-pub mod failure;
+pub mod clauses;
+pub mod conformance;
 mod live;
+pub mod stand_in;
+
+#[cfg(madsim)]
+pub mod batch;
+#[cfg(madsim)]
+pub mod catalog;
+#[cfg(madsim)]
+pub mod cli;
+#[cfg(madsim)]
+mod determinism;
+#[cfg(madsim)]
+pub mod failure;
+#[cfg(madsim)]
 pub mod localnet;
+#[cfg(madsim)]
 pub mod museum;
+#[cfg(madsim)]
 pub mod report;
+#[cfg(madsim)]
 mod run_reference;
+#[cfg(madsim)]
 mod sampling;
+#[cfg(madsim)]
 pub mod scenario;
+#[cfg(madsim)]
 mod seed;
+#[cfg(madsim)]
 mod shrinking;
+#[cfg(madsim)]
 mod source;
+#[cfg(madsim)]
 pub mod suite;

@@ -6,6 +6,7 @@ use crate::{
     seed::{Seed, Seeds},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use metanode_core::types::Address;
 use metanode_sim::plan::Backend;
 use std::{path::PathBuf, thread, time::Duration};
 
@@ -128,6 +129,13 @@ pub(super) enum Command {
         #[arg(long, default_value = "memory")]
         store: Store,
     },
+    /// Drive a live executor through the contract, clause by clause
+    ///
+    /// Delivers blocks and epochs of its own: for an executor whose chain has no value, and to which no node delivers
+    /// meanwhile.
+    Conformance(Conformance),
+    /// Play a Go Master for a live node, and judge what the node sends
+    StandIn(StandIn),
     /// Print the trace hash of a run
     #[command(name = SUBCOMMAND, hide = true)]
     TraceHash {
@@ -225,6 +233,62 @@ pub(super) struct EnabledBugs {
     /// Validator whose node and executor have the bugs [default: all]. Can be repeated
     #[arg(long = "buggy-validator", value_name = "N", requires = "names")]
     pub validators: Vec<u16>,
+}
+
+#[derive(Args)]
+pub(super) struct Conformance {
+    /// Where the executor accepts blocks: unix:///path, /path, tcp://IP:PORT or IP:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub block_stream: Address,
+    /// Where the executor answers requests
+    #[arg(long, value_name = "ADDRESS")]
+    pub rpc: Address,
+    /// Shell command that kills the executor with SIGKILL and starts it again in the background
+    #[arg(long, value_name = "CMD")]
+    pub restart_command: Option<String>,
+    /// Ask at the terminal to kill and start the executor
+    #[arg(long, conflicts_with = "restart_command")]
+    pub kill_by_hand: bool,
+    /// Time for an answer, for the watermark to move, and for the restart command
+    #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout_ms: u64,
+    /// Time that the watermark must stand still where a block must not be executed
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    pub settle_ms: u64,
+    /// Write one JSON object per clause to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct StandIn {
+    /// Where to accept blocks: unix:///path, /path, tcp://IP:PORT or IP:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub block_stream: Address,
+    /// Where to answer requests
+    #[arg(long, value_name = "ADDRESS")]
+    pub rpc: Address,
+    /// TOML file with a section [genesis], as that of the configuration of mock-go-executor
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    /// How long to stand in: a number with s, m or h
+    #[arg(long = "for", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub stand_for: Duration,
+    /// Fail unless so many blocks have arrived
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub expect_blocks: u64,
+    /// Answer each request so late
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub delay_ms: u64,
+    /// Let the watermark stay so many blocks behind what is executed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub behind: u64,
+    /// Close the block stream once, when this block is executed
+    #[arg(long, value_name = "GEI")]
+    pub disconnect_at: Option<u64>,
+    /// Write one JSON object per clause to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Args)]

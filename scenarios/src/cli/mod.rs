@@ -1,6 +1,7 @@
 //! The command line: `arguments` are parsed, a command runs, its report is printed, `exit` is its exit code.
 
 mod arguments;
+mod conformance;
 mod determinism;
 mod exit;
 mod failures;
@@ -10,6 +11,7 @@ mod museum;
 mod output;
 mod reports;
 mod runs;
+mod stand_in;
 mod sweep;
 
 use crate::{
@@ -82,6 +84,8 @@ fn execute(command: Command) -> Result<Exit, CliError> {
             jobs,
             store,
         } => determinism::check(&scenarios, seeds.0, threads(jobs), store.into()),
+        Command::Conformance(asked) => conformance::run(asked),
+        Command::StandIn(asked) => stand_in::run(asked),
         Command::TraceHash {
             scenario,
             seed,

@@ -1,6 +1,6 @@
 //! Output channels: reports go to stdout, progress and logs to stderr, JSON Lines to a file.
 
-use crate::{localnet::LocalnetError, source::InputError};
+use crate::{localnet::LocalnetError, source::InputError, stand_in::ListenError};
 use indicatif::{ProgressBar, ProgressStyle};
 use metanode_sim::event_log::LogError;
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub(super) enum CliError {
     Unwritable { path: String, error: io::Error },
     #[error("--log {value}: {reason}: expected error, warn, info, debug, trace or directives")]
     Log { value: String, reason: String },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("the report cannot be written: {0}")]
     Stdout(io::Error),
 }

@@ -28,3 +28,8 @@ pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
+
+/// Waits a moment before something is asked again.
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}

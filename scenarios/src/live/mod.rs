@@ -13,7 +13,8 @@ mod deadline;
 mod listener;
 mod socket;
 
-pub(crate) use deadline::{Deadline, now_ms};
+pub(crate) use deadline::{Deadline, now_ms, pause};
+pub use listener::ListenError;
 pub(crate) use listener::LiveListener;
 pub use socket::LiveError;
 pub(crate) use socket::{Glance, LiveSocket};

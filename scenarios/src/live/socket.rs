@@ -9,7 +9,7 @@ use metanode_core::{
 };
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     os::unix::net::UnixStream,
     sync::mpsc,
     thread,
@@ -155,6 +155,15 @@ impl LiveSocket {
             Err(error) if is_timeout(&error) => Glance::Nothing,
             Err(_) => Glance::Closed,
         }
+    }
+
+    /// Ends both directions.
+    pub fn close(&self) {
+        // It may have ended already.
+        let _ = match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+        };
     }
 }
 

@@ -15,9 +15,11 @@
 //! | `sweep` | the matrices of a sweep |
 //! | `museum` | which known bugs were found |
 //! | `event_logs` | which invariants event logs of real processes hold |
+//! | `clauses` | clauses of the contract: held, broken or not testable |
 //! | `json` | one object per run |
 //! | `junit` | test cases for continuous integration |
 
+pub mod clauses;
 pub mod colour;
 pub(crate) mod describe;
 pub(crate) mod determinism;

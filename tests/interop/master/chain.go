@@ -194,8 +194,19 @@ func (c *Chain) Block(gei uint64) (*wire.BlockData, error) {
 		return nil, err
 	}
 	root := c.Root(gei)
+	hash := sha256.Sum256(body)
+	var parent [32]byte
+	if gei > 1 {
+		before, err := c.read(c.offsets[gei-2])
+		if err != nil {
+			return nil, err
+		}
+		parent = sha256.Sum256(before)
+	}
 	return &wire.BlockData{
 		BlockNumber:   gei,
+		BlockHash:     hash[:],
+		ParentHash:    parent[:],
 		Epoch:         block.Epoch,
 		TimestampMs:   block.CommitTimestampMs,
 		StateRoot:     root[:],

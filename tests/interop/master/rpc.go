@@ -71,6 +71,12 @@ func (m *Master) answer(request *wire.Request) (*wire.Response, error) {
 		return &wire.Response{Payload: &wire.Response_CurrentEpoch{CurrentEpoch: current}}, nil
 	case *wire.Request_GetActiveValidators:
 		return m.validators(epoch)
+	case *wire.Request_GetValidatorsAtBlock:
+		block := asked.GetValidatorsAtBlock.BlockNumber
+		if block > m.chain.Durable() {
+			return nil, fmt.Errorf("block %d has not been committed to DB yet", block)
+		}
+		return m.validators(m.epochOf(block))
 	case *wire.Request_GetEpochStartTimestamp:
 		start, err := m.startOf(asked.GetEpochStartTimestamp.Epoch)
 		if err != nil {
@@ -126,6 +132,8 @@ func (m *Master) advance(asked *wire.AdvanceEpoch, current uint64) (*wire.Respon
 	case err == nil: // The reply was lost.
 	case asked.NewEpoch != current+1:
 		return nil, fmt.Errorf("epoch %d does not follow epoch %d", asked.NewEpoch, current)
+	case start.Seconds == 0:
+		return nil, fmt.Errorf("epoch %d has no start timestamp", asked.NewEpoch)
 	case asked.BoundaryBlock != m.chain.Durable() || m.chain.Executed() != m.chain.Durable():
 		return nil, fmt.Errorf("block %d is the boundary, %d are executed and %d durable",
 			asked.BoundaryBlock, m.chain.Executed(), m.chain.Durable())
@@ -177,6 +185,15 @@ func (m *Master) startOf(epoch uint64) (EpochStart, error) {
 		return EpochStart{}, nil
 	}
 	return m.chain.starts[epoch-1], nil
+}
+
+// epochOf is the epoch of a block that was executed.
+func (m *Master) epochOf(gei uint64) uint64 {
+	epoch := uint64(len(m.chain.starts))
+	for epoch > 0 && m.chain.starts[epoch-1].Boundary >= gei {
+		epoch--
+	}
+	return epoch
 }
 
 func (m *Master) startMs(start EpochStart) uint64 {

@@ -4,6 +4,8 @@
 //! `tests/corpus` holds messages to alter, one file per channel, one message in hexadecimal per line: what Go wrote, and what
 //! once did harm. Each is sent as it is, too. `make soak` does the same for minutes.
 
+#![allow(clippy::disallowed_methods)] // attackers are threads with blocking sockets
+
 use crate::{
     process::{Process, binary, eventually},
     validator::{Validator, free_address, validators},

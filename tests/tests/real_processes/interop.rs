@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const TRANSACTIONS: usize = 300;
 
 /// The folder with the Go programs of this test; `None`, with a word, where there is no Go.
-fn build(root: &Path) -> Option<PathBuf> {
+pub fn build(root: &Path) -> Option<PathBuf> {
     let is_required = std::env::var_os("REQUIRE_GO").is_some();
     let tools = ["go", "protoc", "protoc-gen-go"];
     // Where Debian's packages are, which `build.sh` uses.
@@ -52,7 +52,7 @@ fn build(root: &Path) -> Option<PathBuf> {
     Some(folder)
 }
 
-fn start_master(programs: &Path, validator: &mut Validator) -> Process {
+pub fn start_master(programs: &Path, validator: &mut Validator) -> Process {
     let config = validator.go_config();
     let mut command = Command::new(programs.join("master"));
     command.arg(config);

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
 mod client;
+mod conformance;
+mod faulty_master;
 mod hostile_bytes;
 mod interop;
 mod localnet;
@@ -14,6 +16,7 @@ mod metrics;
 mod old_transport;
 mod process;
 mod soak;
+mod stand_in;
 mod transactions;
 mod validator;
 

@@ -89,6 +89,11 @@ impl Validator {
             .collect()
     }
 
+    /// Waits until the executor answers.
+    pub async fn answers(&self) {
+        self.reaches(0).await;
+    }
+
     pub async fn watermark(&self) -> Option<u64> {
         self.client
             .watermark()
