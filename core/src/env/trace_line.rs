@@ -111,7 +111,34 @@ pub enum TraceEvent {
     Unknown,
 }
 
+/// The kind of process that a line is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Node,
+    Executor,
+}
+
 impl TraceEvent {
+    /// Who says this; `None` if either can.
+    #[must_use]
+    pub const fn role(&self) -> Option<Role> {
+        match self {
+            Self::NodeStarted
+            | Self::WatermarkLearned { .. }
+            | Self::EpochOpened { .. }
+            | Self::BlockProposed { .. }
+            | Self::CommitStored { .. }
+            | Self::StreamOpened { .. }
+            | Self::BlockSent { .. } => Some(Role::Node),
+            Self::ExecutorStarted { .. }
+            | Self::BlockExecuted { .. }
+            | Self::WatermarkDurable { .. }
+            | Self::WatermarkReported { .. }
+            | Self::EpochEntered { .. } => Some(Role::Executor),
+            Self::DiskRestored | Self::Unknown => None,
+        }
+    }
+
     /// Its name in the format.
     #[must_use]
     pub const fn name(&self) -> &'static str {

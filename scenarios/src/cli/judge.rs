@@ -5,7 +5,7 @@ use super::{
     output::{CliError, JsonLines, print},
 };
 use crate::report::{colour::Colour, event_logs::event_logs};
-use metanode_sim::event_log::{Report, judge_files};
+use metanode_sim::event_log::judge_files;
 use std::path::{Path, PathBuf};
 
 /// Judges the files and prints the report.
@@ -14,13 +14,9 @@ pub(super) fn judge(files: &[PathBuf], json: Option<&Path>) -> Result<Exit, CliE
     let report = judge_files(files)?;
     json.append(|| &report)?;
     print(&event_logs(&report, Colour::of_stdout()))?;
-    Ok(exit(&report))
-}
-
-/// A broken rule is one of safety: event logs cannot show a lack of progress.
-pub(super) fn exit(report: &Report) -> Exit {
-    match report.broken().count() {
-        0 => Exit::Passed,
-        _ => Exit::SafetyViolated,
-    }
+    // Event logs cannot show a lack of progress.
+    Ok(match report.broken().next() {
+        None => Exit::Passed,
+        Some(_) => Exit::SafetyViolated,
+    })
 }

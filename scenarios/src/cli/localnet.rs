@@ -3,11 +3,10 @@
 use super::{
     arguments::{Localnet, LocalnetGuard, LocalnetTopology},
     exit::Exit,
-    judge,
     output::{CliError, print},
 };
 use crate::{
-    localnet::{Bugs, Chaos, Options, Outcome, Topology, run},
+    localnet::{Bugs, Chaos, Failure, Options, Topology, run},
     report::{colour::Colour, event_logs::event_logs, localnet},
 };
 use std::{env, io::IsTerminal, path::PathBuf, time::Duration};
@@ -74,30 +73,8 @@ pub(super) fn localnet(asked: Localnet) -> Result<Exit, CliError> {
     let colour = Colour::of_stdout();
     print(&event_logs(&outcome.report, colour))?;
     print(&localnet::verdict(&outcome, colour))?;
-    Ok(exit(&outcome))
-}
-
-fn exit(outcome: &Outcome) -> Exit {
-    let fork = outcome.fork.is_some();
-    let lost = outcome.has_settled && outcome.lost > 0;
-    Exit::gravest([
-        judge::exit(&outcome.report),
-        if fork || lost {
-            Exit::SafetyViolated
-        } else {
-            Exit::Passed
-        },
-        if outcome.panics.is_empty() {
-            Exit::Passed
-        } else {
-            Exit::Panicked
-        },
-        if outcome.has_settled {
-            Exit::Passed
-        } else {
-            Exit::LivenessViolated
-        },
-    ])
+    let verdicts = outcome.failures.iter().map(Failure::verdict);
+    Ok(Exit::gravest(verdicts.map(Exit::from)))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -4,7 +4,6 @@ use super::{chaos::Target, links::Member};
 use metanode_core::{
     config::{ConfigError, NodeConfig},
     executor::wire::ValidatorInfo,
-    types::Address,
 };
 use std::{
     fs, io,
@@ -175,16 +174,13 @@ impl Layout {
         self.socket("rpc", executor)
     }
 
-    pub fn transactions(&self, node: usize) -> Address {
-        Address::Unix(self.socket("transactions", node))
+    pub fn transactions(&self, node: usize) -> PathBuf {
+        self.socket("transactions", node)
     }
 
     fn node_config(&self, n: usize, listens: SocketAddr) -> String {
         let executor = self.executor_of(n);
         let delivers = self.size.topology == Topology::MasterPerNode || n == 0;
-        let Address::Unix(transactions) = self.transactions(n) else {
-            return String::new();
-        };
         format!(
             "node_index = {n}\n\
              data_dir = {:?}\n\
@@ -192,7 +188,7 @@ impl Layout {
              p2p_listen_address = \"{listens}\"\n\
              executor_send_socket_path = {:?}\n\
              executor_receive_socket_path = {:?}\n\
-             transaction_socket_path = {transactions:?}\n\
+             transaction_socket_path = {:?}\n\
              executor_commit_enabled = {delivers}\n\
              [consensus]\n\
              epoch_duration_ms = {}\n",
@@ -200,6 +196,7 @@ impl Layout {
             n + 1,
             self.block_stream(executor),
             self.rpc(executor),
+            self.transactions(n),
             self.size.epoch_ms,
         )
     }
@@ -236,15 +233,13 @@ impl Layout {
 
     /// A Sub of the node with its number, which follows the executor of that node.
     fn sub_config(&self, n: usize) -> String {
-        let Address::Unix(transactions) = self.transactions(n) else {
-            return String::new();
-        };
         format!(
-            "transaction_socket_path = {transactions:?}\n\
+            "transaction_socket_path = {:?}\n\
              listen_address = {:?}\n\
              [follow]\n\
              master_address = {:?}\n\
              data_dir = {:?}\n",
+            self.transactions(n),
             self.sub(n),
             self.rpc(self.executor_of(n)),
             self.data(Target::Sub(n)),

@@ -11,6 +11,7 @@ use prost::Message;
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -65,15 +66,15 @@ pub struct Load {
 
 impl Load {
     /// One client per node. `per_second` transactions of all clients together.
-    pub fn begin(nodes: &[Address], per_second: u64) -> Self {
+    pub fn begin(nodes: &[PathBuf], per_second: u64) -> Self {
         let promised = Arc::new(Promised::default());
         let is_over = Arc::new(AtomicBool::new(false));
         let clients = nodes.len() as u64;
         let pause_ms = (1_000 * BATCH * clients).checked_div(per_second);
-        let client = |(number, node): (usize, &Address)| {
+        let client = |(number, node): (usize, &PathBuf)| {
             let client = Client {
                 sender: number as u64 + 1,
-                node: node.clone(),
+                node: Address::Unix(node.clone()),
                 promised: promised.clone(),
                 is_over: is_over.clone(),
                 pause: Duration::from_millis(pause_ms?),

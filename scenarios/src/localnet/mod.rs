@@ -12,6 +12,7 @@
 //! | `progress` | how far processes are, by their event logs |
 //! | `network` | all processes, and what a fault does to them |
 //! | `chain` | the chains of executors and Subs at the end, compared |
+//! | `verdict` | what was wrong in a run |
 //! | `run` | one run from its options to its verdict |
 //!
 //! Everything here happens in real time.
@@ -31,9 +32,11 @@ mod network;
 mod process;
 mod progress;
 mod run;
+mod verdict;
 
 pub use chaos::Chaos;
 pub use layout::Topology;
 pub use network::Bugs;
 pub use progress::Progress;
 pub use run::{LocalnetError, Options, Outcome, Status, run};
+pub use verdict::Failure;

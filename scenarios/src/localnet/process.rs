@@ -49,7 +49,7 @@ impl Binaries {
         command
     }
 
-    /// Starts a process that logs to `log` and, if it has events, to `events`.
+    /// Starts a process that logs to `log`, and its events to `events`.
     pub fn start(
         &self,
         target: Target,

@@ -2,21 +2,17 @@
 
 use super::{
     chain::Chains,
-    chaos::{Chaos, Faults, Shape},
+    chaos::{Chaos, Faults, Shape, Target},
     layout::{Layout, LayoutError, Size, Topology},
     load::Load,
     network::{Bugs, Network},
     process::Binaries,
     progress::{Follower, Progress},
+    verdict::{Failure, failures},
 };
 use crate::live::now_ms;
 use metanode_sim::event_log::{LogError, Report, judge_files};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{io, path::PathBuf, thread, time::Duration};
 use thiserror::Error;
 
 const TICK: Duration = Duration::from_millis(20);
@@ -76,18 +72,12 @@ pub struct Outcome {
     pub status: Status,
     /// What the event logs say.
     pub report: Report,
-    pub fork: Option<String>,
-    /// Promised transactions that are in no block.
-    pub lost: usize,
+    /// What was wrong; empty if the run passed.
+    pub failures: Vec<Failure>,
+    /// Promised transactions that are in blocks.
     pub executed: u64,
     /// The last block that all executors have.
     pub blocks: u64,
-    /// Whether everybody got so far in time.
-    pub has_settled: bool,
-    /// What ended by itself.
-    pub ended: Vec<String>,
-    /// What panicked, with the line that says so.
-    pub panics: Vec<String>,
 }
 
 /// Runs a network and ends it. `show` is called about twice a second, `tell` for every fault.
@@ -155,27 +145,24 @@ pub fn run(
     )?;
     let ended = std::mem::take(&mut network.ended);
     network.end(|| thread::sleep(TICK));
-    let logs: Vec<_> = layout
-        .targets()
+    let logs: Vec<_> = (layout.targets())
         .map(|target| layout.events(target))
         .collect();
+    let report = judge_files(&logs)?;
     Ok(Outcome {
         status: watch.status,
-        report: judge_files(&logs)?,
-        fork: settled.chains.fork,
-        lost: settled.chains.missing.len(),
+        failures: failures(&layout, &report, ended, &settled)?,
+        report,
         executed: settled.chains.executed,
-        blocks: settled.blocks,
-        has_settled: settled.in_time,
-        ended,
-        panics: panics(layout.targets().map(|target| layout.log(target)))?,
+        blocks: settled.chains.common(),
     })
 }
 
-struct Settled {
-    chains: Chains,
-    blocks: u64,
-    in_time: bool,
+/// The end of a run.
+pub(super) struct Settled {
+    pub chains: Chains,
+    /// Whether all processes run, and executors and Subs have new blocks.
+    pub has_progressed: bool,
 }
 
 /// Ends all faults, and waits until all executors have what was promised and some blocks more.
@@ -201,13 +188,12 @@ fn settle(
             chains.read();
         }
         let subs_follow = watch.status.subs.iter().all(|sub| sub.gei >= goal);
-        let has_all = chains.common() >= goal && chains.missing.is_empty() && subs_follow;
+        let has_progressed = chains.common() >= goal && subs_follow && network.is_whole();
         let is_late = now_ms > healed_ms + SETTLE_MS;
-        if has_all && network.is_whole() || is_late || chains.fork.is_some() {
+        if has_progressed && chains.missing.is_empty() || is_late || chains.fork.is_some() {
             return Ok(Settled {
-                blocks: chains.common(),
                 chains,
-                in_time: has_all && network.is_whole(),
+                has_progressed,
             });
         }
         thread::sleep(TICK);
@@ -226,7 +212,6 @@ struct Watch {
 
 impl Watch {
     fn new(layout: &Layout) -> Self {
-        use super::chaos::Target;
         let follow = |target| Follower::new(layout.events(target));
         Self {
             nodes: (0..layout.size.nodes)
@@ -282,22 +267,4 @@ impl Watch {
         };
         Ok(true)
     }
-}
-
-/// The first line of each log that tells of a panic.
-fn panics(logs: impl Iterator<Item = PathBuf>) -> io::Result<Vec<String>> {
-    let first = |log: PathBuf| {
-        let text = fs::read(&log)?;
-        let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find(|line| line.contains("panicked at"));
-        Ok(line.map(|line| format!("{}: {line}", name(&log))))
-    };
-    logs.map(first).filter_map(io::Result::transpose).collect()
-}
-
-fn name(log: &Path) -> String {
-    log.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

@@ -1,6 +1,6 @@
 //! A local network: its progress and its verdict.
 
-use super::colour::Colour;
+use super::{colour::Colour, verdict};
 use crate::localnet::{Outcome, Status};
 use std::fmt::Write;
 
@@ -82,54 +82,27 @@ pub fn fault(at_ms: u64, fault: &str) -> String {
 /// What came of it.
 #[must_use]
 pub fn verdict(outcome: &Outcome, colour: Colour) -> String {
-    let Outcome {
-        status,
-        report,
-        fork,
-        lost,
-        executed,
-        blocks,
-        has_settled,
-        ended,
-        panics,
-    } = outcome;
     let mut out = String::from("\n");
-    for line in ended.iter().chain(panics) {
-        let _ = writeln!(out, "{line}");
+    for failure in &outcome.failures {
+        let _ = writeln!(
+            out,
+            "{}: {failure}",
+            colour.bad(verdict::name(failure.verdict()))
+        );
     }
-    if let Some(fork) = fork {
-        let _ = writeln!(out, "{}: {fork}", colour.bad("the chains differ"));
-    }
-    match (has_settled, lost) {
-        (true, _) => {}
-        (false, 0) => {
-            let _ = writeln!(
-                out,
-                "{}: not all processes ran and had new blocks in time",
-                colour.bad("no progress after all faults had ended")
-            );
-        }
-        (false, lost) => {
-            let _ = writeln!(
-                out,
-                "{}: {lost} transactions were promised and are in no block",
-                colour.bad("missing")
-            );
-        }
-    }
-    let is_good =
-        *has_settled && fork.is_none() && panics.is_empty() && report.broken().next().is_none();
-    let word = match is_good {
+    let word = match outcome.failures.is_empty() {
         true => colour.good("passed"),
         false => colour.bad("failed"),
     };
     let _ = writeln!(
         out,
-        "{word}: {:.0} s, {} faults, {} restarts, {blocks} blocks that all executors have, {executed} promised \
+        "{word}: {:.0} s, {} faults, {} restarts, {} blocks that all executors have, {} promised \
          transactions executed",
-        seconds(status.elapsed_ms),
-        status.faults,
-        restarts(status),
+        seconds(outcome.status.elapsed_ms),
+        outcome.status.faults,
+        restarts(&outcome.status),
+        outcome.blocks,
+        outcome.executed,
     );
     out
 }

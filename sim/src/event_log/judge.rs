@@ -8,7 +8,7 @@ use crate::{
     oracles::{Invariant, OfEventLogs, Violation},
     trace::{Entry, ProcessId, SimTime},
 };
-use metanode_core::env::trace_line::{TraceEvent, TraceLine};
+use metanode_core::env::trace_line::{Role, TraceEvent, TraceLine};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -312,32 +312,33 @@ impl Judge {
     }
 
     fn id_of(&self, name: &str, event: &TraceEvent) -> Result<ProcessId, String> {
+        let role = event.role();
         if let Some((id, _)) = self.processes.get(name) {
-            let is_of_node = matches!(id, ProcessId::Node(_));
-            return match is_about_node(event) {
-                Some(about_node) if about_node != is_of_node => Err(format!(
+            return match role.is_none() || role == role_of(*id) {
+                true => Ok(*id),
+                false => Err(format!(
                     "expected the lines of `{name}` to be of one node or of one executor, found `{}`",
                     event.name()
                 )),
-                _ => Ok(*id),
             };
         }
-        let Some(about_node) = is_about_node(event) else {
-            return Err(format!(
-                "expected a line that shows whether `{name}` is a node or an executor before `{}`",
-                event.name()
-            ));
-        };
-        let of_kind = |n: u16| match about_node {
-            true => ProcessId::Node(n),
-            false => ProcessId::Executor(n),
+        let of_role = |n: u16| match role {
+            Some(Role::Node) => Some(ProcessId::Node(n)),
+            Some(Role::Executor) => Some(ProcessId::Executor(n)),
+            None => None,
         };
         let is_free = |id: &ProcessId| self.processes.values().all(|(other, _)| other != id);
         let own = ProcessId::from_str(name).ok();
-        let own = own.filter(|id| id.validator().map(of_kind) == Some(*id) && is_free(id));
+        let own = own.filter(|id| role.is_some() && role == role_of(*id) && is_free(id));
         // Other names get the numbers from the end.
-        let mut free = (0..=u16::MAX).rev().map(of_kind).filter(is_free);
-        (own.or_else(|| free.next())).ok_or_else(|| "too many processes".to_owned())
+        let mut free = (0..=u16::MAX).rev().filter_map(of_role).filter(is_free);
+        own.or_else(|| free.next()).ok_or_else(|| match role {
+            None => format!(
+                "expected a line that shows whether `{name}` is a node or an executor before `{}`",
+                event.name()
+            ),
+            Some(_) => "too many processes".to_owned(),
+        })
     }
 
     /// The judgement of all lines of these files.
@@ -394,22 +395,11 @@ impl Judge {
     }
 }
 
-/// `None` if it can be either.
-const fn is_about_node(event: &TraceEvent) -> Option<bool> {
-    match event {
-        TraceEvent::NodeStarted
-        | TraceEvent::WatermarkLearned { .. }
-        | TraceEvent::EpochOpened { .. }
-        | TraceEvent::BlockProposed { .. }
-        | TraceEvent::CommitStored { .. }
-        | TraceEvent::StreamOpened { .. }
-        | TraceEvent::BlockSent { .. } => Some(true),
-        TraceEvent::ExecutorStarted { .. }
-        | TraceEvent::BlockExecuted { .. }
-        | TraceEvent::WatermarkDurable { .. }
-        | TraceEvent::WatermarkReported { .. }
-        | TraceEvent::EpochEntered { .. } => Some(false),
-        TraceEvent::DiskRestored | TraceEvent::Unknown => None,
+const fn role_of(id: ProcessId) -> Option<Role> {
+    match id {
+        ProcessId::Node(_) => Some(Role::Node),
+        ProcessId::Executor(_) => Some(Role::Executor),
+        _ => None,
     }
 }
 

@@ -35,6 +35,18 @@ impl Rule for OfSimulator {
     }
 }
 
+/// A violation that two lines prove.
+fn contradiction(
+    invariant: Invariant,
+    clause: &'static str,
+    earlier: &Entry,
+    later: &Entry,
+    message: String,
+) -> Result<(), Box<Violation>> {
+    let earlier = [earlier.clone()];
+    Err(Violation::by(later, invariant, clause, message, earlier))
+}
+
 /// EPOCH: an epoch has one base, one start and one committee.
 #[derive(Default)]
 pub(super) struct Epochs {
@@ -58,15 +70,13 @@ impl Epochs {
             "expected epoch {epoch} to begin after GEI {first_base} at {first_ms} ms as {} says, found GEI {base} and {start_ms} ms",
             earlier.process
         );
-        let earlier = [earlier.clone()];
-        let clause = "epoch-begins-once";
-        Err(Violation::by(
-            entry,
+        contradiction(
             Invariant::Epoch,
-            clause,
-            message,
+            "epoch-begins-once",
             earlier,
-        ))
+            entry,
+            message,
+        )
     }
 }
 
@@ -94,15 +104,8 @@ impl Rule for Epochs {
                     "expected epoch {} to have committee {first} as {} says, found {committee}",
                     base.epoch, earlier.process
                 );
-                let earlier = [earlier.clone()];
                 let clause = "epoch-has-one-committee";
-                Err(Violation::by(
-                    entry,
-                    Invariant::Epoch,
-                    clause,
-                    message,
-                    earlier,
-                ))
+                contradiction(Invariant::Epoch, clause, earlier, entry, message)
             }
             What::Seen(Fact::EpochEntered {
                 epoch,
@@ -138,15 +141,13 @@ impl OwnBlocks {
             "authority {} has two signed blocks in round {} of epoch {epoch}: {first}, then {}",
             slot.author, slot.round, block.digest
         );
-        let earlier = [earlier.clone()];
-        let clause = "two-blocks-in-a-slot";
-        Err(Violation::by(
-            entry,
+        contradiction(
             Invariant::Noequiv,
-            clause,
-            message,
+            "two-blocks-in-a-slot",
             earlier,
-        ))
+            entry,
+            message,
+        )
     }
 }
 
@@ -188,14 +189,7 @@ impl Rule for Roots {
             "expected root {first} at GEI {gei} as {} says, found {root}",
             earlier.process
         );
-        let earlier = [earlier.clone()];
-        Err(Violation::by(
-            entry,
-            Invariant::Root,
-            "roots-differ",
-            message,
-            earlier,
-        ))
+        contradiction(Invariant::Root, "roots-differ", earlier, entry, message)
     }
 }
 
@@ -217,14 +211,7 @@ impl Rule for Transactions {
                             "GEI {gei} applies transaction {transaction}, which already changed the state at GEI {before}: expected once"
                         );
                         let clause = "transaction-applied-twice";
-                        let earlier = [earlier];
-                        return Err(Violation::by(
-                            entry,
-                            Invariant::Exec1,
-                            clause,
-                            message,
-                            earlier,
-                        ));
+                        return contradiction(Invariant::Exec1, clause, &earlier, entry, message);
                     }
                 }
             }

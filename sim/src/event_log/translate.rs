@@ -5,7 +5,10 @@ use crate::{
     witness::{ContentHash, Durability, Fact, Frame, Reply, Request, SeenCommit, StateRoot},
 };
 use metanode_core::{
-    env::{Event, NodeEvent, trace_line::TraceEvent},
+    env::{
+        Event, NodeEvent,
+        trace_line::{Role, TraceEvent},
+    },
     types::{
         AuthorityIndex, BlockDigest, BlockRef, CommitDigest, CommitIndex, CommitteeDigest, Epoch,
         EpochBase, GlobalExecIndex, Round, TimestampMs,
@@ -64,20 +67,10 @@ impl Process {
 
     /// What the line says, in order. `at` orders all lines.
     pub fn says(&mut self, event: &TraceEvent, at: SimTime) -> Vec<Said> {
-        match event {
-            TraceEvent::NodeStarted
-            | TraceEvent::WatermarkLearned { .. }
-            | TraceEvent::EpochOpened { .. }
-            | TraceEvent::BlockProposed { .. }
-            | TraceEvent::CommitStored { .. }
-            | TraceEvent::StreamOpened { .. }
-            | TraceEvent::BlockSent { .. } => self.node_says(event, at),
-            TraceEvent::ExecutorStarted { .. }
-            | TraceEvent::BlockExecuted { .. }
-            | TraceEvent::WatermarkDurable { .. }
-            | TraceEvent::WatermarkReported { .. }
-            | TraceEvent::EpochEntered { .. } => self.executor_says(event, at),
-            TraceEvent::DiskRestored => {
+        match event.role() {
+            Some(Role::Node) => self.node_says(event, at),
+            Some(Role::Executor) => self.executor_says(event, at),
+            None if *event == TraceEvent::DiskRestored => {
                 let restored = WorldEvent::DiskRestored {
                     taken: SimTime::default(),
                     copied_from: None,
@@ -85,7 +78,7 @@ impl Process {
                 self.executed.clear();
                 vec![self.entry(at, What::World(restored))]
             }
-            TraceEvent::Unknown => vec![],
+            None => vec![],
         }
     }
 

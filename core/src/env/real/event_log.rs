@@ -11,8 +11,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Appends events to a file. A line is written before the call returns, so that it precedes in time
-/// whatever the process does next.
+/// Appends events to a file. A line is written before the call returns, so that it precedes in time whatever the process does
+/// next.
 pub struct EventLog {
     process: String,
     /// `None` after a failure: a log with a hole would accuse the process of something that did not happen.
