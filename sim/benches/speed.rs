@@ -1,4 +1,5 @@
-//! How fast the simulated world is: simulated seconds per second of one core, and round trips over its sockets.
+//! How fast the simulated world is: simulated seconds per second of one core, and round trips over its sockets. And how
+//! fast consensus is in it, in the unit of its paper.
 //!
 //! The reference for clusters is a Mysticeti simulator without executors, IPC or faults on such a machine: about 550
 //! (4 validators) and 55 (10). The reference for sockets is madsim's own TCP: 1.1 µs a round trip.
@@ -7,6 +8,7 @@
 fn main() {
     speed::clusters();
     speed::sockets();
+    speed::commits();
 }
 
 #[cfg(not(madsim))]
@@ -14,12 +16,14 @@ fn main() {}
 
 #[cfg(madsim)]
 mod speed {
+    use metanode_core::env::{Event, NodeEvent};
     use metanode_sim::{
         net::bench,
         plan::{ExecutorPlan, Guard, NetworkPlan, NodeParameters, Plan, Span, WorkloadPlan},
         run::{RunOptions, Verdict, run},
+        trace::{Entry, What},
     };
-    use std::time::Duration;
+    use std::{collections::BTreeMap, time::Duration};
 
     const SEEDS: u64 = 5;
     const ROUND_TRIPS: u64 = 300_000;
@@ -45,6 +49,61 @@ mod speed {
                 speeds[speeds.len() - 1],
             );
         }
+    }
+
+    /// From the proposal of a leader's block to its commit, in message delays, without faults: 3 for a leader that is decided
+    /// directly (Mysticeti, section 3).
+    pub fn commits() {
+        const DELAY_MS: u64 = 100; // above the shortest round
+        println!("commit of a leader's block, in message delays (link latency {DELAY_MS} ms)");
+        for validators in [4, 10] {
+            let mut plan = cluster(validators, 60_000, 0);
+            plan.network.latency_ms = Span {
+                low: DELAY_MS,
+                high: DELAY_MS,
+            };
+            let outcome = run(plan, &RunOptions::KEEP_ALL);
+            assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.violations);
+            let (mut own, mut others) = latencies(&outcome.entries);
+            for (of, latencies_ns) in [("the leader", &mut own), ("the others", &mut others)] {
+                latencies_ns.sort_unstable();
+                let at = |percent: usize| {
+                    let ns = latencies_ns[latencies_ns.len() * percent / 100];
+                    ns as f64 / (DELAY_MS * 1_000_000) as f64
+                };
+                println!(
+                    "  {validators:>2} validators, at {of}: {:.2} median, {:.2} at 99 % of {}",
+                    at(50),
+                    at(99),
+                    latencies_ns.len()
+                );
+            }
+        }
+    }
+
+    /// In nanoseconds: commits at the node that proposed the leader's block, and at the others.
+    fn latencies(entries: &[Entry]) -> (Vec<u64>, Vec<u64>) {
+        let mut proposed = BTreeMap::new();
+        let (mut own, mut others) = (vec![], vec![]);
+        for Entry { at, process, what } in entries {
+            match what {
+                What::Process(Event::Node(NodeEvent::Proposed { block, .. })) => {
+                    proposed.insert(*block, (*at, *process));
+                }
+                What::Process(Event::Node(NodeEvent::CommitStored { leader, .. })) => {
+                    let Some((begin, proposer)) = proposed.get(leader) else {
+                        continue;
+                    };
+                    let latencies: &mut Vec<u64> = match proposer == process {
+                        true => &mut own,
+                        false => &mut others,
+                    };
+                    latencies.push(at.ns - begin.ns);
+                }
+                _ => {}
+            }
+        }
+        (own, others)
     }
 
     pub fn sockets() {
