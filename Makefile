@@ -52,7 +52,8 @@ real: install ## The binaries `metanode` and `mock-go-executor` for a real machi
 
 bench: install ## Simulated seconds per second of one core, round trips over simulated sockets, and real ingestion
 	cargo bench -p metanode-sim --bench speed
-	$(real) bench --profile release -p metanode-tests --bench ingest
+	$(build_real)
+	$(real) bench --profile release -p metanode-tests --bench real
 
 install:
 	@.ci/install

@@ -1,9 +1,7 @@
 //! One case: both processes are started, and what they print is read.
 
-use super::{
-    case::{Case, Replies},
-    machine::Usage,
-};
+use super::case::{Case, Replies};
+use crate::machine::Usage;
 use std::{
     error::Error,
     io::{BufRead, BufReader, Write},
@@ -93,9 +91,9 @@ pub fn measure(mut case: Case) -> Result<Measured, Box<dyn Error>> {
     case.tcp = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 77), 0))?.local_addr()?;
     // On the disk of the target folder: that of temporary files may be memory.
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let mut node = Side::start("server", folder.path(), &case)?;
+    let mut node = Side::start("ingest-server", folder.path(), &case)?;
     node.line()?;
-    let mut sub = Side::start("client", folder.path(), &case)?;
+    let mut sub = Side::start("ingest-client", folder.path(), &case)?;
     let [
         sent,
         begin_ns,

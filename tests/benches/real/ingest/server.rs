@@ -2,9 +2,9 @@
 
 use super::{
     case::{Case, Way},
-    machine::{Usage, quantiles},
     stamped::{Observed, Reads},
 };
+use crate::machine::{Usage, quantiles};
 use metanode_core::{
     config::IngestParameters,
     env::{

@@ -3,10 +3,10 @@
 
 use super::{
     case::{Case, Replies, Way},
-    machine::syncs_per_second,
     measured::{Measured, measure},
     transaction::BYTES,
 };
+use crate::machine::syncs_per_second;
 use std::{
     error::Error,
     net::{Ipv4Addr, SocketAddr},

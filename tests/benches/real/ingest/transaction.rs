@@ -1,6 +1,7 @@
 //! Transactions of 200 bytes that say when they were handed over.
 
-use super::{case::Replies, machine::now_ns};
+use super::case::Replies;
+use crate::machine::now_ns;
 use bytes::Bytes;
 use metanode_core::types::Transactions;
 use mock_go_executor::sub::Batch;

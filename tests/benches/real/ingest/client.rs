@@ -2,10 +2,10 @@
 
 use super::{
     case::{Case, Replies, Way},
-    machine::{Usage, now_ns, quantiles},
     server,
     transaction::{Made, batch},
 };
+use crate::machine::{Usage, now_ns, quantiles};
 use bytes::Bytes;
 use metanode_core::{
     env::{Env, real},

@@ -3,7 +3,8 @@
 //! The node is not changed: it gets its streams from the listener that it is given. The time at which a batch was handed
 //! over is in its first transaction, so that no second channel has to bring both times together.
 
-use super::{machine::now_ns, transaction::TIME_AT};
+use super::transaction::TIME_AT;
+use crate::machine::now_ns;
 use async_trait::async_trait;
 use metanode_core::{
     env::{BoxListener, BoxStream, Listener},
