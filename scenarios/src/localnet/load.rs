@@ -22,8 +22,10 @@ use std::{
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
-/// Transactions of one batch, and so of one reply.
-const BATCH: u64 = 10;
+/// A client sends at most so many batches per second, however many transactions it is to send.
+const BATCHES_PER_SECOND: u64 = 100;
+/// Transactions of the smallest batch, and so of one reply.
+const MIN_BATCH: u64 = 10;
 
 /// What clients know.
 #[derive(Default)]
@@ -70,13 +72,15 @@ impl Load {
         let promised = Arc::new(Promised::default());
         let is_over = Arc::new(AtomicBool::new(false));
         let clients = nodes.len() as u64;
-        let pause_ms = (1_000 * BATCH * clients).checked_div(per_second);
+        let batch = (per_second / clients.max(1) / BATCHES_PER_SECOND).max(MIN_BATCH);
+        let pause_ms = (1_000 * batch * clients).checked_div(per_second);
         let client = |(number, node): (usize, &PathBuf)| {
             let client = Client {
                 sender: number as u64 + 1,
                 node: Address::Unix(node.clone()),
                 promised: promised.clone(),
                 is_over: is_over.clone(),
+                batch,
                 pause: Duration::from_millis(pause_ms?),
             };
             Some(thread::spawn(move || client.run()))
@@ -116,6 +120,8 @@ struct Client {
     node: Address,
     promised: Arc<Promised>,
     is_over: Arc<AtomicBool>,
+    /// Transactions of a batch.
+    batch: u64,
     pause: Duration,
 }
 
@@ -124,7 +130,9 @@ impl Client {
         let mut nonce = 0;
         let mut connection = None;
         while !self.is_over.load(Ordering::Relaxed) {
-            let batch: Vec<_> = (nonce..nonce + BATCH).map(|n| self.transfer(n)).collect();
+            let batch: Vec<_> = (nonce..nonce + self.batch)
+                .map(|n| self.transfer(n))
+                .collect();
             match self.ask(&mut connection, &batch) {
                 Ok(taken) => {
                     self.promised.add(&batch[..taken]);

@@ -76,6 +76,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// Promised transactions that are in blocks.
     pub executed: u64,
+    /// How long clients sent.
+    pub load_ms: u64,
     /// The last block that all executors have.
     pub blocks: u64,
 }
@@ -134,7 +136,8 @@ pub fn run(
         thread::sleep(TICK);
     }
     load.end();
-    tell(now_ms() - begin_ms, "all faults and clients end");
+    let load_ms = now_ms() - begin_ms;
+    tell(load_ms, "all faults and clients end");
     let settled = settle(
         &mut network,
         &layout,
@@ -154,6 +157,7 @@ pub fn run(
         failures: failures(&layout, &report, ended, &settled)?,
         report,
         executed: settled.chains.executed,
+        load_ms,
         blocks: settled.chains.common(),
     })
 }

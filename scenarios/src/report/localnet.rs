@@ -97,12 +97,13 @@ pub fn verdict(outcome: &Outcome, colour: Colour) -> String {
     let _ = writeln!(
         out,
         "{word}: {:.0} s, {} faults, {} restarts, {} blocks that all executors have, {} promised \
-         transactions executed",
+         transactions executed, {:.0} per second of load",
         seconds(outcome.status.elapsed_ms),
         outcome.status.faults,
         restarts(&outcome.status),
         outcome.blocks,
         outcome.executed,
+        outcome.executed as f64 / seconds(outcome.load_ms),
     );
     out
 }
