@@ -14,6 +14,7 @@ mod interop;
 mod localnet;
 mod metrics;
 mod old_transport;
+mod parity;
 mod process;
 mod soak;
 mod stand_in;

@@ -85,13 +85,18 @@ impl Process {
         number.unwrap().parse().unwrap()
     }
 
-    fn terminate(&self) {
+    fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("sh")
-            .args(["-c", "kill -TERM $0", &id])
+            .args(["-c", "kill -$0 $1", name, &id])
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// Stops the process where it is. It keeps its sockets.
+    pub fn pause(&self) {
+        self.signal("STOP");
     }
 
     async fn ended(&mut self) -> ExitStatus {
@@ -103,7 +108,7 @@ impl Process {
 
     /// Ends the process with SIGTERM and asserts a clean shutdown.
     pub async fn stop(mut self) {
-        self.terminate();
+        self.signal("TERM");
         let status = self.ended().await;
         let log = self.log();
         assert!(status.success(), "{status}:\n{log}");

@@ -33,12 +33,10 @@ pub struct Validator {
 
 impl Validator {
     pub fn start_executor(&mut self) -> Process {
-        let config = self.folder.join("executor.toml");
-        fs::write(&config, toml::to_string(&self.executor).unwrap()).unwrap();
         let mut command = Command::new(binary("mock-go-executor"));
         command
             .args(["run", "--log", "trace", "--config"])
-            .arg(config);
+            .arg(self.executor_config());
         Process::start(&mut command, self.next_log("executor"))
     }
 
@@ -63,6 +61,12 @@ impl Validator {
     pub fn node_config(&self) -> PathBuf {
         let config = self.folder.join("node.toml");
         fs::write(&config, toml::to_string(&self.node).unwrap()).unwrap();
+        config
+    }
+
+    pub fn executor_config(&self) -> PathBuf {
+        let config = self.folder.join("executor.toml");
+        fs::write(&config, toml::to_string(&self.executor).unwrap()).unwrap();
         config
     }
 
