@@ -203,3 +203,45 @@ fn a_panic_exits_with_5_and_is_in_every_report() {
     let process = object["panic"]["process"].as_str().expect("a process");
     assert!(process.starts_with("node-"), "{process}");
 }
+
+/// The lines that operators follow at a start are those of production, with simulated time and the process; a log changes
+/// nothing.
+#[test]
+fn a_log_has_the_lines_of_production_with_simulated_time_and_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |file: &str, log: &[&str]| {
+        let json = folder.path().join(file);
+        let mut arguments = vec!["run", "resume_at_8_of_10", "--seed", "1", "--json"];
+        arguments.push(json.to_str().expect("UTF-8"));
+        let output = metasim(&[&arguments, log].concat());
+        (stderr(&output), fs::read_to_string(json).expect("written"))
+    };
+    let (silent, without) = run("without.jsonl", &[]);
+    let (log, with) = run("with.jsonl", &["--log", "info"]);
+    assert_eq!(silent, "");
+    let restart = log
+        .rfind(" node-0       INFO [STARTUP]: starts")
+        .expect("a second start");
+    let lines: Vec<_> = log[restart..]
+        .lines()
+        .filter(|line| line.contains(" node-0 "))
+        .collect();
+    let mut rest = lines.iter();
+    for expected in [
+        "s node-0       INFO [STARTUP]: asks its executor for W and its epoch",
+        "s node-0       INFO [STARTUP]: learns from its executor: epoch 0, durable at 7",
+        "s node-0       INFO [STARTUP]: plans: epoch 0: replay commits 8..=10 epoch=0 replay_after_commit_index=7 skipped=7 replayed=3",
+        "s node-0       INFO [STARTUP]: creates the consumer of epoch 0, from GEI 8 on",
+    ] {
+        assert!(
+            rest.any(|line| line.contains(expected)),
+            "{expected}: {lines:#?}"
+        );
+    }
+    let hash = |json: &str| {
+        json.split("\"trace_hash\"")
+            .nth(1)
+            .map(|rest| rest[..40].to_owned())
+    };
+    assert_eq!(hash(&with), hash(&without));
+}

@@ -20,6 +20,7 @@
 //! | `stranger` | somebody outside of the system who connects to its ports |
 //! | [`byzantine`] | validators that deviate from the protocol, one file per strategy |
 //! | [`trace`] | typed events and their hash |
+//! | [`log`] | logs of simulated processes |
 //! | [`faults`] | what may go wrong and what it does to the cluster, one file per subject |
 //! | [`plan`] | one run, fully drawn: topology, limits, workload, faults |
 //! | [`panics`] | panics of simulated threads, captured for the report |
@@ -46,6 +47,7 @@ pub mod event_log;
 pub mod faults;
 mod hashes;
 mod invariant;
+pub mod log;
 pub mod model;
 mod nearer;
 pub mod net;

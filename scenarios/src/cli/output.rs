@@ -2,15 +2,20 @@
 
 use crate::{localnet::LocalnetError, source::InputError, stand_in::ListenError};
 use indicatif::{ProgressBar, ProgressStyle};
-use metanode_sim::event_log::LogError;
+use metanode_sim::{event_log::LogError, log::origin};
 use serde::Serialize;
 use std::{
+    fmt,
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 use thiserror::Error;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
 
 /// Why a command cannot be executed.
 #[derive(Debug, Error)]
@@ -126,16 +131,32 @@ pub(super) fn start_log(level: Option<&str>) -> Result<(), CliError> {
     let Some(level) = level else {
         return Ok(());
     };
-    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|e| CliError::Log {
+    // Spans of the simulator would precede each line with its numbers of tasks.
+    let directives = format!("{level},madsim=off");
+    let filter = EnvFilter::try_new(directives).map_err(|e| CliError::Log {
         value: level.into(),
         reason: e.to_string(),
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .without_time()
+        .with_ansi(io::stderr().is_terminal())
+        .with_timer(Simulated)
         .init();
     Ok(())
+}
+
+/// Simulated time and the process, where a log of production has the time.
+struct Simulated;
+
+impl FormatTime for Simulated {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        let Some((at, process)) = origin() else {
+            return Ok(());
+        };
+        let process = process.map(|process| process.to_string());
+        write!(line, "{at} {:<11}", process.unwrap_or_default())
+    }
 }
 
 /// A file with one JSON object per line; without a file, nothing is written.

@@ -4,6 +4,7 @@ use super::World;
 use crate::{
     allocator::{self, Uncharged},
     faults,
+    log::{self, ProcessLog},
     trace::{ProcessId, What},
 };
 use async_trait::async_trait;
@@ -36,6 +37,7 @@ pub(super) struct ProcessHooks {
     pub world: Arc<World>,
     pub process: ProcessId,
     pub incarnation: Incarnation,
+    pub log: ProcessLog,
 }
 
 impl ProcessHooks {
@@ -50,11 +52,13 @@ impl TaskMonitor for ProcessHooks {
     fn poll_begins(&self) {
         self.world.status.set_running(self.process);
         self.world.enable_bugs_of(self.process);
+        log::set_running(Some(self.process));
         allocator::enter(self.process);
     }
 
     fn poll_ends(&self) {
         allocator::leave();
+        log::set_running(None);
     }
 
     async fn panicked(&self, message: &str) {
@@ -79,6 +83,7 @@ impl EventSink for ProcessHooks {
             std::panic::resume_unwind(Box::new("the run was abandoned"));
         }
         if !self.incarnation.is_over() {
+            self.log.write(&event);
             self.world.record(self.process, What::Process(event));
         }
     }

@@ -232,6 +232,7 @@ impl World {
         };
         let due = self.faults().schedule.observe(&entry);
         match &entry.what {
+            What::World(event) => tracing::info!(target: "simulation", "{process}: {event:?}"),
             What::Process(
                 Event::Node(NodeEvent::Failed { .. })
                 | Event::Executor(ExecutorEvent::Failed { .. })

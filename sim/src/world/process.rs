@@ -10,6 +10,7 @@ use crate::{
     byzantine::{self, ByzantinePlan},
     disk::{Disk, Lost},
     faults::End,
+    log::ProcessLog,
     net::{HostId, SimNetwork},
     trace::{ProcessId, WorldEvent},
 };
@@ -364,6 +365,7 @@ impl World {
             world: self.clone(),
             process: id,
             incarnation,
+            log: ProcessLog::default(),
         });
         Env {
             network: Arc::new(SimNetwork::new(self.kernel.clone(), HostId(index)).of(id)),
