@@ -27,6 +27,7 @@
 //! | `probes` | states that must be reached sometimes |
 //! | [`oracles`] | one file per invariant of contract §12 |
 //! | [`event_log`] | event logs of real processes, judged |
+//! | [`data_dirs`] | data directories of real processes, judged |
 //! | `recorder` | receives every entry: trace, oracles, probes, figures of the report |
 //! | `world` | hosts and processes, the cluster that faults act on, the workload |
 //! | [`run`] | seed in, outcome out |
@@ -41,6 +42,8 @@ mod allocator;
 pub mod amounts;
 pub mod byzantine;
 mod clock;
+#[cfg(feature = "rocksdb")]
+pub mod data_dirs;
 pub mod disk;
 mod entropy;
 pub mod event_log;

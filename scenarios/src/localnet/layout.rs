@@ -15,6 +15,9 @@ use thiserror::Error;
 /// The kernel's limit of a path of a Unix socket, without the terminating zero.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
+/// Of each account.
+pub const INITIAL_BALANCE: u64 = 1_000_000;
+
 /// Who executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topology {
@@ -61,6 +64,8 @@ pub struct Layout {
     pub size: Size,
     /// By node.
     pub members: Vec<Member>,
+    /// The configurations of the nodes.
+    pub nodes: Vec<NodeConfig>,
 }
 
 impl Layout {
@@ -79,6 +84,7 @@ impl Layout {
             folder,
             size,
             members: vec![],
+            nodes: vec![],
         };
         let longest = layout.socket("transactions", size.nodes);
         if longest.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
@@ -95,7 +101,8 @@ impl Layout {
             let text = layout.node_config(n, listens);
             let config = layout.config(Target::Node(n));
             fs::write(&config, &text).map_err(at(&config))?;
-            let mut authority = NodeConfig::parse(&text, &config)?.authority();
+            let node = NodeConfig::parse(&text, &config)?;
+            let mut authority = node.authority();
             authority.p2p_address = dialled;
             validators.push(ValidatorInfo::from(&authority));
             layout.members.push(Member {
@@ -103,6 +110,7 @@ impl Layout {
                 listens,
                 dialled,
             });
+            layout.nodes.push(node);
         }
         let executors = (0..layout.executors()).map(|n| {
             let text = layout.executor_config(n, &validators);
@@ -208,7 +216,8 @@ impl Layout {
              data_dir = {:?}\n\
              guard = {:?}\n\
              [genesis]\n\
-             epoch_timestamp_ms = {}\n",
+             epoch_timestamp_ms = {}\n\
+             initial_balance = {INITIAL_BALANCE}\n",
             self.block_stream(n),
             self.rpc(n),
             self.data(Target::Executor(n)),

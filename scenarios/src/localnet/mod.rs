@@ -12,6 +12,7 @@
 //! | `progress` | how far processes are, by their event logs |
 //! | `network` | all processes, and what a fault does to them |
 //! | `chain` | the chains of executors and Subs at the end, compared |
+//! | `stores` | the data directories of a network that has ended |
 //! | `verdict` | what was wrong in a run |
 //! | `run` | one run from its options to its verdict |
 //!
@@ -32,6 +33,8 @@ mod network;
 mod process;
 mod progress;
 mod run;
+#[cfg(feature = "rocksdb")]
+mod stores;
 mod verdict;
 
 pub use chaos::Chaos;

@@ -1,5 +1,7 @@
 //! One run of a local network, from its options to its verdict.
 
+#[cfg(feature = "rocksdb")]
+use super::stores::data_dirs;
 use super::{
     chain::Chains,
     chaos::{Chaos, Faults, Shape, Target},
@@ -11,6 +13,8 @@ use super::{
     verdict::{Failure, failures},
 };
 use crate::live::now_ms;
+#[cfg(feature = "rocksdb")]
+use metanode_sim::data_dirs::{DataDirError, judge_data_dirs};
 use metanode_sim::event_log::{LogError, Report, judge_files};
 use std::{io, path::PathBuf, thread, time::Duration};
 use thiserror::Error;
@@ -52,6 +56,9 @@ pub enum LocalnetError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Logs(#[from] LogError),
+    #[cfg(feature = "rocksdb")]
+    #[error(transparent)]
+    Stores(#[from] DataDirError),
 }
 
 /// The state of a running network, for a table.
@@ -148,10 +155,7 @@ pub fn run(
     )?;
     let ended = std::mem::take(&mut network.ended);
     network.end(|| thread::sleep(TICK));
-    let logs: Vec<_> = (layout.targets())
-        .map(|target| layout.events(target))
-        .collect();
-    let report = judge_files(&logs)?;
+    let report = report(&layout)?;
     Ok(Outcome {
         status: watch.status,
         failures: failures(&layout, &report, ended, &settled)?,
@@ -160,6 +164,17 @@ pub fn run(
         load_ms,
         blocks: settled.chains.common(),
     })
+}
+
+/// What the event logs and, in a build with RocksDB, the data directories show.
+fn report(layout: &Layout) -> Result<Report, LocalnetError> {
+    let logs: Vec<_> = (layout.targets())
+        .map(|target| layout.events(target))
+        .collect();
+    let report = judge_files(&logs)?;
+    #[cfg(feature = "rocksdb")]
+    let report = report.with(judge_data_dirs(data_dirs(layout))?);
+    Ok(report)
 }
 
 /// The end of a run.

@@ -3,6 +3,7 @@
 use super::{layout::Layout, run::Settled};
 use metanode_sim::{event_log::Report, run::Verdict};
 use std::{
+    collections::BTreeMap,
     fmt::{self, Display, Formatter},
     fs, io,
 };
@@ -10,14 +11,14 @@ use std::{
 /// Something that a network must not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// So many rules do not hold in the event logs; the report has them.
-    EventLogs(usize),
+    /// So many rules do not hold in event logs and data directories; the report has them.
+    Rules(usize),
     /// ROOT or AGREE: the chains of two executors differ.
     Fork(String),
     /// NOLOSS: so many transactions were promised and are in no block, although there are new blocks.
     Lost(usize),
-    /// START: a process ended by itself or, asked to end, not in good order.
-    Ended(String),
+    /// START: a process ended by itself or, asked to end, not in good order; how often.
+    Ended { how: String, times: usize },
     /// A process panicked; the line that says so.
     Panicked(String),
     /// LIVE: not all processes ran and had new blocks in time. So many promised transactions are in no block yet.
@@ -28,7 +29,7 @@ impl Failure {
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::EventLogs(_) | Self::Fork(_) | Self::Lost(_) | Self::Ended(_) => {
+            Self::Rules(_) | Self::Fork(_) | Self::Lost(_) | Self::Ended { .. } => {
                 Verdict::SafetyViolated
             }
             Self::Panicked(_) => Verdict::Panicked,
@@ -40,12 +41,13 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EventLogs(rules) => write!(f, "event logs: {rules} rules are broken, see above"),
+            Self::Rules(count) => write!(f, "{count} rules are broken, see above"),
             Self::Fork(how) => write!(f, "the chains differ: {how}"),
             Self::Lost(count) => {
                 write!(f, "{count} transactions were promised and are in no block")
             }
-            Self::Ended(how) | Self::Panicked(how) => f.write_str(how),
+            Self::Ended { how, times: 1 } | Self::Panicked(how) => f.write_str(how),
+            Self::Ended { how, times } => write!(f, "{how}, {times} times"),
             Self::NoProgress { missing } => write!(
                 f,
                 "no progress after all faults had ended: not all processes ran and had new blocks in time, {missing} promised \
@@ -65,7 +67,14 @@ pub(super) fn failures(
     ended: Vec<String>,
     settled: &Settled,
 ) -> io::Result<Vec<Failure>> {
-    let mut all: Vec<_> = ended.into_iter().map(Failure::Ended).collect();
+    let mut ways: BTreeMap<String, usize> = BTreeMap::new();
+    for how in ended {
+        *ways.entry(how).or_default() += 1;
+    }
+    let ways = ways.into_iter();
+    let mut all: Vec<_> = ways
+        .map(|(how, times)| Failure::Ended { how, times })
+        .collect();
     all.extend(panics(layout)?.into_iter().map(Failure::Panicked));
     all.extend(settled.chains.fork.clone().map(Failure::Fork));
     all.extend(
@@ -78,7 +87,7 @@ pub(super) fn failures(
         },
     );
     let broken = report.broken().count();
-    all.extend((broken > 0).then_some(Failure::EventLogs(broken)));
+    all.extend((broken > 0).then_some(Failure::Rules(broken)));
     Ok(all)
 }
 

@@ -430,6 +430,23 @@ fn fields(event: &TraceEvent) -> impl Iterator<Item = &'static str> {
 }
 
 impl Report {
+    /// With findings from another source. What was not testable without it is left out.
+    #[must_use]
+    pub fn with(mut self, findings: Vec<Finding>) -> Self {
+        let is_added = |finding: &Finding| {
+            findings
+                .iter()
+                .any(|added| added.invariant == finding.invariant)
+        };
+        self.findings
+            .retain(|finding| !(finding.rule.is_empty() && is_added(finding)));
+        let testable = self
+            .findings
+            .partition_point(|finding| !finding.rule.is_empty());
+        self.findings.splice(testable..testable, findings);
+        self
+    }
+
     /// The broken rules.
     pub fn broken(&self) -> impl Iterator<Item = &Finding> {
         let is_broken = |finding: &&Finding| matches!(finding.verdict, Verdict::Broken { .. });

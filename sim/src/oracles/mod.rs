@@ -237,6 +237,24 @@ impl OfEventLogs {
     }
 }
 
+/// The oracles that can judge the stores of real processes, of a chain with these validators: they need no more than blocks,
+/// commits and states.
+#[cfg(feature = "rocksdb")]
+pub(crate) fn of_stores(validators: &[u16]) -> [(Invariant, Box<dyn Oracle + Send>); 3] {
+    let authorities = || crate::plan::Authorities::fixed(validators.to_vec());
+    [
+        (
+            Invariant::Quorum,
+            Box::new(quorum::Quorum::of(authorities())),
+        ),
+        (Invariant::Root, Box::<state_root::Root>::default()),
+        (
+            Invariant::Noequiv,
+            Box::new(no_equivocation::NoEquivocation::of(authorities())),
+        ),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

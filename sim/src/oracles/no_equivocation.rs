@@ -35,8 +35,12 @@ pub(super) struct NoEquivocation {
 
 impl NoEquivocation {
     pub(super) fn new(plan: &Plan) -> Self {
+        Self::of(Authorities::new(plan))
+    }
+
+    pub(super) fn of(authorities: Authorities) -> Self {
         Self {
-            authorities: Authorities::new(plan),
+            authorities,
             blocks: FirstSaid::default(),
             invalid: FxHashSet::default(),
             lost: FxHashSet::default(),

@@ -55,8 +55,12 @@ struct Begin {
 
 impl Quorum {
     pub(super) fn new(plan: &Plan) -> Self {
+        Self::of(Authorities::new(plan))
+    }
+
+    pub(super) fn of(authorities: Authorities) -> Self {
         Self {
-            authorities: Authorities::new(plan),
+            authorities,
             commits: BTreeMap::new(),
             epochs: BTreeMap::new(),
             invalid: FxHashSet::default(),

@@ -43,34 +43,61 @@ fn by_authority(plan: &Plan, epoch: Epoch) -> Vec<u16> {
 
 /// The validators of each epoch in the order of their authority indexes.
 pub(crate) struct Authorities {
-    plan: Plan,
+    source: Source,
     epochs: BTreeMap<Epoch, Vec<u16>>,
+}
+
+enum Source {
+    Plan(Box<Plan>),
+    /// Always these, all of them honest.
+    Fixed(Vec<u16>),
 }
 
 impl Authorities {
     pub fn new(plan: &Plan) -> Self {
         Self {
-            plan: plan.clone(),
+            source: Source::Plan(Box::new(plan.clone())),
+            epochs: BTreeMap::new(),
+        }
+    }
+
+    /// Those of a chain whose committee never changes, in the order of their authority indexes.
+    #[cfg(feature = "rocksdb")]
+    pub const fn fixed(validators: Vec<u16>) -> Self {
+        Self {
+            source: Source::Fixed(validators),
             epochs: BTreeMap::new(),
         }
     }
 
     /// The validator with this index; `None` if the committee is smaller.
     pub fn validator(&mut self, epoch: Epoch, authority: AuthorityIndex) -> Option<u16> {
-        let plan = &self.plan;
-        let of_epoch = self.epochs.entry(epoch);
-        let validators = of_epoch.or_insert_with(|| by_authority(plan, epoch));
+        let validators = match &self.source {
+            Source::Plan(plan) => {
+                let of_epoch = self.epochs.entry(epoch);
+                of_epoch.or_insert_with(|| by_authority(plan, epoch))
+            }
+            Source::Fixed(validators) => validators,
+        };
         validators.get(authority.as_usize()).copied()
     }
 
     /// Whether this process stands at a validator whose node is of another chain.
     pub fn is_of_other_chain(&self, process: ProcessId) -> bool {
-        let is_of_other = |validator| self.plan.is_of_other_chain(validator);
-        process.validator().is_some_and(is_of_other)
+        match &self.source {
+            Source::Plan(plan) => {
+                let is_of_other = |validator| plan.is_of_other_chain(validator);
+                process.validator().is_some_and(is_of_other)
+            }
+            Source::Fixed(_) => false,
+        }
     }
 
     /// Whether this validator is honest.
     pub fn is_honest(&self, validator: u16) -> bool {
-        !self.plan.is_byzantine(validator)
+        match &self.source {
+            Source::Plan(plan) => !plan.is_byzantine(validator),
+            Source::Fixed(_) => true,
+        }
     }
 }

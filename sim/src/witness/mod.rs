@@ -22,6 +22,7 @@
 //! | `executor_values` | columns, keys and values of the store of an executor |
 //! | `node_disk`, `executor_disk` | what a store of a node or an executor holds, write by write |
 //! | `disk` | [`DiskWitness`]: the stores of one process |
+//! | `stored` | [`NamedStore`]: the stores of a process that has ended, as if they were written now |
 //!
 //! Does not know the simulation: the same facts can come from logs, data directories and proxies of real processes.
 
@@ -50,6 +51,7 @@ mod sockets;
 #[cfg(test)]
 mod sockets_tests;
 mod state_rows;
+mod stored;
 mod stored_commit;
 pub(crate) mod transaction;
 
@@ -63,4 +65,5 @@ pub use fact::{
 };
 pub use sent_block::SentBlock;
 pub use sockets::{Channel, Connections, End, Ends};
+pub use stored::NamedStore;
 pub(crate) use transaction::hash;

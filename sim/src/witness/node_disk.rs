@@ -261,7 +261,7 @@ fn last_commit(store: &dyn Store) -> Result<CommitIndex, Malformed> {
     index.unwrap_or(Ok(CommitIndex(0)))
 }
 
-fn block_key(key: &[u8]) -> Result<BlockRef, Malformed> {
+pub(super) fn block_key(key: &[u8]) -> Result<BlockRef, Malformed> {
     let parse = || {
         let (round, rest) = key.split_first_chunk()?;
         let (author, digest) = rest.split_first_chunk()?;

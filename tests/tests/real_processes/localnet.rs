@@ -52,16 +52,32 @@ fn passes(options: &[&str]) {
     assert!(report.contains("\npassed: "), "{report}");
 }
 
-/// The invariants that a network with this bug breaks by its logs, judged again.
-fn broken(options: &[&str]) -> Vec<String> {
+/// The invariants that a network with this bug breaks.
+struct Broken {
+    /// By its logs, judged again.
+    by_logs: Vec<String>,
+    /// By its logs, chains and data directories, judged at its end.
+    at_end: Vec<String>,
+}
+
+fn broken(options: &[&str]) -> Broken {
     let (folder, output) = localnet(&buggy(), options);
     assert_eq!(output.status.code(), Some(3), "{output:#?}");
+    let at_end = invariants(&output);
     let events = folder.path().join("events");
     let logs = events.read_dir().unwrap().map(|it| it.unwrap().path());
     let judged = Command::new(metasim()).arg("judge").args(logs).output();
     let judged = judged.unwrap();
     assert_eq!(judged.status.code(), Some(3), "{judged:#?}");
-    let report = String::from_utf8(judged.stdout).unwrap();
+    Broken {
+        by_logs: invariants(&judged),
+        at_end,
+    }
+}
+
+/// Those that the report calls broken.
+fn invariants(output: &Output) -> Vec<String> {
+    let report = str::from_utf8(&output.stdout).unwrap();
     let broken = report.lines().filter(|line| line.contains(" broken "));
     let invariant = |line: &str| line.split(' ').next().unwrap().to_owned();
     broken.map(invariant).collect()
@@ -104,27 +120,28 @@ const ALONE: [&str; 10] = [
 ];
 
 #[test]
-fn a_planted_fork_is_found_in_the_logs() {
+fn a_planted_fork_is_found_in_logs_and_stores() {
     let bug = [
         "--bug",
         "leaders_in_another_order",
         "--buggy-validator",
         "1",
     ];
-    let broken = broken(&[&["--for", "5s"], &bug[..]].concat());
-    assert!(broken.contains(&"AGREE".to_owned()), "{broken:?}");
+    let Broken { by_logs, at_end } = broken(&[&["--for", "5s"], &bug[..]].concat());
+    assert!(by_logs.contains(&"AGREE".to_owned()), "{by_logs:?}");
+    assert!(at_end.contains(&"QUORUM".to_owned()), "{at_end:?}");
 }
 
 #[test]
 fn a_planted_second_execution_is_found_in_the_logs() {
     let bugs = ["--bug", "replay_after_zero", "--bug", "start_is_trusted"];
-    let broken = broken(&[&ALONE[..], &bugs].concat());
+    let broken = broken(&[&ALONE[..], &bugs].concat()).by_logs;
     assert!(broken.contains(&"EXEC1".to_owned()), "{broken:?}");
 }
 
 #[test]
 fn a_planted_gap_is_found_in_the_logs() {
     let bugs = ["--bug", "starts_at_store_tip", "--bug", "start_is_trusted"];
-    let broken = broken(&[&ALONE[..], &bugs].concat());
+    let broken = broken(&[&ALONE[..], &bugs].concat()).by_logs;
     assert!(broken.contains(&"GAP0".to_owned()), "{broken:?}");
 }

@@ -1,0 +1,300 @@
+//! Data directories of real processes that have ended, judged by the reference model: what nodes stored and executors hold is
+//! what the blocks of all nodes decide.
+
+use crate::{
+    event_log::{Finding, Verdict},
+    model::{Derived, Genesis, Model},
+    oracles::{self, Invariant, Oracle, Violation},
+    trace::{Entry, ProcessId, SimTime, What},
+    witness::{Blocks, DiskWitness, Fact, NamedStore},
+};
+use metanode_core::{
+    store::{RocksOptions, RocksStores, StoreError, StoreFactory},
+    types::{AuthorityIndex, Epoch, Round},
+};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Rounds that are read at a time.
+const ROUNDS: u32 = 256;
+
+/// The directories of a chain whose committee never changes.
+pub struct DataDirs {
+    pub genesis: Genesis,
+    /// That of each member, in the order of the members of epoch 0.
+    pub nodes: Vec<PathBuf>,
+    /// Of executors, and of Subs that follow one.
+    pub executors: Vec<(ProcessId, PathBuf)>,
+}
+
+/// Why directories cannot be judged.
+#[derive(Debug, Error)]
+pub enum DataDirError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{}: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+}
+
+/// A process with its stores.
+struct Process {
+    id: ProcessId,
+    dir: PathBuf,
+    stores: Vec<NamedStore>,
+    witness: DiskWitness,
+}
+
+impl Process {
+    fn open(id: ProcessId, dir: &Path, blocks: &Blocks) -> Result<Self, StoreError> {
+        let factory = RocksStores::new(dir, RocksOptions::default());
+        let open = |name: String| {
+            let store = factory.open(&name, &[])?;
+            Ok(NamedStore { name, store })
+        };
+        Ok(Self {
+            id,
+            dir: dir.to_owned(),
+            stores: (factory.list()?.into_iter().map(open)).collect::<Result<_, StoreError>>()?,
+            witness: DiskWitness::new(id, blocks.clone()),
+        })
+    }
+
+    fn epoch(&self, epoch: Epoch) -> Option<NamedStore> {
+        let name = format!("epoch-{}", epoch.0);
+        self.stores.iter().find(|it| it.name == name).cloned()
+    }
+
+    fn named(&self, name: &str) -> Option<NamedStore> {
+        self.stores.iter().find(|it| it.name == name).cloned()
+    }
+
+    fn unreadable(&self, reason: String) -> DataDirError {
+        DataDirError::Unreadable {
+            path: self.dir.clone(),
+            reason,
+        }
+    }
+}
+
+/// Judges what is in the directories.
+///
+/// # Errors
+/// If a store cannot be opened or read; a process that still runs keeps its stores to itself.
+pub fn judge_data_dirs(dirs: DataDirs) -> Result<Vec<Finding>, DataDirError> {
+    let mut judge = Judge::new(dirs.genesis);
+    let blocks = Blocks::default();
+    let nodes = (0..).map(ProcessId::Node).zip(&dirs.nodes);
+    let mut nodes = nodes
+        .map(|(id, dir)| Process::open(id, dir, &blocks))
+        .collect::<Result<Vec<_>, _>>()?;
+    for node in &nodes {
+        if node.epoch(Epoch(0)).is_none() {
+            let why = format!("{} has removed the store of epoch 0", node.id);
+            return Ok(judge.not_testable(&why));
+        }
+    }
+    let mut epoch = Epoch(0);
+    while nodes.iter().any(|node| node.epoch(epoch).is_some()) {
+        judge.blocks(epoch, &mut nodes)?;
+        for node in &mut nodes {
+            if let Some(store) = node.epoch(epoch) {
+                let facts = store.commits(&mut node.witness);
+                let facts = facts.map_err(|reason| node.unreadable(reason))?;
+                judge.see(node.id, facts);
+            }
+        }
+        epoch = epoch.next();
+    }
+    for node in &mut nodes {
+        if let Some(store) = node.named("epochs") {
+            let facts = store.records(&mut node.witness);
+            let facts = facts.map_err(|reason| node.unreadable(reason))?;
+            judge.see(node.id, facts);
+        }
+        judge.see_whole(node);
+    }
+    for (id, dir) in &dirs.executors {
+        let mut process = Process::open(*id, dir, &blocks)?;
+        if let Some(store) = process.named("executor") {
+            let read = store.flushes(&mut process.witness, |facts| judge.see(*id, facts));
+            read.map_err(|reason| process.unreadable(reason))?;
+        }
+        judge.see_whole(&mut process);
+    }
+    match judge.commits {
+        0 => Ok(judge.not_testable("no node has stored a commit")),
+        _ => Ok(judge.findings()),
+    }
+}
+
+/// An oracle, and what it has found.
+struct Check {
+    invariant: Invariant,
+    oracle: Box<dyn Oracle + Send>,
+    violation: Option<Box<Violation>>,
+}
+
+struct Judge {
+    model: Model,
+    /// By authority index.
+    validators: Vec<u16>,
+    checks: Vec<Check>,
+    damaged: Option<String>,
+    commits: u64,
+    seen: u64,
+}
+
+impl Judge {
+    fn new(genesis: Genesis) -> Self {
+        let members = (genesis.members)(Epoch(0));
+        let mut validators: Vec<_> = (0..).zip(members).collect();
+        validators.sort_by(|(_, a), (_, b)| a.authority_key.cmp(&b.authority_key));
+        let validators: Vec<_> = validators.into_iter().map(|(n, _)| n).collect();
+        let check = |(invariant, oracle)| Check {
+            invariant,
+            oracle,
+            violation: None,
+        };
+        let checks = oracles::of_stores(&validators).map(check).into();
+        let mut judge = Self {
+            model: Model::new(genesis),
+            validators,
+            checks,
+            damaged: None,
+            commits: 0,
+            seen: 0,
+        };
+        let began = judge.model.genesis();
+        judge.judge(ProcessId::World, What::Derived(began));
+        judge
+    }
+
+    /// The blocks of an epoch, round by round; those of an author first from its own store.
+    fn blocks(&mut self, epoch: Epoch, nodes: &mut [Process]) -> Result<(), DataDirError> {
+        let mut last = Round(0);
+        for node in nodes.iter() {
+            if let Some(store) = node.epoch(epoch) {
+                let round = store
+                    .last_round()
+                    .map_err(|reason| node.unreadable(reason))?;
+                last = last.max(round.unwrap_or_default());
+            }
+        }
+        for first in (0..=last.0).step_by(ROUNDS as usize) {
+            let rounds = Round(first)..Round(first.saturating_add(ROUNDS));
+            for is_own in [true, false] {
+                for node in nodes.iter_mut() {
+                    let Some(store) = node.epoch(epoch) else {
+                        continue;
+                    };
+                    let own = self.authority(node.id);
+                    let is_asked = |author| (Some(author) == own) == is_own;
+                    let facts = store.blocks(&mut node.witness, rounds.clone(), is_asked);
+                    let facts = facts.map_err(|reason| node.unreadable(reason))?;
+                    self.see(node.id, facts);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn authority(&self, node: ProcessId) -> Option<AuthorityIndex> {
+        let index = self
+            .validators
+            .iter()
+            .position(|n| ProcessId::Node(*n) == node)?;
+        u16::try_from(index).ok().map(AuthorityIndex)
+    }
+
+    /// Whether the stores are whole.
+    fn see_whole(&mut self, process: &mut Process) {
+        for NamedStore { name, store } in &process.stores {
+            let mut facts = vec![];
+            process.witness.read_at_end(name, store, &mut facts);
+            self.see(process.id, facts);
+        }
+    }
+
+    fn see(&mut self, process: ProcessId, facts: Vec<Fact>) {
+        for fact in facts {
+            if let Fact::DamagedValue { reason } = &fact {
+                self.damaged
+                    .get_or_insert_with(|| format!("{process}: {reason}"));
+            }
+            let derived = match &fact {
+                Fact::BlockStored { block, .. } => self.model.add(block),
+                Fact::CommitStored { .. } => {
+                    self.commits += 1;
+                    vec![]
+                }
+                _ => vec![],
+            };
+            let is_invalid = |derived: &Derived| matches!(derived, Derived::InvalidBlock { .. });
+            // Whether a block is valid is known before it is seen.
+            let (verdict, results): (Vec<_>, Vec<_>) = derived.into_iter().partition(is_invalid);
+            for derived in verdict {
+                self.judge(ProcessId::World, What::Derived(derived));
+            }
+            self.judge(process, What::Seen(fact));
+            for derived in results {
+                self.judge(ProcessId::World, What::Derived(derived));
+            }
+        }
+    }
+
+    fn judge(&mut self, process: ProcessId, what: What) {
+        let entry = Entry {
+            at: SimTime { ns: self.seen },
+            process,
+            what,
+        };
+        self.seen += 1;
+        for check in self.checks.iter_mut().filter(|it| it.violation.is_none()) {
+            check.violation = check.oracle.observe(&entry).err();
+        }
+    }
+
+    fn findings(self) -> Vec<Finding> {
+        let damaged = self.damaged.map(|message| ("damaged-value", message));
+        let broken = self.checks.into_iter().map(|check| {
+            let violation = check.violation;
+            let violation =
+                violation.map(|it| (it.clause, format!("{}: {}", it.process, it.message)));
+            finding(check.invariant, violation)
+        });
+        broken.chain([finding(Invariant::Truth, damaged)]).collect()
+    }
+
+    fn not_testable(self, why: &str) -> Vec<Finding> {
+        let verdict = Verdict::NotTestable {
+            why: why.to_owned(),
+        };
+        let mut all = self.findings();
+        for finding in &mut all {
+            finding.verdict = verdict.clone();
+        }
+        all
+    }
+}
+
+fn finding(invariant: Invariant, violation: Option<(&'static str, String)>) -> Finding {
+    Finding {
+        invariant,
+        rule: match invariant {
+            Invariant::Quorum => {
+                "the blocks of all nodes decide what nodes stored and executors hold"
+            }
+            Invariant::Root => "a sequential ledger has the state that executors hold",
+            Invariant::Noequiv => "an authority has one block per round in all stores",
+            _ => "all stores are whole",
+        },
+        verdict: match violation {
+            None => Verdict::Held,
+            Some((clause, message)) => Verdict::Broken {
+                clause,
+                message,
+                evidence: vec![],
+            },
+        },
+    }
+}
