@@ -9,10 +9,9 @@ use crate::{
     witness::{Blocks, DiskWitness, Fact, NamedStore},
 };
 use metanode_core::{
-    store::{RocksOptions, RocksStores, StoreError, StoreFactory},
+    store::{StoreError, StoreFactory},
     types::{AuthorityIndex, Epoch, Round},
 };
-use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Rounds that are read at a time.
@@ -22,9 +21,9 @@ const ROUNDS: u32 = 256;
 pub struct DataDirs {
     pub genesis: Genesis,
     /// That of each member, in the order of the members of epoch 0.
-    pub nodes: Vec<PathBuf>,
+    pub nodes: Vec<Box<dyn StoreFactory>>,
     /// Of executors, and of Subs that follow one.
-    pub executors: Vec<(ProcessId, PathBuf)>,
+    pub executors: Vec<(ProcessId, Box<dyn StoreFactory>)>,
 }
 
 /// Why directories cannot be judged.
@@ -32,29 +31,26 @@ pub struct DataDirs {
 pub enum DataDirError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{}: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: String },
+    #[error("a store of {process} cannot be read: {reason}")]
+    Unreadable { process: ProcessId, reason: String },
 }
 
 /// A process with its stores.
 struct Process {
     id: ProcessId,
-    dir: PathBuf,
     stores: Vec<NamedStore>,
     witness: DiskWitness,
 }
 
 impl Process {
-    fn open(id: ProcessId, dir: &Path, blocks: &Blocks) -> Result<Self, StoreError> {
-        let factory = RocksStores::new(dir, RocksOptions::default());
+    fn open(id: ProcessId, dir: &dyn StoreFactory, blocks: &Blocks) -> Result<Self, StoreError> {
         let open = |name: String| {
-            let store = factory.open(&name, &[])?;
+            let store = dir.open(&name, &[])?;
             Ok(NamedStore { name, store })
         };
         Ok(Self {
             id,
-            dir: dir.to_owned(),
-            stores: (factory.list()?.into_iter().map(open)).collect::<Result<_, StoreError>>()?,
+            stores: (dir.list()?.into_iter().map(open)).collect::<Result<_, StoreError>>()?,
             witness: DiskWitness::new(id, blocks.clone()),
         })
     }
@@ -70,7 +66,7 @@ impl Process {
 
     fn unreadable(&self, reason: String) -> DataDirError {
         DataDirError::Unreadable {
-            path: self.dir.clone(),
+            process: self.id,
             reason,
         }
     }
@@ -85,7 +81,7 @@ pub fn judge_data_dirs(dirs: DataDirs) -> Result<Vec<Finding>, DataDirError> {
     let blocks = Blocks::default();
     let nodes = (0..).map(ProcessId::Node).zip(&dirs.nodes);
     let mut nodes = nodes
-        .map(|(id, dir)| Process::open(id, dir, &blocks))
+        .map(|(id, dir)| Process::open(id, dir.as_ref(), &blocks))
         .collect::<Result<Vec<_>, _>>()?;
     for node in &nodes {
         if node.epoch(Epoch(0)).is_none() {
@@ -114,7 +110,7 @@ pub fn judge_data_dirs(dirs: DataDirs) -> Result<Vec<Finding>, DataDirError> {
         judge.see_whole(node);
     }
     for (id, dir) in &dirs.executors {
-        let mut process = Process::open(*id, dir, &blocks)?;
+        let mut process = Process::open(*id, dir.as_ref(), &blocks)?;
         if let Some(store) = process.named("executor") {
             let read = store.flushes(&mut process.witness, |facts| judge.see(*id, facts));
             read.map_err(|reason| process.unreadable(reason))?;

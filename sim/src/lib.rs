@@ -42,7 +42,6 @@ mod allocator;
 pub mod amounts;
 pub mod byzantine;
 mod clock;
-#[cfg(feature = "rocksdb")]
 pub mod data_dirs;
 pub mod disk;
 mod entropy;

@@ -182,8 +182,17 @@ impl Layout {
         self.socket("rpc", executor)
     }
 
-    pub fn transactions(&self, node: usize) -> PathBuf {
+    fn transactions(&self, node: usize) -> PathBuf {
         self.socket("transactions", node)
+    }
+
+    /// Where clients send: to the Sub of each node that has one, otherwise to the node.
+    pub fn entrances(&self) -> Vec<PathBuf> {
+        let entrance = |n| match n < self.size.subs {
+            true => self.sub(n),
+            false => self.transactions(n),
+        };
+        (0..self.size.nodes).map(entrance).collect()
     }
 
     fn node_config(&self, n: usize, listens: SocketAddr) -> String {
@@ -256,7 +265,7 @@ impl Layout {
     }
 
     /// Where a Sub takes transactions.
-    pub fn sub(&self, n: usize) -> PathBuf {
+    fn sub(&self, n: usize) -> PathBuf {
         self.socket("sub", n)
     }
 }

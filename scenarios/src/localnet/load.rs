@@ -1,4 +1,4 @@
-//! A client of every node, and what it was promised.
+//! A client of every node or of its Sub, and what it was promised.
 //!
 //! A client sends batches of transfers to the transaction socket and waits for the reply. What was not answered is sent again.
 
@@ -67,17 +67,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// One client per node. `per_second` transactions of all clients together.
-    pub fn begin(nodes: &[PathBuf], per_second: u64) -> Self {
+    /// One client per socket of a node or a Sub. `per_second` transactions of all clients together.
+    pub fn begin(entrances: &[PathBuf], per_second: u64) -> Self {
         let promised = Arc::new(Promised::default());
         let is_over = Arc::new(AtomicBool::new(false));
-        let clients = nodes.len() as u64;
+        let clients = entrances.len() as u64;
         let batch = (per_second / clients.max(1) / BATCHES_PER_SECOND).max(MIN_BATCH);
         let pause_ms = (1_000 * batch * clients).checked_div(per_second);
-        let client = |(number, node): (usize, &PathBuf)| {
+        let client = |(number, entrance): (usize, &PathBuf)| {
             let client = Client {
                 sender: number as u64 + 1,
-                node: Address::Unix(node.clone()),
+                entrance: Address::Unix(entrance.clone()),
                 promised: promised.clone(),
                 is_over: is_over.clone(),
                 batch,
@@ -86,7 +86,7 @@ impl Load {
             Some(thread::spawn(move || client.run()))
         };
         Self {
-            clients: nodes.iter().enumerate().filter_map(client).collect(),
+            clients: entrances.iter().enumerate().filter_map(client).collect(),
             promised,
             is_over,
         }
@@ -117,7 +117,7 @@ struct Reply {
 
 struct Client {
     sender: u64,
-    node: Address,
+    entrance: Address,
     promised: Arc<Promised>,
     is_over: Arc<AtomicBool>,
     /// Transactions of a batch.
@@ -155,7 +155,7 @@ impl Client {
     ) -> Result<usize, LiveError> {
         let socket = match connection {
             Some(open) => open,
-            None => connection.insert(LiveSocket::connect(&self.node, TIMEOUT)?),
+            None => connection.insert(LiveSocket::connect(&self.entrance, TIMEOUT)?),
         };
         let transactions = batch.iter().map(|raw| raw.clone().into()).collect();
         let frame = Framing::TRANSACTIONS.encode(&Transactions { transactions })?;

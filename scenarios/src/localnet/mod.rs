@@ -8,7 +8,7 @@
 //! | `process` | starting, signalling and observing processes |
 //! | `links` | proxies between nodes: latency, and validators that are cut off |
 //! | `impostor` | somebody else who listens where an executor did |
-//! | `load` | a client of every node, and what it was promised |
+//! | `load` | a client of every node or of its Sub, and what it was promised |
 //! | `progress` | how far processes are, by their event logs |
 //! | `network` | all processes, and what a fault does to them |
 //! | `chain` | the chains of executors and Subs at the end, compared |

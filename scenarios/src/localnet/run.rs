@@ -110,8 +110,7 @@ pub fn run(
     };
     let layout = Layout::create(&options.folder, size)?;
     let mut network = Network::begin(&layout, &binaries, &options.bugs)?;
-    let nodes: Vec<_> = (0..options.nodes).map(|n| layout.transactions(n)).collect();
-    let mut load = Load::begin(&nodes, options.load_per_second);
+    let mut load = Load::begin(&layout.entrances(), options.load_per_second);
     let mut watch = Watch::new(&layout);
     let shape = Shape {
         nodes: options.nodes,

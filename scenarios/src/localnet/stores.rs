@@ -4,7 +4,11 @@ use super::{
     chaos::Target,
     layout::{INITIAL_BALANCE, Layout},
 };
-use metanode_core::{config::NodeConfig, types::TimestampMs};
+use metanode_core::{
+    config::NodeConfig,
+    store::{RocksOptions, RocksStores, StoreFactory},
+    types::TimestampMs,
+};
 use metanode_sim::{data_dirs::DataDirs, model::Genesis, trace::ProcessId, witness::Member};
 
 /// All of them, with the chain that they are of.
@@ -16,15 +20,22 @@ pub fn data_dirs(layout: &Layout) -> DataDirs {
             Target::Executor(n) => ProcessId::Executor(u16::try_from(n).ok()?),
             Target::Sub(n) => ProcessId::Sub(u16::try_from(n).ok()?),
         };
-        Some((id, layout.data(target)))
+        Some((id, stores(layout, target)))
     });
     DataDirs {
         genesis: genesis(layout),
         nodes: (0..layout.size.nodes)
-            .map(|n| layout.data(Target::Node(n)))
+            .map(|n| stores(layout, Target::Node(n)))
             .collect(),
         executors: executors.collect(),
     }
+}
+
+fn stores(layout: &Layout, target: Target) -> Box<dyn StoreFactory> {
+    Box::new(RocksStores::new(
+        layout.data(target),
+        RocksOptions::default(),
+    ))
 }
 
 /// All nodes have the same parameters of the chain.

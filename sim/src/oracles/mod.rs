@@ -239,7 +239,6 @@ impl OfEventLogs {
 
 /// The oracles that can judge the stores of real processes, of a chain with these validators: they need no more than blocks,
 /// commits and states.
-#[cfg(feature = "rocksdb")]
 pub(crate) fn of_stores(validators: &[u16]) -> [(Invariant, Box<dyn Oracle + Send>); 3] {
     let authorities = || crate::plan::Authorities::fixed(validators.to_vec());
     [

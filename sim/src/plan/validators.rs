@@ -62,7 +62,6 @@ impl Authorities {
     }
 
     /// Those of a chain whose committee never changes, in the order of their authority indexes.
-    #[cfg(feature = "rocksdb")]
     pub const fn fixed(validators: Vec<u16>) -> Self {
         Self {
             source: Source::Fixed(validators),
