@@ -6,7 +6,7 @@ use super::{
     output::{CliError, print},
 };
 use crate::{
-    localnet::{Bugs, Chaos, Failure, Options, Topology, run},
+    localnet::{Bugs, Chaos, Failure, Options, Size, Topology, run},
     report::{colour::Colour, event_logs::event_logs, localnet},
 };
 use std::{env, io::IsTerminal, path::PathBuf, time::Duration};
@@ -28,21 +28,24 @@ pub(super) fn localnet(asked: Localnet) -> Result<Exit, CliError> {
     let options = Options {
         folder: asked.dir,
         bin_folder: asked.bin_dir.unwrap_or_else(bin_folder),
-        nodes: usize::from(asked.nodes),
-        subs: usize::from(asked.subs.min(asked.nodes)),
-        topology: match asked.topology {
-            LocalnetTopology::SingleMaster => Topology::SingleMaster,
-            LocalnetTopology::MasterPerNode => Topology::MasterPerNode,
+        size: Size {
+            nodes: usize::from(asked.nodes),
+            subs: usize::from(asked.subs.min(asked.nodes)),
+            topology: match asked.topology {
+                LocalnetTopology::SingleMaster => Topology::SingleMaster,
+                LocalnetTopology::MasterPerNode => Topology::MasterPerNode,
+            },
+            epoch_ms: asked.epoch.map_or(86_400_000, millis),
+            guard: match asked.guard {
+                LocalnetGuard::Strict => "strict",
+                LocalnetGuard::SkipLow => "skip-low",
+                LocalnetGuard::Naive => "naive",
+            },
+            small_disk_mib: asked.small_disks,
         },
-        epoch_ms: asked.epoch.map_or(86_400_000, millis),
         run_for: asked.run_for,
         chaos,
         load_per_second: asked.load,
-        guard: match asked.guard {
-            LocalnetGuard::Strict => "strict",
-            LocalnetGuard::SkipLow => "skip-low",
-            LocalnetGuard::Naive => "naive",
-        },
         bugs: Bugs {
             names: asked.bugs,
             validators: asked.buggy_validators,

@@ -50,6 +50,8 @@ pub enum Fault {
     Impostor { executor: usize, for_ms: u64 },
     /// The executor is killed, and starts with the copy of its disk that the previous such fault made.
     PutBack { executor: usize, down_ms: u64 },
+    /// The disk of the process has no room for a while.
+    FullDisk { target: Target, for_ms: u64 },
 }
 
 impl fmt::Display for Fault {
@@ -91,6 +93,9 @@ impl fmt::Display for Fault {
                 f,
                 "put an older disk of executor-{executor} back, or copy it, back after {down_ms} ms"
             ),
+            Self::FullDisk { target, for_ms } => {
+                write!(f, "fill the disk of {target} for {for_ms} ms")
+            }
         }
     }
 }
@@ -116,6 +121,8 @@ pub struct Shape {
     pub nodes: usize,
     pub executors: usize,
     pub subs: usize,
+    /// Whether disks can be filled.
+    pub has_small_disks: bool,
 }
 
 /// The faults of a run in order, each with its time. There is no fault in the first two seconds, which is a start without
@@ -158,6 +165,7 @@ impl Faults {
             nodes,
             executors,
             subs,
+            ..
         } = self.shape;
         match self.below(nodes + executors + subs) {
             n if n < nodes => Target::Node(n),
@@ -182,7 +190,8 @@ impl Faults {
         let validator = self.below(self.shape.nodes);
         let executor = self.below(self.shape.executors);
         let for_ms = self.draw(200..=5_000);
-        match self.draw(0..=11) {
+        let last = if self.shape.has_small_disks { 13 } else { 11 };
+        match self.draw(0..=last) {
             0..=3 => self.kill(),
             4 => Fault::Stop {
                 target: self.target(),
@@ -203,9 +212,13 @@ impl Faults {
                 for_ms,
             },
             10 => Fault::Impostor { executor, for_ms },
-            _ => Fault::PutBack {
+            11 => Fault::PutBack {
                 executor,
                 down_ms: for_ms / 4,
+            },
+            _ => Fault::FullDisk {
+                target: self.target(),
+                for_ms,
             },
         }
     }
@@ -237,6 +250,7 @@ mod tests {
         nodes: 4,
         executors: 4,
         subs: 1,
+        has_small_disks: true,
     };
 
     #[test]
@@ -252,7 +266,7 @@ mod tests {
                 distinct.push(kind);
             }
         }
-        assert_eq!(distinct.len(), 7);
+        assert_eq!(distinct.len(), 8);
     }
 
     #[test]

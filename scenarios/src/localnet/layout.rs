@@ -1,6 +1,9 @@
 //! Folders, addresses and configurations of a local network.
 
-use super::{chaos::Target, links::Member};
+use super::{
+    chaos::{Shape, Target},
+    links::Member,
+};
 use metanode_core::{
     config::{ConfigError, NodeConfig},
     executor::wire::ValidatorInfo,
@@ -53,15 +56,18 @@ pub struct Size {
     pub topology: Topology,
     /// How long an epoch lasts.
     pub epoch_ms: u64,
-    pub genesis_ms: u64,
-    /// What executors do with a block that is not the next one.
+    /// What executors do with a block that is not the next one, as their configuration names it.
     pub guard: &'static str,
+    /// Of the file system of each process, if it has one of its own.
+    pub small_disk_mib: Option<u64>,
 }
 
 /// The folder of a network, with all configurations written.
 pub struct Layout {
     folder: PathBuf,
     pub size: Size,
+    /// When epoch 0 begins.
+    pub genesis_ms: u64,
     /// By node.
     pub members: Vec<Member>,
     /// The configurations of the nodes.
@@ -70,7 +76,7 @@ pub struct Layout {
 
 impl Layout {
     /// Makes the folder. Ports are free now; nobody else takes them, because outgoing connections use other addresses.
-    pub fn create(folder: &Path, size: Size) -> Result<Self, LayoutError> {
+    pub fn create(folder: &Path, size: Size, genesis_ms: u64) -> Result<Self, LayoutError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| LayoutError::Io { path, source }
@@ -83,6 +89,7 @@ impl Layout {
         let mut layout = Self {
             folder,
             size,
+            genesis_ms,
             members: vec![],
             nodes: vec![],
         };
@@ -90,7 +97,7 @@ impl Layout {
         if longest.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             return Err(LayoutError::PathTooLong(longest));
         }
-        for name in ["events", "sockets", "logs", "config", "data", "copies"] {
+        for name in ["events", "sockets", "logs", "config", "data"] {
             let folder = layout.folder.join(name);
             fs::create_dir(&folder).map_err(at(&folder))?;
         }
@@ -131,6 +138,16 @@ impl Layout {
         }
     }
 
+    /// What faults are drawn for.
+    pub const fn shape(&self) -> Shape {
+        Shape {
+            nodes: self.size.nodes,
+            executors: self.executors(),
+            subs: self.size.subs,
+            has_small_disks: self.size.small_disk_mib.is_some(),
+        }
+    }
+
     /// All processes: executors first, because nodes wait for them.
     pub fn targets(&self) -> impl Iterator<Item = Target> + use<> {
         let executors = (0..self.executors()).map(Target::Executor);
@@ -153,13 +170,23 @@ impl Layout {
         self.folder.join("events").join(format!("{target}.jsonl"))
     }
 
-    pub fn data(&self, target: Target) -> PathBuf {
+    /// The disk of a process: its data, and a copy of them.
+    pub fn disk(&self, target: Target) -> PathBuf {
         self.folder.join("data").join(target.to_string())
+    }
+
+    pub fn data(&self, target: Target) -> PathBuf {
+        self.disk(target).join("stores")
     }
 
     /// Where a copy of the data is kept.
     pub fn copy(&self, target: Target) -> PathBuf {
-        self.folder.join("copies").join(target.to_string())
+        self.disk(target).join("copy")
+    }
+
+    /// Where a small disk is kept when the network has ended.
+    pub fn kept(&self, target: Target) -> PathBuf {
+        self.folder.join("kept").join(target.to_string())
     }
 
     fn socket(&self, name: &str, n: usize) -> PathBuf {
@@ -231,7 +258,7 @@ impl Layout {
             self.rpc(n),
             self.data(Target::Executor(n)),
             self.size.guard,
-            self.size.genesis_ms,
+            self.genesis_ms,
         );
         for info in validators {
             text.push_str("[[genesis.validators]]\n");

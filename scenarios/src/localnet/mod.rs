@@ -10,6 +10,7 @@
 //! | `impostor` | somebody else who listens where an executor did |
 //! | `load` | a client of every node or of its Sub, and what it was promised |
 //! | `progress` | how far processes are, by their event logs |
+//! | `small_disks` | a file system for the data of each process, which can be filled |
 //! | `network` | all processes, and what a fault does to them |
 //! | `chain` | the chains of executors and Subs at the end, compared |
 //! | `stores` | the data directories of a network that has ended |
@@ -33,12 +34,13 @@ mod network;
 mod process;
 mod progress;
 mod run;
+mod small_disks;
 #[cfg(feature = "rocksdb")]
 mod stores;
 mod verdict;
 
 pub use chaos::Chaos;
-pub use layout::Topology;
+pub use layout::{Size, Topology};
 pub use network::Bugs;
 pub use progress::Progress;
 pub use run::{LocalnetError, Options, Outcome, Status, run};

@@ -6,6 +6,7 @@ use super::{
     layout::Layout,
     links::Links,
     process::{Binaries, Process, copy_folder},
+    small_disks,
 };
 use std::{
     collections::BTreeMap,
@@ -64,6 +65,8 @@ pub struct Network<'a> {
     cut: BTreeMap<usize, u64>,
     delayed: BTreeMap<usize, u64>,
     impostors: BTreeMap<usize, (Impostor, u64)>,
+    /// Whose disk has room again, and when.
+    full: BTreeMap<Target, u64>,
     /// What ended by itself, with its exit status.
     pub ended: Vec<String>,
 }
@@ -83,9 +86,13 @@ impl<'a> Network<'a> {
             cut: BTreeMap::new(),
             delayed: BTreeMap::new(),
             impostors: BTreeMap::new(),
+            full: BTreeMap::new(),
             ended: vec![],
         };
         for target in layout.targets() {
+            if let Some(mib) = layout.size.small_disk_mib {
+                small_disks::make(&layout.disk(target), mib)?;
+            }
             network.start(target)?;
         }
         Ok(network)
@@ -106,7 +113,8 @@ impl<'a> Network<'a> {
     /// Whether everything runs and every link is as it should be.
     pub fn is_whole(&self) -> bool {
         let is_up = |state: &State| matches!(state, State::Up(_));
-        self.states.values().all(is_up) && self.cut.is_empty() && self.impostors.is_empty()
+        let is_healed = self.cut.is_empty() && self.impostors.is_empty() && self.full.is_empty();
+        self.states.values().all(is_up) && is_healed
     }
 
     /// How many processes do not run.
@@ -134,6 +142,13 @@ impl<'a> Network<'a> {
             !is_due
         });
         self.impostors.retain(|_, (_, until_ms)| !due(until_ms));
+        let free: Vec<_> = (self.full.iter().filter(|(_, until_ms)| due(until_ms)))
+            .map(|(target, _)| *target)
+            .collect();
+        for target in free {
+            small_disks::free(&self.layout.disk(target))?;
+            self.full.remove(&target);
+        }
         for target in self.layout.targets() {
             self.tick_process(target, now_ms)?;
         }
@@ -144,12 +159,15 @@ impl<'a> Network<'a> {
         let Some(state) = self.states.remove(&target) else {
             return Ok(());
         };
+        let may_fail = self.full.contains_key(&target);
         let next = match state {
             State::Up(mut process) => match process.ended()? {
                 None => State::Up(process),
                 Some(status) => {
-                    self.ended
-                        .push(format!("{target} ended by itself: {status}"));
+                    if !may_fail {
+                        self.ended
+                            .push(format!("{target} ended by itself: {status}"));
+                    }
                     State::Down {
                         until_ms: now_ms + RESTART_FAILED_AFTER_MS,
                     }
@@ -170,7 +188,7 @@ impl<'a> Network<'a> {
                     down_ms,
                 },
                 ended => {
-                    if !ended.is_some_and(|status| status.success()) {
+                    if !may_fail && !ended.is_some_and(|status| status.success()) {
                         let how = ended.map_or_else(
                             || format!("did not end within {PATIENCE_MS} ms"),
                             |status| status.to_string(),
@@ -252,6 +270,11 @@ impl<'a> Network<'a> {
                     false => Ok(()),
                 }
             }
+            Fault::FullDisk { target, for_ms } => {
+                small_disks::fill(&self.layout.disk(*target))?;
+                self.full.insert(*target, now_ms + for_ms);
+                Ok(())
+            }
         }
     }
 
@@ -305,7 +328,8 @@ impl<'a> Network<'a> {
     /// # Errors
     /// If the operating system refuses it.
     pub fn heal(&mut self, now_ms: u64) -> io::Result<()> {
-        for until_ms in self.cut.values_mut().chain(self.delayed.values_mut()) {
+        let links = self.cut.values_mut().chain(self.delayed.values_mut());
+        for until_ms in links.chain(self.full.values_mut()) {
             *until_ms = now_ms;
         }
         self.impostors.clear();
@@ -337,4 +361,16 @@ impl<'a> Network<'a> {
             }
         }
     }
+}
+
+/// Copies disks that end with this program to where they stay.
+///
+/// # Errors
+/// If the operating system refuses it.
+pub fn keep_small_disks(layout: &Layout) -> io::Result<()> {
+    if layout.size.small_disk_mib.is_none() {
+        return Ok(());
+    }
+    let mut targets = layout.targets();
+    targets.try_for_each(|target| copy_folder(&layout.disk(target), &layout.kept(target)))
 }

@@ -4,12 +4,13 @@
 use super::stores::data_dirs;
 use super::{
     chain::Chains,
-    chaos::{Chaos, Faults, Shape, Target},
-    layout::{Layout, LayoutError, Size, Topology},
+    chaos::{Chaos, Faults, Target},
+    layout::{Layout, LayoutError, Size},
     load::Load,
-    network::{Bugs, Network},
+    network::{self, Bugs, Network},
     process::Binaries,
     progress::{Follower, Progress},
+    small_disks,
     verdict::{Failure, failures},
 };
 use crate::live::now_ms;
@@ -31,17 +32,12 @@ const SETTLE_BLOCKS: u64 = 20;
 pub struct Options {
     pub folder: PathBuf,
     pub bin_folder: PathBuf,
-    pub nodes: usize,
-    pub subs: usize,
-    pub topology: Topology,
-    pub epoch_ms: u64,
+    pub size: Size,
     /// How long faults and clients last.
     pub run_for: Duration,
     pub chaos: Chaos,
     /// Transactions per second, of all clients together.
     pub load_per_second: u64,
-    /// What executors do with a block that is not the next one, as their configuration names it.
-    pub guard: &'static str,
     pub bugs: Bugs,
 }
 
@@ -99,25 +95,15 @@ pub fn run(
     mut tell: impl FnMut(u64, &str),
 ) -> Result<Outcome, LocalnetError> {
     let binaries = Binaries::in_folder(&options.bin_folder).map_err(LocalnetError::NoBinary)?;
+    if options.size.small_disk_mib.is_some() {
+        small_disks::with_own_mounts()?;
+    }
     let begin_ms = now_ms();
-    let size = Size {
-        nodes: options.nodes,
-        subs: options.subs,
-        topology: options.topology,
-        epoch_ms: options.epoch_ms,
-        genesis_ms: begin_ms,
-        guard: options.guard,
-    };
-    let layout = Layout::create(&options.folder, size)?;
+    let layout = Layout::create(&options.folder, options.size, begin_ms)?;
     let mut network = Network::begin(&layout, &binaries, &options.bugs)?;
     let mut load = Load::begin(&layout.entrances(), options.load_per_second);
     let mut watch = Watch::new(&layout);
-    let shape = Shape {
-        nodes: options.nodes,
-        executors: layout.executors(),
-        subs: options.subs,
-    };
-    let mut faults = Faults::new(options.chaos, shape).peekable();
+    let mut faults = Faults::new(options.chaos, layout.shape()).peekable();
     let run_ms = u64::try_from(options.run_for.as_millis()).unwrap_or(u64::MAX);
     loop {
         let now_ms = now_ms() - begin_ms;
@@ -155,6 +141,7 @@ pub fn run(
     let ended = std::mem::take(&mut network.ended);
     network.end(|| thread::sleep(TICK));
     let report = report(&layout)?;
+    network::keep_small_disks(&layout)?;
     Ok(Outcome {
         status: watch.status,
         failures: failures(&layout, &report, ended, &settled)?,

@@ -48,7 +48,7 @@ fn genesis(layout: &Layout) -> Genesis {
         leaders_per_round: parameters.leaders_per_round,
         max_commit_bytes: parameters.max_commit_bytes,
         epoch_start_granularity_ms: parameters.epoch_start_granularity_ms,
-        start_ms: TimestampMs(layout.size.genesis_ms),
+        start_ms: TimestampMs(layout.genesis_ms),
         initial_balance: INITIAL_BALANCE.into(),
         members: Box::new(move |_| members.clone()),
     }
