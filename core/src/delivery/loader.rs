@@ -110,13 +110,14 @@ impl Delivery {
 
     /// Publishes whether the window permits proposals.
     pub(super) fn update_pressure(&self) {
-        let (len, capacity) = {
-            let window = self.window();
-            (window.len(), window.capacity())
-        };
-        #[allow(clippy::cast_possible_truncation)]
-        let blocks = len as u32;
         self.pressure.send_if_modified(|paused| {
+            // Read in here: two tasks call this, and the one that publishes last must not have read first.
+            let (len, capacity) = {
+                let window = self.window();
+                (window.len(), window.capacity())
+            };
+            #[allow(clippy::cast_possible_truncation)]
+            let blocks = len as u32;
             let now = pauses_proposals(*paused, len, capacity);
             if now == *paused {
                 return false;
