@@ -7,9 +7,9 @@ use super::{Delivery, DeliveryError, Numbered, bug_switches, number, window::pau
 use crate::{
     commit::is_boundary,
     env::{CrashPoint, NodeEvent},
+    sync::atomic::Ordering,
     types::CommitIndex,
 };
-use std::sync::atomic::Ordering;
 
 impl Delivery {
     /// Loads until the executor turns out to be in an earlier epoch.

@@ -64,7 +64,7 @@ impl Facts {
             }
         };
         match judged {
-            Ok(()) => drop(self.changed.send_replace(())),
+            Ok(()) => self.changed.send_replace(()),
             Err(found) => self.violation(format!("{process:?}: {event:?}: {found}")),
         }
     }

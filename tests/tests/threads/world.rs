@@ -193,10 +193,9 @@ impl World {
     /// Ends all processes.
     pub async fn end(mut self) {
         for member in &mut self.members {
-            for running in [member.node.take(), member.executor.take()] {
-                if let Some(running) = running {
-                    running.lose_power().await;
-                }
+            let running = [member.node.take(), member.executor.take()];
+            for running in running.into_iter().flatten() {
+                running.lose_power().await;
             }
         }
     }
