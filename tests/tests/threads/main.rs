@@ -9,6 +9,7 @@
 //! | `process` | the environment of one incarnation of a process, which can lose its power |
 //! | `network` | sockets in memory that break |
 //! | `world` | nodes, executors, clients |
+//! | `slow_disk` | a task that waits for the disk does not hold up others |
 //! | `panic` | a panic of any task ends the process |
 //!
 //! Only in the build without `--cfg madsim`. No schedule can be repeated: a failure is a reason to read the code, and the
@@ -22,6 +23,7 @@ mod network;
 mod panic;
 mod process;
 mod random;
+mod slow_disk;
 mod world;
 
 use mock_go_executor::Reports;
