@@ -14,7 +14,7 @@ build_buggy := $(real) $(real_binaries) --features metanode-core/museum && mkdir
 rocksdb := $(wildcard $(target_dir)/release/build/librocksdb-sys-*/out/librocksdb.a)
 
 .DEFAULT_GOAL := run
-.PHONY: run first-run test soak check real bench install
+.PHONY: run first-run test schedules soak check real bench install
 
 run: install $(if $(rocksdb),,first-run) ## The ci suite, with progress and a verdict
 	cargo run --release -p metasim -- suite ci
@@ -32,11 +32,16 @@ test: install ## Everything: the simulated world, then real sockets and processe
 	$(build_buggy)
 	$(build_real)
 	$(real) test --release -p metanode-tests
+	$(MAKE) schedules
+
+schedules: install ## Many schedules of what threads share; SCHEDULES=100000 for more of them
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR="$(target_dir)/shuttle" \
+		cargo test --release -p metanode-core --no-default-features --test schedules
 
 soak: install ## Real processes under load and faults, for an hour
 	cargo build --release -p metasim
 	$(build_real)
-	$(real) test --release -p metanode-tests --test real_processes -- --ignored
+	$(real) test --release -p metanode-tests --test real_processes --test threads -- --ignored
 
 check: install ## Formatting, lints, and what lints cannot see
 	cargo fmt --all --check

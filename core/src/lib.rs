@@ -5,6 +5,7 @@
 //!
 //! | module | contains |
 //! |---|---|
+//! | `sync` | locks and atomics, which tests of schedules replace |
 //! | [`types`] | indexes, digests, blocks, commits, committees, transactions, addresses |
 //! | [`bugs`] | switches of known bugs, compiled to `false` unless the feature `museum` is enabled |
 //! | [`backoff`] | the pauses between attempts that fail (pure) |
@@ -14,6 +15,7 @@
 //! | [`store`] | durable storage, the commit log |
 //! | [`env`] | the environment: network, clock, stores, randomness, events, crash points |
 //! | [`tasks`] | groups of tasks that end together |
+//! | `schedules` | what tests of schedules share |
 //! | `dag` | the blocks of one epoch, suspended blocks, ancestors of new blocks (pure) |
 //! | `commit` | leader schedule, commit rule, linearizer: from the DAG to the commit sequence (pure) |
 //! | [`executor`] | wire messages between node and executor, the RPC client |
@@ -39,6 +41,9 @@ pub mod executor;
 pub mod framing;
 pub mod ingest;
 pub mod node;
+#[cfg(shuttle)]
+pub mod schedules;
 pub mod store;
+mod sync;
 pub mod tasks;
 pub mod types;

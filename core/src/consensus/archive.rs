@@ -5,12 +5,13 @@ use super::{own_blocks::OwnBlocks, protocol::Welcome};
 use crate::{
     env::TaskMonitor,
     store::{CommitLog, ConsensusStore, StoreError},
+    sync::{Mutex, MutexGuard},
     tasks::Tasks,
     types::{AuthorityIndex, Epoch, EpochStart},
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::Notify;
 

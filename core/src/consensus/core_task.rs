@@ -134,8 +134,8 @@ impl Consensus {
         if matches!(ending, EpochEnding::Certified(_)) {
             core.end();
         }
-        let progress = watch::Sender::new(progress_of(&core, ending));
-        let missing = watch::Sender::new(Missing::new());
+        let progress = watch::channel(progress_of(&core, ending)).0;
+        let missing = watch::channel(Missing::new()).0;
         let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
             tasks: Tasks::new(env.monitor.clone()),
@@ -162,7 +162,7 @@ impl Consensus {
             #[allow(clippy::disallowed_methods)] // tokio's clock; under madsim the lint mistakes it for that of std
             started: Instant::now(),
             voters: vec![],
-            ending: watch::Sender::new(ending),
+            ending: watch::channel(ending).0,
             is_new: setup.is_new,
             _tasks: AbortTasksOnDrop(shared.clone()),
             shared,

@@ -121,6 +121,8 @@ mod peer_stream;
 mod proposer;
 pub mod protocol;
 mod repair;
+#[cfg(shuttle)]
+pub mod schedules;
 mod server;
 #[cfg(test)]
 mod server_tests;

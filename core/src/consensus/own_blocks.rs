@@ -2,11 +2,12 @@
 
 use crate::{
     store::{ConsensusStore, StoreError},
+    sync::{Mutex, MutexGuard},
     types::{AuthorityIndex, Round, VerifiedBlock},
 };
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::PoisonError,
 };
 use tokio::sync::Notify;
 

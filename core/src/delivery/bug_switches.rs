@@ -8,10 +8,11 @@ use crate::{
     bugs::{self, KnownBug},
     commit::is_boundary,
     executor::wire::TransactionExe,
+    sync::atomic::Ordering,
     types::{Committee, GlobalExecIndex, SubDag},
 };
 use network::BuggyNetwork;
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 /// The setup of delivery.
 pub(super) fn setup(mut setup: DeliverySetup) -> DeliverySetup {

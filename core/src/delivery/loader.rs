@@ -7,9 +7,9 @@ use super::{Delivery, DeliveryError, Numbered, bug_switches, number, window::pau
 use crate::{
     commit::is_boundary,
     env::{CrashPoint, NodeEvent},
+    sync::atomic::Ordering,
     types::CommitIndex,
 };
-use std::sync::atomic::Ordering;
 
 impl Delivery {
     /// Loads until the executor turns out to be in an earlier epoch.
@@ -110,13 +110,14 @@ impl Delivery {
 
     /// Publishes whether the window permits proposals.
     pub(super) fn update_pressure(&self) {
-        let (len, capacity) = {
-            let window = self.window();
-            (window.len(), window.capacity())
-        };
-        #[allow(clippy::cast_possible_truncation)]
-        let blocks = len as u32;
         self.pressure.send_if_modified(|paused| {
+            // Read in here: two tasks call this, and the one that publishes last must not have read first.
+            let (len, capacity) = {
+                let window = self.window();
+                (window.len(), window.capacity())
+            };
+            #[allow(clippy::cast_possible_truncation)]
+            let blocks = len as u32;
             let now = pauses_proposals(*paused, len, capacity);
             if now == *paused {
                 return false;

@@ -11,6 +11,8 @@ mod bug_switches;
 mod loader;
 mod numbering;
 mod replay_plan;
+#[cfg(shuttle)]
+pub mod schedules;
 mod sender;
 mod standstill;
 mod watermark;
@@ -27,13 +29,14 @@ use crate::{
     framing::FrameError,
     ingest::Journal,
     store::{CommitLog, StoreError},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     tasks::Tasks,
     types::{Address, CommitRef, Committee, EpochBase, GlobalExecIndex},
 };
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::{Arc, PoisonError};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -98,7 +101,7 @@ impl Delivery {
         let capacity = bug_switches::capacity(setup.parameters.window_blocks, &setup);
         Self {
             window: Mutex::new(Window::new(capacity, setup.watermark)),
-            watermark: watch::Sender::new(setup.watermark),
+            watermark: watch::channel(setup.watermark).0,
             env: setup.env,
             parameters: setup.parameters,
             stream_address: setup.stream_address,
@@ -115,7 +118,7 @@ impl Delivery {
             starved: Notify::new(),
             frames_written: AtomicU64::new(0),
             is_before_epoch: AtomicBool::new(false),
-            pressure: watch::Sender::new(false),
+            pressure: watch::channel(false).0,
         }
     }
 

@@ -11,8 +11,9 @@ use crate::{
     env::{BoxStream, CrashPoint, IdleTimeout, NodeEvent},
     executor::{RpcError, socket_advice},
     framing,
+    sync::atomic::Ordering,
 };
-use std::{io, sync::atomic::Ordering};
+use std::io;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 

@@ -14,12 +14,13 @@ use crate::{
         Column, Durability, Scan, ScanOrder, Store, StoreError, StoreFactory, WriteBatch,
         open_version,
     },
+    sync::{Mutex, MutexGuard},
     types::{Epoch, GlobalExecIndex, Transaction},
 };
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::Notify;
 use tracing::{info, warn};

@@ -30,6 +30,8 @@ mod pool;
 #[cfg(test)]
 mod pool_tests;
 mod reply;
+#[cfg(shuttle)]
+pub mod schedules;
 mod server;
 mod taken;
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn consensus(mut parameters: ConsensusParameters, epoch: Epoch) -> Co
 /// Whether backpressure pauses proposals.
 pub(super) fn pressure(pressure: watch::Receiver<bool>) -> watch::Receiver<bool> {
     if bugs::enabled(KnownBug::PressureStopsAtTheWindow) {
-        return watch::Sender::new(false).subscribe();
+        return watch::channel(false).1;
     }
     pressure
 }

@@ -47,7 +47,7 @@ impl Node<'_> {
             .then(|| self.delivery(&retained, base, watermark));
         let pressure = match &delivery {
             Some(delivery) => delivery.pressure(),
-            None => watch::Sender::new(false).subscribe(),
+            None => watch::channel(false).1,
         };
         let has_seat = retained.own.is_some();
         let start = retained.start.clone();

@@ -2,10 +2,13 @@
 //! is the queue between consensus and delivery.
 
 use super::{ConsensusStore, StoreError};
-use crate::types::{BlockRef, CommitIndex, SubDag, VerifiedBlock};
+use crate::{
+    sync::Mutex,
+    types::{BlockRef, CommitIndex, SubDag, VerifiedBlock},
+};
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::{Notify, watch};
 
@@ -39,8 +42,8 @@ impl CommitLog {
         Self {
             store,
             recent: Mutex::default(),
-            tip: watch::Sender::new(tip),
-            damaged: watch::Sender::default(),
+            tip: watch::channel(tip).0,
+            damaged: watch::channel(Damage::default()).0,
             repaired: Notify::new(),
         }
     }

@@ -8,12 +8,13 @@ use super::{
     Column, Durability, Entry, Key, Scan, ScanOrder, Store, StoreError, StoreFactory, Write,
     WriteBatch,
 };
+use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
     ops::Bound,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 /// A disk with named stores. Clones refer to the same disk.

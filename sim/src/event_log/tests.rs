@@ -172,6 +172,10 @@ fn a_node_that_writes_at_or_below_the_watermark_or_skips_is_found() {
     assert_eq!(with(&[sent(7)]), ["below-watermark"]);
     assert_eq!(with(&[sent(9)]), ["gei-skipped"]);
     assert_eq!(with(&[sent(8), sent(8)]), ["gei-repeated"]);
+    // What has become durable meanwhile is skipped, and nothing else.
+    assert_eq!(with(&[learned(9), sent(10)]), [""; 0]);
+    assert_eq!(with(&[sent(8), learned(10), sent(11), sent(12)]), [""; 0]);
+    assert_eq!(with(&[sent(8), learned(10), sent(12)]), ["gei-skipped"]);
     // The numbers of connections begin anew with each start.
     assert_eq!(
         with(&[sent(8), started, learned(7), opened, sent(8)]),

@@ -14,7 +14,7 @@ use metanode_core::{
         EpochBase, GlobalExecIndex, Round, TimestampMs,
     },
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// RPC connections do not appear in event logs: each process has one.
 const RPC_CONNECTION: u64 = 0;
@@ -41,6 +41,8 @@ pub(super) struct Process {
     /// Exchanges that asked for W.
     queries: u64,
     known: GlobalExecIndex,
+    /// What comes next on each connection to the block stream of this incarnation.
+    next: BTreeMap<u64, GlobalExecIndex>,
     /// Executed, not known to be durable.
     executed: Vec<Executed>,
     pub last_gei: GlobalExecIndex,
@@ -60,6 +62,7 @@ impl Process {
             incarnation: 0,
             queries: 0,
             known: GlobalExecIndex(0),
+            next: BTreeMap::new(),
             executed: vec![],
             last_gei: GlobalExecIndex(0),
         }
@@ -86,6 +89,7 @@ impl Process {
         match event {
             TraceEvent::NodeStarted => {
                 self.incarnation += 1;
+                self.next.clear();
                 let start = u32::try_from(self.incarnation).unwrap_or(u32::MAX);
                 vec![self.entry(at, What::World(WorldEvent::Started { start }))]
             }
@@ -138,9 +142,16 @@ impl Process {
                 epoch,
                 commit,
             } => {
-                let connection = self.connection(*connection);
+                let next = self.next.insert(*connection, gei.next());
+                let mut said = vec![];
+                // It may skip what has become durable meanwhile.
+                if next.is_some_and(|next| next < *gei && *gei <= self.known.next()) {
+                    said.extend(self.learned(at));
+                }
                 let frame = frame(*gei, *epoch, *commit);
-                vec![self.seen(at, Fact::FrameSent { connection, frame })]
+                let connection = self.connection(*connection);
+                said.push(self.seen(at, Fact::FrameSent { connection, frame }));
+                said
             }
             _ => vec![],
         }
@@ -151,14 +162,22 @@ impl Process {
         (self.incarnation << 32) | number
     }
 
-    /// The node starts from the watermark that it has learned last: later ones do not count, because what they cover can be
-    /// under way.
+    /// The node starts from the watermark that it has learned last: at or below later ones it may still write, because what
+    /// they cover can be under way.
     fn stream_opened(&mut self, connection: u64, at: SimTime) -> Vec<Said> {
-        self.queries += 1;
-        let number = self.queries;
+        self.next.insert(connection, self.known.next());
         let opened = Fact::StreamOpened {
             connection: self.connection(connection),
         };
+        let mut said = vec![self.seen(at, opened)];
+        said.extend(self.learned(at));
+        said
+    }
+
+    /// The exchange by which the node has learned the watermark.
+    fn learned(&mut self, at: SimTime) -> [Said; 2] {
+        self.queries += 1;
+        let number = self.queries;
         let asked = Fact::RequestSent {
             connection: RPC_CONNECTION,
             number,
@@ -169,9 +188,7 @@ impl Process {
             number,
             reply: Arc::new(Reply::LastBlockNumber(self.known)),
         };
-        [opened, asked, answered]
-            .map(|fact| self.seen(at, fact))
-            .into()
+        [asked, answered].map(|fact| self.seen(at, fact))
     }
 
     fn epoch_opened(

@@ -53,7 +53,7 @@ impl BuggyNetwork {
     /// Returns when another commit is stored.
     async fn log_grows(&self) {
         let mut tip = self.tip.clone();
-        tip.mark_unchanged();
+        let _ = tip.borrow_and_update();
         // An error means that the log was dropped, and then the task that writes ends too.
         let _ = tip.changed().await;
     }

@@ -14,6 +14,8 @@ mod network;
 #[cfg(all(not(madsim), feature = "rocksdb"))] // madsim-tokio has no signals
 pub mod process;
 mod rpc_times;
+#[cfg(all(not(madsim), feature = "rocksdb"))] // nor several threads
+mod stores;
 
 pub use clock::OsClock;
 pub use crash_points::NoCrashPoints;
@@ -21,6 +23,8 @@ pub use entropy::OsEntropy;
 pub use event_log::EventLog;
 pub use events::Events;
 pub use network::OsNetwork;
+#[cfg(all(not(madsim), feature = "rocksdb"))]
+pub use stores::OfSeveralThreads;
 
 /// The `main` of a binary that was compiled for the simulator: prints an error and returns the exit code.
 #[must_use]

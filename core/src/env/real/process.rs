@@ -1,9 +1,10 @@
 //! Shared by the binaries: arguments, runtime, log, metrics, shutdown on a signal, and exit codes.
 //!
-//! Exit codes: 0 shut down by Ctrl-C or SIGTERM · 1 failed while running · 2 invalid command line or configuration.
+//! Exit codes: 0 shut down by Ctrl-C or SIGTERM · 1 failed while running · 2 invalid command line or configuration. A panic
+//! aborts the process (SIGABRT), in whichever task it is.
 
 use super::{
-    EventLog, Events,
+    EventLog, Events, OfSeveralThreads,
     metrics::{self, Metrics, Program},
 };
 #[cfg(feature = "museum")]
@@ -105,6 +106,7 @@ where
     F: Future<Output = Result<(), E>>,
 {
     arguments.log.start();
+    abort_on_panic();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     #[cfg(feature = "museum")]
     enable_bugs(&mut runtime, &arguments.bugs);
@@ -112,6 +114,7 @@ where
     runtime.block_on(async {
         let shutdown = Box::pin(shutdown_requested()?);
         let mut env = super::env(data_dir)?;
+        env.stores = Arc::new(OfSeveralThreads(env.stores));
         let metrics = match exported.listen_address {
             Some(address) => Some(serve_metrics(&env, exported.program, address).await?),
             None => None,
@@ -121,6 +124,17 @@ where
         env.events = Arc::new(Events::new(metrics, event_log.transpose()?));
         process(env, shutdown).await
     })
+}
+
+/// Without this the runtime would catch a panic of a task, and the process would go on without the task and with what the
+/// task left inconsistent. Aborts instead of exiting: no destructor runs while other threads use what it destroys, and a
+/// start after it is one after a crash.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
 }
 
 async fn serve_metrics(
