@@ -55,10 +55,14 @@ real: install ## The binaries `metanode` and `mock-go-executor` for a real machi
 	$(build_real)
 	@echo "built $(target_dir)/real/release/metanode and $(target_dir)/real/release/mock-go-executor"
 
-bench: install ## Simulated seconds per second of one core, round trips over simulated sockets, and real ingestion
+bench: install ## Simulated seconds per second of one core, commit latency; real delivery, ingestion and transactions per second
 	cargo bench -p metanode-sim --bench speed
 	$(build_real)
 	$(real) bench --profile release -p metanode-tests --bench real
+	cargo build --release -p metasim
+	@echo "a network of four nodes and four executors, whose clients send as fast as they are answered:"
+	@net=$$(mktemp -d) && "$(target_dir)/release/metasim" localnet --dir "$$net" --subs 0 --for 20s --load 200000 2>/dev/null \
+		| tail -1; rm -rf "$$net"
 
 install:
 	@.ci/install

@@ -278,7 +278,7 @@ const fn content(said: &Said) -> Option<&Entry> {
 /// A node's own log may begin after commits that it delivers.
 const fn of_executor(said: &Said) -> Option<&Entry> {
     match said {
-        Said::Entry(entry) if matches!(entry.process, ProcessId::Executor(_)) => Some(entry),
+        Said::Entry(entry) if matches!(role_of(entry.process), Some(Role::Executor)) => Some(entry),
         _ => None,
     }
 }
@@ -398,8 +398,9 @@ impl Judge {
 const fn role_of(id: ProcessId) -> Option<Role> {
     match id {
         ProcessId::Node(_) => Some(Role::Node),
-        ProcessId::Executor(_) => Some(Role::Executor),
-        _ => None,
+        // A Sub executes what its Master has.
+        ProcessId::Executor(_) | ProcessId::Sub(_) => Some(Role::Executor),
+        ProcessId::World => None,
     }
 }
 

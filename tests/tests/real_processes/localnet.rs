@@ -100,6 +100,32 @@ fn kills_in_a_row_lose_and_repeat_nothing() {
     ]);
 }
 
+/// Whether programs may have mounts of their own here.
+fn has_own_mounts() -> bool {
+    let mut tried = Command::new("unshare");
+    tried.args(["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    let has = tried.output().is_ok_and(|output| output.status.success());
+    if !has {
+        eprintln!("skipped: no file system can be mounted here");
+    }
+    has
+}
+
+#[test]
+fn a_network_survives_full_disks() {
+    if has_own_mounts() {
+        passes(&["--for", "30s", "--chaos", "5", "--small-disks", "128"]);
+    }
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn a_network_survives_full_disks_for_ten_minutes() {
+    if has_own_mounts() {
+        passes(&["--for", "10m", "--chaos", "6", "--small-disks", "512"]);
+    }
+}
+
 #[test]
 #[ignore = "almost an hour"]
 fn a_network_survives_ten_minutes_of_chaos_five_times() {
