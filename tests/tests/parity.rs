@@ -2,7 +2,7 @@
 //! same transactions before the same blocks, and compares with the same snapshot.
 #![cfg(madsim)]
 
-#[path = "../parity/history.rs"]
+#[path = "real_processes/parity/history.rs"]
 mod history;
 
 use history::{DURABLE, Incarnation, STORED, text};

@@ -6,12 +6,45 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
+/// Large frames of clients that are arriving have this part of the memory, one of so many: who announces a frame and does not
+/// send it holds up none of the batches.
+const ARRIVING_PART: u32 = 4;
+
 /// Where batches are put.
 #[derive(Clone)]
 pub struct Batches {
     channel: mpsc::Sender<Queued>,
-    memory: Arc<Semaphore>,
+    memory: Share,
+    arriving: Share,
+}
+
+/// A part of the memory.
+#[derive(Clone)]
+struct Share {
+    free: Arc<Semaphore>,
     limit_bytes: u32,
+}
+
+impl Share {
+    fn new(limit_bytes: u32) -> Self {
+        let limit_bytes = limit_bytes.max(1); // with less there would be no limit
+        Self {
+            free: Arc::new(Semaphore::new(limit_bytes as usize)),
+            limit_bytes,
+        }
+    }
+
+    /// Waits for so many bytes; for all of them if it has less.
+    async fn reserve(&self, bytes: usize) -> Result<Memory, Ended> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let count = bytes.min(self.limit_bytes);
+        let permit = self.free.clone().acquire_many_owned(count).await;
+        permit.map(Memory).map_err(|_| Ended)
+    }
+
+    fn used_bytes(&self) -> u64 {
+        u64::from(self.limit_bytes).saturating_sub(self.free.available_permits() as u64)
+    }
 }
 
 /// Where workers take them. They end when all [`Batches`] are dropped and nothing is left.
@@ -38,10 +71,11 @@ pub struct Ended;
 pub(super) fn queue(limits: &SubLimits) -> (Batches, Queue) {
     let (channel, receiver) = mpsc::channel(limits.queue_batches.get() as usize);
     let limit_bytes = limits.max_buffered_bytes.get();
+    let arriving_bytes = limit_bytes / ARRIVING_PART;
     let batches = Batches {
         channel,
-        memory: Arc::new(Semaphore::new(limit_bytes as usize)),
-        limit_bytes,
+        memory: Share::new(limit_bytes - arriving_bytes),
+        arriving: Share::new(arriving_bytes),
     };
     (batches, Queue(Arc::new(Mutex::new(receiver))))
 }
@@ -50,7 +84,6 @@ impl Batches {
     /// Lets metrics read how much waits.
     pub(super) fn measure(&self, env: &Env) {
         let limit_batches = self.channel.max_capacity() as u64;
-        let limit_bytes = self.limit_bytes;
         // The channel ends with the last sender, whoever measures it.
         let channel = self.channel.downgrade();
         env.measure(Quantity::SubQueuedBatches, move || {
@@ -58,11 +91,12 @@ impl Batches {
             free.map_or(0, |free| limit_batches.saturating_sub(free))
         });
         env.measure(Quantity::SubQueuedBatchesLimit, move || limit_batches);
-        let memory = self.memory.clone();
+        let shares = [self.memory.clone(), self.arriving.clone()];
+        let limit_bytes = shares.iter().map(|it| u64::from(it.limit_bytes)).sum();
         env.measure(Quantity::SubBufferedBytes, move || {
-            u64::from(limit_bytes).saturating_sub(memory.available_permits() as u64)
+            shares.iter().map(Share::used_bytes).sum()
         });
-        env.measure(Quantity::SubBufferedBytesLimit, move || limit_bytes.into());
+        env.measure(Quantity::SubBufferedBytesLimit, move || limit_bytes);
     }
 
     /// Adds a batch; waits while there are too many, or too large ones.
@@ -76,11 +110,12 @@ impl Batches {
 
     /// Waits for the memory of a batch. One that is larger than all of it waits until there is no other.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<Memory, Ended> {
-        let count = u32::try_from(bytes)
-            .unwrap_or(u32::MAX)
-            .min(self.limit_bytes);
-        let permit = self.memory.clone().acquire_many_owned(count).await;
-        permit.map(Memory).map_err(|_| Ended)
+        self.memory.reserve(bytes).await
+    }
+
+    /// Waits for the memory of a frame that is arriving.
+    pub(super) async fn reserve_arriving(&self, bytes: usize) -> Result<Memory, Ended> {
+        self.arriving.reserve(bytes).await
     }
 
     pub(super) async fn send_reserved(&self, batch: Batch, memory: Memory) -> Result<(), Ended> {

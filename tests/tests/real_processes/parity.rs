@@ -1,6 +1,5 @@
 //! The history of contract §6 with real processes: what `parity.rs` has in simulation, to the state roots.
 
-#[path = "../../parity/history.rs"]
 mod history;
 
 use crate::{
