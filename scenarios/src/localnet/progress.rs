@@ -13,6 +13,8 @@ pub struct Progress {
     pub starts: u64,
     pub epoch: u64,
     pub round: u32,
+    /// The last one that a node stored, in its epoch.
+    pub commit: u32,
     /// Of its last stored commit, or its last durable block.
     pub gei: u64,
     /// What a node knows to be durable.
@@ -32,7 +34,10 @@ impl Progress {
                 self.epoch = epoch.0;
             }
             TraceEvent::BlockProposed { round, .. } => self.round = round.0,
-            TraceEvent::CommitStored { gei, .. } => self.gei = gei.0,
+            TraceEvent::CommitStored { gei, commit, .. } => {
+                self.gei = gei.0;
+                self.commit = commit.0;
+            }
             TraceEvent::WatermarkDurable { watermark } => self.gei = watermark.0,
             _ => {}
         }
@@ -58,6 +63,7 @@ impl Follower {
                 starts: 0,
                 epoch: 0,
                 round: 0,
+                commit: 0,
                 gei: 0,
                 watermark: 0,
             },

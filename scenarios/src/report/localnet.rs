@@ -8,7 +8,7 @@ use std::fmt::Write;
 #[must_use]
 pub fn table(status: &Status) -> String {
     let mut out = format!(
-        "{:>6.1} s   epoch   round      GEI        W      lag   starts\n",
+        "{:>6.1} s   epoch   round   commit      GEI        W      lag   starts\n",
         seconds(status.elapsed_ms)
     );
     // A String does not fail.
@@ -16,8 +16,8 @@ pub fn table(status: &Status) -> String {
         let lag = node.gei.saturating_sub(node.watermark);
         let _ = writeln!(
             out,
-            "node-{n:<4} {:>6} {:>7} {:>8} {:>8} {lag:>8} {:>8}",
-            node.epoch, node.round, node.gei, node.watermark, node.starts
+            "node-{n:<4} {:>6} {:>7} {:>8} {:>8} {:>8} {lag:>8} {:>8}",
+            node.epoch, node.round, node.commit, node.gei, node.watermark, node.starts
         );
     }
     let executors = status.executors.iter().map(|it| ("executor", it));
@@ -29,7 +29,7 @@ pub fn table(status: &Status) -> String {
         last = kind;
         let _ = writeln!(
             out,
-            "{:<10} {:>5} {:>16} {:>26}",
+            "{:<10} {:>5} {:>25} {:>26}",
             format!("{kind}-{n}"),
             progress.epoch,
             progress.gei,
