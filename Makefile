@@ -61,8 +61,8 @@ bench: install ## Simulated seconds per second of one core, commit latency; real
 	$(real) bench --profile release -p metanode-tests --bench real
 	cargo build --release -p metasim
 	@echo "a network of four nodes and four executors, whose clients send as fast as they are answered:"
-	@net=$$(mktemp -d) && "$(target_dir)/release/metasim" localnet --dir "$$net" --subs 0 --for 20s --load 200000 2>/dev/null \
-		| tail -1; rm -rf "$$net"
+	@net=$$(mktemp -d) && "$(target_dir)/release/metasim" localnet --dir "$$net" --subs 0 --for 20s --load 200000 >"$$net.report" 2>&1 \
+		|| { cat "$$net.report"; exit 1; }; tail -1 "$$net.report"; rm -rf "$$net" "$$net.report"
 
 install:
 	@.ci/install

@@ -26,9 +26,9 @@ pub struct DataDirs {
     pub executors: Vec<(ProcessId, Box<dyn StoreFactory>)>,
 }
 
-/// Why directories cannot be judged.
+/// Why directories cannot be read.
 #[derive(Debug, Error)]
-pub enum DataDirError {
+enum DataDirError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a store of {process} cannot be read: {reason}")]
@@ -72,54 +72,22 @@ impl Process {
     }
 }
 
-/// Judges what is in the directories.
-///
-/// # Errors
-/// If a store cannot be opened or read; a process that still runs keeps its stores to itself.
-pub fn judge_data_dirs(dirs: DataDirs) -> Result<Vec<Finding>, DataDirError> {
+/// Judges what is in the directories. A store that cannot be opened or read violates TRUTH; a process that still runs keeps
+/// its stores to itself.
+#[must_use]
+pub fn judge_data_dirs(dirs: DataDirs) -> Vec<Finding> {
     let mut judge = Judge::new(dirs.genesis);
-    let blocks = Blocks::default();
-    let nodes = (0..).map(ProcessId::Node).zip(&dirs.nodes);
-    let mut nodes = nodes
-        .map(|(id, dir)| Process::open(id, dir.as_ref(), &blocks))
-        .collect::<Result<Vec<_>, _>>()?;
-    for node in &nodes {
-        if node.epoch(Epoch(0)).is_none() {
-            let why = format!("{} has removed the store of epoch 0", node.id);
-            return Ok(judge.not_testable(&why));
+    match judge.read(&dirs.nodes, &dirs.executors) {
+        Ok(None) if judge.commits == 0 => judge.not_testable("no node has stored a commit"),
+        Ok(None) => judge.findings(),
+        Ok(Some(why)) => judge.not_testable(&why),
+        Err(error) => {
+            let mut findings = judge.not_testable("a store cannot be read");
+            let unreadable = Some(("unreadable-store", error.to_string()));
+            findings.retain(|finding| finding.invariant != Invariant::Truth);
+            findings.push(finding(Invariant::Truth, unreadable));
+            findings
         }
-    }
-    let mut epoch = Epoch(0);
-    while nodes.iter().any(|node| node.epoch(epoch).is_some()) {
-        judge.blocks(epoch, &mut nodes)?;
-        for node in &mut nodes {
-            if let Some(store) = node.epoch(epoch) {
-                let facts = store.commits(&mut node.witness);
-                let facts = facts.map_err(|reason| node.unreadable(reason))?;
-                judge.see(node.id, facts);
-            }
-        }
-        epoch = epoch.next();
-    }
-    for node in &mut nodes {
-        if let Some(store) = node.named("epochs") {
-            let facts = store.records(&mut node.witness);
-            let facts = facts.map_err(|reason| node.unreadable(reason))?;
-            judge.see(node.id, facts);
-        }
-        judge.see_whole(node);
-    }
-    for (id, dir) in &dirs.executors {
-        let mut process = Process::open(*id, dir.as_ref(), &blocks)?;
-        if let Some(store) = process.named("executor") {
-            let read = store.flushes(&mut process.witness, |facts| judge.see(*id, facts));
-            read.map_err(|reason| process.unreadable(reason))?;
-        }
-        judge.see_whole(&mut process);
-    }
-    match judge.commits {
-        0 => Ok(judge.not_testable("no node has stored a commit")),
-        _ => Ok(judge.findings()),
     }
 }
 
@@ -165,19 +133,86 @@ impl Judge {
         judge
     }
 
-    /// The blocks of an epoch, round by round; those of an author first from its own store.
-    fn blocks(&mut self, epoch: Epoch, nodes: &mut [Process]) -> Result<(), DataDirError> {
-        let mut last = Round(0);
-        for node in nodes.iter() {
-            if let Some(store) = node.epoch(epoch) {
-                let round = store
-                    .last_round()
-                    .map_err(|reason| node.unreadable(reason))?;
-                last = last.max(round.unwrap_or_default());
+    /// Reads all stores. Returns why they cannot be judged, if they cannot.
+    fn read(
+        &mut self,
+        nodes: &[Box<dyn StoreFactory>],
+        executors: &[(ProcessId, Box<dyn StoreFactory>)],
+    ) -> Result<Option<String>, DataDirError> {
+        let blocks = Blocks::default();
+        let nodes = (0..).map(ProcessId::Node).zip(nodes);
+        let mut nodes = nodes
+            .map(|(id, dir)| Process::open(id, dir.as_ref(), &blocks))
+            .collect::<Result<Vec<_>, _>>()?;
+        let without = nodes.iter().find(|node| node.epoch(Epoch(0)).is_none());
+        let why = without.map(|node| format!("{} has no store of epoch 0", node.id));
+        if why.is_none() {
+            self.nodes(&mut nodes)?;
+        }
+        for node in &mut nodes {
+            self.see_whole(node);
+        }
+        for (id, dir) in executors {
+            let mut process = Process::open(*id, dir.as_ref(), &blocks)?;
+            if let Some(store) = process.named("executor") {
+                let read = store.flushes(&mut process.witness, |facts| self.see(*id, facts));
+                read.map_err(|reason| process.unreadable(reason))?;
+            }
+            self.see_whole(&mut process);
+        }
+        Ok(why)
+    }
+
+    /// Epoch by epoch: first all blocks, then what was made of them.
+    fn nodes(&mut self, nodes: &mut [Process]) -> Result<(), DataDirError> {
+        for node in nodes.iter_mut() {
+            for NamedStore { name, store } in &node.stores {
+                // What a start finds is no fact here; the witness knows the stores from now on.
+                node.witness.opened(name, store, &mut vec![]);
             }
         }
-        for first in (0..=last.0).step_by(ROUNDS as usize) {
-            let rounds = Round(first)..Round(first.saturating_add(ROUNDS));
+        let mut epoch = Epoch(0);
+        while nodes.iter().any(|node| node.epoch(epoch).is_some()) {
+            self.blocks(epoch, nodes)?;
+            for node in nodes.iter_mut() {
+                if let Some(store) = node.epoch(epoch) {
+                    let facts = store.commits(&mut node.witness);
+                    let facts = facts.map_err(|reason| node.unreadable(reason))?;
+                    self.see(node.id, facts);
+                }
+            }
+            epoch = epoch.next();
+        }
+        for node in nodes.iter_mut() {
+            if let Some(store) = node.named("epochs") {
+                let facts = store.records(&mut node.witness);
+                let facts = facts.map_err(|reason| node.unreadable(reason))?;
+                self.see(node.id, facts);
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks of an epoch, round by round; those of an author first from its own store.
+    fn blocks(&mut self, epoch: Epoch, nodes: &mut [Process]) -> Result<(), DataDirError> {
+        let mut from = Round(0);
+        loop {
+            let mut first: Option<Round> = None;
+            for node in nodes.iter() {
+                if let Some(store) = node.epoch(epoch) {
+                    let round = store.first_round(from);
+                    let round = round.map_err(|reason| node.unreadable(reason))?;
+                    first = first.into_iter().chain(round).min();
+                }
+            }
+            let Some(first) = first else {
+                return Ok(());
+            };
+            let rounds = first..Round(first.0.saturating_add(ROUNDS));
+            if rounds.is_empty() {
+                return Ok(());
+            }
+            from = rounds.end;
             for is_own in [true, false] {
                 for node in nodes.iter_mut() {
                     let Some(store) = node.epoch(epoch) else {
@@ -191,7 +226,6 @@ impl Judge {
                 }
             }
         }
-        Ok(())
     }
 
     fn authority(&self, node: ProcessId) -> Option<AuthorityIndex> {

@@ -117,7 +117,15 @@ impl Delivery {
     async fn learn(&self, watermark: GlobalExecIndex) -> bool {
         self.env.reach(CrashPoint::NodeWatermarkLearned).await;
         let watermark = bug_switches::answered(watermark, self);
-        let learned = self.window().learn(watermark);
+        let learned = {
+            let mut window = self.window();
+            let learned = window.learn(watermark);
+            // Told before another task can skip what is durable.
+            if learned != Learned::Trimmed(0) {
+                self.env.emit(NodeEvent::WatermarkLearned { watermark });
+            }
+            learned
+        };
         self.watermark.send_if_modified(|last| {
             let is_other = *last != watermark;
             *last = watermark;
@@ -127,7 +135,6 @@ impl Delivery {
         if learned == Learned::Trimmed(0) {
             return false;
         }
-        self.env.emit(NodeEvent::WatermarkLearned { watermark });
         if let Learned::Rewound { from } = learned {
             self.env.emit(NodeEvent::Rewound {
                 from,

@@ -139,6 +139,41 @@ impl TraceEvent {
         }
     }
 
+    /// The largest of its indexes, epochs and times.
+    #[must_use]
+    pub fn largest_number(&self) -> u64 {
+        let all = match self {
+            Self::NodeStarted | Self::DiskRestored | Self::Unknown => [0; 3],
+            Self::WatermarkLearned { watermark }
+            | Self::ExecutorStarted { watermark, .. }
+            | Self::WatermarkDurable { watermark }
+            | Self::WatermarkReported { watermark } => [watermark.0, 0, 0],
+            Self::EpochOpened {
+                epoch,
+                base,
+                start_ms,
+                ..
+            } => [epoch.0, base.0, start_ms.0],
+            Self::EpochEntered {
+                epoch,
+                boundary,
+                start_ms,
+            } => [epoch.0, boundary.0, start_ms.0],
+            Self::BlockProposed { epoch, .. } => [epoch.0, 0, 0],
+            Self::CommitStored { epoch, gei, .. } | Self::BlockExecuted { epoch, gei, .. } => {
+                [epoch.0, gei.0, 0]
+            }
+            Self::StreamOpened { connection } => [*connection, 0, 0],
+            Self::BlockSent {
+                connection,
+                gei,
+                epoch,
+                ..
+            } => [*connection, gei.0, epoch.0],
+        };
+        all.into_iter().max().unwrap_or(0)
+    }
+
     /// Its name in the format.
     #[must_use]
     pub const fn name(&self) -> &'static str {

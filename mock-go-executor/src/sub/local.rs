@@ -83,7 +83,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     #[tokio::test]
-    async fn frames_that_are_announced_and_do_not_come_hold_up_nobody_else() {
+    async fn frames_that_are_announced_and_do_not_come_hold_up_neither_batches_nor_small_frames() {
         let limits = SubLimits::default();
         let (batches, queue) = queue(&limits);
         let largest = u32::try_from(Framing::TRANSACTIONS.limit_bytes).unwrap();

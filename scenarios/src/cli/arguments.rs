@@ -174,7 +174,7 @@ pub(super) struct Localnet {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub load: u64,
     /// Give the data of each process a file system of so many MiB, which faults fill; needs root or user namespaces
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=4096))]
+    #[arg(long, value_name = "MIB", requires = "chaos", conflicts_with = "kills", value_parser = clap::value_parser!(u64).range(64..=4096))]
     pub small_disks: Option<u64>,
     /// How long an epoch lasts: a number with s, m or h [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = duration)]

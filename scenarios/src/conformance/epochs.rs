@@ -150,7 +150,7 @@ impl Session {
                 ..right
             },
             AdvanceEpoch {
-                boundary_block: right.boundary_block - 1,
+                boundary_block: right.boundary_block.saturating_sub(1),
                 ..right
             },
             AdvanceEpoch {
@@ -274,10 +274,10 @@ impl Session {
     pub fn advance_changed(&mut self) -> Probe {
         let start = self.current_start()?;
         let right = start.request();
-        let before = self.boundary_data(Epoch(right.new_epoch - 1));
+        let before = self.boundary_data(Epoch(right.new_epoch.saturating_sub(1)));
         for request in [
             AdvanceEpoch {
-                boundary_block: right.boundary_block - 1,
+                boundary_block: right.boundary_block.saturating_sub(1),
                 ..right
             },
             AdvanceEpoch {
@@ -285,7 +285,7 @@ impl Session {
                 ..right
             },
             AdvanceEpoch {
-                new_epoch: right.new_epoch - 1,
+                new_epoch: right.new_epoch.saturating_sub(1),
                 ..right
             },
         ] {

@@ -127,12 +127,19 @@ const PROBES: &[Entry] = &[
 /// The verdicts, with those that only the whole conversation gives.
 fn judgement(mut session: Session) -> Judgement {
     let watermarks = session.watermarks;
+    let has_delivered = watermarks.has_delivered();
     for (clause, violation) in [
         (clause::WATERMARK_FALLS, watermarks.fell),
         (clause::WATERMARK_BEYOND, watermarks.beyond),
         (clause::STREAM_ONE_WAY, None),
     ] {
-        let verdict = violation.map_or(Verdict::Held, Verdict::Broken);
+        let verdict = match violation {
+            Some(violation) => Verdict::Broken(violation),
+            None if has_delivered => Verdict::Held,
+            None => Verdict::NotTestable {
+                why: "no block was delivered".to_owned(),
+            },
+        };
         session.verdicts.add(clause, verdict);
     }
     let why = session.ended.unwrap_or_default();

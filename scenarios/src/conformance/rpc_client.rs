@@ -91,6 +91,39 @@ pub(super) fn violation(expected: &str, error: &LiveError) -> Violation {
     }
 }
 
+/// Numbers from here on are those of a broken executor, such as a -1.
+const TOO_LARGE: u64 = 1 << 62;
+
+/// The largest index, epoch or time of an answer.
+fn largest(payload: &ResponsePayload) -> u64 {
+    let all = match payload {
+        ResponsePayload::LastBlockNumber(last) => vec![last.last_block_number],
+        ResponsePayload::CurrentEpoch(current) => vec![current.epoch],
+        ResponsePayload::EpochStartTimestamp(start) => vec![start.timestamp_ms],
+        ResponsePayload::AdvanceEpoch(entered) => {
+            vec![entered.new_epoch, entered.epoch_start_timestamp_ms]
+        }
+        ResponsePayload::EpochBoundaryData(data) => {
+            vec![
+                data.epoch,
+                data.epoch_start_timestamp_ms,
+                data.boundary_block,
+            ]
+        }
+        ResponsePayload::ValidatorInfoList(list) => {
+            vec![list.epoch_timestamp_ms, list.last_global_exec_index]
+        }
+        ResponsePayload::BlocksRange(range) => {
+            let blocks = range.blocks.iter();
+            blocks
+                .flat_map(|block| [block.block_number, block.epoch, block.timestamp_ms])
+                .collect()
+        }
+        _ => vec![],
+    };
+    all.into_iter().max().unwrap_or(0)
+}
+
 /// One connection.
 pub(super) struct Connection {
     socket: LiveSocket,
@@ -124,7 +157,11 @@ impl Connection {
             }
         };
         match payload {
-            Some(payload) => Ok(Answer { body, payload }),
+            Some(payload) if largest(&payload) < TOO_LARGE => Ok(Answer { body, payload }),
+            Some(payload) => {
+                let expected = format!("{expected}, with numbers below 2^62");
+                Err(Violation::safety(expected, largest(&payload).to_string()).shown_by(&body))
+            }
             None => {
                 let found = "a response without a payload of the contract";
                 Err(Violation::safety(expected, found).shown_by(&body))

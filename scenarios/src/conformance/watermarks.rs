@@ -10,6 +10,7 @@ pub(super) struct Watermarks {
     last: Option<GlobalExecIndex>,
     /// The highest block that was delivered with all before it, or that was there from the beginning.
     delivered: GlobalExecIndex,
+    has_delivered: bool,
     pub fell: Option<Violation>,
     pub beyond: Option<Violation>,
 }
@@ -18,6 +19,11 @@ impl Watermarks {
     /// All blocks up to this one were written, or are in the executor already.
     pub fn delivered(&mut self, up_to: GlobalExecIndex) {
         self.delivered = self.delivered.max(up_to);
+        self.has_delivered = true;
+    }
+
+    pub const fn has_delivered(&self) -> bool {
+        self.has_delivered
     }
 
     /// An answer, in the frame `reply`.

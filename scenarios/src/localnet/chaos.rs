@@ -49,9 +49,14 @@ pub enum Fault {
     /// The executor is killed, and a stranger listens on its addresses until it comes back.
     Impostor { executor: usize, for_ms: u64 },
     /// The executor is killed, and starts with the copy of its disk that the previous such fault made.
-    PutBack { executor: usize, down_ms: u64 },
+    Restore { executor: usize, down_ms: u64 },
     /// The disk of the process has no room for a while.
-    FullDisk { target: Target, for_ms: u64 },
+    FullDisk {
+        target: Target,
+        for_ms: u64,
+        /// The process is killed, too, and starts on a full disk.
+        is_killed: bool,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -89,12 +94,17 @@ impl fmt::Display for Fault {
                     "a stranger listens for executor-{executor} for {for_ms} ms"
                 )
             }
-            Self::PutBack { executor, down_ms } => write!(
+            Self::Restore { executor, down_ms } => write!(
                 f,
                 "put an older disk of executor-{executor} back, or copy it, back after {down_ms} ms"
             ),
-            Self::FullDisk { target, for_ms } => {
-                write!(f, "fill the disk of {target} for {for_ms} ms")
+            Self::FullDisk {
+                target,
+                for_ms,
+                is_killed,
+            } => {
+                let and = if *is_killed { ", and kill it" } else { "" };
+                write!(f, "fill the disk of {target} for {for_ms} ms{and}")
             }
         }
     }
@@ -212,13 +222,14 @@ impl Faults {
                 for_ms,
             },
             10 => Fault::Impostor { executor, for_ms },
-            11 => Fault::PutBack {
+            11 => Fault::Restore {
                 executor,
                 down_ms: for_ms / 4,
             },
             _ => Fault::FullDisk {
                 target: self.target(),
                 for_ms,
+                is_killed: self.draw(0..=1) == 0,
             },
         }
     }
@@ -293,10 +304,12 @@ mod tests {
         for (_, fault) in Faults::new(Chaos::Drawn { seed: 1 }, shape).take(300) {
             assert!(match &fault {
                 Fault::Kill { targets, .. } => targets.iter().all(is_first),
-                Fault::Stop { target, .. } | Fault::Pause { target, .. } => is_first(target),
-                Fault::Impostor { executor, .. } | Fault::PutBack { executor, .. } =>
+                Fault::Stop { target, .. }
+                | Fault::Pause { target, .. }
+                | Fault::FullDisk { target, .. } => is_first(target),
+                Fault::Impostor { executor, .. } | Fault::Restore { executor, .. } =>
                     *executor == 0,
-                _ => true,
+                Fault::CutOff { .. } | Fault::Delay { .. } => true,
             });
         }
     }

@@ -97,7 +97,7 @@ impl Layout {
         if longest.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             return Err(LayoutError::PathTooLong(longest));
         }
-        for name in ["events", "sockets", "logs", "config", "data"] {
+        for name in ["events", "sockets", "logs", "config", "data", "copies"] {
             let folder = layout.folder.join(name);
             fs::create_dir(&folder).map_err(at(&folder))?;
         }
@@ -170,7 +170,7 @@ impl Layout {
         self.folder.join("events").join(format!("{target}.jsonl"))
     }
 
-    /// The disk of a process: its data, and a copy of them.
+    /// The disk of a process.
     pub fn disk(&self, target: Target) -> PathBuf {
         self.folder.join("data").join(target.to_string())
     }
@@ -181,12 +181,15 @@ impl Layout {
 
     /// Where a copy of the data is kept.
     pub fn copy(&self, target: Target) -> PathBuf {
-        self.disk(target).join("copy")
+        self.folder.join("copies").join(target.to_string())
     }
 
-    /// Where a small disk is kept when the network has ended.
+    /// The data of a process that has ended. Small disks end with this program: they are copied to here.
     pub fn kept(&self, target: Target) -> PathBuf {
-        self.folder.join("kept").join(target.to_string())
+        match self.size.small_disk_mib {
+            Some(_) => self.folder.join("kept").join(target.to_string()),
+            None => self.data(target),
+        }
     }
 
     fn socket(&self, name: &str, n: usize) -> PathBuf {
@@ -235,7 +238,8 @@ impl Layout {
              transaction_socket_path = {:?}\n\
              executor_commit_enabled = {delivers}\n\
              [consensus]\n\
-             epoch_duration_ms = {}\n",
+             epoch_duration_ms = {}\n\
+             retained_epochs = 1_000_000\n",
             self.data(Target::Node(n)),
             n + 1,
             self.block_stream(executor),

@@ -1,5 +1,5 @@
 //! A local network of real processes under faults: the binaries that operators run, judged by their event logs, by the chains
-//! of their executors and by what a client was told.
+//! of their executors, by their data directories and by what clients were told.
 //!
 //! | module | content |
 //! |---|---|

@@ -8,10 +8,12 @@ use super::{
     process::{Binaries, Process, copy_folder},
     small_disks,
 };
+use crate::live::now_ms;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{self, Write},
+    process::ExitStatus,
 };
 
 /// A process that ended by itself is started again after this time, as by a service manager.
@@ -67,6 +69,10 @@ pub struct Network<'a> {
     impostors: BTreeMap<usize, (Impostor, u64)>,
     /// Whose disk has room again, and when.
     full: BTreeMap<Target, u64>,
+    /// Whose disk was full at some time since its last start: it may end with an error.
+    was_full: BTreeSet<Target>,
+    /// How many ended because of that.
+    pub ended_on_full_disks: u32,
     /// What ended by itself, with its exit status.
     pub ended: Vec<String>,
 }
@@ -87,6 +93,8 @@ impl<'a> Network<'a> {
             delayed: BTreeMap::new(),
             impostors: BTreeMap::new(),
             full: BTreeMap::new(),
+            was_full: BTreeSet::new(),
+            ended_on_full_disks: 0,
             ended: vec![],
         };
         for target in layout.targets() {
@@ -99,6 +107,9 @@ impl<'a> Network<'a> {
     }
 
     fn start(&mut self, target: Target) -> io::Result<()> {
+        if !self.full.contains_key(&target) {
+            self.was_full.remove(&target);
+        }
         let process = self.binaries.start(
             target,
             &self.layout.config(target),
@@ -159,12 +170,13 @@ impl<'a> Network<'a> {
         let Some(state) = self.states.remove(&target) else {
             return Ok(());
         };
-        let may_fail = self.full.contains_key(&target);
         let next = match state {
             State::Up(mut process) => match process.ended()? {
                 None => State::Up(process),
                 Some(status) => {
-                    if !may_fail {
+                    if status.code() == Some(1) && self.was_full.contains(&target) {
+                        self.ended_on_full_disks += 1;
+                    } else {
                         self.ended
                             .push(format!("{target} ended by itself: {status}"));
                     }
@@ -188,13 +200,7 @@ impl<'a> Network<'a> {
                     down_ms,
                 },
                 ended => {
-                    if !may_fail && !ended.is_some_and(|status| status.success()) {
-                        let how = ended.map_or_else(
-                            || format!("did not end within {PATIENCE_MS} ms"),
-                            |status| status.to_string(),
-                        );
-                        self.ended.push(format!("{target} was asked to end: {how}"));
-                    }
+                    self.asked_to_end(target, ended);
                     State::Down {
                         until_ms: now_ms + down_ms,
                     }
@@ -263,19 +269,31 @@ impl<'a> Network<'a> {
                 }
                 Ok(())
             }
-            Fault::PutBack { executor, down_ms } => {
+            Fault::Restore { executor, down_ms } => {
                 let target = Target::Executor(*executor);
                 match self.kill(target, now_ms + down_ms)? {
-                    true => self.put_back(target),
+                    true => self.restore(target),
                     false => Ok(()),
                 }
             }
-            Fault::FullDisk { target, for_ms } => {
-                small_disks::fill(&self.layout.disk(*target))?;
-                self.full.insert(*target, now_ms + for_ms);
-                Ok(())
+            Fault::FullDisk {
+                target,
+                for_ms,
+                is_killed,
+            } => {
+                self.fill(*target, now_ms + for_ms)?;
+                match is_killed {
+                    true => self.kill(*target, now_ms).map(|_| ()),
+                    false => Ok(()),
+                }
             }
         }
+    }
+
+    fn fill(&mut self, target: Target, until_ms: u64) -> io::Result<()> {
+        self.full.insert(target, until_ms);
+        self.was_full.insert(target);
+        small_disks::fill(&self.layout.disk(target))
     }
 
     fn with_up(
@@ -307,13 +325,17 @@ impl<'a> Network<'a> {
     }
 
     /// Replaces the data of a process that is down by its copy, or makes the copy.
-    fn put_back(&self, target: Target) -> io::Result<()> {
+    fn restore(&self, target: Target) -> io::Result<()> {
+        if self.full.contains_key(&target) {
+            return Ok(()); // there is no room for it
+        }
         let (data, copy) = (self.layout.data(target), self.layout.copy(target));
         if !copy.exists() {
             return copy_folder(&data, &copy);
         }
         fs::remove_dir_all(&data)?;
-        fs::rename(&copy, &data)?;
+        copy_folder(&copy, &data)?;
+        fs::remove_dir_all(&copy)?;
         let mut events = OpenOptions::new()
             .create(true)
             .append(true)
@@ -342,24 +364,44 @@ impl<'a> Network<'a> {
         self.tick(now_ms)
     }
 
-    /// Asks everything to end, and kills what does not.
-    pub fn end(mut self, patience: impl Fn()) {
-        for state in self.states.values() {
+    /// Notes it if the end of a process that was asked to end was not in good order. `ended`: `None` if it did not end.
+    fn asked_to_end(&mut self, target: Target, ended: Option<ExitStatus>) {
+        let how = match ended {
+            Some(status) if status.success() => return,
+            Some(status) if status.code() == Some(1) && self.was_full.contains(&target) => {
+                self.ended_on_full_disks += 1;
+                return;
+            }
+            Some(status) => status.to_string(),
+            None => format!("did not end within {PATIENCE_MS} ms"),
+        };
+        self.ended.push(format!("{target} was asked to end: {how}"));
+    }
+
+    /// Asks everything to end, and kills what does not. Calls `pause` between two looks.
+    ///
+    /// # Errors
+    /// If the operating system refuses it.
+    pub fn end(&mut self, pause: impl Fn()) -> io::Result<()> {
+        let states = std::mem::take(&mut self.states);
+        for state in states.values() {
             if let State::Up(process) = state {
-                let _ = process.terminate(); // it may have ended
+                process.terminate()?;
             }
         }
-        for state in self.states.values_mut() {
-            let State::Up(process) = state else {
+        let deadline_ms = now_ms() + PATIENCE_MS;
+        for (target, state) in states {
+            let State::Up(mut process) = state else {
                 continue;
             };
-            for _ in 0..PATIENCE_MS / 50 {
-                if !matches!(process.ended(), Ok(None)) {
-                    break;
-                }
-                patience();
+            let mut ended = process.ended()?;
+            while ended.is_none() && now_ms() < deadline_ms {
+                pause();
+                ended = process.ended()?;
             }
+            self.asked_to_end(target, ended);
         }
+        Ok(())
     }
 }
 
@@ -372,5 +414,5 @@ pub fn keep_small_disks(layout: &Layout) -> io::Result<()> {
         return Ok(());
     }
     let mut targets = layout.targets();
-    targets.try_for_each(|target| copy_folder(&layout.disk(target), &layout.kept(target)))
+    targets.try_for_each(|target| copy_folder(&layout.data(target), &layout.kept(target)))
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::live::now_ms;
 #[cfg(feature = "rocksdb")]
-use metanode_sim::data_dirs::{DataDirError, judge_data_dirs};
+use metanode_sim::data_dirs::judge_data_dirs;
 use metanode_sim::event_log::{LogError, Report, judge_files};
 use std::{io, path::PathBuf, thread, time::Duration};
 use thiserror::Error;
@@ -23,7 +23,8 @@ use thiserror::Error;
 const TICK: Duration = Duration::from_millis(20);
 /// Pause between two looks at event logs.
 const LOOK_MS: u64 = 500;
-/// When faults have ended, the network has this long to execute what was promised and so many blocks more.
+/// When faults have ended, the network has this long to execute so many blocks more, and longer as long as it executes what
+/// was promised.
 const SETTLE_MS: u64 = 60_000;
 const SETTLE_BLOCKS: u64 = 20;
 
@@ -52,9 +53,6 @@ pub enum LocalnetError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Logs(#[from] LogError),
-    #[cfg(feature = "rocksdb")]
-    #[error(transparent)]
-    Stores(#[from] DataDirError),
 }
 
 /// The state of a running network, for a table.
@@ -83,6 +81,8 @@ pub struct Outcome {
     pub load_ms: u64,
     /// The last block that all executors have.
     pub blocks: u64,
+    /// How often a process ended because its disk was full.
+    pub ended_on_full_disks: u32,
 }
 
 /// Runs a network and ends it. `show` is called about twice a second, `tell` for every fault.
@@ -138,17 +138,17 @@ pub fn run(
         begin_ms,
         &mut show,
     )?;
-    let ended = std::mem::take(&mut network.ended);
-    network.end(|| thread::sleep(TICK));
-    let report = report(&layout)?;
+    network.end(|| thread::sleep(TICK))?;
     network::keep_small_disks(&layout)?;
+    let report = report(&layout)?;
     Ok(Outcome {
         status: watch.status,
-        failures: failures(&layout, &report, ended, &settled)?,
+        failures: failures(&layout, &report, network.ended, &settled)?,
         report,
         executed: settled.chains.executed,
         load_ms,
         blocks: settled.chains.common(),
+        ended_on_full_disks: network.ended_on_full_disks,
     })
 }
 
@@ -159,7 +159,7 @@ fn report(layout: &Layout) -> Result<Report, LocalnetError> {
         .collect();
     let report = judge_files(&logs)?;
     #[cfg(feature = "rocksdb")]
-    let report = report.with(judge_data_dirs(data_dirs(layout))?);
+    let report = report.with(judge_data_dirs(data_dirs(layout)));
     Ok(report)
 }
 
@@ -185,6 +185,7 @@ fn settle(
     let goal = watch.highest() + SETTLE_BLOCKS;
     let rpcs = (0..layout.executors()).map(|n| layout.rpc(n)).collect();
     let mut chains = Chains::new(rpcs, load.promised.take());
+    let mut executed = (0, healed_ms);
     loop {
         let now_ms = now_ms() - begin_ms;
         network.tick(now_ms)?;
@@ -194,7 +195,11 @@ fn settle(
         }
         let subs_follow = watch.status.subs.iter().all(|sub| sub.gei >= goal);
         let has_progressed = chains.common() >= goal && subs_follow && network.is_whole();
-        let is_late = now_ms > healed_ms + SETTLE_MS;
+        if chains.executed > executed.0 {
+            executed = (chains.executed, now_ms);
+        }
+        // Nothing of what is missing was executed for so long.
+        let is_late = now_ms > executed.1 + SETTLE_MS;
         if has_progressed && chains.missing.is_empty() || is_late || chains.fork.is_some() {
             return Ok(Settled {
                 chains,

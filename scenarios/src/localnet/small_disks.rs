@@ -13,28 +13,42 @@ use std::{
     process::Command,
 };
 
-/// Set in a program that has a mount namespace of its own.
-const HAS_OWN_MOUNTS: &str = "METASIM_HAS_OWN_MOUNTS";
+/// In a program that was started again: the mount namespace from which it was.
+const STARTED_FROM: &str = "METASIM_STARTED_FROM_MOUNTS";
 const FILLER: &str = "filler";
 
 /// Starts this program again with mounts of its own, in place of itself: `unshare` of util-linux.
 ///
 /// # Errors
-/// If it cannot be started.
+/// If it may not have any, or cannot be started.
 pub fn with_own_mounts() -> io::Result<()> {
-    if env::var_os(HAS_OWN_MOUNTS).is_some() {
+    let mounts = fs::read_link("/proc/self/ns/mnt")?;
+    if env::var_os(STARTED_FROM).is_some_and(|from| from != mounts.as_os_str()) {
         return Ok(());
     }
-    let mut again = Command::new("unshare");
-    again.args(["--mount", "--propagation", "private"]);
-    if !rustix::process::geteuid().is_root() {
-        again.args(["--user", "--map-root-user"]);
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private"]);
+        if !rustix::process::geteuid().is_root() {
+            unshare.args(["--user", "--map-root-user"]);
+        }
+        unshare
+    };
+    let refused = |why: &str| {
+        let message = format!(
+            "--small-disks needs mounts of its own, as root or with user namespaces: {}",
+            why.trim()
+        );
+        io::Error::new(ErrorKind::PermissionDenied, message)
+    };
+    let tried = unshare().arg("true").output();
+    let tried = tried.map_err(|error| refused(&format!("unshare: {error}")))?;
+    if !tried.status.success() {
+        return Err(refused(&String::from_utf8_lossy(&tried.stderr)));
     }
+    let mut again = unshare();
     again.arg(env::current_exe()?).args(env::args_os().skip(1));
-    let error = again.env(HAS_OWN_MOUNTS, "1").exec();
-    let message =
-        format!("unshare, which gives a program mounts of its own, does not start: {error}");
-    Err(io::Error::new(error.kind(), message))
+    Err(again.env(STARTED_FROM, mounts).exec())
 }
 
 /// Mounts a file system of this size at a new folder.

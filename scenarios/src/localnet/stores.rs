@@ -33,7 +33,7 @@ pub fn data_dirs(layout: &Layout) -> DataDirs {
 
 fn stores(layout: &Layout, target: Target) -> Box<dyn StoreFactory> {
     Box::new(RocksStores::new(
-        layout.data(target),
+        layout.kept(target),
         RocksOptions::default(),
     ))
 }

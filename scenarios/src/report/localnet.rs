@@ -90,6 +90,10 @@ pub fn verdict(outcome: &Outcome, colour: Colour) -> String {
             colour.bad(verdict::name(failure.verdict()))
         );
     }
+    let full = match outcome.ended_on_full_disks {
+        0 => String::new(),
+        count => format!(", {count} ends of processes on full disks"),
+    };
     let word = match outcome.failures.is_empty() {
         true => colour.good("passed"),
         false => colour.bad("failed"),
@@ -97,7 +101,7 @@ pub fn verdict(outcome: &Outcome, colour: Colour) -> String {
     let _ = writeln!(
         out,
         "{word}: {:.0} s, {} faults, {} restarts, {} blocks that all executors have, {} promised \
-         transactions executed, {:.0} per second of load",
+         transactions executed, {:.0} per second of load{full}",
         seconds(outcome.status.elapsed_ms),
         outcome.status.faults,
         restarts(&outcome.status),

@@ -164,6 +164,9 @@ impl Check {
     }
 }
 
+/// No chain gets so far: it is the number of a process that is broken, such as a -1.
+const TOO_LARGE: u64 = 1 << 62;
+
 /// What the lines of executors need for most rules.
 const BLOCKS: &[&str] = &["block_executed", "watermark_durable"];
 
@@ -293,6 +296,10 @@ impl Judge {
         if line.event == TraceEvent::Unknown {
             self.unknown += 1;
             return Ok(0);
+        }
+        let largest = line.event.largest_number();
+        if largest >= TOO_LARGE {
+            return Err(format!("expected numbers below 2^62, found {largest}"));
         }
         let id = self.id_of(&line.process, &line.event)?;
         let at = SimTime {

@@ -176,6 +176,13 @@ fn a_node_that_writes_at_or_below_the_watermark_or_skips_is_found() {
     assert_eq!(with(&[learned(9), sent(10)]), [""; 0]);
     assert_eq!(with(&[sent(8), learned(10), sent(11), sent(12)]), [""; 0]);
     assert_eq!(with(&[sent(8), learned(10), sent(12)]), ["gei-skipped"]);
+    // The block was chosen before the second watermark was learned.
+    let twice = [sent(8), learned(10), learned(13), sent(11), sent(14)];
+    assert_eq!(with(&twice), [""; 0]);
+    assert_eq!(
+        with(&[learned(9), learned(12), sent(10), sent(13)]),
+        [""; 0]
+    );
     // The numbers of connections begin anew with each start.
     assert_eq!(
         with(&[sent(8), started, learned(7), opened, sent(8)]),
@@ -221,6 +228,11 @@ fn one_name_is_one_process() {
         serde_json::from_str(&format!(r#"{{"v":1,"process":"a",{event}}}"#)).expect("a line")
     };
     assert_eq!(judge.line(&line(STARTED), 0, 1), Ok(0));
+    let minus_one = line(r#""event":"watermark_reported","watermark":18446744073709551615"#);
+    let error = judge
+        .line(&minus_one, 0, 2)
+        .expect_err("no chain gets so far");
+    assert!(error.starts_with("expected numbers below 2^62"), "{error}");
     let error = judge.line(&line(r#""event":"node_started""#), 0, 2);
     let expected =
         "expected the lines of `a` to be of one node or of one executor, found `node_started`";

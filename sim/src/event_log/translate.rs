@@ -146,7 +146,7 @@ impl Process {
                 let mut said = vec![];
                 // It may skip what has become durable meanwhile.
                 if next.is_some_and(|next| next < *gei && *gei <= self.known.next()) {
-                    said.extend(self.learned(at));
+                    said.extend(self.learned(gei.prev(), at));
                 }
                 let frame = frame(*gei, *epoch, *commit);
                 let connection = self.connection(*connection);
@@ -170,12 +170,12 @@ impl Process {
             connection: self.connection(connection),
         };
         let mut said = vec![self.seen(at, opened)];
-        said.extend(self.learned(at));
+        said.extend(self.learned(self.known, at));
         said
     }
 
-    /// The exchange by which the node has learned the watermark.
-    fn learned(&mut self, at: SimTime) -> [Said; 2] {
+    /// The exchange by which the node has learned a watermark.
+    fn learned(&mut self, watermark: GlobalExecIndex, at: SimTime) -> [Said; 2] {
         self.queries += 1;
         let number = self.queries;
         let asked = Fact::RequestSent {
@@ -186,7 +186,7 @@ impl Process {
         let answered = Fact::ReplyRead {
             connection: RPC_CONNECTION,
             number,
-            reply: Arc::new(Reply::LastBlockNumber(self.known)),
+            reply: Arc::new(Reply::LastBlockNumber(watermark)),
         };
         [asked, answered].map(|fact| self.seen(at, fact))
     }

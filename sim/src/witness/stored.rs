@@ -24,14 +24,14 @@ pub struct NamedStore {
 }
 
 impl NamedStore {
-    /// The highest round of a block; `None` if there is no block.
+    /// The lowest round of a block from this one on; `None` if there is no block.
     ///
     /// # Errors
     /// If the store cannot be read, or a key is none of a block.
-    pub fn last_round(&self) -> Result<Option<Round>, Malformed> {
-        let last = self.scan(BLOCKS, &[]..&END, ScanOrder::Descending, 1)?;
-        let last = last.first().map(|(key, _)| block_key(key)).transpose()?;
-        Ok(last.map(|last| last.round))
+    pub fn first_round(&self, from: Round) -> Result<Option<Round>, Malformed> {
+        let first = self.scan(BLOCKS, &from.0.to_be_bytes()..&END, 1)?;
+        let first = first.first().map(|(key, _)| block_key(key)).transpose()?;
+        Ok(first.map(|first| first.round))
     }
 
     /// The blocks of these rounds, those of other authors or only its own.
@@ -46,7 +46,7 @@ impl NamedStore {
     ) -> Result<Vec<Fact>, Malformed> {
         let [start, end] = [rounds.start, rounds.end].map(|round| round.0.to_be_bytes());
         let mut asked = vec![];
-        for (key, value) in self.scan(BLOCKS, &start..&end, ScanOrder::Ascending, usize::MAX)? {
+        for (key, value) in self.scan(BLOCKS, &start..&end, usize::MAX)? {
             if is_asked(block_key(&key)?.author) {
                 asked.push((key, value));
             }
@@ -84,7 +84,7 @@ impl NamedStore {
         let Some(watermark) = watermark else {
             return Ok(());
         };
-        let flushes = self.scan(STATE, &[]..&END, ScanOrder::Ascending, usize::MAX)?;
+        let flushes = self.scan(STATE, &[]..&END, usize::MAX)?;
         let mut from = vec![];
         let rows = flushes
             .into_iter()
@@ -97,9 +97,7 @@ impl NamedStore {
             let mut upto = height.to_vec();
             upto.push(0);
             let mut batch = WriteBatch::default();
-            for (key, value) in
-                self.scan(DELIVERED, &from..&upto, ScanOrder::Ascending, usize::MAX)?
-            {
+            for (key, value) in self.scan(DELIVERED, &from..&upto, usize::MAX)? {
                 batch.put(DELIVERED, &key, value);
             }
             if let Some(row) = row {
@@ -115,7 +113,7 @@ impl NamedStore {
     }
 
     fn all(&self, witness: &mut DiskWitness, column: Column) -> Result<Vec<Fact>, Malformed> {
-        let entries = self.scan(column, &[]..&END, ScanOrder::Ascending, usize::MAX)?;
+        let entries = self.scan(column, &[]..&END, usize::MAX)?;
         Ok(self.written(witness, column, entries))
     }
 
@@ -137,13 +135,12 @@ impl NamedStore {
         &self,
         column: Column,
         range: Range<&[u8]>,
-        order: ScanOrder,
         limit: usize,
     ) -> Result<Vec<Entry>, Malformed> {
         let scan = Scan {
             column,
             range,
-            order,
+            order: ScanOrder::Ascending,
             limit,
         };
         self.store.scan(scan).map_err(|e| e.to_string())

@@ -42,7 +42,8 @@ fn localnet(bin_dir: &Path, options: &[&str]) -> (TempDir, Output) {
     (folder, command.output().unwrap())
 }
 
-fn passes(options: &[&str]) {
+/// The report.
+fn passes(options: &[&str]) -> String {
     let (folder, output) = localnet(binary("metanode").parent().unwrap(), options);
     if !output.status.success() {
         let kept = folder.keep();
@@ -50,6 +51,7 @@ fn passes(options: &[&str]) {
     }
     let report = String::from_utf8(output.stdout).unwrap();
     assert!(report.contains("\npassed: "), "{report}");
+    report
 }
 
 /// The invariants that a network with this bug breaks.
@@ -102,9 +104,13 @@ fn kills_in_a_row_lose_and_repeat_nothing() {
 
 /// Whether programs may have mounts of their own here.
 fn has_own_mounts() -> bool {
-    let mut tried = Command::new("unshare");
-    tried.args(["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
-    let has = tried.output().is_ok_and(|output| output.status.success());
+    let mounts = ["mount", "-t", "tmpfs", "tmpfs", "/mnt"];
+    let may = |options: &[&str]| {
+        let mut tried = Command::new("unshare");
+        tried.args(options).args(mounts);
+        tried.output().is_ok_and(|output| output.status.success())
+    };
+    let has = may(&["--mount"]) || may(&["--mount", "--user", "--map-root-user"]);
     if !has {
         eprintln!("skipped: no file system can be mounted here");
     }
@@ -114,7 +120,11 @@ fn has_own_mounts() -> bool {
 #[test]
 fn a_network_survives_full_disks() {
     if has_own_mounts() {
-        passes(&["--for", "30s", "--chaos", "5", "--small-disks", "128"]);
+        let report = passes(&["--for", "40s", "--chaos", "5", "--small-disks", "128"]);
+        assert!(
+            report.contains("ends of processes on full disks"),
+            "{report}"
+        );
     }
 }
 

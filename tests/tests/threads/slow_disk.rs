@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use metanode_core::{
-    env::real::OfSeveralThreads,
+    env::real::BlockInPlaceStores,
     store::{Column, Durability, Entry, Key, Scan, Store, StoreError, StoreFactory, WriteBatch},
 };
 use std::{
@@ -54,7 +54,7 @@ impl Store for Slow {
 async fn others_run_while_a_write_is_synced() {
     let (done, written) = mpsc::channel();
     let disk = Slow(Arc::new(Mutex::new(written)));
-    let stores = OfSeveralThreads(Arc::new(disk));
+    let stores = BlockInPlaceStores(Arc::new(disk));
     let store = stores.open("any", &[]).unwrap();
     let writing = tokio::spawn(async move {
         // The disk waits for this one.

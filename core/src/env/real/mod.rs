@@ -24,7 +24,7 @@ pub use event_log::EventLog;
 pub use events::Events;
 pub use network::OsNetwork;
 #[cfg(all(not(madsim), feature = "rocksdb"))]
-pub use stores::OfSeveralThreads;
+pub use stores::BlockInPlaceStores;
 
 /// The `main` of a binary that was compiled for the simulator: prints an error and returns the exit code.
 #[must_use]

@@ -4,7 +4,7 @@
 //! aborts the process (SIGABRT), in whichever task it is.
 
 use super::{
-    EventLog, Events, OfSeveralThreads,
+    BlockInPlaceStores, EventLog, Events,
     metrics::{self, Metrics, Program},
 };
 #[cfg(feature = "museum")]
@@ -114,7 +114,7 @@ where
     runtime.block_on(async {
         let shutdown = Box::pin(shutdown_requested()?);
         let mut env = super::env(data_dir)?;
-        env.stores = Arc::new(OfSeveralThreads(env.stores));
+        env.stores = Arc::new(BlockInPlaceStores(env.stores));
         let metrics = match exported.listen_address {
             Some(address) => Some(serve_metrics(&env, exported.program, address).await?),
             None => None,

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use tokio::task::block_in_place;
 
 /// Stores of a process whose runtime has several threads.
-pub struct OfSeveralThreads(pub Arc<dyn StoreFactory>);
+pub struct BlockInPlaceStores(pub Arc<dyn StoreFactory>);
 
-impl StoreFactory for OfSeveralThreads {
+impl StoreFactory for BlockInPlaceStores {
     fn open(&self, name: &str, columns: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
-        Ok(Arc::new(HandsOver(self.0.open(name, columns)?)))
+        Ok(Arc::new(BlockInPlaceStore(self.0.open(name, columns)?)))
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
@@ -29,9 +29,9 @@ impl StoreFactory for OfSeveralThreads {
     }
 }
 
-struct HandsOver(Arc<dyn Store>);
+struct BlockInPlaceStore(Arc<dyn Store>);
 
-impl Store for HandsOver {
+impl Store for BlockInPlaceStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.0.get(column, key)
     }
