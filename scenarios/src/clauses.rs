@@ -15,6 +15,15 @@ pub struct Clause {
     pub text: &'static str,
 }
 
+/// Declares clauses, and all of them in the order in which they are reported.
+macro_rules! clauses {
+    ($($name:ident = $id:literal, $section:literal, $text:literal;)*) => {
+        $(pub const $name: Clause = Clause { id: $id, section: $section, text: $text };)*
+        pub const ALL: &[Clause] = &[$($name),*];
+    };
+}
+pub(crate) use clauses;
+
 /// What was found about a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
