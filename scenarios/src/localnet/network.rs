@@ -19,8 +19,8 @@ use std::{
 /// A process that ended by itself is started again after this time, as by a service manager.
 const RESTART_FAILED_AFTER_MS: u64 = 300;
 
-/// A process that was asked to end and does not is killed after this time.
-const PATIENCE_MS: u64 = 10_000;
+/// A process that was asked to end and does not is killed after this time: a Sub waits for 10 s for the answers of its node.
+const PATIENCE_MS: u64 = 15_000;
 
 enum State {
     Up(Process),
@@ -378,22 +378,20 @@ impl<'a> Network<'a> {
         self.ended.push(format!("{target} was asked to end: {how}"));
     }
 
-    /// Asks everything to end, and kills what does not. Calls `pause` between two looks.
+    /// Asks one after the other to end, and kills what does not. Calls `pause` between two looks.
     ///
     /// # Errors
     /// If the operating system refuses it.
     pub fn end(&mut self, pause: impl Fn()) -> io::Result<()> {
-        let states = std::mem::take(&mut self.states);
-        for state in states.values() {
-            if let State::Up(process) = state {
-                process.terminate()?;
-            }
-        }
-        let deadline_ms = now_ms() + PATIENCE_MS;
-        for (target, state) in states {
-            let State::Up(mut process) = state else {
+        // Subs first: they wait for the answers of their nodes.
+        let mut targets: Vec<_> = self.layout.targets().collect();
+        targets.reverse();
+        for target in targets {
+            let Some(State::Up(mut process)) = self.states.remove(&target) else {
                 continue;
             };
+            process.terminate()?;
+            let deadline_ms = now_ms() + PATIENCE_MS;
             let mut ended = process.ended()?;
             while ended.is_none() && now_ms() < deadline_ms {
                 pause();
