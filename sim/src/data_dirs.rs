@@ -82,11 +82,9 @@ pub fn judge_data_dirs(dirs: DataDirs) -> Vec<Finding> {
         Ok(None) => judge.findings(),
         Ok(Some(why)) => judge.not_testable(&why),
         Err(error) => {
-            let mut findings = judge.not_testable("a store cannot be read");
-            let unreadable = Some(("unreadable-store", error.to_string()));
-            findings.retain(|finding| finding.invariant != Invariant::Truth);
-            findings.push(finding(Invariant::Truth, unreadable));
-            findings
+            let unreadable = ("unreadable-store", error.to_string());
+            judge.damaged.get_or_insert(unreadable);
+            judge.not_testable("a store cannot be read")
         }
     }
 }
@@ -103,7 +101,8 @@ struct Judge {
     /// By authority index.
     validators: Vec<u16>,
     checks: Vec<Check>,
-    damaged: Option<String>,
+    /// The first violation of TRUTH: its clause and what was found.
+    damaged: Option<(&'static str, String)>,
     commits: u64,
     seen: u64,
 }
@@ -154,7 +153,10 @@ impl Judge {
         }
         for (id, dir) in executors {
             let mut process = Process::open(*id, dir.as_ref(), &blocks)?;
-            if let Some(store) = process.named("executor") {
+            // Without the blocks of nodes nothing says what an executor must have.
+            if why.is_none()
+                && let Some(store) = process.named("executor")
+            {
                 let read = store.flushes(&mut process.witness, |facts| self.see(*id, facts));
                 read.map_err(|reason| process.unreadable(reason))?;
             }
@@ -248,8 +250,8 @@ impl Judge {
     fn see(&mut self, process: ProcessId, facts: Vec<Fact>) {
         for fact in facts {
             if let Fact::DamagedValue { reason } = &fact {
-                self.damaged
-                    .get_or_insert_with(|| format!("{process}: {reason}"));
+                let damaged = || ("damaged-value", format!("{process}: {reason}"));
+                self.damaged.get_or_insert_with(damaged);
             }
             let derived = match &fact {
                 Fact::BlockStored { block, .. } => self.model.add(block),
@@ -285,23 +287,27 @@ impl Judge {
     }
 
     fn findings(self) -> Vec<Finding> {
-        let damaged = self.damaged.map(|message| ("damaged-value", message));
         let broken = self.checks.into_iter().map(|check| {
             let violation = check.violation;
             let violation =
                 violation.map(|it| (it.clause, format!("{}: {}", it.process, it.message)));
             finding(check.invariant, violation)
         });
-        broken.chain([finding(Invariant::Truth, damaged)]).collect()
+        broken
+            .chain([finding(Invariant::Truth, self.damaged)])
+            .collect()
     }
 
+    /// What was found although not everything was read: a rule that is not broken so far is not held either.
     fn not_testable(self, why: &str) -> Vec<Finding> {
-        let verdict = Verdict::NotTestable {
-            why: why.to_owned(),
-        };
         let mut all = self.findings();
-        for finding in &mut all {
-            finding.verdict = verdict.clone();
+        let held = all
+            .iter_mut()
+            .filter(|finding| finding.verdict == Verdict::Held);
+        for finding in held {
+            finding.verdict = Verdict::NotTestable {
+                why: why.to_owned(),
+            };
         }
         all
     }
@@ -326,5 +332,73 @@ fn finding(invariant: Invariant, violation: Option<(&'static str, String)>) -> F
                 evidence: vec![],
             },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metanode_core::{
+        store::{Column, MemoryDisk, MemoryStores, Store},
+        types::{SignatureScheme, TimestampMs},
+    };
+    use std::{io, sync::Arc};
+
+    /// A disk that cannot be read.
+    struct Broken;
+
+    impl StoreFactory for Broken {
+        fn open(&self, _: &str, _: &[Column]) -> Result<Arc<dyn Store>, StoreError> {
+            Err(StoreError::of_store("open", io::Error::other("broken")))
+        }
+
+        fn list(&self) -> Result<Vec<String>, StoreError> {
+            Ok(vec!["epoch-0".to_owned()])
+        }
+
+        fn remove(&self, _: &str) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn judged(node: Box<dyn StoreFactory>) -> Vec<Finding> {
+        judge_data_dirs(DataDirs {
+            genesis: Genesis {
+                scheme: SignatureScheme::KeyedHash,
+                gc_depth_rounds: 60,
+                leaders_per_round: 1,
+                max_commit_bytes: 1_000,
+                epoch_start_granularity_ms: 1,
+                start_ms: TimestampMs(0),
+                initial_balance: 0,
+                members: Box::new(|_| vec![]),
+            },
+            nodes: vec![node],
+            executors: vec![],
+        })
+    }
+
+    #[test]
+    fn without_the_first_epoch_nothing_is_testable() {
+        let stores = MemoryStores::new(&MemoryDisk::default());
+        for finding in judged(Box::new(stores)) {
+            let expected = Verdict::NotTestable {
+                why: "node-0 has no store of epoch 0".to_owned(),
+            };
+            assert_eq!(finding.verdict, expected);
+        }
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_is_a_violation() {
+        let findings = judged(Box::new(Broken));
+        let broken = findings.iter().filter(|finding| {
+            matches!(&finding.verdict, Verdict::Broken { clause, message, .. }
+                if *clause == "unreadable-store" && message.contains("broken"))
+        });
+        let broken: Vec<_> = broken.map(|finding| finding.invariant).collect();
+        assert_eq!(broken, [Invariant::Truth]);
+        let is_held = |finding: &Finding| finding.verdict == Verdict::Held;
+        assert!(!findings.iter().any(is_held), "{findings:?}");
     }
 }

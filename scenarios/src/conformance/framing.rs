@@ -87,7 +87,7 @@ impl Session {
             let closed = self.is_closed(&mut stream, after);
             closed.map_err(|failure| failure.shown_by(&length))?;
         }
-        self.stands_still(None, watermark, "lengths that are none")?;
+        self.stands_still(None, watermark, "invalid lengths")?;
         self.deliver(1).map(drop)
     }
 }

@@ -25,7 +25,7 @@ impl Answer {
         kind_of(&self.payload)
     }
 
-    /// The answer is none to this request.
+    /// The answer is not of the kind of this request.
     pub fn unexpected(&self, expected: impl Into<String>) -> Violation {
         let found = match &self.payload {
             ResponsePayload::Error(text) => format!("error: {text}"),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clauses::{Clause, Verdict, Verdicts, Violation},
-    live::{Deadline, Glance, LiveError, LiveSocket, now_ms},
+    live::{Deadline, LiveError, LiveSocket, Polled, now_ms},
 };
 use metanode_core::{
     executor::{
@@ -53,7 +53,7 @@ pub(super) enum Sent {
 }
 
 /// How long a look at a quiet connection takes: the pace at which W is asked for.
-const GLANCE: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(5);
 
 pub(super) struct Session {
     pub target: Target,
@@ -224,15 +224,15 @@ impl Session {
     }
 
     /// What arrives on a block stream within a moment.
-    fn look(&mut self, stream: &mut LiveSocket) -> Glance {
-        let glance = stream.glance(GLANCE);
-        if let Glance::Bytes(bytes) = &glance {
+    fn look(&mut self, stream: &mut LiveSocket) -> Polled {
+        let polled = stream.poll(POLL);
+        if let Polled::Bytes(bytes) = &polled {
             let violation = Violation::safety("nothing", "bytes from the executor");
             let violation = violation.shown_by(bytes);
             self.verdicts
                 .add(clause::STREAM_ONE_WAY, Verdict::Broken(violation));
         }
-        glance
+        polled
     }
 
     /// Waits until W is `goal`, as long as W moves in time, or until the executor closes the connection and W stands still.
@@ -253,7 +253,7 @@ impl Session {
                 return Err(Violation::safety(expected, format!("W = {watermark}")));
             }
             let moved = last.replace(watermark) != Some(watermark);
-            let is_closed = self.look(stream) == Glance::Closed;
+            let is_closed = self.look(stream) == Polled::Closed;
             if moved || (is_closed && !closed) {
                 let wait = if is_closed {
                     self.times.settle
@@ -265,7 +265,7 @@ impl Session {
             closed = is_closed;
             if deadline.left().is_some() {
                 if closed {
-                    crate::live::pause(GLANCE);
+                    crate::live::pause(POLL);
                 }
                 continue;
             }
@@ -305,11 +305,11 @@ impl Session {
                 return Err(Violation::safety(expected, format!("W = {found}")).into());
             }
             let is_open = match &mut stream {
-                Some(stream) => self.look(stream) != Glance::Closed,
+                Some(stream) => self.look(stream) != Polled::Closed,
                 None => false,
             };
             if !is_open {
-                crate::live::pause(GLANCE);
+                crate::live::pause(POLL);
             }
         }
         Ok(())
@@ -319,7 +319,7 @@ impl Session {
     pub fn is_closed(&mut self, stream: &mut LiveSocket, after: &str) -> Probe {
         let deadline = Deadline::after(self.times.timeout);
         while deadline.left().is_some() {
-            if self.look(stream) == Glance::Closed {
+            if self.look(stream) == Polled::Closed {
                 return Ok(());
             }
         }

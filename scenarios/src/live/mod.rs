@@ -17,4 +17,4 @@ pub(crate) use deadline::{Deadline, now_ms, pause};
 pub use listener::ListenError;
 pub(crate) use listener::LiveListener;
 pub use socket::LiveError;
-pub(crate) use socket::{Glance, LiveSocket};
+pub(crate) use socket::{LiveSocket, Polled};

@@ -26,7 +26,7 @@ pub enum LiveError {
     Timeout(Duration),
     #[error("the other side closed the connection")]
     Closed,
-    #[error("a frame that is none: {0}")]
+    #[error("invalid frame: {0}")]
     Frame(#[from] FrameError),
     #[error("the connection broke: {0}")]
     Io(#[source] io::Error),
@@ -34,7 +34,7 @@ pub enum LiveError {
 
 /// What a short look at a connection shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Glance {
+pub enum Polled {
     Nothing,
     Closed,
     Bytes(Vec<u8>),
@@ -147,13 +147,13 @@ impl LiveSocket {
     }
 
     /// Waits for bytes or the end of the connection, for at most this time.
-    pub fn glance(&mut self, most: Duration) -> Glance {
+    pub fn poll(&mut self, most: Duration) -> Polled {
         let mut buffer = [0; 64 * 1024];
         match self.read_some(&mut buffer, most) {
-            Ok(0) => Glance::Closed,
-            Ok(read) => Glance::Bytes(buffer[..read].to_vec()),
-            Err(error) if is_timeout(&error) => Glance::Nothing,
-            Err(_) => Glance::Closed,
+            Ok(0) => Polled::Closed,
+            Ok(read) => Polled::Bytes(buffer[..read].to_vec()),
+            Err(error) if is_timeout(&error) => Polled::Nothing,
+            Err(_) => Polled::Closed,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Somebody else who listens where an executor did: reads everything and answers nothing.
 
-use crate::live::{Glance, LiveListener, LiveSocket};
+use crate::live::{LiveListener, LiveSocket, Polled};
 use metanode_core::types::Address;
 use std::{
     path::PathBuf,
@@ -47,7 +47,7 @@ fn accept(listener: &LiveListener, is_over: &Arc<AtomicBool>) {
 }
 
 fn read(mut socket: LiveSocket, is_over: &AtomicBool) {
-    while !is_over.load(Ordering::Relaxed) && socket.glance(LOOK) != Glance::Closed {}
+    while !is_over.load(Ordering::Relaxed) && socket.poll(LOOK) != Polled::Closed {}
 }
 
 impl Drop for Impostor {

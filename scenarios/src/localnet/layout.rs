@@ -217,12 +217,12 @@ impl Layout {
     }
 
     /// Where clients send: to the Sub of each node that has one, otherwise to the node.
-    pub fn entrances(&self) -> Vec<PathBuf> {
-        let entrance = |n| match n < self.size.subs {
+    pub fn submission_sockets(&self) -> Vec<PathBuf> {
+        let socket = |n| match n < self.size.subs {
             true => self.sub(n),
             false => self.transactions(n),
         };
-        (0..self.size.nodes).map(entrance).collect()
+        (0..self.size.nodes).map(socket).collect()
     }
 
     fn node_config(&self, n: usize, listens: SocketAddr) -> String {

@@ -68,16 +68,16 @@ pub struct Load {
 
 impl Load {
     /// One client per socket of a node or a Sub. `per_second` transactions of all clients together.
-    pub fn begin(entrances: &[PathBuf], per_second: u64) -> Self {
+    pub fn begin(submission_sockets: &[PathBuf], per_second: u64) -> Self {
         let promised = Arc::new(Promised::default());
         let is_over = Arc::new(AtomicBool::new(false));
-        let clients = entrances.len() as u64;
+        let clients = submission_sockets.len() as u64;
         let batch = (per_second / clients.max(1) / BATCHES_PER_SECOND).max(MIN_BATCH);
         let pause_ms = (1_000 * batch * clients).checked_div(per_second);
-        let client = |(number, entrance): (usize, &PathBuf)| {
+        let client = |(number, socket): (usize, &PathBuf)| {
             let client = Client {
                 sender: number as u64 + 1,
-                entrance: Address::Unix(entrance.clone()),
+                socket: Address::Unix(socket.clone()),
                 promised: promised.clone(),
                 is_over: is_over.clone(),
                 batch,
@@ -86,7 +86,11 @@ impl Load {
             Some(thread::spawn(move || client.run()))
         };
         Self {
-            clients: entrances.iter().enumerate().filter_map(client).collect(),
+            clients: submission_sockets
+                .iter()
+                .enumerate()
+                .filter_map(client)
+                .collect(),
             promised,
             is_over,
         }
@@ -117,7 +121,7 @@ struct Reply {
 
 struct Client {
     sender: u64,
-    entrance: Address,
+    socket: Address,
     promised: Arc<Promised>,
     is_over: Arc<AtomicBool>,
     /// Transactions of a batch.
@@ -155,7 +159,7 @@ impl Client {
     ) -> Result<usize, LiveError> {
         let socket = match connection {
             Some(open) => open,
-            None => connection.insert(LiveSocket::connect(&self.entrance, TIMEOUT)?),
+            None => connection.insert(LiveSocket::connect(&self.socket, TIMEOUT)?),
         };
         let transactions = batch.iter().map(|raw| raw.clone().into()).collect();
         let frame = Framing::TRANSACTIONS.encode(&Transactions { transactions })?;

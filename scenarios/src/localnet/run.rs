@@ -101,7 +101,7 @@ pub fn run(
     let begin_ms = now_ms();
     let layout = Layout::create(&options.folder, options.size, begin_ms)?;
     let mut network = Network::begin(&layout, &binaries, &options.bugs)?;
-    let mut load = Load::begin(&layout.entrances(), options.load_per_second);
+    let mut load = Load::begin(&layout.submission_sockets(), options.load_per_second);
     let mut watch = Watch::new(&layout);
     let mut faults = Faults::new(options.chaos, layout.shape()).peekable();
     let run_ms = u64::try_from(options.run_for.as_millis()).unwrap_or(u64::MAX);

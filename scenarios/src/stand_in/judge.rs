@@ -98,14 +98,14 @@ impl Judge {
         }
     }
 
-    /// The block stream carries something that is no frame.
+    /// The block stream carries an invalid frame.
     pub fn no_frame(&mut self, error: &str) {
         self.check(clause::STREAM_FRAMES, false, || {
             Violation::safety("a frame", error)
         });
     }
 
-    /// A block arrived. `None` if it is none.
+    /// A block arrived. `None` if it does not decode.
     pub fn block(
         &mut self,
         stream: u64,
@@ -235,7 +235,7 @@ impl Judge {
         })
     }
 
-    /// A request arrived; `None` if it is none.
+    /// A request arrived. `None` if it does not decode.
     pub fn request(&mut self, body: &[u8]) -> Option<Request> {
         let request = Request::decode(body);
         let found = match &request {
@@ -249,7 +249,7 @@ impl Judge {
         request.ok()
     }
 
-    /// The RPC carries something that is no frame.
+    /// The RPC carries an invalid frame.
     pub fn no_request(&mut self, error: &str) {
         self.check(clause::RPC_FRAMES, false, || {
             Violation::safety("a frame", error)

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clauses::Judgement,
-    live::{Glance, ListenError, LiveListener, LiveSocket, pause},
+    live::{ListenError, LiveListener, LiveSocket, Polled, pause},
 };
 use bytes::Bytes;
 use metanode_core::{
@@ -44,7 +44,7 @@ pub struct Misbehaviour {
 }
 
 /// How long one look at a quiet connection takes, and with it how soon it ends with the stand-in.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 /// For the write of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -82,7 +82,7 @@ impl State {
         GlobalExecIndex(behind).max(self.answered)
     }
 
-    /// The answer to the request in this frame; `None` if it is none.
+    /// The answer to the request in this frame; `None` if it is invalid.
     fn answer(&mut self, body: &[u8], misbehaviour: Misbehaviour) -> Option<ResponsePayload> {
         let request = self.judge.request(body)?;
         let watermark = self.watermark(misbehaviour);
@@ -161,7 +161,7 @@ impl StandIn {
         self.shared.is_over.store(true, Ordering::Relaxed);
         for address in &self.addresses {
             // Wakes the thread that accepts. If nobody listens any more, it is over already.
-            let _ = LiveSocket::connect(address, GLANCE);
+            let _ = LiveSocket::connect(address, POLL);
         }
         for listener in self.listeners {
             // One that panicked has said so.
@@ -182,7 +182,7 @@ impl StandIn {
 fn listen(shared: &Arc<Shared>, listener: &LiveListener, serve: fn(&Shared, LiveSocket)) {
     while !shared.is_over() {
         let Ok(socket) = listener.accept() else {
-            pause(GLANCE);
+            pause(POLL);
             continue;
         };
         if shared.is_over() {
@@ -194,7 +194,7 @@ fn listen(shared: &Arc<Shared>, listener: &LiveListener, serve: fn(&Shared, Live
     }
 }
 
-/// Calls `frame` for every frame, until it says that the connection ends. Returns why a length is none.
+/// Calls `frame` for every frame, until it says that the connection ends. Returns why a length is invalid, if one is.
 fn read_frames(
     shared: &Shared,
     socket: &mut LiveSocket,
@@ -203,10 +203,10 @@ fn read_frames(
 ) -> Option<String> {
     let mut decoder = Decoder::new(framing);
     while !shared.is_over() {
-        match socket.glance(GLANCE) {
-            Glance::Nothing => {}
-            Glance::Closed => return None,
-            Glance::Bytes(bytes) => decoder.push(&bytes),
+        match socket.poll(POLL) {
+            Polled::Nothing => {}
+            Polled::Closed => return None,
+            Polled::Bytes(bytes) => decoder.push(&bytes),
         }
         loop {
             match decoder.next_frame() {

@@ -27,7 +27,7 @@ impl NamedStore {
     /// The lowest round of a block from this one on; `None` if there is no block.
     ///
     /// # Errors
-    /// If the store cannot be read, or a key is none of a block.
+    /// If the store cannot be read, or a key is not that of a block.
     pub fn first_round(&self, from: Round) -> Result<Option<Round>, Malformed> {
         let first = self.scan(BLOCKS, &from.0.to_be_bytes()..&END, 1)?;
         let first = first.first().map(|(key, _)| block_key(key)).transpose()?;
@@ -37,7 +37,7 @@ impl NamedStore {
     /// The blocks of these rounds, those of other authors or only its own.
     ///
     /// # Errors
-    /// If the store cannot be read, or a key is none of a block.
+    /// If the store cannot be read, or a key is not that of a block.
     pub fn blocks(
         &self,
         witness: &mut DiskWitness,
@@ -73,7 +73,7 @@ impl NamedStore {
     /// The store of an executor: its epochs, then each flush with the blocks that it covers. Calls `see` for each.
     ///
     /// # Errors
-    /// If the store cannot be read, or those of `see`.
+    /// If the store cannot be read.
     pub fn flushes(
         &self,
         witness: &mut DiskWitness,
