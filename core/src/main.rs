@@ -113,6 +113,7 @@ Environment:
             ("stake", info.stake),
             ("authority_key", info.authority_key),
             ("protocol_key", info.protocol_key),
+            ("network_key", info.network_key),
             ("p2p_address", info.p2p_address),
         ] {
             println!("{key} = \"{value}\"");

@@ -73,6 +73,9 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "unobtainable_ancestors"
     "restored_alone"
     "strangers"
+    "guest_floods"
+    "stolen_seat"
+    "replayed_handshake"
     "fallback_to_genesis"
     "fallback_to_genesis_naive"
     "blocks_counted_apart"
@@ -104,6 +107,7 @@ pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "swarm_epochs"
     "adversaries"
     "ingest"
+    "peers"
     "sweeps"
 );
 

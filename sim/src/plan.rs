@@ -15,11 +15,14 @@ pub use crate::{
 };
 pub use epochs::{CommitteePlan, EpochPlan, Member, Unusable, tolerated};
 pub use metanode_core::config::{
-    ConsensusParameters, DeliveryParameters, IngestParameters, NodeParameters, RpcParameters,
+    ConsensusParameters, DeliveryParameters, IngestParameters, NodeParameters, PeerParameters,
+    RpcParameters,
 };
 pub use mock_go_executor::{BlockNumber, Guard, Manners, Reports};
 pub use own_limits::OwnLimit;
-pub(crate) use validators::{Authorities, account, authority_key, key_seed, public_key};
+pub(crate) use validators::{
+    Authorities, account, authority_key, key_seed, network_key_seed, network_keys, public_key,
+};
 pub use world::{FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, WORLD_LIMITS, WorkloadPlan};
 
 use crate::{faults::PlannedFault, invariant::Invariant, process_id::ProcessId, witness::Request};
@@ -27,7 +30,7 @@ pub use metanode_core::config::Topology;
 use metanode_core::{
     bugs::KnownBug,
     config::{StartPolicy, WatermarkSource},
-    types::{GlobalExecIndex, SignatureScheme},
+    types::{Encryption, GlobalExecIndex, SignatureScheme},
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +48,11 @@ pub struct Span {
     pub high: u64,
 }
 
+/// For plans of files that do not say it.
+const fn readable() -> Encryption {
+    Encryption::Readable
+}
+
 /// Everything that determines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -55,6 +63,9 @@ pub struct Plan {
     pub validators: u16,
     pub store: Backend,
     pub signatures: SignatureScheme,
+    /// Of connections between nodes.
+    #[serde(default = "readable")]
+    pub encryption: Encryption,
     /// What nodes do at a start if their executor does not answer.
     pub start_policy: StartPolicy,
     /// Which number of their executors nodes and Subs take for W.
@@ -68,8 +79,8 @@ pub struct Plan {
     /// After faults have ended, every live executor reaches the tip within this time (invariant LIVE).
     pub settle_ms: u64,
     pub network: NetworkPlan,
-    /// The limits of every node that has none of its own. Its signatures, epochs and source of W are
-    /// ignored: `signatures`, `epochs` and `watermark_source` of the plan apply.
+    /// The limits of every node that has none of its own. Its signatures, encryption, epochs and source of W are
+    /// ignored: `signatures`, `encryption`, `epochs` and `watermark_source` of the plan apply.
     pub node: NodeParameters,
     /// Limits in which single nodes differ from `node`; a later entry counts more than an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,6 +145,7 @@ impl Plan {
             validators: 4,
             store: Backend::Memory,
             signatures: SignatureScheme::KeyedHash,
+            encryption: Encryption::Readable,
             start_policy: StartPolicy::Wait,
             watermark_source: WatermarkSource::LastBlockNumber,
             manners: Manners::default(),
@@ -154,6 +166,7 @@ impl Plan {
                     write_timeout_ms: 1_000,
                     ..DeliveryParameters::default()
                 },
+                peers: PeerParameters::default(),
                 ingest: IngestParameters::default(),
                 rpc: RpcParameters {
                     timeout_ms: 1_000,

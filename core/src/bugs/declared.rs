@@ -446,6 +446,21 @@ known_bugs! {
             masked_by: [],
             found_by: ["NOEQUIV"],
         }
+        SeatFromGreeting = "+" "seat_from_greeting" {
+            mechanism: "a caller has the seat that its greeting names, instead of that of the key that it has proven",
+            masked_by: [],
+            found_by: ["BOUND", "TRUTH"],
+        }
+        FirstMessageIsProof = "+" "first_message_is_proof" {
+            mechanism: "the first message of a handshake, which anybody may repeat, gives a caller the seat of who made it",
+            masked_by: [],
+            found_by: ["TRUTH"],
+        }
+        GuestCountsAsMember = "+" "guest_counts_as_member" {
+            mechanism: "a caller whose key is that of no member has the budget of a member",
+            masked_by: [],
+            found_by: ["BOUND"],
+        }
         LeaderInItsCommit = "+" "leader_in_its_commit" {
             mechanism: "a commit takes its leader in any case, also if blocks of its history do not fit: those are in no commit",
             masked_by: [],

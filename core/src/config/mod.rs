@@ -19,11 +19,11 @@ mod watermark_source;
 pub use keys::KeySeed;
 pub use parameters::{
     ConsensusParameters, DeliveryParameters, IngestParameters, LIMITS, Limit, NodeParameters,
-    OutOfRange, RpcParameters, within,
+    OutOfRange, PeerParameters, RpcParameters, within,
 };
 pub use watermark_source::WatermarkSource;
 
-use crate::types::{Address, Authority, KeyPair, Stake};
+use crate::types::{Address, Authority, KeyPair, NetworkKeyPair, Stake};
 use document::DocumentError;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -51,6 +51,11 @@ pub struct NodeConfig {
     /// contains.
     #[serde(default)]
     pub further_protocol_key_seeds: Vec<KeySeed>,
+    /// Seed of this node's network key, which proves to peers who it is.
+    pub network_key_seed: KeySeed,
+    /// Seeds of earlier and future network keys of this node, as for the protocol key.
+    #[serde(default)]
+    pub further_network_key_seeds: Vec<KeySeed>,
     /// Listen address of consensus P2P.
     pub p2p_listen_address: SocketAddr,
     /// Address of the block stream.
@@ -79,6 +84,8 @@ pub struct NodeConfig {
     pub start_policy: StartPolicy,
     #[serde(default)]
     pub consensus: ConsensusParameters,
+    #[serde(default)]
+    pub peers: PeerParameters,
     #[serde(default)]
     pub delivery: DeliveryParameters,
     #[serde(default)]
@@ -216,6 +223,16 @@ impl NodeConfig {
             .collect()
     }
 
+    /// All network keys of this node, the current one first.
+    #[must_use]
+    pub fn network_keys(&self) -> Vec<NetworkKeyPair> {
+        let seeds = [&self.network_key_seed].into_iter();
+        seeds
+            .chain(&self.further_network_key_seeds)
+            .map(|seed| NetworkKeyPair::from_seed(self.consensus.encryption, &seed.0))
+            .collect()
+    }
+
     /// This node as an authority with stake 1. Authority key and account are derived from its protocol key.
     #[must_use]
     pub fn authority(&self) -> Authority {
@@ -226,6 +243,11 @@ impl NodeConfig {
         Authority {
             authority_key: protocol_key.0.to_vec(),
             protocol_key,
+            network_key: NetworkKeyPair::from_seed(
+                self.consensus.encryption,
+                &self.network_key_seed.0,
+            )
+            .public(),
             stake: Stake(1),
             address,
             p2p_address: self.p2p_listen_address,

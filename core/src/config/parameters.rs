@@ -5,7 +5,7 @@
 //! [`LIMITS`] and [`EPOCH_LIMITS`]. The suffix of a name is its unit (`_ms`, `_bytes`, `_rounds`, …).
 
 use super::WatermarkSource;
-use crate::types::SignatureScheme;
+use crate::types::{Encryption, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use thiserror::Error;
@@ -70,6 +70,25 @@ macro_rules! node_parameters {
                 choices {
                     /// Signature scheme of blocks.
                     signatures: SignatureScheme = SignatureScheme::Ed25519;
+                    /// How connections between nodes are encrypted, the same for all nodes of a chain.
+                    encryption: Encryption = Encryption::Noise;
+                }
+            }
+            /// Limits of connections from other nodes (contract §10.6).
+            peers: PeerParameters {
+                limits {
+                    /// Connections whose callers have not proven who they are. One more replaces the oldest of them.
+                    max_pending_connections: u32 = 512, 1..=100_000;
+                    /// Connections of one member for the same purpose. One more replaces the oldest of them.
+                    max_connections_per_member: u32 = 4, 2..=1_000;
+                    /// Connections of all others together.
+                    max_guests: u32 = 64, 1..=100_000;
+                    /// Time after which a guest gives its place to another one, if there is none left.
+                    guest_patience_ms: u64 = 10_000, 1..=3_600_000;
+                    /// Bytes that one member gets per second.
+                    member_bytes_per_second: u32 = 134_217_728, 65_536..=4_000_000_000;
+                    /// Bytes that all guests together get per second.
+                    guest_bytes_per_second: u32 = 16_777_216, 65_536..=4_000_000_000;
                 }
             }
             /// Limits and times of the block stream (contract §2, §5).

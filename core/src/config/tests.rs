@@ -3,7 +3,7 @@
 use super::{parameters::EPOCH_LIMITS, *};
 use crate::types::MAX_BLOCK_TRANSACTION_BYTES;
 
-const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n";
+const MINIMAL: &str = "node_index = 2\np2p_listen_address = \"127.0.0.1:9000\"\nprotocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\nnetwork_key_seed = \"0202020202020202020202020202020202020202020202020202020202020202\"\n";
 
 fn parse(extra: &str) -> Result<NodeConfig, String> {
     NodeConfig::parse(&format!("{MINIMAL}{extra}"), Path::new("node.toml"))
@@ -76,18 +76,18 @@ fn uncommented(line: &str) -> String {
 #[test]
 fn errors_name_the_line() {
     for (extra, expected) in [
-        ("windw = 3", "node.toml:4: unknown field `windw`"),
+        ("windw = 3", "node.toml:5: unknown field `windw`"),
         (
             "# window_blocks\n[delivery]\nwindow_blocks = 0",
-            "node.toml:6: delivery.window_blocks is 0: expected 1 to 1000000",
+            "node.toml:7: delivery.window_blocks is 0: expected 1 to 1000000",
         ),
         (
             "[rpc]\ntimeout_ms = \"long\"",
-            "node.toml:5: invalid type: string \"long\", expected u64",
+            "node.toml:6: invalid type: string \"long\", expected u64",
         ),
         (
             "executor_send_socket_path = \"tmp/x\"",
-            "node.toml:4: `tmp/x` is not an address",
+            "node.toml:5: `tmp/x` is not an address",
         ),
     ] {
         let error = parse(extra).unwrap_err();
@@ -103,7 +103,7 @@ fn an_epoch_is_not_shorter_than_two_granules() {
         ))
     };
     assert!(of(2_000, 1_000).is_ok());
-    let expected = "node.toml:6: consensus.epoch_duration_ms is 1999: expected at least twice \
+    let expected = "node.toml:7: consensus.epoch_duration_ms is 1999: expected at least twice \
                     epoch_start_granularity_ms, which is 1000";
     assert_eq!(of(1_999, 1_000).unwrap_err(), expected);
     assert!(parse("[consensus]\nepoch_duration_ms = 1_999").is_err());
@@ -124,6 +124,7 @@ fn numbers_outside_of_their_valid_range_are_rejected() {
             let config = set(value.into()).unwrap();
             let NodeConfig {
                 consensus,
+                peers,
                 delivery,
                 ingest,
                 rpc,
@@ -131,6 +132,7 @@ fn numbers_outside_of_their_valid_range_are_rejected() {
             } = config;
             let parameters = NodeParameters {
                 consensus,
+                peers,
                 delivery,
                 ingest,
                 rpc,
@@ -139,7 +141,7 @@ fn numbers_outside_of_their_valid_range_are_rejected() {
         }
         for value in [i128::from(low) - 1, i128::from(high) + 1] {
             let expected =
-                format!("node.toml:7: {group}.{key} is {value}: expected {low} to {high}");
+                format!("node.toml:8: {group}.{key} is {value}: expected {low} to {high}");
             assert_eq!(set(value).unwrap_err(), expected);
         }
         let default = (limit.get)(&NodeParameters::default());
@@ -172,15 +174,15 @@ fn a_node_that_may_not_ask_an_executor_does_not_start_and_is_told_what_to_set() 
     for (extra, expected) in [
         (
             "executor_read_enabled = false\nexecutor_commit_enabled = true",
-            "node.toml:4: executor_read_enabled is false and executor_commit_enabled true: ",
+            "node.toml:5: executor_read_enabled is false and executor_commit_enabled true: ",
         ),
         (
             "executor_commit_enabled = false\nexecutor_read_enabled = false",
-            "node.toml:5: executor_read_enabled is false: epoch, committee and watermark are known to executors only",
+            "node.toml:6: executor_read_enabled is false: epoch, committee and watermark are known to executors only",
         ),
         (
             "executor_read_enabled = 1",
-            "node.toml:4: executor_read_enabled is neither true nor false",
+            "node.toml:5: executor_read_enabled is neither true nor false",
         ),
     ] {
         let error = parse(extra).unwrap_err();
@@ -194,11 +196,11 @@ fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
     for (extra, expected) in [
         (
             "\npeer_go_master_sockets = [\"/tmp/a.sock\"]",
-            "node.toml:5: peer_go_master_sockets is obsolete and has no effect: remove it",
+            "node.toml:6: peer_go_master_sockets is obsolete and has no effect: remove it",
         ),
         (
             "peer_rpc_port = 9100",
-            "node.toml:4: peer_rpc_port is obsolete and has no effect: remove it",
+            "node.toml:5: peer_rpc_port is obsolete and has no effect: remove it",
         ),
     ] {
         assert_eq!(parse(extra).unwrap_err(), expected);
@@ -206,6 +208,7 @@ fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
 }
 
 const SECTIONS: &str = r#"protocol_key_seed = "0101010101010101010101010101010101010101010101010101010101010101"
+network_key_seed = "0202020202020202020202020202020202020202020202020202020202020202"
 p2p_listen_address = "127.0.0.1:9000"
 executor_commit_enabled = false
 
@@ -257,12 +260,12 @@ fn a_file_with_sections_needs_the_choice_of_one() {
         (
             SECTIONS,
             None,
-            "node.toml:9: the file has the sections [node_0], [node_2]: choose one with --node N, or with node_index = N",
+            "node.toml:10: the file has the sections [node_0], [node_2]: choose one with --node N, or with node_index = N",
         ),
         (
             SECTIONS,
             Some(1),
-            "node.toml:9: node 1 is asked for: expected one of the sections [node_0], [node_2]",
+            "node.toml:10: node 1 is asked for: expected one of the sections [node_0], [node_2]",
         ),
         (
             MINIMAL,
@@ -272,9 +275,9 @@ fn a_file_with_sections_needs_the_choice_of_one() {
         (
             &wrong_index,
             Some(2),
-            "node.toml:17: node_index is 3: expected 2, as the section says",
+            "node.toml:18: node_index is 3: expected 2, as the section says",
         ),
-        (&unknown, Some(0), "node.toml:12: unknown field `windw`"),
+        (&unknown, Some(0), "node.toml:13: unknown field `windw`"),
         (
             "node_0 = 3",
             Some(0),

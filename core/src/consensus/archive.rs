@@ -1,13 +1,14 @@
 //! The retained epochs, from which this node serves its peers blocks, commits and its own blocks. Ended epochs are
 //! served like the current one, so that a node that was down can catch up.
 
-use super::{own_blocks::OwnBlocks, protocol::Welcome};
+use super::own_blocks::OwnBlocks;
 use crate::{
     env::TaskMonitor,
+    peers::Sessions,
     store::{CommitLog, ConsensusStore, StoreError},
     sync::{Mutex, MutexGuard},
     tasks::Tasks,
-    types::{AuthorityIndex, Epoch, EpochStart},
+    types::{AuthorityIndex, Chain, Epoch, EpochStart},
 };
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,8 @@ pub(crate) struct RetainedEpoch {
     pub start: EpochStart,
     /// This node's index in the committee; `None` if it is a follower.
     pub own: Option<AuthorityIndex>,
+    /// With the peers of this epoch.
+    pub sessions: Sessions,
     pub store: ConsensusStore,
     pub log: Arc<CommitLog>,
     pub(super) own_blocks: OwnBlocks,
@@ -34,6 +37,7 @@ impl RetainedEpoch {
         monitor: Arc<dyn TaskMonitor>,
         start: EpochStart,
         own: Option<AuthorityIndex>,
+        sessions: Sessions,
         store: ConsensusStore,
     ) -> Result<Self, StoreError> {
         let tip = store.last_commit()?.unwrap_or_default();
@@ -42,6 +46,7 @@ impl RetainedEpoch {
             own_blocks: OwnBlocks::new(own, store.clone())?,
             start,
             own,
+            sessions,
             store,
             serving: Tasks::new(monitor),
         })
@@ -56,14 +61,12 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// What this node says of itself to peers; `None` before the first epoch is added. All are of one chain.
+    /// The chain of all epochs, and the newest of them; `None` before the first one is added.
     #[must_use]
-    pub fn welcome(&self) -> Option<Welcome> {
+    pub fn newest(&self) -> Option<(Chain, Epoch)> {
         let epochs = self.epochs();
-        epochs.last_key_value().map(|(newest, epoch)| Welcome {
-            chain: epoch.start.chain,
-            newest_epoch: *newest,
-        })
+        let newest = epochs.last_key_value();
+        newest.map(|(newest, epoch)| (epoch.start.chain, *newest))
     }
 
     #[must_use]
@@ -135,6 +138,7 @@ mod tests {
     use crate::{
         dag::test_dag::TestDag,
         env::Unmonitored,
+        peers::testing::sessions,
         store::{MemoryDisk, MemoryStores},
         types::{
             Block, Chain, Commit, CommitDigest, CommitIndex, EpochBase, GlobalExecIndex, SubDag,
@@ -160,7 +164,8 @@ mod tests {
             committee: TestDag::with_stakes(epoch, &[1]).committee,
             chain: Chain::default(),
         };
-        Arc::new(RetainedEpoch::new(Arc::new(Unmonitored), start, None, store).unwrap())
+        let sessions = sessions(&start.committee, None);
+        Arc::new(RetainedEpoch::new(Arc::new(Unmonitored), start, None, sessions, store).unwrap())
     }
 
     /// What is published here is not stored, so that it can be read from a cache only.

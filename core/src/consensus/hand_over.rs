@@ -1,15 +1,19 @@
 //! How a node without a seat hands what its journal holds to members (contract §8.9). It keeps the entries until they are
 //! executed, so whatever a member answers, the next one gets what no commit contains by then.
 
-use super::protocol::{self, Hello, MessageError, Purpose, Welcome};
+use super::{
+    archive::RetainedEpoch,
+    protocol::{self, MessageError, Purpose},
+};
 use crate::{
     backoff::Backoff,
     deadline::timeout,
     env::Env,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
     ingest::{Journal, Position},
+    peers::SessionError,
     store::StoreError,
-    types::{Address, AuthorityIndex, EpochStart, Transaction, Transactions},
+    types::{Address, AuthorityIndex, Transaction, Transactions},
 };
 use rand_core::Rng;
 use serde::Deserialize;
@@ -20,7 +24,7 @@ use tracing::{debug, info};
 /// Transactions of one frame, in bytes, at most. Less than every member buffers.
 const MOST_FRAME_BYTES: usize = 1 << 20;
 
-/// The framing of what is read, welcome and replies: both are short, whatever a member sends.
+/// The framing of replies: they are short, whatever a member sends.
 const SHORT: Framing = Framing {
     limit_bytes: 4 * 1024,
     ..Framing::TRANSACTIONS
@@ -58,8 +62,8 @@ enum Failed {
     Message(#[from] MessageError),
     #[error("the peer closed the connection")]
     Closed,
-    #[error("it is of another chain: {0}")]
-    OtherChain(String),
+    #[error(transparent)]
+    NoSession(#[from] SessionError),
     #[error("expected a reply in JSON: {0}")]
     NoReply(#[from] serde_json::Error),
     #[error("no reply within {0} ms")]
@@ -73,7 +77,7 @@ enum Failed {
 pub(crate) async fn hand_over(
     env: Env,
     journal: Arc<Journal>,
-    start: EpochStart,
+    retained: Arc<RetainedEpoch>,
     pace: Pace,
 ) -> Result<Infallible, StoreError> {
     let mut backoff = Backoff::new(pace.retry_min_ms, pace.retry_max_ms);
@@ -94,10 +98,10 @@ pub(crate) async fn hand_over(
         }
         #[allow(clippy::cast_possible_truncation)]
         // there are no more members than authority indexes
-        let member = AuthorityIndex((next_member % start.committee.size() as u32) as u16);
+        let member = AuthorityIndex((next_member % retained.start.committee.size() as u32) as u16);
         next_member = next_member.wrapping_add(1);
         let patience = Duration::from_millis(pace.timeout_ms);
-        let sent = timeout(patience, send(&env, &start, member, &transactions)).await;
+        let sent = timeout(patience, send(&env, &retained, member, &transactions)).await;
         let count = transactions.len();
         match sent.unwrap_or(Err(Failed::TooSlow(pace.timeout_ms))) {
             Ok(reply) if reply.success || reply.taken > 0 => {
@@ -122,25 +126,15 @@ pub(crate) async fn hand_over(
 /// Sends a frame to a member. Returns its reply.
 async fn send(
     env: &Env,
-    start: &EpochStart,
+    retained: &RetainedEpoch,
     member: AuthorityIndex,
     transactions: &[Transaction],
 ) -> Result<Reply, Failed> {
-    let address = Address::Tcp(start.committee.authority(member).p2p_address);
-    let mut stream = env.network.connect(&address).await?;
-    let hello = Hello {
-        chain: start.chain,
-        epoch: start.base.epoch,
-        from: None,
-        purpose: Purpose::HandOver,
-    };
-    write_frame(&mut stream, &protocol::frame(&hello)?).await?;
+    let address = Address::Tcp(retained.start.committee.authority(member).p2p_address);
+    let stream = env.network.connect(&address).await?;
+    let (mut stream, _) = retained.sessions.connect(stream, member).await?;
+    write_frame(&mut stream, &protocol::frame(&Purpose::HandOver)?).await?;
     let mut decoder = Decoder::new(SHORT);
-    let body = read_frame(&mut stream, &mut decoder).await?;
-    let welcome: Welcome = protocol::parse(&body.ok_or(Failed::Closed)?)?;
-    if let Some(difference) = start.chain.difference(&welcome.chain) {
-        return Err(Failed::OtherChain(difference));
-    }
     let frame = Framing::TRANSACTIONS.encode(&Transactions {
         transactions: transactions.iter().map(|it| it.0.clone()).collect(),
     })?;

@@ -1,12 +1,13 @@
 //! The client of one peer: a query connection that is opened on demand and dropped after any error.
 
 use super::{
-    protocol::{self, Hello, MessageError, PeerRequest, PeerResponse, Purpose, Welcome},
+    protocol::{self, MessageError, PeerRequest, PeerResponse, Purpose},
     shared::Shared,
 };
 use crate::{
     env::{IdleTimeout, MonitoredStream},
     framing::{Decoder, ReadError, read_frame, write_frame},
+    peers::{SecureStream, SessionError},
     store::StoreError,
     types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef, Epoch},
 };
@@ -28,8 +29,8 @@ pub(super) enum PeerError {
     Read(#[from] ReadError),
     #[error("the peer closed the connection")]
     Closed,
-    #[error("it is of another chain: {difference}")]
-    OtherChain { difference: String },
+    #[error(transparent)]
+    NoSession(#[from] SessionError),
     #[error("no byte was received or sent for {timeout_ms} ms")]
     Idle { timeout_ms: u64 },
     #[error("no complete answer within {limit_ms} ms")]
@@ -59,13 +60,16 @@ pub(super) enum PeerError {
     Store(#[from] StoreError),
 }
 
+/// An authenticated connection to a peer.
+type Connection = (SecureStream<MonitoredStream>, Decoder);
+
 /// The query connection to one peer.
 pub(super) struct Peer {
     pub index: AuthorityIndex,
     address: Address,
     /// Counts the bytes of the successive query connections to this peer.
     idle: IdleTimeout,
-    connection: Mutex<Option<(MonitoredStream, Decoder)>>,
+    connection: Mutex<Option<Connection>>,
     /// The newest epoch that it said it had entered.
     newest_epoch: AtomicU64,
 }
@@ -121,41 +125,25 @@ impl Peer {
         Ok(response)
     }
 
-    /// Opens a connection for `purpose`, whose bytes `idle` counts. `first` is sent without waiting for the peer's answer
-    /// to the [`Hello`].
+    /// Opens a connection for `purpose`, whose bytes `idle` counts. `first` is sent with the purpose.
     pub(super) async fn connect(
         &self,
         shared: &Shared,
         purpose: Purpose,
         first: &[u8],
         idle: &IdleTimeout,
-    ) -> Result<(MonitoredStream, Decoder), PeerError> {
+    ) -> Result<Connection, PeerError> {
         let connected = shared.env.network.connect(&self.address).await;
-        let mut stream = idle.monitor(connected.map_err(|source| PeerError::Connect {
+        let stream = idle.monitor(connected.map_err(|source| PeerError::Connect {
             address: self.address.clone(),
             source,
         })?);
-        let own = shared.retained.start.chain;
-        let hello = Hello {
-            chain: own,
-            epoch: shared.committee.epoch(),
-            from: shared.retained.own,
-            purpose,
-        };
-        write_frame(&mut stream, &protocol::frame(&hello)?).await?;
-        if !first.is_empty() {
-            write_frame(&mut stream, first).await?;
-        }
-        let mut decoder = Decoder::new(protocol::FRAMING);
-        let body = read_frame(&mut stream, &mut decoder).await?;
-        let welcome: Welcome = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
-        match own.difference(&welcome.chain) {
-            None => {
-                self.newest_epoch
-                    .fetch_max(welcome.newest_epoch.0, Ordering::Relaxed);
-                Ok((stream, decoder))
-            }
-            Some(difference) => Err(PeerError::OtherChain { difference }),
-        }
+        let sessions = &shared.retained.sessions;
+        let (mut stream, newest_epoch) = sessions.connect(stream, self.index).await?;
+        self.newest_epoch
+            .fetch_max(newest_epoch.0, Ordering::Relaxed);
+        let begin = [&protocol::frame(&purpose)?[..], first].concat();
+        write_frame(&mut stream, &begin).await?;
+        Ok((stream, Decoder::new(protocol::FRAMING)))
     }
 }

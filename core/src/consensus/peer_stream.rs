@@ -1,23 +1,28 @@
 //! The listener's end of a connection between peers.
 
 use crate::{
-    env::{BoxStream, IdleTimeout, MonitoredStream},
+    env::{IdleTimeout, MonitoredStream},
     framing::write_frame,
+    peers::SecureStream,
 };
 use std::io;
 
 /// A connection to a peer that may be slow, but has to take what is written.
 pub(super) struct PeerStream {
-    pub stream: MonitoredStream,
+    pub stream: SecureStream<MonitoredStream>,
     idle: IdleTimeout,
     silence_ms: u64,
 }
 
 impl PeerStream {
-    pub fn new(stream: BoxStream, silence_ms: u64) -> Self {
-        let idle = IdleTimeout::default();
+    /// `idle` counts the bytes of the stream below.
+    pub const fn new(
+        stream: SecureStream<MonitoredStream>,
+        idle: IdleTimeout,
+        silence_ms: u64,
+    ) -> Self {
         Self {
-            stream: idle.monitor(stream),
+            stream,
             idle,
             silence_ms,
         }

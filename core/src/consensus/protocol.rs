@@ -1,14 +1,14 @@
-//! The protocol between peers: length-prefixed bcs messages over TCP.
+//! The protocol between peers: length-prefixed BCS messages over the encrypted streams of [`peers`](crate::peers).
 //!
-//! A connection begins with a [`Hello`], which is answered with a [`Welcome`]. It is then a **subscription**, on which the
-//! listener streams its own blocks for ever, a **query** connection, on which requests are answered one after the other, or
-//! one on which a node without a seat **hands over** transactions, with the frames and replies of the transaction socket
-//! (contract §8.9). Peers are not authenticated: blocks are verified by their authors' signatures, commits by the votes of
-//! a quorum, and nothing else is trusted.
+//! A connection begins with the caller's [`Purpose`]. It is then a **subscription**, on which the listener streams its own
+//! blocks for ever, a **query** connection, on which requests are answered one after the other, or one on which a node
+//! without a seat **hands over** transactions, with the frames and replies of the transaction socket (contract §8.9). Who
+//! the caller is decides how much it gets, not what: blocks are verified by their authors' signatures, commits by the votes
+//! of a quorum, and nothing else is trusted.
 
 use crate::{
     framing::{FrameError, Framing, LengthPrefix},
-    types::{AuthorityIndex, BlockRef, Chain, CommitIndex, Epoch, Round},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -29,31 +29,16 @@ pub const REQUEST_FRAMING: Framing = Framing {
 /// Approximate limit of the blocks in an answer; the requester fetches the others again.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
+/// The same for who is no member.
+pub const MAX_GUEST_ANSWER_BYTES: usize = 1024 * 1024;
+
 /// Maximum number of blocks in one request.
 pub const MAX_BLOCKS_PER_REQUEST: usize = 256;
 
 /// Maximum number of commits in one answer, if only so many include a commit with the votes of a quorum.
 pub const MAX_COMMITS_PER_ANSWER: usize = 1_000;
 
-/// The first message of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    pub chain: Chain,
-    pub epoch: Epoch,
-    /// The sender's index in the committee; `None` for a follower. Not authenticated.
-    pub from: Option<AuthorityIndex>,
-    pub purpose: Purpose,
-}
-
-/// The listener's first message, for any [`Hello`]. If the chains differ, it is also the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Welcome {
-    pub chain: Chain,
-    /// The newest epoch that the listener has entered.
-    pub newest_epoch: Epoch,
-}
-
-/// The purpose of a connection.
+/// The first message of a caller: the purpose of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
     /// Stream the listener's own blocks above round `after`, in order.

@@ -4,22 +4,26 @@ use super::{
     archive::{Archive, RetainedEpoch},
     peer_stream::PeerStream,
     protocol::{
-        self, Hello, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER,
-        MessageError, PeerRequest, PeerResponse, Purpose, Welcome,
+        self, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER,
+        MAX_GUEST_ANSWER_BYTES, MessageError, PeerRequest, PeerResponse, Purpose,
     },
     votes::certified,
 };
 use crate::{
     config::ConsensusParameters,
     deadline::timeout,
-    env::{BoxListener, BoxStream, MonitoredStream, TaskMonitor},
-    framing::{Decoder, ReadError, read_frame},
+    env::{BoxListener, BoxStream, Env, IdleTimeout, MonitoredStream, NodeEvent},
+    framing::{Decoder, ReadError, read_frame, read_frame_exactly},
     ingest::HandedOver,
+    peers::{
+        Accepted, Admission, Caller, Hello, Kind, NoPlace, Place, SecureStream, SessionError,
+        read_hello, refuse,
+    },
     store::StoreError,
     tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
 };
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tracing::debug;
@@ -37,30 +41,55 @@ pub(super) enum ConnectionEnd {
     Damaged(BlockRef),
     #[error(transparent)]
     Message(#[from] MessageError),
+    #[error(transparent)]
+    NoSession(#[from] SessionError),
     #[error("the peer requested epoch {0}, which this node does not retain")]
     OtherEpoch(Epoch),
-    #[error("the peer is of another chain: {0}")]
-    OtherChain(String),
+    #[error("the peer is no member, and all places for guests are taken")]
+    NoPlace,
+    #[error("the peer has newer connections, as many as it may")]
+    Displaced,
+    #[error("a step of the greeting was not over after {0} ms")]
+    TooSlow(u64),
     #[error("the peer closed the connection")]
     Closed,
 }
 
-/// Accepts connections of peers for ever.
-pub(crate) async fn serve(
-    monitor: Arc<dyn TaskMonitor>,
+impl From<NoPlace> for ConnectionEnd {
+    fn from(_: NoPlace) -> Self {
+        Self::NoPlace
+    }
+}
+
+/// What all connections share.
+struct Server {
+    env: Env,
     archive: Arc<Archive>,
     parameters: ConsensusParameters,
     handed_over: HandedOver,
+}
+
+/// Accepts connections of peers for ever.
+pub(crate) async fn serve(
+    env: Env,
+    archive: Arc<Archive>,
+    parameters: ConsensusParameters,
+    admission: Arc<Admission>,
+    handed_over: HandedOver,
     listener: BoxListener,
 ) -> Infallible {
-    let greeting = Tasks::new(monitor);
-    let parameters = Arc::new(parameters);
-    let handed_over = Arc::new(handed_over);
+    let greeting = Tasks::new(env.monitor.clone());
+    let server = Arc::new(Server {
+        env,
+        archive,
+        parameters,
+        handed_over,
+    });
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let (archive, handed_over) = (archive.clone(), handed_over.clone());
-                greeting.spawn(greet(archive, parameters.clone(), handed_over, stream));
+                let place = admission.accept();
+                greeting.spawn(greet(server.clone(), stream, place));
             }
             Err(e) => {
                 debug!(error = %e, "cannot accept a connection");
@@ -70,105 +99,160 @@ pub(crate) async fn serve(
     }
 }
 
-/// Reads the [`Hello`] of a new peer and serves it from the epoch that it names. If it is the next epoch, the peer
-/// waits until this node enters it, because it would only reconnect. A peer of another chain is told so and left.
-async fn greet(
-    archive: Arc<Archive>,
-    parameters: Arc<ConsensusParameters>,
-    handed_over: Arc<HandedOver>,
-    stream: BoxStream,
-) {
-    let silence_ms = parameters.peer_silence_ms;
-    let mut stream = PeerStream::new(stream, silence_ms);
-    let greeted = async {
-        let mut decoder = Decoder::new(protocol::REQUEST_FRAMING);
-        let patience = Duration::from_millis(silence_ms);
-        let hello = timeout(patience, next::<Hello>(&mut stream.stream, &mut decoder));
-        let hello = hello.await.unwrap_or(Err(ConnectionEnd::Closed))?;
-        let refusal = archive.welcome().filter(|own| own.chain != hello.chain);
-        if let Some(own) = refusal {
+/// Finds out who a new peer is and what it wants, and serves it from the epoch that it names.
+async fn greet(server: Arc<Server>, stream: BoxStream, place: Place) {
+    let greeted = tokio::select! {
+        biased;
+        () = place.displaced() => Err(ConnectionEnd::Displaced),
+        greeted = server.greet(stream, &place) => greeted,
+    };
+    match greeted {
+        Ok((retained, purpose, stream)) => {
+            let serving = retained.clone();
+            let served = async move {
+                let end = tokio::select! {
+                    biased;
+                    () = place.displaced() => ConnectionEnd::Displaced,
+                    end = server.serve(&retained, purpose, stream, &place) => end,
+                };
+                debug!(%end, "a peer connection ended");
+            };
+            serving.serving.spawn(served);
+        }
+        Err(end) => debug!(%end, "a peer connection ended"),
+    }
+}
+
+impl Server {
+    /// If the peer names the next epoch, it waits until this node enters it, because it would only reconnect. A peer of
+    /// another chain is told so and left.
+    async fn greet(
+        &self,
+        stream: BoxStream,
+        place: &Place,
+    ) -> Result<(Arc<RetainedEpoch>, Purpose, PeerStream), ConnectionEnd> {
+        let idle = IdleTimeout::default();
+        let mut stream = idle.monitor(stream);
+        let hello = self.patiently(read_hello(&mut stream)).await?;
+        let patience = Duration::from_millis(self.parameters.peer_silence_ms);
+        let chain = match self.archive.newest() {
             // Whatever its epoch is.
-            welcome(&mut stream, own, &hello).await?;
-        }
-        let found = timeout(patience, archive.find(hello.epoch)).await;
-        let retained = found.flatten();
-        let retained = retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
-        let own = archive.welcome().unwrap_or(Welcome {
-            chain: retained.start.chain,
-            newest_epoch: hello.epoch,
-        });
-        welcome(&mut stream, own, &hello).await?;
-        Ok((decoder, hello, retained))
-    };
-    match greeted.await {
-        Ok((decoder, hello, retained)) if hello.purpose == Purpose::HandOver => {
-            if !decoder.is_between_frames() {
-                // A frame that was sent before the welcome would be parsed from its middle.
-                debug!("a node hands over before it is welcome");
-                return;
+            Some((own, _)) if own != hello.chain => own,
+            _ => {
+                let found = timeout(patience, self.archive.find(hello.epoch)).await;
+                let retained = found.flatten();
+                let retained = retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
+                if retained.start.chain == hello.chain {
+                    return self.answer(retained, &hello, stream, idle, place).await;
+                }
+                retained.start.chain
             }
-            let stream = Box::new(stream.stream);
-            let serving = async move { handed_over.serve(stream).await };
-            retained.serving.spawn(serving);
-        }
-        Ok((decoder, hello, retained)) => {
-            let batch = parameters.commit_sync_batch;
-            let served = serve_peer(retained.clone(), batch, hello.purpose, stream, decoder);
-            retained.serving.spawn(served);
-        }
-        Err::<_, ConnectionEnd>(end) => debug!(%end, "a peer connection ended"),
+        };
+        let refused = async { Err(refuse(&mut stream, chain, &hello).await) };
+        self.patiently(refused).await
     }
-}
 
-/// Tells the peer of which chain this node is.
-///
-/// # Errors
-/// If the peer is of another one.
-async fn welcome(
-    stream: &mut PeerStream,
-    own: Welcome,
-    hello: &Hello,
-) -> Result<(), ConnectionEnd> {
-    stream.write(&protocol::frame(&own)?).await?;
-    match own.chain.difference(&hello.chain) {
-        None => Ok(()),
-        Some(difference) => Err(ConnectionEnd::OtherChain(difference)),
+    async fn answer(
+        &self,
+        retained: Arc<RetainedEpoch>,
+        hello: &Hello,
+        stream: MonitoredStream,
+        idle: IdleTimeout,
+        place: &Place,
+    ) -> Result<(Arc<RetainedEpoch>, Purpose, PeerStream), ConnectionEnd> {
+        let newest = self.archive.newest();
+        let newest_epoch = newest.map_or(hello.epoch, |(_, newest)| newest);
+        let answered = retained.sessions.answer(stream, hello, newest_epoch);
+        let Accepted { mut stream, caller } = self.patiently(answered).await?;
+        let has_displaced = place.claim(caller);
+        self.report(has_displaced, hello.epoch, caller);
+        let purpose = read_frame_exactly(&mut stream, protocol::REQUEST_FRAMING.limit_bytes);
+        let purpose = self.patiently(purpose).await?;
+        let purpose = protocol::parse(&purpose.ok_or(ConnectionEnd::Closed)?)?;
+        let kind = match purpose {
+            Purpose::Subscribe { .. } => Kind::Subscription,
+            Purpose::Query => Kind::Queries,
+            Purpose::HandOver => Kind::HandOver,
+        };
+        // It was encrypted with the keys of this session, so nobody repeats what the caller has said.
+        let has_displaced = place.prove(caller, kind)?;
+        self.report(has_displaced, hello.epoch, caller);
+        let silence_ms = self.parameters.peer_silence_ms;
+        Ok((retained, purpose, PeerStream::new(stream, idle, silence_ms)))
     }
-}
 
-async fn serve_peer(
-    retained: Arc<RetainedEpoch>,
-    batch: u32,
-    purpose: Purpose,
-    stream: PeerStream,
-    decoder: Decoder,
-) {
-    let Err(end) = match purpose {
-        Purpose::Subscribe { after } => stream_own_blocks(&retained, stream, after).await,
-        // What is handed over goes elsewhere.
-        Purpose::Query | Purpose::HandOver => {
-            answer_queries(&retained, batch, stream, decoder).await
+    /// A member has more connections than it may, so that one of them has to go.
+    fn report(&self, has_displaced: bool, epoch: Epoch, caller: Caller) {
+        if let (true, Some(peer)) = (has_displaced, caller.seat) {
+            let peer = peer.0;
+            self.env.emit(NodeEvent::PeerDisplaced { epoch, peer });
         }
-    };
-    debug!(%end, "a peer connection ended");
+    }
+
+    /// Limits a step of the greeting. A peer that does not take it is left.
+    async fn patiently<T, E>(
+        &self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ConnectionEnd>
+    where
+        ConnectionEnd: From<E>,
+    {
+        let patience_ms = self.parameters.peer_silence_ms;
+        let done = timeout(Duration::from_millis(patience_ms), step).await;
+        Ok(done.ok_or(ConnectionEnd::TooSlow(patience_ms))??)
+    }
+
+    async fn serve(
+        &self,
+        retained: &RetainedEpoch,
+        purpose: Purpose,
+        stream: PeerStream,
+        place: &Place,
+    ) -> ConnectionEnd {
+        let ended = match purpose {
+            Purpose::Subscribe { after } => stream_own_blocks(retained, stream, after, place).await,
+            Purpose::Query => {
+                let batch = self.parameters.commit_sync_batch;
+                answer_queries(retained, batch, stream, place).await
+            }
+            Purpose::HandOver => {
+                self.handed_over.serve(Box::new(stream.stream)).await;
+                Err(ConnectionEnd::Closed)
+            }
+        };
+        match ended {
+            Err(end) => end,
+            Ok(never) => match never {},
+        }
+    }
 }
 
 pub(super) async fn answer_queries(
     retained: &RetainedEpoch,
     batch: u32,
     mut stream: PeerStream,
-    mut decoder: Decoder,
+    place: &Place,
 ) -> Result<Infallible, ConnectionEnd> {
+    let answers = Answers {
+        batch,
+        most_bytes: match place.is_guest() {
+            true => MAX_GUEST_ANSWER_BYTES,
+            false => MAX_ANSWER_BYTES,
+        },
+    };
+    let mut decoder = Decoder::new(protocol::REQUEST_FRAMING);
     loop {
         let request = next(&mut stream.stream, &mut decoder).await?;
-        let response = answer(retained, batch, request)?;
+        place.may_take().await;
+        let response = answer(retained, answers, request)?;
         let frame = protocol::frame(&response)?;
+        place.take(frame.len());
         stream.write(&frame).await?;
     }
 }
 
 async fn next<T: serde::de::DeserializeOwned>(
-    stream: &mut MonitoredStream,
+    stream: &mut SecureStream<MonitoredStream>,
     decoder: &mut Decoder,
 ) -> Result<T, ConnectionEnd> {
     let body = read_frame(stream, decoder)
@@ -181,6 +265,7 @@ pub(super) async fn stream_own_blocks(
     retained: &RetainedEpoch,
     mut stream: PeerStream,
     mut after: Round,
+    place: &Place,
 ) -> Result<Infallible, ConnectionEnd> {
     let asked = retained.own_blocks.newest();
     loop {
@@ -195,6 +280,8 @@ pub(super) async fn stream_own_blocks(
             let frame = protocol::FRAMING
                 .encode_body(block.bytes())
                 .map_err(ReadError::Frame)?;
+            place.may_take().await;
+            place.take(frame.len());
             stream.write(&frame).await?;
         }
         if blocks.is_empty() {
@@ -209,19 +296,31 @@ pub(super) async fn stream_own_blocks(
     }
 }
 
+/// The limits of answers.
+#[derive(Clone, Copy)]
+pub(super) struct Answers {
+    /// Commits per read.
+    pub batch: u32,
+    /// Approximate size of the blocks.
+    pub most_bytes: usize,
+}
+
 fn answer(
     retained: &RetainedEpoch,
-    batch: u32,
+    limits: Answers,
     request: PeerRequest,
 ) -> Result<PeerResponse, ConnectionEnd> {
     let store = &retained.store;
     Ok(match request {
         PeerRequest::Blocks(mut wanted) => {
             wanted.truncate(MAX_BLOCKS_PER_REQUEST);
+            let mut named = BTreeSet::new();
+            wanted.retain(|block| named.insert(*block));
             let found = store.blocks(&wanted)?.into_iter().flatten();
-            PeerResponse::Blocks(within_answer(found).map(|b| b.bytes().clone()).collect())
+            let found = within_answer(limits.most_bytes, found);
+            PeerResponse::Blocks(found.map(|b| b.bytes().clone()).collect())
         }
-        PeerRequest::Commits { from, to } => certified_commits(retained, batch, from, to)?,
+        PeerRequest::Commits { from, to } => certified_commits(retained, limits, from, to)?,
         PeerRequest::NewestBlockOf(author) => {
             PeerResponse::NewestBlock(newest_of(retained, author)?)
         }
@@ -252,13 +351,13 @@ fn newest_of(
 /// ends the answer.
 pub(super) fn certified_commits(
     retained: &RetainedEpoch,
-    batch: u32,
+    limits: Answers,
     from: CommitIndex,
     to: CommitIndex,
 ) -> Result<PeerResponse, StoreError> {
     let store = &retained.store;
     let to = to.min(store.last_commit()?.unwrap_or_default());
-    let batch = batch.max(1);
+    let batch = limits.batch.max(1);
     let (mut next, mut commits) = (from.max(CommitIndex(1)), vec![]);
     while next <= to && commits.len() < MAX_COMMITS_PER_ANSWER {
         let end = CommitIndex(next.prev().0.saturating_add(batch)).min(to);
@@ -269,7 +368,7 @@ pub(super) fn certified_commits(
             let reference = commits[last].reference();
             let voters = store.votes_for(reference)?;
             if certified(reference, &voters, &retained.start.committee) {
-                let fitting = within_answer(voters.iter().cloned()).count();
+                let fitting = within_answer(limits.most_bytes, voters.iter().cloned()).count();
                 let (fitting, further) = voters.split_at(fitting);
                 return Ok(PeerResponse::Commits {
                     commits: commits[..=last].iter().map(|c| c.encode().into()).collect(),
@@ -291,13 +390,15 @@ pub(super) fn certified_commits(
     })
 }
 
+/// The first blocks that fit into an answer, at least one.
 fn within_answer(
+    most_bytes: usize,
     blocks: impl Iterator<Item = VerifiedBlock>,
 ) -> impl Iterator<Item = VerifiedBlock> {
     let mut bytes = 0;
     blocks.take_while(move |block| {
         let first = bytes == 0;
         bytes += block.bytes().len();
-        first || bytes <= MAX_ANSWER_BYTES
+        first || bytes <= most_bytes
     })
 }

@@ -4,12 +4,17 @@ use super::{
     archive::RetainedEpoch,
     peer_stream::PeerStream,
     protocol::{self, MAX_ANSWER_BYTES, PeerRequest, PeerResponse},
-    server::{ConnectionEnd, answer_queries, certified_commits, stream_own_blocks},
+    server::{Answers, ConnectionEnd, answer_queries, certified_commits, stream_own_blocks},
 };
 use crate::{
+    config::PeerParameters,
     dag::test_dag::TestDag,
-    env::Unmonitored,
+    env::{BoxStream, IdleTimeout, Unmonitored},
     framing::{Decoder, ReadError, read_frame, write_frame},
+    peers::{
+        Admission, Place, SecureStream,
+        testing::{self, sessions},
+    },
     store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
     types::{
         AuthorityIndex, Block, Chain, ChainId, Commit, CommitDigest, CommitIndex, CommitRef, Epoch,
@@ -66,6 +71,30 @@ fn epoch_start() -> EpochStart {
     }
 }
 
+fn retained(own: Option<AuthorityIndex>, store: ConsensusStore) -> RetainedEpoch {
+    let start = epoch_start();
+    let sessions = sessions(&start.committee, own);
+    RetainedEpoch::new(Arc::new(Unmonitored), start, own, sessions, store).unwrap()
+}
+
+/// A guest, and the listener's end of its connection, over a socket that holds so many bytes.
+async fn connected(capacity: usize, silence_ms: u64) -> (SecureStream<BoxStream>, PeerStream) {
+    let idle = IdleTimeout::default();
+    let (near, far) = tokio::io::duplex(capacity);
+    let far = idle.monitor(Box::new(far));
+    let (near, far) = testing::connected(&epoch_start().committee, near, far).await;
+    (near, PeerStream::new(far, idle, silence_ms))
+}
+
+fn place() -> Place {
+    Admission::new(PeerParameters::default()).accept()
+}
+
+const ONE_BY_ONE: Answers = Answers {
+    batch: 1,
+    most_bytes: MAX_ANSWER_BYTES,
+};
+
 /// The number of commits in the answer if each (commit, number of authorities) of `votes` has that many votes. The
 /// batch size is 1.
 fn answered(votes: &[(u32, u16)]) -> usize {
@@ -79,10 +108,9 @@ fn answered(votes: &[(u32, u16)]) -> usize {
         store.write(&voters, &[], Durability::Buffered).unwrap();
     }
     store.write(&[], &commits, Durability::Synced).unwrap();
-    let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
-    let retained = retained.unwrap();
+    let retained = retained(None, store);
     let all = CommitIndex(u32::MAX);
-    match certified_commits(&retained, 1, CommitIndex(1), all).unwrap() {
+    match certified_commits(&retained, ONE_BY_ONE, CommitIndex(1), all).unwrap() {
         PeerResponse::Commits {
             commits, voters, ..
         } => {
@@ -105,11 +133,10 @@ async fn later_blocks_that_came_too_late_for_every_commit_are_not_streamed() {
     let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
     let blocks: Vec<_> = (1..=9).map(|round| block(round, own.0, vec![])).collect();
     store.write(&blocks[..2], &[], Durability::Synced).unwrap();
-    let start = epoch_start();
-    let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, Some(own), store).unwrap();
-    let (stream, mut peer) = tokio::io::duplex(1);
-    let peer_stream = PeerStream::new(Box::new(stream), 1_000);
-    let streaming = stream_own_blocks(&retained, peer_stream, Round(0));
+    let retained = retained(Some(own), store);
+    let (mut peer, peer_stream) = connected(1, 1_000).await;
+    let place = place();
+    let streaming = stream_own_blocks(&retained, peer_stream, Round(0), &place);
     let reading = async {
         // One byte of the first block is in the buffer now.
         tokio::task::yield_now().await;
@@ -151,8 +178,8 @@ fn voters_that_do_not_fit_into_an_answer_are_named() {
         })
         .collect();
     store.write(&voters, &[commit], Durability::Synced).unwrap();
-    let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
-    let answer = certified_commits(&retained.unwrap(), 1, CommitIndex(1), CommitIndex(1));
+    let retained = retained(None, store);
+    let answer = certified_commits(&retained, ONE_BY_ONE, CommitIndex(1), CommitIndex(1));
     let answer = answer.unwrap();
     assert!(protocol::frame(&answer).is_ok());
     let PeerResponse::Commits {
@@ -178,19 +205,17 @@ async fn a_peer_that_takes_no_answer_or_asks_too_much_is_left() {
     store
         .write(std::slice::from_ref(&large), &[], Durability::Synced)
         .unwrap();
-    let retained = RetainedEpoch::new(Arc::new(Unmonitored), epoch_start(), None, store);
-    let retained = retained.unwrap();
+    let retained = retained(None, store);
     let end = async |request: &[u8]| {
-        let (stream, mut peer) = tokio::io::duplex(1024);
-        let stream = PeerStream::new(Box::new(stream), 100);
-        let decoder = Decoder::new(protocol::REQUEST_FRAMING);
+        let (mut peer, stream) = connected(1024, 100).await;
+        let place = place();
         let asking = async {
             write_frame(&mut peer, request).await.unwrap();
             std::future::pending::<()>().await;
         };
         tokio::select! {
             biased;
-            end = answer_queries(&retained, 1, stream, decoder) => end.unwrap_err(),
+            end = answer_queries(&retained, 1, stream, &place) => end.unwrap_err(),
             () = asking => unreachable!(),
         }
     };

@@ -9,6 +9,7 @@ use crate::{
     consensus::peer::{Peer, PeerError},
     env::{IdleTimeout, NodeEvent},
     framing::read_frame,
+    peers::SessionError,
 };
 use rand_core::Rng;
 use std::{sync::Arc, time::Duration};
@@ -23,7 +24,7 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         .stream(&format!("consensus/subscribe/{}", peer.index));
     let parameters = &shared.parameters;
     let mut backoff = Backoff::new(parameters.peer_retry_min_ms, parameters.peer_retry_max_ms);
-    // In what the peer's chain differs: the log says it once.
+    // Why there is no session with the peer: the log says it once.
     let mut refused = None;
     loop {
         let idle = IdleTimeout::default();
@@ -33,16 +34,16 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         tokio::select! {
             biased;
             ended = &mut reading => {
-                let (has_read, difference) = ended.unwrap_or_default();
+                let (has_read, refusal) = ended.unwrap_or_default();
                 if has_read {
                     backoff.reset();
+                    refused = None;
                 }
-                if let Some(difference) = difference
-                    && refused.as_ref() != Some(&difference)
+                if let Some(refusal) = refusal
+                    && refused.as_ref() != Some(&refusal)
                 {
-                    refused = Some(difference.clone());
-                    let peer = peer.index.0;
-                    shared.env.emit(NodeEvent::PeerOfOtherChain { peer, difference });
+                    refused = Some(refusal.clone());
+                    shared.env.emit(refusal);
                 }
             }
             // A peer that does not propose is silent, too. When it proposes again, nobody may still be waiting.
@@ -58,17 +59,32 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     }
 }
 
-/// Reads blocks until the connection ends. Returns whether there were any, and in what the peer's chain differs.
+/// Reads blocks until the connection ends. Returns whether there were any, and why an operator should look at the peer.
 async fn read_blocks(
     shared: Arc<Shared>,
     position: usize,
     idle: IdleTimeout,
-) -> (bool, Option<String>) {
+) -> (bool, Option<NodeEvent>) {
     let peer = &shared.peers[position];
     let mut has_read = false;
     match try_read_blocks(&shared, peer, &idle, &mut has_read).await {
         Ok(()) => {}
-        Err(PeerError::OtherChain { difference }) => return (has_read, Some(difference)),
+        Err(PeerError::NoSession(SessionError::OtherChain { difference })) => {
+            let peer = peer.index.0;
+            return (
+                has_read,
+                Some(NodeEvent::PeerOfOtherChain { peer, difference }),
+            );
+        }
+        Err(PeerError::NoSession(
+            error @ (SessionError::OtherKey { .. } | SessionError::UnusableKey { .. }),
+        )) => {
+            let (peer, reason) = (peer.index.0, error.to_string());
+            return (
+                has_read,
+                Some(NodeEvent::PeerNotAuthenticated { peer, reason }),
+            );
+        }
         Err(error) => debug!(peer = %peer.index, %error, "subscription"),
     }
     (has_read, None)

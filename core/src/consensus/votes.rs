@@ -159,13 +159,14 @@ pub(super) fn voters_for(commit: CommitRef, blocks: Vec<VerifiedBlock>) -> Vec<V
 mod tests {
     use super::*;
     use crate::types::{
-        Authority, Block, ChainId, CommitDigest, Epoch, KeyPair, PublicKey, Round, SignatureScheme,
-        TimestampMs,
+        Authority, Block, ChainId, CommitDigest, Epoch, KeyPair, NetworkKey, PublicKey, Round,
+        SignatureScheme, TimestampMs,
     };
 
     fn committee() -> Arc<Committee> {
         let authorities = (0..4u8)
             .map(|i| Authority {
+                network_key: NetworkKey([0; 32]),
                 authority_key: vec![i],
                 protocol_key: PublicKey([i; 32]),
                 stake: Stake(1),

@@ -15,8 +15,9 @@ use super::Dag;
 use crate::{
     commit::LeaderSchedule,
     types::{
-        Authority, AuthorityIndex, Block, BlockRef, ChainId, Committee, Epoch, KeyPair, Round,
-        SignatureScheme, Slot, Stake, TimestampMs, Transaction, VerifiedBlock,
+        Authority, AuthorityIndex, Block, BlockRef, ChainId, Committee, Encryption, Epoch, KeyPair,
+        NetworkKey, NetworkKeyPair, Round, SignatureScheme, Slot, Stake, TimestampMs, Transaction,
+        VerifiedBlock,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +25,10 @@ use rand_core::{Rng, SeedableRng};
 use std::{collections::BTreeMap, sync::Arc};
 
 const SCHEME: SignatureScheme = SignatureScheme::KeyedHash;
+
+fn network_key(seed: u8) -> NetworkKey {
+    NetworkKeyPair::from_seed(Encryption::Readable, &[seed; 32]).public()
+}
 
 /// A DAG with the keys of its authorities, to which blocks can be added.
 pub(crate) struct TestDag {
@@ -47,6 +52,7 @@ impl TestDag {
             .zip(&keys)
             .zip(b'A'..)
             .map(|((stake, keys), letter)| Authority {
+                network_key: network_key(letter - b'A' + 1),
                 authority_key: vec![letter],
                 protocol_key: keys.public(),
                 stake: Stake(*stake),

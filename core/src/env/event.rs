@@ -6,7 +6,7 @@
 //! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
 //! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
-use super::{BlockRefusal, CrashPoint, Quantity, Reading, SubEvent};
+use super::{BlockRefusal, CrashPoint, Quantity, Reading, SessionKeys, SubEvent};
 use crate::types::{
     AuthorityIndex, BlockRef, ChangeStep, CommitIndex, CommitRef, CommitteeDigest, Epoch,
     EpochBase, GlobalExecIndex, ReplayPlan, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
@@ -21,6 +21,9 @@ pub trait EventSink: Send + Sync {
 
     /// Reads a quantity from now on with this function, whenever metrics are asked for. Ignored where there are none.
     fn measure(&self, _quantity: Quantity, _read: Reading) {}
+
+    /// A session between nodes has these keys. Ignored in production: a witness of a simulation reads it with them.
+    fn on_session(&self, _keys: &SessionKeys) {}
 }
 
 /// Serializes explanatory text of an event: present in human-readable formats, left out of the binary format that the
@@ -178,6 +181,18 @@ pub enum NodeEvent {
         #[serde(serialize_with = "for_people")]
         difference: String,
     },
+    /// Who listens at the address of a peer has not proven to be it: nothing is exchanged with it.
+    #[display("does not trust who listens for authority {peer}: {reason}")]
+    PeerNotAuthenticated {
+        peer: u16,
+        #[serde(serialize_with = "for_people")]
+        reason: String,
+    },
+    /// A member has more connections to this node than it may: the oldest of them is closed.
+    #[display(
+        "closes the oldest connection of authority {peer} of epoch {epoch}, which has more than it may"
+    )]
+    PeerDisplaced { epoch: Epoch, peer: u16 },
     /// Two blocks for one slot were received.
     #[display("sees two blocks for {slot} of epoch {epoch}")]
     Equivocation { epoch: Epoch, slot: Slot },

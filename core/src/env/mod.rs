@@ -17,6 +17,7 @@ mod monitor;
 mod network;
 mod quantity;
 pub mod real;
+mod session_keys;
 mod sub_event;
 pub mod trace_line;
 
@@ -30,6 +31,7 @@ pub(crate) use idle_timeout::{IdleTimeout, MonitoredStream};
 pub use monitor::{TaskMonitor, Unmonitored};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
 pub use quantity::{Quantity, Reading};
+pub use session_keys::SessionKeys;
 pub use sub_event::SubEvent;
 
 use crate::store::StoreFactory;

@@ -19,7 +19,7 @@ pub(crate) struct EpochRecord {
 
 const STORE: &str = "epochs";
 /// The format of this store, and of those of the epochs that it names.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Epoch (big-endian) → [`EpochRecord`].
 const RECORDS: Column = Column("records");
 

@@ -6,7 +6,7 @@
 
 use super::{bug_switches, wire::ValidatorInfo};
 use crate::types::{
-    Authority, Committee, CommitteeError, Epoch, PublicKey, Stake, parse_p2p_address,
+    Authority, Committee, CommitteeError, Epoch, NetworkKey, PublicKey, Stake, parse_p2p_address,
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr};
@@ -72,17 +72,22 @@ pub fn committee(
     Ok((Committee::new(epoch, members)?, left_out))
 }
 
+type Keys = (Vec<u8>, PublicKey, NetworkKey);
+type Rank = (Keys, [u8; 20], SocketAddr, String);
+
 /// Orders authorities with the same stake.
-fn rank(authority: &Authority) -> (Vec<u8>, [u8; 32], [u8; 20], SocketAddr, String) {
+fn rank(authority: &Authority) -> Rank {
     let Authority {
         authority_key,
         protocol_key,
+        network_key,
         address,
         p2p_address,
         name,
         ..
     } = authority.clone();
-    (authority_key, protocol_key.0, address, p2p_address, name)
+    let keys = (authority_key, protocol_key, network_key);
+    (keys, address, p2p_address, name)
 }
 
 /// The members so far, with the names that have their keys.
@@ -92,6 +97,8 @@ struct Members {
     total: Stake,
     authority_keys: BTreeMap<Vec<u8>, String>,
     protocol_keys: BTreeMap<PublicKey, String>,
+    /// Without their signs: each proves one secret.
+    network_keys: BTreeMap<NetworkKey, String>,
 }
 
 impl Members {
@@ -108,6 +115,10 @@ impl Members {
         if let Some(kept) = self.protocol_keys.get(&authority.protocol_key) {
             return Err(taken("protocol_key", kept));
         }
+        let network_key = authority.network_key.without_sign();
+        if let Some(kept) = self.network_keys.get(&network_key) {
+            return Err(taken("network_key", kept));
+        }
         if self.members.len() == Committee::MAX_MEMBERS {
             return Err(ValidatorError::TooManyMembers {
                 validator: validator(),
@@ -122,6 +133,7 @@ impl Members {
         })?;
         (self.authority_keys).insert(authority.authority_key.clone(), validator());
         (self.protocol_keys).insert(authority.protocol_key, validator());
+        (self.network_keys).insert(network_key, validator());
         self.members.push(authority);
         Ok(())
     }
@@ -145,17 +157,21 @@ impl TryFrom<&ValidatorInfo> for Authority {
             let bytes = parse_key(value).filter(|bytes| !bytes.is_empty());
             bytes.ok_or_else(|| error(field, value, expected))
         };
-        const PROTOCOL_KEY: &str = "a key of 32 bytes in base64, or in hex after 0x";
+        const KEY: &str = "a key of 32 bytes in base64, or in hex after 0x";
         Ok(Self {
             authority_key: key(
                 "authority_key",
                 &info.authority_key,
                 "a key in base64, or in hex after 0x",
             )?,
-            protocol_key: key("protocol_key", &info.protocol_key, PROTOCOL_KEY)?
+            protocol_key: key("protocol_key", &info.protocol_key, KEY)?
                 .try_into()
                 .map(PublicKey)
-                .map_err(|_| error("protocol_key", &info.protocol_key, PROTOCOL_KEY))?,
+                .map_err(|_| error("protocol_key", &info.protocol_key, KEY))?,
+            network_key: key("network_key", &info.network_key, KEY)?
+                .try_into()
+                .map(NetworkKey)
+                .map_err(|_| error("network_key", &info.network_key, KEY))?,
             stake: info
                 .stake
                 .parse()
@@ -184,6 +200,7 @@ impl From<&Authority> for ValidatorInfo {
             stake: authority.stake.to_string(),
             authority_key: BASE64.encode(&authority.authority_key),
             protocol_key: BASE64.encode(authority.protocol_key.0),
+            network_key: BASE64.encode(authority.network_key.0),
             name: authority.name.clone(),
             p2p_address: authority.p2p_address.to_string(),
             ..Self::default()
@@ -237,6 +254,7 @@ mod tests {
         Authority {
             authority_key: vec![key; 96],
             protocol_key: PublicKey([key; 32]),
+            network_key: NetworkKey([key; 32]),
             stake: Stake(u64::from(key)),
             address: [key; 20],
             p2p_address: ([127, 0, 0, 1], 9000).into(),
@@ -260,6 +278,7 @@ mod tests {
         let info = ValidatorInfo {
             authority_key: hex("07", 96),
             protocol_key: hex("07", 32),
+            network_key: hex("07", 32),
             p2p_address: "/ip4/127.0.0.1/tcp/9000".into(),
             ..ValidatorInfo::from(&expected)
         };
@@ -270,7 +289,7 @@ mod tests {
     fn an_error_names_the_field_and_its_value() {
         let good = ValidatorInfo::from(&authority(7));
         type Break = fn(&mut ValidatorInfo, String);
-        let fields: [(&str, Break, &str); 12] = [
+        let fields: [(&str, Break, &str); 14] = [
             ("p2p_address", |v, s| v.p2p_address = s, "nowhere:1"),
             ("p2p_address", |v, s| v.p2p_address = s, "/tmp/node.sock"),
             ("stake", |v, s| v.stake = s, "0"),
@@ -283,6 +302,8 @@ mod tests {
             ("protocol_key", |v, s| v.protocol_key = s, "c2hvcnQ="),
             ("protocol_key", |v, s| v.protocol_key = s, "0x0707"),
             ("authority_key", |v, s| v.authority_key = s, "0x"),
+            ("network_key", |v, s| v.network_key = s, ""),
+            ("network_key", |v, s| v.network_key = s, "0x0707"),
         ];
         for (name, set, bad) in fields {
             let mut info = good.clone();
@@ -326,6 +347,7 @@ mod tests {
             let mut authority = authority(1);
             authority.authority_key = stake.to_be_bytes().to_vec();
             authority.protocol_key.0[..8].copy_from_slice(&stake.to_be_bytes());
+            authority.network_key.0[..8].copy_from_slice(&stake.to_be_bytes());
             ValidatorInfo {
                 stake: stake.to_string(),
                 ..ValidatorInfo::from(&authority)
@@ -354,8 +376,14 @@ mod tests {
     proptest! {
         /// One registration of each kind that cannot be a member, between two that can, in any order.
         #[test]
-        fn who_cannot_be_a_member_is_left_out_whatever_the_order(order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle()) {
+        fn who_cannot_be_a_member_is_left_out_whatever_the_order(order in Just((0..7).collect::<Vec<usize>>()).prop_shuffle()) {
             let [seven, nine, unknown] = [7, 9, 3].map(|key| ValidatorInfo::from(&authority(key)));
+            // The negative of the point proves the same secret.
+            let negative = |_: &ValidatorInfo| {
+                let mut key = authority(9).network_key.0;
+                key[31] ^= 0x80;
+                BASE64.encode(key)
+            };
             let name = |info: &ValidatorInfo, name: &str| ValidatorInfo { name: name.into(), ..info.clone() };
             let infos = [
                 ValidatorInfo { stake: "0".into(), ..name(&unknown, "idle") },
@@ -363,6 +391,7 @@ mod tests {
                 // With less stake, and keys of others.
                 ValidatorInfo { authority_key: seven.authority_key.clone(), ..name(&unknown, "thief") },
                 ValidatorInfo { protocol_key: nine.protocol_key.clone(), ..name(&unknown, "twin") },
+                ValidatorInfo { network_key: negative(&nine), ..name(&unknown, "twist") },
                 seven,
                 nine,
             ];
@@ -377,6 +406,8 @@ mod tests {
                  validator `thief`: expected keys of its own, `validator-7` has the same authority_key and at least as \
                  much stake\n\
                  validator `twin`: expected keys of its own, `validator-9` has the same protocol_key and at least as \
+                 much stake\n\
+                 validator `twist`: expected keys of its own, `validator-9` has the same network_key and at least as \
                  much stake"
             );
         }

@@ -287,6 +287,30 @@ pub async fn read_frame(
     }
 }
 
+/// Reads a frame with a length of 4 bytes, and no byte of what follows it. `None` is the end of the stream. Not
+/// cancel-safe.
+///
+/// # Errors
+/// As [`read_frame`].
+pub async fn read_frame_exactly(
+    stream: &mut (impl AsyncRead + Unpin + ?Sized),
+    limit_bytes: usize,
+) -> Result<Option<Bytes>, ReadError> {
+    let framing = Framing {
+        prefix: LengthPrefix::BigEndian32,
+        limit_bytes,
+    };
+    let mut length = [0; 4];
+    if stream.read(&mut length[..1]).await? == 0 {
+        return Ok(None);
+    }
+    stream.read_exact(&mut length[1..]).await?;
+    let length = framing.check(u32::from_be_bytes(length).into())?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(Some(body.into()))
+}
+
 /// Reads the next bytes of a stream. `false` at its end between two frames. Cancel-safe like [`read_frame`].
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use crate::{
     consensus::{RetainedEpoch, Signer},
     env::{CrashPoint, NodeEvent},
     epoch::EpochRecord,
+    peers::Sessions,
     store::ConsensusStore,
     types::{AuthorityIndex, Boundary, ChangeStep, Epoch, EpochStart},
 };
@@ -96,14 +97,33 @@ impl Node<'_> {
     fn retain(&self, start: EpochStart) -> Result<Arc<RetainedEpoch>, NodeError> {
         let store = ConsensusStore::open(self.env.stores.as_ref(), start.base.epoch)?;
         let (start, own) = self.role(start);
-        let retained = Arc::new(RetainedEpoch::new(
-            self.env.monitor.clone(),
-            start,
-            own,
-            store,
-        )?);
+        let sessions = self.sessions(&start, own);
+        let monitor = self.env.monitor.clone();
+        let retained = RetainedEpoch::new(monitor, start, own, sessions, store)?;
+        let retained = Arc::new(retained);
         self.archive.add(retained.clone());
         Ok(retained)
+    }
+
+    /// Sessions with the network key that the committee has for this node; as a guest with the current one.
+    fn sessions(&self, start: &EpochStart, own: Option<AuthorityIndex>) -> Sessions {
+        let registered = own.map(|own| start.committee.authority(own).network_key);
+        let mut keys = self.network_keys.iter();
+        let keys = match registered {
+            Some(registered) => keys.find(|keys| keys.public() == registered),
+            None => keys.next(),
+        };
+        let keys = keys.cloned().unwrap_or_else(|| {
+            warn!(
+                epoch = start.base.epoch.0,
+                "the committee has another network_key for this node than network_key_seed gives: peers take it for a \
+                 guest and do not connect to it. Register the key, or add its seed to further_network_key_seeds"
+            );
+            self.network_keys[0].clone()
+        });
+        let (random, events) = (self.random.clone(), self.env.events.clone());
+        let committee = start.committee.clone();
+        Sessions::new(start.chain, committee, own, keys, random, events)
     }
 
     /// The committee in which this node takes part and its index in it; `None` if it is a follower.

@@ -22,9 +22,10 @@ use crate::{
         socket_advice,
     },
     ingest::{HandedOver, Journal, Phase, Pool, Server, Transport, intake},
+    peers::{Admission, SharedRandom},
     store::StoreError,
     tasks::Tasks,
-    types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair},
+    types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair, NetworkKeyPair},
 };
 use std::{
     convert::Infallible,
@@ -115,6 +116,9 @@ struct Node<'a> {
     env: &'a Env,
     config: &'a NodeConfig,
     keys: Vec<KeyPair>,
+    network_keys: Vec<NetworkKeyPair>,
+    /// Ephemeral keys of connections.
+    random: SharedRandom,
     client: Arc<ExecutorClient>,
     /// Set by the first start that the executor answers.
     chain: OnceLock<Chain>,
@@ -144,6 +148,8 @@ async fn start(
     let rpc = (config.rpc_address(), config.rpc.clone());
     let node = Node {
         keys: config.keys(),
+        network_keys: config.network_keys(),
+        random: SharedRandom::new(env.entropy.stream("peers/ephemeral-keys")),
         client: Arc::new(ExecutorClient::new(env.clone(), rpc.0, rpc.1)),
         chain: OnceLock::new(),
         asked: Arc::default(),
@@ -170,9 +176,10 @@ async fn start(
     let parameters = config.consensus.clone();
     let (intake, submitted) = intake();
     tasks.spawn(serve(
-        env.monitor.clone(),
+        env.clone(),
         node.archive.clone(),
         parameters,
+        Admission::new(config.peers.clone()),
         HandedOver::new(intake.clone(), config.ingest.clone()),
         listener,
     ));

@@ -9,7 +9,7 @@ use crate::{
     epoch::EpochChange,
     ingest::{Phase, Pool},
     tasks::Tasks,
-    types::{CommitIndex, EpochBase, EpochEnding, EpochStart, GlobalExecIndex},
+    types::{CommitIndex, EpochBase, EpochEnding, GlobalExecIndex},
 };
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{oneshot, watch};
@@ -50,7 +50,7 @@ impl Node<'_> {
             None => watch::channel(false).1,
         };
         let has_seat = retained.own.is_some();
-        let start = retained.start.clone();
+        let handing_over = retained.clone();
         let consensus = Consensus::recover(ConsensusSetup {
             env: env.clone(),
             signer: self.signer(&retained),
@@ -81,7 +81,7 @@ impl Node<'_> {
         env.emit(NodeEvent::Ready);
         let handing_over = async {
             match !has_seat && bug_switches::hands_over() {
-                true => self.hand_over(start).await,
+                true => self.hand_over(handing_over).await,
                 false => std::future::pending().await,
             }
         };
@@ -93,14 +93,14 @@ impl Node<'_> {
     }
 
     /// Gives members what the journal holds and no commit contains.
-    async fn hand_over(&self, start: EpochStart) -> Result<Infallible, NodeError> {
+    async fn hand_over(&self, retained: Arc<RetainedEpoch>) -> Result<Infallible, NodeError> {
         let parameters = &self.config.consensus;
         let pace = Pace {
             retry_min_ms: parameters.peer_retry_min_ms,
             retry_max_ms: parameters.peer_retry_max_ms,
             timeout_ms: self.config.ingest.frame_timeout_ms,
         };
-        Ok(hand_over(self.env.clone(), self.journal.clone(), start, pace).await?)
+        Ok(hand_over(self.env.clone(), self.journal.clone(), retained, pace).await?)
     }
 
     /// Recovers the commit log of an epoch, which ends before the first damaged commit. Returns its last commit.

@@ -447,6 +447,7 @@ mod tests {
     fn the_number_of_commit_votes_is_limited() {
         let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[5; 32]);
         let authority = crate::types::Authority {
+            network_key: crate::types::NetworkKey([5; 32]),
             authority_key: vec![1],
             protocol_key: keys.public(),
             stake: Stake(1),

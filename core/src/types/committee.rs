@@ -1,6 +1,6 @@
 //! The authorities of one epoch.
 
-use super::{AuthorityIndex, CommitteeDigest, Epoch, PublicKey, Stake};
+use super::{AuthorityIndex, CommitteeDigest, Epoch, NetworkKey, PublicKey, Stake};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use thiserror::Error;
@@ -12,6 +12,8 @@ pub struct Authority {
     pub authority_key: Vec<u8>,
     /// Verifies this authority's blocks.
     pub protocol_key: PublicKey,
+    /// Proves to peers who this authority is.
+    pub network_key: NetworkKey,
     pub stake: Stake,
     /// The account, sent as `leader_address` in delivered blocks.
     pub address: [u8; 20],
@@ -175,6 +177,7 @@ mod tests {
         Authority {
             authority_key: vec![key],
             protocol_key: PublicKey([key; 32]),
+            network_key: NetworkKey([key; 32]),
             stake: Stake(stake),
             address: [key; 20],
             p2p_address: ([0, 0, 0, 0], 0).into(),

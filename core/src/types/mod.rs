@@ -11,6 +11,7 @@ mod crypto;
 mod digest;
 mod epoch;
 mod index;
+mod network_key;
 mod own_round;
 mod replay_plan;
 mod transaction;
@@ -30,6 +31,7 @@ pub use index::{
     AuthorityIndex, CommitIndex, Epoch, EpochBase, GlobalExecIndex, IndexError, Round, Stake,
     TimestampMs,
 };
+pub use network_key::{Encryption, NetworkKey, NetworkKeyPair};
 pub use own_round::OwnRound;
 pub use replay_plan::ReplayPlan;
 pub use transaction::{
@@ -38,3 +40,4 @@ pub use transaction::{
 
 pub(crate) use digest::fixed_bytes;
 pub(crate) use epoch::EpochEnding;
+pub(crate) use network_key::readable_public;

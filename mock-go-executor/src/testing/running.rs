@@ -11,7 +11,7 @@ use metanode_core::{
     },
     framing::{Decoder, Framing, read_frame, write_frame},
     store::MemoryDisk,
-    types::{Address, Authority, GlobalExecIndex, PublicKey, Stake},
+    types::{Address, Authority, GlobalExecIndex, NetworkKey, PublicKey, Stake},
 };
 use prost::Message;
 use tokio::sync::{oneshot, watch};
@@ -24,6 +24,7 @@ pub fn config() -> ExecutorConfig {
     let validator = Authority {
         authority_key: vec![1],
         protocol_key: PublicKey([1; 32]),
+        network_key: NetworkKey([1; 32]),
         stake: Stake(1),
         address: [1; 20],
         p2p_address: ([10, 0, 0, 1], 9000).into(),

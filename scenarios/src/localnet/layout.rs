@@ -232,6 +232,7 @@ impl Layout {
             "node_index = {n}\n\
              data_dir = {:?}\n\
              protocol_key_seed = \"{:064x}\"\n\
+             network_key_seed = \"{:064x}\"\n\
              p2p_listen_address = \"{listens}\"\n\
              executor_send_socket_path = {:?}\n\
              executor_receive_socket_path = {:?}\n\
@@ -242,6 +243,7 @@ impl Layout {
              retained_epochs = 1_000_000\n",
             self.data(Target::Node(n)),
             n + 1,
+            n + 0x1001,
             self.block_stream(executor),
             self.rpc(executor),
             self.transactions(n),

@@ -3,8 +3,11 @@
 //! Nodes dial the proxy of a peer. Who dials is known from the first message, which names the sender's authority.
 
 use crate::live::now_ms;
-use metanode_core::consensus::protocol::{FRAMING, Hello, parse};
-use metanode_core::framing::Decoder;
+use metanode_core::{
+    consensus::protocol::{FRAMING, parse},
+    framing::Decoder,
+    peers::Hello,
+};
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},

@@ -6,7 +6,7 @@ use super::{
 };
 use metanode_core::{
     config::{LIMITS, WatermarkSource},
-    types::SignatureScheme,
+    types::{Encryption, SignatureScheme},
 };
 use metanode_sim::{
     amounts::{bytes, count, ms, us},
@@ -55,7 +55,7 @@ fn add_world(lines: &mut Lines, plan: &Plan) {
     lines.add(
         "topology",
         format_args!(
-            "{}, {} validators, {} signatures, {}",
+            "{}, {} validators, {} signatures, {} links, {}",
             match plan.topology {
                 Topology::SingleMaster => "single-master",
                 Topology::MasterPerNode => "master-per-node",
@@ -64,6 +64,10 @@ fn add_world(lines: &mut Lines, plan: &Plan) {
             match plan.signatures {
                 SignatureScheme::Ed25519 => "ed25519",
                 SignatureScheme::KeyedHash => "keyed-hash",
+            },
+            match plan.encryption {
+                Encryption::Noise => "encrypted",
+                Encryption::Readable => "readable",
             },
             match plan.store {
                 Backend::Memory => "stores in memory",

@@ -89,6 +89,7 @@ fn stream_label(group: &str, key: &str) -> String {
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     pub consensus: ConsensusParameters,
+    pub peers: PeerParameters,
     pub delivery: DeliveryParameters,
     pub ingest: IngestParameters,
     pub rpc: RpcParameters,
@@ -98,6 +99,7 @@ impl Node {
     pub(super) fn draw(&self, sampler: &Sampler) -> NodeParameters {
         NodeParameters {
             consensus: self.consensus.draw(sampler),
+            peers: self.peers.draw(sampler),
             delivery: self.delivery.draw(sampler),
             ingest: self.ingest.draw(sampler),
             rpc: self.rpc.draw(sampler),
@@ -108,12 +110,14 @@ impl Node {
     pub(super) fn fixed(drawn: &NodeParameters) -> Self {
         let NodeParameters {
             consensus,
+            peers,
             delivery,
             ingest,
             rpc,
         } = drawn;
         Self {
             consensus: ConsensusParameters::fixed(consensus),
+            peers: PeerParameters::fixed(peers),
             delivery: DeliveryParameters::fixed(delivery),
             ingest: IngestParameters::fixed(ingest),
             rpc: RpcParameters::fixed(rpc),
@@ -122,6 +126,7 @@ impl Node {
 
     pub(super) fn check(&self, source: &Source<'_>) -> Result<(), InputError> {
         self.consensus.check(source, "node.consensus")?;
+        self.peers.check(source, "node.peers")?;
         self.delivery.check(source, "node.delivery")?;
         self.ingest.check(source, "node.ingest")?;
         self.rpc.check(source, "node.rpc")
@@ -162,6 +167,20 @@ impl Default for DeliveryParameters {
             reconnect_min_ms: production.reconnect_min_ms,
             reconnect_max_ms: production.reconnect_max_ms,
             standstill_ms: production.standstill_ms,
+        }
+    }
+}
+
+impl Default for PeerParameters {
+    fn default() -> Self {
+        let production = Self::fixed(&config::PeerParameters::default());
+        Self {
+            max_pending_connections: (16, 128).into(),
+            max_connections_per_member: (2, 4).into(),
+            max_guests: (8, 64).into(),
+            guest_patience_ms: (500, 10_000).into(),
+            member_bytes_per_second: production.member_bytes_per_second,
+            guest_bytes_per_second: (262_144, 16_777_216).into(),
         }
     }
 }

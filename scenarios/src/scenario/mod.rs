@@ -37,7 +37,7 @@ use crate::{
 use metanode_core::{
     bugs::KnownBug,
     config::{StartPolicy, WatermarkSource},
-    types::SignatureScheme,
+    types::{Encryption, SignatureScheme},
 };
 use metanode_sim::{
     oracles::Invariant,
@@ -60,6 +60,8 @@ pub struct Scenario {
     /// Time within which every live executor must reach the tip once faults have ended.
     pub settle_ms: Sampled<u64>,
     pub signatures: SignatureScheme,
+    /// Of connections between nodes. If it is left out, one seed of eight encrypts them.
+    pub encryption: Option<Encryption>,
     /// What nodes do at a start if their executor does not answer.
     pub start_policy: StartPolicy,
     /// Which number of their executors nodes and Subs take for W. If it is left out, the one that is W.
@@ -150,6 +152,7 @@ impl Default for Scenario {
             duration_ms: (10_000, 20_000).into(),
             settle_ms: Sampled::fixed(20_000),
             signatures: SignatureScheme::KeyedHash,
+            encryption: None,
             start_policy: StartPolicy::Wait,
             watermark_source: None,
             clock_skew_ms: (-500, 500).into(),
@@ -240,6 +243,7 @@ impl Scenario {
             validators,
             store,
             signatures: rarely.signatures.unwrap_or(self.signatures),
+            encryption: self.encryption(&sampler),
             start_policy: self.start_policy,
             watermark_source,
             manners,
@@ -268,6 +272,15 @@ impl Scenario {
             plan.faults.extend(outage);
         }
         plan
+    }
+
+    /// How connections between nodes are encrypted.
+    fn encryption(&self, sampler: &Sampler) -> Encryption {
+        let drawn = match sampler.stream("encryption").one_in(8) {
+            true => Encryption::Noise,
+            false => Encryption::Readable,
+        };
+        self.encryption.unwrap_or(drawn)
     }
 
     /// The manners of executors, and which of their numbers is taken for W.

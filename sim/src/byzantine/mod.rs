@@ -33,8 +33,8 @@ pub(crate) use process::{Identity, Setup, run};
 use bytes::Bytes;
 use context::Context;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse, Welcome},
-    types::{AuthorityIndex, VerifiedBlock},
+    consensus::protocol::{PeerRequest, PeerResponse},
+    types::{AuthorityIndex, Chain, Epoch, VerifiedBlock},
 };
 use programmed::{Programmed, Surroundings};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,14 @@ struct Asked<'a> {
     honest: PeerResponse,
 }
 
+/// What a caller is told at the begin of a connection.
+#[derive(Clone, Copy)]
+struct Welcomed {
+    chain: Chain,
+    /// The newest epoch that the listener has entered.
+    newest_epoch: Epoch,
+}
+
 /// The decisions of a Byzantine validator.
 trait Strategy: Send {
     /// What the peer gets instead of the honest block.
@@ -133,8 +141,8 @@ trait Strategy: Send {
         Some(asked.honest)
     }
 
-    /// The first message to a peer instead of the honest one. `None`: none, ever.
-    fn welcome(&mut self, honest: Welcome) -> Option<Welcome> {
+    /// What a caller is told instead of the truth. `None`: nothing, ever.
+    fn welcome(&mut self, honest: Welcomed) -> Option<Welcomed> {
         Some(honest)
     }
 

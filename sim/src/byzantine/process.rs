@@ -5,20 +5,21 @@
 //! for slower peers.
 
 use super::{
-    Asked, ByzantinePlan, Sent, Strategy, context::Context, memory::Memory,
+    Asked, ByzantinePlan, Sent, Strategy, Welcomed, context::Context, memory::Memory,
     programmed::Surroundings,
 };
 use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{
-        self, FRAMING, Hello, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose, Welcome,
+        self, FRAMING, MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse, Purpose, REQUEST_FRAMING,
     },
     env::{BoxListener, BoxStream, Env},
-    framing::{Decoder, read_frame, write_frame},
+    framing::{Decoder, read_frame, read_frame_exactly, write_frame},
+    peers::{Hello, SecureStream, Sessions, SharedRandom, read_hello, refuse},
     tasks::Tasks,
     types::{
-        Address, AuthorityIndex, Chain, ChainId, Committee, Epoch, KeyPair, Round, SignatureScheme,
-        VerifiedBlock,
+        Address, AuthorityIndex, Chain, ChainId, Committee, Epoch, KeyPair, NetworkKeyPair, Round,
+        SignatureScheme, VerifiedBlock,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -62,6 +63,7 @@ pub(crate) struct Setup {
 pub(crate) struct Identity {
     pub own: AuthorityIndex,
     pub keys: KeyPair,
+    pub network_keys: NetworkKeyPair,
     pub committee: Arc<Committee>,
     /// The other Byzantine members.
     pub colluders: BTreeSet<AuthorityIndex>,
@@ -82,6 +84,7 @@ struct ByzantineValidator {
     committee: Arc<Committee>,
     scheme: SignatureScheme,
     chain: Chain,
+    sessions: Sessions,
     state: Mutex<State>,
     tasks: Tasks,
 }
@@ -180,6 +183,7 @@ impl ByzantineValidator {
         let Identity {
             own,
             keys,
+            network_keys,
             committee,
             colluders,
         } = identity;
@@ -190,6 +194,15 @@ impl ByzantineValidator {
             peer_timeout: setup.peer_timeout,
         };
         let label = format!("byzantine/{}", committee.epoch());
+        let ephemeral_keys = setup.env.entropy.stream(&format!("{label}/sessions"));
+        let sessions = Sessions::new(
+            setup.chain,
+            committee.clone(),
+            Some(own),
+            network_keys,
+            SharedRandom::new(ephemeral_keys),
+            setup.env.events.clone(),
+        );
         let validator = Arc::new(Self {
             state: Mutex::new(State {
                 behaviour: Behaviour {
@@ -208,6 +221,7 @@ impl ByzantineValidator {
             committee,
             scheme: setup.scheme,
             chain: setup.chain,
+            sessions,
             tasks: Tasks::new(setup.env.monitor.clone()),
         });
         for (peer, authority) in validator.committee.authorities() {
@@ -326,7 +340,7 @@ async fn try_subscribe_to(
     peer: AuthorityIndex,
     address: &Address,
 ) -> Result<Infallible, Ended> {
-    let mut stream = validator.env.network.connect(address).await?;
+    let stream = validator.env.network.connect(address).await?;
     let newest = validator
         .state()
         .behaviour
@@ -334,18 +348,12 @@ async fn try_subscribe_to(
         .blocks_of(peer)
         .next_back()
         .cloned();
-    let hello = Hello {
-        chain: validator.chain,
-        epoch: validator.committee.epoch(),
-        from: Some(validator.own),
-        purpose: Purpose::Subscribe {
-            after: newest.map_or(Round(0), |block| block.round),
-        },
+    let (mut stream, _) = validator.sessions.connect(stream, peer).await?;
+    let purpose = Purpose::Subscribe {
+        after: newest.map_or(Round(0), |block| block.round),
     };
-    let frame = protocol::frame(&hello)?;
-    write_frame(&mut stream, &frame).await?;
+    write_frame(&mut stream, &protocol::frame(&purpose)?).await?;
     let mut decoder = Decoder::new(FRAMING);
-    let _: Welcome = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
     let (committee, scheme) = (&validator.committee, validator.scheme);
     loop {
         let body = next(&mut stream, &mut decoder).await?;
@@ -355,7 +363,7 @@ async fn try_subscribe_to(
     }
 }
 
-async fn next(stream: &mut BoxStream, decoder: &mut Decoder) -> Result<Bytes, Ended> {
+async fn next(stream: &mut SecureStream<BoxStream>, decoder: &mut Decoder) -> Result<Bytes, Ended> {
     let read = read_frame(stream, decoder).await;
     read?.ok_or_else(|| "closed".into())
 }
@@ -388,14 +396,13 @@ async fn serve_connection(
     process: Arc<ByzantineProcess>,
     mut stream: BoxStream,
 ) -> Result<(), Ended> {
-    let mut decoder = Decoder::new(FRAMING);
-    let hello: Hello = protocol::parse(&next(&mut stream, &mut decoder).await?)?;
+    let hello = read_hello(&mut stream).await?;
     let validator = process
         .in_epoch(hello.epoch)
         .ok_or("not a member in that epoch")?;
     let served = validator.clone();
     validator.tasks.spawn(async move {
-        let _ = serve_peer(&served, stream, decoder, hello).await;
+        let _ = serve_peer(&served, stream, hello).await;
     });
     Ok(())
 }
@@ -403,20 +410,27 @@ async fn serve_connection(
 async fn serve_peer(
     validator: &ByzantineValidator,
     mut stream: BoxStream,
-    mut decoder: Decoder,
     hello: Hello,
 ) -> Result<Infallible, Ended> {
-    let honest = Welcome {
+    let honest = Welcomed {
         chain: validator.chain,
         newest_epoch: validator.committee.epoch(),
     };
     let Some(welcome) = validator.state().behaviour.strategy.welcome(honest) else {
         return std::future::pending().await;
     };
-    write_frame(&mut stream, &protocol::frame(&welcome)?).await?;
-    match hello.purpose {
+    if welcome.chain != hello.chain {
+        return Err(refuse(&mut stream, welcome.chain, &hello).await.into());
+    }
+    let sessions = &validator.sessions;
+    let accepted = sessions.answer(stream, &hello, welcome.newest_epoch);
+    let accepted = accepted.await?;
+    let mut stream = accepted.stream;
+    let purpose = read_frame_exactly(&mut stream, REQUEST_FRAMING.limit_bytes).await?;
+    let mut decoder = Decoder::new(FRAMING);
+    match protocol::parse(&purpose.ok_or("closed")?)? {
         Purpose::Subscribe { after } => {
-            let from = hello.from.ok_or("followers are not served")?;
+            let from = accepted.caller.seat.ok_or("followers are not served")?;
             let mut frames = validator.subscribe(from, after);
             while let Some(frame) = frames.recv().await {
                 write_frame(&mut stream, &frame).await?;

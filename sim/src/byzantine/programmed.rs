@@ -7,7 +7,7 @@ mod contents;
 mod tests;
 
 use super::{
-    Asked, Context, Sent, Strategy,
+    Asked, Context, Sent, Strategy, Welcomed,
     context::{signature_of, with_signature},
     forging,
     program::{
@@ -16,7 +16,7 @@ use super::{
 };
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{PeerRequest, PeerResponse, Welcome},
+    consensus::protocol::{PeerRequest, PeerResponse},
     types::{
         AuthorityIndex, Block, BlockRef, Epoch, Round, SignatureBytes, TimestampMs, VerifiedBlock,
     },
@@ -209,7 +209,7 @@ impl Strategy for Programmed {
         Some(self.with_forged(request, response))
     }
 
-    fn welcome(&mut self, honest: Welcome) -> Option<Welcome> {
+    fn welcome(&mut self, honest: Welcomed) -> Option<Welcomed> {
         let mut welcome = honest;
         match self.current.welcomes {
             Welcomes::Truthful => {}

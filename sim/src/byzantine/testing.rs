@@ -5,8 +5,8 @@ use bytes::Bytes;
 use metanode_core::{
     consensus::protocol::{PeerRequest, PeerResponse},
     types::{
-        Authority, AuthorityIndex, Block, ChainId, Committee, Epoch, InvalidBlock, KeyPair, Round,
-        SignatureScheme, Stake, TimestampMs, VerifiedBlock,
+        Authority, AuthorityIndex, Block, ChainId, Committee, Epoch, InvalidBlock, KeyPair,
+        NetworkKey, Round, SignatureScheme, Stake, TimestampMs, VerifiedBlock,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -28,6 +28,7 @@ impl Bench {
             .map(|i| KeyPair::from_seed(SCHEME, &[i; 32]))
             .collect();
         let authorities = keys.iter().zip(0..).map(|(keys, i)| Authority {
+            network_key: NetworkKey(keys.public().0),
             authority_key: vec![i],
             protocol_key: keys.public(),
             stake: Stake(1),

@@ -1,6 +1,6 @@
 //! The simulated cluster, as faults see and change it. The world implements it.
 
-use super::{ActiveFaults, PlannedFault};
+use super::{Act, ActiveFaults, PlannedFault};
 use crate::{
     clock::{HostClock, SimTime},
     disk::Disk,
@@ -99,7 +99,7 @@ pub(crate) trait Cluster {
     fn perform_after(&self, after_ms: u64, job: FaultJob);
 
     /// Lets a stranger connect to these hosts, for the fault with this number.
-    fn stranger(&self, number: usize, hosts: &[u16]) -> StrangerGuard;
+    fn stranger(&self, number: usize, hosts: &[u16], act: Option<Act>) -> StrangerGuard;
 
     /// Records an event.
     fn emit(&self, process: ProcessId, event: WorldEvent);

@@ -47,7 +47,7 @@ pub use network::NetworkFault;
 pub use process::ProcessFault;
 pub use schedule::Occurrences;
 pub use socket::SocketFault;
-pub use stranger::StrangerFault;
+pub use stranger::{Act, StrangerFault};
 pub use trigger::{DurableAt, Reached, StoredAt, Trigger};
 
 pub(crate) use active::ActiveFaults;

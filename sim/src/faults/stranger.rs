@@ -13,8 +13,23 @@ pub enum StrangerFault {
     /// Somebody connects to the TCP ports of these hosts again and again: asks, orders, sends noise, stays silent.
     Stranger {
         hosts: Vec<u16>,
+        /// What it does at the ports of nodes, and nothing else; everything, if there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        act: Option<Act>,
         for_ms: Option<u64>,
     },
+}
+
+/// What a stranger does at the port at which nodes talk to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// As a guest it takes as much as it gets, and asks for more than it reads.
+    Flood,
+    /// It greets as a member, with a key of its own.
+    ClaimSeat,
+    /// It repeats greetings of members.
+    RepeatGreeting,
 }
 
 impl Subject for StrangerFault {
@@ -44,8 +59,8 @@ impl Subject for StrangerFault {
 
     fn begin(&self, number: usize, cluster: &dyn Cluster) {
         match self {
-            Self::Stranger { hosts, .. } => {
-                let stranger = cluster.stranger(number, hosts);
+            Self::Stranger { hosts, act, .. } => {
+                let stranger = cluster.stranger(number, hosts, *act);
                 cluster.faults().hold_stranger(number, stranger);
             }
         }
@@ -60,7 +75,7 @@ impl Subject for StrangerFault {
 
     fn parts(&mut self) -> Parts<'_> {
         match self {
-            Self::Stranger { hosts, for_ms } => Parts::of_hosts(hosts).lasting(for_ms),
+            Self::Stranger { hosts, for_ms, .. } => Parts::of_hosts(hosts).lasting(for_ms),
         }
     }
 }
@@ -70,10 +85,17 @@ impl fmt::Display for StrangerFault {
         match self {
             Self::Stranger {
                 hosts: numbers,
+                act,
                 for_ms,
             } => {
                 let (hosts, lasting) = (hosts(numbers), lasting(*for_ms));
-                write!(f, "let a stranger connect to {hosts} {lasting}")
+                let does = match act {
+                    None => "connect to",
+                    Some(Act::Flood) => "take all it gets from the nodes of",
+                    Some(Act::ClaimSeat) => "greet as a member the nodes of",
+                    Some(Act::RepeatGreeting) => "repeat greetings of members to the nodes of",
+                };
+                write!(f, "let a stranger {does} {hosts} {lasting}")
             }
         }
     }

@@ -76,7 +76,7 @@ impl Committee {
 mod tests {
     use super::*;
     use metanode_core::executor::{validators, wire::ValidatorInfo};
-    use metanode_core::types::{Authority, PublicKey, Stake};
+    use metanode_core::types::{Authority, NetworkKey, PublicKey, Stake};
     use std::collections::BTreeSet;
 
     fn of_stakes(epoch: u64, stakes: &[u64]) -> Committee {
@@ -100,6 +100,7 @@ mod tests {
         };
         let infos = keys.map(|key| {
             ValidatorInfo::from(&Authority {
+                network_key: NetworkKey([key[0] + key.len() as u8; 32]),
                 authority_key: key.to_vec(),
                 protocol_key: PublicKey([key[0] + key.len() as u8; 32]),
                 stake: Stake(7),

@@ -5,7 +5,8 @@ use crate::witness::{Blocks, Frame, Member, SeenBlock, SeenCommit};
 use bytes::Bytes;
 use metanode_core::types::{
     self, Authority, AuthorityIndex, Block, BlockDigest, BlockRef, ChainId, ClientTransaction,
-    Epoch, KeyPair, PublicKey, Round, SignatureScheme, Stake, TimestampMs, VerifiedBlock,
+    Epoch, KeyPair, NetworkKey, PublicKey, Round, SignatureScheme, Stake, TimestampMs,
+    VerifiedBlock,
 };
 use prost::Message;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl Chain {
     pub fn committee_of_node(&self, epoch: Epoch) -> types::Committee {
         let members = self.members().into_iter();
         let authorities = members.map(|member| Authority {
+            network_key: NetworkKey(member.protocol_key),
             authority_key: member.authority_key,
             protocol_key: PublicKey(member.protocol_key),
             stake: Stake(member.stake),

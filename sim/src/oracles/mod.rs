@@ -9,6 +9,7 @@ mod backpressure;
 mod batch_replies;
 mod bounded_memory;
 mod clients;
+mod connections;
 mod durability;
 mod epoch;
 #[cfg(test)]
@@ -167,11 +168,15 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
             Box::new(batch_replies::BatchReplies::default()),
         ],
         Invariant::Quorum => vec![Box::new(quorum::Quorum::new(plan))],
-        Invariant::Truth => vec![Box::new(truth::Truth::new(plan))],
+        Invariant::Truth => vec![
+            Box::new(truth::Truth::new(plan)),
+            Box::new(connections::Displaced::new(plan)),
+        ],
         Invariant::Wire => vec![Box::new(wire::Wire::new(plan))],
         Invariant::Bound => vec![
             Box::new(bounded_memory::BoundedMemory::new(plan)),
             Box::new(journal_leak::JournalLeak::new(plan)),
+            Box::new(connections::GuestBytes::new(plan)),
         ],
         Invariant::Backp => vec![Box::new(backpressure::Backpressure::new(plan))],
         Invariant::Noequiv => vec![Box::new(no_equivocation::NoEquivocation::new(plan))],
@@ -262,6 +267,6 @@ mod tests {
     #[test]
     fn every_invariant_has_an_oracle() {
         assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
-        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 4);
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 6);
     }
 }

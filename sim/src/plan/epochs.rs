@@ -45,10 +45,14 @@ pub enum Unusable {
     TakenAuthorityKey,
     #[display("its protocol key belongs to a member")]
     TakenProtocolKey,
+    #[display("its network key is too short")]
+    NetworkKey,
+    #[display("its network key belongs to a member")]
+    TakenNetworkKey,
 }
 
 impl Unusable {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Stake,
         Self::NoStake,
         Self::Key,
@@ -56,6 +60,8 @@ impl Unusable {
         Self::NetworkAddress,
         Self::TakenAuthorityKey,
         Self::TakenProtocolKey,
+        Self::NetworkKey,
+        Self::TakenNetworkKey,
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Member, Plan};
 use crate::process_id::ProcessId;
-use metanode_core::types::{AuthorityIndex, Epoch, KeyPair, PublicKey};
+use metanode_core::types::{AuthorityIndex, Epoch, KeyPair, NetworkKeyPair, PublicKey};
 use std::collections::BTreeMap;
 
 /// The seed of key `key` of a validator, from 0.
@@ -14,6 +14,19 @@ pub(crate) fn key_seed(validator: u16, key: u32) -> [u8; 32] {
         hasher.update(&key.to_le_bytes());
     }
     *hasher.finalize().as_bytes()
+}
+
+/// The seed of the network key that belongs to key `key` of a validator.
+#[must_use]
+pub(crate) fn network_key_seed(validator: u16, key: u32) -> [u8; 32] {
+    blake3::derive_key("metasim network key", &key_seed(validator, key))
+}
+
+/// The key with which a member proves who it is.
+#[must_use]
+pub(crate) fn network_keys(plan: &Plan, member: &Member) -> NetworkKeyPair {
+    let seed = network_key_seed(member.validator, member.key);
+    NetworkKeyPair::from_seed(plan.encryption, &seed)
 }
 
 /// The key with which a member signs its blocks.

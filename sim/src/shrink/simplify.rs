@@ -15,7 +15,10 @@ use crate::{
     },
     trace::ProcessId,
 };
-use metanode_core::{config::StartPolicy, types::SignatureScheme};
+use metanode_core::{
+    config::StartPolicy,
+    types::{Encryption, SignatureScheme},
+};
 
 /// Fewer tolerate no faulty validator.
 const FEWEST_VALIDATORS: u16 = 4;
@@ -226,6 +229,9 @@ fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
         found.push(with(plan, |plan| {
             plan.signatures = SignatureScheme::KeyedHash
         }));
+    }
+    if plan.encryption != Encryption::Readable {
+        found.push(with(plan, |plan| plan.encryption = Encryption::Readable));
     }
     if plan.start_policy != StartPolicy::Wait {
         found.push(with(plan, |plan| plan.start_policy = StartPolicy::Wait));

@@ -61,7 +61,10 @@ fn member(reader: &mut Reader) -> Result<Member, Malformed> {
     let member = Member {
         authority_key: reader.bytes()?.to_vec(),
         protocol_key: reader.array()?,
-        stake: reader.u64()?,
+        stake: {
+            let _network_key = reader.array::<32>()?;
+            reader.u64()?
+        },
         address: reader.array::<20>()?.to_vec(),
     };
     p2p_address(reader)?;
@@ -102,7 +105,7 @@ mod tests {
     use super::*;
     use metanode_core::types::{
         self, Authority, Boundary, Chain, CommitDigest, CommitIndex, CommitRef, Committee,
-        EpochBase, EpochStart, PublicKey, Stake,
+        EpochBase, EpochStart, NetworkKey, PublicKey, Stake,
     };
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -114,6 +117,7 @@ mod tests {
         let authority = |key: u8, stake| Authority {
             authority_key: vec![key; 3],
             protocol_key: PublicKey([key; 32]),
+            network_key: NetworkKey([key; 32]),
             stake: Stake(stake),
             address: [key; 20],
             p2p_address: ([127, 0, 0, 1], 1).into(),

@@ -22,6 +22,15 @@ pub enum Fact {
     /// The node connected to the block stream of its executor.
     #[display("connection {connection} to the block stream is open")]
     StreamOpened { connection: u64 },
+    /// The node connected to the node of a validator, to talk to it as to a peer.
+    #[display("connection {connection} to validator {listener} is open")]
+    PeerConnected { connection: u64, listener: u16 },
+    /// Both ends of a connection between nodes are closed.
+    #[display("connection {connection} between nodes is over")]
+    PeerClosed { connection: u64 },
+    /// The node sent bytes to a stranger that talks to it as to a peer.
+    #[display("a stranger gets {bytes} bytes (connection {connection})")]
+    StrangerGets { connection: u64, bytes: u64 },
     /// The node wrote a complete frame to a block stream.
     #[display("the wire has {frame} (connection {connection})")]
     FrameSent { connection: u64, frame: Arc<Frame> },

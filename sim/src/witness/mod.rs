@@ -46,6 +46,7 @@ pub(crate) mod protobuf;
 mod rpc;
 #[cfg(test)]
 mod rpc_tests;
+mod secure;
 mod sent_block;
 mod sockets;
 #[cfg(test)]
@@ -64,6 +65,6 @@ pub use fact::{
     SeenBoundary, SeenCommit, StateRoot,
 };
 pub use sent_block::SentBlock;
-pub use sockets::{Channel, Connections, End, Ends};
+pub use sockets::{Channel, Connections, End, Ends, Sessions};
 pub use stored::NamedStore;
 pub(crate) use transaction::hash;

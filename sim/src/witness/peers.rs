@@ -1,4 +1,5 @@
-//! Messages between nodes, in BCS. A connection begins with a `Hello` that says what the rest of it is.
+//! Messages between nodes, in BCS. A connection begins with two greetings, which carry a handshake; the first encrypted
+//! message says what the rest of it is.
 
 use super::{
     bcs::{Malformed, Reader},
@@ -6,7 +7,7 @@ use super::{
 };
 use bytes::Bytes;
 
-/// What follows the `Hello` of a connection.
+/// What follows the first message of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The listener streams its own blocks, one a frame. The other end sends nothing more.
@@ -17,15 +18,28 @@ pub(super) enum Purpose {
     HandOver,
 }
 
-/// Decodes a `Hello`.
+/// Decodes a `Hello`. Returns the caller's ephemeral key, which names the session.
 ///
 /// # Errors
 /// If it is no such message.
-pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
+pub(super) fn hello(body: Bytes) -> Result<[u8; 32], Malformed> {
     let mut reader = Reader::new(body);
     chain(&mut reader)?;
     let _epoch = reader.u64()?;
     let _from = reader.option(Reader::u16)?;
+    let handshake = reader.bytes()?;
+    reader.end()?;
+    let key = handshake.first_chunk();
+    key.copied()
+        .ok_or_else(|| "a hello without a key".to_owned())
+}
+
+/// Decodes the purpose of a connection.
+///
+/// # Errors
+/// If it is no such message.
+pub(super) fn purpose(body: Bytes) -> Result<Purpose, Malformed> {
+    let mut reader = Reader::new(body);
     let purpose = match reader.uleb()? {
         0 => {
             let _after_round = reader.u32()?;
@@ -46,7 +60,7 @@ pub(super) fn hello(body: Bytes) -> Result<Purpose, Malformed> {
 pub(super) fn welcome(body: Bytes) -> Result<(), Malformed> {
     let mut reader = Reader::new(body);
     chain(&mut reader)?;
-    let _newest_epoch = reader.u64()?;
+    let _handshake = reader.option(Reader::bytes)?;
     reader.end()
 }
 

@@ -12,11 +12,19 @@ use super::{
     frames::{Frames, Framing},
     peers::{self, Purpose},
     rpc,
+    secure::{Secret, Unsealing},
 };
 use crate::process_id::ProcessId;
 use bytes::Bytes;
+use metanode_core::env::SessionKeys;
 use rustc_hash::FxHashMap;
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What a connection carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +58,32 @@ pub enum End {
     Server,
 }
 
+/// The keys of sessions between nodes, which processes tell. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<FxHashMap<[u8; 32], SessionKeys>>>);
+
+impl Sessions {
+    /// A process has established a session with these keys.
+    pub fn tell(&self, keys: &SessionKeys) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(keys.session, keys.clone());
+    }
+
+    fn secret(&self, session: [u8; 32], writer: End) -> Result<Secret, Malformed> {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = sessions.get(&session);
+        let keys = keys.ok_or("records of a session whose keys nobody has told")?;
+        Ok(Secret::key(match writer {
+            End::Client => &keys.from_caller,
+            End::Server => &keys.from_listener,
+        }))
+    }
+}
+
 /// All open connections.
 pub struct Connections {
+    /// `None` if connections between nodes are readable.
+    sessions: Option<Sessions>,
     blocks: Blocks,
     /// Executors count blocks and GEIs apart.
     counts_blocks: bool,
@@ -62,6 +94,8 @@ pub struct Connections {
 struct Connection {
     channel: Channel,
     counts_blocks: bool,
+    /// The name of the session between nodes, once the client has greeted.
+    session: Option<[u8; 32]>,
     /// Of a connection between nodes, once the client has sent it.
     purpose: Option<Purpose>,
     /// The batches that are not answered, oldest first: of a Sub, or of a node that hands over.
@@ -72,6 +106,8 @@ struct Connection {
 
 struct Direction {
     writer: ProcessId,
+    /// Between nodes.
+    unsealing: Unsealing,
     frames: Frames,
     /// Complete messages so far.
     messages: u64,
@@ -92,8 +128,10 @@ struct Output<'a> {
 impl Connections {
     /// `counts_blocks`: the number of an executor's last block is no GEI (contract §4.4).
     #[must_use]
-    pub fn new(blocks: Blocks, counts_blocks: bool) -> Self {
+    /// `sessions`: with what connections between nodes are encrypted, if they are.
+    pub fn new(blocks: Blocks, counts_blocks: bool, sessions: Option<Sessions>) -> Self {
         Self {
+            sessions,
             blocks,
             counts_blocks,
             open: FxHashMap::default(),
@@ -119,7 +157,9 @@ impl Connections {
         let Some(state) = open.or_insert_with(new) else {
             return;
         };
-        state.sent(connection, sender, bytes, &self.blocks, facts);
+        let sessions = self.sessions.as_ref();
+        let plain = state.plain_text(sender, bytes, sessions);
+        state.sent(connection, sender, plain, &self.blocks, facts);
     }
 
     /// `reader` has read everything up to this many bytes in total of what its peer sent.
@@ -190,6 +230,7 @@ impl Connection {
         Self {
             channel: ends.channel,
             counts_blocks,
+            session: None,
             purpose: None,
             batches: VecDeque::new(),
             directions: [
@@ -199,11 +240,42 @@ impl Connection {
         }
     }
 
+    /// What the bytes are without the encryption between nodes. A connection that does not greet has none.
+    fn plain_text<'a>(
+        &mut self,
+        sender: End,
+        bytes: &'a [u8],
+        sessions: Option<&Sessions>,
+    ) -> Result<Cow<'a, [u8]>, Malformed> {
+        if self.channel != Channel::Peers {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut plain = Vec::with_capacity(bytes.len());
+        let session = Cell::new(self.session);
+        let unsealing = &mut self.directions[sender as usize].unsealing;
+        let greeting = |greeting: &[u8]| {
+            let greeting = Bytes::copy_from_slice(greeting);
+            match sender {
+                End::Client => session.set(Some(peers::hello(greeting)?)),
+                End::Server => peers::welcome(greeting)?,
+            }
+            Ok(())
+        };
+        let secret = || match (sessions, session.get()) {
+            (None, _) => Ok(Secret::None),
+            (Some(sessions), Some(session)) => sessions.secret(session, sender),
+            (Some(_), None) => Err("a record before the client's greeting".to_owned()),
+        };
+        unsealing.push(bytes, &mut plain, greeting, secret)?;
+        self.session = session.get();
+        Ok(Cow::Owned(plain))
+    }
+
     fn sent(
         &mut self,
         id: u64,
         sender: End,
-        bytes: &[u8],
+        plain: Result<Cow<'_, [u8]>, Malformed>,
         blocks: &Blocks,
         facts: &mut Vec<(ProcessId, Fact)>,
     ) {
@@ -215,14 +287,18 @@ impl Connection {
             blocks,
             facts,
         };
-        let split = direction.frames.push(bytes, |body, end| {
+        let (plain, sealed) = match plain {
+            Ok(plain) => (plain, Ok(())),
+            Err(reason) => (Cow::Borrowed(&[][..]), Err(reason)),
+        };
+        let split = direction.frames.push(&plain, |body, end| {
             direction.messages += 1;
             let number = direction.messages;
-            // What a node hands over comes after hello and welcome.
-            let hands_over = self.purpose == Some(Purpose::HandOver) && number > 1;
-            let (carried, number) = match hands_over {
-                true => (Channel::Transactions, number - 1),
-                false => (self.channel, number),
+            let (carried, number) = match (self.purpose, sender) {
+                (Some(Purpose::HandOver), End::Server) => (Channel::Transactions, number),
+                // After the purpose.
+                (Some(Purpose::HandOver), End::Client) => (Channel::Transactions, number - 1),
+                _ => (self.channel, number),
             };
             let when_read = match (carried, sender) {
                 (Channel::BlockStream, _) => Some(output.frame(body)?),
@@ -259,23 +335,24 @@ impl Connection {
                     None
                 }
                 (Channel::Peers, End::Server) => {
-                    output.server_message(self.purpose, number, body)?;
+                    output.server_message(self.purpose, body)?;
                     None
                 }
             };
             direction.unread.extend(when_read.map(|fact| (end, fact)));
             Ok(())
         });
-        if let Err(reason) = split {
+        if let Err(reason) = sealed.and(split) {
             output.malformed(reason);
         }
     }
 }
 
 impl Direction {
-    const fn new(writer: ProcessId, framing: Framing) -> Self {
+    fn new(writer: ProcessId, framing: Framing) -> Self {
         Self {
             writer,
+            unsealing: Unsealing::default(),
             frames: Frames::new(framing),
             messages: 0,
             unread: VecDeque::new(),
@@ -288,8 +365,8 @@ impl Direction {
 fn client_message(purpose: Option<Purpose>, body: &[u8]) -> Result<Purpose, Malformed> {
     let body = Bytes::copy_from_slice(body);
     match purpose {
-        None => peers::hello(body),
-        Some(Purpose::Subscribe) => Err("a message of a subscriber after its hello".to_owned()),
+        None => peers::purpose(body),
+        Some(Purpose::Subscribe) => Err("a message of a subscriber after its first".to_owned()),
         Some(purpose) => peers::request(body).map(|()| purpose),
     }
 }
@@ -387,15 +464,9 @@ impl Output<'_> {
     }
 
     /// A message of the server between nodes.
-    fn server_message(
-        &mut self,
-        purpose: Option<Purpose>,
-        number: u64,
-        body: &[u8],
-    ) -> Result<(), Malformed> {
+    fn server_message(&mut self, purpose: Option<Purpose>, body: &[u8]) -> Result<(), Malformed> {
         match purpose {
-            None => return Err("a message of the server before the hello".to_owned()),
-            Some(_) if number == 1 => peers::welcome(Bytes::copy_from_slice(body))?,
+            None => return Err("a message of the server before the purpose".to_owned()),
             Some(Purpose::Subscribe) => self.block(body),
             Some(Purpose::Query | Purpose::HandOver) => {
                 for block in peers::response(Bytes::copy_from_slice(body))? {

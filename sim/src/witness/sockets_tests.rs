@@ -6,9 +6,10 @@ use super::{
 use crate::process_id::ProcessId;
 use bytes::Bytes;
 use metanode_core::{
-    consensus::protocol::{self, Hello, PeerRequest, PeerResponse, Purpose, Welcome},
+    consensus::protocol::{self, PeerRequest, PeerResponse, Purpose},
     executor::wire::{self, RequestPayload, ResponsePayload},
     framing::Framing,
+    peers::{Hello, Welcome},
     types::{
         AuthorityIndex, Block, Chain, ChainId, CommitIndex, Epoch, GlobalExecIndex, KeyPair, Round,
         SignatureScheme, TimestampMs, Transaction, VerifiedBlock,
@@ -48,7 +49,7 @@ const fn ends(channel: Channel) -> Ends {
 /// pieces of these sizes, then the rest.
 fn facts(channel: Channel, [client, server]: [&[u8]; 2], sizes: &[usize]) -> Facts {
     let mut facts = vec![];
-    let mut connections = Connections::new(Blocks::default(), false);
+    let mut connections = Connections::new(Blocks::default(), false, None);
     let sides = [
         (End::Client, End::Server, client),
         (End::Server, End::Client, server),
@@ -124,20 +125,30 @@ fn seen(block: &VerifiedBlock) -> Arc<SeenBlock> {
     Blocks::default().decode(block.bytes()).unwrap()
 }
 
+/// A readable record for each part of these bytes.
+fn sealed(plain: &[u8]) -> Vec<u8> {
+    let records = plain.chunks(100).flat_map(|part| {
+        let length = u16::try_from(part.len() + 16).unwrap().to_be_bytes();
+        [&length[..], part, &[0xab; 16]].concat()
+    });
+    records.collect()
+}
+
 fn hello(purpose: Purpose) -> Vec<u8> {
     let hello = Hello {
         chain: Chain::default(),
         epoch: Epoch(3),
         from: Some(AuthorityIndex(0)),
-        purpose,
+        handshake: Bytes::from_static(&[7; 96]),
     };
-    protocol::frame(&hello).unwrap().into()
+    let purpose = protocol::frame(&purpose).unwrap();
+    [&protocol::frame(&hello).unwrap()[..], &sealed(&purpose)].concat()
 }
 
 fn welcome() -> Vec<u8> {
     let welcome = Welcome {
         chain: Chain::default(),
-        newest_epoch: Epoch(3),
+        handshake: Some(Bytes::from_static(&[7; 48])),
     };
     protocol::frame(&welcome).unwrap().into()
 }
@@ -197,7 +208,7 @@ proptest! {
         let (mut stream, mut expected) = (welcome(), vec![]);
         for round in rounds {
             let block = block(round);
-            stream.extend(peer_frame(block.bytes()));
+            stream.extend(sealed(&peer_frame(block.bytes())));
             let fact = (OTHER, Fact::BlockSent { block: seen(&block) });
             if !expected.contains(&fact) {
                 expected.push(fact);
@@ -214,7 +225,7 @@ proptest! {
             PeerRequest::NewestBlockOf(AuthorityIndex(2)),
         ];
         let mut client = hello(Purpose::Query);
-        client.extend(requests.iter().flat_map(|request| protocol::frame(request).unwrap()));
+        client.extend(requests.iter().flat_map(|request| sealed(&protocol::frame(request).unwrap())));
         let blocks = [1, 2, 3, 4].map(block);
         let bytes = blocks.each_ref().map(|block| block.bytes().clone());
         let [a, b, c, d] = bytes;
@@ -226,7 +237,7 @@ proptest! {
             PeerResponse::NewestBlock(None),
         ];
         let mut server = welcome();
-        server.extend(answers.iter().flat_map(|answer| protocol::frame(answer).unwrap()));
+        server.extend(answers.iter().flat_map(|answer| sealed(&protocol::frame(answer).unwrap())));
         let expected: Facts = blocks.iter().map(|block| (OTHER, Fact::BlockSent { block: seen(block) })).collect();
         prop_assert_eq!(facts(Channel::Peers, [&client, &server], &sizes), expected);
     }
@@ -262,7 +273,7 @@ const fn is_malformed(fact: &Fact) -> bool {
 
 /// The facts of what the server writes to a client that wrote `client`, one segment a message. `None` is malformed.
 fn rounds_seen(client: &[u8], messages: &[Bytes]) -> Vec<Option<u32>> {
-    let server = [welcome(), messages.concat()].concat();
+    let server = [welcome(), sealed(&messages.concat())].concat();
     let facts = facts(Channel::Peers, [client, &server], &[]);
     let of_server = facts.into_iter().filter(|(process, _)| *process == OTHER);
     of_server
@@ -286,7 +297,6 @@ fn an_invalid_length_is_one_fact_and_ends_its_direction_only() {
             vec![0x81, 0x80, 0x80, 0x20, 1, 1],
         ),
         (Channel::ExecutorRpc, NODE, vec![0, 0xa0, 0, 1]),
-        (Channel::Peers, NODE, vec![2, 0, 0, 1]),
     ] {
         let client = [&length[..], &peer_frame(b"more")].concat();
         let found = facts(channel, [&client, &[]], &[1, 1, 1]);
@@ -334,10 +344,16 @@ fn a_client_that_does_not_follow_the_protocol_is_malformed() {
     let request = protocol::frame(&PeerRequest::NewestBlockOf(AuthorityIndex(2))).unwrap();
     let queries = hello(Purpose::Query);
     let clients = [
-        [&subscribes()[..], &request].concat(),
-        [&queries[..], &peer_frame(b"\x03")].concat(),
-        [&queries[..], &peer_frame(b"\x02\x00\x00\x00")].concat(),
+        [subscribes(), sealed(&request)].concat(),
+        [&queries[..], &sealed(&peer_frame(b"\x03"))].concat(),
+        [&queries[..], &sealed(&peer_frame(b"\x02\x00\x00\x00"))].concat(),
+        // A length above the limit, in a record.
+        [&queries[..], &sealed(&[2, 0, 0, 1])].concat(),
+        // A record without content.
+        [&queries[..], &[0, 16], &[0xab; 16]].concat(),
+        // No greeting, and one that is too long.
         peer_frame(b"\x00").into(),
+        vec![0, 0, 4, 1],
     ];
     for client in clients {
         let found = facts(Channel::Peers, [&client, &[]], &[]);
@@ -351,7 +367,7 @@ fn a_client_that_does_not_follow_the_protocol_is_malformed() {
 #[test]
 fn a_reply_is_read_at_its_last_byte() {
     let reply = rpc_reply(ResponsePayload::Error("no".to_owned()));
-    let mut connections = Connections::new(Blocks::default(), false);
+    let mut connections = Connections::new(Blocks::default(), false, None);
     let mut facts = vec![];
     let observed = || Some(ends(Channel::ExecutorRpc));
     connections.sent(1, observed, End::Server, &reply, &mut facts);
@@ -374,7 +390,7 @@ fn a_reply_is_read_at_its_last_byte() {
 
 #[test]
 fn a_connection_is_asked_for_once_and_forgotten_when_closed() {
-    let mut connections = Connections::new(Blocks::default(), false);
+    let mut connections = Connections::new(Blocks::default(), false, None);
     let mut facts = vec![];
     connections.sent(1, || None, End::Client, &[0], &mut facts);
     let never = || panic!("asked again");

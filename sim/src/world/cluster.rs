@@ -4,7 +4,7 @@ use super::{Job, World, lock};
 use crate::{
     clock::HostClock,
     disk::Disk,
-    faults::{ActiveFaults, Cluster, End, FaultJob, PlannedFault},
+    faults::{Act, ActiveFaults, Cluster, End, FaultJob, PlannedFault},
     net::Kernel,
     stranger::{self, StrangerGuard},
     trace::{ProcessId, SimTime, WorldEvent},
@@ -108,11 +108,13 @@ impl Cluster for World {
         self.later(after_ms, Job::Fault(job));
     }
 
-    fn stranger(&self, number: usize, hosts: &[u16]) -> StrangerGuard {
+    fn stranger(&self, number: usize, hosts: &[u16], act: Option<Act>) -> StrangerGuard {
         let name = format!("stranger/{number}");
         let run = stranger::run(
             self.kernel.clone(),
             hosts.to_vec(),
+            self.public(),
+            act,
             self.entropy.stream(&name),
         );
         StrangerGuard::spawn(&self.runtime, name, run)

@@ -8,7 +8,7 @@ use crate::{
     trace::{ProcessId, What},
 };
 use async_trait::async_trait;
-use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, TaskMonitor};
+use metanode_core::env::{CrashPoint, CrashPoints, Event, EventSink, SessionKeys, TaskMonitor};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -86,6 +86,11 @@ impl EventSink for ProcessHooks {
             self.log.write(&event);
             self.world.record(self.process, What::Process(event));
         }
+    }
+
+    fn on_session(&self, keys: &SessionKeys) {
+        let _uncharged = Uncharged::begin();
+        self.world.witnesses.on_session(keys);
     }
 }
 

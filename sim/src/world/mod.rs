@@ -58,6 +58,7 @@ pub(crate) enum Job {
 /// The state of a run. Shared by all its tasks, which run one at a time.
 pub struct World {
     plan: Plan,
+    witnesses: Witnesses,
     runtime: Handle,
     time: TimeHandle,
     kernel: Kernel,
@@ -88,8 +89,7 @@ impl World {
         let kernel = Kernel::current();
         kernel.configure(settings::network(&plan), Arc::new(entropy.child("links")));
         let decided = Arc::new(Notify::new());
-        let counts_blocks = plan.counts_blocks();
-        let witnesses = Witnesses::new(recorder.clone(), decided.clone(), counts_blocks);
+        let witnesses = Witnesses::new(&plan, recorder.clone(), decided.clone());
         witnesses.observe_sockets(&kernel);
         let nodes = (0..plan.validators).map(ProcessId::Node);
         let executors = (0..plan.executors.len()).map(|i| {
@@ -112,6 +112,7 @@ impl World {
                 entropy.stream("power loss"),
             )),
             plan,
+            witnesses,
             runtime: Handle::current(),
             time: TimeHandle::current(),
             kernel,

@@ -12,6 +12,7 @@ use crate::{
     faults::End,
     log::ProcessLog,
     net::{HostId, SimNetwork},
+    stranger,
     trace::{ProcessId, WorldEvent},
 };
 use bytes::Bytes;
@@ -175,6 +176,19 @@ impl World {
         }
     }
 
+    /// What strangers know.
+    pub(super) fn public(&self) -> Arc<stranger::Public> {
+        let plan = self.plan.clone();
+        Arc::new(stranger::Public {
+            chain: settings::chain(&plan),
+            encryption: plan.encryption,
+            committee: Box::new(move |epoch, host| {
+                let found = settings::identity(&plan, host.0, epoch)?;
+                Some((found.committee, found.own))
+            }),
+        })
+    }
+
     fn byzantine_setup(&self, byzantine: &ByzantinePlan, env: Env) -> byzantine::Setup {
         let plan = self.plan.clone();
         let index = byzantine.validator;
@@ -189,15 +203,16 @@ impl World {
             peer_timeout: Duration::from_millis(consensus.peer_timeout_ms),
             link_bytes_per_second: self.plan.network.carried_bytes_per_second(),
             identity: Box::new(move |epoch| {
-                let (own, keys, committee) = settings::identity(&plan, index, epoch)?;
+                let identity = settings::identity(&plan, index, epoch)?;
                 let others = plan.byzantine.iter().map(|other| other.validator);
                 let others = others.filter(|other| *other != index);
                 let others = others.filter_map(|other| settings::identity(&plan, other, epoch));
                 Some(byzantine::Identity {
-                    own,
-                    keys,
-                    committee: Arc::new(committee),
-                    colluders: others.map(|(other, ..)| other).collect(),
+                    own: identity.own,
+                    keys: identity.keys,
+                    network_keys: identity.network_keys,
+                    committee: Arc::new(identity.committee),
+                    colluders: others.map(|other| other.own).collect(),
                 })
             }),
         }

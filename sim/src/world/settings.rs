@@ -7,7 +7,10 @@ use crate::{
     clock::ORIGIN_MS,
     model::Genesis,
     net::{HostId, Settings},
-    plan::{Member, Plan, Topology, Unusable, account, authority_key, key_seed, public_key},
+    plan::{
+        Member, Plan, Topology, Unusable, account, authority_key, key_seed, network_key_seed,
+        network_keys, public_key,
+    },
     witness,
 };
 use metanode_core::{
@@ -17,7 +20,8 @@ use metanode_core::{
         wire::ValidatorInfo,
     },
     types::{
-        Address, AuthorityIndex, Chain, Committee, Epoch, GenesisDigest, KeyPair, TimestampMs,
+        Address, AuthorityIndex, Chain, Committee, Epoch, GenesisDigest, KeyPair, NetworkKeyPair,
+        TimestampMs,
     },
 };
 use mock_go_executor::{
@@ -53,6 +57,7 @@ pub fn network(plan: &Plan) -> Settings {
 pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
     let NodeParameters {
         consensus,
+        peers,
         delivery,
         ingest,
         rpc,
@@ -69,6 +74,10 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         further_protocol_key_seeds: (1..plan.epochs.keys_of(index))
             .map(|key| KeySeed(key_seed(index, key)))
             .collect(),
+        network_key_seed: KeySeed(network_key_seed(index, 0)),
+        further_network_key_seeds: (1..plan.epochs.keys_of(index))
+            .map(|key| KeySeed(network_key_seed(index, key)))
+            .collect(),
         p2p_listen_address: SocketAddr::new(HostId(index).ip(), P2P_PORT),
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
@@ -81,12 +90,14 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         start_policy: plan.start_policy,
         consensus: ConsensusParameters {
             signatures: plan.signatures,
+            encryption: plan.encryption,
             // Without a duration no epoch ends.
             epoch_duration_ms: plan.epochs.duration_ms.unwrap_or(u64::MAX),
             epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
             retained_epochs: plan.epochs.retained,
             ..consensus
         },
+        peers,
         delivery,
         ingest,
         rpc: RpcParameters {
@@ -235,19 +246,28 @@ pub fn chain(plan: &Plan) -> Chain {
     }
 }
 
-/// The authority index of validator `index` in an epoch, its key and the committee. `None` if it is not a member.
+/// A member of a committee, with its keys.
+pub struct Identity {
+    pub own: AuthorityIndex,
+    pub keys: KeyPair,
+    pub network_keys: NetworkKeyPair,
+    pub committee: Committee,
+}
+
+/// What validator `index` is in an epoch. `None` if it is not a member.
 #[must_use]
-pub fn identity(
-    plan: &Plan,
-    index: u16,
-    epoch: Epoch,
-) -> Option<(AuthorityIndex, KeyPair, Committee)> {
+pub fn identity(plan: &Plan, index: u16, epoch: Epoch) -> Option<Identity> {
     let members = plan.epochs.members(epoch, plan.validators);
     let member = members.iter().find(|member| member.validator == index)?;
     let keys = KeyPair::from_seed(plan.signatures, &key_seed(index, member.key));
     let (committee, _) = committee(epoch, &validators(plan, epoch)).ok()?;
     let own = committee.index_of(keys.public())?;
-    Some((own, keys, committee))
+    Some(Identity {
+        own,
+        keys,
+        network_keys: network_keys(plan, member),
+        committee,
+    })
 }
 
 /// The address at which the node of validator `index` listens for peers.
@@ -279,6 +299,7 @@ fn unusable_validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
         stake: "1".into(),
         authority_key: STANDARD.encode(LAST_KEY),
         protocol_key: STANDARD.encode([0xff; 32]),
+        network_key: STANDARD.encode([0xff; 32]),
         name: "unusable".into(),
         ..taken.clone()
     };
@@ -288,10 +309,12 @@ fn unusable_validators(plan: &Plan, epoch: Epoch) -> Vec<ValidatorInfo> {
             Unusable::Stake => info.stake = "a lot".into(),
             Unusable::NoStake => info.stake = "0".into(),
             Unusable::Key => info.protocol_key = STANDARD.encode([7; 31]),
+            Unusable::NetworkKey => info.network_key = "0x07".into(),
             Unusable::Account => info.address = "0x12".into(),
             Unusable::NetworkAddress => info.p2p_address = "nowhere".into(),
             Unusable::TakenAuthorityKey => info.authority_key = taken.authority_key.clone(),
             Unusable::TakenProtocolKey => info.protocol_key = taken.protocol_key.clone(),
+            Unusable::TakenNetworkKey => info.network_key = taken.network_key.clone(),
         }
         info
     };
@@ -316,7 +339,7 @@ fn validator(plan: &Plan, member: &Member) -> ValidatorInfo {
         stake: member.stake.to_string(),
         authority_key: text(authority_key(&key)),
         protocol_key: text(key.0),
-        network_key: text(key.0),
+        network_key: text(network_keys(plan, member).public().0),
         name: format!("validator-{index}"),
         p2p_address: match is_second {
             true => format!("/ip4/{ip}/tcp/{P2P_PORT}"),

@@ -7,16 +7,19 @@ use crate::{
     },
     disk::{Disk, StoreObserver},
     net::{ConnectionId, HostId, Kernel, Route, Segment, Side, Tap},
+    plan::Plan,
     recorder::Recorder,
     stranger,
     trace::{ProcessId, SimTime},
-    witness::{Blocks, Channel, Connections, DiskWitness, End, Ends, Fact},
+    witness::{Blocks, Channel, Connections, DiskWitness, End, Ends, Fact, Sessions},
 };
 use madsim::time::TimeHandle;
 use metanode_core::{
+    env::SessionKeys,
     store::{Column, Durability, Store, WriteBatch},
-    types::Address,
+    types::{Address, Encryption},
 };
+use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
@@ -26,6 +29,8 @@ pub(super) struct Witnesses {
     blocks: Blocks,
     /// Executors count blocks and GEIs apart.
     counts_blocks: bool,
+    /// `None` if connections between nodes are readable.
+    sessions: Option<Sessions>,
     record: Record,
 }
 
@@ -38,10 +43,12 @@ struct Record {
 }
 
 impl Witnesses {
-    pub fn new(recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>, counts_blocks: bool) -> Self {
+    pub fn new(plan: &Plan, recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>) -> Self {
+        let is_encrypted = plan.encryption == Encryption::Noise;
         Self {
             blocks: Blocks::default(),
-            counts_blocks,
+            counts_blocks: plan.counts_blocks(),
+            sessions: is_encrypted.then(Sessions::default),
             record: Record {
                 recorder,
                 time: TimeHandle::current(),
@@ -53,10 +60,22 @@ impl Witnesses {
     /// Observes all sockets of the kernel.
     pub fn observe_sockets(&self, kernel: &Kernel) {
         kernel.tap(SocketTap {
-            connections: Connections::new(self.blocks.clone(), self.counts_blocks),
+            connections: Connections::new(
+                self.blocks.clone(),
+                self.counts_blocks,
+                self.sessions.clone(),
+            ),
+            between_nodes: FxHashMap::default(),
             facts: vec![],
             record: self.record.clone(),
         });
+    }
+
+    /// Nodes have established a session with these keys.
+    pub fn on_session(&self, keys: &SessionKeys) {
+        if let Some(sessions) = &self.sessions {
+            sessions.tell(keys);
+        }
     }
 
     /// Observes the disk of a process.
@@ -91,20 +110,34 @@ impl Record {
 
 struct SocketTap {
     connections: Connections,
+    /// Who connected.
+    between_nodes: FxHashMap<u64, ProcessId>,
     facts: Vec<(ProcessId, Fact)>,
     record: Record,
 }
 
 impl Tap for SocketTap {
     fn opened(&mut self, connection: ConnectionId, route: &Route) {
-        if let Some(ends) = ends(route).filter(|ends| ends.channel == Channel::BlockStream) {
-            let connection = connection.0;
-            let opened = (ends.client, Fact::StreamOpened { connection });
-            self.record.facts([opened].into_iter());
-        }
+        let Some(ends) = ends(route) else {
+            return;
+        };
+        let connection = connection.0;
+        let opened = match (ends.channel, ends.server) {
+            (Channel::BlockStream, _) => Fact::StreamOpened { connection },
+            (Channel::Peers, ProcessId::Node(listener)) => {
+                self.between_nodes.insert(connection, ends.client);
+                Fact::PeerConnected {
+                    connection,
+                    listener,
+                }
+            }
+            _ => return,
+        };
+        self.record.facts([(ends.client, opened)].into_iter());
     }
 
     fn sent(&mut self, segment: &Segment<'_>, bytes: &[u8]) {
+        self.record.facts(to_stranger(segment, bytes).into_iter());
         self.connections.sent(
             segment.connection.0,
             || ends(segment.route),
@@ -122,7 +155,11 @@ impl Tap for SocketTap {
     }
 
     fn closed(&mut self, connection: ConnectionId) {
-        self.connections.closed(connection.0, &mut self.facts);
+        let connection = connection.0;
+        self.connections.closed(connection, &mut self.facts);
+        if let Some(client) = self.between_nodes.remove(&connection) {
+            self.facts.push((client, Fact::PeerClosed { connection }));
+        }
         self.record.facts(self.facts.drain(..));
     }
 }
@@ -132,6 +169,23 @@ const fn end(side: Side) -> End {
         Side::Client => End::Client,
         Side::Server => End::Server,
     }
+}
+
+/// What a node sends to a stranger.
+fn to_stranger(segment: &Segment<'_>, bytes: &[u8]) -> Option<(ProcessId, Fact)> {
+    let Route {
+        client,
+        server: HostId(server),
+        address,
+        ..
+    } = segment.route;
+    let is_peer = matches!(address, Address::Tcp(socket) if socket.port() == P2P_PORT);
+    let is_meant = *client == stranger::HOST && segment.sender == Side::Server && is_peer;
+    let gets = Fact::StrangerGets {
+        connection: segment.connection.0,
+        bytes: bytes.len() as u64,
+    };
+    (is_meant && !bytes.is_empty()).then_some((ProcessId::Node(*server), gets))
 }
 
 /// The processes of a connection, if it is one of the system.

@@ -171,9 +171,11 @@ fn of_node(event: &NodeEvent, phase: Phase) -> Line {
             line(EpochTransition, Level::INFO).in_epoch(*epoch)
         }
 
-        E::Rejected { .. } | E::PeerOfOtherChain { .. } | E::Equivocation { .. } => {
-            line(Consensus, Level::WARN)
-        }
+        E::Rejected { .. }
+        | E::PeerOfOtherChain { .. }
+        | E::PeerNotAuthenticated { .. }
+        | E::PeerDisplaced { .. }
+        | E::Equivocation { .. } => line(Consensus, Level::WARN),
         E::Proposed { .. }
         | E::AncestorsMissing { .. }
         | E::AncestorsFetched { .. }

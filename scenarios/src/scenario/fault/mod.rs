@@ -25,7 +25,7 @@ use super::target::{Kind, Roster, Selector, Target};
 use crate::sampling::{Sampled, Sampler};
 use drawn::Drawn;
 use metanode_sim::{
-    faults::{Channel, PlannedFault},
+    faults::{Act, Channel, PlannedFault},
     net::{Cut, Hijack, Side},
 };
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct FaultSection {
     pub cut: Option<Cut>,
     /// The connections that the fault affects; any if it is left out.
     pub channel: Option<Channel>,
+    /// What a stranger does, and nothing else; everything if it is left out.
+    pub act: Option<Act>,
     /// What takes the place of a hijacked socket.
     pub how: Option<Hijack>,
     /// The end of a connection that stops sending.
@@ -89,6 +91,7 @@ impl FaultSection {
             for_ms: None,
             cut: None,
             channel: None,
+            act: None,
             how: None,
             side: None,
             torn: None,

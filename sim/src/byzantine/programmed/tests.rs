@@ -213,7 +213,7 @@ fn answers_are_as_the_move_says() {
 
 #[test]
 fn welcomes_are_as_the_move_says() {
-    let honest = Welcome {
+    let honest = Welcomed {
         chain: Chain::default(),
         newest_epoch: Epoch(3),
     };

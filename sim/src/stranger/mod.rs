@@ -2,32 +2,33 @@
 //! on them. It asks what anybody may ask, orders what nobody outside may order, sends what is no message, and does not read or
 //! does not continue.
 
+mod peer;
+mod sniffer;
+
+pub(crate) use peer::Public;
+
 use crate::{
     addresses::{P2P_PORT, PEER_RPC_PORT, TRANSACTIONS_PATH},
+    faults::Act,
     net::{HostId, Kernel, SimNetwork},
 };
 use bytes::Bytes;
 use madsim::{runtime::Handle, task::NodeId};
 use metanode_core::{
-    consensus::protocol::{self, Hello, PeerRequest, Purpose, Welcome},
     env::{BoxStream, Network},
     executor::wire::{
         AdvanceEpoch, CurrentEpoch, GetBlocksRange, GetCurrentEpoch, GetLastBlockNumber,
         LastBlockNumber, Request, RequestPayload, Response, ResponsePayload,
     },
     framing::{Decoder, Framing, read_frame, write_frame},
-    types::{Address, AuthorityIndex, BlockDigest, BlockRef, Chain, CommitIndex, Epoch, Round},
+    types::Address,
 };
+use peer::Victim;
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use std::{
-    collections::VecDeque,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use sniffer::Sniffer;
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     task::JoinHandle,
@@ -73,13 +74,21 @@ impl Drop for StrangerGuard {
 }
 
 /// Connects to one of these hosts after the other, for ever.
-pub(crate) async fn run(kernel: Kernel, hosts: Vec<u16>, mut random: ChaCha8Rng) {
-    let chain = Arc::new(Mutex::new(Chain::default()));
+pub(crate) async fn run(
+    kernel: Kernel,
+    hosts: Vec<u16>,
+    public: Arc<Public>,
+    act: Option<Act>,
+    mut random: ChaCha8Rng,
+) {
+    let sniffer = Sniffer::default();
+    kernel.tap(sniffer.clone());
     let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
         let host = hosts[below(&mut random, hosts.len() as u64) as usize];
         let host = HostId(host);
         let (service, from, address) = match below(&mut random, 3) {
+            _ if act.is_some() => (Service::Node, HOST, tcp(host, P2P_PORT)),
             0 => (Service::Node, HOST, tcp(host, P2P_PORT)),
             1 => (Service::Executor, HOST, tcp(host, PEER_RPC_PORT)),
             _ => (
@@ -89,11 +98,18 @@ pub(crate) async fn run(kernel: Kernel, hosts: Vec<u16>, mut random: ChaCha8Rng)
             ),
         };
         let mut of_connection = ChaCha8Rng::seed_from_u64(random.next_u64());
-        let (network, chain) = (SimNetwork::new(kernel.clone(), from), chain.clone());
+        let network = SimNetwork::new(kernel.clone(), from);
+        let (public, sniffer) = (public.clone(), sniffer.clone());
         connections.push_back(tokio::spawn(async move {
             if let Ok(stream) = network.connect(&address).await {
                 // How it ends is up to the other side.
-                let _ = use_connection(service, stream, &chain, &mut of_connection).await;
+                let victim = Victim {
+                    host,
+                    public: &public,
+                    act,
+                    overheard: &sniffer,
+                };
+                let _ = use_connection(service, stream, victim, &mut of_connection).await;
             }
         }));
         if connections.len() > CONNECTIONS
@@ -123,10 +139,11 @@ fn tcp(host: HostId, port: u16) -> Address {
 async fn use_connection(
     service: Service,
     mut stream: BoxStream,
-    chain: &Mutex<Chain>,
+    victim: Victim<'_>,
     random: &mut ChaCha8Rng,
 ) -> Result<(), Ended> {
     match below(random, 6) {
+        _ if victim.act.is_some() => return peer::call(stream, victim, random).await,
         0 => {}
         1 => {
             let noise: Vec<u8> = (0..1 + below(random, 2_000))
@@ -140,7 +157,7 @@ async fn use_connection(
             stream.write_all(&[0, 0, 0, 200, 1]).await?;
         }
         _ => match service {
-            Service::Node => ask_node(&mut stream, chain, random).await?,
+            Service::Node => return peer::call(stream, victim, random).await,
             Service::Executor => ask_executor(&mut stream, random).await?,
             Service::Transactions => send_frames(&mut stream, random).await?,
         },
@@ -148,50 +165,6 @@ async fn use_connection(
     match below(random, 2) {
         0 => std::future::pending().await,
         _ => while stream.read(&mut [0; 4_096]).await? > 0 {},
-    }
-    Ok(())
-}
-
-/// Questions to a node, as one of its chain: the first [`Welcome`] tells which that is.
-async fn ask_node(
-    stream: &mut BoxStream,
-    chain: &Mutex<Chain>,
-    random: &mut ChaCha8Rng,
-) -> Result<(), Ended> {
-    let epoch = Epoch(below(random, 4));
-    let purpose = match below(random, 4) {
-        0 => Purpose::Subscribe { after: Round(0) },
-        1 => Purpose::HandOver,
-        _ => Purpose::Query,
-    };
-    let hello = Hello {
-        chain: *lock(chain),
-        epoch,
-        from: Some(AuthorityIndex(below(random, 9) as u16)),
-        purpose,
-    };
-    write_frame(stream, &protocol::frame(&hello)?).await?;
-    let mut decoder = Decoder::new(protocol::FRAMING);
-    let Some(body) = read_frame(stream, &mut decoder).await? else {
-        return Ok(());
-    };
-    let welcome: Welcome = protocol::parse(&body)?;
-    *lock(chain) = welcome.chain;
-    let unknown = BlockRef {
-        round: Round(random.next_u32()),
-        author: AuthorityIndex(random.next_u32() as u16),
-        digest: BlockDigest([7; 32]),
-    };
-    for _ in 0..UNREAD_REQUESTS {
-        let request = match below(random, 3) {
-            0 => PeerRequest::Blocks(vec![unknown; 1 + below(random, 1_000) as usize]),
-            1 => PeerRequest::Commits {
-                from: CommitIndex(random.next_u32()),
-                to: CommitIndex(u32::MAX),
-            },
-            _ => PeerRequest::NewestBlockOf(unknown.author),
-        };
-        write_frame(stream, &protocol::frame(&request)?).await?;
     }
     Ok(())
 }
@@ -282,10 +255,6 @@ async fn answer(
     let body = read_frame(stream, decoder).await?;
     let body = body.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
     Ok(Response::decode(body)?.payload)
-}
-
-fn lock(chain: &Mutex<Chain>) -> MutexGuard<'_, Chain> {
-    chain.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn below(random: &mut ChaCha8Rng, end: u64) -> u64 {

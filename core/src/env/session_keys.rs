@@ -1,0 +1,10 @@
+//! The secrets of a session between nodes.
+
+/// The secret keys of one session, for a witness that has to read it. They never leave a process in production.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionKeys {
+    /// The caller's ephemeral public key, with which its first message begins.
+    pub session: [u8; 32],
+    pub from_caller: [u8; 32],
+    pub from_listener: [u8; 32],
+}

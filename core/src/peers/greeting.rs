@@ -1,0 +1,36 @@
+//! The first two messages of a connection between nodes, in BCS, each in a frame. They carry the two messages of the
+//! handshake; everything after them is encrypted.
+
+use crate::{
+    framing::{Framing, LengthPrefix},
+    types::{AuthorityIndex, Chain, Epoch},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// The framing of greetings. Both have some 200 bytes.
+pub const PLAIN_FRAMING: Framing = Framing {
+    prefix: LengthPrefix::BigEndian32,
+    limit_bytes: 1024,
+};
+
+/// The caller's first message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub chain: Chain,
+    /// The epoch whose committee has the listener's network key.
+    pub epoch: Epoch,
+    /// Which member the caller says it is, for those who watch connections. Nobody relies on it: the handshake proves a
+    /// key, and the committee says whose that is.
+    pub from: Option<AuthorityIndex>,
+    /// The first message of the handshake.
+    pub handshake: Bytes,
+}
+
+/// The listener's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub chain: Chain,
+    /// The second message of the handshake. `None` if the chains differ, and then the connection ends.
+    pub handshake: Option<Bytes>,
+}

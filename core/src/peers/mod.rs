@@ -1,0 +1,36 @@
+//! Who may speak: authenticated and encrypted connections between nodes, and what each of them may take (contract §10.5
+//! to §10.8).
+//!
+//! | module | contains |
+//! |---|---|
+//! | `greeting` | the first messages, which are not encrypted |
+//! | `handshake` | Noise: proofs of network keys (pure) |
+//! | `readable` | cryptography that a simulation can read |
+//! | `secure_stream` | the encrypted stream |
+//! | `sessions` | from a connected socket to an authenticated stream, at both ends |
+//! | `admission` | the connections of a listener: which may stay, and what each may take |
+//! | `places` | how many connections each peer may have (pure) |
+//! | `rate` | how much each peer may take (pure) |
+//!
+//! Must not know what the streams carry.
+
+mod admission;
+mod bug_switches;
+mod greeting;
+mod handshake;
+mod places;
+mod rate;
+mod readable;
+mod secure_stream;
+mod sessions;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use admission::{Admission, Place};
+pub use greeting::{Hello, Welcome};
+pub use handshake::SharedRandom;
+pub(crate) use places::{Kind, NoPlace};
+pub use secure_stream::SecureStream;
+pub use sessions::{Accepted, Caller, SessionError, Sessions, read_hello, refuse};

@@ -1,0 +1,123 @@
+//! Encrypted connections: from the bytes of one direction to the plain text in them.
+//!
+//! A direction begins with one plain frame, the greeting; everything after it is in records, each with its length in front
+//! (contract §10.6). Memory is bounded by one record.
+
+use super::bcs::Malformed;
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, aead::AeadInPlace};
+
+/// The greeting has at most so many bytes.
+const MOST_GREETING_BYTES: usize = 1024;
+/// A checksum follows each plain text.
+const TAG_BYTES: usize = 16;
+
+/// How the records of a direction are read.
+pub(super) enum Secret {
+    /// They are readable.
+    None,
+    Key(Box<ChaCha20Poly1305>),
+}
+
+impl Secret {
+    pub fn key(key: &[u8; 32]) -> Self {
+        Self::Key(Box::new(ChaCha20Poly1305::new(key.into())))
+    }
+}
+
+/// The state of one direction.
+#[derive(Default)]
+pub(super) struct Unsealing {
+    /// The begin of a greeting or of a record, with its length.
+    partial: Vec<u8>,
+    is_greeted: bool,
+    /// `None` before the first record.
+    secret: Option<Secret>,
+    /// Number of the next record.
+    next: u64,
+}
+
+/// The length of what begins with these bytes, with its prefix; `None` if more are needed.
+fn total(bytes: &[u8], is_record: bool) -> Result<Option<usize>, Malformed> {
+    if is_record {
+        let length = bytes.first_chunk().map(|two| u16::from_be_bytes(*two));
+        return match length.map(usize::from) {
+            Some(length) if length <= TAG_BYTES => {
+                Err(format!("an encrypted record of {length} bytes"))
+            }
+            length => Ok(length.map(|length| 2 + length)),
+        };
+    }
+    let length = bytes.first_chunk().map(|four| u32::from_be_bytes(*four));
+    match length.map(|length| length as usize) {
+        Some(length) if !(1..=MOST_GREETING_BYTES).contains(&length) => {
+            Err(format!("a greeting of {length} bytes"))
+        }
+        length => Ok(length.map(|length| 4 + length)),
+    }
+}
+
+impl Unsealing {
+    /// Adds the next bytes of the stream. `greeting` gets the body of the greeting when it is complete, and `secret` says
+    /// how the records are read when the first of them is. The plain text of complete records is appended to `plain`.
+    ///
+    /// # Errors
+    /// If there is no greeting, or no record that is of this session.
+    pub fn push(
+        &mut self,
+        mut bytes: &[u8],
+        plain: &mut Vec<u8>,
+        mut greeting: impl FnMut(&[u8]) -> Result<(), Malformed>,
+        secret: impl Fn() -> Result<Secret, Malformed>,
+    ) -> Result<(), Malformed> {
+        while !bytes.is_empty() {
+            let is_record = self.is_greeted;
+            if self.partial.is_empty()
+                && let Some(length) = total(bytes, is_record)?
+                && let Some((whole, rest)) = bytes.split_at_checked(length)
+            {
+                self.complete(whole, plain, &mut greeting, &secret)?;
+                bytes = rest;
+                continue;
+            }
+            let length = total(&self.partial, is_record)?;
+            let missing = length.map_or(1, |length| length - self.partial.len());
+            let (next, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.partial.extend_from_slice(next);
+            bytes = rest;
+            if total(&self.partial, is_record)? == Some(self.partial.len()) {
+                let whole = std::mem::take(&mut self.partial);
+                self.complete(&whole, plain, &mut greeting, &secret)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(
+        &mut self,
+        whole: &[u8],
+        plain: &mut Vec<u8>,
+        greeting: &mut impl FnMut(&[u8]) -> Result<(), Malformed>,
+        secret: &impl Fn() -> Result<Secret, Malformed>,
+    ) -> Result<(), Malformed> {
+        if !self.is_greeted {
+            self.is_greeted = true;
+            return greeting(&whole[4..]);
+        }
+        let secret = match &self.secret {
+            Some(secret) => secret,
+            None => self.secret.insert(secret()?),
+        };
+        let (sealed, tag) = whole[2..].split_at(whole.len() - 2 - TAG_BYTES);
+        let begin = plain.len();
+        plain.extend_from_slice(sealed);
+        if let Secret::Key(key) = secret {
+            let mut nonce = [0; 12];
+            nonce[4..].copy_from_slice(&self.next.to_le_bytes());
+            let opened =
+                key.decrypt_in_place_detached(&nonce.into(), &[], &mut plain[begin..], tag.into());
+            opened.map_err(|_| "a record that is not of this session".to_owned())?;
+        }
+        self.next += 1;
+        Ok(())
+    }
+}
