@@ -69,6 +69,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         further_protocol_key_seeds: (1..plan.epochs.keys_of(index))
             .map(|key| KeySeed(key_seed(index, key)))
             .collect(),
+        network_key_seed: None,
         p2p_listen_address: SocketAddr::new(HostId(index).ip(), P2P_PORT),
         executor_send_socket_path: Some(Address::Unix(BLOCK_STREAM_PATH.into())),
         executor_receive_socket_path: Some(rpc_address),
