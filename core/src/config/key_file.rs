@@ -1,7 +1,7 @@
 //! The file of a node's secret keys, which the configuration names with `key_file`: its text, its mode, and how its keys
 //! become part of the document.
 
-use super::{ConfigError, KeySeed, document::DocumentError, line_of, sections};
+use super::{ConfigError, KeySeed, document::DocumentError, line_of, sections, with_key};
 use serde::Deserialize;
 use std::{
     fs::{self, File, OpenOptions},
@@ -141,10 +141,11 @@ pub(super) fn apply<'i>(
     path: &Path,
 ) -> Result<(), KeysError> {
     let in_file = |e: toml::de::Error| {
+        let start = e.span().map_or(0, |span| span.start);
         KeysError::InFile(ConfigError::Invalid {
             path: path.to_owned(),
-            line: line_of(text, e.span().map_or(0, |span| span.start)),
-            reason: e.message().to_owned(),
+            line: line_of(text, start),
+            reason: with_key(text, start, e.message()),
         })
     };
     toml::from_str::<KeyFile>(text).map_err(in_file)?;

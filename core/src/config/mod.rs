@@ -28,7 +28,7 @@ pub use parameters::{
 };
 pub use watermark_source::WatermarkSource;
 
-use crate::types::{Address, Authority, KeyPair, Stake};
+use crate::types::{Address, Authority, KeyPair, PublicKey, SignatureScheme, Stake};
 use document::DocumentError;
 use key_file::KeysError;
 use serde::{Deserialize, Serialize};
@@ -170,7 +170,7 @@ impl NodeConfig {
         };
         let unreadable = |e: toml::de::Error| {
             let start = e.span().map_or(0, |span| span.start);
-            invalid(start, e.message().to_owned())
+            invalid(start, with_key(text, start, e.message()))
         };
         let wrong = |wrong: DocumentError| invalid(wrong.offset, wrong.reason);
         let table = DeTable::parse(text).map_err(unreadable)?;
@@ -234,6 +234,13 @@ impl NodeConfig {
             .collect()
     }
 
+    /// The public key that identifies this node in connections between nodes.
+    #[must_use]
+    pub fn network_key(&self) -> Option<PublicKey> {
+        let seed = self.network_key_seed.as_ref()?;
+        Some(KeyPair::from_seed(SignatureScheme::Ed25519, &seed.0).public())
+    }
+
     /// This node as an authority with stake 1. Authority key and account are derived from its protocol key.
     #[must_use]
     pub fn authority(&self) -> Authority {
@@ -258,6 +265,18 @@ impl NodeConfig {
             Topology::SingleMaster => self.node_index == 0,
             Topology::MasterPerNode => true,
         })
+    }
+}
+
+/// The reason with the key on the line at `offset`, unless it names that already.
+fn with_key(text: &str, offset: usize, reason: &str) -> String {
+    let line = text.lines().nth(line_of(text, offset) - 1);
+    let key = line
+        .and_then(|line| line.split_once('='))
+        .map(|(key, _)| key.trim());
+    match key {
+        Some(key) if !key.is_empty() && !reason.contains(key) => format!("{key}: {reason}"),
+        Some(_) | None => reason.to_owned(),
     }
 }
 

@@ -24,6 +24,12 @@ impl Origins {
         }
     }
 
+    /// Whether the file has this key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.lines.contains_key(key)
+    }
+
     /// `FILE:LINE: KEY`, or `FILE: KEY (default)` for a key that the file does not have.
     #[must_use]
     pub fn of_key(&self, key: &str) -> String {

@@ -83,11 +83,11 @@ fn errors_name_the_line() {
         ),
         (
             "[rpc]\ntimeout_ms = \"long\"",
-            "node.toml:5: invalid type: string \"long\", expected u64",
+            "node.toml:5: timeout_ms: invalid type: string \"long\", expected u64",
         ),
         (
             "executor_send_socket_path = \"tmp/x\"",
-            "node.toml:4: `tmp/x` is not an address",
+            "node.toml:4: executor_send_socket_path: `tmp/x` is not an address",
         ),
     ] {
         let error = parse(extra).unwrap_err();
@@ -340,7 +340,7 @@ fn errors_in_a_file_of_keys_name_its_line_or_that_which_names_it() {
         (
             "",
             "\nprotocol_key_seed = \"01\"",
-            "node.keys.toml:2: expected a key seed of 64 hexadecimal digits",
+            "node.keys.toml:2: protocol_key_seed: expected a key seed of 64 hexadecimal digits",
         ),
         (
             "",

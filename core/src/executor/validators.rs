@@ -5,8 +5,9 @@
 //! Who is left out depends on the set alone, not on its order, so all nodes agree on it.
 
 use super::{bug_switches, wire::ValidatorInfo};
-use crate::types::{
-    Authority, Committee, CommitteeError, Epoch, PublicKey, Stake, parse_p2p_address,
+use crate::{
+    config::NodeConfig,
+    types::{Authority, Committee, CommitteeError, Epoch, PublicKey, Stake, parse_p2p_address},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr};
@@ -188,6 +189,16 @@ impl From<&Authority> for ValidatorInfo {
             p2p_address: authority.p2p_address.to_string(),
             ..Self::default()
         }
+    }
+}
+
+/// This node as a validator of a genesis, with its network key.
+#[must_use]
+pub fn of_node(config: &NodeConfig) -> ValidatorInfo {
+    let network_key = config.network_key();
+    ValidatorInfo {
+        network_key: network_key.map_or_else(String::new, |key| BASE64.encode(key.0)),
+        ..ValidatorInfo::from(&config.authority())
     }
 }
 
