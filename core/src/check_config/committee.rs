@@ -95,7 +95,6 @@ impl Genesis {
             );
             return findings;
         };
-        let origin = self.origin_of(&info.protocol_key);
         let size = members.size();
         let spare = match spare(&members) {
             0 => "none of them may be down".to_owned(),
@@ -105,9 +104,12 @@ impl Genesis {
         let member = Judgement::ok(format!(
             "{name} has the protocol key of this node. {size} validators: {spare}"
         ));
-        let address = address(own.p2p_address, config.p2p_listen_address);
-        let judged = [Some(member), network_key(info, config), Some(address)];
-        findings.extend(judged.into_iter().flatten().map(|it| it.at(origin.clone())));
+        findings.push(member.at(self.origin_of("protocol_key", &info.protocol_key)));
+        if let Some(judged) = network_key(info, config) {
+            findings.push(judged.at(self.origin_of("network_key", &info.network_key)));
+        }
+        let judged = address(own.p2p_address, config.p2p_listen_address);
+        findings.push(judged.at(self.origin_of("p2p_address", &info.p2p_address)));
         findings
     }
 
@@ -121,7 +123,7 @@ impl Genesis {
         let others = others.filter(|member| !keys.contains(&member.protocol_key));
         others
             .map(|member| Peer {
-                origin: format!("{}: {}", self.origin, member.name),
+                origin: self.origin_of("p2p_address", &member.p2p_address.to_string()),
                 address: Address::Tcp(member.p2p_address),
             })
             .collect()
@@ -139,13 +141,14 @@ impl Genesis {
         Some((own, self.validators.iter().find(is_own)?))
     }
 
-    /// The place of an entry with this text, if the list came from a file.
-    fn origin_of(&self, key: &str) -> String {
-        let line = self.text.lines().position(|line| line.contains(key));
-        line.map_or_else(
-            || self.origin.clone(),
-            |line| format!("{}:{}: protocol_key", self.origin, line + 1),
-        )
+    /// The place of a key with this value, with its line if the list came from a file.
+    fn origin_of(&self, key: &str, value: &str) -> String {
+        let Self { origin, text, .. } = self;
+        let is_there = |line: &str| line.contains(key) && line.contains(value);
+        match text.lines().position(is_there) {
+            Some(line) => format!("{origin}:{}: {key}", line + 1),
+            None => format!("{origin}: {key}"),
+        }
     }
 }
 

@@ -1,18 +1,26 @@
 //! What is reported: one line for each check.
 
 use derive_more::Display;
+use std::fmt;
 
 /// How grave a finding is.
-#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    #[display("ok")]
     Ok,
     /// May be right, or become right by itself, such as an executor that is not started yet.
-    #[display("warning")]
     Warning,
     /// The node cannot work.
-    #[display("error")]
     Error,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
 }
 
 /// What one check found.
@@ -57,5 +65,21 @@ impl Judgement {
             level,
             text,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_aligned() {
+        let found = Judgement::ok("it is right").at("node.toml:3: data_dir".into());
+        assert_eq!(
+            found.to_string(),
+            "ok       node.toml:3: data_dir: it is right"
+        );
+        let found = Judgement::warning("it is late").at("genesis.json".into());
+        assert_eq!(found.to_string(), "warning  genesis.json: it is late");
     }
 }
