@@ -17,6 +17,7 @@ use metanode_core::{
 use prost::Message;
 use std::{
     collections::BTreeSet,
+    fs,
     process::{Command, Output},
 };
 
@@ -36,8 +37,8 @@ struct Network {
 }
 
 impl Network {
-    /// Prepares machines and starts everything in the order of the guide.
-    async fn start(machines: Machines, environments: [Environment; COUNT]) -> Self {
+    /// The example as it is checked in.
+    fn prepare(machines: Machines, environments: [Environment; COUNT]) -> Self {
         for (name, text) in FILES {
             // Some are for all machines.
             let of = (0..COUNT).find(|n| name.contains(&format!("-{n}.")));
@@ -45,7 +46,7 @@ impl Network {
                 machines.install(machine, name, text);
             }
         }
-        let mut network = Self {
+        let network = Self {
             machines,
             guide: Guide::english(),
             environments,
@@ -53,29 +54,54 @@ impl Network {
             nodes: vec![],
         };
         for machine in 0..COUNT {
-            let protect = network.run(machine, "chmod 600");
-            assert!(protect.status.success(), "{protect:?}");
-            let checked = network.check(machine);
+            network.succeeds(machine, "chmod 600");
+        }
+        network
+    }
+
+    /// Replaces the public keys of the example, in files and in genesis.
+    fn make_keys(&self) {
+        let entries = (0..COUNT).map(|machine| {
+            let public = self.machines.path(machine, "/opt/metanode");
+            fs::remove_file(public.join(format!("node-{machine}.keys.toml"))).unwrap();
+            self.succeeds(machine, "metanode keys");
+            let entry = self.succeeds(machine, "metanode validator");
+            serde_json::from_str(&entry).unwrap()
+        });
+        let entries: Vec<serde_json::Value> = entries.collect();
+        for machine in 0..COUNT {
+            let name = format!("executor-{machine}.json");
+            let (_, text) = FILES.into_iter().find(|(file, _)| *file == name).unwrap();
+            let mut executor: serde_json::Value = serde_json::from_str(text).unwrap();
+            executor["genesis"]["validators"] = entries.clone().into();
+            let text = serde_json::to_string_pretty(&executor).unwrap();
+            self.machines.install(machine, &name, &text);
+        }
+    }
+
+    /// Starts everything in the order of the guide.
+    async fn start(&mut self) {
+        for machine in 0..COUNT {
+            let checked = self.check(machine);
             assert!(
                 checked.contains("\nwarning  node-"),
                 "nothing runs yet:\n{checked}"
             );
         }
         for machine in 0..COUNT {
-            let executor = network.process(machine, "executor", "mock-go-executor run");
-            network.executors.push(executor);
+            let executor = self.process(machine, "executor", "mock-go-executor run");
+            self.executors.push(executor);
         }
-        for executor in &mut network.executors {
+        for executor in &mut self.executors {
             executor.line(&["[STARTUP]", "finds block"]).await;
         }
         for machine in 0..COUNT {
-            let node = network.process(machine, "node", "metanode run");
-            network.nodes.push(node);
+            let node = self.process(machine, "node", "metanode run");
+            self.nodes.push(node);
         }
-        for node in &mut network.nodes {
+        for node in &mut self.nodes {
             node.line(&["[STARTUP]", "is ready"]).await;
         }
-        network
     }
 
     /// A printed command, on this machine.
@@ -90,6 +116,13 @@ impl Network {
 
     fn run(&self, machine: usize, printed: &str) -> Output {
         self.command(machine, printed).output().unwrap()
+    }
+
+    /// What a printed command prints.
+    fn succeeds(&self, machine: usize, printed: &str) -> String {
+        let output = self.run(machine, printed);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn process(&self, machine: usize, name: &str, printed: &str) -> Process {
@@ -116,17 +149,15 @@ impl Network {
         };
         assert!(connected, "without a firewall anybody connects");
         for machine in 0..COUNT {
-            let set = self.run(machine, "nft -f");
-            assert!(set.status.success(), "{set:?}");
+            self.succeeds(machine, "nft -f");
         }
         assert_eq!(connects(), Some(false));
     }
 
     /// What `check-config` prints, without an error.
     fn check(&self, machine: usize) -> String {
-        let output = self.run(machine, "metanode check-config");
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{text}");
+        let text = self.succeeds(machine, "metanode check-config");
+        assert!(!text.contains("\nerror "), "{text}");
         text
     }
 
@@ -158,9 +189,8 @@ impl Network {
     /// Sends on each machine, and returns the blocks of the executors once they have executed all of it.
     async fn execute(&self) -> [Vec<BlockData>; COUNT] {
         for machine in 0..COUNT {
-            let sent = self.run(machine, "mock-go-executor send");
-            let reply = String::from_utf8_lossy(&sent.stdout);
-            assert!(reply.contains(&format!("\"count\":{SENT}}}")), "{sent:?}");
+            let reply = self.succeeds(machine, "mock-go-executor send");
+            assert!(reply.contains(&format!("\"count\":{SENT}}}")), "{reply}");
         }
         let last = eventually("transactions in blocks", async || {
             let last = self.tip().await;
@@ -168,6 +198,10 @@ impl Network {
             (found.len() == COUNT * SENT).then_some(last)
         })
         .await;
+        self.all_blocks(last).await
+    }
+
+    async fn all_blocks(&self, last: u64) -> [Vec<BlockData>; COUNT] {
         [
             self.blocks(0, last).await,
             self.blocks(1, last).await,
@@ -215,7 +249,8 @@ fn assert_same(blocks: &[Vec<BlockData>; COUNT]) {
 
 #[tokio::test]
 async fn three_machines_work_as_the_guide_prints() {
-    let network = Network::start(Machines::new(), Default::default()).await;
+    let mut network = Network::prepare(Machines::new(), Default::default());
+    network.start().await;
     network.shut_out_strangers();
     let blocks = network.execute().await;
     assert_same(&blocks);
@@ -261,13 +296,22 @@ async fn three_machines_work_as_the_guide_prints() {
             assert!(found, "`{pattern}` is not in:\n{log}");
         }
     }
+
+    // A machine is down, and the network goes on when it is back.
+    network.nodes.pop().unwrap().kill().await;
+    let last = network.tip().await + 20;
+    let back = network.process(2, "node-again", "metanode run");
+    network.nodes.push(back);
+    assert_same(&network.all_blocks(last).await);
     network.stop().await;
 }
 
-/// What the tests above do where they may make no namespaces.
+/// Where no namespaces may be made the tests above do it like this.
 #[tokio::test]
-async fn three_addresses_of_one_machine_work_as_well() {
-    let network = Network::start(Machines::on_loopback(), Default::default()).await;
+async fn three_addresses_of_one_machine_work_with_keys_of_their_own() {
+    let mut network = Network::prepare(Machines::on_loopback(), Default::default());
+    network.make_keys();
+    network.start().await;
     let blocks = network.execute().await;
     assert_same(&blocks);
     network.stop().await;
@@ -317,7 +361,8 @@ async fn a_machine_whose_clock_is_ten_minutes_ahead_changes_nothing() {
     let difference = clock(&ahead) - before;
     assert!((600..660).contains(&difference), "{difference} s");
 
-    let mut network = Network::start(Machines::new(), [vec![], vec![], ahead]).await;
+    let mut network = Network::prepare(Machines::new(), [vec![], vec![], ahead]);
+    network.start().await;
     let blocks = network.execute().await;
     assert_same(&blocks);
     // Timestamps are medians over the validators: one clock does not move them.
