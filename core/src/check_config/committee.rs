@@ -1,16 +1,18 @@
 //! What a list of validators says of this node.
 
-use super::finding::{Finding, Judgement};
+use super::{
+    executor_file::origin_of,
+    finding::{Finding, Judgement},
+};
 use crate::{
-    config::{ConfigError, NodeConfig},
+    config::NodeConfig,
     executor::{
         validators::{committee, of_node},
         wire::ValidatorInfo,
     },
     types::{Address, Authority, Committee, Epoch, PublicKey},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use std::{cmp::Reverse, fs, net::SocketAddr, path::Path};
+use std::{cmp::Reverse, net::SocketAddr};
 
 /// The validators of an epoch, as the genesis or an executor lists them.
 pub(super) struct Genesis {
@@ -28,34 +30,15 @@ pub(super) struct Peer {
     pub address: Address,
 }
 
-/// What is read of an executor's configuration, whatever else it has.
-#[derive(Deserialize)]
-struct ExecutorFile {
-    genesis: GenesisTable,
-}
-
-#[derive(Deserialize)]
-struct GenesisTable {
-    validators: Vec<ValidatorInfo>,
-}
-
 impl Genesis {
-    /// Of an executor's configuration: JSON if its name ends in `.json`, otherwise TOML.
-    ///
-    /// # Errors
-    /// If it cannot be read, or has no genesis with validators.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        let file: ExecutorFile = parse(&text, path)?;
-        Ok(Self {
-            origin: path.display().to_string(),
+    /// As a file with this text lists them.
+    pub const fn of_file(origin: String, text: String, validators: Vec<ValidatorInfo>) -> Self {
+        Self {
+            origin,
             text,
             epoch: Epoch(0),
-            validators: file.genesis.validators,
-        })
+            validators,
+        }
     }
 
     /// As an executor answered.
@@ -143,34 +126,8 @@ impl Genesis {
 
     /// The place of a key with this value, with its line if the list came from a file.
     fn origin_of(&self, key: &str, value: &str) -> String {
-        let Self { origin, text, .. } = self;
-        let is_there = |line: &str| line.contains(key) && line.contains(value);
-        match text.lines().position(is_there) {
-            Some(line) => format!("{origin}:{}: {key}", line + 1),
-            None => format!("{origin}: {key}"),
-        }
+        origin_of(&self.origin, &self.text, key, value)
     }
-}
-
-fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
-    let invalid = |line, reason| ConfigError::Invalid {
-        path: path.to_owned(),
-        line,
-        reason,
-    };
-    let is_json = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    if is_json {
-        return serde_json::from_str(text).map_err(|e| invalid(e.line(), e.to_string()));
-    }
-    toml::from_str(text).map_err(|e: toml::de::Error| {
-        let start = e.span().map_or(0, |span| span.start);
-        invalid(
-            text[..start].matches('\n').count() + 1,
-            e.message().to_owned(),
-        )
-    })
 }
 
 /// How many members, whichever they are, the others can do without.
@@ -226,6 +183,7 @@ fn network_key(registered: &ValidatorInfo, config: &NodeConfig) -> Option<Judgem
 mod tests {
     use super::*;
     use crate::{check_config::Level, config::KeySeed};
+    use std::path::Path;
 
     fn node(seed: u8) -> NodeConfig {
         let text = format!(
@@ -292,21 +250,5 @@ mod tests {
         config.network_key_seed = None;
         config.p2p_listen_address = "192.168.1.101:9000".parse().unwrap();
         assert_eq!(levels(&config), [Level::Ok, Level::Warning]);
-    }
-
-    #[test]
-    fn a_genesis_that_cannot_be_read_is_an_error_with_its_line() {
-        for (name, text, expected) in [
-            ("a.json", "{\n  \"genesis\": 3\n}", "a.json:2: invalid type"),
-            (
-                "a.toml",
-                "\n[genesis]\nvalidators = 3\n",
-                "a.toml:3: invalid type",
-            ),
-            ("a.json", "{}", "a.json:1: missing field `genesis`"),
-        ] {
-            let error = parse::<ExecutorFile>(text, Path::new(name)).err().unwrap();
-            assert!(error.to_string().starts_with(expected), "{error}");
-        }
     }
 }

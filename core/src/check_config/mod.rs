@@ -9,9 +9,11 @@
 //! | `finding` | what is reported |
 //! | `files` | keys, directories and socket files: what is there, and what that means (pure) |
 //! | `committee` | what a committee says of this node (pure) |
+//! | `executor_file` | whether an executor's configuration agrees with that of the node (pure) |
 //! | `sockets` | what listens, and what that means (pure) |
 
 mod committee;
+mod executor_file;
 mod files;
 mod finding;
 mod sockets;
@@ -24,6 +26,7 @@ use crate::{
     executor::{ExecutorClient, RpcError, wire::ValidatorInfo},
     types::{Address, Epoch},
 };
+use executor_file::ExecutorFile;
 use finding::Judgement;
 use std::{
     fs,
@@ -39,8 +42,8 @@ pub struct Subject {
     path: PathBuf,
     config: NodeConfig,
     origins: Origins,
-    /// The validators that the file with the genesis lists.
-    genesis: Option<committee::Genesis>,
+    /// The executor's configuration, which has the genesis.
+    executor: Option<ExecutorFile>,
 }
 
 impl Subject {
@@ -61,7 +64,7 @@ impl Subject {
             config: NodeConfig::parse_node(&text, path, node)?,
             origins: Origins::of(&text, path, node),
             path: path.to_owned(),
-            genesis: genesis.map(committee::Genesis::load).transpose()?,
+            executor: genesis.map(ExecutorFile::load).transpose()?,
         })
     }
 
@@ -76,14 +79,13 @@ impl Subject {
         findings.extend(self.check_listeners(env).await);
         let (of_executor, of_rpc) = self.check_executor(env).await;
         findings.extend(of_executor);
-        let lists = [&self.genesis, &of_rpc];
-        findings.extend(
-            lists
-                .iter()
-                .filter_map(|list| list.as_ref())
-                .flat_map(|list| list.judge(&self.config)),
-        );
-        match of_rpc.as_ref().or(self.genesis.as_ref()) {
+        let of_file = self.executor.as_ref().map(|file| {
+            findings.extend(file.sockets(&self.config));
+            file.genesis()
+        });
+        let lists: Vec<_> = of_rpc.iter().chain(&of_file).collect();
+        findings.extend(lists.iter().rev().flat_map(|list| list.judge(&self.config)));
+        match lists.first() {
             Some(list) => findings.extend(self.check_peers(env, list.others(&self.config)).await),
             None => findings.push(self.at(
                 "protocol_key_seed",
