@@ -70,11 +70,19 @@ pub fn create(path: &Path) -> Result<(), KeyFileError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(OWNER_ONLY);
     let mut file = options.open(path).map_err(unwritable)?;
-    let written = (file.write_all(text.as_bytes())).and_then(|()| file.sync_all());
+    let written = (file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_folder(path));
     written.map_err(|error| {
         let _ = fs::remove_file(path); // half a file of keys is worse than none
         unwritable(error)
     })
+}
+
+/// Makes the name of a new file durable.
+fn sync_folder(of: &Path) -> io::Result<()> {
+    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn random() -> Result<KeySeed, KeyFileError> {

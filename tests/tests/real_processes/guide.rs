@@ -1,7 +1,7 @@
 //! `docs/deployment.md` and its Vietnamese version: the commands, files and log lines that they print.
 //!
 //! - A command is a line of a fenced block that begins with `$ `.
-//! - A fenced block whose first line is `# NAME`, or which follows a line that ends in `` `NAME`: ``, is the file of this name.
+//! - A fenced block that follows a line that ends in `` `NAME`: `` is the file of this name.
 //! - The table between the marks `<!-- at every start -->` and `<!-- end -->` has log lines: process, then pattern, in which
 //!   `…` stands for anything.
 

@@ -21,6 +21,9 @@ pub const COUNT: usize = 3;
 const FOLDERS: [&str; 3] = ["/opt", "/run", "/var/lib"];
 const INSTALLED: &str = "/opt/metanode";
 
+/// Where commands for the network are, which not everybody has in the path.
+const PATH: &str = "PATH=$PATH:/usr/sbin:/sbin";
+
 pub struct Machines {
     root: TempDir,
     place: Place,
@@ -81,7 +84,7 @@ impl Machines {
 
     /// A command line as it is typed on a machine, beside the binaries.
     pub fn command(&self, machine: usize, line: &str) -> Command {
-        let line = format!("cd {INSTALLED} && exec {line}");
+        let line = format!("{PATH}; cd {INSTALLED} && exec {line}");
         let mut command = match &self.place {
             Place::Namespaces { machines, .. } => {
                 let mut command = machines[machine].enter();
@@ -159,7 +162,7 @@ struct Holder {
 impl Holder {
     /// Starts `command`, which must make namespaces and run what comes behind them, and waits until `script` is done there.
     fn start(mut command: Command, script: &str, has_user: bool) -> Result<Self, String> {
-        let script = format!("set -e; {script}; echo made; exec cat >/dev/null");
+        let script = format!("set -e; {PATH}; {script}; echo made; exec cat >/dev/null");
         command.args(["sh", "-c", &script]);
         command
             .stdin(Stdio::piped())
@@ -230,12 +233,12 @@ fn namespace(root: &Path, machine: usize, bridge: &Holder) -> Result<Holder, Str
     );
     let holder = Holder::start(unshare, &script, bridge.has_user)?;
     let link = format!(
-        "ip link add port{machine} type veth peer name eth0 netns {} && ip link set port{machine} master bridge0 up",
+        "{PATH}; ip link add port{machine} type veth peer name eth0 netns {} && ip link set port{machine} master bridge0 up",
         holder.child.id()
     );
     run(bridge.enter().args(["sh", "-c", &link]))?;
     let address = format!(
-        "ip address add 192.168.1.{}/24 dev eth0 && ip link set eth0 up",
+        "{PATH}; ip address add 192.168.1.{}/24 dev eth0 && ip link set eth0 up",
         100 + machine
     );
     run(holder.enter().args(["sh", "-c", &address]))?;

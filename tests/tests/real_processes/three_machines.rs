@@ -137,7 +137,8 @@ impl Network {
             let output = self.machines.stranger(connect)?.output().unwrap();
             Some(output.status.success())
         };
-        let has_nft = Command::new("nft").arg("--version").output().is_ok();
+        let version = self.machines.command(0, "nft --version").output();
+        let has_nft = version.unwrap().status.success();
         let Some(connected) = connects().filter(|_| has_nft) else {
             let is_required = std::env::var_os("REQUIRE_MACHINES").is_some() && !has_nft;
             assert!(
