@@ -56,6 +56,8 @@ fn lines(text: &str, node: Option<u16>) -> Option<BTreeMap<String, usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NodeConfig;
+    use proptest::prelude::*;
 
     #[test]
     fn a_key_has_the_line_of_the_section_that_counts() {
@@ -65,5 +67,16 @@ mod tests {
         assert_eq!(of(0, "b"), "n.toml:4: b");
         assert_eq!(of(1, "b"), "n.toml:2: b");
         assert_eq!(of(0, "c"), "n.toml: c (default)");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in r#"(key_file|node_index|\[node_0\]|=|"|é|\n|[0-9]|\.| ){0,20}"#, node: Option<u16>) {
+            let path = Path::new("node.toml");
+            let origins = Origins::of(&text, path, node);
+            prop_assert!(origins.of_key("key_file").starts_with("node.toml:"));
+            let parsed = NodeConfig::parse_node(&text, path, node);
+            prop_assert!(parsed.is_err(), "it has no address");
+        }
     }
 }
