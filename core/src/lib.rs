@@ -19,6 +19,7 @@
 //! | `dag` | the blocks of one epoch, suspended blocks, ancestors of new blocks (pure) |
 //! | `commit` | leader schedule, commit rule, linearizer: from the DAG to the commit sequence (pure) |
 //! | [`executor`] | wire messages between node and executor, the RPC client |
+//! | [`check_config`] | a configuration against the machine that it is for, and against the committee |
 //! | [`epoch`] | the change from one epoch to the next: steps (pure), records, the task |
 //! | [`ingest`] | the transaction socket, its journal, the pool |
 //! | [`peers`] | authenticated connections between nodes |
@@ -30,6 +31,7 @@
 
 pub mod backoff;
 pub mod bugs;
+pub mod check_config;
 mod commit;
 pub mod config;
 pub mod consensus;

@@ -6,10 +6,14 @@
 //! | `document` | checks before deserialization, obsolete keys |
 //! | `sections` | files for several nodes |
 //! | `keys` | secret keys |
+//! | [`key_file`] | the file that holds them, readable by its owner only |
+//! | `origins` | the lines of a file that keys come from |
 //! | `watermark_source` | which number of the executor is W |
 
 mod document;
+pub mod key_file;
 mod keys;
+mod origins;
 mod parameters;
 mod sections;
 #[cfg(test)]
@@ -17,6 +21,7 @@ mod tests;
 mod watermark_source;
 
 pub use keys::KeySeed;
+pub use origins::Origins;
 pub use parameters::{
     ConsensusParameters, DeliveryParameters, IngestParameters, LIMITS, Limit, NodeParameters,
     OutOfRange, PeerParameters, RpcParameters, within,
@@ -25,6 +30,7 @@ pub use watermark_source::WatermarkSource;
 
 use crate::types::{Address, Authority, KeyPair, NetworkKeyPair, Stake};
 use document::DocumentError;
+use key_file::KeysError;
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
@@ -155,7 +161,8 @@ impl NodeConfig {
     }
 
     /// Reads the configuration of one node: the whole document, or what its nodes share with the section `[node_N]` of this
-    /// one. Without `node` the shared `node_index` chooses the section.
+    /// one. Without `node` the shared `node_index` chooses the section. Keys come from the file that `key_file` names, if it
+    /// does.
     ///
     /// # Errors
     /// With `path`, the line, the key and the expected value; if there are sections, and none is chosen.
@@ -167,16 +174,24 @@ impl NodeConfig {
         };
         let unreadable = |e: toml::de::Error| {
             let start = e.span().map_or(0, |span| span.start);
-            invalid(start, e.message().to_owned())
+            invalid(start, with_key(text, start, e.message()))
         };
         let wrong = |wrong: DocumentError| invalid(wrong.offset, wrong.reason);
         let table = DeTable::parse(text).map_err(unreadable)?;
         let chosen = sections::chosen(table.get_ref(), node).map_err(wrong)?;
         let index = chosen.map_or_else(String::new, |number| format!("node_index = {number}"));
+        let keys;
         let mut table = table;
         if let Some(number) = chosen {
             let index = DeTable::parse(&index).map_err(unreadable)?.into_inner();
             sections::apply(table.get_mut(), number, index).map_err(wrong)?;
+        }
+        if let Some((file, offset)) = key_file::named(table.get_ref(), path).map_err(wrong)? {
+            keys = key_file::read(&file).map_err(|reason| invalid(offset, reason))?;
+            key_file::apply(table.get_mut(), &keys, &file).map_err(|error| match error {
+                KeysError::InFile(error) => error,
+                KeysError::InBoth(error) => wrong(error),
+            })?;
         }
         document::check(table.get_mut()).map_err(wrong)?;
         Self::deserialize(toml::Deserializer::from(table)).map_err(unreadable)
@@ -262,6 +277,18 @@ impl NodeConfig {
             Topology::SingleMaster => self.node_index == 0,
             Topology::MasterPerNode => true,
         })
+    }
+}
+
+/// The reason with the key on the line at `offset`, unless it names that already.
+fn with_key(text: &str, offset: usize, reason: &str) -> String {
+    let line = text.lines().nth(line_of(text, offset) - 1);
+    let key = line
+        .and_then(|line| line.split_once('='))
+        .map(|(key, _)| key.trim());
+    match key {
+        Some(key) if !key.is_empty() && !reason.contains(key) => format!("{key}: {reason}"),
+        Some(_) | None => reason.to_owned(),
     }
 }
 

@@ -96,7 +96,7 @@ pub(super) fn apply<'i>(
 }
 
 /// Adds these entries, also to inner tables; they replace those with the same key.
-fn merge<'i>(into: &mut DeTable<'i>, from: DeTable<'i>) {
+pub(super) fn merge<'i>(into: &mut DeTable<'i>, from: DeTable<'i>) {
     for (key, value) in from {
         let before = into.remove(&**key.get_ref());
         let value = match (

@@ -83,11 +83,11 @@ fn errors_name_the_line() {
         ),
         (
             "[rpc]\ntimeout_ms = \"long\"",
-            "node.toml:6: invalid type: string \"long\", expected u64",
+            "node.toml:6: timeout_ms: invalid type: string \"long\", expected u64",
         ),
         (
             "executor_send_socket_path = \"tmp/x\"",
-            "node.toml:5: `tmp/x` is not an address",
+            "node.toml:5: executor_send_socket_path: `tmp/x` is not an address",
         ),
     ] {
         let error = parse(extra).unwrap_err();
@@ -287,4 +287,112 @@ fn a_file_with_sections_needs_the_choice_of_one() {
         let error = parse_node(text, node).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+const SEEDS: &str = "protocol_key_seed = \"0101010101010101010101010101010101010101010101010101010101010101\"\n\
+                     network_key_seed = \"0202020202020202020202020202020202020202020202020202020202020202\"\n";
+
+/// What a configuration in a folder of its own says, beside a file of keys with this text and mode.
+fn parse_beside_keys(extra: &str, keys: &str, mode: u32) -> Result<NodeConfig, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.keys.toml");
+    std::fs::write(&file, keys).unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+    let text = format!(
+        "p2p_listen_address = \"127.0.0.1:9000\"\n{extra}\n[node_2]\nkey_file = \"node.keys.toml\"\n"
+    );
+    let parsed = NodeConfig::parse_node(&text, &folder.path().join("node.toml"), Some(2));
+    parsed.map_err(|error| {
+        let folder = format!("{}/", folder.path().display());
+        error.to_string().replace(&folder, "")
+    })
+}
+
+#[test]
+fn keys_come_from_a_file_that_only_its_owner_can_read() {
+    let config = parse_beside_keys("", SEEDS, 0o600).unwrap();
+    let network_key_seed = KeySeed([2; 32]);
+    assert_eq!(
+        config,
+        NodeConfig {
+            network_key_seed,
+            ..parse("").unwrap()
+        }
+    );
+    assert_eq!(parse_beside_keys("", SEEDS, 0o400), Ok(config));
+    for (mode, named) in [(0o640, "0640"), (0o604, "0604"), (0o660, "0660")] {
+        let error = parse_beside_keys("", SEEDS, mode).unwrap_err();
+        let expected = format!(
+            "node.toml:4: key_file names node.keys.toml, which has mode {named}: expected 0600, "
+        );
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.ends_with("chmod 600 node.keys.toml"), "{error}");
+    }
+}
+
+#[test]
+fn errors_in_a_file_of_keys_name_its_line_or_that_which_names_it() {
+    let twice = SEEDS.lines().next().unwrap();
+    for (extra, keys, expected) in [
+        (
+            twice,
+            SEEDS,
+            "node.toml:2: protocol_key_seed is here and in node.keys.toml: keep one",
+        ),
+        (
+            "",
+            "\nprotocol_key_seed = \"01\"",
+            "node.keys.toml:2: protocol_key_seed: expected a key seed of 64 hexadecimal digits",
+        ),
+        (
+            "",
+            "\n\nkey_seed = \"01\"",
+            "node.keys.toml:3: unknown field `key_seed`",
+        ),
+        ("", "network_key_seed = ", "node.keys.toml:1: "),
+        (
+            "",
+            "",
+            "node.keys.toml:1: missing field `protocol_key_seed`",
+        ),
+    ] {
+        let error = parse_beside_keys(extra, keys, 0o600).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let missing = NodeConfig::parse("\nkey_file = \"absent.toml\"", Path::new("node.toml"));
+    let missing = missing.unwrap_err().to_string();
+    assert!(
+        missing.starts_with("node.toml:2: key_file names absent.toml, which cannot be read: "),
+        "{missing}"
+    );
+    assert!(missing.contains("`metanode keys` makes one"), "{missing}");
+    let no_name = NodeConfig::parse("key_file = 3", Path::new("node.toml")).unwrap_err();
+    assert_eq!(
+        no_name.to_string(),
+        "node.toml:1: key_file is not the name of a file"
+    );
+}
+
+#[test]
+fn new_keys_are_in_a_new_file_of_their_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let seeds = ["a.toml", "b.toml"].map(|name| {
+        key_file::create(&at(name)).unwrap();
+        let mode = std::fs::metadata(at(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let text =
+            format!("node_index = 0\np2p_listen_address = \"127.0.0.1:9000\"\nkey_file = {name:?}");
+        let config = NodeConfig::parse(&text, &at("node.toml")).unwrap();
+        [config.protocol_key_seed, config.network_key_seed].map(|seed| seed.0)
+    });
+    let different: std::collections::BTreeSet<_> = seeds.iter().flatten().collect();
+    assert_eq!(different.len(), 4);
+
+    let before = std::fs::read(at("a.toml")).unwrap();
+    let error = key_file::create(&at("a.toml")).unwrap_err().to_string();
+    assert!(error.contains("is there already"), "{error}");
+    assert_eq!(std::fs::read(at("a.toml")).unwrap(), before);
 }

@@ -5,8 +5,12 @@
 //! Who is left out depends on the set alone, not on its order, so all nodes agree on it.
 
 use super::{bug_switches, wire::ValidatorInfo};
-use crate::types::{
-    Authority, Committee, CommitteeError, Epoch, NetworkKey, PublicKey, Stake, parse_p2p_address,
+use crate::{
+    config::NodeConfig,
+    types::{
+        Authority, Committee, CommitteeError, Epoch, NetworkKey, PublicKey, Stake,
+        parse_p2p_address,
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr};
@@ -206,6 +210,12 @@ impl From<&Authority> for ValidatorInfo {
             ..Self::default()
         }
     }
+}
+
+/// This node as a validator of a genesis.
+#[must_use]
+pub fn of_node(config: &NodeConfig) -> ValidatorInfo {
+    ValidatorInfo::from(&config.authority())
 }
 
 /// Parses a key: base64, or hex digits after `0x`, as some executors write it. An odd number of digits is neither.

@@ -6,18 +6,22 @@
 #![cfg(not(madsim))]
 #![allow(clippy::unwrap_used)] // clippy sees tests only in functions that are marked as such
 
+mod check_config;
 mod client;
 mod conformance;
 mod faulty_master;
+mod guide;
 mod hostile_bytes;
 mod interop;
 mod localnet;
+mod machines;
 mod metrics;
 mod old_transport;
 mod parity;
 mod process;
 mod soak;
 mod stand_in;
+mod three_machines;
 mod transactions;
 mod validator;
 

@@ -159,6 +159,7 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.node_index = index;
     node.data_dir = folder.join("node");
     node.protocol_key_seed.0[0] = u8::try_from(index).unwrap();
+    node.network_key_seed.0[0] = u8::try_from(index).unwrap();
     node.p2p_listen_address = free_address(index);
     node.metrics_listen_address = None;
     let block_stream = Address::Unix(folder.join("blocks.sock"));

@@ -208,6 +208,7 @@ impl Member {
             ExecutorConfig::parse(EXECUTOR_EXAMPLE, "executor.example.toml").unwrap();
         node.node_index = index;
         node.protocol_key_seed.0[0] = u8::try_from(index).unwrap();
+        node.network_key_seed.0[0] = u8::try_from(index).unwrap();
         node.p2p_listen_address = ([127, 0, 0, 1], 9_000 + index).into();
         let path = |of: &str| Address::Unix(format!("/{of}-{index}").into());
         node.transaction_socket_path = Some(path("transactions"));

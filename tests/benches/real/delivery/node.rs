@@ -73,6 +73,7 @@ impl Home {
             "node_index = 0\n\
          data_dir = {:?}\n\
          protocol_key_seed = \"{:064x}\"\n\
+         network_key_seed = \"{:064x}\"\n\
          p2p_listen_address = \"{p2p}\"\n\
          executor_send_socket_path = {:?}\n\
          executor_receive_socket_path = {:?}\n\
@@ -86,6 +87,7 @@ impl Home {
          window_blocks = {window_blocks}\n",
             at("data"),
             1,
+            2,
             at("blocks.sock"),
             at("rpc.sock"),
             at("transactions.sock"),
