@@ -21,6 +21,7 @@
 //! | [`executor`] | wire messages between node and executor, the RPC client |
 //! | [`epoch`] | the change from one epoch to the next: steps (pure), records, the task |
 //! | [`ingest`] | the transaction socket, its journal, the pool |
+//! | [`peers`] | asks the executors of peers for epoch and block |
 //! | [`consensus`] | the async shell around the pure modules: proposer, subscriptions, synchronizer, commit sync |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`node`] | wires the modules |
@@ -41,6 +42,7 @@ pub mod executor;
 pub mod framing;
 pub mod ingest;
 pub mod node;
+pub mod peers;
 #[cfg(shuttle)]
 pub mod schedules;
 pub mod store;

@@ -3,7 +3,7 @@
 //! | module | contains |
 //! |---|---|
 //! | `parameters` | every limit and time, with its default and its valid range |
-//! | `document` | checks before deserialization, obsolete keys |
+//! | `document` | checks before deserialization |
 //! | `sections` | files for several nodes |
 //! | `keys` | secret keys |
 //! | `watermark_source` | which number of the executor is W |
@@ -19,7 +19,7 @@ mod watermark_source;
 pub use keys::KeySeed;
 pub use parameters::{
     ConsensusParameters, DeliveryParameters, IngestParameters, LIMITS, Limit, NodeParameters,
-    OutOfRange, RpcParameters, within,
+    OutOfRange, PeerParameters, RpcParameters, within,
 };
 pub use watermark_source::WatermarkSource;
 
@@ -28,6 +28,7 @@ use document::DocumentError;
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
+    num::NonZeroU16,
     path::{Path, PathBuf},
 };
 use thiserror::Error;
@@ -71,9 +72,19 @@ pub struct NodeConfig {
     /// Whether the node may deliver blocks. Default: node 0 only, in `master-per-node` every node.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,
+    /// RPC addresses of the executors of other validators, which are asked for epoch and block (contract §10.1). One that
+    /// occurs twice is asked once.
+    #[serde(default)]
+    pub peer_go_master_sockets: Vec<Address>,
+    /// TCP port at which the executor of this node answers peers. The node does not use it: it tells the operator.
+    #[serde(default)]
+    pub peer_rpc_port: Option<NonZeroU16>,
     /// Runs a committee of this node alone, whatever validators the executor returns.
     #[serde(default)]
     pub single_node: bool,
+    /// All nodes are on this machine: network health checks are skipped, among them the questions to peers.
+    #[serde(default)]
+    pub localhost_testing: bool,
     /// Behaviour at start if the executor does not answer (contract §6.2).
     #[serde(default)]
     pub start_policy: StartPolicy,
@@ -85,6 +96,8 @@ pub struct NodeConfig {
     pub ingest: IngestParameters,
     #[serde(default)]
     pub rpc: RpcParameters,
+    #[serde(default)]
+    pub peers: PeerParameters,
 }
 
 /// How many executors a network has (contract §1). Chooses defaults only.

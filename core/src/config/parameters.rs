@@ -132,6 +132,13 @@ macro_rules! node_parameters {
                     watermark_source: WatermarkSource = WatermarkSource::LastBlockNumber;
                 }
             }
+            /// Times of the questions to the executors of peers (contract §10).
+            peers: PeerParameters {
+                limits {
+                    /// Pause between two rounds of questions. One round lasts at most as long as an exchange of the RPC.
+                    poll_ms: u64 = 10_000, 1..=3_600_000;
+                }
+            }
         }
     };
 }

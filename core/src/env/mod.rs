@@ -15,6 +15,7 @@ mod hashes;
 mod idle_timeout;
 mod monitor;
 mod network;
+mod peer_event;
 mod quantity;
 pub mod real;
 mod sub_event;
@@ -29,6 +30,7 @@ pub use hashes::{Computed, TransactionHashes};
 pub(crate) use idle_timeout::{IdleTimeout, MonitoredStream};
 pub use monitor::{TaskMonitor, Unmonitored};
 pub use network::{BoxListener, BoxStream, Listener, Network, Stream};
+pub use peer_event::PeerEvent;
 pub use quantity::{Quantity, Reading};
 pub use sub_event::SubEvent;
 

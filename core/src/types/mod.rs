@@ -13,6 +13,7 @@ mod epoch;
 mod index;
 mod own_round;
 mod replay_plan;
+mod standing;
 mod transaction;
 
 pub use address::{Address, AddressError, parse_p2p_address};
@@ -32,6 +33,7 @@ pub use index::{
 };
 pub use own_round::OwnRound;
 pub use replay_plan::ReplayPlan;
+pub use standing::{BestPeer, ChainPosition, Gap, Standing, StateRoot, Support, UnknownBecause};
 pub use transaction::{
     AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash, Transactions,
 };

@@ -34,6 +34,7 @@ mod no_loss;
 #[cfg(test)]
 mod no_loss_tests;
 mod old_transport;
+mod peers;
 mod quorum;
 #[cfg(test)]
 mod quorum_tests;
@@ -167,7 +168,10 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
             Box::new(batch_replies::BatchReplies::default()),
         ],
         Invariant::Quorum => vec![Box::new(quorum::Quorum::new(plan))],
-        Invariant::Truth => vec![Box::new(truth::Truth::new(plan))],
+        Invariant::Truth => vec![
+            Box::new(truth::Truth::new(plan)),
+            Box::new(peers::Peers::new(plan)),
+        ],
         Invariant::Wire => vec![Box::new(wire::Wire::new(plan))],
         Invariant::Bound => vec![
             Box::new(bounded_memory::BoundedMemory::new(plan)),
@@ -262,6 +266,6 @@ mod tests {
     #[test]
     fn every_invariant_has_an_oracle() {
         assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
-        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 4);
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 5);
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("committees", committees),
         step("unusable registrations", unusable),
         step("validators that stay down", stays_down),
+        step("questions to peers", asks_peers),
         step("limits of single nodes", own_limits),
         step("clocks", clocks),
     ]);
@@ -94,6 +95,13 @@ fn duration(plan: &Plan, _: usize) -> Vec<Plan> {
         .into_iter()
         .map(|ms| with(plan, |plan| plan.duration_ms = ms));
     shorter.collect()
+}
+
+fn asks_peers(plan: &Plan, _: usize) -> Vec<Plan> {
+    match plan.asks_peers {
+        true => vec![with(plan, |plan| plan.asks_peers = false)],
+        false => vec![],
+    }
 }
 
 fn settling(plan: &Plan, _: usize) -> Vec<Plan> {

@@ -60,6 +60,23 @@ pub enum Fact {
         number: u64,
         reply: Arc<Reply>,
     },
+    /// The node wrote the `number`-th request of an RPC connection to the executor of a peer, from 1.
+    #[display("the wire has request {number} to peer {peer}: {request} (connection {connection})")]
+    PeerRequestSent {
+        connection: u64,
+        number: u64,
+        /// The validator.
+        peer: u16,
+        request: Request,
+    },
+    /// The node has read the complete `number`-th reply of a peer, which may be a lie.
+    #[display("reply {number} of peer {peer} was read: {reply} (connection {connection})")]
+    PeerReplyRead {
+        connection: u64,
+        number: u64,
+        peer: u16,
+        reply: Arc<Reply>,
+    },
     /// The Sub wrote the `number`-th frame of a transaction socket, from 1, or a node without a seat one of a connection
     /// between nodes. A frame that is no batch has no transactions.
     #[display("the wire has batch {number}: {transactions} transactions (connection {connection})")]

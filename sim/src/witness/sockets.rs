@@ -25,6 +25,8 @@ pub enum Channel {
     BlockStream,
     /// Requests of a node and replies of an executor.
     ExecutorRpc,
+    /// Requests of a node and replies of the executor of a peer, which may lie.
+    PeerRpc,
     /// Blocks of the DAG, between nodes.
     Peers,
     /// Batches of a Sub and replies of a node.
@@ -61,6 +63,7 @@ pub struct Connections {
 
 struct Connection {
     channel: Channel,
+    server: ProcessId,
     counts_blocks: bool,
     /// Of a connection between nodes, once the client has sent it.
     purpose: Option<Purpose>,
@@ -171,7 +174,7 @@ impl Channel {
                 let limit_bytes = 64 * MIB;
                 [Framing::Uvarint { limit_bytes }, Framing::Nothing]
             }
-            Self::ExecutorRpc | Self::Transactions => both(10 * MIB),
+            Self::ExecutorRpc | Self::PeerRpc | Self::Transactions => both(10 * MIB),
             Self::OldTransport => {
                 let limit_bytes = 10 * MIB;
                 [
@@ -189,6 +192,7 @@ impl Connection {
         let [client, server] = ends.channel.framings();
         Self {
             channel: ends.channel,
+            server: ends.server,
             counts_blocks,
             purpose: None,
             batches: VecDeque::new(),
@@ -232,6 +236,20 @@ impl Connection {
                 }
                 (Channel::ExecutorRpc, End::Server) => {
                     Some(output.reply(number, body, self.counts_blocks)?)
+                }
+                (Channel::PeerRpc, End::Client) => {
+                    output.peer_request(self.server, number, body)?;
+                    None
+                }
+                // What is no reply is no answer.
+                (Channel::PeerRpc, End::Server) => {
+                    let reply = output.parsed_reply(body, self.counts_blocks).ok();
+                    reply.map(|reply| Fact::PeerReplyRead {
+                        connection: id,
+                        number,
+                        peer: self.server.validator().unwrap_or_default(),
+                        reply,
+                    })
                 }
                 (Channel::Transactions, End::Client) => {
                     self.batches.push_back(output.batch(number, body));
@@ -326,14 +344,29 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Returns the fact that is true when the reply is read.
-    fn reply(&mut self, number: u64, body: &[u8], counts_blocks: bool) -> Result<Fact, Malformed> {
-        let connection = self.connection;
+    fn peer_request(&mut self, to: ProcessId, number: u64, body: &[u8]) -> Result<(), Malformed> {
+        let request = rpc::request(Bytes::copy_from_slice(body))?;
+        self.push(Fact::PeerRequestSent {
+            connection: self.connection,
+            number,
+            peer: to.validator().unwrap_or_default(),
+            request,
+        });
+        Ok(())
+    }
+
+    fn parsed_reply(&self, body: &[u8], counts_blocks: bool) -> Result<Arc<Reply>, Malformed> {
         let reply = match rpc::reply(Bytes::copy_from_slice(body), self.blocks)? {
             Reply::LastBlockNumber(count) if counts_blocks => Reply::BlockCount(count.0),
             reply => reply,
         };
-        let reply = Arc::new(reply);
+        Ok(Arc::new(reply))
+    }
+
+    /// Returns the fact that is true when the reply is read.
+    fn reply(&mut self, number: u64, body: &[u8], counts_blocks: bool) -> Result<Fact, Malformed> {
+        let connection = self.connection;
+        let reply = self.parsed_reply(body, counts_blocks)?;
         self.push(Fact::ReplySent {
             connection,
             number,

@@ -88,8 +88,7 @@ impl World {
         let kernel = Kernel::current();
         kernel.configure(settings::network(&plan), Arc::new(entropy.child("links")));
         let decided = Arc::new(Notify::new());
-        let counts_blocks = plan.counts_blocks();
-        let witnesses = Witnesses::new(recorder.clone(), decided.clone(), counts_blocks);
+        let witnesses = Witnesses::new(recorder.clone(), decided.clone(), &plan);
         witnesses.observe_sockets(&kernel);
         let nodes = (0..plan.validators).map(ProcessId::Node);
         let executors = (0..plan.executors.len()).map(|i| {

@@ -29,7 +29,11 @@ use mock_go_executor::{
         old_transport::{HandBack, OldTransport},
     },
 };
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU32},
+    time::Duration,
+};
 
 /// The balance of every account before its first transaction.
 pub(super) const INITIAL_BALANCE: u64 = 1_000_000;
@@ -56,6 +60,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
         delivery,
         ingest,
         rpc,
+        peers,
     } = plan.node_of(index, start);
     let rpc_address = match plan.topology {
         Topology::SingleMaster if index > 0 => tcp(0, PEER_RPC_PORT),
@@ -77,7 +82,12 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
             .then(|| SocketAddr::new(HostId(index).ip(), OLD_TRANSPORT_PORT)),
         metrics_listen_address: None,
         executor_commit_enabled: None,
+        peer_go_master_sockets: (plan.peers_of(index).into_iter())
+            .map(|peer| tcp(peer, PEER_RPC_PORT))
+            .collect(),
+        peer_rpc_port: NonZeroU16::new(PEER_RPC_PORT),
         single_node: false,
+        localhost_testing: false,
         start_policy: plan.start_policy,
         consensus: ConsensusParameters {
             signatures: plan.signatures,
@@ -93,6 +103,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
             watermark_source: plan.watermark_source,
             ..rpc
         },
+        peers,
     }
 }
 
@@ -164,6 +175,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         block_stream_address: Address::Unix(BLOCK_STREAM_PATH.into()),
         rpc_address: Address::Unix(RPC_PATH.into()),
         peer_rpc_address: Some(tcp(index, PEER_RPC_PORT)),
+        peer_rpc_port: None,
         metrics_listen_address: None,
         guard: drawn.guard,
         execute_us: [drawn.execute_us.low, drawn.execute_us.high],

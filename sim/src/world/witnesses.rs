@@ -7,6 +7,7 @@ use crate::{
     },
     disk::{Disk, StoreObserver},
     net::{ConnectionId, HostId, Kernel, Route, Segment, Side, Tap},
+    plan::Plan,
     recorder::Recorder,
     stranger,
     trace::{ProcessId, SimTime},
@@ -26,6 +27,8 @@ pub(super) struct Witnesses {
     blocks: Blocks,
     /// Executors count blocks and GEIs apart.
     counts_blocks: bool,
+    /// Nodes reach executors of others over TCP only to ask them as peers.
+    asks_peers: bool,
     record: Record,
 }
 
@@ -38,10 +41,11 @@ struct Record {
 }
 
 impl Witnesses {
-    pub fn new(recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>, counts_blocks: bool) -> Self {
+    pub fn new(recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>, plan: &Plan) -> Self {
         Self {
             blocks: Blocks::default(),
-            counts_blocks,
+            counts_blocks: plan.counts_blocks(),
+            asks_peers: !plan.peers_of(0).is_empty(),
             record: Record {
                 recorder,
                 time: TimeHandle::current(),
@@ -54,6 +58,7 @@ impl Witnesses {
     pub fn observe_sockets(&self, kernel: &Kernel) {
         kernel.tap(SocketTap {
             connections: Connections::new(self.blocks.clone(), self.counts_blocks),
+            asks_peers: self.asks_peers,
             facts: vec![],
             record: self.record.clone(),
         });
@@ -91,13 +96,16 @@ impl Record {
 
 struct SocketTap {
     connections: Connections,
+    asks_peers: bool,
     facts: Vec<(ProcessId, Fact)>,
     record: Record,
 }
 
 impl Tap for SocketTap {
     fn opened(&mut self, connection: ConnectionId, route: &Route) {
-        if let Some(ends) = ends(route).filter(|ends| ends.channel == Channel::BlockStream) {
+        if let Some(ends) =
+            ends(route, self.asks_peers).filter(|ends| ends.channel == Channel::BlockStream)
+        {
             let connection = connection.0;
             let opened = (ends.client, Fact::StreamOpened { connection });
             self.record.facts([opened].into_iter());
@@ -107,7 +115,7 @@ impl Tap for SocketTap {
     fn sent(&mut self, segment: &Segment<'_>, bytes: &[u8]) {
         self.connections.sent(
             segment.connection.0,
-            || ends(segment.route),
+            || ends(segment.route, self.asks_peers),
             end(segment.sender),
             bytes,
             &mut self.facts,
@@ -135,7 +143,7 @@ const fn end(side: Side) -> End {
 }
 
 /// The processes of a connection, if it is one of the system.
-fn ends(route: &Route) -> Option<Ends> {
+fn ends(route: &Route, asks_peers: bool) -> Option<Ends> {
     if route.client == stranger::HOST {
         return None;
     }
@@ -152,7 +160,10 @@ fn ends(route: &Route) -> Option<Ends> {
         Address::Tcp(socket) if socket.port() == OLD_TRANSPORT_PORT => {
             (Channel::OldTransport, ProcessId::Node(server))
         }
-        Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => (Channel::ExecutorRpc, executor),
+        Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => match client {
+            ProcessId::Node(_) if asks_peers => (Channel::PeerRpc, executor),
+            _ => (Channel::ExecutorRpc, executor),
+        },
         Address::Tcp(socket) if socket.port() == P2P_PORT => {
             (Channel::Peers, ProcessId::Node(server))
         }

@@ -4,8 +4,8 @@
 //! occurs once per block or request, `trace` several times.
 
 use crate::{
-    env::{Event, ExecutorEvent, NodeEvent, SubEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex, ReplayPlan},
+    env::{Event, ExecutorEvent, NodeEvent, PeerEvent, SubEvent},
+    types::{ChainPosition, CommitIndex, Epoch, GlobalExecIndex, ReplayPlan, Standing},
 };
 use tracing::Level;
 
@@ -42,6 +42,8 @@ pub(super) enum Topic {
     Consensus,
     /// `[EPOCH TRANSITION]`
     EpochTransition,
+    /// `[PEER EPOCH]`
+    PeerEpoch,
     /// The executor's side of the block stream.
     Execution,
     /// A Sub's side of the transaction socket.
@@ -194,9 +196,34 @@ fn of_node(event: &NodeEvent, phase: Phase) -> Line {
         E::WatermarkLearned { watermark } => line(SequentialBuffer, Level::DEBUG).about(*watermark),
         E::FrameWritten { gei, .. } => line(SequentialBuffer, Level::TRACE).about(*gei),
 
+        E::Peers(event) => of_peers(event),
+
         E::RpcSent { .. } => line(ExecutorRequest, Level::TRACE),
         E::RpcAnswered { .. } => line(ExecutorRequest, Level::DEBUG),
         E::RpcFailed { .. } => line(ExecutorRequest, Level::WARN),
+    }
+}
+
+fn of_peers(event: &PeerEvent) -> Line {
+    use PeerEvent as E;
+    let of = |level| line(Topic::PeerEpoch, level);
+    match event {
+        E::Asked { .. } | E::Skipped { .. } => of(Level::INFO),
+        E::Answered { position, .. } => of(Level::INFO)
+            .in_epoch(position.epoch)
+            .about(position.block),
+        E::Silent { .. } => of(Level::WARN),
+        E::Compared { standing, best, .. } => {
+            let line = match standing {
+                Standing::InSync => of(Level::INFO),
+                Standing::Behind(_) | Standing::Unknown(_) => of(Level::WARN),
+            };
+            match best.as_ref().map(|best| best.position) {
+                Some(ChainPosition { epoch, block }) => line.in_epoch(epoch).about(block),
+                None => line,
+            }
+        }
+        E::RootsDiffer { block, .. } => of(Level::ERROR).about(*block),
     }
 }
 

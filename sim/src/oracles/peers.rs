@@ -1,0 +1,286 @@
+//! TRUTH, about peers: *what a process reports of itself is what its bytes and its disk say.*
+//!
+//! Judges what a node says of the executors of its peers (contract §10.1 to §10.3, §10.5) by the replies that it has read and
+//! by its disk. Which position has support is computed here a second time, from the contract.
+//!
+//! Violations: a peer whose position is reported otherwise than its replies say, or that has answered both questions and is
+//! reported as silent; an own position that is in no reply of the own executor, or stored commits that are not on the disk; a
+//! best peer that is not the furthest one with support; a standing other than the answers say: *unknown* if and only if no
+//! position has support or the own executor has not answered, *behind* in a lower epoch or more than five blocks below;
+//! another state root that was told by fewer peers than reported.
+//!
+//! No violation: an own position that the node has learned and that is not its executor's last one; fewer peers with another
+//! root than told it.
+
+use super::{Invariant, Oracle, Violation};
+use crate::{
+    plan::Plan,
+    trace::{Entry, ProcessId, What, WorldEvent},
+    witness::{Fact, Reply, StateRoot},
+};
+use metanode_core::{
+    env::{Event, NodeEvent, PeerEvent},
+    types::{
+        BestPeer, ChainPosition, Epoch, Gap, GlobalExecIndex, Standing, Support, UnknownBecause,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The contract's: in the same epoch so many blocks below the best peer are in sync.
+const NEAR_BLOCKS: u64 = 5;
+
+pub(super) struct Peers {
+    nodes: BTreeMap<u16, Node>,
+    /// The peers of each node, in the order of its configuration.
+    peers: BTreeMap<u16, Vec<u16>>,
+}
+
+/// What one node has read and stored.
+#[derive(Default)]
+struct Node {
+    /// Of replies of the own executor to this incarnation.
+    watermarks: BTreeSet<GlobalExecIndex>,
+    /// In which this incarnation has found its executor.
+    epochs: BTreeSet<Epoch>,
+    bases: BTreeMap<Epoch, GlobalExecIndex>,
+    /// The last commit on its disk, also before it was restored.
+    stored: Option<ChainPosition>,
+    /// By their place: what peers have answered since they were last asked.
+    heard: BTreeMap<u16, Heard>,
+    roots: BTreeMap<(u16, GlobalExecIndex), StateRoot>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    epoch: Option<Epoch>,
+    block: Option<GlobalExecIndex>,
+}
+
+impl Heard {
+    fn position(&self) -> Option<ChainPosition> {
+        let (epoch, block) = (self.epoch?, self.block?);
+        Some(ChainPosition { epoch, block })
+    }
+}
+
+impl Peers {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let peers = (0..plan.validators).map(|node| (node, plan.peers_of(node)));
+        Self {
+            nodes: BTreeMap::new(),
+            peers: peers.collect(),
+        }
+    }
+
+    fn place(&self, node: u16, peer: u16) -> Option<u16> {
+        let position = self.peers.get(&node)?.iter().position(|it| *it == peer)?;
+        u16::try_from(position).ok()
+    }
+}
+
+impl Node {
+    fn started(&mut self) {
+        self.watermarks.clear();
+        self.epochs.clear();
+        self.heard.clear();
+        self.roots.clear();
+    }
+
+    fn seen(&mut self, fact: &Fact) {
+        match fact {
+            Fact::ReplyRead { reply, .. } => self.watermarks.extend(reply.watermark()),
+            Fact::EpochRecorded { record } => {
+                self.bases.insert(record.epoch, record.base);
+            }
+            Fact::CommitStored { commit, .. } => {
+                if let Some(base) = self.bases.get(&commit.epoch) {
+                    let block = GlobalExecIndex(base.0 + u64::from(commit.index.0));
+                    let epoch = commit.epoch;
+                    self.stored = self.stored.max(Some(ChainPosition { epoch, block }));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, place: u16, reply: &Reply) {
+        let heard = self.heard.entry(place).or_default();
+        match reply {
+            Reply::CurrentEpoch(epoch) => heard.epoch = Some(*epoch),
+            Reply::Blocks(blocks) => {
+                let roots = blocks.iter().map(|it| ((place, it.number), it.state_root));
+                self.roots.extend(roots);
+            }
+            reply => heard.block = reply.watermark().or(heard.block),
+        }
+    }
+
+    /// # Errors
+    /// What differs, and the clause.
+    fn said(&mut self, event: &PeerEvent, peers: u16) -> Result<(), (&'static str, String)> {
+        match event {
+            PeerEvent::Asked { .. } => {
+                self.heard.clear();
+                self.roots.clear();
+                Ok(())
+            }
+            PeerEvent::Answered { peer, position, .. } => {
+                let heard = self.heard.get(peer).and_then(Heard::position);
+                same("peer-reported-otherwise", heard, Some(*position))
+            }
+            PeerEvent::Silent { peer, .. } => {
+                let heard = self.heard.get(peer).and_then(Heard::position);
+                same("peer-reported-silent", heard, None)
+            }
+            PeerEvent::Compared { .. } => self.compared(event, peers),
+            PeerEvent::RootsDiffer {
+                block,
+                other,
+                peers,
+                ..
+            } => {
+                let told = self
+                    .roots
+                    .iter()
+                    .filter(|((_, number), root)| number == block && **root == StateRoot(other.0));
+                match told.count() >= usize::from(*peers) {
+                    true => Ok(()),
+                    false => Err(("root-not-told", format!("expected {peers} peers with it"))),
+                }
+            }
+            PeerEvent::Skipped { .. } => Ok(()),
+        }
+    }
+
+    fn compared(&self, event: &PeerEvent, peers: u16) -> Result<(), (&'static str, String)> {
+        let PeerEvent::Compared {
+            standing,
+            answered,
+            own,
+            stored,
+            best,
+            ..
+        } = event
+        else {
+            return Ok(());
+        };
+        let answers: BTreeMap<u16, ChainPosition> = (self.heard.iter())
+            .filter_map(|(place, heard)| Some((*place, heard.position()?)))
+            .collect();
+        same("answers-miscounted", answers.len(), usize::from(*answered))?;
+        let is_known = |own: &ChainPosition| {
+            self.watermarks.contains(&own.block) && self.epochs.contains(&own.epoch)
+        };
+        if !own.as_ref().is_none_or(is_known) {
+            let message = "the own position is in no reply of the own executor".to_owned();
+            return Err(("own-position-in-no-reply", message));
+        }
+        if *stored > self.stored {
+            let message = format!("the disk has commits up to {:?}", self.stored);
+            return Err(("stored-otherwise", message));
+        }
+        let expected = best_of(&answers, *stored, peers);
+        let found = best.map(|best| (best.peer, best.position, is_supported(&best)));
+        same("another-best-peer", expected, found)?;
+        same("another-standing", standing_of(expected, *own), *standing)
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(
+    clause: &'static str,
+    expected: T,
+    found: T,
+) -> Result<(), (&'static str, String)> {
+    match expected == found {
+        true => Ok(()),
+        false => Err((clause, format!("expected {expected:?}, found {found:?}"))),
+    }
+}
+
+const fn is_supported(best: &BestPeer) -> bool {
+    !matches!(best.support, Support::Missing { .. })
+}
+
+/// The best peer with its position, and whether that has support.
+fn best_of(
+    answers: &BTreeMap<u16, ChainPosition>,
+    stored: Option<ChainPosition>,
+    peers: u16,
+) -> Option<(u16, ChainPosition, bool)> {
+    let mut positions: Vec<_> = answers.values().copied().collect();
+    positions.sort_unstable();
+    positions.reverse();
+    // The position of the (f+1)-th best: so many are there or further.
+    let of_peers = positions.get(usize::from(peers / 3)).copied();
+    let of_commits = positions.iter().copied().find(|it| Some(*it) <= stored);
+    let supported = of_peers.max(of_commits);
+    let position = supported.or(positions.first().copied())?;
+    let (first, _) = answers.iter().find(|(_, it)| **it == position)?;
+    Some((*first, position, supported.is_some()))
+}
+
+fn standing_of(best: Option<(u16, ChainPosition, bool)>, own: Option<ChainPosition>) -> Standing {
+    let Some((_, best, is_supported)) = best else {
+        return Standing::Unknown(UnknownBecause::NoAnswer);
+    };
+    if !is_supported {
+        return Standing::Unknown(UnknownBecause::NoSupport);
+    }
+    let Some(own) = own else {
+        return Standing::Unknown(UnknownBecause::OwnUnknown);
+    };
+    match (
+        best.epoch.0.checked_sub(own.epoch.0),
+        best.block.0.saturating_sub(own.block.0),
+    ) {
+        (Some(0), blocks) if blocks > NEAR_BLOCKS => Standing::Behind(Gap::Blocks(blocks)),
+        (Some(0) | None, _) => Standing::InSync,
+        (Some(epochs), _) => Standing::Behind(Gap::Epochs(epochs)),
+    }
+}
+
+impl Oracle for Peers {
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let ProcessId::Node(number) = entry.process else {
+            return Ok(());
+        };
+        let peers = self.peers.get(&number).map_or(0, Vec::len);
+        if peers == 0 {
+            return Ok(());
+        }
+        let place = match &entry.what {
+            What::Seen(Fact::PeerReplyRead { peer, .. }) => self.place(number, *peer),
+            _ => None,
+        };
+        let node = self.nodes.entry(number).or_default();
+        match &entry.what {
+            What::World(WorldEvent::Started { .. }) => node.started(),
+            What::Seen(Fact::PeerReplyRead { reply, .. }) => {
+                if let Some(place) = place {
+                    node.answered(place, reply);
+                }
+            }
+            What::Seen(fact) => node.seen(fact),
+            What::Process(Event::Node(event)) => match event {
+                NodeEvent::ExecutorQueried { epoch, .. } => {
+                    node.epochs.insert(*epoch);
+                }
+                NodeEvent::GenesisAssumed {
+                    epoch, watermark, ..
+                } => {
+                    node.epochs.insert(*epoch);
+                    node.watermarks.insert(*watermark);
+                }
+                NodeEvent::Peers(event) => {
+                    let peers = u16::try_from(peers).unwrap_or(u16::MAX);
+                    return node.said(event, peers).map_err(|(clause, message)| {
+                        Violation::by(entry, Invariant::Truth, clause, message, None)
+                    });
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
