@@ -91,6 +91,9 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "old_transport"
     "legacy_pool_race"
     "legacy_pool_loss"
+    "peer_discovery"
+    "lying_peer"
+    "all_peers_silent"
     "swarm"
     "swarm_epochs"
     "adversaries"
@@ -104,6 +107,7 @@ pub(crate) const SUITES: &[BuiltIn] = built_in!("suites":
     "swarm_epochs"
     "adversaries"
     "ingest"
+    "peers"
     "sweeps"
 );
 

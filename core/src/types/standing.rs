@@ -23,7 +23,7 @@ pub enum Support {
     #[display("the only configured peer")]
     OnlyPeer,
     /// So many peers are there or further, among them an honest one.
-    #[display("{peers} peers are there or further")]
+    #[display("supported, {peers} of the peers are there or further")]
     Peers { peers: u16 },
     /// This node has stored commits up to there itself.
     #[display("this node has stored the commits up to there")]
@@ -43,13 +43,21 @@ pub struct BestPeer {
 }
 
 /// How far an executor is behind the best peer.
-#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gap {
-    #[display("{_0} epochs")]
     Epochs(u64),
     /// In the same epoch.
-    #[display("{_0} blocks")]
     Blocks(u64),
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Epochs(1) => f.write_str("1 epoch"),
+            Self::Epochs(epochs) => write!(f, "{epochs} epochs"),
+            Self::Blocks(blocks) => write!(f, "{blocks} blocks"),
+        }
+    }
 }
 
 /// Why it is unknown whether an executor is behind.

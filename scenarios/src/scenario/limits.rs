@@ -72,6 +72,7 @@ fn stream_label(group: &str, key: &str) -> String {
     match (group, key) {
         ("network" | "workload" | "followers", _) => format!("{group}.{key}"),
         ("rpc", _) => format!("node.rpc_{key}"),
+        ("peers", _) => format!("node.peers_{key}"),
         (
             "consensus",
             "commit_sync_threshold"
@@ -92,6 +93,7 @@ pub struct Node {
     pub delivery: DeliveryParameters,
     pub ingest: IngestParameters,
     pub rpc: RpcParameters,
+    pub peers: PeerParameters,
 }
 
 impl Node {
@@ -101,6 +103,7 @@ impl Node {
             delivery: self.delivery.draw(sampler),
             ingest: self.ingest.draw(sampler),
             rpc: self.rpc.draw(sampler),
+            peers: self.peers.draw(sampler),
         }
     }
 
@@ -111,12 +114,14 @@ impl Node {
             delivery,
             ingest,
             rpc,
+            peers,
         } = drawn;
         Self {
             consensus: ConsensusParameters::fixed(consensus),
             delivery: DeliveryParameters::fixed(delivery),
             ingest: IngestParameters::fixed(ingest),
             rpc: RpcParameters::fixed(rpc),
+            peers: PeerParameters::fixed(peers),
         }
     }
 
@@ -124,7 +129,8 @@ impl Node {
         self.consensus.check(source, "node.consensus")?;
         self.delivery.check(source, "node.delivery")?;
         self.ingest.check(source, "node.ingest")?;
-        self.rpc.check(source, "node.rpc")
+        self.rpc.check(source, "node.rpc")?;
+        self.peers.check(source, "node.peers")
     }
 }
 
@@ -182,6 +188,14 @@ impl Default for RpcParameters {
             pool_size: production.pool_size,
             start_retry_min_ms: production.start_retry_min_ms,
             start_retry_max_ms: production.start_retry_max_ms,
+        }
+    }
+}
+
+impl Default for PeerParameters {
+    fn default() -> Self {
+        Self {
+            poll_ms: (200, 2_000).into(),
         }
     }
 }

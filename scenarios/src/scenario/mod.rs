@@ -85,6 +85,9 @@ pub struct Scenario {
     pub executor: Executor,
     pub workload: Workload,
     pub followers: Followers,
+    /// Whether nodes ask the executors of all other validators for epoch and block, in `master-per-node`. A swarm may decide
+    /// it for each seed.
+    pub asks_peers: bool,
     pub epochs: Epochs,
     /// Byzantine validators.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +167,7 @@ impl Default for Scenario {
             executor: Executor::default(),
             workload: Workload::default(),
             followers: Followers::default(),
+            asks_peers: false,
             epochs: Epochs::default(),
             byzantine: None,
             stays_down: vec![],
@@ -204,8 +208,7 @@ impl Scenario {
             None => sampler.clone(),
         };
         let swarm = self.swarm.as_ref();
-        let rarely = swarm.map_or(&[][..], |swarm| &swarm.rarely);
-        let rarely = Rarely::of_seed(rarely, &sampler);
+        let rarely = Rarely::of_seed(swarm.map_or(&[], |swarm| &swarm.rarely), &sampler);
         let validators = rarely.validators.unwrap_or(self.topology.validators);
         let validators = sampler.draw("topology.validators", validators);
         let topology = self.topology.delivery.of_seed(seed);
@@ -254,6 +257,7 @@ impl Scenario {
             max_faulty,
             workload: self.workload.draw(&sampler),
             followers: self.followers.draw(&limits),
+            asks_peers: self.asks_peers || swarm.is_some_and(|swarm| swarm.asks_peers(&sampler)),
             epochs,
             byzantine,
             stays_down,

@@ -42,6 +42,8 @@ pub struct Swarm {
     /// In one seed of this many, one node is of another chain, because it would decide commits by another parameter, and
     /// no other one stays down. Never if it is 0.
     pub other_chain_one_in: u64,
+    /// In one seed of this many, nodes ask the executors of all other validators for epoch and block. Never if it is 0.
+    pub asks_peers_one_in: u64,
     /// Rare seeds, which draw from other ranges. The first that applies to a seed counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rarely: Vec<Rarely>,
@@ -51,12 +53,13 @@ impl Default for Swarm {
     fn default() -> Self {
         Self {
             faults: (1, 16).into(),
-            kinds: FaultKind::ALL.to_vec(),
+            kinds: FaultKind::of_swarms(),
             outage_one_in: 0,
             any_number_down_one_in: 0,
             stays_down_one_in: 0,
             own_limits_one_in: 0,
             other_chain_one_in: 0,
+            asks_peers_one_in: 0,
             rarely: vec![],
         }
     }
@@ -112,6 +115,13 @@ impl Swarm {
         sampler
             .stream("swarm.own_limits")
             .one_in(self.own_limits_one_in)
+    }
+
+    /// Whether nodes ask the executors of others in this seed.
+    pub(super) fn asks_peers(&self, sampler: &Sampler) -> bool {
+        sampler
+            .stream("swarm.asks_peers")
+            .one_in(self.asks_peers_one_in)
     }
 
     /// The validator whose node is of another chain, if this seed has one. `most`: how many may be absent.

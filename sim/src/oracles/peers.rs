@@ -91,16 +91,21 @@ impl Node {
             Fact::ReplyRead { reply, .. } => self.watermarks.extend(reply.watermark()),
             Fact::EpochRecorded { record } => {
                 self.bases.insert(record.epoch, record.base);
+                // Before its first commit.
+                self.stores(record.epoch, record.base);
             }
             Fact::CommitStored { commit, .. } => {
                 if let Some(base) = self.bases.get(&commit.epoch) {
                     let block = GlobalExecIndex(base.0 + u64::from(commit.index.0));
-                    let epoch = commit.epoch;
-                    self.stored = self.stored.max(Some(ChainPosition { epoch, block }));
+                    self.stores(commit.epoch, block);
                 }
             }
             _ => {}
         }
+    }
+
+    fn stores(&mut self, epoch: Epoch, block: GlobalExecIndex) {
+        self.stored = self.stored.max(Some(ChainPosition { epoch, block }));
     }
 
     fn answered(&mut self, place: u16, reply: &Reply) {
@@ -282,5 +287,158 @@ impl Oracle for Peers {
             _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oracles::{facts::seen, testing::judge_facts},
+        trace::testing::node,
+    };
+    use std::sync::Arc;
+
+    fn at(epoch: u64, block: u64) -> ChainPosition {
+        ChainPosition {
+            epoch: Epoch(epoch),
+            block: GlobalExecIndex(block),
+        }
+    }
+
+    fn plan() -> Plan {
+        Plan {
+            asks_peers: true,
+            ..Plan::example()
+        }
+    }
+
+    fn read(peer: u16, reply: Reply) -> Entry {
+        let fact = Fact::PeerReplyRead {
+            connection: 9,
+            number: 1,
+            peer,
+            reply: Arc::new(reply),
+        };
+        seen(2, ProcessId::Node(0), fact)
+    }
+
+    /// A validator's executor answers node 0, which reports it: its peers are 1, 2 and 3 in this order.
+    fn answers(validator: u16, position: ChainPosition) -> [Entry; 3] {
+        let reported = PeerEvent::Answered {
+            peer: validator - 1,
+            address: String::new(),
+            position,
+        };
+        [
+            read(validator, Reply::CurrentEpoch(position.epoch)),
+            read(validator, Reply::LastBlockNumber(position.block)),
+            node(2, 0, NodeEvent::Peers(reported)),
+        ]
+    }
+
+    /// Node 0, whose executor is at this position, asks.
+    fn asks(own: ChainPosition) -> Vec<Entry> {
+        let reply = Fact::ReplyRead {
+            connection: 1,
+            number: 1,
+            reply: Arc::new(Reply::LastBlockNumber(own.block)),
+        };
+        let queried = NodeEvent::ExecutorQueried {
+            epoch: own.epoch,
+            watermark: own.block,
+        };
+        vec![
+            seen(1, ProcessId::Node(0), reply),
+            node(1, 0, queried),
+            node(1, 0, NodeEvent::Peers(PeerEvent::Asked { peers: 3 })),
+        ]
+    }
+
+    fn compared(
+        standing: Standing,
+        answered: u16,
+        own: ChainPosition,
+        best: Option<(u16, ChainPosition, Support)>,
+    ) -> Entry {
+        let best = best.map(|(peer, position, support)| BestPeer {
+            peer,
+            position,
+            support,
+        });
+        let event = PeerEvent::Compared {
+            standing,
+            peers: 3,
+            answered,
+            own: Some(own),
+            stored: None,
+            best,
+            address: String::new(),
+        };
+        node(3, 0, NodeEvent::Peers(event))
+    }
+
+    fn clause(entries: &[Entry]) -> Option<&'static str> {
+        judge_facts(Peers::new(&plan()), entries).map(|violation| violation.clause)
+    }
+
+    /// Two executors answer node 0, whose own one is at `own`, and it draws this conclusion.
+    fn concludes(
+        own: ChainPosition,
+        standing: Standing,
+        best: (u16, ChainPosition, Support),
+    ) -> Option<&'static str> {
+        let mut entries = asks(own);
+        entries.extend(answers(3, at(9, 9)));
+        entries.extend(answers(1, at(1, 40)));
+        entries.push(compared(standing, 2, own, Some(best)));
+        clause(&entries)
+    }
+
+    #[test]
+    fn the_standing_follows_from_what_enough_peers_said() {
+        let two = Support::Peers { peers: 2 };
+        let best = (0, at(1, 40), two);
+        let behind = Standing::Behind(Gap::Blocks(6));
+        let epoch_behind = Standing::Behind(Gap::Epochs(1));
+        assert_eq!(concludes(at(1, 35), Standing::InSync, best), None);
+        assert_eq!(concludes(at(1, 34), behind, best), None);
+        assert_eq!(concludes(at(0, 39), epoch_behind, best), None);
+        for (own, standing) in [
+            (at(1, 34), Standing::InSync),
+            (at(1, 35), behind),
+            (at(0, 39), Standing::InSync),
+            (at(1, 40), Standing::Unknown(UnknownBecause::NoAnswer)),
+        ] {
+            assert_eq!(concludes(own, standing, best), Some("another-standing"));
+        }
+        let far = Standing::Behind(Gap::Epochs(8));
+        let loud = (2, at(9, 9), two);
+        assert_eq!(concludes(at(1, 40), far, loud), Some("another-best-peer"));
+    }
+
+    #[test]
+    fn no_answer_is_unknown_and_nothing_else() {
+        let of = |standing| {
+            let mut entries = asks(at(1, 40));
+            entries.push(compared(standing, 0, at(1, 40), None));
+            clause(&entries)
+        };
+        assert_eq!(of(Standing::Unknown(UnknownBecause::NoAnswer)), None);
+        assert_eq!(of(Standing::InSync), Some("another-standing"));
+    }
+
+    #[test]
+    fn what_peers_and_the_own_executor_did_not_say_is_found() {
+        let own = at(1, 40);
+        let mut other = asks(own);
+        other.extend(answers(1, own));
+        let last = other.len() - 1;
+        other[last - 1] = read(1, Reply::LastBlockNumber(GlobalExecIndex(41)));
+        assert_eq!(clause(&other), Some("peer-reported-otherwise"));
+        let mut invented = asks(own);
+        let unknown = Standing::Unknown(UnknownBecause::NoAnswer);
+        invented.push(compared(unknown, 0, at(1, 41), None));
+        assert_eq!(clause(&invented), Some("own-position-in-no-reply"));
     }
 }

@@ -59,7 +59,10 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     steps.extend([
         step("validators", validators),
         step("topology", single_master),
-        step("stores, signatures, start policy and manners", choices),
+        step(
+            "stores, signatures, start policy, manners and peers",
+            choices,
+        ),
         step("bugs", bugs),
         step("Byzantine validators", byzantine),
         step("epochs", epochs),
@@ -67,7 +70,6 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
         step("committees", committees),
         step("unusable registrations", unusable),
         step("validators that stay down", stays_down),
-        step("questions to peers", asks_peers),
         step("limits of single nodes", own_limits),
         step("clocks", clocks),
     ]);
@@ -95,13 +97,6 @@ fn duration(plan: &Plan, _: usize) -> Vec<Plan> {
         .into_iter()
         .map(|ms| with(plan, |plan| plan.duration_ms = ms));
     shorter.collect()
-}
-
-fn asks_peers(plan: &Plan, _: usize) -> Vec<Plan> {
-    match plan.asks_peers {
-        true => vec![with(plan, |plan| plan.asks_peers = false)],
-        false => vec![],
-    }
 }
 
 fn settling(plan: &Plan, _: usize) -> Vec<Plan> {
@@ -237,6 +232,9 @@ fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
     }
     if plan.start_policy != StartPolicy::Wait {
         found.push(with(plan, |plan| plan.start_policy = StartPolicy::Wait));
+    }
+    if plan.asks_peers {
+        found.push(with(plan, |plan| plan.asks_peers = false));
     }
     found.extend(plan.with_plain_executors());
     found

@@ -237,19 +237,9 @@ impl Connection {
                 (Channel::ExecutorRpc, End::Server) => {
                     Some(output.reply(number, body, self.counts_blocks)?)
                 }
-                (Channel::PeerRpc, End::Client) => {
-                    output.peer_request(self.server, number, body)?;
-                    None
-                }
-                // What is no reply is no answer.
-                (Channel::PeerRpc, End::Server) => {
-                    let reply = output.parsed_reply(body, self.counts_blocks).ok();
-                    reply.map(|reply| Fact::PeerReplyRead {
-                        connection: id,
-                        number,
-                        peer: self.server.validator().unwrap_or_default(),
-                        reply,
-                    })
+                (Channel::PeerRpc, _) => {
+                    let peer = self.server.validator().unwrap_or_default();
+                    output.peer_rpc(sender, peer, number, body, self.counts_blocks)?
                 }
                 (Channel::Transactions, End::Client) => {
                     self.batches.push_back(output.batch(number, body));
@@ -344,15 +334,33 @@ impl Output<'_> {
         Ok(())
     }
 
-    fn peer_request(&mut self, to: ProcessId, number: u64, body: &[u8]) -> Result<(), Malformed> {
+    /// Returns the fact that is true when a reply is read. What is no reply is no answer.
+    fn peer_rpc(
+        &mut self,
+        sender: End,
+        peer: u16,
+        number: u64,
+        body: &[u8],
+        counts_blocks: bool,
+    ) -> Result<Option<Fact>, Malformed> {
+        let connection = self.connection;
+        if sender == End::Server {
+            let reply = self.parsed_reply(body, counts_blocks).ok();
+            return Ok(reply.map(|reply| Fact::PeerReplyRead {
+                connection,
+                number,
+                peer,
+                reply,
+            }));
+        }
         let request = rpc::request(Bytes::copy_from_slice(body))?;
         self.push(Fact::PeerRequestSent {
-            connection: self.connection,
+            connection,
             number,
-            peer: to.validator().unwrap_or_default(),
+            peer,
             request,
         });
-        Ok(())
+        Ok(None)
     }
 
     fn parsed_reply(&self, body: &[u8], counts_blocks: bool) -> Result<Arc<Reply>, Malformed> {

@@ -262,7 +262,10 @@ fn of_executor(event: &ExecutorEvent) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::{BlockRefusal, RpcKind};
+    use crate::{
+        env::{BlockRefusal, RpcKind},
+        types::{BestPeer, Gap, Support},
+    };
 
     /// The events that contract §11 names, with their targets and levels.
     #[test]
@@ -326,6 +329,66 @@ mod tests {
                 fields,
             };
             assert_eq!(Line::of(&event, Phase::Starting), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_line_about_peers_says_where_the_best_is_and_warns_unless_in_sync() {
+        let position = ChainPosition {
+            epoch: Epoch(2),
+            block: GlobalExecIndex(70),
+        };
+        let compared = |standing| PeerEvent::Compared {
+            standing,
+            peers: 3,
+            answered: 2,
+            own: Some(ChainPosition {
+                epoch: Epoch(1),
+                block: GlobalExecIndex(69),
+            }),
+            stored: None,
+            best: Some(BestPeer {
+                peer: 1,
+                position,
+                support: Support::Peers { peers: 2 },
+            }),
+            address: "tcp://10.0.0.2:9100".to_owned(),
+        };
+        let fields = Fields::default();
+        let at_best = Fields {
+            epoch: Some(position.epoch),
+            gei: Some(position.block),
+            ..fields
+        };
+        for (event, level, fields, text) in [
+            (
+                PeerEvent::Asked { peers: 3 },
+                Level::INFO,
+                fields,
+                "asks 3 peers for epoch and block",
+            ),
+            (
+                compared(Standing::InSync),
+                Level::INFO,
+                at_best,
+                "is in sync: 2 of 3 peers have answered, the own executor is at epoch 1, block 69, the best is peer 1 \
+                 (tcp://10.0.0.2:9100) at epoch 2, block 70: supported, 2 of the peers are there or further",
+            ),
+            (
+                compared(Standing::Behind(Gap::Epochs(1))),
+                Level::WARN,
+                at_best,
+                "is behind by 1 epoch: 2 of 3 peers have answered, the own executor is at epoch 1, block 69, the best \
+                 is peer 1 (tcp://10.0.0.2:9100) at epoch 2, block 70: supported, 2 of the peers are there or further",
+            ),
+        ] {
+            let expected = Line {
+                topic: Topic::PeerEpoch,
+                level,
+                fields,
+            };
+            assert_eq!(event.to_string(), text);
+            assert_eq!(Line::of(&event.into(), Phase::Starting), expected, "{text}");
         }
     }
 }

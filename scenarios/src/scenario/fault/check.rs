@@ -42,7 +42,7 @@ impl FaultSection {
     }
 
     /// The keys that only some kinds take, and whether they are present.
-    pub(super) const fn kind_keys(&self) -> [(&'static str, bool); 12] {
+    pub(super) const fn kind_keys(&self) -> [(&'static str, bool); 13] {
         // Exhaustive, so that a new key cannot be forgotten.
         let Self {
             when: _,
@@ -52,6 +52,7 @@ impl FaultSection {
             for_ms: _,
             cut,
             channel,
+            lie,
             how,
             side,
             torn,
@@ -67,6 +68,7 @@ impl FaultSection {
         [
             ("cut", cut.is_some()),
             ("channel", channel.is_some()),
+            ("lie", lie.is_some()),
             ("how", how.is_some()),
             ("side", side.is_some()),
             ("torn", torn.is_some()),

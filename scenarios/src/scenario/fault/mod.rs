@@ -14,8 +14,8 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub use kinds::FaultKind;
 pub(super) use kinds::Triggers;
+pub use kinds::{FaultKind, LieKind};
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
 
@@ -47,6 +47,8 @@ pub struct FaultSection {
     pub cut: Option<Cut>,
     /// The connections that the fault affects; any if it is left out.
     pub channel: Option<Channel>,
+    /// What executors tell peers instead of the truth.
+    pub lie: Option<LieKind>,
     /// What takes the place of a hijacked socket.
     pub how: Option<Hijack>,
     /// The end of a connection that stops sending.
@@ -89,6 +91,7 @@ impl FaultSection {
             for_ms: None,
             cut: None,
             channel: None,
+            lie: None,
             how: None,
             side: None,
             torn: None,
