@@ -185,7 +185,12 @@ impl Node {
             return Err(("stored-otherwise", message));
         }
         let expected = best_of(&answers, *stored, peers);
-        let found = best.map(|best| (best.peer, best.position, is_supported(&best)));
+        // Of several peers at one position any may be named.
+        if let Some(best) = best {
+            let there = answers.get(&best.peer).copied();
+            same("best-peer-elsewhere", there, Some(best.position))?;
+        }
+        let found = best.map(|best| (best.position, is_supported(&best)));
         same("another-best-peer", expected, found)?;
         same("another-standing", standing_of(expected, *own), *standing)
     }
@@ -206,12 +211,12 @@ const fn is_supported(best: &BestPeer) -> bool {
     !matches!(best.support, Support::Missing { .. })
 }
 
-/// The best peer with its position, and whether that has support.
+/// The position of the best peer, and whether it has support.
 fn best_of(
     answers: &BTreeMap<u16, ChainPosition>,
     stored: Option<ChainPosition>,
     peers: u16,
-) -> Option<(u16, ChainPosition, bool)> {
+) -> Option<(ChainPosition, bool)> {
     let mut positions: Vec<_> = answers.values().copied().collect();
     positions.sort_unstable();
     positions.reverse();
@@ -220,12 +225,11 @@ fn best_of(
     let of_commits = positions.iter().copied().find(|it| Some(*it) <= stored);
     let supported = of_peers.max(of_commits);
     let position = supported.or(positions.first().copied())?;
-    let (first, _) = answers.iter().find(|(_, it)| **it == position)?;
-    Some((*first, position, supported.is_some()))
+    Some((position, supported.is_some()))
 }
 
-fn standing_of(best: Option<(u16, ChainPosition, bool)>, own: Option<ChainPosition>) -> Standing {
-    let Some((_, best, is_supported)) = best else {
+fn standing_of(best: Option<(ChainPosition, bool)>, own: Option<ChainPosition>) -> Standing {
+    let Some((best, is_supported)) = best else {
         return Standing::Unknown(UnknownBecause::NoAnswer);
     };
     if !is_supported {
