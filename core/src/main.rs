@@ -93,7 +93,7 @@ Environment:
 
     fn run(arguments: &RunArguments, node: Option<u16>) -> Result<(), Failure> {
         let mut config = NodeConfig::load(&arguments.config, node)?;
-        let is_set = |name| env::var_os(name).is_some_and(|value| value == "1");
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| value == "1");
         config.single_node |= is_set("SINGLE_NODE");
         config.localhost_testing |= is_set("LOCALHOST_TESTING");
         let data_dir = config.data_dir.clone();

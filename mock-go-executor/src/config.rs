@@ -414,6 +414,11 @@ p2p_address = "127.0.0.1:9000"
                 &["peer_rpc_address", "/tmp/executor0.sock", "of its own"],
             ),
             (
+                "guard = \"skip-low\"",
+                "peer_rpc_port = 7000",
+                &["peer_rpc_port", "7000", "no port beside peer_rpc_address"],
+            ),
+            (
                 "/tmp/rust-go.sock_1",
                 "/tmp/executor0.sock",
                 &["`rpc_address`", "/tmp/executor0.sock", "of its own"],

@@ -402,7 +402,7 @@ async fn an_epoch_begins_at_its_boundary_and_survives_a_restart() {
 #[tokio::test]
 async fn requests_of_one_connection_are_answered_in_order_until_one_is_malformed() {
     let executor = Running::start(&MemoryDisk::default());
-    let mut stream = executor.connect("10.0.0.1:7000").await;
+    let mut stream = executor.connect(RPC).await;
     let requests = [
         RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}),
         RequestPayload::GetActiveValidators(GetActiveValidators {}),

@@ -194,16 +194,16 @@ async fn start(
     // Also while the own executor does not answer: the operator sees how far the others are.
     let (progress, client) = (node.progress.clone(), node.client.clone());
     let discovery = Discovery::configured(env, config, progress, client);
-    let mut discovering = tasks.spawn(async move {
+    let discovering = async {
         match discovery {
-            Some(discovery) => discovery.run().await,
+            Some(discovery) => joined(tasks.spawn(discovery.run()).await),
             None => std::future::pending().await,
         }
-    });
+    };
     tokio::select! {
         biased;
         ended = &mut storing => Ok(joined(ended)?),
-        forked = &mut discovering => Err(joined(forked).into()),
+        forked = discovering => Err(forked.into()),
         ended = node.run_epochs(Pool::new(journal)) => ended,
     }
 }

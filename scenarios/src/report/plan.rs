@@ -307,7 +307,7 @@ mod tests {
             text: String::new(),
             colour: Colour::PLAIN,
         };
-        add_limits(&mut lines, node);
+        add_limits(&mut lines, node, true);
         lines.text
     }
 

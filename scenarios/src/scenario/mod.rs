@@ -6,6 +6,7 @@
 mod at_epoch_change;
 mod byzantine;
 mod check;
+mod clock_range;
 mod epochs;
 mod explicit_plan;
 mod fault;
@@ -333,7 +334,7 @@ impl Scenario {
     /// The skew of each clock.
     fn skews_ms(&self, sampler: &Sampler, validators: u16) -> Vec<i64> {
         let range = match self.swarm {
-            Some(_) => swarm::narrowed(sampler, self.clock_skew_ms),
+            Some(_) => clock_range::narrowed(sampler, self.clock_skew_ms),
             None => self.clock_skew_ms,
         };
         (0..validators)

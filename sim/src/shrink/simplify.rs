@@ -222,20 +222,17 @@ fn keep_in_faults(plan: &mut Plan, to: impl Fn(ProcessId) -> Option<ProcessId>) 
 
 fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
     let mut found = vec![];
-    if plan.store != Backend::Memory {
-        found.push(with(plan, |plan| plan.store = Backend::Memory));
-    }
+    let in_memory = || with(plan, |plan| plan.store = Backend::Memory);
+    found.extend((plan.store != Backend::Memory).then(in_memory));
     if plan.signatures != SignatureScheme::KeyedHash {
         found.push(with(plan, |plan| {
             plan.signatures = SignatureScheme::KeyedHash
         }));
     }
-    if plan.start_policy != StartPolicy::Wait {
-        found.push(with(plan, |plan| plan.start_policy = StartPolicy::Wait));
-    }
-    if plan.asks_peers {
-        found.push(with(plan, |plan| plan.asks_peers = false));
-    }
+    let waiting = || with(plan, |plan| plan.start_policy = StartPolicy::Wait);
+    found.extend((plan.start_policy != StartPolicy::Wait).then(waiting));
+    let unasked = || with(plan, |plan| plan.asks_peers = false);
+    found.extend(plan.asks_peers.then(unasked));
     found.extend(plan.with_plain_executors());
     found
 }
