@@ -22,7 +22,7 @@
 //! | [`check_config`] | a configuration against the machine that it is for, and against the committee |
 //! | [`epoch`] | the change from one epoch to the next: steps (pure), records, the task |
 //! | [`ingest`] | the transaction socket, its journal, the pool |
-//! | [`peers`] | authenticated connections between nodes |
+//! | [`peers`] | authenticated connections between nodes; what executors of peers say of epoch and block |
 //! | [`consensus`] | the async shell around the pure modules: proposer, subscriptions, synchronizer, commit sync |
 //! | [`delivery`] | replay plan, window, sender: commits to the executor |
 //! | [`node`] | wires the modules |

@@ -45,7 +45,8 @@ mod production {
     const ENVIRONMENT: &str = "\
 Environment:
   SINGLE_NODE=1        runs a committee of this node alone, whatever the executor returns; same as `single_node = true`
-  LOCALHOST_TESTING=1  skips network health checks; accepted without effect, this version has none";
+  LOCALHOST_TESTING=1  skips network health checks: peers are not asked for epoch and block; same as
+                       `localhost_testing = true`";
 
     #[derive(Subcommand)]
     enum Command {
@@ -129,7 +130,9 @@ Environment:
 
     fn run(arguments: &RunArguments, node: Option<u16>) -> Result<(), Failure> {
         let mut config = NodeConfig::load(&arguments.config, node)?;
-        config.single_node |= env::var_os("SINGLE_NODE").is_some_and(|value| value == "1");
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| value == "1");
+        config.single_node |= is_set("SINGLE_NODE");
+        config.localhost_testing |= is_set("LOCALHOST_TESTING");
         let data_dir = config.data_dir.clone();
         let exported = Exported {
             program: Program::Node,

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -37,6 +38,9 @@ pub struct ExecutorConfig {
     /// The same RPC for peers. Default: none.
     #[serde(default)]
     pub peer_rpc_address: Option<Address>,
+    /// The port of it on all addresses of the machine, instead.
+    #[serde(default)]
+    pub peer_rpc_port: Option<NonZeroU16>,
     /// Address at which metrics are served over HTTP, without encryption or authentication: for local use. Default: none.
     #[serde(default)]
     pub metrics_listen_address: Option<SocketAddr>,
@@ -165,6 +169,14 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, Con
 }
 
 impl ExecutorConfig {
+    /// Where peers ask: the configured address, or the configured port on all addresses of the machine.
+    #[must_use]
+    pub fn peers_listen_address(&self) -> Option<Address> {
+        let port = self.peer_rpc_port.map(NonZeroU16::get);
+        let of_port = port.map(|port| Address::Tcp((Ipv4Addr::UNSPECIFIED, port).into()));
+        self.peer_rpc_address.clone().or(of_port)
+    }
+
     /// Reads and checks a file.
     ///
     /// # Errors
@@ -212,10 +224,15 @@ impl ExecutorConfig {
             let found = self.range_reply_bytes.to_string();
             return Err(value("range_reply_bytes", found, "64 to 10484736"));
         }
+        if let (Some(_), Some(port)) = (&self.peer_rpc_address, self.peer_rpc_port) {
+            let expected = "no port beside peer_rpc_address, which has one";
+            return Err(value("peer_rpc_port", port.to_string(), expected));
+        }
+        let peers = self.peers_listen_address();
         let addresses = [
             ("block_stream_address", Some(&self.block_stream_address)),
             ("rpc_address", Some(&self.rpc_address)),
-            ("peer_rpc_address", self.peer_rpc_address.as_ref()),
+            ("peer_rpc_address", peers.as_ref()),
         ];
         for (i, (key, address)) in addresses.iter().enumerate().skip(1) {
             if address.is_some() && addresses[..i].iter().any(|(_, other)| other == address) {
@@ -395,6 +412,11 @@ p2p_address = "127.0.0.1:9000"
                 "127.0.0.1:7000",
                 "/tmp/executor0.sock",
                 &["peer_rpc_address", "/tmp/executor0.sock", "of its own"],
+            ),
+            (
+                "guard = \"skip-low\"",
+                "peer_rpc_port = 7000",
+                &["peer_rpc_port", "7000", "no port beside peer_rpc_address"],
             ),
             (
                 "/tmp/rust-go.sock_1",

@@ -16,6 +16,9 @@ pub struct Controls {
     pub serves_both: bool,
     /// `None`: requests are answered at once and truthfully.
     pub replies: Option<Replies>,
+    /// What peers hear instead of the truth, on their listener. The own node hears the truth. A Sub that follows over that
+    /// listener is lied to as well.
+    pub lie: Option<Lie>,
 }
 
 /// How an executor misbehaves on requests.
@@ -30,6 +33,24 @@ pub enum Replies {
     Lost,
     /// Every reply is `error`.
     Refused,
+}
+
+/// What an executor tells peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lie {
+    /// A far later epoch and block.
+    FarEpoch,
+    /// Epoch 0 and block 0.
+    OldEpoch,
+    /// The truth, but blocks have other state roots.
+    OtherRoot,
+    /// Frames that are no response.
+    Garbage,
+    /// Nothing, ever: connections stay open without an answer.
+    Silence,
+    /// The truth, each answer delayed by this much.
+    Slow { ms: u64 },
 }
 
 /// The controls as the parts of an executor follow them. A `watch` alone would wake them in an order that does not

@@ -68,7 +68,7 @@ async fn run_until<'a>(
     let mut chain = chain.reporting(config.manners.reports);
     let block_stream = sockets.bind(&config.block_stream_address).await?;
     let own_rpc = sockets.bind(&config.rpc_address).await?;
-    let peer_rpc = match &config.peer_rpc_address {
+    let peer_rpc = match &config.peers_listen_address() {
         Some(address) => Some(sockets.bind(address).await?),
         None => None,
     };
@@ -123,7 +123,7 @@ async fn run_until<'a>(
 /// remain.
 struct Sockets<'a> {
     env: &'a Env,
-    bound: Vec<&'a Address>,
+    bound: Vec<Address>,
 }
 
 impl<'a> Sockets<'a> {
@@ -131,15 +131,15 @@ impl<'a> Sockets<'a> {
         Self { env, bound: vec![] }
     }
 
-    async fn bind(&mut self, address: &'a Address) -> Result<BoxListener, BindError> {
+    async fn bind(&mut self, address: &Address) -> Result<BoxListener, BindError> {
         let listener = bind_replacing_stale(self.env.network.as_ref(), address).await?;
-        self.bound.push(address);
+        self.bound.push(address.clone());
         Ok(listener)
     }
 
     fn remove(self) {
         for address in self.bound {
-            if let Address::Unix(path) = address
+            if let Address::Unix(path) = &address
                 && let Err(error) = self.env.network.unlink(path)
             {
                 tracing::warn!(%address, %error, "the socket's file could not be removed");

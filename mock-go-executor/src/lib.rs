@@ -14,6 +14,7 @@
 //! | `epochs` | where each epoch began, and whether the next one may begin (pure) |
 //! | [`config`] | the configuration of an executor |
 //! | `controls` | what the world may change in a running executor |
+//! | `lies` | what it tells peers instead of the truth, if the world wants it (pure) |
 //! | `disk` | what is stored, and what a start recovers from it |
 //! | `block_count` | the number of the last block where empty ones are not counted |
 //! | `block_range` | replies with durable blocks, for followers |
@@ -38,6 +39,7 @@ mod executor;
 mod flush;
 mod guard;
 mod ledger;
+mod lies;
 mod manners;
 mod parked;
 mod rpc;
@@ -50,7 +52,7 @@ mod testing;
 mod tests;
 
 pub use config::{ConfigError, ExecutorConfig, Genesis};
-pub use controls::{Controls, Replies};
+pub use controls::{Controls, Lie, Replies};
 pub use executor::{ExecutorError, run};
 pub use guard::Guard;
 pub use ledger::Funding;

@@ -7,15 +7,16 @@ use crate::{
     block_range::{self, RangeError},
     bug_switches,
     config::ExecutorConfig,
-    controls::{Replies, SharedControls},
+    controls::{Lie, Replies, SharedControls},
     disk::Disk,
     epochs::{Advance, AdvanceRefused, EpochStart, Epochs},
     error_texts::not_durable,
+    lies,
     manners::BlockNumber,
     serve::serve_each,
 };
 use metanode_core::{
-    env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener},
+    env::{BoxStream, CrashPoint, Env, ExecutorEvent, Listener, RpcKind},
     executor::wire::{
         AdvanceEpoch, AdvanceEpochResponse, CurrentEpoch, EpochBoundaryData, EpochStartTimestamp,
         LastBlockNumber, Request, RequestPayload, Response, ResponsePayload, ValidatorInfo,
@@ -61,7 +62,7 @@ pub struct Rpc<'a> {
 pub enum Requester {
     /// A node that delivers to this executor or follows it.
     Node,
-    /// A node of another host, over TCP. It may ask, and change nothing.
+    /// A node of another host, over TCP. It may ask for epochs and blocks, and change nothing.
     Peer,
 }
 
@@ -82,9 +83,10 @@ enum Refusal {
     #[error("{0} is not served by this executor")]
     NotServed(&'static str),
     #[error(
-        "AdvanceEpoch is for the nodes of this executor, not for peers: expected it on the Unix socket"
+        "{kind:?} is for the nodes of this executor, not for peers: expected it on the Unix socket; peers are answered \
+        GetCurrentEpoch, GetLastBlockNumber, GetEpochBoundaryData, GetEpochStartTimestamp and GetBlocksRange"
     )]
-    PeerAdvances,
+    NotForPeers { kind: RpcKind },
     #[error("this executor refuses all requests at the moment")]
     Unwilling,
     #[error("the request has a payload that this executor does not know")]
@@ -161,18 +163,43 @@ impl Rpc<'_> {
             }
             let refused = |refusal: Refusal| ResponsePayload::Error(refusal.to_string());
             self.env.reach(CrashPoint::ExecutorBeforeReply).await;
-            if self.controls.now().replies == Some(Replies::Lost) {
+            let now = self.controls.now();
+            let lie = now.lie.filter(|_| requester == Requester::Peer);
+            if now.replies == Some(Replies::Lost) || lie == Some(Lie::Silence) {
                 // Until the requester gives up.
                 while read_frame(stream, &mut decoder).await?.is_some() {}
                 return Ok(());
             }
             self.delay().await;
-            self.reply(stream, answer.unwrap_or_else(refused).into())
-                .await?;
+            let answer = answer.unwrap_or_else(refused);
+            self.answer_truly_or(lie, stream, answer).await?;
             let kind = request.kind();
             self.env.emit(ExecutorEvent::Replied { kind });
         }
         Ok(())
+    }
+
+    /// Writes the answer, or what a peer hears instead.
+    async fn answer_truly_or(
+        &self,
+        lie: Option<Lie>,
+        stream: &mut BoxStream,
+        answer: ResponsePayload,
+    ) -> Result<(), Closed> {
+        match lie {
+            None => self.reply(stream, answer.into()).await,
+            Some(Lie::Garbage) => write_frame(stream, &lies::garbage())
+                .await
+                .map_err(Closed::Write),
+            Some(lie) => {
+                if let Lie::Slow { ms } = lie {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+                // What it says so is not reported: no watermark of this executor.
+                let frame = Framing::RPC.encode(&Response::from(lies::told(lie, answer)))?;
+                write_frame(stream, &frame).await.map_err(Closed::Write)
+            }
+        }
     }
 
     /// Delays a reply as the controls demand.
@@ -219,6 +246,10 @@ impl Rpc<'_> {
     fn answer(&self, request: &Request, requester: Requester) -> Result<ResponsePayload, Refusal> {
         let watermark = *self.watermark.borrow();
         let payload = request.payload.as_ref().ok_or(Refusal::Unknown)?;
+        if requester == Requester::Peer && !self.is_for_peers(payload) {
+            let kind = request.kind();
+            return Err(Refusal::NotForPeers { kind });
+        }
         let epochs = self.epochs.borrow();
         let current = epochs.current();
         let start_of = |epoch| {
@@ -270,11 +301,6 @@ impl Rpc<'_> {
                 let reply = block_range::reply(&self.disk, *range, watermark, bytes)?;
                 ResponsePayload::BlocksRange(reply)
             }
-            RequestPayload::AdvanceEpoch(_)
-                if requester == Requester::Peer && bug_switches::refuses_peers() =>
-            {
-                return Err(Refusal::PeerAdvances);
-            }
             RequestPayload::AdvanceEpoch(asked) => {
                 drop(epochs);
                 return self.advance(asked, watermark);
@@ -282,6 +308,25 @@ impl Rpc<'_> {
             RequestPayload::Block(_) => return Err(Refusal::NotServed("BlockRequest")),
             RequestPayload::Status(_) => return Err(Refusal::NotServed("StatusRequest")),
         })
+    }
+
+    /// Whether peers may ask this: what an epoch and blocks are, and nothing that changes anything. Where blocks and GEIs are
+    /// counted apart, the list of validators is the only place that says W.
+    fn is_for_peers(&self, payload: &RequestPayload) -> bool {
+        match payload {
+            RequestPayload::GetCurrentEpoch(_)
+            | RequestPayload::GetLastBlockNumber(_)
+            | RequestPayload::GetEpochBoundaryData(_)
+            | RequestPayload::GetEpochStartTimestamp(_)
+            | RequestPayload::GetBlocksRange(_) => true,
+            RequestPayload::GetActiveValidators(_) => {
+                self.config.manners.block_number == BlockNumber::NonEmptyBlocks
+            }
+            RequestPayload::AdvanceEpoch(_) => !bug_switches::refuses_peers(),
+            RequestPayload::GetValidatorsAtBlock(_)
+            | RequestPayload::Block(_)
+            | RequestPayload::Status(_) => false,
+        }
     }
 
     fn last_block_number(&self, watermark: GlobalExecIndex) -> Result<u64, Refusal> {

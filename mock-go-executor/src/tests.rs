@@ -8,9 +8,9 @@ use metanode_core::{
     env::{ExecutorEvent, RpcKind},
     executor::bind::IN_USE,
     executor::wire::{
-        AdvanceEpoch, GetActiveValidators, GetBlocksRange, GetCurrentEpoch, GetEpochBoundaryData,
-        GetLastBlockNumber, GetValidatorsAtBlock, Request, RequestPayload, Response,
-        ResponsePayload, StatusRequest,
+        AdvanceEpoch, BlockRequest, GetActiveValidators, GetBlocksRange, GetCurrentEpoch,
+        GetEpochBoundaryData, GetEpochStartTimestamp, GetLastBlockNumber, GetValidatorsAtBlock,
+        Request, RequestPayload, Response, ResponsePayload, StatusRequest,
     },
     framing::{Decoder, Framing, read_frame, write_frame},
     store::MemoryDisk,
@@ -330,6 +330,37 @@ async fn a_peer_may_ask_and_not_advance_the_epoch() {
 }
 
 #[tokio::test]
+async fn peers_are_answered_five_questions_and_told_so_of_others() {
+    let executor = Running::start(&MemoryDisk::default());
+    let range = GetBlocksRange {
+        from: 1,
+        to: 1,
+        skip_bytes: 0,
+    };
+    for asked in [
+        RequestPayload::GetCurrentEpoch(GetCurrentEpoch {}),
+        RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}),
+        RequestPayload::GetEpochBoundaryData(GetEpochBoundaryData { epoch: 0 }),
+        RequestPayload::GetEpochStartTimestamp(GetEpochStartTimestamp { epoch: 0 }),
+        RequestPayload::GetBlocksRange(range),
+    ] {
+        let answer = executor.ask_at(PEER_RPC, asked).await;
+        assert!(!matches!(answer, ResponsePayload::Error(_)), "{answer:?}");
+    }
+    for asked in [
+        RequestPayload::GetActiveValidators(GetActiveValidators {}),
+        RequestPayload::GetValidatorsAtBlock(GetValidatorsAtBlock { block_number: 0 }),
+        RequestPayload::Block(BlockRequest {}),
+        RequestPayload::Status(StatusRequest {}),
+    ] {
+        let answer = executor.ask_at(PEER_RPC, asked).await;
+        let is_refused =
+            matches!(&answer, ResponsePayload::Error(reason) if reason.contains("not for peers"));
+        assert!(is_refused, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_epoch_begins_at_its_boundary_and_survives_a_restart() {
     let disk = MemoryDisk::default();
     let executor = Running::start(&disk);
@@ -371,7 +402,7 @@ async fn an_epoch_begins_at_its_boundary_and_survives_a_restart() {
 #[tokio::test]
 async fn requests_of_one_connection_are_answered_in_order_until_one_is_malformed() {
     let executor = Running::start(&MemoryDisk::default());
-    let mut stream = executor.connect("10.0.0.1:7000").await;
+    let mut stream = executor.connect(RPC).await;
     let requests = [
         RequestPayload::GetLastBlockNumber(GetLastBlockNumber {}),
         RequestPayload::GetActiveValidators(GetActiveValidators {}),

@@ -100,6 +100,9 @@ pub struct Plan {
     pub workload: WorkloadPlan,
     #[serde(default)]
     pub followers: FollowerPlan,
+    /// Whether nodes ask the executors of all other validators for epoch and block. In `single-master` there are none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_peers: bool,
     #[serde(default)]
     pub epochs: EpochPlan,
     /// Byzantine validators; at most f, and not the one that delivers in `single-master`.
@@ -184,6 +187,7 @@ impl Plan {
                 ..WorkloadPlan::default()
             },
             followers: FollowerPlan::default(),
+            asks_peers: false,
             epochs: EpochPlan::default(),
             byzantine: vec![],
             stays_down: vec![],
@@ -208,6 +212,17 @@ impl Plan {
     /// Whether the number of an executor's last block is no GEI.
     pub(crate) fn counts_blocks(&self) -> bool {
         self.manners.block_number == BlockNumber::NonEmptyBlocks
+    }
+
+    /// The validators whose executors the node of this one asks for epoch and block, in the order of its configuration.
+    #[must_use]
+    pub fn peers_of(&self, validator: u16) -> Vec<u16> {
+        match (self.asks_peers, self.topology) {
+            (true, Topology::MasterPerNode) => {
+                (0..self.validators).filter(|n| *n != validator).collect()
+            }
+            _ => vec![],
+        }
     }
 
     /// What asks for W.

@@ -5,8 +5,8 @@ use crate::{
     witness::Fact,
 };
 use metanode_core::{
-    env::{CommitOrigin, Event, ExecutorEvent, NodeEvent},
-    types::{ChangeStep, Epoch, GlobalExecIndex, ReplayPlan},
+    env::{CommitOrigin, Event, ExecutorEvent, NodeEvent, PeerEvent},
+    types::{ChangeStep, Epoch, GlobalExecIndex, ReplayPlan, Standing, Support, UnknownBecause},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +70,11 @@ probes! {
     BatchRefused = "a batch was refused",
     BlockParked = "executor kept a block above a gap",
     WatermarkStands = "watermark stood still, which was told",
+    PeerAhead = "executor behind a peer's, which was told",
+    NoPeerAnswered = "no peer answered, standing unknown",
+    ClaimWithoutSupport = "peer's claim without support",
+    OwnCommitsSupport = "peer's claim supported by own commits",
+    RootsDiffer = "peer told another state root",
 }
 
 /// Counts of reached states.
@@ -195,6 +200,7 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
             NodeEvent::Rewound { .. } => Probe::Rewound,
             NodeEvent::WatermarkStands { .. } => Probe::WatermarkStands,
+            NodeEvent::Peers(event) => return of_peers(event),
             NodeEvent::StreamLost { .. } => Probe::StreamLost,
             NodeEvent::CommitStored {
                 origin: CommitOrigin::Indirect,
@@ -218,6 +224,20 @@ fn reached(what: &What) -> Option<Probe> {
             NodeEvent::Rejected { .. } => Probe::Rejected,
             NodeEvent::PeerOfOtherChain { .. } => Probe::OtherChainRefused,
             NodeEvent::Equivocation { .. } => Probe::EquivocationSeen,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn of_peers(event: &PeerEvent) -> Option<Probe> {
+    Some(match event {
+        PeerEvent::RootsDiffer { .. } => Probe::RootsDiffer,
+        PeerEvent::Compared { standing, best, .. } => match (standing, best) {
+            (Standing::Unknown(UnknownBecause::NoAnswer), _) => Probe::NoPeerAnswered,
+            (Standing::Unknown(UnknownBecause::NoSupport), _) => Probe::ClaimWithoutSupport,
+            (Standing::Behind(_), _) => Probe::PeerAhead,
+            (_, Some(best)) if best.support == Support::OwnCommits => Probe::OwnCommitsSupport,
             _ => return None,
         },
         _ => return None,

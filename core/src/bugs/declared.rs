@@ -311,6 +311,31 @@ known_bugs! {
             masked_by: [],
             found_by: ["QUORUM"],
         }
+        NoAnswerReadsAsInSync = "+" "no_answer_reads_as_in_sync" {
+            mechanism: "without an answer of a peer the own position counts as that of the network: in sync",
+            masked_by: [],
+            found_by: ["TRUTH"],
+        }
+        BestPeerByFirstAnswer = "+" "best_peer_by_first_answer" {
+            mechanism: "the peer that answers first is taken for the best one",
+            masked_by: [],
+            found_by: ["TRUTH"],
+        }
+        FurthestClaimBelieved = "+" "furthest_claim_believed" {
+            mechanism: "the peer that claims the furthest position is the best one, whoever supports it",
+            masked_by: [],
+            found_by: ["TRUTH"],
+        }
+        GapAcrossEpochs = "+" "gap_across_epochs" {
+            mechanism: "blocks are compared across epochs: an executor a few blocks before a boundary counts as in sync",
+            masked_by: [],
+            found_by: ["TRUTH"],
+        }
+        OnePeerStopsTheNode = "+" "one_peer_stops_the_node" {
+            mechanism: "one peer that reports another state root is enough to stop a node",
+            masked_by: [],
+            found_by: ["START", "LIVE"],
+        }
         PeerMayAdvance = "+" "peer_may_advance" {
             mechanism: "the executor lets anybody who reaches its port for peers begin the next epoch",
             masked_by: [],

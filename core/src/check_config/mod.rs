@@ -210,7 +210,7 @@ impl Subject {
     /// Whether the executors of peers answer.
     async fn check_peer_executors(&self, env: &Env) -> Vec<Finding> {
         let mut findings = vec![];
-        for address in peer_executors(&self.config) {
+        for address in &self.config.peer_go_master_sockets {
             let client = self.client(env, address);
             let answer = match client.current_epoch().await {
                 Ok(epoch) => client.watermark().await.map(|watermark| (epoch, watermark)),
@@ -221,9 +221,4 @@ impl Subject {
         }
         findings
     }
-}
-
-/// The addresses of `peer_go_master_sockets`, a key that configurations do not have yet.
-const fn peer_executors(_: &NodeConfig) -> &[Address] {
-    &[]
 }

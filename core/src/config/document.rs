@@ -1,10 +1,8 @@
-//! Checks of a configuration document before deserialization: numbers outside of their valid range, and obsolete keys.
+//! Checks of a configuration document before deserialization: numbers outside of their valid range, and keys of which only
+//! one value is accepted.
 
 use super::parameters::{ConsensusParameters, EPOCH_LIMITS, LIMITS, within};
 use toml::de::{DeInteger, DeTable, DeValue};
-
-/// Obsolete keys, which had no effect in the last version that accepted them.
-const WITHOUT_EFFECT: [&str; 2] = ["peer_go_master_sockets", "peer_rpc_port"];
 
 /// Accepted only with the value `true`, which is what the node always does.
 const READ_ENABLED: &str = "executor_read_enabled";
@@ -16,15 +14,11 @@ pub(super) struct DocumentError {
     pub reason: String,
 }
 
-/// Checks the document and removes the obsolete keys.
+/// Checks the document and removes the keys that have no effect.
 ///
 /// # Errors
 /// The first error, with the offset of its key.
 pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
-    for key in WITHOUT_EFFECT {
-        let reason = || format!("{key} is obsolete and has no effect: remove it");
-        reject_if(document, key, |_| true, reason)?;
-    }
     check_read_enabled(document)?;
     document.remove(READ_ENABLED);
     for limit in LIMITS.iter().chain(EPOCH_LIMITS) {

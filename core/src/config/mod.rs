@@ -3,7 +3,7 @@
 //! | module | contains |
 //! |---|---|
 //! | `parameters` | every limit and time, with its default and its valid range |
-//! | `document` | checks before deserialization, obsolete keys |
+//! | `document` | checks before deserialization |
 //! | `sections` | files for several nodes |
 //! | `keys` | secret keys |
 //! | [`key_file`] | the file that holds them, readable by its owner only |
@@ -34,6 +34,7 @@ use key_file::KeysError;
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
+    num::NonZeroU16,
     path::{Path, PathBuf},
 };
 use thiserror::Error;
@@ -82,9 +83,19 @@ pub struct NodeConfig {
     /// Whether the node may deliver blocks. Default: node 0 only, in `master-per-node` every node.
     #[serde(default)]
     pub executor_commit_enabled: Option<bool>,
+    /// RPC addresses of the executors of other validators, which are asked for epoch and block (contract §10.1). One that
+    /// occurs twice is asked once.
+    #[serde(default)]
+    pub peer_go_master_sockets: Vec<Address>,
+    /// TCP port at which the executor of this node answers peers. The node does not use it: it tells the operator.
+    #[serde(default)]
+    pub peer_rpc_port: Option<NonZeroU16>,
     /// Runs a committee of this node alone, whatever validators the executor returns.
     #[serde(default)]
     pub single_node: bool,
+    /// All nodes are on this machine: network health checks are skipped, among them the questions to peers.
+    #[serde(default)]
+    pub localhost_testing: bool,
     /// Behaviour at start if the executor does not answer (contract §6.2).
     #[serde(default)]
     pub start_policy: StartPolicy,

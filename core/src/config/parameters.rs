@@ -74,9 +74,11 @@ macro_rules! node_parameters {
                     encryption: Encryption = Encryption::Noise;
                 }
             }
-            /// Limits of connections from other nodes (contract §10.6).
+            /// Questions to the executors of peers, and limits of connections from other nodes (contract §10).
             peers: PeerParameters {
                 limits {
+                    /// Pause between two rounds of questions. One round lasts at most as long as an exchange of the RPC.
+                    poll_ms: u64 = 10_000, 1..=3_600_000;
                     /// Connections whose callers have not proven who they are. One more replaces the oldest of them.
                     max_pending_connections: u32 = 512, 1..=100_000;
                     /// Connections of one member for the same purpose. One more replaces the oldest of them.

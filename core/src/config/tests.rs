@@ -191,19 +191,42 @@ fn a_node_that_may_not_ask_an_executor_does_not_start_and_is_told_what_to_set() 
 }
 
 #[test]
-fn obsolete_keys_are_rejected_unless_they_request_the_only_behaviour() {
+fn a_key_that_requests_the_only_behaviour_changes_nothing() {
     assert_eq!(parse("executor_read_enabled = true"), parse(""));
+}
+
+#[test]
+fn peers_have_addresses_of_every_form_and_any_other_is_named() {
+    let extra = r#"peer_go_master_sockets = ["tcp://10.0.0.2:9100", "unix:///run/a.sock", "/run/b.sock", "10.0.0.3:9100"]
+peer_rpc_port = 9100"#;
+    let config = parse(extra).unwrap();
+    let printed: Vec<_> = (config.peer_go_master_sockets.iter())
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "tcp://10.0.0.2:9100",
+        "unix:///run/a.sock",
+        "unix:///run/b.sock",
+        "tcp://10.0.0.3:9100",
+    ];
+    assert_eq!(printed, expected);
+    assert_eq!(config.peer_rpc_port.map(NonZeroU16::get), Some(9_100));
     for (extra, expected) in [
         (
-            "\npeer_go_master_sockets = [\"/tmp/a.sock\"]",
-            "node.toml:6: peer_go_master_sockets is obsolete and has no effect: remove it",
+            "\npeer_go_master_sockets = [\"10.0.0.2:9100\", \"peer-2:9100\"]",
+            "node.toml:6: `peer-2:9100` is not an address: expected tcp://IP:PORT, unix:///path, /path or IP:PORT",
         ),
         (
-            "peer_rpc_port = 9100",
-            "node.toml:5: peer_rpc_port is obsolete and has no effect: remove it",
+            "peer_rpc_port = 0",
+            "node.toml:5: invalid value: integer `0`",
+        ),
+        (
+            "peer_rpc_port = 65536",
+            "node.toml:5: invalid value: integer `65536`",
         ),
     ] {
-        assert_eq!(parse(extra).unwrap_err(), expected);
+        let error = parse(extra).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
     }
 }
 

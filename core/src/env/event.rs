@@ -6,7 +6,7 @@
 //! `Display` describes an event without naming the process; logs, reports and timelines share it. An event must not
 //! carry anything that differs between two runs of one seed (addresses in memory, ids of libraries).
 
-use super::{BlockRefusal, CrashPoint, Quantity, Reading, SessionKeys, SubEvent};
+use super::{BlockRefusal, CrashPoint, PeerEvent, Quantity, Reading, SessionKeys, SubEvent};
 use crate::types::{
     AuthorityIndex, BlockRef, ChangeStep, CommitIndex, CommitRef, CommitteeDigest, Epoch,
     EpochBase, GlobalExecIndex, ReplayPlan, Round, Slot, SpentNonce, TimestampMs, fixed_bytes,
@@ -48,6 +48,12 @@ pub enum Event {
     /// A crash point ended the process (emitted by the simulator only).
     #[display("crashes at {_0}")]
     Crashed(CrashPoint),
+}
+
+impl From<PeerEvent> for Event {
+    fn from(event: PeerEvent) -> Self {
+        NodeEvent::Peers(event).into()
+    }
 }
 
 impl From<NodeEvent> for Event {
@@ -284,6 +290,10 @@ pub enum NodeEvent {
     /// The window has drained to half.
     #[display("proposes again: {blocks} blocks are not durable")]
     ProposalsResumed { blocks: u32 },
+
+    /// About the executors of peers.
+    #[display("{_0}")]
+    Peers(PeerEvent),
 
     /// A request was sent: the `request`-th of this RPC connection, both counted from 1.
     #[display("asks {kind:?} (connection {connection}, request {request})")]

@@ -22,7 +22,10 @@ use crate::{
         socket_advice,
     },
     ingest::{HandedOver, Journal, Phase, Pool, Server, Transport, intake},
-    peers::{Admission, SharedRandom},
+    peers::{
+        Admission, SharedRandom,
+        discovery::{Discovery, Forked, OwnProgress},
+    },
     store::StoreError,
     tasks::Tasks,
     types::{Address, Chain, CommitteeError, Epoch, IndexError, KeyPair, NetworkKeyPair},
@@ -66,6 +69,8 @@ pub enum NodeError {
     Consensus(#[from] ConsensusError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Forked(#[from] Forked),
 }
 
 /// Runs a node until `shutdown`.
@@ -128,6 +133,8 @@ struct Node<'a> {
     archive: Arc<Archive>,
     journal: Arc<Journal>,
     streams: Arc<Streams>,
+    /// For the comparison with peers.
+    progress: Arc<OwnProgress>,
 }
 
 /// Where clients send transactions.
@@ -157,6 +164,7 @@ async fn start(
         archive: Arc::default(),
         journal: journal.clone(),
         streams: Arc::default(),
+        progress: Arc::default(),
         env,
         config,
     };
@@ -192,9 +200,19 @@ async fn start(
         tasks.spawn(server.serve(old, Transport::OneRequest));
     }
     let mut storing = tasks.spawn(submitted.store(env.clone(), journal.clone()));
+    // Also while the own executor does not answer: the operator sees how far the others are.
+    let (progress, client) = (node.progress.clone(), node.client.clone());
+    let discovery = Discovery::configured(env, config, progress, client);
+    let discovering = async {
+        match discovery {
+            Some(discovery) => joined(tasks.spawn(discovery.run()).await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         ended = &mut storing => Ok(joined(ended)?),
+        forked = discovering => Err(forked.into()),
         ended = node.run_epochs(Pool::new(journal)) => ended,
     }
 }
@@ -222,11 +240,11 @@ impl Node<'_> {
         loop {
             let executor = self.ask_executor(is_first).await?;
             self.announce(&executor)?;
-            let entered = self.enter(executor.start, !is_first).await?;
+            let entered = self.enter(executor.start.clone(), !is_first).await?;
             // The executor is of this chain.
             self.journal.executed(executor.watermark);
             is_first = false;
-            pool = self.run_epoch(entered, executor.watermark, pool).await?;
+            pool = self.run_epoch(entered, &executor, pool).await?;
         }
     }
 }

@@ -1,6 +1,9 @@
 //! One epoch from recovery to its end: runs consensus, delivery and the epoch change.
 
-use super::{Node, NodeError, bug_switches, epochs::Entered, joined, journal_watermark};
+use super::{
+    Node, NodeError, bug_switches, epochs::Entered, joined, journal_watermark,
+    startup_query::ExecutorState,
+};
 use crate::{
     config::StartPolicy,
     consensus::{Consensus, ConsensusSetup, Pace, RetainedEpoch, hand_over, recover_log},
@@ -8,8 +11,9 @@ use crate::{
     env::{CrashPoint, NodeEvent},
     epoch::EpochChange,
     ingest::{Phase, Pool},
+    peers::discovery::Watermark,
     tasks::Tasks,
-    types::{CommitIndex, EpochBase, EpochEnding, GlobalExecIndex},
+    types::{CommitIndex, Epoch, EpochBase, EpochEnding, GlobalExecIndex},
 };
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{oneshot, watch};
@@ -20,10 +24,11 @@ impl Node<'_> {
     pub(super) async fn run_epoch(
         &self,
         entered: Entered,
-        watermark: GlobalExecIndex,
+        executor: &ExecutorState,
         pool: Pool,
     ) -> Result<Pool, NodeError> {
         let Self { env, config, .. } = *self;
+        let watermark = executor.watermark;
         let Entered {
             retained,
             record,
@@ -31,12 +36,10 @@ impl Node<'_> {
         } = entered;
         let last_commit = self.recover_log(&retained)?;
         let base = bug_switches::base(retained.start.base, last_commit, watermark);
+        let epoch = base.epoch;
         let plan = replay_plan(
             StoreView { base, last_commit },
-            ExecutorView {
-                epoch: base.epoch,
-                watermark,
-            },
+            ExecutorView { epoch, watermark },
         )?;
         env.emit(NodeEvent::ReplayPlanned(plan));
         env.reach(CrashPoint::NodeReplayPlanned).await;
@@ -49,6 +52,7 @@ impl Node<'_> {
             Some(delivery) => delivery.pressure(),
             None => watch::channel(false).1,
         };
+        self.tell_progress(executor.epoch, &retained, delivery.as_deref());
         let has_seat = retained.own.is_some();
         let handing_over = retained.clone();
         let consensus = Consensus::recover(ConsensusSetup {
@@ -90,6 +94,16 @@ impl Node<'_> {
             left = self.run_tasks(consensus, delivery, change) => left,
             failed = handing_over => match failed? {},
         }
+    }
+
+    /// Tells discovery where its own executor and commits are read from now on.
+    fn tell_progress(&self, epoch: Epoch, retained: &RetainedEpoch, delivery: Option<&Delivery>) {
+        let watermark = match delivery {
+            Some(delivery) => Watermark::Followed(delivery.watermark()),
+            None => Watermark::Asked(self.client.clone()),
+        };
+        let base = retained.start.base;
+        (self.progress).enter(epoch, watermark, base, retained.log.clone());
     }
 
     /// Gives members what the journal holds and no commit contains.

@@ -1,5 +1,5 @@
-//! Who may speak: authenticated and encrypted connections between nodes, and what each of them may take (contract §10.5
-//! to §10.8).
+//! Who may speak, and who is ahead: authenticated and encrypted connections between nodes, what each of them may take, and
+//! what a node knows of the executors of its peers (contract §10).
 //!
 //! | module | contains |
 //! |---|---|
@@ -11,11 +11,13 @@
 //! | `admission` | the connections of a listener: which may stay, and what each may take |
 //! | `places` | how many connections each peer may have (pure) |
 //! | `rate` | how much each peer may take (pure) |
+//! | [`discovery`] | asks the executors of peers for epoch and block, says whether the own one is behind, and notices a fork |
 //!
 //! Must not know what the streams carry.
 
 mod admission;
 mod bug_switches;
+pub mod discovery;
 mod greeting;
 mod handshake;
 mod places;

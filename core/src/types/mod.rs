@@ -14,6 +14,7 @@ mod index;
 mod network_key;
 mod own_round;
 mod replay_plan;
+mod standing;
 mod transaction;
 
 pub use address::{Address, AddressError, parse_p2p_address};
@@ -34,6 +35,7 @@ pub use index::{
 pub use network_key::{Encryption, NetworkKey, NetworkKeyPair};
 pub use own_round::OwnRound;
 pub use replay_plan::ReplayPlan;
+pub use standing::{BestPeer, ChainPosition, Gap, Standing, StateRoot, Support, UnknownBecause};
 pub use transaction::{
     AccessTuple, ClientTransaction, SpentNonce, Transaction, TransactionHash, Transactions,
 };

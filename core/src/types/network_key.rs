@@ -1,4 +1,4 @@
-//! The keys with which nodes prove to each other who they are (contract §10.5). They sign nothing.
+//! The keys with which nodes prove to each other who they are (contract §10.6). They sign nothing.
 //!
 //! A network key is an ed25519 key, as deployed executors register it. Connections use the X25519 key of the same secret:
 //! the Montgomery form of the same point, as libsodium converts keys.

@@ -34,6 +34,7 @@ pub fn config() -> ExecutorConfig {
         block_stream_address: address(BLOCK_STREAM),
         rpc_address: address(RPC),
         peer_rpc_address: Some(address(PEER_RPC)),
+        peer_rpc_port: None,
         metrics_listen_address: None,
         guard: Guard::Strict,
         execute_us: [100, 3000],

@@ -28,7 +28,7 @@ pub fn text(plan: &Plan, colour: Colour) -> String {
         colour,
     };
     add_world(&mut lines, plan);
-    add_limits(&mut lines, &plan.node);
+    add_limits(&mut lines, &plan.node, plan.asks_peers);
     add_own_limits(&mut lines, plan);
     add_executors(&mut lines, plan);
     add_manners(&mut lines, plan);
@@ -114,10 +114,13 @@ fn add_own_limits(lines: &mut Lines, plan: &Plan) {
     }
 }
 
-fn add_limits(lines: &mut Lines, node: &NodeParameters) {
+fn add_limits(lines: &mut Lines, node: &NodeParameters, asks_peers: bool) {
     let production = NodeParameters::default();
     for group in LIMITS.chunk_by(|one, next| one.group == next.group) {
         let mut name = group[0].group;
+        if name == "peers" && !asks_peers {
+            continue;
+        }
         let mut line = String::new();
         for limit in group {
             let value = (limit.get)(node);
@@ -308,7 +311,7 @@ mod tests {
             text: String::new(),
             colour: Colour::PLAIN,
         };
-        add_limits(&mut lines, node);
+        add_limits(&mut lines, node, true);
         lines.text
     }
 

@@ -39,6 +39,7 @@ impl Scenario {
             max_faulty,
             workload,
             followers,
+            asks_peers,
             epochs,
             byzantine,
             stays_down,
@@ -74,6 +75,7 @@ impl Scenario {
             executor: executors::fixed(executors, manners),
             workload: Workload::fixed(workload),
             followers: Followers::fixed(followers),
+            asks_peers: *asks_peers,
             epochs: Epochs::fixed(epochs),
             byzantine: (!byzantine.is_empty()).then(|| Byzantine {
                 each: byzantine.clone(),

@@ -72,6 +72,7 @@ fn stream_label(group: &str, key: &str) -> String {
     match (group, key) {
         ("network" | "workload" | "followers", _) => format!("{group}.{key}"),
         ("rpc", _) => format!("node.rpc_{key}"),
+        ("peers", _) => format!("node.peers_{key}"),
         (
             "consensus",
             "commit_sync_threshold"
@@ -175,6 +176,7 @@ impl Default for PeerParameters {
     fn default() -> Self {
         let production = Self::fixed(&config::PeerParameters::default());
         Self {
+            poll_ms: (200, 2_000).into(),
             max_pending_connections: (16, 128).into(),
             max_connections_per_member: (2, 4).into(),
             max_guests: (8, 64).into(),

@@ -6,6 +6,7 @@
 mod at_epoch_change;
 mod byzantine;
 mod check;
+mod clock_range;
 mod epochs;
 mod explicit_plan;
 mod fault;
@@ -87,6 +88,9 @@ pub struct Scenario {
     pub executor: Executor,
     pub workload: Workload,
     pub followers: Followers,
+    /// Whether nodes ask the executors of all other validators for epoch and block, in `master-per-node`. A swarm may decide
+    /// it for each seed.
+    pub asks_peers: bool,
     pub epochs: Epochs,
     /// Byzantine validators.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +171,7 @@ impl Default for Scenario {
             executor: Executor::default(),
             workload: Workload::default(),
             followers: Followers::default(),
+            asks_peers: false,
             epochs: Epochs::default(),
             byzantine: None,
             stays_down: vec![],
@@ -207,8 +212,7 @@ impl Scenario {
             None => sampler.clone(),
         };
         let swarm = self.swarm.as_ref();
-        let rarely = swarm.map_or(&[][..], |swarm| &swarm.rarely);
-        let rarely = Rarely::of_seed(rarely, &sampler);
+        let rarely = Rarely::of_seed(swarm.map_or(&[], |swarm| &swarm.rarely), &sampler);
         let validators = rarely.validators.unwrap_or(self.topology.validators);
         let validators = sampler.draw("topology.validators", validators);
         let topology = self.topology.delivery.of_seed(seed);
@@ -258,6 +262,7 @@ impl Scenario {
             max_faulty,
             workload: self.workload.draw(&sampler),
             followers: self.followers.draw(&limits),
+            asks_peers: self.asks_peers || swarm.is_some_and(|swarm| swarm.asks_peers(&sampler)),
             epochs,
             byzantine,
             stays_down,
@@ -342,7 +347,7 @@ impl Scenario {
     /// The skew of each clock.
     fn skews_ms(&self, sampler: &Sampler, validators: u16) -> Vec<i64> {
         let range = match self.swarm {
-            Some(_) => swarm::narrowed(sampler, self.clock_skew_ms),
+            Some(_) => clock_range::narrowed(sampler, self.clock_skew_ms),
             None => self.clock_skew_ms,
         };
         (0..validators)

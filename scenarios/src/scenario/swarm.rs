@@ -42,6 +42,8 @@ pub struct Swarm {
     /// In one seed of this many, one node is of another chain, because it would decide commits by another parameter, and
     /// no other one stays down. Never if it is 0.
     pub other_chain_one_in: u64,
+    /// In one seed of this many, nodes ask the executors of all other validators for epoch and block. Never if it is 0.
+    pub asks_peers_one_in: u64,
     /// Rare seeds, which draw from other ranges. The first that applies to a seed counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rarely: Vec<Rarely>,
@@ -51,12 +53,13 @@ impl Default for Swarm {
     fn default() -> Self {
         Self {
             faults: (1, 16).into(),
-            kinds: FaultKind::ALL.to_vec(),
+            kinds: FaultKind::of_swarms(),
             outage_one_in: 0,
             any_number_down_one_in: 0,
             stays_down_one_in: 0,
             own_limits_one_in: 0,
             other_chain_one_in: 0,
+            asks_peers_one_in: 0,
             rarely: vec![],
         }
     }
@@ -67,21 +70,6 @@ const ATTEMPTS: u32 = 4;
 
 /// Maximum number of repetitions in a crash loop.
 const LOOP: u64 = 5;
-
-/// The range of clock skews of a seed: a part of the scenario's, mostly a small one, because the epoch does not end
-/// before the clocks of a quorum are beyond its end.
-#[must_use]
-pub(super) fn narrowed(sampler: &Sampler, range: Sampled<i64>) -> Sampled<i64> {
-    const WHOLE: i64 = 1_000;
-    let part = sampler
-        .stream("swarm.clock_skew_ms")
-        .low(WHOLE.unsigned_abs()) as i64;
-    let of = |bound: i64| bound.saturating_mul(part) / WHOLE;
-    Sampled {
-        low: of(range.low),
-        high: of(range.high),
-    }
-}
 
 /// `most` validators, without Byzantine ones and the only one that delivers.
 fn absent(stream: &mut Stream, roster: Roster, byzantine: &[ByzantinePlan], most: u16) -> Vec<u16> {
@@ -112,6 +100,13 @@ impl Swarm {
         sampler
             .stream("swarm.own_limits")
             .one_in(self.own_limits_one_in)
+    }
+
+    /// Whether nodes ask the executors of others in this seed.
+    pub(super) fn asks_peers(&self, sampler: &Sampler) -> bool {
+        sampler
+            .stream("swarm.asks_peers")
+            .one_in(self.asks_peers_one_in)
     }
 
     /// The validator whose node is of another chain, if this seed has one. `most`: how many may be absent.
@@ -439,19 +434,6 @@ mod tests {
         };
         assert!(plans.iter().any(|faults| kinds(faults) > 5));
         assert!(plans.iter().any(|faults| kinds(faults) == 1));
-    }
-
-    #[test]
-    fn clocks_mostly_differ_little_and_sometimes_by_the_whole_range() {
-        let range = Sampled {
-            low: -120_000,
-            high: 120_000,
-        };
-        let highest = (0..300).map(|seed| narrowed(&Sampler::of_seed(seed), range).high);
-        let highest: Vec<i64> = highest.collect();
-        let differ_by_less = highest.iter().filter(|high| **high < 4_000).count();
-        assert!((100..200).contains(&differ_by_less), "{differ_by_less}");
-        assert!(highest.iter().any(|high| *high > 60_000));
     }
 
     #[test]

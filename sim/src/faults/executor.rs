@@ -2,7 +2,7 @@
 //! errors.
 
 use super::{
-    Cluster, Lasting, Parts, Prepared, Replies, Subject,
+    Cluster, Lasting, Lie, Parts, Prepared, Replies, Subject,
     text::{executors, lasting},
 };
 use crate::{amounts::ms, process_id::ProcessId, trace::WorldEvent};
@@ -35,6 +35,12 @@ pub enum ExecutorFault {
         how: Replies,
         for_ms: Option<u64>,
     },
+    /// Executors tell peers something else than the truth. Their own nodes hear the truth.
+    LieToPeers {
+        executors: Vec<u16>,
+        lie: Lie,
+        for_ms: Option<u64>,
+    },
 }
 
 impl Subject for ExecutorFault {
@@ -43,7 +49,8 @@ impl Subject for ExecutorFault {
             Self::Stall { .. }
             | Self::StopReading { .. }
             | Self::ServeBoth { .. }
-            | Self::Replies { .. } => BTreeSet::new(),
+            | Self::Replies { .. }
+            | Self::LieToPeers { .. } => BTreeSet::new(),
         }
     }
 
@@ -52,14 +59,18 @@ impl Subject for ExecutorFault {
             Self::Stall { for_ms, .. }
             | Self::StopReading { for_ms, .. }
             | Self::ServeBoth { for_ms, .. }
-            | Self::Replies { for_ms, .. } => Lasting::Until(*for_ms),
+            | Self::Replies { for_ms, .. }
+            | Self::LieToPeers { for_ms, .. } => Lasting::Until(*for_ms),
         }
     }
 
     fn has_own_events(&self) -> bool {
         match self {
             Self::Stall { .. } => true,
-            Self::StopReading { .. } | Self::ServeBoth { .. } | Self::Replies { .. } => false,
+            Self::StopReading { .. }
+            | Self::ServeBoth { .. }
+            | Self::Replies { .. }
+            | Self::LieToPeers { .. } => false,
         }
     }
 
@@ -68,7 +79,8 @@ impl Subject for ExecutorFault {
             Self::Stall { .. }
             | Self::StopReading { .. }
             | Self::ServeBoth { .. }
-            | Self::Replies { .. } => Prepared::BeginsWhenDue,
+            | Self::Replies { .. }
+            | Self::LieToPeers { .. } => Prepared::BeginsWhenDue,
         }
     }
 
@@ -83,6 +95,9 @@ impl Subject for ExecutorFault {
             }
             Self::Replies { executors, how, .. } => {
                 control(executors, cluster, |controls| controls.replies = Some(*how));
+            }
+            Self::LieToPeers { executors, lie, .. } => {
+                control(executors, cluster, |controls| controls.lie = Some(*lie));
             }
         }
     }
@@ -100,6 +115,9 @@ impl Subject for ExecutorFault {
             }
             Self::Replies { executors, .. } => {
                 control(executors, cluster, |controls| controls.replies = None);
+            }
+            Self::LieToPeers { executors, .. } => {
+                control(executors, cluster, |controls| controls.lie = None);
             }
         }
     }
@@ -120,6 +138,21 @@ impl Subject for ExecutorFault {
                 match how {
                     Replies::Late { ms } => parts.amount(ms),
                     Replies::Silent | Replies::Lost | Replies::Refused => parts,
+                }
+            }
+            Self::LieToPeers {
+                executors,
+                lie,
+                for_ms,
+            } => {
+                let parts = Parts::of_executors(executors).lasting(for_ms);
+                match lie {
+                    Lie::Slow { ms } => parts.amount(ms),
+                    Lie::FarEpoch
+                    | Lie::OldEpoch
+                    | Lie::OtherRoot
+                    | Lie::Garbage
+                    | Lie::Silence => parts,
                 }
             }
         }
@@ -164,6 +197,25 @@ impl fmt::Display for ExecutorFault {
                     Replies::Lost => write!(f, "lose replies of {executors} {lasting}"),
                     Replies::Refused => write!(f, "make {executors} reply with errors {lasting}"),
                 }
+            }
+            Self::LieToPeers {
+                executors: numbers,
+                lie,
+                for_ms,
+            } => {
+                let (executors, lasting) = (executors(numbers), lasting(*for_ms));
+                let what = match lie {
+                    Lie::FarEpoch => "a far epoch",
+                    Lie::OldEpoch => "an old epoch",
+                    Lie::OtherRoot => "other state roots",
+                    Lie::Garbage => "garbage",
+                    Lie::Silence => "nothing",
+                    Lie::Slow { ms: late } => {
+                        let late = ms(*late);
+                        return write!(f, "make {executors} answer peers {late} late {lasting}");
+                    }
+                };
+                write!(f, "make {executors} tell peers {what} {lasting}")
             }
         }
     }

@@ -42,7 +42,7 @@ pub use channel::Channel;
 pub use clock::ClockFault;
 pub use disk::DiskFault;
 pub use executor::ExecutorFault;
-pub use mock_go_executor::Replies;
+pub use mock_go_executor::{Lie, Replies};
 pub use network::NetworkFault;
 pub use process::ProcessFault;
 pub use schedule::Occurrences;

@@ -1,5 +1,5 @@
 //! BOUND, of connections between nodes: *who is no member gets no more than guests may have*; and TRUTH: *a node that says
-//! that a member has more connections than it may is right* (contract §10.6).
+//! that a member has more connections than it may is right* (contract §10.8).
 //!
 //! Judged by the bytes that nodes send to strangers, and by the connections that exist. What a guest may have over a time
 //! is what its node's parameters say for all guests together, and one answer beyond it: how large that is, is known when it

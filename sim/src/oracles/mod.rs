@@ -35,6 +35,7 @@ mod no_loss;
 #[cfg(test)]
 mod no_loss_tests;
 mod old_transport;
+mod peers;
 mod quorum;
 #[cfg(test)]
 mod quorum_tests;
@@ -171,6 +172,7 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
         Invariant::Truth => vec![
             Box::new(truth::Truth::new(plan)),
             Box::new(connections::Displaced::new(plan)),
+            Box::new(peers::Peers::new(plan)),
         ],
         Invariant::Wire => vec![Box::new(wire::Wire::new(plan))],
         Invariant::Bound => vec![
@@ -267,6 +269,6 @@ mod tests {
     #[test]
     fn every_invariant_has_an_oracle() {
         assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
-        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 6);
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 7);
     }
 }

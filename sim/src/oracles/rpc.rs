@@ -150,19 +150,32 @@ fn broken(
 impl Oracle for Rpc {
     fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
         match &entry.what {
-            What::Seen(Fact::RequestSent {
-                connection,
-                number,
-                request,
-            }) => self.request_sent(*connection, *number, *request, entry),
+            What::Seen(
+                Fact::RequestSent {
+                    connection,
+                    number,
+                    request,
+                }
+                | Fact::PeerRequestSent {
+                    connection,
+                    number,
+                    request,
+                    ..
+                },
+            ) => self.request_sent(*connection, *number, *request, entry),
             What::Seen(Fact::ReplySent {
                 connection,
                 number,
                 reply,
             }) => self.reply_sent(*connection, *number, reply, entry),
-            What::Seen(Fact::ReplyRead {
-                connection, number, ..
-            }) => {
+            What::Seen(
+                Fact::ReplyRead {
+                    connection, number, ..
+                }
+                | Fact::PeerReplyRead {
+                    connection, number, ..
+                },
+            ) => {
                 if let Some(sent) = self.connections.get_mut(connection)
                     && sent.number == *number
                 {

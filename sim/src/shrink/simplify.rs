@@ -62,7 +62,10 @@ pub(super) fn steps(plan: &Plan, has_deadline: bool) -> Vec<Step> {
     steps.extend([
         step("validators", validators),
         step("topology", single_master),
-        step("stores, signatures, start policy and manners", choices),
+        step(
+            "stores, signatures, start policy, manners and peers",
+            choices,
+        ),
         step("bugs", bugs),
         step("Byzantine validators", byzantine),
         step("epochs", epochs),
@@ -222,20 +225,19 @@ fn keep_in_faults(plan: &mut Plan, to: impl Fn(ProcessId) -> Option<ProcessId>) 
 
 fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
     let mut found = vec![];
-    if plan.store != Backend::Memory {
-        found.push(with(plan, |plan| plan.store = Backend::Memory));
-    }
+    let in_memory = || with(plan, |plan| plan.store = Backend::Memory);
+    found.extend((plan.store != Backend::Memory).then(in_memory));
     if plan.signatures != SignatureScheme::KeyedHash {
         found.push(with(plan, |plan| {
             plan.signatures = SignatureScheme::KeyedHash
         }));
     }
-    if plan.encryption != Encryption::Readable {
-        found.push(with(plan, |plan| plan.encryption = Encryption::Readable));
-    }
-    if plan.start_policy != StartPolicy::Wait {
-        found.push(with(plan, |plan| plan.start_policy = StartPolicy::Wait));
-    }
+    let readable = || with(plan, |plan| plan.encryption = Encryption::Readable);
+    found.extend((plan.encryption != Encryption::Readable).then(readable));
+    let waiting = || with(plan, |plan| plan.start_policy = StartPolicy::Wait);
+    found.extend((plan.start_policy != StartPolicy::Wait).then(waiting));
+    let unasked = || with(plan, |plan| plan.asks_peers = false);
+    found.extend(plan.asks_peers.then(unasked));
     found.extend(plan.with_plain_executors());
     found
 }

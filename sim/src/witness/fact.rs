@@ -3,7 +3,7 @@
 //! A fact has the source of its [`Entry`](crate::trace::Entry): the process that wrote or read the bytes. The types do
 //! not depend on the simulation: logs, data directories and proxies of real processes can give the same facts.
 
-use super::{batches::Taken, block::SeenBlock, sent_block::SentBlock};
+use super::{Reply, Request, batches::Taken, block::SeenBlock};
 use derive_more::Display;
 use metanode_core::{
     store,
@@ -67,6 +67,23 @@ pub enum Fact {
     ReplyRead {
         connection: u64,
         number: u64,
+        reply: Arc<Reply>,
+    },
+    /// The node wrote the `number`-th request of an RPC connection to the executor of a peer, from 1.
+    #[display("the wire has request {number} to peer {peer}: {request} (connection {connection})")]
+    PeerRequestSent {
+        connection: u64,
+        number: u64,
+        /// The validator.
+        peer: u16,
+        request: Request,
+    },
+    /// The node has read the complete `number`-th reply of a peer, which may be a lie.
+    #[display("reply {number} of peer {peer} was read: {reply} (connection {connection})")]
+    PeerReplyRead {
+        connection: u64,
+        number: u64,
+        peer: u16,
         reply: Arc<Reply>,
     },
     /// The Sub wrote the `number`-th frame of a transaction socket, from 1, or a node without a seat one of a connection
@@ -395,102 +412,4 @@ pub struct SeenBoundary {
     pub digest: CommitDigest,
     pub gei: GlobalExecIndex,
     pub timestamp_ms: TimestampMs,
-}
-
-/// A request of the executor RPC (contract §3).
-#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Serialize)]
-pub enum Request {
-    GetActiveValidators,
-    #[display("GetValidatorsAtBlock {block}")]
-    GetValidatorsAtBlock {
-        block: GlobalExecIndex,
-    },
-    GetLastBlockNumber,
-    GetCurrentEpoch,
-    #[display("GetEpochStartTimestamp {epoch}")]
-    GetEpochStartTimestamp {
-        epoch: Epoch,
-    },
-    #[display("AdvanceEpoch to {epoch}, after {boundary}, at {start_ms} ms")]
-    AdvanceEpoch {
-        epoch: Epoch,
-        start_ms: TimestampMs,
-        boundary: GlobalExecIndex,
-    },
-    #[display("GetEpochBoundaryData {epoch}")]
-    GetEpochBoundaryData {
-        epoch: Epoch,
-    },
-    #[display("GetBlocksRange {from} to {to}")]
-    GetBlocksRange {
-        from: GlobalExecIndex,
-        to: GlobalExecIndex,
-    },
-    /// Any other payload.
-    Unknown,
-}
-
-/// A reply of the executor RPC.
-#[derive(Clone, Debug, Display, PartialEq, Eq, Serialize)]
-pub enum Reply {
-    #[display("{} validators, last block {last_block}", validators.len())]
-    Validators {
-        validators: Vec<Member>,
-        epoch_start_ms: TimestampMs,
-        last_block: GlobalExecIndex,
-    },
-    #[display("last block {_0}")]
-    LastBlockNumber(GlobalExecIndex),
-    #[display("epoch {_0}")]
-    CurrentEpoch(Epoch),
-    #[display("epoch starts at {_0} ms")]
-    EpochStartTimestamp(TimestampMs),
-    #[display("advanced to epoch {epoch}, at {start_ms} ms")]
-    AdvanceEpoch { epoch: Epoch, start_ms: TimestampMs },
-    #[display("epoch {epoch} after {boundary}, at {start_ms} ms, {} validators", validators.len())]
-    EpochBoundaryData {
-        epoch: Epoch,
-        start_ms: TimestampMs,
-        boundary: GlobalExecIndex,
-        validators: Vec<Member>,
-    },
-    #[display("{} blocks", _0.len())]
-    Blocks(Vec<SentBlock>),
-    #[display("error: {_0}")]
-    Error(String),
-    /// Any other payload.
-    Unknown,
-    /// The number of the last block of an executor that counts blocks and GEIs apart: no watermark.
-    #[display("last block {_0} of those with transactions")]
-    BlockCount(u64),
-}
-
-impl Reply {
-    /// What it says is durable: the watermark that it reports, or the last of its blocks.
-    #[must_use]
-    pub fn durable(&self) -> Option<GlobalExecIndex> {
-        match self {
-            Self::Blocks(blocks) => blocks.last().map(|block| block.number),
-            _ => self.watermark(),
-        }
-    }
-
-    /// Whether it has a part of a block that is larger than a reply.
-    #[must_use]
-    pub fn is_part_of_a_block(&self) -> bool {
-        matches!(self, Self::Blocks(blocks) if blocks.iter().any(|block| block.frame.is_none()))
-    }
-
-    /// The watermark that it reports.
-    #[must_use]
-    pub const fn watermark(&self) -> Option<GlobalExecIndex> {
-        match self {
-            Self::LastBlockNumber(watermark)
-            | Self::Validators {
-                last_block: watermark,
-                ..
-            } => Some(*watermark),
-            _ => None,
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `fact` | [`Fact`]: the types |
+//! | `fact`, `exchange` | [`Fact`]: the types |
 //! | `block` | [`SeenBlock`]: a block of the DAG as its bytes say |
 //! | `blocks` | [`Blocks`]: each distinct block, commit and delivered block is decoded once per run |
 //! | `once` | values that are decoded once |
@@ -34,6 +34,7 @@ mod boundary_votes;
 pub(crate) mod delivered;
 mod disk;
 mod epoch_record;
+mod exchange;
 mod executor_disk;
 mod executor_values;
 mod fact;
@@ -60,9 +61,10 @@ pub use batches::Taken;
 pub use block::SeenBlock;
 pub use blocks::Blocks;
 pub use disk::DiskWitness;
+pub use exchange::{Reply, Request};
 pub use fact::{
-    ChangeStep, ContentHash, Durability, EpochRecord, Fact, Frame, Member, Reply, Request,
-    SeenBoundary, SeenCommit, StateRoot,
+    ChangeStep, ContentHash, Durability, EpochRecord, Fact, Frame, Member, SeenBoundary,
+    SeenCommit, StateRoot,
 };
 pub use sent_block::SentBlock;
 pub use sockets::{Channel, Connections, End, Ends, Sessions};

@@ -1,7 +1,7 @@
 //! Encrypted connections: from the bytes of one direction to the plain text in them.
 //!
 //! A direction begins with one plain frame, the greeting; everything after it is in records, each with its length in front
-//! (contract §10.6). Memory is bounded by one record.
+//! (contract §10.7). Memory is bounded by one record.
 
 use super::bcs::Malformed;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, aead::AeadInPlace};

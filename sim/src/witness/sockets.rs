@@ -33,6 +33,8 @@ pub enum Channel {
     BlockStream,
     /// Requests of a node and replies of an executor.
     ExecutorRpc,
+    /// Requests of a node and replies of the executor of a peer, which may lie.
+    PeerRpc,
     /// Blocks of the DAG, between nodes.
     Peers,
     /// Batches of a Sub and replies of a node.
@@ -93,6 +95,7 @@ pub struct Connections {
 
 struct Connection {
     channel: Channel,
+    server: ProcessId,
     counts_blocks: bool,
     /// The name of the session between nodes, once the client has greeted.
     session: Option<[u8; 32]>,
@@ -211,7 +214,7 @@ impl Channel {
                 let limit_bytes = 64 * MIB;
                 [Framing::Uvarint { limit_bytes }, Framing::Nothing]
             }
-            Self::ExecutorRpc | Self::Transactions => both(10 * MIB),
+            Self::ExecutorRpc | Self::PeerRpc | Self::Transactions => both(10 * MIB),
             Self::OldTransport => {
                 let limit_bytes = 10 * MIB;
                 [
@@ -229,6 +232,7 @@ impl Connection {
         let [client, server] = ends.channel.framings();
         Self {
             channel: ends.channel,
+            server: ends.server,
             counts_blocks,
             session: None,
             purpose: None,
@@ -308,6 +312,10 @@ impl Connection {
                 }
                 (Channel::ExecutorRpc, End::Server) => {
                     Some(output.reply(number, body, self.counts_blocks)?)
+                }
+                (Channel::PeerRpc, _) => {
+                    let peer = self.server.validator().unwrap_or_default();
+                    output.peer_rpc(sender, peer, number, body, self.counts_blocks)?
                 }
                 (Channel::Transactions, End::Client) => {
                     self.batches.push_back(output.batch(number, body));
@@ -403,14 +411,47 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Returns the fact that is true when the reply is read.
-    fn reply(&mut self, number: u64, body: &[u8], counts_blocks: bool) -> Result<Fact, Malformed> {
+    /// Returns the fact that is true when a reply is read. What is no reply is no answer.
+    fn peer_rpc(
+        &mut self,
+        sender: End,
+        peer: u16,
+        number: u64,
+        body: &[u8],
+        counts_blocks: bool,
+    ) -> Result<Option<Fact>, Malformed> {
         let connection = self.connection;
+        if sender == End::Server {
+            let reply = self.parsed_reply(body, counts_blocks).ok();
+            return Ok(reply.map(|reply| Fact::PeerReplyRead {
+                connection,
+                number,
+                peer,
+                reply,
+            }));
+        }
+        let request = rpc::request(Bytes::copy_from_slice(body))?;
+        self.push(Fact::PeerRequestSent {
+            connection,
+            number,
+            peer,
+            request,
+        });
+        Ok(None)
+    }
+
+    fn parsed_reply(&self, body: &[u8], counts_blocks: bool) -> Result<Arc<Reply>, Malformed> {
         let reply = match rpc::reply(Bytes::copy_from_slice(body), self.blocks)? {
             Reply::LastBlockNumber(count) if counts_blocks => Reply::BlockCount(count.0),
             reply => reply,
         };
-        let reply = Arc::new(reply);
+        Ok(Arc::new(reply))
+    }
+
+    /// Returns the fact that is true when the reply is read.
+    fn reply(&mut self, number: u64, body: &[u8], counts_blocks: bool) -> Result<Fact, Malformed> {
+        let connection = self.connection;
+        let reply = self.parsed_reply(body, counts_blocks)?;
         self.push(Fact::ReplySent {
             connection,
             number,

@@ -35,7 +35,7 @@ type Facts = Vec<(ProcessId, Fact)>;
 const fn ends(channel: Channel) -> Ends {
     let (client, server) = match channel {
         Channel::Peers => (NODE, OTHER),
-        Channel::BlockStream | Channel::ExecutorRpc => (NODE, EXECUTOR),
+        Channel::BlockStream | Channel::ExecutorRpc | Channel::PeerRpc => (NODE, EXECUTOR),
         Channel::Transactions | Channel::OldTransport => (SUB, NODE),
     };
     Ends {
@@ -440,4 +440,21 @@ fn on_the_old_transport_the_reply_belongs_to_the_first_request() {
         ];
         assert_eq!(kinds, expected);
     }
+}
+
+#[test]
+fn what_a_peer_replies_is_no_watermark_of_the_own_executor_and_noise_is_no_answer() {
+    let reply = Framing::RPC.encode_body(&[0x2a, 2, 8, 7]).unwrap(); // last block 7
+    let noise = Framing::RPC.encode_body(&[0xff; 4]).unwrap();
+    let request = Framing::RPC.encode_body(&[0x2a, 0]).unwrap();
+    let sent = [&request[..], &request].concat();
+    let replies = [&noise[..], &reply].concat();
+    let found = facts(Channel::PeerRpc, [&sent, &replies], &[100, 100]);
+    let found: Vec<_> = found.iter().map(|(_, fact)| fact.to_string()).collect();
+    let expected = [
+        "the wire has request 1 to peer 0: GetLastBlockNumber (connection 1)",
+        "the wire has request 2 to peer 0: GetLastBlockNumber (connection 1)",
+        "reply 2 of peer 0 was read: last block 7 (connection 1)",
+    ];
+    assert_eq!(found, expected);
 }

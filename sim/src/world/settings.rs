@@ -33,7 +33,11 @@ use mock_go_executor::{
         old_transport::{HandBack, OldTransport},
     },
 };
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU32},
+    time::Duration,
+};
 
 /// The balance of every account before its first transaction.
 pub(super) const INITIAL_BALANCE: u64 = 1_000_000;
@@ -86,7 +90,12 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
             .then(|| SocketAddr::new(HostId(index).ip(), OLD_TRANSPORT_PORT)),
         metrics_listen_address: None,
         executor_commit_enabled: None,
+        peer_go_master_sockets: (plan.peers_of(index).into_iter())
+            .map(|peer| tcp(peer, PEER_RPC_PORT))
+            .collect(),
+        peer_rpc_port: NonZeroU16::new(PEER_RPC_PORT),
         single_node: false,
+        localhost_testing: false,
         start_policy: plan.start_policy,
         consensus: ConsensusParameters {
             signatures: plan.signatures,
@@ -175,6 +184,7 @@ pub fn executor(plan: &Plan, index: u16) -> ExecutorConfig {
         block_stream_address: Address::Unix(BLOCK_STREAM_PATH.into()),
         rpc_address: Address::Unix(RPC_PATH.into()),
         peer_rpc_address: Some(tcp(index, PEER_RPC_PORT)),
+        peer_rpc_port: None,
         metrics_listen_address: None,
         guard: drawn.guard,
         execute_us: [drawn.execute_us.low, drawn.execute_us.high],

@@ -31,6 +31,8 @@ pub(super) struct Witnesses {
     counts_blocks: bool,
     /// `None` if connections between nodes are readable.
     sessions: Option<Sessions>,
+    /// Nodes reach executors of others over TCP only to ask them as peers.
+    asks_peers: bool,
     record: Record,
 }
 
@@ -48,6 +50,7 @@ impl Witnesses {
         Self {
             blocks: Blocks::default(),
             counts_blocks: plan.counts_blocks(),
+            asks_peers: !plan.peers_of(0).is_empty(),
             sessions: is_encrypted.then(Sessions::default),
             record: Record {
                 recorder,
@@ -66,6 +69,7 @@ impl Witnesses {
                 self.sessions.clone(),
             ),
             between_nodes: FxHashMap::default(),
+            asks_peers: self.asks_peers,
             facts: vec![],
             record: self.record.clone(),
         });
@@ -112,13 +116,14 @@ struct SocketTap {
     connections: Connections,
     /// Who connected.
     between_nodes: FxHashMap<u64, ProcessId>,
+    asks_peers: bool,
     facts: Vec<(ProcessId, Fact)>,
     record: Record,
 }
 
 impl Tap for SocketTap {
     fn opened(&mut self, connection: ConnectionId, route: &Route) {
-        let Some(ends) = ends(route) else {
+        let Some(ends) = ends(route, self.asks_peers) else {
             return;
         };
         let connection = connection.0;
@@ -140,7 +145,7 @@ impl Tap for SocketTap {
         self.record.facts(to_stranger(segment, bytes).into_iter());
         self.connections.sent(
             segment.connection.0,
-            || ends(segment.route),
+            || ends(segment.route, self.asks_peers),
             end(segment.sender),
             bytes,
             &mut self.facts,
@@ -189,7 +194,7 @@ fn to_stranger(segment: &Segment<'_>, bytes: &[u8]) -> Option<(ProcessId, Fact)>
 }
 
 /// The processes of a connection, if it is one of the system.
-fn ends(route: &Route) -> Option<Ends> {
+fn ends(route: &Route, asks_peers: bool) -> Option<Ends> {
     if route.client == stranger::HOST {
         return None;
     }
@@ -206,7 +211,10 @@ fn ends(route: &Route) -> Option<Ends> {
         Address::Tcp(socket) if socket.port() == OLD_TRANSPORT_PORT => {
             (Channel::OldTransport, ProcessId::Node(server))
         }
-        Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => (Channel::ExecutorRpc, executor),
+        Address::Tcp(socket) if socket.port() == PEER_RPC_PORT => match client {
+            ProcessId::Node(_) if asks_peers => (Channel::PeerRpc, executor),
+            _ => (Channel::ExecutorRpc, executor),
+        },
         Address::Tcp(socket) if socket.port() == P2P_PORT => {
             (Channel::Peers, ProcessId::Node(server))
         }

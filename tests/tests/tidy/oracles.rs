@@ -5,11 +5,20 @@ use super::Files;
 use std::path::Path;
 
 /// The events that an oracle may read, with the reason: what cannot be seen from outside.
-const READ: [(&str, &[&str], &str); 6] = [
+const READ: [(&str, &[&str], &str); 7] = [
     (
         "truth.rs",
         &["NodeEvent::", "ExecutorEvent::"],
         "compares events with facts",
+    ),
+    (
+        "peers.rs",
+        &[
+            "NodeEvent::Peers",
+            "NodeEvent::ExecutorQueried",
+            "NodeEvent::GenesisAssumed",
+        ],
+        "part of TRUTH: compares events with facts",
     ),
     (
         "start.rs",

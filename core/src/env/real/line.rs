@@ -4,8 +4,8 @@
 //! occurs once per block or request, `trace` several times.
 
 use crate::{
-    env::{Event, ExecutorEvent, NodeEvent, SubEvent},
-    types::{CommitIndex, Epoch, GlobalExecIndex, ReplayPlan},
+    env::{Event, ExecutorEvent, NodeEvent, PeerEvent, SubEvent},
+    types::{ChainPosition, CommitIndex, Epoch, GlobalExecIndex, ReplayPlan, Standing},
 };
 use tracing::Level;
 
@@ -42,6 +42,8 @@ pub(super) enum Topic {
     Consensus,
     /// `[EPOCH TRANSITION]`
     EpochTransition,
+    /// `[PEER EPOCH]`
+    PeerEpoch,
     /// The executor's side of the block stream.
     Execution,
     /// A Sub's side of the transaction socket.
@@ -196,9 +198,34 @@ fn of_node(event: &NodeEvent, phase: Phase) -> Line {
         E::WatermarkLearned { watermark } => line(SequentialBuffer, Level::DEBUG).about(*watermark),
         E::FrameWritten { gei, .. } => line(SequentialBuffer, Level::TRACE).about(*gei),
 
+        E::Peers(event) => of_peers(event),
+
         E::RpcSent { .. } => line(ExecutorRequest, Level::TRACE),
         E::RpcAnswered { .. } => line(ExecutorRequest, Level::DEBUG),
         E::RpcFailed { .. } => line(ExecutorRequest, Level::WARN),
+    }
+}
+
+fn of_peers(event: &PeerEvent) -> Line {
+    use PeerEvent as E;
+    let of = |level| line(Topic::PeerEpoch, level);
+    match event {
+        E::Asked { .. } | E::Skipped { .. } => of(Level::INFO),
+        E::Answered { position, .. } => of(Level::INFO)
+            .in_epoch(position.epoch)
+            .about(position.block),
+        E::Silent { .. } => of(Level::WARN),
+        E::Compared { standing, best, .. } => {
+            let line = match standing {
+                Standing::InSync => of(Level::INFO),
+                Standing::Behind(_) | Standing::Unknown(_) => of(Level::WARN),
+            };
+            match best.as_ref().map(|best| best.position) {
+                Some(ChainPosition { epoch, block }) => line.in_epoch(epoch).about(block),
+                None => line,
+            }
+        }
+        E::RootsDiffer { block, .. } => of(Level::ERROR).about(*block),
     }
 }
 
@@ -237,7 +264,10 @@ fn of_executor(event: &ExecutorEvent) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::{BlockRefusal, RpcKind};
+    use crate::{
+        env::{BlockRefusal, RpcKind},
+        types::{BestPeer, Gap, Support},
+    };
 
     /// The events that contract §11 names, with their targets and levels.
     #[test]
@@ -301,6 +331,66 @@ mod tests {
                 fields,
             };
             assert_eq!(Line::of(&event, Phase::Starting), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_line_about_peers_says_where_the_best_is_and_warns_unless_in_sync() {
+        let position = ChainPosition {
+            epoch: Epoch(2),
+            block: GlobalExecIndex(70),
+        };
+        let compared = |standing| PeerEvent::Compared {
+            standing,
+            peers: 3,
+            answered: 2,
+            own: Some(ChainPosition {
+                epoch: Epoch(1),
+                block: GlobalExecIndex(69),
+            }),
+            stored: None,
+            best: Some(BestPeer {
+                peer: 1,
+                position,
+                support: Support::Peers { peers: 2 },
+            }),
+            address: "tcp://10.0.0.2:9100".to_owned(),
+        };
+        let fields = Fields::default();
+        let at_best = Fields {
+            epoch: Some(position.epoch),
+            gei: Some(position.block),
+            ..fields
+        };
+        for (event, level, fields, text) in [
+            (
+                PeerEvent::Asked { peers: 3 },
+                Level::INFO,
+                fields,
+                "asks 3 peers for epoch and block",
+            ),
+            (
+                compared(Standing::InSync),
+                Level::INFO,
+                at_best,
+                "is in sync: 2 of 3 peers have answered, the own executor is at epoch 1, block 69, the best is peer 1 \
+                 (tcp://10.0.0.2:9100) at epoch 2, block 70: supported, 2 of the peers are there or further",
+            ),
+            (
+                compared(Standing::Behind(Gap::Epochs(1))),
+                Level::WARN,
+                at_best,
+                "is behind by 1 epoch: 2 of 3 peers have answered, the own executor is at epoch 1, block 69, the best \
+                 is peer 1 (tcp://10.0.0.2:9100) at epoch 2, block 70: supported, 2 of the peers are there or further",
+            ),
+        ] {
+            let expected = Line {
+                topic: Topic::PeerEpoch,
+                level,
+                fields,
+            };
+            assert_eq!(event.to_string(), text);
+            assert_eq!(Line::of(&event.into(), Phase::Starting), expected, "{text}");
         }
     }
 }

@@ -78,6 +78,7 @@ impl Log {
             Topic::EpochTransition => write!("[EPOCH TRANSITION]"),
             Topic::ExecutorRequest => write!("[EXECUTOR-REQ]"),
             Topic::SequentialBuffer => write!("[SEQUENTIAL-BUFFER]"),
+            Topic::PeerEpoch => write!("[PEER EPOCH]"),
             Topic::Consensus => write!("consensus"),
             Topic::Execution => write!("execution"),
             Topic::Transactions => write!("transactions"),

@@ -42,7 +42,7 @@ impl FaultSection {
     }
 
     /// The keys that only some kinds take, and whether they are present.
-    pub(super) const fn kind_keys(&self) -> [(&'static str, bool); 13] {
+    pub(super) const fn kind_keys(&self) -> [(&'static str, bool); 14] {
         // Exhaustive, so that a new key cannot be forgotten.
         let Self {
             when: _,
@@ -53,6 +53,7 @@ impl FaultSection {
             cut,
             channel,
             act,
+            lie,
             how,
             side,
             torn,
@@ -69,6 +70,7 @@ impl FaultSection {
             ("cut", cut.is_some()),
             ("channel", channel.is_some()),
             ("act", act.is_some()),
+            ("lie", lie.is_some()),
             ("how", how.is_some()),
             ("side", side.is_some()),
             ("torn", torn.is_some()),

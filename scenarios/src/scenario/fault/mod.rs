@@ -14,8 +14,8 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub use kinds::FaultKind;
 pub(super) use kinds::Triggers;
+pub use kinds::{FaultKind, LieKind};
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
 
@@ -49,6 +49,8 @@ pub struct FaultSection {
     pub channel: Option<Channel>,
     /// What a stranger does, and nothing else; everything if it is left out.
     pub act: Option<Act>,
+    /// What executors tell peers instead of the truth.
+    pub lie: Option<LieKind>,
     /// What takes the place of a hijacked socket.
     pub how: Option<Hijack>,
     /// The end of a connection that stops sending.
@@ -92,6 +94,7 @@ impl FaultSection {
             cut: None,
             channel: None,
             act: None,
+            lie: None,
             how: None,
             side: None,
             torn: None,

@@ -132,6 +132,11 @@ metrics! {
         EpochBaseGei = "metanode_epoch_base_gei", Gauge, "blocks", "GEI before the first commit of the epoch";
         EpochChangeStep = "metanode_epoch_change_step", Gauge, "", "0 no boundary yet, 1 the boundary commit is stored, 2 the executor has all blocks up to it, 3 the executor has entered the next epoch";
 
+        PeerStanding = "metanode_peer_standing", Gauge, "", "where the executor stood beside those of peers when they were last asked: 0 unknown or never asked, 1 in sync, 2 behind";
+        PeersAnswered = "metanode_peer_executors_answered", Gauge, "peers", "executors of peers that answered the last questions for epoch and block";
+        BestPeerEpoch = "metanode_best_peer_epoch", Gauge, "epochs", "epoch of the best of them";
+        BestPeerBlock = "metanode_best_peer_block", Gauge, "blocks", "last durable block of the best of them";
+
         JournalTransactions = "metanode_journal_transactions", Gauge, "transactions", "transactions in the journal: taken and not known to be executed";
         JournalBytes = "metanode_journal_bytes", Gauge, "bytes", "size of them, each with 128 bytes more";
         JournalLimitBytes = "metanode_journal_limit_bytes", Gauge, "bytes", "limit of it (max_journal_bytes)";

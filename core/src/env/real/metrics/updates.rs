@@ -2,8 +2,8 @@
 
 use super::declared::{Metric, Program};
 use crate::{
-    env::{BlockRefusal, Event, ExecutorEvent, NodeEvent, RpcKind, SubEvent},
-    types::ChangeStep,
+    env::{BlockRefusal, Event, ExecutorEvent, NodeEvent, PeerEvent, RpcKind, SubEvent},
+    types::{ChangeStep, Standing},
 };
 use smallvec::{SmallVec, smallvec};
 use std::time::Duration;
@@ -129,8 +129,36 @@ fn of_node(event: &NodeEvent, duration: Option<Duration>) -> Updates {
             duration.map(observed).into_iter().collect()
         }
         E::RpcFailed { kind, .. } => smallvec![Count(Metric::RpcFailures, label(*kind))],
+        E::Peers(event) => of_peers(event),
         _ => smallvec![],
     }
+}
+
+fn of_peers(event: &PeerEvent) -> Updates {
+    use Update::Set;
+    let PeerEvent::Compared {
+        standing,
+        answered,
+        best,
+        ..
+    } = event
+    else {
+        return smallvec![];
+    };
+    let standing = match standing {
+        Standing::Unknown(_) => 0,
+        Standing::InSync => 1,
+        Standing::Behind(_) => 2,
+    };
+    let mut updates = smallvec![
+        Set(Metric::PeerStanding, standing),
+        Set(Metric::PeersAnswered, (*answered).into()),
+    ];
+    if let Some(best) = best {
+        updates.push(Set(Metric::BestPeerEpoch, best.position.epoch.0));
+        updates.push(Set(Metric::BestPeerBlock, best.position.block.0));
+    }
+    updates
 }
 
 fn of_executor(event: &ExecutorEvent) -> Updates {

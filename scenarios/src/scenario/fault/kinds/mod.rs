@@ -24,6 +24,15 @@ macro_rules! lasting {
     };
 }
 
+impl FaultKind {
+    /// The kinds of which swarms draw. Lies are told where a scenario says so: a Sub that follows over the listener for peers
+    /// would hear them, too.
+    pub(in crate::scenario) fn of_swarms() -> Vec<Self> {
+        let all = Self::ALL.iter().copied();
+        all.filter(|kind| *kind != Self::LieToPeers).collect()
+    }
+}
+
 mod clock;
 mod disk;
 mod executor;
@@ -31,6 +40,8 @@ mod network;
 mod process;
 mod socket;
 mod stranger;
+
+pub use executor::LieKind;
 
 use super::{FaultSection, drawn::Drawn, swarm::SwarmDraws};
 use crate::scenario::target::Kind;
@@ -92,6 +103,7 @@ fault_kinds! {
     FlipBits = disk::FLIP_BITS,
     JumpClock = clock::JUMP_CLOCK,
     Stranger = stranger::STRANGER,
+    LieToPeers = executor::LIE_TO_PEERS,
 }
 
 /// The section with fixed values for this fault, which begins with the run.
