@@ -24,8 +24,10 @@
 //! | an executor that serves an old connection beside the new one (19f) | that is a fault of the environment, which every guard tolerates |
 
 mod declared;
+mod entry;
 
-pub use declared::{ASSERTION, Entry, KnownBug};
+pub use declared::KnownBug;
+pub use entry::{ASSERTION, Entry};
 
 impl Entry {
     /// The switches that the museum enables for this entry: the bug and the guards that mask it.

@@ -11,6 +11,14 @@ use metanode_sim::plan::Plan;
 use std::fmt::Write;
 use toml::{Table, Value};
 
+/// One skew for all hosts, or one for each.
+fn skews(clock_skew_ms: &[i64]) -> (i64, Vec<i64>) {
+    match clock_skew_ms {
+        [first, others @ ..] if others.iter().all(|skew| skew == first) => (*first, vec![]),
+        all => (0, all.to_vec()),
+    }
+}
+
 impl Scenario {
     /// The scenario with fixed values only. Every seed draws this plan from it, except for the seed and the name of the
     /// scenario.
@@ -49,10 +57,7 @@ impl Scenario {
             bugs,
             buggy_validators,
         } = plan;
-        let (clock_skew_ms, clock_skew_ms_by_host) = match &clock_skew_ms[..] {
-            [first, others @ ..] if others.iter().all(|skew| skew == first) => (*first, vec![]),
-            all => (0, all.to_vec()),
-        };
+        let (clock_skew_ms, clock_skew_ms_by_host) = skews(clock_skew_ms);
         Self {
             story,
             seed: Some(Seed(*seed)),

@@ -41,6 +41,7 @@ use metanode_core::{
     types::{Encryption, SignatureScheme},
 };
 use metanode_sim::{
+    faults::PlannedFault,
     oracles::Invariant,
     plan::{self, Backend, BlockNumber, Expectation, Manners, OwnLimit, Plan},
 };
@@ -234,10 +235,6 @@ impl Scenario {
         let faulty = u16::try_from(byzantine.len()).unwrap_or(u16::MAX);
         let absent = tolerated.saturating_sub(faulty);
         let stays_down = self.stays_down(&sampler, roster, &byzantine, absent);
-        let planned = self.faults.iter().enumerate();
-        let planned =
-            planned.flat_map(|(n, fault)| fault.plan(&sampler, &format!("fault.{n}"), roster));
-        let faults = planned.collect();
         let node = rarely.apply(self.node.draw(&limits), &sampler);
         let (manners, watermark_source) = self.manners(&sampler);
         let mut plan = Plan {
@@ -266,7 +263,7 @@ impl Scenario {
             epochs,
             byzantine,
             stays_down,
-            faults,
+            faults: self.planned_faults(&sampler, roster),
             expect: self.expect.clone(),
             finds: self.finds.clone(),
             bugs: self.bugs.clone(),
@@ -277,6 +274,13 @@ impl Scenario {
             plan.faults.extend(outage);
         }
         plan
+    }
+
+    fn planned_faults(&self, sampler: &Sampler, roster: Roster) -> Vec<PlannedFault> {
+        let faults = self.faults.iter().enumerate();
+        let planned =
+            faults.flat_map(|(n, fault)| fault.plan(sampler, &format!("fault.{n}"), roster));
+        planned.collect()
     }
 
     /// How connections between nodes are encrypted.

@@ -224,20 +224,15 @@ fn keep_in_faults(plan: &mut Plan, to: impl Fn(ProcessId) -> Option<ProcessId>) 
 }
 
 fn choices(plan: &Plan, _: usize) -> Vec<Plan> {
-    let mut found = vec![];
-    let in_memory = || with(plan, |plan| plan.store = Backend::Memory);
-    found.extend((plan.store != Backend::Memory).then(in_memory));
-    if plan.signatures != SignatureScheme::KeyedHash {
-        found.push(with(plan, |plan| {
-            plan.signatures = SignatureScheme::KeyedHash
-        }));
-    }
-    let readable = || with(plan, |plan| plan.encryption = Encryption::Readable);
-    found.extend((plan.encryption != Encryption::Readable).then(readable));
-    let waiting = || with(plan, |plan| plan.start_policy = StartPolicy::Wait);
-    found.extend((plan.start_policy != StartPolicy::Wait).then(waiting));
-    let unasked = || with(plan, |plan| plan.asks_peers = false);
-    found.extend(plan.asks_peers.then(unasked));
+    let changes: [fn(&mut Plan); 5] = [
+        |plan| plan.store = Backend::Memory,
+        |plan| plan.signatures = SignatureScheme::KeyedHash,
+        |plan| plan.encryption = Encryption::Readable,
+        |plan| plan.start_policy = StartPolicy::Wait,
+        |plan| plan.asks_peers = false,
+    ];
+    let changed = changes.into_iter().map(|change| with(plan, change));
+    let mut found: Vec<_> = changed.filter(|changed| changed != plan).collect();
     found.extend(plan.with_plain_executors());
     found
 }

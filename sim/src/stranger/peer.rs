@@ -21,12 +21,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// Requests that it sends without reading an answer.
 const UNREAD_REQUESTS: usize = 50;
 
+/// A committee, and the index in it of the validator on a host.
+type Seat = (Committee, AuthorityIndex);
+
 /// What everybody knows.
 pub(crate) struct Public {
     pub chain: Chain,
     pub encryption: Encryption,
-    /// The committee of an epoch, and the index in it of the validator on a host.
-    pub committee: Box<dyn Fn(Epoch, HostId) -> Option<(Committee, AuthorityIndex)> + Send + Sync>,
+    /// `None` if it is not a member in that epoch.
+    pub committee: Box<dyn Fn(Epoch, HostId) -> Option<Seat> + Send + Sync>,
 }
 
 /// Whom a stranger calls.

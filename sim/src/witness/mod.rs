@@ -31,6 +31,7 @@ mod bcs;
 mod block;
 mod blocks;
 mod boundary_votes;
+mod channel;
 pub(crate) mod delivered;
 mod disk;
 mod epoch_record;
@@ -60,13 +61,15 @@ pub(crate) mod transaction;
 pub use batches::Taken;
 pub use block::SeenBlock;
 pub use blocks::Blocks;
+pub use channel::{Channel, End, Ends};
 pub use disk::DiskWitness;
 pub use exchange::{Reply, Request};
 pub use fact::{
     ChangeStep, ContentHash, Durability, EpochRecord, Fact, Frame, Member, SeenBoundary,
     SeenCommit, StateRoot,
 };
+pub use secure::Sessions;
 pub use sent_block::SentBlock;
-pub use sockets::{Channel, Connections, End, Ends, Sessions};
+pub use sockets::Connections;
 pub use stored::NamedStore;
 pub(crate) use transaction::hash;

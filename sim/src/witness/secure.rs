@@ -3,13 +3,38 @@
 //! A direction begins with one plain frame, the greeting; everything after it is in records, each with its length in front
 //! (contract §10.7). Memory is bounded by one record.
 
-use super::bcs::Malformed;
+use super::{End, bcs::Malformed};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, aead::AeadInPlace};
+use metanode_core::env::SessionKeys;
+use rustc_hash::FxHashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The greeting has at most so many bytes.
 const MOST_GREETING_BYTES: usize = 1024;
 /// A checksum follows each plain text.
 const TAG_BYTES: usize = 16;
+
+/// The keys of sessions between nodes, which processes tell. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<FxHashMap<[u8; 32], SessionKeys>>>);
+
+impl Sessions {
+    /// A process has established a session with these keys.
+    pub fn tell(&self, keys: &SessionKeys) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(keys.session, keys.clone());
+    }
+
+    pub(super) fn secret(&self, session: [u8; 32], writer: End) -> Result<Secret, Malformed> {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = sessions.get(&session);
+        let keys = keys.ok_or("records of a session whose keys nobody has told")?;
+        Ok(Secret::key(match writer {
+            End::Client => &keys.from_caller,
+            End::Server => &keys.from_listener,
+        }))
+    }
+}
 
 /// How the records of a direction are read.
 pub(super) enum Secret {

@@ -6,81 +6,18 @@
 //! message, and what is written and not read yet.
 
 use super::{
-    Blocks, Fact, Reply,
+    Blocks, Channel, End, Ends, Fact, Reply,
     batches::{self, Batch, Promise},
     bcs::Malformed,
     frames::{Frames, Framing},
     peers::{self, Purpose},
     rpc,
-    secure::{Secret, Unsealing},
+    secure::{Secret, Sessions, Unsealing},
 };
 use crate::process_id::ProcessId;
 use bytes::Bytes;
-use metanode_core::env::SessionKeys;
 use rustc_hash::FxHashMap;
-use std::{
-    borrow::Cow,
-    cell::Cell,
-    collections::VecDeque,
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-/// What a connection carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    /// Delivered blocks, from a node to an executor.
-    BlockStream,
-    /// Requests of a node and replies of an executor.
-    ExecutorRpc,
-    /// Requests of a node and replies of the executor of a peer, which may lie.
-    PeerRpc,
-    /// Blocks of the DAG, between nodes.
-    Peers,
-    /// Batches of a Sub and replies of a node.
-    Transactions,
-    /// One batch and one reply per connection.
-    OldTransport,
-}
-
-/// The two processes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
-    pub channel: Channel,
-    pub client: ProcessId,
-    pub server: ProcessId,
-}
-
-/// One of the two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The one that connected.
-    Client,
-    /// The one that listened.
-    Server,
-}
-
-/// The keys of sessions between nodes, which processes tell. Clones are the same.
-#[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<FxHashMap<[u8; 32], SessionKeys>>>);
-
-impl Sessions {
-    /// A process has established a session with these keys.
-    pub fn tell(&self, keys: &SessionKeys) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(keys.session, keys.clone());
-    }
-
-    fn secret(&self, session: [u8; 32], writer: End) -> Result<Secret, Malformed> {
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = sessions.get(&session);
-        let keys = keys.ok_or("records of a session whose keys nobody has told")?;
-        Ok(Secret::key(match writer {
-            End::Client => &keys.from_caller,
-            End::Server => &keys.from_listener,
-        }))
-    }
-}
+use std::{borrow::Cow, cell::Cell, collections::VecDeque, mem, sync::Arc};
 
 /// All open connections.
 pub struct Connections {
@@ -191,38 +128,6 @@ impl Connections {
             let client = state.directions[End::Client as usize].writer;
             let bytes = state.batches.iter().map(Batch::bytes).sum();
             facts.push((client, Fact::BatchesAbandoned { connection, bytes }));
-        }
-    }
-}
-
-impl End {
-    const fn peer(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-}
-
-impl Channel {
-    /// The framing of what the client and the server write (contract §2).
-    fn framings(self) -> [Framing; 2] {
-        const MIB: usize = 1 << 20;
-        let both = |limit_bytes| [Framing::BigEndian32 { limit_bytes }; 2];
-        match self {
-            Self::BlockStream => {
-                let limit_bytes = 64 * MIB;
-                [Framing::Uvarint { limit_bytes }, Framing::Nothing]
-            }
-            Self::ExecutorRpc | Self::PeerRpc | Self::Transactions => both(10 * MIB),
-            Self::OldTransport => {
-                let limit_bytes = 10 * MIB;
-                [
-                    Framing::BigEndian32 { limit_bytes },
-                    Framing::StatusAndBigEndian32 { limit_bytes },
-                ]
-            }
-            Self::Peers => both(32 * MIB),
         }
     }
 }
