@@ -73,6 +73,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "unobtainable_ancestors"
     "restored_alone"
     "strangers"
+    "catch_up_five_epochs"
     "guest_floods"
     "stolen_seat"
     "replayed_handshake"

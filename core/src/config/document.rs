@@ -1,8 +1,11 @@
-//! Checks of a configuration document before deserialization: numbers outside of their valid range, and keys of which only
-//! one value is accepted.
+//! Checks of a configuration document before deserialization: numbers outside of their valid range, keys of which only one
+//! value is accepted, and a number that has a name.
 
 use super::parameters::{ConsensusParameters, EPOCH_LIMITS, LIMITS, within};
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::{
+    Spanned,
+    de::{DeInteger, DeTable, DeValue},
+};
 
 /// Accepted only with the value `true`, which is what the node always does.
 const READ_ENABLED: &str = "executor_read_enabled";
@@ -21,6 +24,7 @@ pub(super) struct DocumentError {
 pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
     check_read_enabled(document)?;
     document.remove(READ_ENABLED);
+    retain_all(document);
     for limit in LIMITS.iter().chain(EPOCH_LIMITS) {
         let group = document.get(limit.group);
         let Some(group) = group.and_then(|group| group.get_ref().as_table()) else {
@@ -39,6 +43,23 @@ pub(super) fn check(document: &mut DeTable<'_>) -> Result<(), DocumentError> {
         })?;
     }
     check_epochs(document)
+}
+
+/// `retained_epochs = "all"` makes a node an archive: it means the highest number.
+fn retain_all(document: &mut DeTable<'_>) {
+    let group = document.get_mut("consensus").map(Spanned::get_mut);
+    let Some(DeValue::Table(group)) = group else {
+        return;
+    };
+    let Some(retained) = group.get_mut("retained_epochs") else {
+        return;
+    };
+    if retained.get_ref().as_str() == Some("all")
+        && let Ok(mut highest) = DeTable::parse("highest = 1_000_000")
+        && let Some(highest) = highest.get_mut().remove("highest")
+    {
+        *retained.get_mut() = highest.into_inner();
+    }
 }
 
 /// A node that may not query an executor would have epoch, committee and W from nowhere.

@@ -196,6 +196,14 @@ fn a_key_that_requests_the_only_behaviour_changes_nothing() {
 }
 
 #[test]
+fn an_archive_retains_all_epochs() {
+    let config = parse("[consensus]\nretained_epochs = \"all\"").unwrap();
+    assert_eq!(config.consensus.retained_epochs, 1_000_000);
+    let error = parse("[consensus]\nretained_epochs = \"some\"").unwrap_err();
+    assert!(error.starts_with("node.toml:6: "), "{error}");
+}
+
+#[test]
 fn peers_have_addresses_of_every_form_and_any_other_is_named() {
     let extra = r#"peer_go_master_sockets = ["tcp://10.0.0.2:9100", "unix:///run/a.sock", "/run/b.sock", "10.0.0.3:9100"]
 peer_rpc_port = 9100"#;
@@ -214,15 +222,15 @@ peer_rpc_port = 9100"#;
     for (extra, expected) in [
         (
             "\npeer_go_master_sockets = [\"10.0.0.2:9100\", \"peer-2:9100\"]",
-            "node.toml:6: `peer-2:9100` is not an address: expected tcp://IP:PORT, unix:///path, /path or IP:PORT",
+            "node.toml:6: peer_go_master_sockets: `peer-2:9100` is not an address: expected tcp://IP:PORT, unix:///path, /path or IP:PORT",
         ),
         (
             "peer_rpc_port = 0",
-            "node.toml:5: invalid value: integer `0`",
+            "node.toml:5: peer_rpc_port: invalid value: integer `0`",
         ),
         (
             "peer_rpc_port = 65536",
-            "node.toml:5: invalid value: integer `65536`",
+            "node.toml:5: peer_rpc_port: invalid value: integer `65536`",
         ),
     ] {
         let error = parse(extra).unwrap_err();

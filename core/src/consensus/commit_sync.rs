@@ -38,6 +38,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     let usual = stall * RANGE_PATIENCE;
     let mut patience = usual;
     let mut tick = Box::pin(tokio::time::sleep(stall));
+    let mut asked = Asked::beginning_at(random.next_u32() as usize);
     let (mut at_last_tick, mut stalled) = (None, false);
     loop {
         let seen = *progress.borrow_and_update();
@@ -56,8 +57,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
             }
             continue;
         };
-        stalled = false;
-        let peer = &shared.peers[random.next_u32() as usize % shared.peers.len()];
+        let peer = &shared.peers[asked.position % shared.peers.len()];
         let fetched = timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|| {
             let limit_ms = patience.as_millis();
@@ -67,6 +67,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         match fetched {
             Ok((sub_dags, voters)) => {
                 patience = usual;
+                asked.failures = 0;
                 let (stored, on_stored) = oneshot::channel();
                 let commits = Command::Commits {
                     sub_dags,
@@ -81,10 +82,40 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
             }
             Err(error) => {
                 debug!(peer = %peer.index, %error, "cannot fetch commits");
+                // Nobody has more, or can be reached.
+                stalled &= !asked.has_failed(shared.peers.len());
                 let wait_ms = shared.parameters.peer_retry_min_ms;
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
         }
+    }
+}
+
+/// Which peer is asked: again the one that had something, because only a few may have kept an old epoch; after a failure
+/// the next one.
+struct Asked {
+    position: usize,
+    /// In a row.
+    failures: usize,
+}
+
+impl Asked {
+    const fn beginning_at(position: usize) -> Self {
+        Self {
+            position,
+            failures: 0,
+        }
+    }
+
+    /// A peer had nothing. Returns whether all of them have been asked since one had something.
+    const fn has_failed(&mut self, peers: usize) -> bool {
+        self.position = (self.position + 1) % peers;
+        self.failures += 1;
+        if self.failures < peers {
+            return false;
+        }
+        self.failures = 0;
+        true
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Epochs {
     pub start_granularity_ms: Sampled<u32>,
     /// Number of earlier epochs whose stores nodes keep.
     pub retained: Sampled<u64>,
+    /// Validators whose nodes keep the stores of all epochs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<u16>,
     /// Whether each seed draws the committees with their stakes and keys.
     #[serde(skip_serializing_if = "is_false")]
     pub drawn_committees: bool,
@@ -49,6 +52,7 @@ impl Default for Epochs {
             genesis_age_ms: Sampled::fixed(0),
             start_granularity_ms: Sampled::fixed(EpochPlan::default().start_granularity_ms),
             retained: Sampled::fixed(EpochPlan::default().retained),
+            archives: vec![],
             drawn_committees: false,
             unusable: vec![],
             committees: vec![],
@@ -65,6 +69,7 @@ impl Epochs {
             start_granularity_ms: sampler
                 .draw("epochs.start_granularity_ms", self.start_granularity_ms),
             retained: sampler.draw("epochs.retained", self.retained),
+            archives: self.archives.clone(),
             committees: if self.drawn_committees {
                 drawn_committees(sampler, validators)
             } else {
@@ -85,6 +90,7 @@ impl Epochs {
             genesis_age_ms,
             start_granularity_ms,
             retained,
+            archives,
             committees,
             unusable,
         } = plan;
@@ -93,6 +99,7 @@ impl Epochs {
             genesis_age_ms: Sampled::fixed(*genesis_age_ms),
             start_granularity_ms: Sampled::fixed(*start_granularity_ms),
             retained: Sampled::fixed(*retained),
+            archives: archives.clone(),
             drawn_committees: false,
             unusable: unusable.clone(),
             committees: committees.clone(),

@@ -38,6 +38,7 @@ mod stranger;
 mod text;
 mod trigger;
 
+pub use crate::stranger::Act;
 pub use channel::Channel;
 pub use clock::ClockFault;
 pub use disk::DiskFault;
@@ -47,7 +48,7 @@ pub use network::NetworkFault;
 pub use process::ProcessFault;
 pub use schedule::Occurrences;
 pub use socket::SocketFault;
-pub use stranger::{Act, StrangerFault};
+pub use stranger::StrangerFault;
 pub use trigger::{DurableAt, Reached, StoredAt, Trigger};
 
 pub(crate) use active::ActiveFaults;

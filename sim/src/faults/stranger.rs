@@ -4,6 +4,7 @@ use super::{
     Cluster, Lasting, Parts, Prepared, Subject,
     text::{hosts, lasting},
 };
+use crate::stranger::Act;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -18,18 +19,6 @@ pub enum StrangerFault {
         act: Option<Act>,
         for_ms: Option<u64>,
     },
-}
-
-/// What a stranger does at the port at which nodes talk to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Act {
-    /// As a guest it takes as much as it gets, and asks for more than it reads.
-    Flood,
-    /// It greets as a member, with a key of its own.
-    ClaimSeat,
-    /// It repeats greetings of members.
-    RepeatGreeting,
 }
 
 impl Subject for StrangerFault {

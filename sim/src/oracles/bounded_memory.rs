@@ -31,7 +31,6 @@ pub(super) struct BoundedMemory {
     plan: Plan,
     /// The capacity of each node's window, from its last start.
     limits: BTreeMap<u16, u32>,
-    most_stores: usize,
     /// The epochs of the stores of each node.
     stores: BTreeMap<u16, BTreeSet<Epoch>>,
     /// The highest watermark that each node's incarnation learned, with its entry.
@@ -45,8 +44,6 @@ impl BoundedMemory {
         Self {
             plan: plan.clone(),
             limits: BTreeMap::new(),
-            most_stores: usize::try_from(plan.epochs.retained.saturating_add(2))
-                .unwrap_or(usize::MAX),
             stores: BTreeMap::new(),
             learned: BTreeMap::new(),
             working_set: plan.measures_memory().then(|| WorkingSet::new(plan)),
@@ -142,6 +139,10 @@ impl Oracle for BoundedMemory {
                 self.limits.insert(n, limit);
                 self.learned.remove(&n);
             }
+            // What an older disk has is known from the disk itself: counted are those that are written from now on.
+            What::World(WorldEvent::DiskRestored { .. }) => {
+                self.stores.remove(&n);
+            }
             // Whether it may, and this much, is for TRUTH.
             What::Process(Event::Node(NodeEvent::GenesisAssumed { watermark, .. })) => {
                 self.learned.insert(n, (*watermark, entry.clone()));
@@ -154,10 +155,10 @@ impl Oracle for BoundedMemory {
             What::Seen(Fact::EpochRecorded { record }) => {
                 let stores = self.stores.entry(n).or_default();
                 stores.insert(record.epoch);
-                if stores.len() > self.most_stores {
+                let most = self.plan.epochs.retained_by(n).saturating_add(2);
+                if stores.len() as u64 > most {
                     let message = format!(
-                        "expected at most {} stores, there are {}: epochs {stores:?}",
-                        self.most_stores,
+                        "expected at most {most} stores, there are {}: epochs {stores:?}",
                         stores.len()
                     );
                     return Err(Violation::by(

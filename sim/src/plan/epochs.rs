@@ -17,6 +17,9 @@ pub struct EpochPlan {
     pub start_granularity_ms: u32,
     /// Epochs before the running one that nodes keep.
     pub retained: u64,
+    /// Validators whose nodes keep all epochs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<u16>,
     /// In the order of their epochs; each applies until the next. Before the first, all validators are members with
     /// equal stake.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,6 +75,7 @@ impl Default for EpochPlan {
             genesis_age_ms: 0,
             start_granularity_ms: 1,
             retained: ConsensusParameters::default().retained_epochs,
+            archives: vec![],
             committees: vec![],
             unusable: vec![],
         }
@@ -169,6 +173,15 @@ impl From<Member> for MemberText {
 }
 
 impl EpochPlan {
+    /// How many epochs before the running one the node of a validator keeps.
+    #[must_use]
+    pub fn retained_by(&self, validator: u16) -> u64 {
+        match self.archives.contains(&validator) {
+            true => 1_000_000,
+            false => self.retained,
+        }
+    }
+
     /// The committee of an epoch.
     #[must_use]
     pub fn members(&self, epoch: Epoch, validators: u16) -> Vec<Member> {

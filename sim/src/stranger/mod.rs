@@ -2,14 +2,15 @@
 //! on them. It asks what anybody may ask, orders what nobody outside may order, sends what is no message, and does not read or
 //! does not continue.
 
+mod act;
 mod peer;
 mod sniffer;
 
+pub use act::Act;
 pub(crate) use peer::Public;
 
 use crate::{
     addresses::{P2P_PORT, PEER_RPC_PORT, TRANSACTIONS_PATH},
-    faults::Act,
     net::{HostId, Kernel, SimNetwork},
 };
 use bytes::Bytes;

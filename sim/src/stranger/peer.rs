@@ -1,8 +1,8 @@
 //! What a stranger does at the port at which nodes talk to each other. It knows what is public: the chain, the committees,
 //! and what nodes send each other before it is encrypted. It has no key of a member.
 
-use super::{Ended, below, sniffer::Sniffer};
-use crate::{faults::Act, net::HostId};
+use super::{Act, Ended, below, sniffer::Sniffer};
+use crate::net::HostId;
 use metanode_core::{
     consensus::protocol::{self, PeerRequest, PeerResponse, Purpose},
     env::{BoxStream, EventSink},

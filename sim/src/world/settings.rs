@@ -103,7 +103,7 @@ pub fn node(plan: &Plan, index: u16, start: u32) -> NodeConfig {
             // Without a duration no epoch ends.
             epoch_duration_ms: plan.epochs.duration_ms.unwrap_or(u64::MAX),
             epoch_start_granularity_ms: plan.epochs.start_granularity_ms,
-            retained_epochs: plan.epochs.retained,
+            retained_epochs: plan.epochs.retained_by(index),
             ..consensus
         },
         peers,

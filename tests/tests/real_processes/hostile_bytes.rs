@@ -11,8 +11,9 @@ use crate::{
     validator::{Validator, free_address, validators},
 };
 use metanode_core::{
-    consensus::protocol::{self, Hello, PeerRequest, Purpose, Welcome},
-    types::{Address, AuthorityIndex, BlockDigest, BlockRef, Chain, CommitIndex, Epoch, Round},
+    consensus::protocol,
+    peers::{Hello, Welcome},
+    types::{Address, AuthorityIndex, Chain, Epoch},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -61,55 +62,39 @@ impl Corpus {
         Self::new(text.lines().map(message).collect(), seed)
     }
 
-    /// Messages between nodes of the chain of the node that listens at `peer`.
+    /// Greetings between nodes of the chain of the node that listens at `peer`. What comes after them is encrypted:
+    /// `strangers.rs` alters it.
     fn of_peers(peer: &Address, seed: u64) -> Self {
         let Address::Tcp(socket) = peer else {
             panic!("expected a TCP address, found {peer}");
         };
-        let hello = |chain, purpose| {
-            let from = Some(AuthorityIndex(0));
-            let epoch = Epoch(0);
+        let hello = |chain, epoch, handshake: &[u8]| {
             let hello = Hello {
                 chain,
-                epoch,
-                from,
-                purpose,
+                epoch: Epoch(epoch),
+                from: Some(AuthorityIndex(0)),
+                handshake: handshake.to_vec().into(),
             };
             protocol::frame(&hello).unwrap().to_vec()
         };
         let mut stream = TcpStream::connect(socket).unwrap();
-        stream
-            .write_all(&hello(Chain::default(), Purpose::Query))
-            .unwrap();
+        let other = hello(Chain::default(), 0, &[7; 96]);
+        stream.write_all(&other).unwrap();
         let mut length = [0; 4];
         stream.read_exact(&mut length).unwrap();
         let mut body = vec![0; u32::from_be_bytes(length) as usize];
         stream.read_exact(&mut body).unwrap();
         let chain = protocol::parse::<Welcome>(&body).unwrap().chain;
-        let block = BlockRef {
-            round: Round(1),
-            author: AuthorityIndex(0),
-            digest: BlockDigest::of(b"block"),
-        };
-        let (from, to) = (CommitIndex(1), CommitIndex(u32::MAX));
-        let requests = [
-            PeerRequest::Blocks(vec![block; 3]),
-            PeerRequest::Blocks(vec![block; 300]),
-            PeerRequest::Commits { from, to },
-            PeerRequest::Commits { from: to, to: from },
-            PeerRequest::NewestBlockOf(AuthorityIndex(0)),
-            PeerRequest::NewestBlockOf(AuthorityIndex(u16::MAX)),
+        let record = [&[0, 60][..], &[9; 60]].concat();
+        let messages = vec![
+            hello(chain, 0, &[7; 96]),
+            hello(chain, 0, &[]),
+            hello(chain, 0, &[7; 700]),
+            hello(chain, 1, &[7; 96]),
+            hello(chain, u64::MAX, &[7; 96]),
+            [hello(chain, 0, &[7; 96]), record].concat(),
+            other,
         ];
-        let ask = |request: &PeerRequest| {
-            let hello = hello(chain, Purpose::Query);
-            [hello, protocol::frame(request).unwrap().to_vec()].concat()
-        };
-        let subscribe = |after| hello(chain, Purpose::Subscribe { after });
-        let handed_over = Self::of("transactions", 0).messages.remove(0);
-        let mut messages: Vec<_> = requests.iter().map(ask).collect();
-        messages.extend([subscribe(Round(0)), subscribe(Round(u32::MAX))]);
-        messages.push([hello(chain, Purpose::HandOver), handed_over].concat());
-        messages.push(hello(Chain::default(), Purpose::Query));
         Self::new(messages, seed)
     }
 

@@ -21,6 +21,7 @@ mod parity;
 mod process;
 mod soak;
 mod stand_in;
+mod strangers;
 mod three_machines;
 mod transactions;
 mod validator;

@@ -85,6 +85,12 @@ impl Process {
         number.unwrap().parse().unwrap()
     }
 
+    /// The number of files and sockets that it has open.
+    pub fn open_files(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        open.count()
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("sh")

@@ -5,7 +5,7 @@ use super::Files;
 use std::path::Path;
 
 /// The events that an oracle may read, with the reason: what cannot be seen from outside.
-const READ: [(&str, &[&str], &str); 7] = [
+const READ: [(&str, &[&str], &str); 8] = [
     (
         "truth.rs",
         &["NodeEvent::", "ExecutorEvent::"],
@@ -19,6 +19,11 @@ const READ: [(&str, &[&str], &str); 7] = [
             "NodeEvent::GenesisAssumed",
         ],
         "part of TRUTH: compares events with facts",
+    ),
+    (
+        "connections.rs",
+        &["NodeEvent::PeerDisplaced"],
+        "part of TRUTH: compares the event with the connections that exist",
     ),
     (
         "start.rs",

@@ -10,6 +10,7 @@ use super::{
 #[cfg(feature = "museum")]
 use crate::bugs::{self, KnownBug};
 use crate::{env::Env, types::Address};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     fmt::Display,
     future::Future,
@@ -18,7 +19,10 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -106,7 +110,9 @@ where
     F: Future<Output = Result<(), E>>,
 {
     arguments.log.start();
-    abort_on_panic();
+    raise_open_files();
+    let is_over = Arc::new(AtomicBool::new(false));
+    abort_on_panic(is_over.clone());
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     #[cfg(feature = "museum")]
     enable_bugs(&mut runtime, &arguments.bugs);
@@ -122,18 +128,52 @@ where
         let event_log = arguments.event_log.as_deref();
         let event_log = event_log.map(|path| EventLog::open(path, env.clock.clone()));
         env.events = Arc::new(Events::new(metrics, event_log.transpose()?));
-        process(env, shutdown).await
+        let ended = process(env, shutdown).await;
+        is_over.store(true, Ordering::Relaxed);
+        ended
     })
 }
+
+/// Raises the number of files that the process may have open to what it is permitted, and says how many these are: stores
+/// and connections share them, and strangers may make connections.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let may_open = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the number of files that may be open cannot be raised");
+            limit.current
+        }
+    };
+    match may_open {
+        Some(files) if files < ENOUGH_FILES => tracing::warn!(
+            files,
+            "may have few files open: expected at least {ENOUGH_FILES}; raise the hard limit (`ulimit -Hn`, LimitNOFILE)"
+        ),
+        Some(files) => tracing::info!(files, "may have so many files open"),
+        None => tracing::info!("may have any number of files open"),
+    }
+}
+
+/// Files of a store and connections of all kinds, at the default limits.
+const ENOUGH_FILES: u64 = 4_096;
 
 /// Without this the runtime would catch a panic of a task, and the process would go on without the task and with what the
 /// task left inconsistent. Aborts instead of exiting: no destructor runs while other threads use what it destroys, and a
 /// start after it is one after a crash.
-fn abort_on_panic() {
+///
+/// When the process is over and its runtime shuts down, a task of it that polls a timer panics, which harms nobody.
+fn abort_on_panic(is_over: Arc<AtomicBool>) {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        print(panic);
-        std::process::abort();
+        if !is_over.load(Ordering::Relaxed) {
+            print(panic);
+            std::process::abort();
+        }
     }));
 }
 

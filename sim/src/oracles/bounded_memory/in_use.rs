@@ -130,7 +130,10 @@ impl WorkingSet {
         };
         Self {
             validators: plan.validators.into(),
-            most_epochs: plan.epochs.retained.saturating_add(2),
+            most_epochs: (0..plan.validators)
+                .map(|n| plan.epochs.retained_by(n).saturating_add(2))
+                .max()
+                .unwrap_or_default(),
             epochs: 1,
             rounds: most(|node| node.consensus.gc_depth_rounds)
                 + most(|node| node.consensus.commit_sync_batch),
