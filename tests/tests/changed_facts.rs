@@ -228,9 +228,17 @@ fn faults_end_after_everything_else(Run { plan, trace, end }: &mut Run) -> Optio
     let ended = trace.remove(at);
     trace.push(Entry { at: *end, ..ended });
     end.ns += SimTime::from_ms(plan.settle_ms).ns;
-    // What is on its way at the end would be kept for too long otherwise, which is another violation.
-    let is_kept = |entry: &Entry| matches!(entry.what, What::Seen(Fact::JournalWritten { .. }));
-    trace.retain(|entry| !is_kept(entry));
+    // What was promised last would stay in journals for too long, which is another violation.
+    let late = end
+        .ns
+        .saturating_sub(SimTime::from_ms(plan.settle_ms + 2_000).ns);
+    trace.retain(|entry| {
+        let is_promise = matches!(
+            entry.what,
+            What::Seen(Fact::JournalWritten { .. } | Fact::BatchAnswered { .. })
+        );
+        entry.at.ns < late || !is_promise
+    });
     Some(())
 }
 

@@ -88,9 +88,9 @@ macro_rules! node_parameters {
                     /// Time after which a guest gives its place to another one, if there is none left.
                     guest_patience_ms: u64 = 10_000, 1..=3_600_000;
                     /// Bytes that one member gets per second.
-                    member_bytes_per_second: u32 = 134_217_728, 65_536..=2_000_000_000;
+                    member_bytes_per_second: u32 = 134_217_728, 65_536..=1_000_000_000;
                     /// Bytes that all guests together get per second.
-                    guest_bytes_per_second: u32 = 16_777_216, 65_536..=2_000_000_000;
+                    guest_bytes_per_second: u32 = 16_777_216, 65_536..=1_000_000_000;
                 }
             }
             /// Limits and times of the block stream (contract §2, §5).
