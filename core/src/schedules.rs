@@ -10,8 +10,8 @@ use crate::{
     store::StoreFactory,
     types::{
         Authority, AuthorityIndex, Block, ChainId, Commit, CommitDigest, CommitIndex, Committee,
-        Epoch, KeyPair, Round, SignatureScheme, Stake, SubDag, TimestampMs, Transaction,
-        VerifiedBlock,
+        Encryption, Epoch, KeyPair, NetworkKeyPair, Round, SignatureScheme, Stake, SubDag,
+        TimestampMs, Transaction, VerifiedBlock,
     },
 };
 use shuttle::{Config, MaxSteps, Runner, scheduler::RandomScheduler};
@@ -58,6 +58,11 @@ fn keys() -> KeyPair {
     KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32])
 }
 
+/// The network keys of the only member.
+pub(crate) fn network_keys() -> NetworkKeyPair {
+    NetworkKeyPair::from_seed(Encryption::Readable, &[1; 32])
+}
+
 /// A block of the only member.
 pub(crate) fn block(round: u32, transactions: Vec<Transaction>) -> VerifiedBlock {
     Block {
@@ -95,6 +100,7 @@ pub(crate) fn sub_dag(index: u32, previous: CommitDigest, block: VerifiedBlock) 
 /// A committee of one.
 pub(crate) fn committee() -> Arc<Committee> {
     let authority = Authority {
+        network_key: network_keys().public(),
         authority_key: vec![1],
         protocol_key: keys().public(),
         stake: Stake(1),

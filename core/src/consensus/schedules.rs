@@ -5,13 +5,16 @@ use super::{
     own_blocks::OwnBlocks,
 };
 use crate::{
-    env::Unmonitored,
+    env::{Event, EventSink, Unmonitored},
+    peers::{Sessions, SharedRandom},
     schedules::{self, block},
     store::{ConsensusStore, Durability, MemoryDisk, MemoryStores},
     types::{
         AuthorityIndex, Chain, Epoch, EpochBase, EpochStart, GlobalExecIndex, Round, TimestampMs,
     },
 };
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
 use std::sync::Arc;
 
 const ROUNDS: u32 = 5;
@@ -75,6 +78,12 @@ async fn enter_next_epoch() {
     }
 }
 
+struct Nobody;
+
+impl EventSink for Nobody {
+    fn emit(&self, _: Event) {}
+}
+
 fn retained(epoch: u64) -> Arc<RetainedEpoch> {
     let stores = MemoryStores::new(&MemoryDisk::default());
     let store = ConsensusStore::open(&stores, Epoch(epoch)).expect("memory");
@@ -87,6 +96,15 @@ fn retained(epoch: u64) -> Arc<RetainedEpoch> {
         committee: schedules::committee(),
         chain: Chain::default(),
     };
-    let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, None, store);
+    // The only member has no peers.
+    let sessions = Sessions::new(
+        Chain::default(),
+        schedules::committee(),
+        None,
+        schedules::network_keys(),
+        SharedRandom::new(ChaCha8Rng::from_seed([1; 32])),
+        Arc::new(Nobody),
+    );
+    let retained = RetainedEpoch::new(Arc::new(Unmonitored), start, None, sessions, store);
     Arc::new(retained.expect("memory"))
 }
