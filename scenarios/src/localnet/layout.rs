@@ -274,6 +274,7 @@ impl Layout {
                 ("stake", &info.stake),
                 ("authority_key", &info.authority_key),
                 ("protocol_key", &info.protocol_key),
+                ("network_key", &info.network_key),
                 ("p2p_address", &info.p2p_address),
             ] {
                 text.push_str(&format!("{key} = {value:?}\n"));
