@@ -15,6 +15,11 @@ use tokio::sync::Notify;
 const RECENT_BLOCKS: usize = 64;
 
 /// Blocks per read from the store.
+const READ_BLOCKS: usize = 4;
+
+/// What a subscription holds in memory while its peer takes blocks: it ends with the block with which it has this size, or
+/// after so many blocks.
+const PAGE_BYTES: usize = 1024 * 1024;
 const PAGE_BLOCKS: usize = 64;
 
 /// Number of blocks that were left out and are known as such. Older ones are sent like all others.
@@ -160,7 +165,17 @@ impl OwnBlocks {
         let Some(own) = self.own else {
             return Ok(vec![]);
         };
-        self.store.blocks_of(own, after.next(), PAGE_BLOCKS)
+        let (mut page, mut bytes, mut from) = (vec![], 0, after.next());
+        while page.len() < PAGE_BLOCKS && bytes < PAGE_BYTES {
+            let read = self.store.blocks_of(own, from, READ_BLOCKS)?;
+            let Some(last) = read.last() else {
+                break;
+            };
+            from = last.round.next();
+            bytes += read.iter().map(|block| block.bytes().len()).sum::<usize>();
+            page.extend(read);
+        }
+        Ok(page)
     }
 
     fn published(&self) -> MutexGuard<'_, Published> {

@@ -17,9 +17,9 @@ use crate::{
     ingest::HandedOver,
     peers::{
         Accepted, Admission, Caller, Hello, Kind, NoPlace, Place, SecureStream, SessionError,
-        read_hello, refuse,
+        bug_switches, read_hello, refuse,
     },
-    store::StoreError,
+    store::{ConsensusStore, StoreError},
     tasks::Tasks,
     types::{AuthorityIndex, BlockRef, CommitIndex, Epoch, Round, VerifiedBlock},
 };
@@ -60,6 +60,9 @@ impl From<NoPlace> for ConnectionEnd {
         Self::NoPlace
     }
 }
+
+/// Blocks of one request that are read at a time.
+const BLOCKS_PER_READ: usize = 8;
 
 /// What all connections share.
 struct Server {
@@ -164,7 +167,7 @@ impl Server {
         let newest_epoch = newest.map_or(hello.epoch, |(_, newest)| newest);
         let answered = retained.sessions.answer(stream, hello, newest_epoch);
         let Accepted { mut stream, caller } = self.patiently(answered).await?;
-        let has_displaced = place.claim(caller);
+        let has_displaced = bug_switches::has_begun(place, caller);
         self.report(has_displaced, hello.epoch, caller);
         let purpose = read_frame_exactly(&mut stream, protocol::REQUEST_FRAMING.limit_bytes);
         let purpose = self.patiently(purpose).await?;
@@ -305,7 +308,7 @@ pub(super) struct Answers {
     pub most_bytes: usize,
 }
 
-fn answer(
+pub(super) fn answer(
     retained: &RetainedEpoch,
     limits: Answers,
     request: PeerRequest,
@@ -316,8 +319,8 @@ fn answer(
             wanted.truncate(MAX_BLOCKS_PER_REQUEST);
             let mut named = BTreeSet::new();
             wanted.retain(|block| named.insert(*block));
-            let found = store.blocks(&wanted)?.into_iter().flatten();
-            let found = within_answer(limits.most_bytes, found);
+            let found = first_blocks(store, &wanted, limits.most_bytes)?;
+            let found = within_answer(limits.most_bytes, found.into_iter());
             PeerResponse::Blocks(found.map(|b| b.bytes().clone()).collect())
         }
         PeerRequest::Commits { from, to } => certified_commits(retained, limits, from, to)?,
@@ -325,6 +328,24 @@ fn answer(
             PeerResponse::NewestBlock(newest_of(retained, author)?)
         }
     })
+}
+
+/// At least as many of these blocks as fit into an answer, if so many are stored. Not all are read: the requester chooses
+/// how many it names, and pays for what it gets.
+fn first_blocks(
+    store: &ConsensusStore,
+    wanted: &[BlockRef],
+    most_bytes: usize,
+) -> Result<Vec<VerifiedBlock>, StoreError> {
+    let (mut found, mut bytes) = (vec![], 0);
+    for some in wanted.chunks(BLOCKS_PER_READ) {
+        if bytes > most_bytes {
+            break;
+        }
+        let read = store.blocks(some)?.into_iter().flatten();
+        found.extend(read.inspect(|block| bytes += block.bytes().len()));
+    }
+    Ok(found)
 }
 
 /// The newest stored block of an authority. No answer if it is damaged: with an older block its author would conclude

@@ -3,8 +3,10 @@
 use super::{
     archive::RetainedEpoch,
     peer_stream::PeerStream,
-    protocol::{self, MAX_ANSWER_BYTES, PeerRequest, PeerResponse},
-    server::{Answers, ConnectionEnd, answer_queries, certified_commits, stream_own_blocks},
+    protocol::{self, MAX_ANSWER_BYTES, MAX_GUEST_ANSWER_BYTES, PeerRequest, PeerResponse},
+    server::{
+        Answers, ConnectionEnd, answer, answer_queries, certified_commits, stream_own_blocks,
+    },
 };
 use crate::{
     config::PeerParameters,
@@ -195,6 +197,63 @@ fn voters_that_do_not_fit_into_an_answer_are_named() {
         further_voters,
         [voters[2].reference(), voters[3].reference()]
     );
+}
+
+#[test]
+fn a_block_that_is_named_twice_is_sent_once_and_guests_get_less() {
+    let stores = MemoryStores::new(&MemoryDisk::default());
+    let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+    let blocks: Vec<_> = (0..4).map(|author| large(9, author)).collect();
+    store.write(&blocks, &[], Durability::Synced).unwrap();
+    let retained = retained(None, store);
+    let twice: Vec<_> = blocks
+        .iter()
+        .chain(&blocks)
+        .map(|b| b.reference())
+        .collect();
+    let sent = |most_bytes| {
+        let limits = Answers {
+            most_bytes,
+            ..ONE_BY_ONE
+        };
+        let request = PeerRequest::Blocks(twice.clone());
+        match answer(&retained, limits, request).unwrap() {
+            PeerResponse::Blocks(sent) => sent,
+            other => panic!("expected blocks, found {other:?}"),
+        }
+    };
+    let bytes: Vec<_> = blocks.iter().map(|block| block.bytes().clone()).collect();
+    assert_eq!(sent(MAX_ANSWER_BYTES), bytes);
+    assert_eq!(sent(MAX_GUEST_ANSWER_BYTES), bytes[..2]);
+    assert_eq!(sent(0), bytes[..1], "or nobody would ever have it");
+}
+
+/// A block of 400 KB.
+fn large(round: u32, author: u16) -> VerifiedBlock {
+    let mut block = unsigned(round, author, vec![]);
+    block.transactions = vec![Transaction(vec![0; 400_000].into())];
+    sign(block)
+}
+
+#[test]
+fn a_subscription_holds_a_few_large_blocks_at_a_time() {
+    let own = AuthorityIndex(0);
+    let stores = MemoryStores::new(&MemoryDisk::default());
+    let store = ConsensusStore::open(&stores, Epoch(0)).unwrap();
+    let blocks: Vec<_> = (1..=10).map(|round| large(round, own.0)).collect();
+    store.write(&blocks, &[], Durability::Synced).unwrap();
+    let retained = retained(Some(own), store);
+    let (mut after, mut rounds) = (Round(0), vec![]);
+    loop {
+        let page = retained.own_blocks.after(after).unwrap();
+        assert!(page.len() <= 4, "{} blocks", page.len());
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = last.round;
+        rounds.extend(page.iter().map(|block| block.round.0));
+    }
+    assert_eq!(rounds, Vec::from_iter(1..=10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,9 +17,11 @@ use std::{fmt, sync::Arc};
 
 /// The receiver of events.
 pub trait EventSink: Send + Sync {
+    /// Takes an event. It may be told with locks of the process held: a receiver must not need them.
     fn emit(&self, event: Event);
 
-    /// Reads a quantity from now on with this function, whenever metrics are asked for. Ignored where there are none.
+    /// Reads a quantity from now on with this function, whenever metrics are asked for. Ignored where there are none. The
+    /// function takes locks of the process: a receiver must not hold one meanwhile that [`Self::emit`] needs.
     fn measure(&self, _quantity: Quantity, _read: Reading) {}
 
     /// A session between nodes has these keys. Ignored in production: a witness of a simulation reads it with them.

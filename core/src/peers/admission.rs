@@ -77,7 +77,7 @@ impl Admission {
         }
     }
 
-    /// The rate of who has this seat.
+    /// Applies `of` to the rate of who has this seat.
     fn rate<T>(&self, seat: Seat, of: impl FnOnce(&mut Rate, Duration) -> T) -> T {
         let (key, bytes_per_second) = match seat {
             Seat::Member(key, _) => (Some(key), self.parameters.member_bytes_per_second),
@@ -102,22 +102,12 @@ impl State {
 }
 
 impl Place {
-    /// The caller says, without a proof so far, that it has this key. Returns whether another connection has to go.
-    pub fn claim(&self, caller: Caller) -> bool {
-        let seat = bug_switches::unproven(seat(caller, Kind::Subscription));
-        // Without a place it is refused when it has proven it.
-        self.sit(seat).unwrap_or(false)
-    }
-
     /// The caller has proven that it has this key. Returns whether another connection has to go.
     ///
     /// # Errors
     /// If it is a guest and finds no place.
     pub fn prove(&self, caller: Caller, kind: Kind) -> Result<bool, NoPlace> {
-        self.sit(seat(caller, kind))
-    }
-
-    fn sit(&self, seat: Seat) -> Result<bool, NoPlace> {
+        let seat = seat(caller, kind);
         let now = self.admission.began.elapsed();
         let mut state = self.admission.state();
         let gone = state.places.seat(self.id, seat, now)?;

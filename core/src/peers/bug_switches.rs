@@ -1,7 +1,7 @@
 //! Switches of the [known bugs](crate::bugs) of connections between nodes. With no bug enabled, arguments are returned
 //! unchanged.
 
-use super::{places::Seat, sessions::Caller};
+use super::{admission::Place, places::Kind, sessions::Caller};
 use crate::{
     bugs::{self, KnownBug},
     types::AuthorityIndex,
@@ -19,12 +19,11 @@ pub(super) fn caller(proven: Caller, claimed: Option<AuthorityIndex>) -> Caller 
     }
 }
 
-/// The seat that a caller has before it has sent anything that is encrypted.
-pub(super) fn unproven(seat: Seat) -> Seat {
-    match bugs::enabled(KnownBug::FirstMessageIsProof) {
-        true => seat,
-        false => Seat::Pending,
-    }
+/// The first message of a handshake has come, from somebody who has proven nothing. Returns whether another connection has
+/// to go for it.
+pub(crate) fn has_begun(place: &Place, caller: Caller) -> bool {
+    bugs::enabled(KnownBug::FirstMessageIsProof)
+        && place.prove(caller, Kind::Subscription).unwrap_or(false)
 }
 
 /// Whether a caller is treated like a member.

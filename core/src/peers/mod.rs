@@ -16,7 +16,7 @@
 //! Must not know what the streams carry.
 
 mod admission;
-mod bug_switches;
+pub(crate) mod bug_switches;
 pub mod discovery;
 mod greeting;
 mod handshake;

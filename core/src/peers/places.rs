@@ -2,8 +2,9 @@
 //!
 //! A connection is *pending* until its caller has proven a key. Anybody may make those, so the newest one replaces the
 //! oldest one: a peer proves its key within a round trip, and who fills the places has to do it again within each. A
-//! member replaces its own connections of the same kind only: the end of a connection is seen late on a slow link. Guests share their places, and a guest has to give its place to another
-//! one after a while, because nobody can tell them apart: keys cost nothing.
+//! member replaces its own connections of the same kind only: the end of a connection is seen late on a slow link. Guests
+//! share their places, and a guest has to give its place to another one after a while, because nobody can tell them apart:
+//! keys cost nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 

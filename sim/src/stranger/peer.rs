@@ -82,9 +82,9 @@ pub(super) async fn call(
         return Ok(());
     };
     let purpose = match below(random, 4) {
-        _ if act == Act::Flood => Purpose::Query,
+        // Own blocks are for subscribers, everything else for queries.
         0 => Purpose::Subscribe { after: Round(0) },
-        1 => Purpose::HandOver,
+        1 if act != Act::Flood => Purpose::HandOver,
         _ => Purpose::Query,
     };
     write_frame(&mut stream, &protocol::frame(&purpose)?).await?;

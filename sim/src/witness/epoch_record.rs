@@ -58,13 +58,12 @@ fn committee(reader: &mut Reader, epoch: Epoch) -> Result<Vec<Member>, Malformed
 }
 
 fn member(reader: &mut Reader) -> Result<Member, Malformed> {
+    let (authority_key, protocol_key) = (reader.bytes()?.to_vec(), reader.array()?);
+    let _network_key = reader.array::<32>()?;
     let member = Member {
-        authority_key: reader.bytes()?.to_vec(),
-        protocol_key: reader.array()?,
-        stake: {
-            let _network_key = reader.array::<32>()?;
-            reader.u64()?
-        },
+        authority_key,
+        protocol_key,
+        stake: reader.u64()?,
         address: reader.array::<20>()?.to_vec(),
     };
     p2p_address(reader)?;

@@ -83,19 +83,27 @@ impl Facts {
         read(&self.known.lock().unwrap())
     }
 
-    /// Waits until this is so.
+    /// Waits until this is so of what is known.
+    ///
+    /// # Panics
+    /// As [`Self::until_outside`].
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Known) -> bool) {
+        self.until_outside(what, || self.read(&is_so)).await;
+    }
+
+    /// Waits until this is so of the processes. It is asked without a lock on what is known, because processes report with
+    /// locks of their own held, which their quantities need.
     ///
     /// # Panics
     /// With the violation, if there is one; if it takes too long, with what is known.
-    pub async fn until(&self, what: &str, is_so: impl Fn(&Known) -> bool) {
+    pub async fn until_outside(&self, what: &str, is_so: impl Fn() -> bool) {
         let mut changed = self.changed.subscribe();
         let waited = tokio::time::timeout(TIMEOUT, async {
             loop {
-                let (violation, is_so) = self.read(|known| (known.violation.clone(), is_so(known)));
-                if let Some(violation) = violation {
+                if let Some(violation) = self.read(|known| known.violation.clone()) {
                     panic!("{violation}");
                 }
-                if is_so {
+                if is_so() {
                     return;
                 }
                 let _ = changed.changed().await; // the sender is there

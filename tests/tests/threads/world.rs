@@ -169,7 +169,7 @@ impl World {
             .filter_map(|member| member.node.as_ref());
         let nodes: Vec<_> = nodes.map(|node| node.process.clone()).collect();
         (self.facts)
-            .until("journals are empty", |_| {
+            .until_outside("journals are empty", || {
                 let mut held = nodes
                     .iter()
                     .map(|node| node.read(Quantity::JournalTransactions));

@@ -134,8 +134,8 @@ where
     })
 }
 
-/// Raises the number of files that the process may have open to what it is permitted, and says how many these are: stores
-/// and connections share them, and strangers may make connections.
+/// Raises the limit of open files (RLIMIT_NOFILE) to the highest one permitted, and says which that is: stores and
+/// connections share it, and strangers may make connections.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -145,17 +145,18 @@ fn raise_open_files() {
     let may_open = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
-            tracing::warn!(%error, "the number of files that may be open cannot be raised");
+            tracing::warn!(target: "[STARTUP]", %error, "the limit of open files cannot be raised");
             limit.current
         }
     };
     match may_open {
         Some(files) if files < ENOUGH_FILES => tracing::warn!(
+            target: "[STARTUP]",
             files,
-            "may have few files open: expected at least {ENOUGH_FILES}; raise the hard limit (`ulimit -Hn`, LimitNOFILE)"
+            "the limit of open files is low: expected at least {ENOUGH_FILES}; raise the hard limit (`ulimit -Hn`, LimitNOFILE)"
         ),
-        Some(files) => tracing::info!(files, "may have so many files open"),
-        None => tracing::info!("may have any number of files open"),
+        Some(files) => tracing::info!(target: "[STARTUP]", files, "limit of open files"),
+        None => tracing::info!(target: "[STARTUP]", "no limit of open files"),
     }
 }
 

@@ -14,7 +14,7 @@
 //! - A Sub that follows has it, too, and batches: `BUFFER_COPIES · buffered bytes` in addition.
 
 use crate::{
-    plan::{ByzantinePlan, ByzantineStrategy, NodeParameters, Plan},
+    plan::{ByzantinePlan, ByzantineStrategy, EpochPlan, NodeParameters, Plan},
     trace::ProcessId,
     witness::{Fact, SeenBlock, Taken, hash},
 };
@@ -51,7 +51,8 @@ const OVERHEAD_BYTES: u64 = 256;
 /// The working set of a run so far.
 pub(super) struct WorkingSet {
     validators: u64,
-    most_epochs: u64,
+    /// Says how many epochs a node keeps.
+    retained: EpochPlan,
     epochs: u64,
     /// The stored blocks of this many rounds.
     rounds: usize,
@@ -130,10 +131,7 @@ impl WorkingSet {
         };
         Self {
             validators: plan.validators.into(),
-            most_epochs: (0..plan.validators)
-                .map(|n| plan.epochs.retained_by(n).saturating_add(2))
-                .max()
-                .unwrap_or_default(),
+            retained: plan.epochs.clone(),
             epochs: 1,
             rounds: most(|node| node.consensus.gc_depth_rounds)
                 + most(|node| node.consensus.commit_sync_batch),
@@ -160,8 +158,9 @@ impl WorkingSet {
     pub fn budget_bytes(&self, process: ProcessId) -> u64 {
         let state = PER_TRANSACTION_BYTES * self.delivered_transactions;
         let own = match process {
-            ProcessId::Node(_) => {
-                let epochs = self.epochs.min(self.most_epochs);
+            ProcessId::Node(n) => {
+                let most_epochs = self.retained.retained_by(n).saturating_add(2);
+                let epochs = self.epochs.min(most_epochs);
                 let of_byzantine = |sent: &Sent| {
                     sent.being_read_bytes + sent.suspended_bytes(self.max_suspended_bytes)
                 };
