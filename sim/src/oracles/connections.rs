@@ -31,6 +31,8 @@ const PER_CONNECTION_BYTES: u64 = 4 << 10;
 pub(super) struct GuestBytes {
     plan: Plan,
     nodes: BTreeMap<u16, Given>,
+    /// The size of the largest block on any disk.
+    largest_block_bytes: u64,
 }
 
 /// What a node has given to strangers since its last start.
@@ -46,6 +48,7 @@ impl GuestBytes {
         Self {
             plan: plan.clone(),
             nodes: BTreeMap::new(),
+            largest_block_bytes: 0,
         }
     }
 
@@ -55,9 +58,8 @@ impl GuestBytes {
         let since = given.since.unwrap_or(now);
         // A second may be saved up, and a part of one counts as a whole.
         let seconds = now.since(since).as_ms() / 1_000 + 2;
-        let largest_block = u64::from(self.plan.node.consensus.max_block_bytes);
         u64::from(peers.guest_bytes_per_second) * seconds
-            + (MAX_GUEST_ANSWER_BYTES as u64).max(largest_block)
+            + (MAX_GUEST_ANSWER_BYTES as u64).max(self.largest_block_bytes)
             + BEYOND_ANSWER_BYTES
             + PER_CONNECTION_BYTES * given.connections.len() as u64
     }
@@ -71,6 +73,9 @@ impl Oracle for GuestBytes {
         match &entry.what {
             What::World(WorldEvent::Started { .. }) => {
                 self.nodes.remove(&n);
+            }
+            What::Seen(Fact::BlockStored { block, .. }) => {
+                self.largest_block_bytes = block.content_bytes().max(self.largest_block_bytes);
             }
             What::Seen(Fact::StrangerGets { connection, bytes }) if !self.plan.is_byzantine(n) => {
                 let given = self.nodes.entry(n).or_default();

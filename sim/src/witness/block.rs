@@ -25,3 +25,12 @@ pub struct SeenBlock {
     #[serde(skip)]
     pub signature: Bytes,
 }
+
+impl SeenBlock {
+    /// What its transactions and references take.
+    pub fn content_bytes(&self) -> u64 {
+        let references = size_of_val(&self.ancestors[..]) + size_of_val(&self.commit_votes[..]);
+        let transactions: usize = self.transactions.iter().map(Bytes::len).sum();
+        (references + transactions) as u64
+    }
+}

@@ -254,8 +254,7 @@ impl WorkingSet {
 }
 
 fn block_bytes(block: &SeenBlock) -> u64 {
-    let references = size_of_val(&block.ancestors[..]) + size_of_val(&block.commit_votes[..]);
-    transactions_bytes(&block.transactions) + references as u64 + OVERHEAD_BYTES
+    block.content_bytes() + (block.transactions.len() as u64 + 1) * OVERHEAD_BYTES
 }
 
 fn transactions_bytes(transactions: &[bytes::Bytes]) -> u64 {
