@@ -10,6 +10,7 @@
 //! | [`bugs`] | switches of known bugs, compiled to `false` unless the feature `museum` is enabled |
 //! | [`backoff`] | the pauses between attempts that fail (pure) |
 //! | [`deadline`] | work that must be done within a time |
+//! | `excerpt` | what others have written, in own errors and log lines (pure) |
 //! | [`framing`] | length-prefixed frames |
 //! | [`config`] | the configuration of a node: every limit and time |
 //! | [`store`] | durable storage, the commit log |
@@ -40,6 +41,7 @@ pub mod deadline;
 pub mod delivery;
 pub mod env;
 pub mod epoch;
+mod excerpt;
 pub mod executor;
 pub mod framing;
 pub mod ingest;

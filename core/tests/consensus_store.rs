@@ -144,8 +144,24 @@ fn votes_are_found_by_commit() {
     let one = block(3, 1, vec![first]);
     let blocks = [both.clone(), one.clone(), block(3, 2, vec![rival])];
     store.write(&blocks, &[], Durability::Buffered).unwrap();
-    assert_eq!(store.votes_for(first).unwrap(), [one, both.clone()]);
-    assert_eq!(store.votes_for(second).unwrap(), [both]);
+    let votes_for = |commit| store.votes_for(commit, |_| false).unwrap();
+    assert_eq!(votes_for(first), [one, both.clone()]);
+    assert_eq!(votes_for(second), [both]);
+}
+
+#[test]
+fn an_author_that_repeats_its_vote_hides_nobody_and_is_not_read_to_the_end() {
+    let (_, store) = in_memory();
+    let commit = commit(1, &[block(1, 0, vec![])]).reference();
+    let mut blocks: Vec<_> = (3..500)
+        .map(|round| block(round, 1, vec![commit]))
+        .collect();
+    blocks.push(block(500, 2, vec![commit]));
+    store.write(&blocks, &[], Durability::Buffered).unwrap();
+    let all = store.votes_for(commit, |voters| voters.len() == 2);
+    assert_eq!(all.unwrap(), [blocks[0].clone(), blocks[497].clone()]);
+    let one = store.votes_for(commit, |voters| voters.len() == 1);
+    assert_eq!(one.unwrap(), [blocks[0].clone()]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "commits_at_their_limit"
     "damaged_blocks"
     "damaged_commits"
+    "damaged_while_starting"
     "damaged_answers"
     "equivocator"
     "byzantine"
@@ -74,6 +75,8 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "restored_alone"
     "strangers"
     "catch_up_five_epochs"
+    "catch_up_thirty_epochs"
+    "behind_everybody"
     "guest_floods"
     "stolen_seat"
     "replayed_handshake"
@@ -98,6 +101,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "peer_discovery"
     "lying_peer"
     "all_peers_silent"
+    "old_chain_peer"
     "swarm"
     "swarm_epochs"
     "adversaries"
@@ -161,7 +165,11 @@ pub(crate) fn open<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metanode_sim::plan::Backend;
+    use crate::batch::OUTCOME_ONLY;
+    use metanode_sim::{
+        plan::Backend,
+        run::{Verdict, run},
+    };
 
     #[test]
     fn every_built_in_scenario_draws_the_same_plan_twice() {
@@ -193,6 +201,18 @@ mod tests {
         };
         for name in ["swarm_epochs", "adversaries", "adversaries_epochs"] {
             assert_eq!(ranges(name), ranges("swarm"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_no_peer_can_serve_says_so_in_time() {
+        for seed in 0..4 {
+            let named = scenario("behind_everybody").expect("built in");
+            let plan = named.scenario.draw(&named.name, seed, Backend::Memory);
+            let outcome = run(plan, &OUTCOME_ONLY);
+            assert_eq!(outcome.verdict, Verdict::Passed, "seed {seed}");
+            let told = outcome.probes["commits that no peer keeps were waited for"];
+            assert!(told > 0, "seed {seed}");
         }
     }
 

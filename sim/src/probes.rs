@@ -71,6 +71,8 @@ probes! {
     BlockParked = "executor kept a block above a gap",
     WatermarkStands = "watermark stood still, which was told",
     PeerAhead = "executor behind a peer's, which was told",
+    CatchingUp = "time until an executor has caught up was told",
+    HistoryMissing = "commits that no peer keeps were waited for",
     NoPeerAnswered = "no peer answered, standing unknown",
     ClaimWithoutSupport = "peer's claim without support",
     OwnCommitsSupport = "peer's claim supported by own commits",
@@ -178,54 +180,57 @@ fn reached(what: &What) -> Option<Probe> {
             Probe::CommitFull
         }
         What::Process(Event::Executor(ExecutorEvent::Parked { .. })) => Probe::BlockParked,
-        What::Process(Event::Node(event)) => match event {
-            NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
-                Probe::ReplayNothing
-            }
-            NodeEvent::ReplayPlanned(ReplayPlan::Replay { .. }) => Probe::ReplaySome,
-            NodeEvent::ReplayPlanned(ReplayPlan::FetchOnly { .. }) => Probe::ReplayFetchOnly,
-            NodeEvent::ReplayPlanned(ReplayPlan::PreviousTail { .. }) => Probe::ReplayPreviousTail,
-            NodeEvent::ReplayPlanned(ReplayPlan::ResumeEpochChange { .. }) => {
-                Probe::ReplayResumesChange
-            }
-            NodeEvent::ReplayPlanned(ReplayPlan::JoinEpoch { .. }) => Probe::ReplayJoinsEpoch,
-            NodeEvent::ChangeRecorded {
-                step: ChangeStep::Advanced(_),
-                ..
-            } => Probe::EpochChanged,
-            NodeEvent::EpochOpened { own: None, .. } => Probe::FollowsWithoutVote,
-            NodeEvent::Requeued { .. } => Probe::Requeued,
-            NodeEvent::EpochRemoved { .. } => Probe::EpochRemoved,
-            NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
-            NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
-            NodeEvent::Rewound { .. } => Probe::Rewound,
-            NodeEvent::WatermarkStands { .. } => Probe::WatermarkStands,
-            NodeEvent::Peers(event) => return of_peers(event),
-            NodeEvent::StreamLost { .. } => Probe::StreamLost,
-            NodeEvent::CommitStored {
-                origin: CommitOrigin::Indirect,
-                ..
-            } => Probe::CommitIndirect,
-            NodeEvent::CommitStored {
-                origin: CommitOrigin::Certified,
-                ..
-            } => Probe::CommitCertified,
-            NodeEvent::LeaderSkipped { .. } => Probe::LeaderSkipped,
-            NodeEvent::AncestorsMissing { .. } => Probe::AncestorsMissing,
-            NodeEvent::AncestorsFetched { .. } => Probe::AncestorsFetched,
-            NodeEvent::LastProposedRoundLearned { round } if round.0 > 0 => {
-                Probe::OwnBlockRecovered
-            }
-            NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
-            NodeEvent::BlocksRepaired { .. } => Probe::BlocksRepaired,
-            NodeEvent::CommitRepaired { .. } => Probe::CommitRepaired,
-            NodeEvent::LogCut { .. } => Probe::LogCut,
-            NodeEvent::Failed { .. } => Probe::DiskFailed,
-            NodeEvent::Rejected { .. } => Probe::Rejected,
-            NodeEvent::PeerOfOtherChain { .. } => Probe::OtherChainRefused,
-            NodeEvent::Equivocation { .. } => Probe::EquivocationSeen,
-            _ => return None,
-        },
+        What::Process(Event::Node(event)) => return of_node(event),
+        _ => return None,
+    })
+}
+
+fn of_node(event: &NodeEvent) -> Option<Probe> {
+    Some(match event {
+        NodeEvent::ReplayPlanned(ReplayPlan::Replay { from, to, .. }) if from > to => {
+            Probe::ReplayNothing
+        }
+        NodeEvent::ReplayPlanned(ReplayPlan::Replay { .. }) => Probe::ReplaySome,
+        NodeEvent::ReplayPlanned(ReplayPlan::FetchOnly { .. }) => Probe::ReplayFetchOnly,
+        NodeEvent::ReplayPlanned(ReplayPlan::PreviousTail { .. }) => Probe::ReplayPreviousTail,
+        NodeEvent::ReplayPlanned(ReplayPlan::ResumeEpochChange { .. }) => {
+            Probe::ReplayResumesChange
+        }
+        NodeEvent::ReplayPlanned(ReplayPlan::JoinEpoch { .. }) => Probe::ReplayJoinsEpoch,
+        NodeEvent::ChangeRecorded {
+            step: ChangeStep::Advanced(_),
+            ..
+        } => Probe::EpochChanged,
+        NodeEvent::EpochOpened { own: None, .. } => Probe::FollowsWithoutVote,
+        NodeEvent::Requeued { .. } => Probe::Requeued,
+        NodeEvent::EpochRemoved { .. } => Probe::EpochRemoved,
+        NodeEvent::Waiting { .. } => Probe::WaitedForExecutor,
+        NodeEvent::ProposalsPaused { .. } => Probe::ProposalsPaused,
+        NodeEvent::Rewound { .. } => Probe::Rewound,
+        NodeEvent::WatermarkStands { .. } => Probe::WatermarkStands,
+        NodeEvent::Peers(event) => return of_peers(event),
+        NodeEvent::StreamLost { .. } => Probe::StreamLost,
+        NodeEvent::CommitStored {
+            origin: CommitOrigin::Indirect,
+            ..
+        } => Probe::CommitIndirect,
+        NodeEvent::CommitStored {
+            origin: CommitOrigin::Certified,
+            ..
+        } => Probe::CommitCertified,
+        NodeEvent::LeaderSkipped { .. } => Probe::LeaderSkipped,
+        NodeEvent::AncestorsMissing { .. } => Probe::AncestorsMissing,
+        NodeEvent::HistoryMissing { .. } => Probe::HistoryMissing,
+        NodeEvent::AncestorsFetched { .. } => Probe::AncestorsFetched,
+        NodeEvent::LastProposedRoundLearned { round } if round.0 > 0 => Probe::OwnBlockRecovered,
+        NodeEvent::RpcFailed { .. } => Probe::RpcFailed,
+        NodeEvent::BlocksRepaired { .. } => Probe::BlocksRepaired,
+        NodeEvent::CommitRepaired { .. } => Probe::CommitRepaired,
+        NodeEvent::LogCut { .. } => Probe::LogCut,
+        NodeEvent::Failed { .. } => Probe::DiskFailed,
+        NodeEvent::Rejected { .. } => Probe::Rejected,
+        NodeEvent::PeerOfOtherChain { .. } => Probe::OtherChainRefused,
+        NodeEvent::Equivocation { .. } => Probe::EquivocationSeen,
         _ => return None,
     })
 }
@@ -233,6 +238,7 @@ fn reached(what: &What) -> Option<Probe> {
 fn of_peers(event: &PeerEvent) -> Option<Probe> {
     Some(match event {
         PeerEvent::RootsDiffer { .. } => Probe::RootsDiffer,
+        PeerEvent::CatchingUp { .. } => Probe::CatchingUp,
         PeerEvent::Compared { standing, best, .. } => match (standing, best) {
             (Standing::Unknown(UnknownBecause::NoAnswer), _) => Probe::NoPeerAnswered,
             (Standing::Unknown(UnknownBecause::NoSupport), _) => Probe::ClaimWithoutSupport,

@@ -85,8 +85,7 @@ pub(super) async fn recover(shared: Arc<Shared>, own: AuthorityIndex) {
             }
         }
     }
-    let peers = shared.peers.iter().map(Peer::newest_epoch);
-    let known = peers.max().unwrap_or_default().max(committee.epoch());
+    let known = (*shared.newest_epoch.borrow()).max(committee.epoch());
     let _ = shared.asked.set(Asked {
         committee: committee.clone(),
         until: Epoch(known.0.saturating_add(1)),

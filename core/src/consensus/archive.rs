@@ -4,7 +4,7 @@
 use super::own_blocks::OwnBlocks;
 use crate::{
     env::TaskMonitor,
-    peers::Sessions,
+    peers::{RetainedEpochs, Sessions},
     store::{CommitLog, ConsensusStore, StoreError},
     sync::{Mutex, MutexGuard},
     tasks::Tasks,
@@ -61,17 +61,29 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// The chain of all epochs, and the newest of them; `None` before the first one is added.
+    /// The chain of all epochs, the oldest and the newest of them; `None` before the first one is added.
     #[must_use]
-    pub fn newest(&self) -> Option<(Chain, Epoch)> {
+    pub fn retained(&self) -> Option<(Chain, RetainedEpochs)> {
         let epochs = self.epochs();
-        let newest = epochs.last_key_value();
-        newest.map(|(newest, epoch)| (epoch.start.chain, *newest))
+        let (oldest, newest) = (epochs.first_key_value()?, epochs.last_key_value()?);
+        let retained = RetainedEpochs {
+            oldest: *oldest.0,
+            newest: *newest.0,
+        };
+        Some((newest.1.start.chain, retained))
     }
 
     #[must_use]
     pub fn get(&self, epoch: Epoch) -> Option<Arc<RetainedEpoch>> {
         self.epochs().get(&epoch).cloned()
+    }
+
+    /// Whether a committee of a retained epoch has this network key, in the form of the exchange.
+    #[must_use]
+    pub fn has_member(&self, key: &[u8; 32]) -> bool {
+        let epochs = self.epochs();
+        let mut newest_first = epochs.values().rev();
+        newest_first.any(|epoch| epoch.sessions.have_member(key))
     }
 
     /// Adds an epoch, from which peers are served from now on.

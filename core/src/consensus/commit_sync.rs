@@ -4,6 +4,7 @@
 //! contain the digests of their blocks, which need no other verification.
 
 use super::{
+    missing_history::{Missing, MissingHistory},
     peer::{Peer, PeerError},
     protocol::{MAX_BLOCKS_PER_REQUEST, PeerRequest, PeerResponse},
     shared::{Command, Progress, Shared},
@@ -11,12 +12,21 @@ use super::{
 };
 use crate::{
     deadline::timeout,
-    types::{BlockRef, Commit, CommitDigest, CommitIndex, EpochEnding, SubDag, VerifiedBlock},
+    env::NodeEvent,
+    types::{
+        BlockRef, Commit, CommitDigest, CommitIndex, Epoch, EpochEnding, SubDag, VerifiedBlock,
+    },
 };
 use bytes::Bytes;
 use rand_core::Rng;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::oneshot;
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{
+        oneshot,
+        watch::{self, error::RecvError},
+    },
+    time::{Instant, Sleep},
+};
 use tracing::debug;
 
 /// Time limit of the first attempt to fetch a range, in peer timeouts. It protects against a peer that sends its answer
@@ -33,31 +43,23 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         return;
     }
     let mut random = shared.env.entropy.stream("consensus/commit-sync");
-    let mut progress = shared.progress.clone();
     let stall = Duration::from_millis(shared.parameters.peer_timeout_ms);
     let usual = stall * RANGE_PATIENCE;
     let mut patience = usual;
-    let mut tick = Box::pin(tokio::time::sleep(stall));
     let mut asked = Asked::beginning_at(random.next_u32() as usize);
-    let (mut at_last_tick, mut stalled) = (None, false);
+    let mut watched = Watched::of(&shared, stall);
+    let (began, mut missing) = (now(), MissingHistory::default());
     loop {
-        let seen = *progress.borrow_and_update();
-        let Some((from, to)) = wanted(&seen, stalled, shared.parameters.commit_sync_threshold)
-        else {
-            tokio::select! {
-                biased;
-                changed = progress.changed() => if changed.is_err() {
-                    return;
-                },
-                () = &mut tick => {
-                    let known = (seen.last_commit, seen.ending);
-                    stalled = at_last_tick.replace(known) == Some(known);
-                    tick = Box::pin(tokio::time::sleep(stall));
-                }
+        let seen = *watched.progress.borrow_and_update();
+        let threshold = shared.parameters.commit_sync_threshold;
+        let Some((from, to)) = wanted(&seen, watched.stalled, threshold) else {
+            if watched.changed(&seen).await.is_err() {
+                return;
             }
             continue;
         };
         let peer = &shared.peers[asked.position % shared.peers.len()];
+        let asked_at = now();
         let fetched = timeout(patience, fetch_range(&shared, peer, from, to));
         let fetched = fetched.await.unwrap_or_else(|| {
             let limit_ms = patience.as_millis();
@@ -67,7 +69,9 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         match fetched {
             Ok((sub_dags, voters)) => {
                 patience = usual;
-                asked.failures = 0;
+                let is_all = from.0.saturating_add(sub_dags.len() as u32) > to.0;
+                asked.has_sent(is_all || asked_at.elapsed() <= stall, shared.peers.len());
+                missing.fetched();
                 let (stored, on_stored) = oneshot::channel();
                 let commits = Command::Commits {
                     sub_dags,
@@ -82,8 +86,13 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
             }
             Err(error) => {
                 debug!(peer = %peer.index, %error, "cannot fetch commits");
-                // Nobody has more, or can be reached.
-                stalled &= !asked.has_failed(shared.peers.len());
+                missing.failed(peer.index, &error);
+                if asked.has_failed(shared.peers.len()) {
+                    // Nobody has more, or can be reached.
+                    watched.stalled = false;
+                    let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tell(&shared, from, missing.all_failed(now_ms));
+                }
                 let wait_ms = shared.parameters.peer_retry_min_ms;
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
@@ -91,8 +100,77 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     }
 }
 
-/// Which peer is asked: again the one that had something, because only a few may have kept an old epoch; after a failure
-/// the next one.
+#[allow(clippy::disallowed_methods)] // tokio's clock; under madsim the lint mistakes it for that of std
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// What shows that this node does not get on by itself.
+struct Watched {
+    progress: watch::Receiver<Progress>,
+    newest_epoch: watch::Receiver<Epoch>,
+    epoch: Epoch,
+    period: Duration,
+    tick: Pin<Box<Sleep>>,
+    at_last_tick: Option<(CommitIndex, EpochEnding)>,
+    /// There was no progress for a period, or this epoch is over for a peer. Until peers have nothing more.
+    stalled: bool,
+}
+
+impl Watched {
+    fn of(shared: &Shared, period: Duration) -> Self {
+        let epoch = shared.committee.epoch();
+        let mut newest_epoch = shared.newest_epoch.subscribe();
+        let stalled = *newest_epoch.borrow_and_update() > epoch;
+        Self {
+            progress: shared.progress.clone(),
+            newest_epoch,
+            epoch,
+            period,
+            tick: Box::pin(tokio::time::sleep(period)),
+            at_last_tick: None,
+            stalled,
+        }
+    }
+
+    /// Waits for a change since the progress that was `seen`, or for the end of a period.
+    ///
+    /// # Errors
+    /// If consensus has ended.
+    async fn changed(&mut self, seen: &Progress) -> Result<(), RecvError> {
+        tokio::select! {
+            biased;
+            changed = self.progress.changed() => changed?,
+            // In an epoch that is over for others, nobody makes commits or votes for them any more.
+            Ok(()) = self.newest_epoch.changed() => {
+                self.stalled |= *self.newest_epoch.borrow_and_update() > self.epoch;
+            }
+            () = &mut self.tick => {
+                let known = (seen.last_commit, seen.ending);
+                self.stalled = self.at_last_tick.replace(known) == Some(known);
+                self.tick = Box::pin(tokio::time::sleep(self.period));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the operator that nobody has the commits from `from` on, because peers have removed them.
+fn tell(shared: &Shared, from: CommitIndex, missing: Option<Missing>) {
+    if let Some(missing) = missing {
+        shared.env.emit(NodeEvent::HistoryMissing {
+            epoch: shared.committee.epoch(),
+            from,
+            peers: missing.peers,
+            of: u16::try_from(shared.peers.len()).unwrap_or(u16::MAX),
+            oldest: missing.oldest,
+            for_ms: missing.for_ms,
+        });
+    }
+}
+
+/// Which peer is asked: again the one that had something, because only a few may have kept an old epoch; the next one after
+/// a failure, or if it was slow.
 struct Asked {
     position: usize,
     /// In a row.
@@ -104,6 +182,15 @@ impl Asked {
         Self {
             position,
             failures: 0,
+        }
+    }
+
+    /// A peer had something. One that took long for a part of what was asked for is left for the next one, which may have
+    /// more and be faster.
+    const fn has_sent(&mut self, enough: bool, peers: usize) {
+        self.failures = 0;
+        if !enough {
+            self.position = (self.position + 1) % peers;
         }
     }
 
@@ -174,7 +261,7 @@ pub(super) async fn fetch_certified(
     let response = peer.ask(shared, &request).await?;
     let PeerResponse::Commits {
         commits,
-        voters,
+        mut voters,
         mut further_voters,
     } = response
     else {
@@ -192,6 +279,13 @@ pub(super) async fn fetch_certified(
         return Err(PeerError::NoCommits { from });
     };
     let newest = newest.reference();
+    if newest.index > to {
+        return Err(PeerError::OtherCommit {
+            expected: to,
+            found: newest,
+        });
+    }
+    voters.truncate(shared.committee.size());
     let mut voters = shared.verify(peer.index, voters);
     further_voters.truncate(shared.committee.size());
     let further = fetch_blocks(shared, peer, &further_voters).await?;
@@ -252,9 +346,10 @@ async fn fetch_blocks(
         let response = peer
             .ask(shared, &PeerRequest::Blocks(wanted.clone()))
             .await?;
-        let PeerResponse::Blocks(blocks) = response else {
+        let PeerResponse::Blocks(mut blocks) = response else {
             return Err(PeerError::OtherAnswer { request: "blocks" });
         };
+        blocks.truncate(wanted.len());
         let before = found.len();
         for block in shared.verify(peer.index, blocks) {
             if wanted.contains(&block.reference()) {

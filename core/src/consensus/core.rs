@@ -6,7 +6,6 @@ use super::{
     fetch_scheduler::Missing,
     proposer::{ProposalDecision, ProposalView, decide},
     step::Step,
-    stored_log::recover_log,
     uncommitted::Uncommitted,
     unvoted::Unvoted,
     votes::CommitVotes,
@@ -20,8 +19,8 @@ use crate::{
     ingest::Pool,
     store::{ConsensusStore, StoreError},
     types::{
-        AuthorityIndex, Block, BlockRef, CommitIndex, CommitRef, EpochStart, KeyPair, Round,
-        SubDag, TimestampMs, VerifiedBlock,
+        AuthorityIndex, Block, BlockRef, Commit, CommitIndex, CommitRef, EpochStart, KeyPair,
+        Round, SubDag, TimestampMs, VerifiedBlock,
     },
 };
 use std::time::Duration;
@@ -61,7 +60,8 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Recovers DAG, last commit and last own block from the store.
+    /// Recovers DAG, last commit and last own block from the store, after the commits that
+    /// [`recover_log`](super::recover_log) has left.
     ///
     /// # Errors
     /// If the store fails.
@@ -71,16 +71,16 @@ impl Core {
         parameters: ConsensusParameters,
         pool: Pool,
         store: &ConsensusStore,
+        commits: &[Commit],
     ) -> Result<Self, StoreError> {
         let committee = start.committee.clone();
         let mut dag = Dag::new(committee.clone(), parameters.gc_depth_rounds);
-        let commits = recover_log(store, parameters.gc_depth_rounds)?.intact;
         let linearizer = Linearizer::recover(
             committee.clone(),
             start.timestamp_ms,
             parameters.max_commit_bytes,
             &mut dag,
-            &commits,
+            commits,
         );
         let rule = CommitRule::new(
             LeaderSchedule::new(committee.clone()),

@@ -22,8 +22,8 @@ use crate::{
     store::{Durability, StoreError},
     tasks::Tasks,
     types::{
-        Address, AuthorityIndex, Boundary, CommitIndex, Committee, EpochEnding, Round, SubDag,
-        VerifiedBlock,
+        Address, AuthorityIndex, Boundary, Commit, CommitIndex, Committee, Epoch, EpochEnding,
+        Round, SubDag, VerifiedBlock,
     },
 };
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering};
@@ -43,6 +43,8 @@ const COMMANDS_PER_STEP: usize = 64;
 pub(crate) struct ConsensusSetup {
     pub env: Env,
     pub retained: Arc<RetainedEpoch>,
+    /// The last stored commits. Read once for all who need them: what is read later may be damaged meanwhile.
+    pub commits: Vec<Commit>,
     /// `None` for a follower.
     pub signer: Option<Signer>,
     pub parameters: ConsensusParameters,
@@ -109,6 +111,7 @@ impl Consensus {
         let ConsensusSetup {
             env,
             retained,
+            commits,
             parameters,
             ..
         } = setup;
@@ -118,6 +121,7 @@ impl Consensus {
             parameters.clone(),
             setup.pool,
             &retained.store,
+            &commits,
         )?;
         env.emit(NodeEvent::Recovered {
             last_commit: core.last_commit().map_or(CommitIndex(0), |c| c.index),
@@ -130,7 +134,7 @@ impl Consensus {
         let committee = retained.start.committee.clone();
         let peers = peers_in(&committee, retained.own);
         let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
-        let ending = recovered_ending(&retained)?;
+        let ending = recovered_ending(&retained, commits.last())?;
         if matches!(ending, EpochEnding::Certified(_)) {
             core.end();
         }
@@ -148,6 +152,7 @@ impl Consensus {
             progress: progress.subscribe(),
             wanted_after: Mutex::new(wanted_after),
             missing: missing.subscribe(),
+            newest_epoch: watch::channel(Epoch(0)).0,
             asked: setup.asked,
             levels: Arc::new(Levels::default()),
         });
@@ -435,17 +440,16 @@ fn peers_in(committee: &Committee, own: Option<AuthorityIndex>) -> Vec<Peer> {
         .collect()
 }
 
-/// Recovers the state of the end of the epoch from the store.
-fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError> {
-    let last = retained.store.last_commit()?;
-    let last = last.map(|index| retained.store.commit(index)).transpose()?;
-    let Some(last) = last.flatten() else {
+/// Recovers the state of the end of the epoch from the last stored commit and the votes for it.
+fn recovered_ending(
+    retained: &RetainedEpoch,
+    last: Option<&Commit>,
+) -> Result<EpochEnding, StoreError> {
+    let is_last = |last: &&Commit| is_boundary(last, &retained.start.committee);
+    let Some(last) = last.filter(is_last) else {
         return Ok(EpochEnding::No);
     };
-    if !is_boundary(&last, &retained.start.committee) {
-        return Ok(EpochEnding::No);
-    }
-    let boundary = bug_switches::boundary(Boundary::of(&last, &retained.start), &last);
+    let boundary = bug_switches::boundary(Boundary::of(last, &retained.start), last);
     Ok(if is_certified(retained, boundary)? {
         EpochEnding::Certified(boundary)
     } else {
@@ -457,8 +461,8 @@ fn recovered_ending(retained: &RetainedEpoch) -> Result<EpochEnding, StoreError>
 /// on them after this node has left the epoch, and a Byzantine author may have shown its vote to nobody else.
 fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, StoreError> {
     let RetainedEpoch { store, start, .. } = retained;
-    let voters = store.votes_for(boundary.commit)?;
-    let is_certified = certified(boundary.commit, &voters, &start.committee);
+    let is_certified = |voters: &[_]| certified(boundary.commit, voters, &start.committee);
+    let is_certified = is_certified(&store.votes_for(boundary.commit, is_certified)?);
     if bug_switches::syncs_votes(is_certified) {
         store.sync()?;
     }

@@ -39,6 +39,7 @@ fn core_with(test_dag: &TestDag, parameters: ConsensusParameters, pool: Pool) ->
         parameters,
         pool,
         &store,
+        &[],
     )
     .unwrap()
 }

@@ -9,6 +9,7 @@ use crate::{
     backoff::Backoff,
     deadline::timeout,
     env::Env,
+    excerpt::excerpt,
     framing::{Decoder, FrameError, Framing, ReadError, read_frame, write_frame},
     ingest::{Journal, Position},
     peers::SessionError,
@@ -111,7 +112,9 @@ pub(crate) async fn hand_over(
                 backoff.reset();
                 continue;
             }
-            Ok(Reply { error, .. }) => info!(%member, %error, "a member takes no transactions"),
+            Ok(Reply { error, .. }) => {
+                info!(%member, error = excerpt(&error), "a member takes no transactions");
+            }
             Err(error) => {
                 if matches!(error, Failed::TooSlow(_)) {
                     frame_bytes = (frame_bytes / 2).max(1);

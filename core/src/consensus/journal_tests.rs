@@ -1,7 +1,10 @@
 //! Tests of what an author still owes after a crash, with its core, its journal and its stores: nothing that was taken is
 //! lost, and nothing is proposed twice unless the power was lost.
 
-use super::core::{Core, Signer};
+use super::{
+    core::{Core, Signer},
+    stored_log::recover_log,
+};
 use crate::{
     commit::is_boundary,
     config::ConsensusParameters,
@@ -128,7 +131,9 @@ impl Author {
         };
         let keys = KeyPair::from_seed(SignatureScheme::KeyedHash, &[1; 32]);
         let signer = Signer { index: A, keys };
-        let mut core = Core::recover(Some(signer), start, parameters, pool, store).unwrap();
+        let commits = recover_log(store, GC_DEPTH).unwrap().intact;
+        let core = Core::recover(Some(signer), start, parameters, pool, store, &commits);
+        let mut core = core.unwrap();
         core.set_last_proposed_round(Round(0));
         core
     }

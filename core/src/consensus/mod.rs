@@ -115,6 +115,7 @@ mod fetch_scheduler;
 mod hand_over;
 #[cfg(test)]
 mod journal_tests;
+mod missing_history;
 mod own_blocks;
 mod peer;
 mod peer_stream;

@@ -159,7 +159,14 @@ impl OwnBlocks {
                 .front()
                 .is_some_and(|first| first.round <= after.next())
             {
-                return Ok(recent.iter().filter(|b| b.round > after).cloned().collect());
+                let mut bytes = 0;
+                let newer = recent.iter().filter(|block| block.round > after);
+                let page = newer.take_while(|block| {
+                    let is_open = bytes < PAGE_BYTES;
+                    bytes += block.bytes().len();
+                    is_open
+                });
+                return Ok(page.cloned().collect());
             }
         }
         let Some(own) = self.own else {

@@ -9,12 +9,9 @@ use crate::{
     framing::{Decoder, ReadError, read_frame, write_frame},
     peers::{SecureStream, SessionError},
     store::StoreError,
-    types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef, Epoch},
+    types::{Address, AuthorityIndex, BlockRef, CommitIndex, CommitRef, Round},
 };
-use std::{
-    io,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::io;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -41,6 +38,8 @@ pub(super) enum PeerError {
     OtherAnswer { request: &'static str },
     #[error("the peer streamed a block that is invalid or of another author")]
     InvalidBlock,
+    #[error("expected a block above round {after} in the stream, found one of round {found}")]
+    NotAscending { after: Round, found: Round },
     #[error("a commit does not decode: {0}")]
     MalformedCommit(bcs::Error),
     #[error("expected commit {expected} of the sequence, found {found}")]
@@ -70,8 +69,6 @@ pub(super) struct Peer {
     /// Counts the bytes of the successive query connections to this peer.
     idle: IdleTimeout,
     connection: Mutex<Option<Connection>>,
-    /// The newest epoch that it said it had entered.
-    newest_epoch: AtomicU64,
 }
 
 impl Peer {
@@ -81,13 +78,7 @@ impl Peer {
             address,
             idle: IdleTimeout::default(),
             connection: Mutex::new(None),
-            newest_epoch: AtomicU64::new(0),
         }
-    }
-
-    /// The newest epoch that the peer said it had entered, by its last connection; epoch 0 before the first.
-    pub fn newest_epoch(&self) -> Epoch {
-        Epoch(self.newest_epoch.load(Ordering::Relaxed))
     }
 
     /// Sends a request and receives the answer. Fails if no byte is received or sent for the peer timeout.
@@ -140,8 +131,7 @@ impl Peer {
         })?);
         let sessions = &shared.retained.sessions;
         let (mut stream, newest_epoch) = sessions.connect(stream, self.index).await?;
-        self.newest_epoch
-            .fetch_max(newest_epoch.0, Ordering::Relaxed);
+        shared.has_entered(newest_epoch);
         let begin = [&protocol::frame(&purpose)?[..], first].concat();
         write_frame(&mut stream, &begin).await?;
         Ok((stream, Decoder::new(protocol::FRAMING)))

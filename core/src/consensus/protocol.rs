@@ -8,10 +8,14 @@
 
 use crate::{
     framing::{FrameError, Framing, LengthPrefix},
-    types::{AuthorityIndex, BlockRef, CommitIndex, Round},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Committee, Round},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
+};
+use std::{fmt, marker::PhantomData};
 use thiserror::Error;
 
 /// The framing of peer connections. The limit allows answers with many blocks of a few MiB.
@@ -60,16 +64,20 @@ pub enum PeerRequest {
     NewestBlockOf(AuthorityIndex),
 }
 
-/// The answer to a request.
+/// The answer to a request. One with longer lists than may be asked for does not decode: a frame of 32 MiB could have 32
+/// million empty blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerResponse {
     /// Signed blocks in any order.
-    Blocks(Vec<Bytes>),
+    Blocks(#[serde(deserialize_with = "at_most::<_, _, MAX_BLOCKS_PER_REQUEST>")] Vec<Bytes>),
     /// Commits in order, and blocks whose votes certify the last of them: some of them, and the names of those that did
     /// not fit into the answer.
     Commits {
+        #[serde(deserialize_with = "at_most::<_, _, MAX_COMMITS_PER_ANSWER>")]
         commits: Vec<Bytes>,
+        #[serde(deserialize_with = "at_most::<_, _, { Committee::MAX_MEMBERS }>")]
         voters: Vec<Bytes>,
+        #[serde(deserialize_with = "at_most::<_, _, { Committee::MAX_MEMBERS }>")]
         further_voters: Vec<BlockRef>,
     },
     /// A signed block; `None` if there is none above genesis.
@@ -102,4 +110,58 @@ pub fn frame<T: Serialize>(message: &T) -> Result<Bytes, MessageError> {
 /// If the body is not a message of this type.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, MessageError> {
     bcs::from_bytes(body).map_err(MessageError::Decode)
+}
+
+/// Decodes a list of at most `MAX` elements.
+fn at_most<'de, D, T, const MAX: usize>(list: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    list.deserialize_seq(AtMost::<T, MAX>(PhantomData))
+}
+
+struct AtMost<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for AtMost<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX} elements")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+        let mut list = vec![];
+        while let Some(element) = elements.next_element()? {
+            if list.len() == MAX {
+                return Err(A::Error::invalid_length(MAX + 1, &self));
+            }
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_list_of_an_answer_is_longer_than_what_may_be_asked_for() {
+        let blocks = |count| PeerResponse::Blocks(vec![Bytes::new(); count]);
+        let commits = |count| PeerResponse::Commits {
+            commits: vec![Bytes::new(); count],
+            voters: vec![],
+            further_voters: vec![],
+        };
+        let of = |answer: &PeerResponse| {
+            parse::<PeerResponse>(&bcs::to_bytes(answer).unwrap()).map_err(|e| e.to_string())
+        };
+        let most = blocks(MAX_BLOCKS_PER_REQUEST);
+        assert_eq!(of(&most).as_ref(), Ok(&most));
+        let refused = of(&blocks(1_000_000)).unwrap_err();
+        assert!(refused.contains("at most 256 elements"), "{refused}");
+        assert!(of(&commits(MAX_COMMITS_PER_ANSWER)).is_ok());
+        assert!(of(&commits(MAX_COMMITS_PER_ANSWER + 1)).is_err());
+    }
 }

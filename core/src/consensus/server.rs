@@ -10,6 +10,7 @@ use super::{
     votes::certified,
 };
 use crate::{
+    backoff::Backoff,
     config::ConsensusParameters,
     deadline::timeout,
     env::{BoxListener, BoxStream, Env, IdleTimeout, MonitoredStream, NodeEvent},
@@ -26,7 +27,7 @@ use crate::{
 use std::{collections::BTreeSet, convert::Infallible, io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Why a peer's connection ended.
 #[derive(Debug, Error)]
@@ -88,18 +89,28 @@ pub(crate) async fn serve(
         parameters,
         handed_over,
     });
+    let mut pause = Backoff::new(10, 1_000);
     loop {
         match listener.accept().await {
             Ok(stream) => {
+                pause.reset();
                 let place = admission.accept();
                 greeting.spawn(greet(server.clone(), stream, place));
             }
-            Err(e) => {
-                debug!(error = %e, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            Err(error) => {
+                warn!(%error, "cannot accept connections of peers");
+                tokio::time::sleep(pause.pause()).await;
             }
         }
     }
+}
+
+/// A peer that has said what it wants.
+struct Greeted {
+    retained: Arc<RetainedEpoch>,
+    purpose: Purpose,
+    caller: Caller,
+    stream: PeerStream,
 }
 
 /// Finds out who a new peer is and what it wants, and serves it from the epoch that it names.
@@ -110,13 +121,13 @@ async fn greet(server: Arc<Server>, stream: BoxStream, place: Place) {
         greeted = server.greet(stream, &place) => greeted,
     };
     match greeted {
-        Ok((retained, purpose, stream)) => {
-            let serving = retained.clone();
+        Ok(greeted) => {
+            let serving = greeted.retained.clone();
             let served = async move {
                 let end = tokio::select! {
                     biased;
                     () = place.displaced() => ConnectionEnd::Displaced,
-                    end = server.serve(&retained, purpose, stream, &place) => end,
+                    end = server.serve(greeted, &place) => end,
                 };
                 debug!(%end, "a peer connection ended");
             };
@@ -128,30 +139,25 @@ async fn greet(server: Arc<Server>, stream: BoxStream, place: Place) {
 
 impl Server {
     /// If the peer names the next epoch, it waits until this node enters it, because it would only reconnect. A peer of
-    /// another chain is told so and left.
-    async fn greet(
-        &self,
-        stream: BoxStream,
-        place: &Place,
-    ) -> Result<(Arc<RetainedEpoch>, Purpose, PeerStream), ConnectionEnd> {
+    /// another chain, or of an epoch that is not retained, is told so and left.
+    async fn greet(&self, stream: BoxStream, place: &Place) -> Result<Greeted, ConnectionEnd> {
         let idle = IdleTimeout::default();
         let mut stream = idle.monitor(stream);
         let hello = self.patiently(read_hello(&mut stream)).await?;
         let patience = Duration::from_millis(self.parameters.peer_silence_ms);
-        let chain = match self.archive.newest() {
-            // Whatever its epoch is.
-            Some((own, _)) if own != hello.chain => own,
-            _ => {
-                let found = timeout(patience, self.archive.find(hello.epoch)).await;
-                let retained = found.flatten();
-                let retained = retained.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
-                if retained.start.chain == hello.chain {
-                    return self.answer(retained, &hello, stream, idle, place).await;
-                }
-                retained.start.chain
-            }
-        };
-        let refused = async { Err(refuse(&mut stream, chain, &hello).await) };
+        let own = self.archive.retained();
+        let may_be_ours = own.is_none_or(|(chain, _)| chain == hello.chain);
+        if may_be_ours
+            && let Some(retained) = timeout(patience, self.archive.find(hello.epoch))
+                .await
+                .flatten()
+            && retained.start.chain == hello.chain
+        {
+            return self.answer(retained, &hello, stream, idle, place).await;
+        }
+        let own = self.archive.retained();
+        let (chain, retained) = own.ok_or(ConnectionEnd::OtherEpoch(hello.epoch))?;
+        let refused = async { Err(refuse(&mut stream, chain, retained, &hello).await) };
         self.patiently(refused).await
     }
 
@@ -162,9 +168,9 @@ impl Server {
         stream: MonitoredStream,
         idle: IdleTimeout,
         place: &Place,
-    ) -> Result<(Arc<RetainedEpoch>, Purpose, PeerStream), ConnectionEnd> {
-        let newest = self.archive.newest();
-        let newest_epoch = newest.map_or(hello.epoch, |(_, newest)| newest);
+    ) -> Result<Greeted, ConnectionEnd> {
+        let own = self.archive.retained();
+        let newest_epoch = own.map_or(hello.epoch, |(_, own)| own.newest);
         let answered = retained.sessions.answer(stream, hello, newest_epoch);
         let Accepted { mut stream, caller } = self.patiently(answered).await?;
         let has_displaced = bug_switches::has_begun(place, caller);
@@ -181,7 +187,12 @@ impl Server {
         let has_displaced = place.prove(caller, kind)?;
         self.report(has_displaced, hello.epoch, caller);
         let silence_ms = self.parameters.peer_silence_ms;
-        Ok((retained, purpose, PeerStream::new(stream, idle, silence_ms)))
+        Ok(Greeted {
+            retained,
+            purpose,
+            caller,
+            stream: PeerStream::new(stream, idle, silence_ms),
+        })
     }
 
     /// A member has more connections than it may, so that one of them has to go.
@@ -205,21 +216,25 @@ impl Server {
         Ok(done.ok_or(ConnectionEnd::TooSlow(patience_ms))??)
     }
 
-    async fn serve(
-        &self,
-        retained: &RetainedEpoch,
-        purpose: Purpose,
-        stream: PeerStream,
-        place: &Place,
-    ) -> ConnectionEnd {
+    async fn serve(&self, greeted: Greeted, place: &Place) -> ConnectionEnd {
+        let Greeted {
+            retained,
+            purpose,
+            caller,
+            stream,
+        } = greeted;
         let ended = match purpose {
-            Purpose::Subscribe { after } => stream_own_blocks(retained, stream, after, place).await,
+            Purpose::Subscribe { after } => {
+                stream_own_blocks(&retained, stream, after, place).await
+            }
             Purpose::Query => {
                 let batch = self.parameters.commit_sync_batch;
-                answer_queries(retained, batch, stream, place).await
+                answer_queries(&retained, batch, stream, place).await
             }
             Purpose::HandOver => {
-                self.handed_over.serve(Box::new(stream.stream)).await;
+                let is_known = self.archive.has_member(&caller.key);
+                let stream = Box::new(stream.stream);
+                self.handed_over.serve(stream, is_known).await;
                 Err(ConnectionEnd::Closed)
             }
         };
@@ -247,10 +262,12 @@ pub(super) async fn answer_queries(
     loop {
         let request = next(&mut stream.stream, &mut decoder).await?;
         place.may_take().await;
-        let response = answer(retained, answers, request)?;
+        let Answer { response, cost } = answer(retained, answers, request)?;
         let frame = protocol::frame(&response)?;
-        place.take(frame.len());
+        place.take(frame.len().max(cost));
         stream.write(&frame).await?;
+        // Whoever asks for nothing without a pause does not keep others from their turn.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -308,26 +325,49 @@ pub(super) struct Answers {
     pub most_bytes: usize,
 }
 
+/// What every request costs its peer, and every key that is looked up for it, in bytes of an answer: also one that finds
+/// nothing.
+const REQUEST_COST: usize = 4 * 1024;
+const KEY_COST: usize = 512;
+
+/// An answer, and what its peer is charged for it at least, in bytes.
+pub(super) struct Answer {
+    pub response: PeerResponse,
+    pub cost: usize,
+}
+
 pub(super) fn answer(
     retained: &RetainedEpoch,
     limits: Answers,
     request: PeerRequest,
-) -> Result<PeerResponse, ConnectionEnd> {
+) -> Result<Answer, ConnectionEnd> {
     let store = &retained.store;
-    Ok(match request {
+    let mut cost = REQUEST_COST;
+    let response = match request {
         PeerRequest::Blocks(mut wanted) => {
             wanted.truncate(MAX_BLOCKS_PER_REQUEST);
             let mut named = BTreeSet::new();
             wanted.retain(|block| named.insert(*block));
+            cost += KEY_COST * wanted.len();
             let found = first_blocks(store, &wanted, limits.most_bytes)?;
+            cost += bytes_of(&found);
             let found = within_answer(limits.most_bytes, found.into_iter());
             PeerResponse::Blocks(found.map(|b| b.bytes().clone()).collect())
         }
-        PeerRequest::Commits { from, to } => certified_commits(retained, limits, from, to)?,
+        PeerRequest::Commits { from, to } => {
+            let (response, read_bytes) = certified_commits(retained, limits, from, to)?;
+            cost += read_bytes;
+            response
+        }
         PeerRequest::NewestBlockOf(author) => {
             PeerResponse::NewestBlock(newest_of(retained, author)?)
         }
-    })
+    };
+    Ok(Answer { response, cost })
+}
+
+fn bytes_of(blocks: &[VerifiedBlock]) -> usize {
+    blocks.iter().map(|block| block.bytes().len()).sum()
 }
 
 /// At least as many of these blocks as fit into an answer, if so many are stored. Not all are read: the requester chooses
@@ -369,33 +409,39 @@ fn newest_of(
 
 /// Commits of the range up to the last one of a batch that has votes of a quorum, with the blocks of these votes or their
 /// names. Votes for some commits may be lost for ever, so if no commit of the batch has them, the next one that has them
-/// ends the answer.
+/// ends the answer. Returns how many bytes of blocks were read for it, too.
 pub(super) fn certified_commits(
     retained: &RetainedEpoch,
     limits: Answers,
     from: CommitIndex,
     to: CommitIndex,
-) -> Result<PeerResponse, StoreError> {
+) -> Result<(PeerResponse, usize), StoreError> {
     let store = &retained.store;
+    let mut read_bytes = 0;
     let to = to.min(store.last_commit()?.unwrap_or_default());
     let batch = limits.batch.max(1);
     let (mut next, mut commits) = (from.max(CommitIndex(1)), vec![]);
     while next <= to && commits.len() < MAX_COMMITS_PER_ANSWER {
-        let end = CommitIndex(next.prev().0.saturating_add(batch)).min(to);
+        let room = u32::try_from(MAX_COMMITS_PER_ANSWER - commits.len()).unwrap_or(u32::MAX);
+        let end = CommitIndex(next.prev().0.saturating_add(batch.min(room))).min(to);
         let page = store.commits(next, end)?;
         let known = commits.len();
         commits.extend(page.intact);
         for last in (known..commits.len()).rev() {
             let reference = commits[last].reference();
-            let voters = store.votes_for(reference)?;
-            if certified(reference, &voters, &retained.start.committee) {
+            let committee = &retained.start.committee;
+            let is_certified = |voters: &[_]| certified(reference, voters, committee);
+            let voters = store.votes_for(reference, is_certified)?;
+            read_bytes += KEY_COST + bytes_of(&voters);
+            if is_certified(&voters) {
                 let fitting = within_answer(limits.most_bytes, voters.iter().cloned()).count();
                 let (fitting, further) = voters.split_at(fitting);
-                return Ok(PeerResponse::Commits {
+                let response = PeerResponse::Commits {
                     commits: commits[..=last].iter().map(|c| c.encode().into()).collect(),
                     voters: fitting.iter().map(|b| b.bytes().clone()).collect(),
                     further_voters: further.iter().map(|b| b.reference()).collect(),
-                });
+                };
+                return Ok((response, read_bytes));
             }
         }
         if let Some(index) = page.damaged {
@@ -404,11 +450,12 @@ pub(super) fn certified_commits(
         }
         next = end.next();
     }
-    Ok(PeerResponse::Commits {
+    let nothing = PeerResponse::Commits {
         commits: vec![],
         voters: vec![],
         further_voters: vec![],
-    })
+    };
+    Ok((nothing, read_bytes))
 }
 
 /// The first blocks that fit into an answer, at least one.

@@ -112,7 +112,10 @@ fn answered(votes: &[(u32, u16)]) -> usize {
     store.write(&[], &commits, Durability::Synced).unwrap();
     let retained = retained(None, store);
     let all = CommitIndex(u32::MAX);
-    match certified_commits(&retained, ONE_BY_ONE, CommitIndex(1), all).unwrap() {
+    match certified_commits(&retained, ONE_BY_ONE, CommitIndex(1), all)
+        .unwrap()
+        .0
+    {
         PeerResponse::Commits {
             commits, voters, ..
         } => {
@@ -182,7 +185,9 @@ fn voters_that_do_not_fit_into_an_answer_are_named() {
     store.write(&voters, &[commit], Durability::Synced).unwrap();
     let retained = retained(None, store);
     let answer = certified_commits(&retained, ONE_BY_ONE, CommitIndex(1), CommitIndex(1));
-    let answer = answer.unwrap();
+    let (answer, read_bytes) = answer.unwrap();
+    let all: usize = voters.iter().map(|voter| voter.bytes().len()).sum();
+    assert!(read_bytes >= all, "what is not sent is read, too");
     assert!(protocol::frame(&answer).is_ok());
     let PeerResponse::Commits {
         voters: sent,
@@ -217,7 +222,7 @@ fn a_block_that_is_named_twice_is_sent_once_and_guests_get_less() {
             ..ONE_BY_ONE
         };
         let request = PeerRequest::Blocks(twice.clone());
-        match answer(&retained, limits, request).unwrap() {
+        match answer(&retained, limits, request).unwrap().response {
             PeerResponse::Blocks(sent) => sent,
             other => panic!("expected blocks, found {other:?}"),
         }
@@ -254,6 +259,11 @@ fn a_subscription_holds_a_few_large_blocks_at_a_time() {
         rounds.extend(page.iter().map(|block| block.round.0));
     }
     assert_eq!(rounds, Vec::from_iter(1..=10));
+    for block in blocks {
+        retained.own_blocks.publish(block);
+    }
+    let recent = retained.own_blocks.after(Round(0)).unwrap();
+    assert_eq!(recent.len(), 3, "they share its limit");
 }
 
 #[tokio::test(start_paused = true)]

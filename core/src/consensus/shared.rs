@@ -7,7 +7,9 @@ use crate::{
     config::ConsensusParameters,
     env::{Env, NodeEvent, Quantity},
     tasks::Tasks,
-    types::{AuthorityIndex, CommitIndex, Committee, EpochEnding, Round, SubDag, VerifiedBlock},
+    types::{
+        AuthorityIndex, CommitIndex, Committee, Epoch, EpochEnding, Round, SubDag, VerifiedBlock,
+    },
 };
 use bytes::Bytes;
 use std::{
@@ -82,6 +84,8 @@ pub(super) struct Shared {
     /// Per authority, the round above which its blocks are needed. No task waits for a change.
     pub wanted_after: Mutex<Vec<Round>>,
     pub missing: watch::Receiver<Missing>,
+    /// The newest epoch that a peer says it has entered.
+    pub newest_epoch: watch::Sender<Epoch>,
     /// See [`ConsensusSetup::asked`](super::ConsensusSetup).
     pub asked: Arc<OnceLock<Asked>>,
     pub levels: Arc<Levels>,
@@ -110,6 +114,15 @@ impl Shared {
         (self.env).measure(Quantity::SuspendedBytesLimit, move || most_bytes);
     }
 
+    /// A peer says that it has entered this epoch.
+    pub fn has_entered(&self, epoch: Epoch) {
+        self.newest_epoch.send_if_modified(|newest| {
+            let is_newer = epoch > *newest;
+            *newest = epoch.max(*newest);
+            is_newer
+        });
+    }
+
     /// Spawns a task that ends with this epoch's consensus.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
@@ -121,13 +134,13 @@ impl Shared {
         wanted.unwrap_or_else(PoisonError::into_inner)[author.as_usize()]
     }
 
-    /// Verifies blocks received from `from`. Invalid ones are reported and left out.
+    /// Verifies blocks received from `from`, up to the first invalid one, which is reported: an honest peer sends none.
     pub fn verify(&self, from: AuthorityIndex, blocks: Vec<Bytes>) -> Vec<VerifiedBlock> {
         let scheme = self.parameters.signatures;
         let chain = self.retained.start.chain.id();
         blocks
             .into_iter()
-            .filter_map(|bytes| {
+            .map_while(|bytes| {
                 VerifiedBlock::verify(bytes, &self.committee, scheme, chain)
                     .map_err(|e| {
                         self.env.emit(NodeEvent::Rejected {

@@ -10,6 +10,7 @@ use crate::{
     env::{IdleTimeout, NodeEvent},
     framing::read_frame,
     peers::SessionError,
+    types::Round,
 };
 use rand_core::Rng;
 use std::{sync::Arc, time::Duration};
@@ -59,6 +60,36 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     }
 }
 
+/// The rounds of a stream do not fall, or a peer could send what was verified before without end. It has two blocks of a
+/// round if its disk was restored in between.
+struct Ascending {
+    last: Round,
+    blocks: u8,
+}
+
+impl Ascending {
+    const BLOCKS_PER_ROUND: u8 = 2;
+
+    const fn above(after: Round) -> Self {
+        Self {
+            last: after,
+            blocks: Self::BLOCKS_PER_ROUND,
+        }
+    }
+
+    fn next(&mut self, found: Round) -> Result<(), PeerError> {
+        if found > self.last {
+            (self.last, self.blocks) = (found, 1);
+        } else if found == self.last && self.blocks < Self::BLOCKS_PER_ROUND {
+            self.blocks += 1;
+        } else {
+            let after = self.last;
+            return Err(PeerError::NotAscending { after, found });
+        }
+        Ok(())
+    }
+}
+
 /// Reads blocks until the connection ends. Returns whether there were any, and why an operator should look at the peer.
 async fn read_blocks(
     shared: Arc<Shared>,
@@ -100,6 +131,7 @@ async fn try_read_blocks(
     let subscription = Purpose::Subscribe { after };
     let (mut stream, mut decoder) = peer.connect(shared, subscription, &[], idle).await?;
     let _subscribed = shared.levels.subscribed();
+    let mut ascending = Ascending::above(after);
     loop {
         let body = read_frame(&mut stream, &mut decoder).await?;
         let body = body.ok_or(PeerError::Closed)?;
@@ -117,9 +149,10 @@ async fn try_read_blocks(
             }
             own
         });
-        if blocks.is_empty() {
+        let Some(newest) = blocks.last().map(|block| block.round) else {
             return Err(PeerError::InvalidBlock);
-        }
+        };
+        ascending.next(newest)?;
         *has_read = true;
         let from = peer.index;
         if shared
@@ -129,6 +162,24 @@ async fn try_read_blocks(
             .is_err()
         {
             return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_goes_up_and_has_two_blocks_of_a_round_at_most() {
+        let accepted = |rounds: &[u32]| {
+            let mut ascending = Ascending::above(Round(3));
+            let mut rounds = rounds.iter();
+            rounds.all(|round| ascending.next(Round(*round)).is_ok())
+        };
+        assert!(accepted(&[4, 5, 5, 9]));
+        for refused in [&[3][..], &[5, 4], &[5, 5, 5]] {
+            assert!(!accepted(refused), "{refused:?}");
         }
     }
 }

@@ -154,7 +154,10 @@ async fn blocks_of(
         .copied()
         .collect();
     let blocks = match peer.ask(shared, &PeerRequest::Blocks(request)).await {
-        Ok(PeerResponse::Blocks(blocks)) => shared.verify(peer.index, blocks),
+        Ok(PeerResponse::Blocks(mut blocks)) => {
+            blocks.truncate(wanted.len());
+            shared.verify(peer.index, blocks)
+        }
         Ok(other) => {
             debug!(peer = %peer.index, ?other, "expected blocks, found another answer");
             return None;

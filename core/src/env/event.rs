@@ -210,6 +210,22 @@ pub enum NodeEvent {
     /// Missing ancestors were fetched from a peer.
     #[display("has fetched {count} ancestors")]
     AncestorsFetched { count: u32 },
+    /// A node that is behind needs commits that peers have removed with their epoch, and nobody else has sent them (contract
+    /// §10.4). `from` is the first of them, `peers` of `of` say that they have removed it, and `oldest` is the oldest epoch
+    /// that one of them keeps.
+    #[display(
+        "waits since {for_ms} ms for commits of epoch {epoch} from {from} on: {peers} of {of} peers have removed that epoch, \
+         and nobody else has sent them. Restore the executor of this node from a snapshot of epoch {oldest} or later, or \
+         start a peer that still has epoch {epoch} (retained_epochs)"
+    )]
+    HistoryMissing {
+        epoch: Epoch,
+        from: CommitIndex,
+        peers: u16,
+        of: u16,
+        oldest: Epoch,
+        for_ms: u64,
+    },
     /// Damaged blocks of stored commits were fetched from a peer and stored again.
     #[display("has fetched {count} damaged blocks again")]
     BlocksRepaired { count: u32 },

@@ -44,6 +44,14 @@ pub enum PeerEvent {
         #[serde(serialize_with = "for_people")]
         address: String,
     },
+    /// The own executor is behind the best peer, as in the comparison before. The speed is that of the last rounds;
+    /// `remaining_ms` is missing if the gap does not become smaller.
+    #[display("catches up: {remaining_blocks} blocks are left, {blocks_per_second} are executed per second, {}", TimeLeft(*remaining_ms))]
+    CatchingUp {
+        remaining_blocks: u64,
+        blocks_per_second: u64,
+        remaining_ms: Option<u64>,
+    },
     /// Executors of peers report another state root than the own one. If `needed` do, the node stops (contract §10.5).
     #[display(
         "sees that after block {block} {peers} peers have state root {other} and its own executor {own}: {needed} would \
@@ -63,6 +71,18 @@ pub enum PeerEvent {
         #[serde(serialize_with = "for_people")]
         reason: String,
     },
+}
+
+/// The time that catching up takes.
+struct TimeLeft(Option<u64>);
+
+impl fmt::Display for TimeLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ms) => write!(f, "which takes {} s more", ms.div_ceil(1_000)),
+            None => f.write_str("and the chain grows as fast or faster"),
+        }
+    }
 }
 
 /// The positions of a comparison.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::{RpcParameters, WatermarkSource},
     env::{BoxStream, Env, NodeEvent, RpcKind},
+    excerpt::excerpt,
     framing::{self, Decoder, FrameError, Framing, ReadError},
     types::{Address, Boundary, Epoch, GlobalExecIndex},
 };
@@ -209,7 +210,10 @@ impl ExecutorClient {
         }
         let response = result?;
         match response.payload {
-            Some(ResponsePayload::Error(message)) => Err(RpcError::Refused { kind, message }),
+            Some(ResponsePayload::Error(message)) => {
+                let message = excerpt(&message);
+                Err(RpcError::Refused { kind, message })
+            }
             Some(payload) => Ok(payload),
             None => Err(RpcError::Unexpected {
                 kind,
@@ -321,7 +325,6 @@ impl ExecutorClient {
 }
 
 fn unexpected(kind: RpcKind, found: &ResponsePayload) -> RpcError {
-    let mut found = format!("{found:?}");
-    found.truncate(found.floor_char_boundary(200));
+    let found = excerpt(&format!("{found:?}"));
     RpcError::Unexpected { kind, found }
 }

@@ -13,7 +13,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// Nodes that hand over at the same time.
+/// Nodes of a class that hand over at the same time.
 const CONNECTIONS: usize = 2;
 
 /// Bytes of their frames that are not stored yet.
@@ -30,27 +30,48 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Takes what nodes hand over.
 pub(crate) struct HandedOver {
+    /// Nodes that are or were members.
+    members: Class,
+    /// Nodes whose epochs this one does not keep, and strangers: they take no place from members.
+    others: Class,
+}
+
+/// Nodes that share places and memory.
+struct Class {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
 }
 
 impl HandedOver {
-    pub fn new(intake: Intake, parameters: IngestParameters) -> Self {
-        Self {
+    pub fn new(intake: &Intake, parameters: &IngestParameters) -> Self {
+        let class = || Class {
             shared: Arc::new(Shared {
-                intake,
+                intake: intake.clone(),
                 submitter: Submitter::Node,
                 framing: FRAMING,
                 memory: Arc::new(Semaphore::new(BUFFERED_BYTES)),
-                parameters,
+                parameters: parameters.clone(),
             }),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
+        };
+        Self {
+            members: class(),
+            others: class(),
         }
     }
 
     /// Serves a node until it closes the connection, and for no longer than a frame may take, because others wait for its
-    /// place.
-    pub async fn serve(&self, stream: BoxStream) {
+    /// place. `is_known`: a committee that this node keeps has its network key.
+    pub async fn serve(&self, stream: BoxStream, is_known: bool) {
+        match is_known {
+            true => self.members.serve(stream).await,
+            false => self.others.serve(stream).await,
+        }
+    }
+}
+
+impl Class {
+    async fn serve(&self, stream: BoxStream) {
         match self.places.clone().try_acquire_owned() {
             Ok(_place) => {
                 let longest = self.shared.limit();

@@ -188,7 +188,7 @@ async fn start(
         node.archive.clone(),
         parameters,
         Admission::new(config.peers.clone()),
-        HandedOver::new(intake.clone(), config.ingest.clone()),
+        HandedOver::new(&intake, &config.ingest),
         listener,
     ));
     let server = Server::new(env.monitor.clone(), intake, config.ingest.clone());

@@ -13,7 +13,7 @@ use crate::{
     ingest::{Phase, Pool},
     peers::discovery::Watermark,
     tasks::Tasks,
-    types::{CommitIndex, Epoch, EpochBase, EpochEnding, GlobalExecIndex},
+    types::{Commit, CommitIndex, Epoch, EpochBase, EpochEnding, GlobalExecIndex},
 };
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{oneshot, watch};
@@ -34,7 +34,8 @@ impl Node<'_> {
             record,
             is_new,
         } = entered;
-        let last_commit = self.recover_log(&retained)?;
+        let commits = self.recover_log(&retained)?;
+        let last_commit = last_of(&commits);
         let base = bug_switches::base(retained.start.base, last_commit, watermark);
         let epoch = base.epoch;
         let plan = replay_plan(
@@ -59,6 +60,7 @@ impl Node<'_> {
             env: env.clone(),
             signer: self.signer(&retained),
             retained,
+            commits,
             parameters: bug_switches::consensus(config.consensus.clone(), base.epoch),
             pool,
             pressure: bug_switches::pressure(pressure),
@@ -117,16 +119,14 @@ impl Node<'_> {
         Ok(hand_over(self.env.clone(), self.journal.clone(), retained, pace).await?)
     }
 
-    /// Recovers the commit log of an epoch, which ends before the first damaged commit. Returns its last commit.
-    fn recover_log(&self, retained: &RetainedEpoch) -> Result<CommitIndex, NodeError> {
+    /// Recovers the commit log of an epoch, which ends before the first damaged commit. Returns its last commits.
+    fn recover_log(&self, retained: &RetainedEpoch) -> Result<Vec<Commit>, NodeError> {
         let recovered = recover_log(&retained.store, self.config.consensus.gc_depth_rounds)?;
-        let last_commit = recovered.intact.last();
-        let last_commit = last_commit.map_or(CommitIndex(0), |c| c.index);
         if let Some(index) = recovered.damaged {
             self.env.emit(NodeEvent::LogCut { index });
-            retained.log.end_at(last_commit);
+            retained.log.end_at(last_of(&recovered.intact));
         }
-        Ok(last_commit)
+        Ok(recovered.intact)
     }
 
     /// Creates the delivery of an epoch from W+1 on.
@@ -190,4 +190,8 @@ impl Node<'_> {
         drop(leave);
         Ok(joined(consensus.await)?)
     }
+}
+
+fn last_of(commits: &[Commit]) -> CommitIndex {
+    commits.last().map_or(CommitIndex(0), |commit| commit.index)
 }

@@ -6,6 +6,7 @@ use crate::{
     types::{AuthorityIndex, Chain, Epoch},
 };
 use bytes::Bytes;
+use derive_more::Display;
 use serde::{Deserialize, Serialize};
 
 /// The framing of greetings. Both have some 200 bytes.
@@ -31,6 +32,23 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     pub chain: Chain,
-    /// The second message of the handshake. `None` if the chains differ, and then the connection ends.
-    pub handshake: Option<Bytes>,
+    pub reply: HandshakeReply,
+}
+
+/// What the listener replies to a handshake. A refusal ends the connection, and nobody has proven who refuses: it is told
+/// to the operator and decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandshakeReply {
+    /// The second message of the handshake.
+    Handshake(Bytes),
+    OtherChain,
+    NotRetained(RetainedEpochs),
+}
+
+/// The oldest and the newest epoch whose commits and blocks a node keeps.
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
+#[display("{oldest} to {newest}")]
+pub struct RetainedEpochs {
+    pub oldest: Epoch,
+    pub newest: Epoch,
 }

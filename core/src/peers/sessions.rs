@@ -2,7 +2,7 @@
 
 use super::{
     bug_switches,
-    greeting::{Hello, PLAIN_FRAMING, Welcome},
+    greeting::{HandshakeReply, Hello, PLAIN_FRAMING, RetainedEpochs, Welcome},
     handshake::{Answering, Calling, Own, SharedRandom},
     secure_stream::SecureStream,
 };
@@ -31,6 +31,11 @@ pub enum SessionError {
     Closed,
     #[error("it is of another chain: {difference}")]
     OtherChain { difference: String },
+    #[error("it does not keep epoch {epoch}, but {retained}")]
+    NotRetained {
+        epoch: Epoch,
+        retained: RetainedEpochs,
+    },
     #[error(
         "expected the key of a point of the curve as network_key of validator {peer}, found another one"
     )]
@@ -103,6 +108,12 @@ impl Sessions {
         }
     }
 
+    /// Whether the committee has this key.
+    #[must_use]
+    pub fn have_member(&self, key: &[u8; 32]) -> bool {
+        self.members.contains_key(key)
+    }
+
     fn epoch(&self) -> Epoch {
         self.committee.epoch()
     }
@@ -143,7 +154,13 @@ impl Sessions {
             return Err(SessionError::OtherChain { difference });
         }
         let other_key = || SessionError::OtherKey { peer, epoch };
-        let second = welcome.handshake.ok_or_else(other_key)?;
+        let second = match welcome.reply {
+            HandshakeReply::Handshake(second) => second,
+            HandshakeReply::OtherChain => return Err(other_key()),
+            HandshakeReply::NotRetained(retained) => {
+                return Err(SessionError::NotRetained { epoch, retained });
+            }
+        };
         let (session, payload) = calling.finish(&second).map_err(|_| other_key())?;
         let newest_epoch = payload.try_into().map_err(|_| other_key())?;
         self.events.on_session(&session.keys);
@@ -172,7 +189,7 @@ impl Sessions {
         self.events.on_session(&session.keys);
         let welcome = Welcome {
             chain: self.chain,
-            handshake: Some(handshake),
+            reply: HandshakeReply::Handshake(handshake),
         };
         write(&mut stream, &welcome).await?;
         let seat = self.members.get(&key).copied();
@@ -191,25 +208,29 @@ pub async fn read_hello(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, 
     read(stream).await
 }
 
-/// Tells a caller of another chain of which one this node is.
+/// Tells a caller for which reason there is no session: it is of another chain, or of an epoch that is not retained.
 ///
 /// # Errors
-/// Always: in what the chains differ, or that of the stream.
+/// Always: that reason, or that of the stream.
 pub async fn refuse(
     stream: &mut (impl AsyncWrite + Unpin),
-    own: Chain,
+    chain: Chain,
+    retained: RetainedEpochs,
     hello: &Hello,
 ) -> SessionError {
-    let refusal = Welcome {
-        chain: own,
-        handshake: None,
+    let epoch = hello.epoch;
+    let (reply, error) = match chain.difference(&hello.chain) {
+        Some(difference) => (
+            HandshakeReply::OtherChain,
+            SessionError::OtherChain { difference },
+        ),
+        None => (
+            HandshakeReply::NotRetained(retained),
+            SessionError::NotRetained { epoch, retained },
+        ),
     };
-    match write(stream, &refusal).await {
-        Ok(()) => SessionError::OtherChain {
-            difference: own.difference(&hello.chain).unwrap_or_default(),
-        },
-        Err(error) => error,
-    }
+    let refused = write(stream, &Welcome { chain, reply }).await;
+    refused.err().unwrap_or(error)
 }
 
 async fn write(

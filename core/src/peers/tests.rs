@@ -1,7 +1,7 @@
 //! Sessions between nodes: who is accepted as whom, and what happens to altered bytes.
 
 use super::{
-    Accepted, Caller, SecureStream, SessionError, Sessions, read_hello, refuse,
+    Accepted, Caller, RetainedEpochs, SecureStream, SessionError, Sessions, read_hello, refuse,
     testing::{network_keys, sessions_with},
 };
 use crate::{
@@ -96,6 +96,35 @@ async fn a_handshake_of_another_epoch_is_refused() {
     }
 }
 
+const KEPT: RetainedEpochs = RetainedEpochs {
+    oldest: Epoch(7),
+    newest: Epoch(9),
+};
+
+#[tokio::test]
+async fn a_caller_learns_which_epochs_a_peer_keeps() {
+    let caller = node(3, Encryption::Noise, 0, 0);
+    let (near, mut far) = duplex(1_000);
+    let calling = caller.connect(near, AuthorityIndex(1));
+    let answering = async {
+        let hello = read_hello(&mut far).await.unwrap();
+        refuse(&mut far, hello.chain, KEPT, &hello).await
+    };
+    let (called, answered) = tokio::join!(calling, answering);
+    for end in [called.err().unwrap(), answered] {
+        assert!(
+            matches!(
+                end,
+                SessionError::NotRetained {
+                    epoch: Epoch(3),
+                    retained: KEPT
+                }
+            ),
+            "{end}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_caller_of_another_chain_learns_in_what_they_differ() {
     let caller = node(3, Encryption::Noise, 0, 0);
@@ -107,7 +136,7 @@ async fn a_caller_of_another_chain_learns_in_what_they_differ() {
     let calling = caller.connect(near, AuthorityIndex(1));
     let answering = async {
         let hello = read_hello(&mut far).await.unwrap();
-        refuse(&mut far, other, &hello).await
+        refuse(&mut far, other, KEPT, &hello).await
     };
     let (called, answered) = tokio::join!(calling, answering);
     let told = called.err().unwrap().to_string();

@@ -294,29 +294,42 @@ impl ConsensusStore {
         }))
     }
 
-    /// For each author the earliest block that votes for this commit, without damaged ones.
+    /// For each author the earliest block that votes for this commit, without damaged ones, until they are enough. An author
+    /// may repeat its vote in each of its blocks, so not all are read.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn votes_for(&self, commit: CommitRef) -> Result<Vec<VerifiedBlock>, StoreError> {
-        let Range { start, end } = all_with_prefix(&votes_prefix(commit));
-        let votes = self.store.scan(Scan {
-            column: COMMIT_VOTES,
-            range: &start..&end,
-            order: ScanOrder::Ascending,
-            limit: usize::MAX,
-        })?;
-        let mut authors = BTreeSet::new();
-        let mut voters = vec![];
-        for (key, _) in votes {
-            let voter = parse_vote_key(&key)?;
-            if authors.insert(voter.author) {
-                voters.push(voter);
+    pub fn votes_for(
+        &self,
+        commit: CommitRef,
+        are_enough: impl Fn(&[VerifiedBlock]) -> bool,
+    ) -> Result<Vec<VerifiedBlock>, StoreError> {
+        const PAGE: usize = 64;
+        let mut range = all_with_prefix(&votes_prefix(commit));
+        let (mut authors, mut voters) = (BTreeSet::new(), vec![]);
+        loop {
+            let votes = self.store.scan(Scan {
+                column: COMMIT_VOTES,
+                range: &range.start..&range.end,
+                order: ScanOrder::Ascending,
+                limit: PAGE,
+            })?;
+            let mut first = vec![];
+            for (key, _) in &votes {
+                let voter = parse_vote_key(key)?;
+                if authors.insert(voter.author) {
+                    first.push(voter);
+                }
+            }
+            let blocks = self.blocks(&first)?.into_iter().flatten();
+            voters.extend(blocks.filter(|voter| voter.commit_votes.contains(&commit)));
+            match votes.last() {
+                Some((last, _)) if votes.len() == PAGE && !are_enough(&voters) => {
+                    range.start = [last, &[0][..]].concat(); // the next key
+                }
+                _ => return Ok(voters),
             }
         }
-        let mut voters: Vec<_> = self.blocks(&voters)?.into_iter().flatten().collect();
-        voters.retain(|voter| voter.commit_votes.contains(&commit));
-        Ok(voters)
     }
 
     fn references_of(

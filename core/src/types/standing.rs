@@ -68,6 +68,9 @@ pub enum UnknownBecause {
     /// Those that have answered could all be lying.
     #[display("no position of a peer has the support of enough others")]
     NoSupport,
+    /// Nobody who has answered is further, but those who have not may be.
+    #[display("too few peers have answered")]
+    FewAnswers,
     #[display("the executor of this node has not answered")]
     OwnUnknown,
 }

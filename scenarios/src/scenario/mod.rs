@@ -322,6 +322,7 @@ impl Scenario {
             &byzantine,
             absent,
         ));
+        plan.node.consensus.min_round_delay_ms = sustainable::min_round_delay_ms(plan);
         let answered_in_ms = sustainable::start_answered_in_ms(&plan.network, plan.validators);
         let timeout_ms = &mut plan.node.rpc.timeout_ms;
         *timeout_ms = answered_in_ms.max(*timeout_ms);

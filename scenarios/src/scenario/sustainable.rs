@@ -1,7 +1,7 @@
 //! What the drawn links and blocks of a swarm can carry. Permanent overload is not a fault.
 
 use metanode_sim::plan::{
-    FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, WorkloadPlan,
+    FollowerPlan, INTERVALS_PER_SECOND, NetworkPlan, NodeParameters, Plan, Topology, WorkloadPlan,
 };
 
 /// Approximate size of a transaction in a block.
@@ -78,5 +78,22 @@ pub(super) fn followers(plan: &Plan) -> FollowerPlan {
     FollowerPlan {
         range_reply_bytes: plan.followers.range_reply_bytes.clamp(least, most),
         ..plan.followers.clone()
+    }
+}
+
+/// The time in which an executor without further blocks flushes, and its node learns it.
+const ACKNOWLEDGED_MS: u64 = 100;
+
+/// The least time between rounds. The commits of two rounds' time pass through the window of a single Master in that time:
+/// only its own node waits for it, so a small window would be overloaded by the others for ever.
+#[must_use]
+pub(super) fn min_round_delay_ms(plan: &Plan) -> u64 {
+    let (delivery, consensus) = (&plan.node.delivery, &plan.node.consensus);
+    let window_ms = delivery.watermark_poll_ms + ACKNOWLEDGED_MS;
+    let leaders = u64::from(consensus.leaders_per_round);
+    let least_ms = window_ms * leaders / (2 * u64::from(delivery.window_blocks.max(1)));
+    match plan.topology {
+        Topology::SingleMaster => least_ms.max(consensus.min_round_delay_ms),
+        Topology::MasterPerNode => consensus.min_round_delay_ms,
     }
 }

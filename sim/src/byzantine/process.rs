@@ -15,7 +15,7 @@ use metanode_core::{
     },
     env::{BoxListener, BoxStream, Env},
     framing::{Decoder, read_frame, read_frame_exactly, write_frame},
-    peers::{Hello, SecureStream, Sessions, SharedRandom, read_hello, refuse},
+    peers::{Hello, RetainedEpochs, SecureStream, Sessions, SharedRandom, read_hello, refuse},
     tasks::Tasks,
     types::{
         Address, AuthorityIndex, Chain, ChainId, Committee, Epoch, KeyPair, NetworkKeyPair, Round,
@@ -420,7 +420,13 @@ async fn serve_peer(
         return std::future::pending().await;
     };
     if welcome.chain != hello.chain {
-        return Err(refuse(&mut stream, welcome.chain, &hello).await.into());
+        let retained = RetainedEpochs {
+            oldest: hello.epoch,
+            newest: welcome.newest_epoch,
+        };
+        return Err(refuse(&mut stream, welcome.chain, retained, &hello)
+            .await
+            .into());
     }
     let sessions = &validator.sessions;
     let accepted = sessions.answer(stream, &hello, welcome.newest_epoch);

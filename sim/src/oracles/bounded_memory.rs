@@ -12,6 +12,7 @@
 //! (`WindowLoaded`). Channels and recovery emit no events; the number of blocks loaded above the watermark covers them,
 //! and the memory in use.
 
+mod behind;
 mod in_use;
 
 use super::{Invariant, Oracle, Violation};
@@ -142,6 +143,9 @@ impl Oracle for BoundedMemory {
             // What an older disk has is known from the disk itself: counted are those that are written from now on.
             What::World(WorldEvent::DiskRestored { .. }) => {
                 self.stores.remove(&n);
+                if let Some(working_set) = &mut self.working_set {
+                    working_set.restored(n);
+                }
             }
             // Whether it may, and this much, is for TRUTH.
             What::Process(Event::Node(NodeEvent::GenesisAssumed { watermark, .. })) => {

@@ -26,6 +26,7 @@ mod legal_traces;
 mod liveness;
 #[cfg(test)]
 mod liveness_tests;
+mod missing_history;
 #[cfg(test)]
 mod model;
 mod monotonic;
@@ -173,6 +174,7 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
             Box::new(truth::Truth::new(plan)),
             Box::new(connections::Displaced::new(plan)),
             Box::new(peers::Peers::new(plan)),
+            Box::new(missing_history::MissingHistory::new(plan)),
         ],
         Invariant::Wire => vec![Box::new(wire::Wire::new(plan))],
         Invariant::Bound => vec![
@@ -269,6 +271,6 @@ mod tests {
     #[test]
     fn every_invariant_has_an_oracle() {
         assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
-        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 7);
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 8);
     }
 }

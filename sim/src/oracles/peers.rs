@@ -6,8 +6,8 @@
 //! Violations: a peer whose position is reported otherwise than its replies say, or that has answered both questions and is
 //! reported as silent; an own position that is in no reply of the own executor, or stored commits that are not on the disk; a
 //! best peer that is not the furthest one with support; a standing other than the answers say: *unknown* if and only if no
-//! position has support or the own executor has not answered, *behind* in a lower epoch or more than five blocks below;
-//! another state root that was told by fewer peers than reported.
+//! position has support, the own executor has not answered, or fewer than n-f peers have and none of them is further, *behind* in a lower epoch or more than five blocks below;
+//! another state root that was told by fewer peers than reported; a distance to the best peer that is not that of the comparison before.
 //!
 //! No violation: an own position that the node has learned and that is not its executor's last one; fewer peers with another
 //! root than told it.
@@ -48,6 +48,8 @@ struct Node {
     /// By their place: what peers have answered since they were last asked.
     heard: BTreeMap<u16, Heard>,
     roots: BTreeMap<(u16, GlobalExecIndex), StateRoot>,
+    /// How many blocks the node has last said it is below the best peer.
+    distance: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -137,7 +139,18 @@ impl Node {
                 let heard = self.heard.get(peer).and_then(Heard::position);
                 same("peer-reported-silent", heard, None)
             }
-            PeerEvent::Compared { .. } => self.compared(event, peers),
+            PeerEvent::Compared {
+                standing,
+                own,
+                best,
+                ..
+            } => {
+                let is_behind = matches!(standing, Standing::Behind(_));
+                let both = own.zip(*best).filter(|_| is_behind);
+                self.distance =
+                    both.map(|(own, best)| best.position.block.0.saturating_sub(own.block.0));
+                self.compared(event, peers)
+            }
             PeerEvent::RootsDiffer {
                 block,
                 other,
@@ -153,6 +166,9 @@ impl Node {
                     false => Err(("root-not-told", format!("expected {peers} peers with it"))),
                 }
             }
+            PeerEvent::CatchingUp {
+                remaining_blocks, ..
+            } => same("distance-otherwise", self.distance, Some(*remaining_blocks)),
             PeerEvent::Skipped { .. } => Ok(()),
         }
     }
@@ -192,7 +208,12 @@ impl Node {
         }
         let found = best.map(|best| (best.position, is_supported(&best)));
         same("another-best-peer", expected, found)?;
-        same("another-standing", standing_of(expected, *own), *standing)
+        let few = answers.len() < usize::from(peers - peers / 3);
+        let expected = match standing_of(expected, *own) {
+            Standing::InSync if few => Standing::Unknown(UnknownBecause::FewAnswers),
+            expected => expected,
+        };
+        same("another-standing", expected, *standing)
     }
 }
 

@@ -60,7 +60,16 @@ pub(super) fn purpose(body: Bytes) -> Result<Purpose, Malformed> {
 pub(super) fn welcome(body: Bytes) -> Result<(), Malformed> {
     let mut reader = Reader::new(body);
     chain(&mut reader)?;
-    let _handshake = reader.option(Reader::bytes)?;
+    match reader.uleb()? {
+        0 => {
+            let _handshake = reader.bytes()?;
+        }
+        1 => {}
+        2 => {
+            let (_oldest, _newest) = (reader.u64()?, reader.u64()?);
+        }
+        other => return Err(format!("reply {other} to a hello does not exist")),
+    }
     reader.end()
 }
 

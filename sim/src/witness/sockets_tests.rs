@@ -9,7 +9,7 @@ use metanode_core::{
     consensus::protocol::{self, PeerRequest, PeerResponse, Purpose},
     executor::wire::{self, RequestPayload, ResponsePayload},
     framing::Framing,
-    peers::{Hello, Welcome},
+    peers::{HandshakeReply, Hello, Welcome},
     types::{
         AuthorityIndex, Block, Chain, ChainId, CommitIndex, Epoch, GlobalExecIndex, KeyPair, Round,
         SignatureScheme, TimestampMs, Transaction, VerifiedBlock,
@@ -148,7 +148,7 @@ fn hello(purpose: Purpose) -> Vec<u8> {
 fn welcome() -> Vec<u8> {
     let welcome = Welcome {
         chain: Chain::default(),
-        handshake: Some(Bytes::from_static(&[7; 48])),
+        reply: HandshakeReply::Handshake(Bytes::from_static(&[7; 48])),
     };
     protocol::frame(&welcome).unwrap().into()
 }

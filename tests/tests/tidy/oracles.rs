@@ -5,7 +5,7 @@ use super::Files;
 use std::path::Path;
 
 /// The events that an oracle may read, with the reason: what cannot be seen from outside.
-const READ: [(&str, &[&str], &str); 8] = [
+const READ: [(&str, &[&str], &str); 9] = [
     (
         "truth.rs",
         &["NodeEvent::", "ExecutorEvent::"],
@@ -24,6 +24,11 @@ const READ: [(&str, &[&str], &str); 8] = [
         "connections.rs",
         &["NodeEvent::PeerDisplaced"],
         "part of TRUTH: compares the event with the connections that exist",
+    ),
+    (
+        "missing_history.rs",
+        &["NodeEvent::HistoryMissing"],
+        "part of TRUTH: compares the event with the epochs on the disks of peers",
     ),
     (
         "start.rs",

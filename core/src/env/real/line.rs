@@ -177,6 +177,7 @@ fn of_node(event: &NodeEvent, phase: Phase) -> Line {
         | E::PeerOfOtherChain { .. }
         | E::PeerNotAuthenticated { .. }
         | E::PeerDisplaced { .. }
+        | E::HistoryMissing { .. }
         | E::Equivocation { .. } => line(Consensus, Level::WARN),
         E::Proposed { .. }
         | E::AncestorsMissing { .. }
@@ -225,6 +226,7 @@ fn of_peers(event: &PeerEvent) -> Line {
                 None => line,
             }
         }
+        E::CatchingUp { .. } => of(Level::INFO),
         E::RootsDiffer { block, .. } => of(Level::ERROR).about(*block),
     }
 }

@@ -4,6 +4,8 @@
 //! which one is honest, or if this node has stored the commits up to there itself. The best peer has the furthest position
 //! with support: neither the first to answer nor the one that claims most. A single configured peer supports itself.
 //!
+//! To be *in sync* takes answers of n-f peers: f+1 of them know that somebody is there, not that nobody is further.
+//!
 //! Executors carry no stake that a node could check over their RPC, so each configured peer counts as one.
 
 use super::bug_switches;
@@ -70,9 +72,20 @@ impl Compared<'_> {
                 _,
             ) => Standing::Unknown(UnknownBecause::NoSupport),
             (Some(_), None) => Standing::Unknown(UnknownBecause::OwnUnknown),
-            (Some(best), Some(own)) => beside(own, best.position),
+            (Some(best), Some(own)) => match beside(own, best.position) {
+                Standing::InSync if !self.have_most_answered() => {
+                    Standing::Unknown(UnknownBecause::FewAnswers)
+                }
+                standing => standing,
+            },
         };
         bug_switches::standing(standing, best, self.own)
+    }
+
+    /// Whether at least n-f peers have answered. That somebody is at least somewhere, few can say; that nobody is further,
+    /// only all who do not lie.
+    const fn have_most_answered(&self) -> bool {
+        self.answers.len() + needed(self.peers) as usize > self.peers as usize
     }
 
     fn support(&self, position: ChainPosition) -> Support {
@@ -203,6 +216,18 @@ mod tests {
         assert_eq!(standing, unknown(UnknownBecause::NoSupport));
         let (_, standing) = compare(1, &[at(1, 43)], None, None);
         assert_eq!(standing, unknown(UnknownBecause::OwnUnknown));
+    }
+
+    #[test]
+    fn an_old_answer_is_no_proof_that_nobody_is_further() {
+        let (own, few) = (
+            Some(at(9, 50)),
+            Standing::Unknown(UnknownBecause::FewAnswers),
+        );
+        assert_eq!(compare(3, &[at(0, 0)], own, own).1, few);
+        assert_eq!(compare(4, &[at(9, 50), at(0, 0)], own, own).1, few);
+        let most = [at(9, 50), at(0, 0), at(9, 51)];
+        assert_eq!(compare(4, &most, own, own).1, Standing::InSync);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `compare` | from the answers to the best peer and the standing (pure) |
 //! | `fork` | whether other state roots than the own one prove a fork (pure) |
 //! | `own` | how far the own executor and the own commits are |
+//! | `pace` | how fast the own executor comes closer to the best peer (pure) |
 //! | `ask` | the questions to one peer |
 //! | `round` | one round of questions to all peers |
 //!
@@ -17,6 +18,7 @@ mod bug_switches;
 mod compare;
 mod fork;
 mod own;
+mod pace;
 mod round;
 
 pub use fork::Forked;
@@ -28,7 +30,7 @@ use crate::{
     executor::ExecutorClient,
     types::Address,
 };
-use round::Checked;
+use round::Rounds;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Asks peers. What it needs to know of its own executor comes from [`OwnProgress`].
@@ -96,9 +98,9 @@ impl Discovery {
     /// # Errors
     /// If the own executor has another state than an honest peer: what the node would deliver further is worthless.
     pub async fn run(self) -> Forked {
-        let mut checked = Checked::default();
+        let mut rounds = Rounds::default();
         loop {
-            if let Err(forked) = self.round(&mut checked).await {
+            if let Err(forked) = self.round(&mut rounds).await {
                 return forked;
             }
             tokio::time::sleep(Duration::from_millis(self.parameters.poll_ms)).await;

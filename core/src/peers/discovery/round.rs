@@ -6,21 +6,38 @@ use super::{
     compare::{Answer, Compared},
     fork,
     own::Own,
+    pace::Pace,
 };
 use crate::{
     env::PeerEvent,
     tasks::Tasks,
-    types::{ChainPosition, GlobalExecIndex, StateRoot},
+    types::{BestPeer, ChainPosition, GlobalExecIndex, Standing, StateRoot},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-/// The last block whose state roots were compared.
-#[derive(Default)]
-pub(super) struct Checked(Option<GlobalExecIndex>);
+/// What is remembered of the rounds before.
+pub(super) struct Rounds {
+    began: Instant,
+    pace: Pace,
+    /// The last block whose state roots were compared.
+    checked: Option<GlobalExecIndex>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self {
+            #[allow(clippy::disallowed_methods)]
+            // tokio's clock; under madsim the lint mistakes it for that of std
+            began: Instant::now(),
+            pace: Pace::default(),
+            checked: None,
+        }
+    }
+}
 
 impl Discovery {
     /// Asks all peers, says where the own executor stands, and compares state roots.
-    pub(super) async fn round(&self, checked: &mut Checked) -> Result<(), Forked> {
+    pub(super) async fn round(&self, rounds: &mut Rounds) -> Result<(), Forked> {
         let peers = u16::try_from(self.addresses.len()).unwrap_or(u16::MAX);
         self.env.emit(PeerEvent::Asked { peers });
         let all: Vec<u16> = (0..peers).collect();
@@ -39,8 +56,9 @@ impl Discovery {
         };
         let best = compared.best();
         let address = best.and_then(|best| self.addresses.get(usize::from(best.peer)));
+        let standing = compared.standing(best.as_ref());
         self.env.emit(PeerEvent::Compared {
-            standing: compared.standing(best.as_ref()),
+            standing,
             peers,
             answered: u16::try_from(answers.len()).unwrap_or(u16::MAX),
             own: own.executor,
@@ -48,7 +66,31 @@ impl Discovery {
             best,
             address: address.map(ToString::to_string).unwrap_or_default(),
         });
-        self.compare_roots(own, &answers, checked).await
+        self.tell_pace(standing, own.executor, best, rounds);
+        self.compare_roots(own, &answers, &mut rounds.checked).await
+    }
+
+    /// Says how far a node that is behind has to catch up, and how fast it does.
+    fn tell_pace(
+        &self,
+        standing: Standing,
+        own: Option<ChainPosition>,
+        best: Option<BestPeer>,
+        rounds: &mut Rounds,
+    ) {
+        let (Standing::Behind(_), Some(own), Some(best)) = (standing, own, best) else {
+            rounds.pace.stop();
+            return;
+        };
+        let now_ms = u64::try_from(rounds.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let estimate = rounds.pace.behind(now_ms, own.block, best.position.block);
+        if let Some(estimate) = estimate {
+            self.env.emit(PeerEvent::CatchingUp {
+                remaining_blocks: estimate.remaining_blocks,
+                blocks_per_second: estimate.blocks_per_second,
+                remaining_ms: estimate.remaining_ms,
+            });
+        }
     }
 
     fn heard(&self, peer: u16, answer: Result<ChainPosition, NoAnswer>, answers: &mut Vec<Answer>) {
@@ -99,13 +141,13 @@ impl Discovery {
         &self,
         own: Own,
         answers: &[Answer],
-        checked: &mut Checked,
+        checked: &mut Option<GlobalExecIndex>,
     ) -> Result<(), Forked> {
         let needed = fork::needed(u16::try_from(self.addresses.len()).unwrap_or(u16::MAX));
         let Some(block) = block_of_all(own, answers, needed) else {
             return Ok(());
         };
-        if checked.0 == Some(block) {
+        if *checked == Some(block) {
             return Ok(());
         }
         // It may have lost the block.
@@ -118,7 +160,7 @@ impl Discovery {
         let asking = move |peer: Peer| async move { peer.root(block).await };
         self.ask(&have_it, asking, |_, root| reported.extend(root.ok()))
             .await;
-        checked.0 = Some(block);
+        *checked = Some(block);
         let Some(forked) = fork::other_root(block, root, &reported) else {
             return Ok(());
         };

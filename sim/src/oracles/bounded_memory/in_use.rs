@@ -8,11 +8,13 @@
 //!
 //! - A node may have `BASE + (PER_VALIDATOR + largest block) · validators + PER_EPOCH · kept epochs + WORKING_SETS · working
 //!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
-//!   that is being read, valid or not, and twice what may be suspended of its blocks; and if clients send large
-//!   transactions, a frame of each of their connections, which is allocated as a whole.
+//!   that is being read, valid or not, and twice what may be suspended of its blocks; for each honest one the same of
+//!   the rounds that the node is behind; and if clients send large transactions, a frame of each of their connections,
+//!   which is allocated as a whole.
 //! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
 //! - A Sub that follows has it, too, and batches: `BUFFER_COPIES · buffered bytes` in addition.
 
+use super::behind::Behind;
 use crate::{
     plan::{ByzantinePlan, ByzantineStrategy, EpochPlan, NodeParameters, Plan},
     trace::ProcessId,
@@ -70,8 +72,9 @@ pub(super) struct WorkingSet {
     being_read_bytes: u64,
     /// The most that suspended blocks from one peer have.
     max_suspended_bytes: u64,
-    /// What each Byzantine validator has sent.
+    /// What each validator has sent.
     sent: BTreeMap<u16, Sent>,
+    behind: Behind,
     bytes: u64,
     most_bytes: u64,
 }
@@ -79,6 +82,8 @@ pub(super) struct WorkingSet {
 /// Blocks of one validator.
 #[derive(Default)]
 struct Sent {
+    is_byzantine: bool,
+    blocks: u64,
     bytes: u64,
     /// Of the largest one.
     most_bytes: u64,
@@ -93,6 +98,7 @@ impl Sent {
         use ByzantineStrategy::{Flooding, Silent, Withholding};
         let sends_small_blocks = matches!(byzantine.strategy, Flooding | Silent | Withholding);
         Self {
+            is_byzantine: true,
             being_read_bytes: if sends_small_blocks {
                 0
             } else {
@@ -105,14 +111,23 @@ impl Sent {
     fn add(&mut self, block: &SeenBlock) {
         let bytes = block_bytes(block);
         let ancestors = block.ancestors.len() as u64;
+        self.blocks += 1;
         self.bytes += bytes;
         self.most_bytes = bytes.max(self.most_bytes);
         self.in_memory_bytes += 2 * (bytes + PER_MISSING_BYTES * ancestors);
     }
 
-    /// The memory of so many bytes of them, and of one block.
-    fn suspended_bytes(&self, most_bytes: u64) -> u64 {
-        let kept = (most_bytes + self.most_bytes).min(self.bytes);
+    /// The memory of so many bytes of them, and of one block. An honest validator sends a block per round, so a node that
+    /// is so many rounds behind has no more of them.
+    fn suspended_bytes(&self, most_bytes: u64, rounds_behind: u64) -> u64 {
+        let average = self.bytes.div_ceil(self.blocks.max(1));
+        let of_rounds = match self.is_byzantine {
+            true => u64::MAX,
+            false => average.saturating_mul(rounds_behind),
+        };
+        let kept = (most_bytes + self.most_bytes)
+            .min(self.bytes)
+            .min(of_rounds);
         let in_memory = u128::from(self.in_memory_bytes) * u128::from(kept);
         (in_memory / u128::from(self.bytes.max(1))) as u64
     }
@@ -146,9 +161,14 @@ impl WorkingSet {
             sub_buffer_bytes: u64::from(plan.workload.buffered_bytes).max(largest_batch),
             being_read_bytes: largest_batch * u64::from(plan.workload.workers),
             max_suspended_bytes: most(|node| node.consensus.max_suspended_bytes) as u64,
-            sent: (plan.byzantine.iter())
-                .map(|byzantine| (byzantine.validator, Sent::by(byzantine)))
+            sent: (0..plan.validators)
+                .map(|validator| {
+                    let mut byzantine = plan.byzantine.iter();
+                    let byzantine = byzantine.find(|it| it.validator == validator);
+                    (validator, byzantine.map_or_else(Sent::default, Sent::by))
+                })
                 .collect(),
+            behind: Behind::default(),
             bytes: 0,
             most_bytes: 0,
         }
@@ -161,13 +181,15 @@ impl WorkingSet {
             ProcessId::Node(n) => {
                 let most_epochs = self.retained.retained_by(n).saturating_add(2);
                 let epochs = self.epochs.min(most_epochs);
-                let of_byzantine = |sent: &Sent| {
-                    sent.being_read_bytes + sent.suspended_bytes(self.max_suspended_bytes)
+                let rounds = self.behind.rounds(n);
+                let of_peer = |sent: &Sent| {
+                    let suspended = sent.suspended_bytes(self.max_suspended_bytes, rounds);
+                    sent.being_read_bytes + suspended
                 };
                 (PER_VALIDATOR_BYTES + self.largest_block) * self.validators
                     + PER_EPOCH_BYTES * epochs
                     + self.being_read_bytes
-                    + self.sent.values().map(of_byzantine).sum::<u64>()
+                    + self.sent.values().map(of_peer).sum::<u64>()
             }
             ProcessId::Sub(_) => state + BUFFER_COPIES * self.sub_buffer_bytes,
             ProcessId::Executor(_) | ProcessId::World => state,
@@ -203,12 +225,22 @@ impl WorkingSet {
             }
             Fact::BatchesAbandoned { bytes, .. } => self.bytes -= bytes,
             Fact::BlockStored { block, .. } => self.stored(block),
+            Fact::CommitStored { commit, .. } => {
+                if let ProcessId::Node(n) = process {
+                    (self.behind).stored(n, commit.epoch, commit.leader.round);
+                }
+            }
             Fact::EpochRecorded { record } => self.epochs = self.epochs.max(record.epoch.0 + 1),
             Fact::FrameSent { frame, .. } => {
                 self.delivered(frame.gei, &frame.transactions);
             }
             _ => {}
         }
+    }
+
+    /// Node `n` has an older disk.
+    pub fn restored(&mut self, n: u16) {
+        self.behind.restored(n);
     }
 
     fn stored(&mut self, block: &SeenBlock) {
