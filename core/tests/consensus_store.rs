@@ -12,6 +12,7 @@ use metanode_core::{
         Epoch, KeyPair, Round, SignatureScheme, TimestampMs, VerifiedBlock,
     },
 };
+use std::collections::BTreeSet;
 
 const EPOCH: Epoch = Epoch(3);
 
@@ -144,9 +145,13 @@ fn votes_are_found_by_commit() {
     let one = block(3, 1, vec![first]);
     let blocks = [both.clone(), one.clone(), block(3, 2, vec![rival])];
     store.write(&blocks, &[], Durability::Buffered).unwrap();
-    let votes_for = |commit| store.votes_for(commit, |_| false).unwrap();
-    assert_eq!(votes_for(first), [one, both.clone()]);
-    assert_eq!(votes_for(second), [both]);
+    let of = |commit, quorum| {
+        let is_quorum = |authors: &BTreeSet<_>| authors.len() >= quorum;
+        store.quorum_for(commit, is_quorum).unwrap()
+    };
+    assert_eq!(of(first, 2), Some(vec![one, both.clone()]));
+    assert_eq!(of(first, 3), None);
+    assert_eq!(of(second, 1), Some(vec![both]));
 }
 
 #[test]
@@ -158,10 +163,12 @@ fn an_author_that_repeats_its_vote_hides_nobody_and_is_not_read_to_the_end() {
         .collect();
     blocks.push(block(500, 2, vec![commit]));
     store.write(&blocks, &[], Durability::Buffered).unwrap();
-    let all = store.votes_for(commit, |voters| voters.len() == 2);
-    assert_eq!(all.unwrap(), [blocks[0].clone(), blocks[497].clone()]);
-    let one = store.votes_for(commit, |voters| voters.len() == 1);
-    assert_eq!(one.unwrap(), [blocks[0].clone()]);
+    let of = |quorum| {
+        let is_quorum = |authors: &BTreeSet<_>| authors.len() >= quorum;
+        store.quorum_for(commit, is_quorum).unwrap()
+    };
+    let both = vec![blocks[0].clone(), blocks[497].clone()];
+    assert_eq!((of(2), of(1)), (Some(both), Some(vec![blocks[0].clone()])));
 }
 
 #[test]

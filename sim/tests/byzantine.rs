@@ -140,7 +140,8 @@ fn ancestors_that_do_not_exist_stay_missing() {
 
 #[test]
 fn flooding_is_tolerated() {
-    has_effect(ByzantineStrategy::Flooding, 100, |event| {
+    // Its streams do not go up, so each ends soon: a part of the flood arrives.
+    has_effect(ByzantineStrategy::Flooding, 20, |event| {
         matches!(event, NodeEvent::Equivocation { .. })
     });
 }

@@ -49,6 +49,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     let mut asked = Asked::beginning_at(random.next_u32() as usize);
     let mut watched = Watched::of(&shared, stall);
     let (began, mut missing) = (now(), MissingHistory::default());
+    let mut found = Found::default();
     loop {
         let seen = *watched.progress.borrow_and_update();
         let threshold = shared.parameters.commit_sync_threshold;
@@ -60,7 +61,9 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
         };
         let peer = &shared.peers[asked.position % shared.peers.len()];
         let asked_at = now();
-        let fetched = timeout(patience, fetch_range(&shared, peer, from, to));
+        found.begin(from);
+        let fetching = fetch_range(&shared, peer, from, to, &mut found.blocks);
+        let fetched = timeout(patience, fetching);
         let fetched = fetched.await.unwrap_or_else(|| {
             let limit_ms = patience.as_millis();
             patience = (patience * 2).min(usual * MAX_PATIENCE);
@@ -155,6 +158,26 @@ impl Watched {
     }
 }
 
+/// Blocks of certified commits from an attempt that did not get all of them: the next one, with another peer, needs only
+/// the others.
+#[derive(Default)]
+struct Found {
+    from: CommitIndex,
+    blocks: BTreeMap<BlockRef, VerifiedBlock>,
+}
+
+impl Found {
+    /// Keeps what an attempt for commits from `from` on has found before.
+    fn begin(&mut self, from: CommitIndex) {
+        if self.from != from {
+            *self = Self {
+                from,
+                ..Self::default()
+            };
+        }
+    }
+}
+
 /// Tells the operator that nobody has the commits from `from` on, because peers have removed them.
 fn tell(shared: &Shared, from: CommitIndex, missing: Option<Missing>) {
     if let Some(missing) = missing {
@@ -238,13 +261,14 @@ async fn fetch_range(
     peer: &Peer,
     from: CommitIndex,
     to: CommitIndex,
+    found: &mut BTreeMap<BlockRef, VerifiedBlock>,
 ) -> Result<(Vec<SubDag>, Vec<VerifiedBlock>), PeerError> {
     let (commits, voters) = fetch_certified(shared, peer, from, to).await?;
     let named: Vec<BlockRef> = commits.iter().flat_map(|c| c.blocks.clone()).collect();
-    let mut blocks = fetch_blocks(shared, peer, &named).await?;
+    fetch_blocks(shared, peer, &named, found).await?;
     let sub_dags = commits
         .into_iter()
-        .map(|commit| assemble(commit, &mut blocks))
+        .map(|commit| assemble(commit, found))
         .collect::<Result<_, _>>()?;
     Ok((sub_dags, voters))
 }
@@ -288,7 +312,8 @@ pub(super) async fn fetch_certified(
     voters.truncate(shared.committee.size());
     let mut voters = shared.verify(peer.index, voters);
     further_voters.truncate(shared.committee.size());
-    let further = fetch_blocks(shared, peer, &further_voters).await?;
+    let mut further = BTreeMap::new();
+    fetch_blocks(shared, peer, &further_voters, &mut further).await?;
     voters.extend(further.into_values());
     // All are stored, so the peer must not choose how many there are.
     let voters = voters_for(newest, voters);
@@ -322,17 +347,18 @@ fn check_chain(
     Ok(commits)
 }
 
+/// Adds all these blocks to those that were found.
 async fn fetch_blocks(
     shared: &Shared,
     peer: &Peer,
     named: &[BlockRef],
-) -> Result<BTreeMap<BlockRef, VerifiedBlock>, PeerError> {
-    let stored = shared.retained.store.blocks(named)?;
-    let mut found: BTreeMap<_, _> = stored
-        .into_iter()
-        .flatten()
-        .map(|block| (block.reference(), block))
-        .collect();
+    found: &mut BTreeMap<BlockRef, VerifiedBlock>,
+) -> Result<(), PeerError> {
+    let missing = named.iter().filter(|block| !found.contains_key(block));
+    let missing: Vec<_> = missing.copied().collect();
+    let stored = shared.retained.store.blocks(&missing)?;
+    let stored = stored.into_iter().flatten();
+    found.extend(stored.map(|block| (block.reference(), block)));
     loop {
         let wanted: Vec<_> = named
             .iter()
@@ -341,7 +367,7 @@ async fn fetch_blocks(
             .copied()
             .collect();
         if wanted.is_empty() {
-            return Ok(found);
+            return Ok(());
         }
         let response = peer
             .ask(shared, &PeerRequest::Blocks(wanted.clone()))

@@ -12,7 +12,7 @@ use super::{
     repair,
     shared::{Command, Levels, Progress, Shared},
     subscriber, synchronizer,
-    votes::certified,
+    votes::are_quorum,
 };
 use crate::{
     commit::is_boundary,
@@ -461,8 +461,8 @@ fn recovered_ending(
 /// on them after this node has left the epoch, and a Byzantine author may have shown its vote to nobody else.
 fn is_certified(retained: &RetainedEpoch, boundary: Boundary) -> Result<bool, StoreError> {
     let RetainedEpoch { store, start, .. } = retained;
-    let is_certified = |voters: &[_]| certified(boundary.commit, voters, &start.committee);
-    let is_certified = is_certified(&store.votes_for(boundary.commit, is_certified)?);
+    let is_quorum = |voters: &_| are_quorum(voters, &start.committee);
+    let is_certified = store.quorum_for(boundary.commit, is_quorum)?.is_some();
     if bug_switches::syncs_votes(is_certified) {
         store.sync()?;
     }

@@ -106,9 +106,13 @@ impl Peer {
                         .await?
                 }
             };
-            let body = read_frame(&mut stream, &mut decoder).await?;
-            let response = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
-            Ok((response, (stream, decoder)))
+            loop {
+                let body = read_frame(&mut stream, &mut decoder).await?;
+                let response = protocol::parse(&body.ok_or(PeerError::Closed)?)?;
+                if response != PeerResponse::Wait {
+                    return Ok((response, (stream, decoder)));
+                }
+            }
         };
         let end = self.idle.limit(timeout_ms, exchange).await;
         let (response, open) = end.unwrap_or(Err(PeerError::Idle { timeout_ms }))?;

@@ -12,6 +12,8 @@ pub(super) struct PeerStream {
     pub stream: SecureStream<MonitoredStream>,
     idle: IdleTimeout,
     silence_ms: u64,
+    /// The most time without a word to a peer that waits for an answer.
+    pub alive_ms: u64,
 }
 
 impl PeerStream {
@@ -20,11 +22,13 @@ impl PeerStream {
         stream: SecureStream<MonitoredStream>,
         idle: IdleTimeout,
         silence_ms: u64,
+        alive_ms: u64,
     ) -> Self {
         Self {
             stream,
             idle,
             silence_ms,
+            alive_ms,
         }
     }
 

@@ -30,7 +30,7 @@ pub const REQUEST_FRAMING: Framing = Framing {
     limit_bytes: 64 * 1024,
 };
 
-/// Approximate limit of the blocks in an answer; the requester fetches the others again.
+/// With the block that reaches this size an answer ends; the requester fetches the others again.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// The same for who is no member.
@@ -82,6 +82,9 @@ pub enum PeerResponse {
     },
     /// A signed block; `None` if there is none above genesis.
     NewestBlock(Option<Bytes>),
+    /// The answer follows when its requester may take more. Sent again and again until then: who hears nothing takes its peer
+    /// for dead, and asks for everything again.
+    Wait,
 }
 
 /// A message that cannot be encoded or decoded.

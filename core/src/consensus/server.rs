@@ -7,7 +7,7 @@ use super::{
         self, MAX_ANSWER_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_COMMITS_PER_ANSWER,
         MAX_GUEST_ANSWER_BYTES, MessageError, PeerRequest, PeerResponse, Purpose,
     },
-    votes::certified,
+    votes::are_quorum,
 };
 use crate::{
     backoff::Backoff,
@@ -62,8 +62,9 @@ impl From<NoPlace> for ConnectionEnd {
     }
 }
 
-/// Blocks of one request that are read at a time.
+/// Blocks of one request that are read at a time, as long as they are small: together fewer bytes than this.
 const BLOCKS_PER_READ: usize = 8;
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// What all connections share.
 struct Server {
@@ -187,11 +188,13 @@ impl Server {
         let has_displaced = place.prove(caller, kind)?;
         self.report(has_displaced, hello.epoch, caller);
         let silence_ms = self.parameters.peer_silence_ms;
+        // Callers have the same timeout, if nobody has changed it.
+        let alive_ms = self.parameters.peer_timeout_ms / 4;
         Ok(Greeted {
             retained,
             purpose,
             caller,
-            stream: PeerStream::new(stream, idle, silence_ms),
+            stream: PeerStream::new(stream, idle, silence_ms, alive_ms),
         })
     }
 
@@ -261,7 +264,7 @@ pub(super) async fn answer_queries(
     let mut decoder = Decoder::new(protocol::REQUEST_FRAMING);
     loop {
         let request = next(&mut stream.stream, &mut decoder).await?;
-        place.may_take().await;
+        await_turn(place, &mut stream).await?;
         let Answer { response, cost } = answer(retained, answers, request)?;
         let frame = protocol::frame(&response)?;
         place.take(frame.len().max(cost));
@@ -269,6 +272,16 @@ pub(super) async fn answer_queries(
         // Whoever asks for nothing without a pause does not keep others from their turn.
         tokio::task::yield_now().await;
     }
+}
+
+/// Waits until the caller may take something, and lets it know meanwhile that its answer will come.
+async fn await_turn(place: &Place, stream: &mut PeerStream) -> Result<(), ConnectionEnd> {
+    let alive = Duration::from_millis(stream.alive_ms);
+    while timeout(alive, place.may_take()).await.is_none() {
+        let wait = protocol::frame(&PeerResponse::Wait)?;
+        stream.write(&wait).await?;
+    }
+    Ok(())
 }
 
 async fn next<T: serde::de::DeserializeOwned>(
@@ -327,8 +340,8 @@ pub(super) struct Answers {
 
 /// What every request costs its peer, and every key that is looked up for it, in bytes of an answer: also one that finds
 /// nothing.
-const REQUEST_COST: usize = 4 * 1024;
-const KEY_COST: usize = 512;
+const REQUEST_COST: usize = 1024;
+const KEY_COST: usize = 128;
 
 /// An answer, and what its peer is charged for it at least, in bytes.
 pub(super) struct Answer {
@@ -349,10 +362,9 @@ pub(super) fn answer(
             let mut named = BTreeSet::new();
             wanted.retain(|block| named.insert(*block));
             cost += KEY_COST * wanted.len();
-            let found = first_blocks(store, &wanted, limits.most_bytes)?;
-            cost += bytes_of(&found);
-            let found = within_answer(limits.most_bytes, found.into_iter());
-            PeerResponse::Blocks(found.map(|b| b.bytes().clone()).collect())
+            let (found, read_bytes) = first_blocks(store, &wanted, limits.most_bytes)?;
+            cost += read_bytes;
+            PeerResponse::Blocks(found.iter().map(|b| b.bytes().clone()).collect())
         }
         PeerRequest::Commits { from, to } => {
             let (response, read_bytes) = certified_commits(retained, limits, from, to)?;
@@ -370,22 +382,32 @@ fn bytes_of(blocks: &[VerifiedBlock]) -> usize {
     blocks.iter().map(|block| block.bytes().len()).sum()
 }
 
-/// At least as many of these blocks as fit into an answer, if so many are stored. Not all are read: the requester chooses
-/// how many it names, and pays for what it gets.
+/// The first stored ones of these blocks, up to the one with which they have `most_bytes`, and how many bytes were read. Not
+/// all are read: the requester chooses how many it names, and pays for what it gets. A large one is sent when it was read,
+/// or it would be paid for twice.
 fn first_blocks(
     store: &ConsensusStore,
-    wanted: &[BlockRef],
+    mut wanted: &[BlockRef],
     most_bytes: usize,
-) -> Result<Vec<VerifiedBlock>, StoreError> {
-    let (mut found, mut bytes) = (vec![], 0);
-    for some in wanted.chunks(BLOCKS_PER_READ) {
-        if bytes > most_bytes {
-            break;
+) -> Result<(Vec<VerifiedBlock>, usize), StoreError> {
+    let (mut found, mut bytes, mut read_bytes, mut at_once) = (vec![], 0, 0, 1);
+    while !wanted.is_empty() && (found.is_empty() || bytes < most_bytes) {
+        let (some, rest) = wanted.split_at(at_once.min(wanted.len()));
+        wanted = rest;
+        for block in store.blocks(some)?.into_iter().flatten() {
+            let length = block.bytes().len();
+            read_bytes += length;
+            if found.is_empty() || bytes < most_bytes {
+                bytes += length;
+                found.push(block);
+            }
         }
-        let read = store.blocks(some)?.into_iter().flatten();
-        found.extend(read.inspect(|block| bytes += block.bytes().len()));
+        at_once = match read_bytes < SMALL_BYTES {
+            true => BLOCKS_PER_READ.min(2 * at_once),
+            false => 1,
+        };
     }
-    Ok(found)
+    Ok((found, read_bytes))
 }
 
 /// The newest stored block of an authority. No answer if it is damaged: with an older block its author would conclude
@@ -429,11 +451,10 @@ pub(super) fn certified_commits(
         commits.extend(page.intact);
         for last in (known..commits.len()).rev() {
             let reference = commits[last].reference();
-            let committee = &retained.start.committee;
-            let is_certified = |voters: &[_]| certified(reference, voters, committee);
-            let voters = store.votes_for(reference, is_certified)?;
-            read_bytes += KEY_COST + bytes_of(&voters);
-            if is_certified(&voters) {
+            let is_quorum = |voters: &_| are_quorum(voters, &retained.start.committee);
+            read_bytes += KEY_COST;
+            if let Some(voters) = store.quorum_for(reference, is_quorum)? {
+                read_bytes += bytes_of(&voters);
                 let fitting = within_answer(limits.most_bytes, voters.iter().cloned()).count();
                 let (fitting, further) = voters.split_at(fitting);
                 let response = PeerResponse::Commits {

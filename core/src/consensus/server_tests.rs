@@ -85,7 +85,7 @@ async fn connected(capacity: usize, silence_ms: u64) -> (SecureStream<BoxStream>
     let (near, far) = tokio::io::duplex(capacity);
     let far = idle.monitor(Box::new(far));
     let (near, far) = testing::connected(&epoch_start().committee, near, far).await;
-    (near, PeerStream::new(far, idle, silence_ms))
+    (near, PeerStream::new(far, idle, silence_ms, 10))
 }
 
 fn place() -> Place {
@@ -229,7 +229,7 @@ fn a_block_that_is_named_twice_is_sent_once_and_guests_get_less() {
     };
     let bytes: Vec<_> = blocks.iter().map(|block| block.bytes().clone()).collect();
     assert_eq!(sent(MAX_ANSWER_BYTES), bytes);
-    assert_eq!(sent(MAX_GUEST_ANSWER_BYTES), bytes[..2]);
+    assert_eq!(sent(MAX_GUEST_ANSWER_BYTES), bytes[..3]);
     assert_eq!(sent(0), bytes[..1], "or nobody would ever have it");
 }
 
@@ -264,6 +264,37 @@ fn a_subscription_holds_a_few_large_blocks_at_a_time() {
     }
     let recent = retained.own_blocks.after(Round(0)).unwrap();
     assert_eq!(recent.len(), 3, "they share its limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_to_wait_for_its_rate_hears_that_the_answer_will_come() {
+    let store = ConsensusStore::open(&MemoryStores::new(&MemoryDisk::default()), Epoch(0));
+    let retained = retained(None, store.unwrap());
+    let (mut peer, stream) = connected(1_024, 100).await;
+    let parameters = PeerParameters::default();
+    let place = Admission::new(parameters.clone()).accept();
+    // Two seconds' worth: one of them is over at once.
+    place.take(2 * parameters.guest_bytes_per_second as usize);
+    let asking = async {
+        let request = protocol::frame(&PeerRequest::NewestBlockOf(AuthorityIndex(0))).unwrap();
+        write_frame(&mut peer, &request).await.unwrap();
+        let mut decoder = Decoder::new(protocol::FRAMING);
+        let mut waited = 0;
+        loop {
+            let body = read_frame(&mut peer, &mut decoder).await.unwrap().unwrap();
+            match protocol::parse(&body).unwrap() {
+                PeerResponse::Wait => waited += 1,
+                answer => break (waited, answer),
+            }
+        }
+    };
+    let (waited, answer) = tokio::select! {
+        biased;
+        end = answer_queries(&retained, 1, stream, &place) => panic!("{end:?}"),
+        answered = asking => answered,
+    };
+    assert!((90..=101).contains(&waited), "every 10 ms: {waited}");
+    assert_eq!(answer, PeerResponse::NewestBlock(None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,12 +133,17 @@ pub(super) fn certified(
     blocks: &[VerifiedBlock],
     committee: &Committee,
 ) -> bool {
-    let voters: BTreeSet<AuthorityIndex> = blocks
+    let voters = blocks
         .iter()
         .filter(|block| block.commit_votes.contains(&commit))
         .map(|block| block.author)
         .collect();
-    let stake: Stake = voters.into_iter().map(|voter| committee.stake(voter)).sum();
+    are_quorum(&voters, committee)
+}
+
+/// Whether these authorities have 2f+1 of the stake.
+pub(super) fn are_quorum(voters: &BTreeSet<AuthorityIndex>, committee: &Committee) -> bool {
+    let stake: Stake = voters.iter().map(|voter| committee.stake(*voter)).sum();
     stake >= committee.quorum()
 }
 

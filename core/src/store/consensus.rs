@@ -294,19 +294,24 @@ impl ConsensusStore {
         }))
     }
 
-    /// For each author the earliest block that votes for this commit, without damaged ones, until they are enough. An author
-    /// may repeat its vote in each of its blocks, so not all are read.
+    /// Blocks that vote for this commit, of each author the earliest one, whose authors are a quorum. `None` if there are no
+    /// such blocks, without damaged ones.
+    ///
+    /// An author may repeat its vote in each of its blocks, and a block may be large: no more are read than it takes.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn votes_for(
+    pub fn quorum_for(
         &self,
         commit: CommitRef,
-        are_enough: impl Fn(&[VerifiedBlock]) -> bool,
-    ) -> Result<Vec<VerifiedBlock>, StoreError> {
+        is_quorum: impl Fn(&BTreeSet<AuthorityIndex>) -> bool,
+    ) -> Result<Option<Vec<VerifiedBlock>>, StoreError> {
         const PAGE: usize = 64;
         let mut range = all_with_prefix(&votes_prefix(commit));
-        let (mut authors, mut voters) = (BTreeSet::new(), vec![]);
+        let (mut known, mut voters) = (BTreeSet::new(), vec![]);
+        // Authors of blocks that are read, and those of blocks that are not read yet.
+        let (mut intact, mut authors) = (BTreeSet::new(), BTreeSet::new());
+        let mut unread = vec![];
         loop {
             let votes = self.store.scan(Scan {
                 column: COMMIT_VOTES,
@@ -314,20 +319,28 @@ impl ConsensusStore {
                 order: ScanOrder::Ascending,
                 limit: PAGE,
             })?;
-            let mut first = vec![];
             for (key, _) in &votes {
                 let voter = parse_vote_key(key)?;
-                if authors.insert(voter.author) {
-                    first.push(voter);
+                if known.insert(voter.author) {
+                    authors.insert(voter.author);
+                    unread.push(voter);
                 }
             }
-            let blocks = self.blocks(&first)?.into_iter().flatten();
-            voters.extend(blocks.filter(|voter| voter.commit_votes.contains(&commit)));
+            if is_quorum(&authors) {
+                let read = self.blocks(&std::mem::take(&mut unread))?;
+                let read = read.into_iter().flatten();
+                voters.extend(read.filter(|voter| voter.commit_votes.contains(&commit)));
+                intact.extend(voters.iter().map(|voter: &VerifiedBlock| voter.author));
+                if is_quorum(&intact) {
+                    return Ok(Some(voters));
+                }
+                authors.clone_from(&intact);
+            }
             match votes.last() {
-                Some((last, _)) if votes.len() == PAGE && !are_enough(&voters) => {
+                Some((last, _)) if votes.len() == PAGE => {
                     range.start = [last, &[0][..]].concat(); // the next key
                 }
-                _ => return Ok(voters),
+                _ => return Ok(None),
             }
         }
     }

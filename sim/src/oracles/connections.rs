@@ -3,7 +3,8 @@
 //!
 //! Judged by the bytes that nodes send to strangers, and by the connections that exist. What a guest may have over a time
 //! is what its node's parameters say for all guests together, and one answer beyond it: how large that is, is known when it
-//! was made.
+//! was made. It ends with the block that makes it large enough, and a block has at least one transaction, however large they
+//! are.
 //!
 //! No violation: a connection of a member that is displaced while more of them exist than the parameters say, also such as
 //! the member has left without a word.
@@ -59,7 +60,8 @@ impl GuestBytes {
         // A second may be saved up, and a part of one counts as a whole.
         let seconds = now.since(since).as_ms() / 1_000 + 2;
         u64::from(peers.guest_bytes_per_second) * seconds
-            + (MAX_GUEST_ANSWER_BYTES as u64).max(self.largest_block_bytes)
+            + MAX_GUEST_ANSWER_BYTES as u64
+            + self.largest_block_bytes
             + BEYOND_ANSWER_BYTES
             + PER_CONNECTION_BYTES * given.connections.len() as u64
     }

@@ -118,6 +118,7 @@ pub(super) fn response(body: Bytes) -> Result<Vec<Bytes>, Malformed> {
             voters
         }
         2 => Vec::from_iter(reader.option(Reader::bytes)?),
+        3 => vec![],
         other => return Err(format!("response {other} does not exist")),
     };
     reader.end()?;
