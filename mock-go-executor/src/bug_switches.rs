@@ -15,7 +15,7 @@ pub(crate) fn flush_order(order: [FlushStep; 3]) -> [FlushStep; 3] {
     if bugs::enabled(KnownBug::WatermarkBeforeState) {
         return [Watermark, State, Blocks];
     }
-    if bugs::enabled(KnownBug::BlocksBeforeState) {
+    if bugs::enabled(KnownBug::BlocksBeforeState) || stored_reads_as_executed() {
         return [Blocks, State, Watermark];
     }
     order
@@ -37,6 +37,11 @@ pub(crate) fn refuses_peers() -> bool {
 /// Whether the watermark is stored with the blocks, in their write, and not by a last one of its own.
 pub(crate) fn watermark_is_with_blocks() -> bool {
     bugs::enabled(KnownBug::WatermarkWithBlocks)
+}
+
+/// Whether a start takes the last stored block for the last one that is executed.
+pub(crate) fn stored_reads_as_executed() -> bool {
+    bugs::enabled(KnownBug::StoredReadsAsExecuted)
 }
 
 /// The bytes of a block that a Sub does not ask for again.

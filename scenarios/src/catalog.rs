@@ -80,6 +80,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "guest_floods"
     "stolen_seat"
     "replayed_handshake"
+    "altered_greetings"
     "fallback_to_genesis"
     "fallback_to_genesis_naive"
     "blocks_counted_apart"

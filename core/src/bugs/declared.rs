@@ -20,6 +20,11 @@ known_bugs! {
             masked_by: [],
             found_by: ["RPC", "WIRE", "EXEC1", "TRUTH"],
         }
+        QueryFailureReadsAsRecord = "2b" "query_failure_reads_as_record" {
+            mechanism: "an executor that did not answer the first query of a start is taken to be where the node's newest epoch began",
+            masked_by: [],
+            found_by: ["RPC", "WIRE", "EXEC1", "TRUTH"],
+        }
         GeiAssertedAsCommitIndex = "3a" "gei_asserted_as_commit_index" {
             mechanism: "a start asserts that the watermark, taken for a commit index, is not above the last stored commit",
             masked_by: [],
@@ -59,6 +64,11 @@ known_bugs! {
             mechanism: "after a restart the epoch's base is the executor's watermark: old commits get new numbers",
             masked_by: [],
             found_by: ["AGREE", "EXEC1", "ROOT", "TRUTH"],
+        }
+        StoredReadsAsExecuted = "8" "stored_reads_as_executed" {
+            mechanism: "the executor stores blocks before their state, and a start takes the last stored one for executed",
+            masked_by: [],
+            found_by: ["DURABLE", "ROOT", "GAP0", "TRUTH"],
         }
         RecoveryFloods = "9a" "recovery_floods" {
             mechanism: "the first load takes the whole backlog, whatever the window's size",
@@ -419,6 +429,16 @@ known_bugs! {
             mechanism: "a caller whose key is that of no member has the budget of a member",
             masked_by: [],
             found_by: ["BOUND"],
+        }
+        HandshakeWithoutEpoch = "+" "handshake_without_epoch" {
+            mechanism: "handshakes are not bound to an epoch: what somebody on the way makes of a greeting's epoch is believed",
+            masked_by: [],
+            found_by: ["EPOCH"],
+        }
+        CatchUpWritesAgain = "+" "catch_up_writes_again" {
+            mechanism: "commits from peers are adopted although the node has made them itself while it waited for them",
+            masked_by: [],
+            found_by: ["START", "LIVE"],
         }
         LeaderInItsCommit = "+" "leader_in_its_commit" {
             mechanism: "a commit takes its leader in any case, also if blocks of its history do not fit: those are in no commit",

@@ -116,7 +116,7 @@ mod tests {
             KnownBug::FailureAwaitsNextCommit,
         ];
         assert_eq!(KnownBug::named("20"), pressure);
-        assert_eq!(KnownBug::named("2"), [KnownBug::QueryFailureReadsAsGenesis]);
+        assert_eq!(KnownBug::named("7"), [KnownBug::BaseTakenFromTip]);
         assert_eq!(KnownBug::named("no_such_bug"), []);
         assert_eq!(Entry::named(KnownBug::StartIsTrusted.name()), []);
         let names: BTreeSet<_> = KnownBug::ALL.iter().map(|bug| bug.name()).collect();

@@ -19,6 +19,11 @@ pub(super) fn boundary(mut boundary: Boundary, commit: &Commit) -> Boundary {
     boundary
 }
 
+/// Whether a commit that catch-up has fetched is adopted.
+pub(super) fn is_new(is_new: bool) -> bool {
+    is_new || bugs::enabled(KnownBug::CatchUpWritesAgain)
+}
+
 /// Whether a commit that is stored together with others, `stored` in total, is handled as the boundary.
 pub(super) fn is_boundary(is_boundary: bool, stored: usize) -> bool {
     is_boundary && !(bugs::enabled(KnownBug::EndOfEpochMissed) && stored > 1)

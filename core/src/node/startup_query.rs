@@ -105,7 +105,8 @@ impl Node<'_> {
         let epoch = client.current_epoch().await?;
         let chain = self.chain().await?;
         let mut boundary = client.epoch_boundary_data(epoch).await?;
-        let watermark = bug_switches::answered(client.watermark().await, failure)?;
+        let watermark = client.watermark().await;
+        let watermark = bug_switches::answered(watermark, failure, &self.records)?;
         while bug_switches::is_unfinished(watermark.0 < boundary.boundary_block) {
             let previous = Epoch(boundary.epoch).prev();
             boundary = client.epoch_boundary_data(previous).await?;

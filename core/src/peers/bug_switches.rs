@@ -4,8 +4,16 @@
 use super::{admission::Place, places::Kind, sessions::Caller};
 use crate::{
     bugs::{self, KnownBug},
-    types::AuthorityIndex,
+    types::{AuthorityIndex, Epoch},
 };
+
+/// The epoch to which a handshake is bound.
+pub(super) fn bound(epoch: Epoch) -> Epoch {
+    match bugs::enabled(KnownBug::HandshakeWithoutEpoch) {
+        true => Epoch(0),
+        false => epoch,
+    }
+}
 
 /// Who calls, and says that it is `claimed`.
 pub(super) fn caller(proven: Caller, claimed: Option<AuthorityIndex>) -> Caller {

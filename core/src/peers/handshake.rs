@@ -8,7 +8,10 @@
 //!
 //! Pure: no I/O; randomness comes from the generator that is passed in.
 
-use super::readable::{ReadableCipher, ReadableExchange};
+use super::{
+    bug_switches,
+    readable::{ReadableCipher, ReadableExchange},
+};
 use crate::{
     env::SessionKeys,
     types::{ChainId, Encryption, Epoch, NetworkKeyPair},
@@ -19,12 +22,13 @@ use rand_core::Rng;
 use snow::{
     Builder, Error, HandshakeState, TransportState,
     params::{CipherChoice, DHChoice, HashChoice, NoiseParams},
-    resolvers::{CryptoResolver, DefaultResolver},
+    resolvers::{CryptoResolver, DefaultResolver, RingResolver},
     types::{Cipher, Dh, Hash, Random},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
-const NAME: &str = "Noise_IK_25519_ChaChaPoly_BLAKE2s";
+/// AES-GCM, because processors have instructions for it: it is four times as fast as ChaCha20-Poly1305.
+const NAME: &str = "Noise_IK_25519_AESGCM_BLAKE2s";
 
 /// What begins the prologue: the protocol and its version.
 const PROTOCOL: &[u8] = b"metanode peer 1";
@@ -77,7 +81,7 @@ impl CryptoResolver for Resolver {
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
         match self.encryption {
-            Encryption::Noise => DefaultResolver.resolve_cipher(choice),
+            Encryption::Noise => RingResolver.resolve_cipher(choice),
             Encryption::Readable => Some(Box::new(ReadableCipher::default())),
         }
     }
@@ -105,6 +109,7 @@ impl Own<'_> {
             random: random.clone(),
         };
         let params: NoiseParams = NAME.parse()?;
+        let epoch = bug_switches::bound(epoch);
         let prologue = [PROTOCOL, &chain.0, &epoch.0.to_le_bytes()].concat();
         let builder = Builder::with_resolver(params, Box::new(resolver))
             .local_private_key(keys.secret())?
@@ -126,6 +131,7 @@ pub(super) struct Session {
 pub(super) struct Calling {
     state: HandshakeState,
     session: [u8; 32],
+    epoch: Epoch,
 }
 
 impl Calling {
@@ -137,7 +143,15 @@ impl Calling {
         let mut state = own.begin(Some(listener))?;
         let first = write(&mut state, &[])?;
         let session = session(&first)?;
-        Ok((Self { state, session }, first))
+        let epoch = own.epoch;
+        Ok((
+            Self {
+                state,
+                session,
+                epoch,
+            },
+            first,
+        ))
     }
 
     /// Returns the session, and what the listener says.
@@ -146,7 +160,7 @@ impl Calling {
     /// If the listener does not have the key, or is of another chain or epoch.
     pub fn finish(mut self, second: &[u8]) -> Result<(Session, Vec<u8>), Error> {
         let payload = read(&mut self.state, second)?;
-        Ok((finish(self.state, self.session)?, payload))
+        Ok((finish(self.state, self.session, self.epoch)?, payload))
     }
 }
 
@@ -154,6 +168,7 @@ impl Calling {
 pub(super) struct Answering {
     state: HandshakeState,
     session: [u8; 32],
+    epoch: Epoch,
     /// The key that the caller will have proven when something arrives that is encrypted in this session.
     pub caller: [u8; 32],
 }
@@ -168,6 +183,7 @@ impl Answering {
         let caller = caller.and_then(|key| key.try_into().ok());
         Ok(Self {
             session: session(first)?,
+            epoch: own.epoch,
             caller: caller.ok_or(Error::Input)?,
             state,
         })
@@ -179,7 +195,7 @@ impl Answering {
     /// If the payload is too long, and those of the library.
     pub fn finish(mut self, payload: &[u8]) -> Result<(Session, Bytes), Error> {
         let second = write(&mut self.state, payload)?;
-        Ok((finish(self.state, self.session)?, second))
+        Ok((finish(self.state, self.session, self.epoch)?, second))
     }
 }
 
@@ -202,12 +218,13 @@ fn read(state: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(payload[..length].to_vec())
 }
 
-fn finish(mut state: HandshakeState, session: [u8; 32]) -> Result<Session, Error> {
+fn finish(mut state: HandshakeState, session: [u8; 32], epoch: Epoch) -> Result<Session, Error> {
     let (from_caller, from_listener) = state.dangerously_get_raw_split();
     Ok(Session {
         transport: state.into_transport_mode()?,
         keys: SessionKeys {
             session,
+            epoch,
             from_caller,
             from_listener,
         },

@@ -31,7 +31,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub(crate) use admission::{Admission, Place};
-pub use greeting::{HandshakeReply, Hello, RetainedEpochs, Welcome};
+pub use greeting::{HandshakeReply, Hello, PLAIN_FRAMING, RetainedEpochs, Welcome};
 pub use handshake::SharedRandom;
 pub(crate) use places::{Kind, NoPlace};
 pub use secure_stream::SecureStream;

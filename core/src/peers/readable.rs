@@ -9,7 +9,7 @@ use snow::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-/// Length of the checksum, that of Poly1305.
+/// Length of the checksum, that of AES-GCM.
 const TAG_BYTES: usize = 16;
 
 /// Two public keys have one common value, which each end finds with its secret and the other's public key.
@@ -80,7 +80,7 @@ impl ReadableCipher {
 
 impl Cipher for ReadableCipher {
     fn name(&self) -> &'static str {
-        "ChaChaPoly"
+        "AESGCM"
     }
 
     fn set(&mut self, key: &[u8; 32]) {

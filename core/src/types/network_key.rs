@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encryption {
-    /// X25519 and ChaCha20-Poly1305. The only one that is secure.
+    /// X25519 and AES-256-GCM. The only one that is secure.
     #[default]
     Noise,
     /// Everything is readable for everybody: detects who lacks a secret, and altered bytes, at no cost worth mentioning.

@@ -10,6 +10,7 @@ mod clock_range;
 mod epochs;
 mod explicit_plan;
 mod fault;
+mod lies;
 mod limits;
 mod own_limits;
 mod rarely;
@@ -336,6 +337,12 @@ impl Scenario {
         }
         plan.workload = sustainable::workload(plan);
         plan.followers = sustainable::followers(plan);
+        let lies = lies::faults(sampler, plan);
+        if !lies.is_empty() {
+            // A Sub that follows over the listener for peers would hear them, too.
+            plan.followers.range_blocks = 0;
+        }
+        plan.faults.extend(lies);
     }
 
     fn roster(&self, topology: plan::Topology, validators: u16) -> Roster {

@@ -83,6 +83,7 @@ impl fmt::Display for StrangerFault {
                     Some(Act::Flood) => "take all it gets from the nodes of",
                     Some(Act::ClaimSeat) => "greet as a member the nodes of",
                     Some(Act::RepeatGreeting) => "repeat greetings of members to the nodes of",
+                    Some(Act::AlterGreeting) => "change the epoch in greetings to the nodes of",
                 };
                 write!(f, "let a stranger {does} {hosts} {lasting}")
             }

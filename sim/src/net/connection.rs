@@ -233,7 +233,8 @@ impl Connection {
             offset: pipe.written(),
             payload,
         };
-        pipe.push(bytes);
+        let altered = wire.rules.alter(&segment, bytes);
+        pipe.push(altered.as_deref().unwrap_or(bytes));
         pipe.finished |= bytes.is_empty();
         wire.show(&segment, bytes);
         let first = pipe.in_flight(0).is_none();

@@ -18,19 +18,19 @@ use std::time::Duration;
 pub struct HostId(pub u16);
 
 impl HostId {
-    /// The host's address, `10.0.x.y`.
+    /// The host's address, `10.x.y.1`: each host is in a subnet of its own.
     #[must_use]
     pub const fn ip(self) -> IpAddr {
         let [high, low] = self.0.to_be_bytes();
-        IpAddr::V4(Ipv4Addr::new(10, 0, high, low))
+        IpAddr::V4(Ipv4Addr::new(10, high, low, 1))
     }
 
-    /// The host of an address, if it is of the form `10.0.x.y`.
+    /// The host of an address, if it is of the form `10.x.y.1`.
     #[must_use]
     pub const fn of_ip(ip: IpAddr) -> Option<Self> {
         match ip {
             IpAddr::V4(ip) => match ip.octets() {
-                [10, 0, high, low] => Some(Self(u16::from_be_bytes([high, low]))),
+                [10, high, low, 1] => Some(Self(u16::from_be_bytes([high, low]))),
                 _ => None,
             },
             IpAddr::V6(_) => None,

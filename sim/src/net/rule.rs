@@ -163,6 +163,13 @@ pub trait Rule: Send {
         offered_bytes
     }
 
+    /// What arrives instead of the `bytes` of a segment: as many others; `None` if they are not altered. Who observes
+    /// connections sees what was sent.
+    fn on_bytes(&mut self, segment: &Segment<'_>, bytes: &[u8]) -> Option<Vec<u8>> {
+        let _ = (segment, bytes);
+        None
+    }
+
     /// The verdict about a segment.
     fn on_chunk(&mut self, segment: &Segment<'_>) -> Verdict {
         let _ = segment;
@@ -232,6 +239,14 @@ impl Rules {
             .fold(offered_bytes, |bytes, rule| {
                 rule.on_write(route, sender, offset, bytes).clamp(1, bytes)
             })
+    }
+
+    /// What arrives instead of the `bytes` of a segment; `None` if no rule alters them. Only the first that does is called.
+    pub fn alter(&mut self, segment: &Segment<'_>, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut rules = self.installed.values_mut();
+        let altered = rules.find_map(|rule| rule.on_bytes(segment, bytes))?;
+        assert_eq!(altered.len(), bytes.len(), "a rule changed a length");
+        Some(altered)
     }
 
     /// Calls the rules after `after`.

@@ -1,5 +1,6 @@
 //! BOUND, of connections between nodes: *who is no member gets no more than guests may have*; and TRUTH: *a node that says
-//! that a member has more connections than it may is right* (contract §10.8).
+//! that a member has more connections than it may is right* (contract §10.8). EPOCH, of sessions: *both ends have established
+//! a session for the same epoch* (§10.7).
 //!
 //! Judged by the bytes that nodes send to strangers, and by the connections that exist. What a guest may have over a time
 //! is what its node's parameters say for all guests together, and one answer beyond it: how large that is, is known when it
@@ -24,6 +25,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of commits and blocks in an answer, beside its blocks.
 const BEYOND_ANSWER_BYTES: u64 = 1 << 20;
+
+/// Judges for which epoch both ends have established a session.
+pub(super) struct SessionEpochs;
+
+impl Oracle for SessionEpochs {
+    fn observe(&mut self, entry: &Entry) -> Result<(), Box<Violation>> {
+        let What::Seen(Fact::SessionDiffers { epoch, other }) = &entry.what else {
+            return Ok(());
+        };
+        let message = format!(
+            "expected the end that has a session of epoch {epoch} to reach one of epoch {epoch}, found one of {other}"
+        );
+        let (invariant, clause) = (Invariant::Epoch, "session-of-two-epochs");
+        Err(Violation::by(entry, invariant, clause, message, None))
+    }
+}
 
 /// The greetings of a connection, and what encryption adds to an answer.
 const PER_CONNECTION_BYTES: u64 = 4 << 10;

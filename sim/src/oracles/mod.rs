@@ -184,7 +184,10 @@ fn oracles_of(invariant: Invariant, plan: &Plan) -> Vec<Box<dyn Oracle + Send>> 
         ],
         Invariant::Backp => vec![Box::new(backpressure::Backpressure::new(plan))],
         Invariant::Noequiv => vec![Box::new(no_equivocation::NoEquivocation::new(plan))],
-        Invariant::Epoch => vec![Box::new(epoch::Epochs::new(plan))],
+        Invariant::Epoch => vec![
+            Box::new(epoch::Epochs::new(plan)),
+            Box::new(connections::SessionEpochs),
+        ],
         Invariant::Agree => vec![Box::new(agreement::Agreement::default())],
         Invariant::Gap0 => vec![Box::new(no_gaps::NoGaps::default())],
         Invariant::Exec1 => vec![Box::new(exactly_once::ExactlyOnce::default())],
@@ -271,6 +274,6 @@ mod tests {
     #[test]
     fn every_invariant_has_an_oracle() {
         assert_eq!(BTreeSet::from(BY_CAUSE), BTreeSet::from(Invariant::ALL));
-        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 8);
+        assert_eq!(all(&Plan::example()).len(), BY_CAUSE.len() - 1 + 9);
     }
 }

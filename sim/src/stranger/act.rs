@@ -12,4 +12,6 @@ pub enum Act {
     ClaimSeat,
     /// It repeats greetings of members.
     RepeatGreeting,
+    /// It is on the way, and changes the epoch in greetings.
+    AlterGreeting,
 }

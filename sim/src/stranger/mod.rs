@@ -3,6 +3,7 @@
 //! does not continue.
 
 mod act;
+mod on_the_way;
 mod peer;
 mod sniffer;
 
@@ -24,6 +25,7 @@ use metanode_core::{
     framing::{Decoder, Framing, read_frame, write_frame},
     types::Address,
 };
+use on_the_way::AlterGreetings;
 use peer::Victim;
 use prost::Message;
 use rand_chacha::ChaCha8Rng;
@@ -74,7 +76,7 @@ impl Drop for StrangerGuard {
     }
 }
 
-/// Connects to one of these hosts after the other, for ever.
+/// Does what the act says, or connects to one of these hosts after the other, for ever.
 pub(crate) async fn run(
     kernel: Kernel,
     hosts: Vec<u16>,
@@ -82,6 +84,11 @@ pub(crate) async fn run(
     act: Option<Act>,
     mut random: ChaCha8Rng,
 ) {
+    if act == Some(Act::AlterGreeting) {
+        let hosts = hosts.into_iter().map(HostId).collect();
+        let _altering = kernel.install(AlterGreetings { hosts, random });
+        return std::future::pending().await;
+    }
     let sniffer = Sniffer::default();
     kernel.tap(sniffer.clone());
     let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();

@@ -28,6 +28,9 @@ pub enum Fact {
     /// Both ends of a connection between nodes are closed.
     #[display("connection {connection} between nodes is over")]
     PeerClosed { connection: u64 },
+    /// The process has established a session for this epoch that the other end has established for another one.
+    #[display("a session of epoch {epoch} is one of epoch {other} for the other end")]
+    SessionDiffers { epoch: Epoch, other: Epoch },
     /// The node sent bytes to a stranger that talks to it as to a peer.
     #[display("a stranger gets {bytes} bytes (connection {connection})")]
     StrangerGets { connection: u64, bytes: u64 },

@@ -4,8 +4,8 @@
 //! (contract §10.7). Memory is bounded by one record.
 
 use super::{End, bcs::Malformed};
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, aead::AeadInPlace};
-use metanode_core::env::SessionKeys;
+use metanode_core::{env::SessionKeys, types::Epoch};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,20 +19,22 @@ const TAG_BYTES: usize = 16;
 pub struct Sessions(Arc<Mutex<FxHashMap<[u8; 32], SessionKeys>>>);
 
 impl Sessions {
-    /// A process has established a session with these keys.
-    pub fn tell(&self, keys: &SessionKeys) {
+    /// A process has established a session with these keys. Returns the epoch for which the other end has, if that is
+    /// another one.
+    pub fn tell(&self, keys: &SessionKeys) -> Option<Epoch> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(keys.session, keys.clone());
+        let other = sessions.insert(keys.session, keys.clone())?.epoch;
+        (other != keys.epoch).then_some(other)
     }
 
     pub(super) fn secret(&self, session: [u8; 32], writer: End) -> Result<Secret, Malformed> {
         let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = sessions.get(&session);
         let keys = keys.ok_or("records of a session whose keys nobody has told")?;
-        Ok(Secret::key(match writer {
+        Secret::key(match writer {
             End::Client => &keys.from_caller,
             End::Server => &keys.from_listener,
-        }))
+        })
     }
 }
 
@@ -40,12 +42,14 @@ impl Sessions {
 pub(super) enum Secret {
     /// They are readable.
     None,
-    Key(Box<ChaCha20Poly1305>),
+    Key(Box<LessSafeKey>),
 }
 
 impl Secret {
-    pub fn key(key: &[u8; 32]) -> Self {
-        Self::Key(Box::new(ChaCha20Poly1305::new(key.into())))
+    fn key(key: &[u8; 32]) -> Result<Self, Malformed> {
+        let key = UnboundKey::new(&AES_256_GCM, key);
+        let key = key.map_err(|_| "a session with a key of another length")?;
+        Ok(Self::Key(Box::new(LessSafeKey::new(key))))
     }
 }
 
@@ -132,16 +136,16 @@ impl Unsealing {
             Some(secret) => secret,
             None => self.secret.insert(secret()?),
         };
-        let (sealed, tag) = whole[2..].split_at(whole.len() - 2 - TAG_BYTES);
         let begin = plain.len();
-        plain.extend_from_slice(sealed);
+        plain.extend_from_slice(&whole[2..]);
         if let Secret::Key(key) = secret {
-            let mut nonce = [0; 12];
-            nonce[4..].copy_from_slice(&self.next.to_le_bytes());
-            let opened =
-                key.decrypt_in_place_detached(&nonce.into(), &[], &mut plain[begin..], tag.into());
-            opened.map_err(|_| "a record that is not of this session".to_owned())?;
+            let mut nonce = [0; NONCE_LEN];
+            nonce[4..].copy_from_slice(&self.next.to_be_bytes());
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            let opened = key.open_in_place(nonce, Aad::empty(), &mut plain[begin..]);
+            opened.map_err(|_| "a record that is not of this session")?;
         }
+        plain.truncate(plain.len() - TAG_BYTES);
         self.next += 1;
         Ok(())
     }

@@ -90,7 +90,7 @@ impl EventSink for ProcessHooks {
 
     fn on_session(&self, keys: &SessionKeys) {
         let _uncharged = Uncharged::begin();
-        self.world.witnesses.on_session(keys);
+        self.world.witnesses.on_session(self.process, keys);
     }
 }
 

@@ -29,8 +29,9 @@ pub(super) struct Witnesses {
     blocks: Blocks,
     /// Executors count blocks and GEIs apart.
     counts_blocks: bool,
-    /// `None` if connections between nodes are readable.
-    sessions: Option<Sessions>,
+    sessions: Sessions,
+    /// Connections between nodes are not readable.
+    is_encrypted: bool,
     /// Nodes reach executors of others over TCP only to ask them as peers.
     asks_peers: bool,
     record: Record,
@@ -46,12 +47,12 @@ struct Record {
 
 impl Witnesses {
     pub fn new(plan: &Plan, recorder: Arc<Mutex<Recorder>>, decided: Arc<Notify>) -> Self {
-        let is_encrypted = plan.encryption == Encryption::Noise;
         Self {
             blocks: Blocks::default(),
             counts_blocks: plan.counts_blocks(),
             asks_peers: !plan.peers_of(0).is_empty(),
-            sessions: is_encrypted.then(Sessions::default),
+            sessions: Sessions::default(),
+            is_encrypted: plan.encryption == Encryption::Noise,
             record: Record {
                 recorder,
                 time: TimeHandle::current(),
@@ -66,7 +67,7 @@ impl Witnesses {
             connections: Connections::new(
                 self.blocks.clone(),
                 self.counts_blocks,
-                self.sessions.clone(),
+                self.is_encrypted.then(|| self.sessions.clone()),
             ),
             between_nodes: FxHashMap::default(),
             asks_peers: self.asks_peers,
@@ -75,11 +76,12 @@ impl Witnesses {
         });
     }
 
-    /// Nodes have established a session with these keys.
-    pub fn on_session(&self, keys: &SessionKeys) {
-        if let Some(sessions) = &self.sessions {
-            sessions.tell(keys);
-        }
+    /// A process has established a session with these keys.
+    pub fn on_session(&self, process: ProcessId, keys: &SessionKeys) {
+        let epoch = keys.epoch;
+        let other = self.sessions.tell(keys);
+        let fact = other.map(|other| (process, Fact::SessionDiffers { epoch, other }));
+        self.record.facts(fact.into_iter());
     }
 
     /// Observes the disk of a process.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `machine` | the clock that processes share, what a process has used, the disk |
 //! | `ingest` | the transaction socket and the transport before it |
+//! | `links` | what encryption between nodes costs |
 //! | `delivery` | the block stream of a node, and how soon the node learns the watermark |
 
 #[cfg(madsim)]
@@ -13,6 +14,8 @@ fn main() {}
 mod delivery;
 #[cfg(not(madsim))]
 mod ingest;
+#[cfg(not(madsim))]
+mod links;
 #[cfg(not(madsim))]
 mod machine;
 
@@ -24,12 +27,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["ingest-server", folder, case] => ingest::server(folder.as_ref(), &case.parse()?),
         ["ingest-client", folder, case] => ingest::client(folder.as_ref(), &case.parse()?),
         ["bare-writer", socket, frames] => delivery::bare_writer(socket.as_ref(), frames.as_ref()),
+        ["links-nodes", folder, count] => links::nodes(folder.as_ref(), count.parse()?),
+        ["links", ..] => links::compare(),
         ["delivery", ..] => delivery::compare(),
         ["ingest", ..] => ingest::compare(),
         _ => {
             delivery::compare()?;
             println!();
-            ingest::compare()
+            ingest::compare()?;
+            println!();
+            links::compare()
         }
     }
 }

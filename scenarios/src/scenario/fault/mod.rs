@@ -14,8 +14,8 @@ mod kinds;
 mod swarm;
 mod trigger;
 
-pub(super) use kinds::Triggers;
 pub use kinds::{FaultKind, LieKind};
+pub(super) use kinds::{Triggers, any_lie};
 pub(super) use swarm::SwarmDraws;
 pub(super) use trigger::points_of;
 

@@ -1,7 +1,10 @@
 //! Kinds of executor faults.
 
 use super::{EXECUTORS, FaultKind, FaultSection, InSwarm, Keys, Schema, Time};
-use crate::{sampling::Sampled, scenario::target::Target};
+use crate::{
+    sampling::{Sampled, Stream},
+    scenario::target::Target,
+};
 use metanode_sim::faults::{ExecutorFault, Lie, Replies};
 use serde::{Deserialize, Serialize};
 
@@ -144,15 +147,20 @@ pub(super) const LIE_TO_PEERS: Schema = Schema {
         .into()
     },
     in_swarm: InSwarm::plain(|swarm| {
-        let (number, ms) = (swarm.stream.below(6), 1 + swarm.stream.low(4_000));
         ExecutorFault::LieToPeers {
             executors: swarm.executors(),
-            lie: LieKind::Any.told(number, ms),
+            lie: any_lie(swarm.stream),
             for_ms: Some(swarm.lasts_ms),
         }
         .into()
     }),
 };
+
+/// One of all lies.
+pub(in crate::scenario) fn any_lie(stream: &mut Stream) -> Lie {
+    let (number, ms) = (stream.below(6), 1 + stream.low(4_000));
+    LieKind::Any.told(number, ms)
+}
 
 /// The section of this fault.
 pub(super) fn section(fault: &ExecutorFault) -> FaultSection {

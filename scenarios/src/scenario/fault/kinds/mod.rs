@@ -25,8 +25,7 @@ macro_rules! lasting {
 }
 
 impl FaultKind {
-    /// The kinds of which swarms draw. Lies are told where a scenario says so: a Sub that follows over the listener for peers
-    /// would hear them, too.
+    /// The kinds of which swarms draw. Lies are drawn apart: all of a seed are told by one executor.
     pub(in crate::scenario) fn of_swarms() -> Vec<Self> {
         let all = Self::ALL.iter().copied();
         all.filter(|kind| *kind != Self::LieToPeers).collect()
@@ -42,6 +41,7 @@ mod socket;
 mod stranger;
 
 pub use executor::LieKind;
+pub(in crate::scenario) use executor::any_lie;
 
 use super::{FaultSection, drawn::Drawn, swarm::SwarmDraws};
 use crate::scenario::target::Kind;
