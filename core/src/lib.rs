@@ -10,6 +10,7 @@
 //! | [`bugs`] | switches of known bugs, compiled to `false` unless the feature `museum` is enabled |
 //! | [`backoff`] | the pauses between attempts that fail (pure) |
 //! | [`deadline`] | work that must be done within a time |
+//! | `reminder` | when something that lasts is told to the operator (pure) |
 //! | `excerpt` | what others have written, in own errors and log lines (pure) |
 //! | [`framing`] | length-prefixed frames |
 //! | [`config`] | the configuration of a node: every limit and time |
@@ -47,6 +48,7 @@ pub mod framing;
 pub mod ingest;
 pub mod node;
 pub mod peers;
+mod reminder;
 #[cfg(shuttle)]
 pub mod schedules;
 pub mod store;

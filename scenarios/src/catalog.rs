@@ -81,6 +81,7 @@ pub(crate) const SCENARIOS: &[BuiltIn] = built_in!("files":
     "stolen_seat"
     "replayed_handshake"
     "altered_greetings"
+    "peer_cut_off"
     "fallback_to_genesis"
     "fallback_to_genesis_naive"
     "blocks_counted_apart"
@@ -205,16 +206,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_node_that_no_peer_can_serve_says_so_in_time() {
+    /// Every run of a scenario passes and reaches these probes.
+    fn reaches(name: &str, probes: &[&str]) {
         for seed in 0..4 {
-            let named = scenario("behind_everybody").expect("built in");
+            let named = scenario(name).expect("built in");
             let plan = named.scenario.draw(&named.name, seed, Backend::Memory);
             let outcome = run(plan, &OUTCOME_ONLY);
             assert_eq!(outcome.verdict, Verdict::Passed, "seed {seed}");
-            let told = outcome.probes["commits that no peer keeps were waited for"];
-            assert!(told > 0, "seed {seed}");
+            for probe in probes {
+                assert!(outcome.probes[*probe] > 0, "seed {seed}: {probe}");
+            }
         }
+    }
+
+    #[test]
+    fn a_node_that_no_peer_can_serve_says_so_in_time() {
+        reaches(
+            "behind_everybody",
+            &["commits that no peer keeps were waited for"],
+        );
+    }
+
+    #[test]
+    fn a_peer_that_cannot_be_reached_is_told_and_so_is_its_return() {
+        let told = [
+            "a peer without blocks was told",
+            "blocks of a peer that was silent were told",
+        ];
+        reaches("peer_cut_off", &told);
     }
 
     #[test]

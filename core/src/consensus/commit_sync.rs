@@ -25,7 +25,7 @@ use tokio::{
         oneshot,
         watch::{self, error::RecvError},
     },
-    time::{Instant, Sleep},
+    time::Sleep,
 };
 use tracing::debug;
 
@@ -48,7 +48,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
     let mut patience = usual;
     let mut asked = Asked::beginning_at(random.next_u32() as usize);
     let mut watched = Watched::of(&shared, stall);
-    let (began, mut missing) = (now(), MissingHistory::default());
+    let mut missing = MissingHistory::default();
     let mut found = Found::default();
     loop {
         let seen = *watched.progress.borrow_and_update();
@@ -60,7 +60,7 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
             continue;
         };
         let peer = &shared.peers[asked.position % shared.peers.len()];
-        let asked_at = now();
+        let asked_ms = shared.elapsed_ms();
         found.begin(from);
         let fetching = fetch_range(&shared, peer, from, to, &mut found.blocks);
         let fetched = timeout(patience, fetching);
@@ -73,7 +73,8 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
             Ok((sub_dags, voters)) => {
                 patience = usual;
                 let is_all = from.0.saturating_add(sub_dags.len() as u32) > to.0;
-                asked.has_sent(is_all || asked_at.elapsed() <= stall, shared.peers.len());
+                let took = Duration::from_millis(shared.elapsed_ms() - asked_ms);
+                asked.has_sent(is_all || took <= stall, shared.peers.len());
                 missing.fetched();
                 let (stored, on_stored) = oneshot::channel();
                 let commits = Command::Commits {
@@ -93,19 +94,13 @@ pub(super) async fn catch_up(shared: Arc<Shared>) {
                 if asked.has_failed(shared.peers.len()) {
                     // Nobody has more, or can be reached.
                     watched.stalled = false;
-                    let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    tell(&shared, from, missing.all_failed(now_ms));
+                    tell(&shared, from, missing.all_failed(shared.elapsed_ms()));
                 }
                 let wait_ms = shared.parameters.peer_retry_min_ms;
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
         }
     }
-}
-
-#[allow(clippy::disallowed_methods)] // tokio's clock; under madsim the lint mistakes it for that of std
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// What shows that this node does not get on by itself.

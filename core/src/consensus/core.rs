@@ -290,10 +290,11 @@ impl Core {
             timestamp_ms,
             ancestors,
             // Blocks after the boundary carry commit votes only.
-            transactions: if self.linearizer.boundary().is_none() {
-                self.pool.fill(self.uncommitted.block_bytes())
-            } else {
-                vec![]
+            transactions: match self.uncommitted.block_bytes() {
+                Some(most_bytes) if self.linearizer.boundary().is_none() => {
+                    self.pool.fill(most_bytes)
+                }
+                _ => vec![],
             },
             commit_votes,
             end_of_epoch: self.linearizer.epoch_began().is_some_and(|began| {

@@ -84,7 +84,6 @@ pub(crate) struct Consensus {
     missing: watch::Sender<Missing>,
     /// [`Core::missing_changes`] at the last publication.
     missing_changes: u64,
-    started: Instant,
     /// Blocks whose votes certify fetched commits, to be stored so that this node can prove these commits to others.
     voters: Vec<VerifiedBlock>,
     ending: watch::Sender<EpochEnding>,
@@ -142,6 +141,8 @@ impl Consensus {
         let missing = watch::channel(Missing::new()).0;
         let wanted_after = committee.indexes().map(|i| core.wanted_after(i)).collect();
         let shared = Arc::new(Shared {
+            #[allow(clippy::disallowed_methods)] // tokio's clock; under madsim the lint mistakes it for that of std
+            started: Instant::now(),
             tasks: Tasks::new(env.monitor.clone()),
             env,
             committee,
@@ -164,8 +165,6 @@ impl Consensus {
             progress,
             missing,
             missing_changes: 0,
-            #[allow(clippy::disallowed_methods)] // tokio's clock; under madsim the lint mistakes it for that of std
-            started: Instant::now(),
             voters: vec![],
             ending: watch::channel(ending).0,
             is_new: setup.is_new,
@@ -252,7 +251,7 @@ impl Consensus {
         command: Command,
         waiting: &mut Vec<oneshot::Sender<()>>,
     ) -> Result<(), ConsensusError> {
-        let now = self.started.elapsed();
+        let now = self.shared.started.elapsed();
         match command {
             Command::Blocks { from, blocks } => self.core.receive(blocks, from, now),
             Command::LastProposedRound(round) => {
@@ -291,9 +290,9 @@ impl Consensus {
         let paused = *self.pressure.borrow_and_update();
         let due = self
             .core
-            .propose(self.started.elapsed(), timestamp_ms, paused);
+            .propose(self.shared.started.elapsed(), timestamp_ms, paused);
         self.persist().await?;
-        Ok(due.map(|since_start| self.started + since_start))
+        Ok(due.map(|since_start| self.shared.started + since_start))
     }
 
     /// Stores the results of the core, then publishes them.

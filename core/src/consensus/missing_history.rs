@@ -3,6 +3,7 @@
 use super::peer::PeerError;
 use crate::{
     peers::SessionError,
+    reminder::Reminder,
     types::{AuthorityIndex, Epoch},
 };
 use std::collections::BTreeMap;
@@ -11,12 +12,11 @@ use std::collections::BTreeMap;
 const TELL_AGAIN_MS: u64 = 10_000;
 
 /// The attempts to fetch commits of one epoch since a peer last had some.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct MissingHistory {
     /// The oldest epochs of the peers that have removed the wanted one.
     removed: BTreeMap<AuthorityIndex, Epoch>,
-    /// When it was told first, and the duration at which it is told next.
-    told: Option<(u64, u64)>,
+    reminder: Reminder,
 }
 
 /// Some peers have removed an epoch, and nobody else has sent it.
@@ -26,6 +26,15 @@ pub(super) struct Missing {
     /// The oldest epoch that one of them keeps.
     pub oldest: Epoch,
     pub for_ms: u64,
+}
+
+impl Default for MissingHistory {
+    fn default() -> Self {
+        Self {
+            removed: BTreeMap::new(),
+            reminder: Reminder::new(0, TELL_AGAIN_MS),
+        }
+    }
 }
 
 impl MissingHistory {
@@ -53,13 +62,7 @@ impl MissingHistory {
     /// All peers have been asked at `now_ms`, by any clock that does not go back. Returns what is to be told now.
     pub fn all_failed(&mut self, now_ms: u64) -> Option<Missing> {
         let oldest = *self.removed.values().min()?;
-        let (since_ms, next_ms) = self.told.unwrap_or((now_ms, 0));
-        let for_ms = now_ms.saturating_sub(since_ms);
-        if for_ms < next_ms {
-            return None;
-        }
-        let again_ms = for_ms.saturating_mul(2).max(TELL_AGAIN_MS);
-        self.told = Some((since_ms, again_ms));
+        let for_ms = self.reminder.lasts(now_ms)?;
         let peers = u16::try_from(self.removed.len()).unwrap_or(u16::MAX);
         Some(Missing {
             peers,

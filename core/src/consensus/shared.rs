@@ -19,7 +19,10 @@ use std::{
         atomic::{AtomicU32, AtomicUsize, Ordering},
     },
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 /// A command to the core. The channel is bounded, so that a busy core slows down the senders.
 pub(super) enum Command {
@@ -74,6 +77,8 @@ impl Drop for Subscribed {
 /// The shared state of all tasks of one epoch's consensus.
 pub(super) struct Shared {
     pub env: Env,
+    /// When this epoch's consensus was started.
+    pub started: Instant,
     pub committee: Arc<Committee>,
     pub parameters: ConsensusParameters,
     pub retained: Arc<RetainedEpoch>,
@@ -121,6 +126,11 @@ impl Shared {
             *newest = epoch.max(*newest);
             is_newer
         });
+    }
+
+    /// Milliseconds since this epoch's consensus was started.
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Spawns a task that ends with this epoch's consensus.

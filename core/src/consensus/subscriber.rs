@@ -10,11 +10,22 @@ use crate::{
     env::{IdleTimeout, NodeEvent},
     framing::read_frame,
     peers::SessionError,
-    types::Round,
+    reminder::Reminder,
+    types::{AuthorityIndex, EpochEnding, Round},
 };
 use rand_core::Rng;
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tracing::debug;
+
+/// The time after which it is told that a peer sends no blocks. It doubles.
+const TELL_SILENCE_MS: u64 = 10_000;
 
 /// Keeps a subscription to the peer at `position`, for ever.
 pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
@@ -27,32 +38,39 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
     let mut backoff = Backoff::new(parameters.peer_retry_min_ms, parameters.peer_retry_max_ms);
     // Why there is no session with the peer: the log says it once.
     let mut refused = None;
+    let mut silence = Reminder::new(TELL_SILENCE_MS, 0);
     loop {
         let idle = IdleTimeout::default();
+        let has_read = Arc::new(HasRead {
+            blocks: AtomicBool::new(false),
+            was_told_otherwise: silence.is_told(),
+        });
         // A separate task, so that received bytes wake only the reader and not the idle timeout.
-        let reading = read_blocks(shared.clone(), position, idle.clone());
+        let reading = read_blocks(shared.clone(), position, idle.clone(), has_read.clone());
         let mut reading = shared.tasks.spawn(reading);
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            ended = &mut reading => {
-                let (has_read, refusal) = ended.unwrap_or_default();
-                if has_read {
-                    backoff.reset();
-                    refused = None;
-                }
-                if let Some(refusal) = refusal
-                    && refused.as_ref() != Some(&refusal)
-                {
-                    refused = Some(refusal.clone());
-                    shared.env.emit(refusal);
-                }
-            }
+            ended = &mut reading => ended.unwrap_or(PeerError::Closed),
             // A peer that does not propose is silent, too. When it proposes again, nobody may still be waiting.
             () = idle.elapsed(parameters.peer_silence_ms) => {
                 reading.abort();
                 backoff.reset();
+                let timeout_ms = parameters.peer_silence_ms;
+                PeerError::Idle { timeout_ms }
             }
+        };
+        if has_read.blocks.load(Ordering::Relaxed) {
+            backoff.reset();
+            refused = None;
+            silence.over();
         }
+        if let Some(refusal) = refusal(peer.index, &ended)
+            && refused.as_ref() != Some(&refusal)
+        {
+            refused = Some(refusal.clone());
+            shared.env.emit(refusal);
+        }
+        tell(&shared, peer.index, &mut silence, &ended);
         let pause = backoff.pause();
         // Not all nodes at once.
         let jitter_ms = u64::from(jitter.next_u32()) % (pause.as_millis() as u64).max(1);
@@ -90,43 +108,65 @@ impl Ascending {
     }
 }
 
-/// Reads blocks until the connection ends. Returns whether there were any, and why an operator should look at the peer.
+/// Whether a subscription has brought blocks.
+struct HasRead {
+    blocks: AtomicBool,
+    /// It was told that the peer sends none.
+    was_told_otherwise: bool,
+}
+
+/// Why an operator should look at the peer.
+fn refusal(peer: AuthorityIndex, ended: &PeerError) -> Option<NodeEvent> {
+    let PeerError::NoSession(error) = ended else {
+        return None;
+    };
+    let peer = peer.0;
+    match error {
+        SessionError::OtherChain { difference } => Some(NodeEvent::PeerOfOtherChain {
+            peer,
+            difference: difference.clone(),
+        }),
+        SessionError::OtherKey { .. } | SessionError::UnusableKey { .. } => {
+            let reason = error.to_string();
+            Some(NodeEvent::PeerNotAuthenticated { peer, reason })
+        }
+        _ => None,
+    }
+}
+
+/// Tells of a peer that sends no blocks. In an epoch that ends, none are expected.
+fn tell(shared: &Shared, peer: AuthorityIndex, silence: &mut Reminder, ended: &PeerError) {
+    let is_over = *shared.newest_epoch.borrow() > shared.committee.epoch();
+    if is_over || shared.progress.borrow().ending != EpochEnding::No {
+        silence.over();
+    } else if let Some(for_ms) = silence.lasts(shared.elapsed_ms()) {
+        shared.env.emit(NodeEvent::PeerSilent {
+            peer: peer.0,
+            for_ms,
+            reason: ended.to_string(),
+        });
+    }
+}
+
+/// Reads blocks until the connection ends. Returns why it has.
 async fn read_blocks(
     shared: Arc<Shared>,
     position: usize,
     idle: IdleTimeout,
-) -> (bool, Option<NodeEvent>) {
+    has_read: Arc<HasRead>,
+) -> PeerError {
     let peer = &shared.peers[position];
-    let mut has_read = false;
-    match try_read_blocks(&shared, peer, &idle, &mut has_read).await {
-        Ok(()) => {}
-        Err(PeerError::NoSession(SessionError::OtherChain { difference })) => {
-            let peer = peer.index.0;
-            return (
-                has_read,
-                Some(NodeEvent::PeerOfOtherChain { peer, difference }),
-            );
-        }
-        Err(PeerError::NoSession(
-            error @ (SessionError::OtherKey { .. } | SessionError::UnusableKey { .. }),
-        )) => {
-            let (peer, reason) = (peer.index.0, error.to_string());
-            return (
-                has_read,
-                Some(NodeEvent::PeerNotAuthenticated { peer, reason }),
-            );
-        }
-        Err(error) => debug!(peer = %peer.index, %error, "subscription"),
-    }
-    (has_read, None)
+    let Err(error) = try_read_blocks(&shared, peer, &idle, &has_read).await;
+    debug!(peer = %peer.index, %error, "subscription");
+    error
 }
 
 async fn try_read_blocks(
     shared: &Shared,
     peer: &Peer,
     idle: &IdleTimeout,
-    has_read: &mut bool,
-) -> Result<(), PeerError> {
+    has_read: &HasRead,
+) -> Result<Infallible, PeerError> {
     let after = shared.wanted_after(peer.index);
     let subscription = Purpose::Subscribe { after };
     let (mut stream, mut decoder) = peer.connect(shared, subscription, &[], idle).await?;
@@ -153,15 +193,15 @@ async fn try_read_blocks(
             return Err(PeerError::InvalidBlock);
         };
         ascending.next(newest)?;
-        *has_read = true;
         let from = peer.index;
-        if shared
-            .commands
-            .send(Command::Blocks { from, blocks })
-            .await
-            .is_err()
-        {
-            return Ok(());
+        if !has_read.blocks.swap(true, Ordering::Relaxed) && has_read.was_told_otherwise {
+            let peer = from.0;
+            shared.env.emit(NodeEvent::PeerHeardAgain { peer });
+        }
+        let command = Command::Blocks { from, blocks };
+        if shared.commands.send(command).await.is_err() {
+            // Consensus has ended.
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -12,13 +12,17 @@ type Blocks = BTreeMap<(Round, BlockDigest), OwnBlock>;
 
 struct OwnBlock {
     block: VerifiedBlock,
+    /// Of its transactions.
+    bytes: usize,
     /// Whether it was found in the store or came from a peer.
     is_older: bool,
 }
 
-/// A committed own block that fills half of the size limit raises the limit by this fraction, at least by
-/// [`LEAST_RAISE_BYTES`]. When a block is left out, the limit becomes half of the largest block that was on its way. Each
-/// limit is raised and lowered once, by blocks that were made under it.
+/// A committed own block that fills half of the limit raises it: to twice as much up to half of what was on its way when the
+/// limit was lowered, above that by this fraction, at least by [`LEAST_RAISE_BYTES`]. When a block is left out, the limit
+/// becomes half of the largest block that was on its way. Each limit is raised and lowered once, by blocks that were made under
+/// it. So TCP finds the size of its window: slow start and congestion avoidance ([RFC 5681](https://www.rfc-editor.org/rfc/rfc5681),
+/// §3.1).
 const RAISE_DIVISOR: usize = 8;
 
 /// About the size of one transaction.
@@ -28,7 +32,10 @@ const LEAST_RAISE_BYTES: usize = 256;
 pub(super) struct Uncommitted {
     blocks: Blocks,
     most_bytes: usize,
-    block_bytes: usize,
+    /// Of the transactions that are on their way, unless it is the largest one: then of each block.
+    limit_bytes: usize,
+    /// Half of what was on its way when the limit was lowered last.
+    doubles_to_bytes: usize,
     /// The newest own block.
     newest: Round,
     /// The newest own block when the limit was raised last: only later ones show whether it may be raised again.
@@ -43,26 +50,40 @@ impl Uncommitted {
         Self {
             blocks: Blocks::new(),
             most_bytes,
-            block_bytes: pool.block_bytes.min(most_bytes),
+            limit_bytes: pool.block_bytes.min(most_bytes),
+            doubles_to_bytes: 0,
             newest: Round(0),
             raised_after: Round(0),
             lowered_after: Round(0),
         }
     }
 
-    /// Limit of the transactions of the next block. A block that was left out may have been too large to arrive in
-    /// time, so its transactions are proposed again in smaller blocks.
-    pub const fn block_bytes(&self) -> usize {
-        self.block_bytes
+    /// Limit of the transactions of the next block, which gets none if there is no limit. A block that was left out may have
+    /// been too large to arrive in time, so its transactions are proposed again in smaller blocks; and several blocks that
+    /// would arrive alone may delay each other, so they share the limit.
+    pub fn block_bytes(&self) -> Option<usize> {
+        let under_way = self.under_way_bytes();
+        if self.limit_bytes >= self.most_bytes || under_way == 0 {
+            return Some(self.limit_bytes);
+        }
+        let free = self.limit_bytes.saturating_sub(under_way);
+        (free >= LEAST_RAISE_BYTES).then_some(free)
+    }
+
+    fn under_way_bytes(&self) -> usize {
+        self.blocks.values().map(|own| own.bytes).sum()
     }
 
     /// Adds an own block. `is_older`: it was found in the store or came from a peer.
     pub fn add(&mut self, block: &VerifiedBlock, is_older: bool) {
         self.newest = self.newest.max(block.round);
         if !block.transactions.is_empty() {
-            let block = block.clone();
-            self.blocks
-                .insert(key(&block), OwnBlock { block, is_older });
+            let own = OwnBlock {
+                bytes: transaction_bytes(block),
+                block: block.clone(),
+                is_older,
+            };
+            self.blocks.insert(key(block), own);
         }
     }
 
@@ -78,9 +99,13 @@ impl Uncommitted {
     /// Raises the limit if this committed block was made under it and fills half of it.
     fn raise_limit(&mut self, committed: &VerifiedBlock) {
         let is_of_this_limit = committed.round > self.raised_after.max(self.lowered_after);
-        if is_of_this_limit && committed.bytes().len() >= self.block_bytes / 2 {
-            let raise = (self.block_bytes / RAISE_DIVISOR).max(LEAST_RAISE_BYTES);
-            self.block_bytes = (self.block_bytes + raise).min(self.most_bytes);
+        let limit = self.limit_bytes;
+        if is_of_this_limit && committed.bytes().len() >= limit / 2 {
+            let raise = match 2 * limit <= self.doubles_to_bytes {
+                true => limit,
+                false => limit / RAISE_DIVISOR,
+            };
+            self.limit_bytes = (limit + raise.max(LEAST_RAISE_BYTES)).min(self.most_bytes);
             self.raised_after = self.newest;
         }
     }
@@ -96,10 +121,9 @@ impl Uncommitted {
         if (made_since.peek()).is_none_or(|((oldest, _), _)| *oldest > late) {
             return;
         }
-        let largest = made_since
-            .map(|(_, own)| transaction_bytes(&own.block))
-            .max();
-        self.block_bytes = largest.map_or(self.block_bytes, |l| l.min(self.block_bytes)) / 2;
+        let largest = made_since.map(|(_, own)| own.bytes).max();
+        self.doubles_to_bytes = self.under_way_bytes() / 2;
+        self.limit_bytes = largest.map_or(self.limit_bytes, |l| l.min(self.limit_bytes)) / 2;
         self.lowered_after = self.newest;
     }
 
@@ -118,7 +142,7 @@ impl Uncommitted {
     /// the epoch.
     pub fn requeue_all(&mut self, last_leader: Round, pool: &mut Pool) -> u32 {
         self.lower_limit(last_leader.prev());
-        pool.block_bytes = self.block_bytes;
+        pool.block_bytes = self.limit_bytes;
         requeue(&std::mem::take(&mut self.blocks), pool)
     }
 }
@@ -135,8 +159,9 @@ fn transaction_bytes(block: &VerifiedBlock) -> usize {
 
 fn requeue(blocks: &Blocks, pool: &mut Pool) -> u32 {
     let blocks = blocks.values();
-    let requeued = blocks.map(|OwnBlock { block, is_older }| {
-        pool.requeue(block.own_round(), &block.transactions, *is_older)
+    let requeued = blocks.map(|own| {
+        let block = &own.block;
+        pool.requeue(block.own_round(), &block.transactions, own.is_older)
     });
     requeued.sum()
 }
@@ -197,7 +222,7 @@ mod tests {
             uncommitted.add(&block, true);
             uncommitted.on_committed(&committed(&block));
         }
-        uncommitted.block_bytes()
+        uncommitted.limit_bytes
     }
 
     #[test]
@@ -220,27 +245,27 @@ mod tests {
             uncommitted.add(&own(round, bytes), true);
         }
         assert_eq!(uncommitted.requeue(Round(2), &mut pool), 0);
-        assert_eq!(uncommitted.block_bytes(), 10_000);
+        assert_eq!(uncommitted.block_bytes(), Some(10_000));
         assert_eq!(uncommitted.requeue(Round(4), &mut pool), 2);
-        assert_eq!(uncommitted.block_bytes(), 4_500);
+        assert_eq!(uncommitted.limit_bytes, 4_500);
         assert_eq!(pool.fill(10_000).len(), 2);
         uncommitted.add(&own(10, 100), true);
         assert_eq!(uncommitted.requeue_all(Round(10), &mut pool), 2);
         let mut next_epoch = Uncommitted::new(10_000, &pool);
         assert_eq!(
             next_epoch.block_bytes(),
-            4_500,
+            Some(4_500),
             "the block of round 9 is older than the limit, that of round 10 was not late"
         );
         next_epoch.add(&own(1, 4_500), true);
         assert_eq!(next_epoch.requeue_all(Round(2), &mut pool), 1);
-        assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), 2_250);
+        assert_eq!(Uncommitted::new(10_000, &pool).block_bytes(), Some(2_250));
     }
 
     /// The limit after the blocks up to this round were left out.
     fn left_out(uncommitted: &mut Uncommitted, round: u32, pool: &mut Pool) -> usize {
         uncommitted.requeue(Round(round), pool);
-        uncommitted.block_bytes()
+        uncommitted.limit_bytes
     }
 
     #[test]
@@ -301,7 +326,7 @@ mod tests {
         }
         for block in &blocks[..3] {
             uncommitted.on_committed(&committed(block));
-            raised.push(uncommitted.block_bytes());
+            raised.push(uncommitted.limit_bytes);
         }
         assert_eq!(raised, [9_000; 3]);
         for block in &blocks[3..] {
@@ -309,9 +334,41 @@ mod tests {
         }
         assert_eq!(left_out(&mut uncommitted, 4, &mut pool), 4_000);
         uncommitted.on_committed(&committed(&blocks[4]));
-        assert_eq!(uncommitted.block_bytes(), 4_000, "block 5 is older");
-        uncommitted.add(&own(7, 4_000), true);
-        uncommitted.on_committed(&committed(&own(7, 4_000)));
-        assert_eq!(uncommitted.block_bytes(), 4_500);
+        assert_eq!(uncommitted.limit_bytes, 4_000, "block 5 is older");
+        let mut limit_after = |round, bytes| {
+            uncommitted.add(&own(round, bytes), true);
+            uncommitted.on_committed(&committed(&own(round, bytes)));
+            uncommitted.limit_bytes
+        };
+        assert_eq!(
+            limit_after(7, 4_000),
+            8_000,
+            "12,000 of 24,000 bytes arrived"
+        );
+        assert_eq!(limit_after(8, 8_000), 9_000);
+    }
+
+    #[test]
+    fn blocks_share_a_limit_that_was_lowered() {
+        let mut pool = pool_of(&[]);
+        let mut uncommitted = Uncommitted::new(10_000, &pool);
+        for round in 1..=3 {
+            uncommitted.add(&own(round, 8_000), true);
+            assert_eq!(uncommitted.block_bytes(), Some(10_000));
+        }
+        assert_eq!(left_out(&mut uncommitted, 1, &mut pool), 4_000);
+        assert_eq!(
+            uncommitted.block_bytes(),
+            None,
+            "blocks 2 and 3 are under way"
+        );
+        uncommitted.requeue(Round(3), &mut pool);
+        uncommitted.add(&own(4, 3_000), true);
+        assert_eq!(uncommitted.block_bytes(), Some(1_000));
+        let small = own(5, 800);
+        uncommitted.add(&small, true);
+        assert_eq!(uncommitted.block_bytes(), None, "no transaction fits");
+        uncommitted.on_committed(&committed(&small));
+        assert_eq!(uncommitted.block_bytes(), Some(1_000));
     }
 }

@@ -1,24 +1,21 @@
 //! When a watermark that stands still is told to the operator (contract §4.5). Pure.
 
-use crate::{config::WatermarkSource, types::GlobalExecIndex};
+use crate::{config::WatermarkSource, reminder::Reminder, types::GlobalExecIndex};
 
 /// The answers of an executor to which everything is written that may be.
 #[derive(Debug)]
 pub(super) struct Standstill {
-    /// Told after this time, and again whenever it has doubled.
-    limit_ms: u64,
-    /// The last answer, and the time of the first one that was the same.
-    since: Option<(GlobalExecIndex, u64)>,
-    /// The duration at which it is told next.
-    next_ms: u64,
+    /// The last answer, if progress was awaited.
+    last: Option<GlobalExecIndex>,
+    reminder: Reminder,
 }
 
 impl Standstill {
+    /// Told after `limit_ms`, and again whenever that has doubled.
     pub const fn new(limit_ms: u64) -> Self {
         Self {
-            limit_ms,
-            since: None,
-            next_ms: limit_ms,
+            last: None,
+            reminder: Reminder::new(limit_ms, 0),
         }
     }
 
@@ -30,18 +27,11 @@ impl Standstill {
         watermark: GlobalExecIndex,
         is_awaited: bool,
     ) -> Option<u64> {
-        let stands = self.since.filter(|(before, _)| *before == watermark);
-        let Some((_, since_ms)) = stands.filter(|_| is_awaited) else {
-            self.since = is_awaited.then_some((watermark, now_ms));
-            self.next_ms = self.limit_ms;
-            return None;
-        };
-        let for_ms = now_ms.saturating_sub(since_ms);
-        if for_ms < self.next_ms {
-            return None;
+        let now = is_awaited.then_some(watermark);
+        if std::mem::replace(&mut self.last, now) != now {
+            self.reminder.over();
         }
-        self.next_ms = for_ms.saturating_mul(2);
-        Some(for_ms)
+        now.and_then(|_| self.reminder.lasts(now_ms))
     }
 }
 

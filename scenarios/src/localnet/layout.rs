@@ -68,6 +68,8 @@ pub struct Layout {
     pub size: Size,
     /// When epoch 0 begins.
     pub genesis_ms: u64,
+    /// Where executors answer the nodes of others.
+    peer_rpc: Vec<SocketAddr>,
     /// By node.
     pub members: Vec<Member>,
     /// The configurations of the nodes.
@@ -90,6 +92,7 @@ impl Layout {
             folder,
             size,
             genesis_ms,
+            peer_rpc: vec![],
             members: vec![],
             nodes: vec![],
         };
@@ -101,8 +104,11 @@ impl Layout {
             let folder = layout.folder.join(name);
             fs::create_dir(&folder).map_err(at(&folder))?;
         }
-        let nodes = (0..size.nodes).map(|n| Ok((free_address(n)?, free_address(n)?)));
-        let addresses = nodes.collect::<Result<Vec<_>, LayoutError>>()?;
+        let free = || (0..size.nodes).map(free_address);
+        let addresses = free().zip(free()).map(|(it, other)| Ok((it?, other?)));
+        let addresses = addresses.collect::<Result<Vec<_>, LayoutError>>()?;
+        let executors = free().take(layout.executors());
+        layout.peer_rpc = executors.collect::<Result<_, _>>()?;
         let mut validators = vec![];
         for (n, (listens, dialled)) in addresses.into_iter().enumerate() {
             let text = layout.node_config(n, listens);
@@ -228,6 +234,11 @@ impl Layout {
     fn node_config(&self, n: usize, listens: SocketAddr) -> String {
         let executor = self.executor_of(n);
         let delivers = self.size.topology == Topology::MasterPerNode || n == 0;
+        let others = self.peer_rpc.iter().enumerate();
+        let peers: Vec<_> = others
+            .filter(|(other, _)| *other != executor)
+            .map(|(_, address)| address.to_string())
+            .collect();
         format!(
             "node_index = {n}\n\
              data_dir = {:?}\n\
@@ -238,6 +249,9 @@ impl Layout {
              executor_receive_socket_path = {:?}\n\
              transaction_socket_path = {:?}\n\
              executor_commit_enabled = {delivers}\n\
+             peer_go_master_sockets = {peers:?}\n\
+             [peers]\n\
+             poll_ms = 1_000\n\
              [consensus]\n\
              epoch_duration_ms = {}\n\
              retained_epochs = 1_000_000\n",
@@ -255,6 +269,7 @@ impl Layout {
         let mut text = format!(
             "block_stream_address = {:?}\n\
              rpc_address = {:?}\n\
+             peer_rpc_address = \"{}\"\n\
              data_dir = {:?}\n\
              guard = {:?}\n\
              [genesis]\n\
@@ -262,6 +277,7 @@ impl Layout {
              initial_balance = {INITIAL_BALANCE}\n",
             self.block_stream(n),
             self.rpc(n),
+            self.peer_rpc[n],
             self.data(Target::Executor(n)),
             self.size.guard,
             self.genesis_ms,

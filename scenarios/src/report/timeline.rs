@@ -278,6 +278,7 @@ impl Timeline {
             // Expected of a Byzantine validator; of any other it breaks NOEQUIV.
             NodeEvent::PeerOfOtherChain { .. } => Relevance::Throttled("other-chain"),
             NodeEvent::Equivocation { .. } => Relevance::Throttled("equivocation"),
+            NodeEvent::PeerSilent { .. } => Relevance::Throttled("peer silent"),
             NodeEvent::HistoryMissing { .. } => Relevance::Throttled("history missing"),
             NodeEvent::Failed { .. } => Relevance::Severe,
             _ => Relevance::Hidden,

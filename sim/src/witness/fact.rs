@@ -110,6 +110,9 @@ pub enum Fact {
         /// Of all transactions of the batch.
         bytes: u64,
     },
+    /// A client has announced a large frame to the node and not sent all of it; 0 bytes once it has, or is gone.
+    #[display("a frame of {bytes} bytes is announced (connection {connection})")]
+    FrameAnnounced { connection: u64, bytes: u64 },
     /// A connection of a client is over, with batches that are not answered.
     #[display("connection {connection} ends with batches that are not answered")]
     BatchesAbandoned {

@@ -116,6 +116,15 @@ impl Frames {
         result
     }
 
+    /// The size of the frame of which only the beginning has come; 0 if there is none, or its length is not complete.
+    pub fn announced_bytes(&self) -> u64 {
+        let header = self.framing.header(&self.partial);
+        header
+            .ok()
+            .flatten()
+            .map_or(0, |header| header.total as u64)
+    }
+
     fn split(
         &mut self,
         mut bytes: &[u8],

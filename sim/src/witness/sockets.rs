@@ -30,6 +30,9 @@ pub struct Connections {
     open: FxHashMap<u64, Option<Connection>>,
 }
 
+/// Smaller ones count as nothing: a node reads one of each client.
+const LARGE_FRAME_BYTES: u64 = 64 << 10;
+
 struct Connection {
     channel: Channel,
     server: ProcessId,
@@ -40,6 +43,8 @@ struct Connection {
     purpose: Option<Purpose>,
     /// The batches that are not answered, oldest first: of a Sub, or of a node that hands over.
     batches: VecDeque<Batch>,
+    /// Of the frame of a client that is on its way, if it is large.
+    announced_bytes: u64,
     /// By the end that writes.
     directions: [Direction; 2],
 }
@@ -100,6 +105,7 @@ impl Connections {
         let sessions = self.sessions.as_ref();
         let plain = state.plain_text(sender, bytes, sessions);
         state.sent(connection, sender, plain, &self.blocks, facts);
+        state.announced(connection, facts);
     }
 
     /// `reader` has read everything up to this many bytes in total of what its peer sent.
@@ -121,7 +127,14 @@ impl Connections {
 
     /// The connection is over: its state is dropped.
     pub fn closed(&mut self, connection: u64, facts: &mut Vec<(ProcessId, Fact)>) {
-        if let Some(Some(state)) = self.open.remove(&connection)
+        let closed = self.open.remove(&connection).flatten();
+        if let Some(state) = &closed
+            && state.announced_bytes > 0
+        {
+            let bytes = 0;
+            facts.push((state.server, Fact::FrameAnnounced { connection, bytes }));
+        }
+        if let Some(state) = closed
             && state.channel != Channel::OldTransport
             && !state.batches.is_empty()
         {
@@ -142,6 +155,7 @@ impl Connection {
             session: None,
             purpose: None,
             batches: VecDeque::new(),
+            announced_bytes: 0,
             directions: [
                 Direction::new(ends.client, client),
                 Direction::new(ends.server, server),
@@ -257,6 +271,20 @@ impl Connection {
         });
         if let Err(reason) = sealed.and(split) {
             output.malformed(reason);
+        }
+    }
+
+    /// What the client of a transaction socket has announced.
+    fn announced(&mut self, connection: u64, facts: &mut Vec<(ProcessId, Fact)>) {
+        if self.channel != Channel::Transactions {
+            return;
+        }
+        let bytes = self.directions[End::Client as usize]
+            .frames
+            .announced_bytes();
+        let bytes = if bytes < LARGE_FRAME_BYTES { 0 } else { bytes };
+        if mem::replace(&mut self.announced_bytes, bytes) != bytes {
+            facts.push((self.server, Fact::FrameAnnounced { connection, bytes }));
         }
     }
 }

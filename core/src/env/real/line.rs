@@ -176,9 +176,11 @@ fn of_node(event: &NodeEvent, phase: Phase) -> Line {
         E::Rejected { .. }
         | E::PeerOfOtherChain { .. }
         | E::PeerNotAuthenticated { .. }
+        | E::PeerSilent { .. }
         | E::PeerDisplaced { .. }
         | E::HistoryMissing { .. }
         | E::Equivocation { .. } => line(Consensus, Level::WARN),
+        E::PeerHeardAgain { .. } => line(Consensus, Level::INFO),
         E::Proposed { .. }
         | E::AncestorsMissing { .. }
         | E::AncestorsFetched { .. }

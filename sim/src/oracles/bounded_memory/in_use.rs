@@ -10,7 +10,7 @@
 //!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
 //!   that is being read, valid or not, and twice what may be suspended of its blocks; for each honest one the same of
 //!   the rounds that the node is behind; and if clients send large transactions, a frame of each of their connections,
-//!   which is allocated as a whole.
+//!   which is allocated as a whole, as is each large one that somebody has announced and not sent.
 //! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
 //! - A Sub that follows has it, too, and batches: `BUFFER_COPIES · buffered bytes` in addition.
 
@@ -70,6 +70,8 @@ pub(super) struct WorkingSet {
     sub_buffer_bytes: u64,
     /// The frames of clients that a node may be reading at a time, for which it has allocated memory.
     being_read_bytes: u64,
+    /// By connection: of the frame that was announced to a node.
+    announced: BTreeMap<u64, (ProcessId, u64)>,
     /// The most that suspended blocks from one peer have.
     max_suspended_bytes: u64,
     /// What each validator has sent.
@@ -160,6 +162,7 @@ impl WorkingSet {
             delivered_transactions: 0,
             sub_buffer_bytes: u64::from(plan.workload.buffered_bytes).max(largest_batch),
             being_read_bytes: largest_batch * u64::from(plan.workload.workers),
+            announced: BTreeMap::new(),
             max_suspended_bytes: most(|node| node.consensus.max_suspended_bytes) as u64,
             sent: (0..plan.validators)
                 .map(|validator| {
@@ -189,12 +192,18 @@ impl WorkingSet {
                 (PER_VALIDATOR_BYTES + self.largest_block) * self.validators
                     + PER_EPOCH_BYTES * epochs
                     + self.being_read_bytes
+                    + self.announced_to(process)
                     + self.sent.values().map(of_peer).sum::<u64>()
             }
             ProcessId::Sub(_) => state + BUFFER_COPIES * self.sub_buffer_bytes,
             ProcessId::Executor(_) | ProcessId::World => state,
         };
         BASE_BYTES + own + WORKING_SETS * self.most_bytes
+    }
+
+    fn announced_to(&self, node: ProcessId) -> u64 {
+        let to_node = self.announced.values().filter(|(to, _)| *to == node);
+        to_node.map(|(_, bytes)| bytes).sum()
     }
 
     /// A node took transactions from a client.
@@ -224,6 +233,15 @@ impl WorkingSet {
                 self.took(taken);
             }
             Fact::BatchesAbandoned { bytes, .. } => self.bytes -= bytes,
+            Fact::FrameAnnounced {
+                connection,
+                bytes: 0,
+            } => {
+                self.announced.remove(connection);
+            }
+            Fact::FrameAnnounced { connection, bytes } => {
+                self.announced.insert(*connection, (process, *bytes));
+            }
             Fact::BlockStored { block, .. } => self.stored(block),
             Fact::CommitStored { commit, .. } => {
                 if let ProcessId::Node(n) = process {
