@@ -104,11 +104,17 @@ impl Layout {
             let folder = layout.folder.join(name);
             fs::create_dir(&folder).map_err(at(&folder))?;
         }
-        let free = || (0..size.nodes).map(free_address);
-        let addresses = free().zip(free()).map(|(it, other)| Ok((it?, other?)));
-        let addresses = addresses.collect::<Result<Vec<_>, LayoutError>>()?;
-        let executors = free().take(layout.executors());
-        layout.peer_rpc = executors.collect::<Result<_, _>>()?;
+        // All are held until they are chosen, or one could be chosen twice.
+        let free = |count| (0..count).map(free_port).collect::<Result<Vec<_>, _>>();
+        let (listened, dialled) = (free(size.nodes)?, free(size.nodes)?);
+        let peer_rpc = free(layout.executors())?;
+        layout.peer_rpc = peer_rpc.iter().map(|(address, _)| *address).collect();
+        let addresses = listened
+            .iter()
+            .zip(&dialled)
+            .map(|(it, other)| (it.0, other.0));
+        let addresses: Vec<_> = addresses.collect();
+        drop((listened, dialled, peer_rpc));
         let mut validators = vec![];
         for (n, (listens, dialled)) in addresses.into_iter().enumerate() {
             let text = layout.node_config(n, listens);
@@ -320,9 +326,9 @@ impl Layout {
     }
 }
 
-/// A free port on a loopback address of the node's own.
-fn free_address(n: usize) -> Result<SocketAddr, LayoutError> {
+/// A free port on a loopback address of the node's own, as long as the listener is not dropped.
+fn free_port(n: usize) -> Result<(SocketAddr, TcpListener), LayoutError> {
     let ip = Ipv4Addr::new(127, 0, 1, u8::try_from(n + 1).unwrap_or(u8::MAX));
-    let bound = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr());
+    let bound = TcpListener::bind((ip, 0)).and_then(|it| Ok((it.local_addr()?, it)));
     bound.map_err(|source| LayoutError::Port { ip, source })
 }

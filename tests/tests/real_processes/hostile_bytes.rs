@@ -293,8 +293,8 @@ fn start_sub(config: &Path, log: PathBuf) -> Process {
 async fn listeners(rounds: usize) {
     let root = TempDir::new().unwrap();
     let mut validator = validators(root.path(), 1).remove(0);
-    let old = free_address(0);
-    let peer_rpc = Address::Tcp(free_address(0));
+    let old = free_address();
+    let peer_rpc = Address::Tcp(free_address());
     validator.node.old_transport_listen_address = Some(old);
     validator.executor.peer_rpc_address = Some(peer_rpc.clone());
     let executor = validator.start_executor();

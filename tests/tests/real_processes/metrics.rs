@@ -85,7 +85,7 @@ async fn node_executor_and_sub_say_how_far_they_are() {
     let root = TempDir::new().unwrap();
     let mut all = validators(root.path(), 1);
     let validator = &mut all[0];
-    let [of_node, of_executor, of_sub] = [7, 8, 9].map(free_address);
+    let [of_node, of_executor, of_sub] = [(); 3].map(|()| free_address());
     validator.node.metrics_listen_address = Some(of_node);
     validator.executor.metrics_listen_address = Some(of_executor);
     let executor = validator.start_executor();
@@ -150,7 +150,7 @@ async fn strangers_get_no_more_than_their_bounds() {
     let root = TempDir::new().unwrap();
     let mut all = validators(root.path(), 1);
     let validator = &mut all[0];
-    let address = free_address(7);
+    let address = free_address();
     validator.node.metrics_listen_address = Some(address);
     let mut node = validator.start_node(&[]);
     node.line(&["waits (attempt 1): "]).await;
@@ -185,7 +185,7 @@ async fn strangers_get_no_more_than_their_bounds() {
 async fn an_address_that_is_taken_ends_the_process_with_its_name() {
     let root = TempDir::new().unwrap();
     let mut all = validators(root.path(), 1);
-    let address = free_address(7);
+    let address = free_address();
     let _taken = std::net::TcpListener::bind(address).unwrap();
     all[0].node.metrics_listen_address = Some(address);
     let mut command = Command::new(binary("metanode"));

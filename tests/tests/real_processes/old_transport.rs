@@ -51,7 +51,7 @@ fn reply(stream: &mut TcpStream) -> (u8, String) {
 
 #[tokio::test]
 async fn a_connection_has_one_request_and_one_reply() {
-    let address = free_address(10);
+    let address = free_address();
     let running = start(address).await;
     let taken = |count| (1, format!(r#"{{"success":true,"count":{count}}}"#));
     let refused = |reply: (u8, String), because: &str| {
@@ -89,7 +89,7 @@ async fn a_connection_has_one_request_and_one_reply() {
 
 #[tokio::test]
 async fn one_client_more_than_allowed_is_refused() {
-    let address = free_address(11);
+    let address = free_address();
     let running = Running::start(|validator| {
         validator.node.old_transport_listen_address = Some(address);
         validator.node.ingest.max_connections = 2;
@@ -109,7 +109,7 @@ async fn one_client_more_than_allowed_is_refused() {
 /// A Sub that waits for each exchange loses nothing, with fewer connections than workers.
 #[tokio::test]
 async fn a_sub_sends_over_the_old_transport() {
-    let address = free_address(12);
+    let address = free_address();
     let running = start(address).await;
     let folder = running.path.parent().unwrap().to_owned();
     let local = folder.join("sub.sock");

@@ -1,6 +1,7 @@
 //! A process of the tests with its log: start, observe, stop, kill.
 
 use std::{
+    fmt::Display,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -11,7 +12,7 @@ use std::{
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Polls `ask` until it returns a value.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let answered = tokio::time::timeout(TIMEOUT, async {
         loop {
             if let Some(answer) = ask().await {

@@ -13,10 +13,12 @@ use metanode_core::{
 use mock_go_executor::ExecutorConfig;
 use prost::Message;
 use std::{
+    fmt::{self, Display, Formatter},
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 pub const NODE_EXAMPLE: &str = include_str!("../../../core/node.example.toml");
@@ -108,8 +110,8 @@ impl Validator {
 
     /// Waits until the executor is durable at this height or above, and returns its watermark.
     pub async fn reaches(&self, height: u64) -> u64 {
-        let what = format!("block {height} in {}", self.folder.display());
-        eventually(&what, async || {
+        let validator = self;
+        eventually(Reaching { validator, height }, async || {
             self.watermark().await.filter(|at| *at >= height)
         })
         .await
@@ -160,7 +162,7 @@ fn validator(root: &Path, index: u16) -> Validator {
     node.data_dir = folder.join("node");
     node.protocol_key_seed.0[0] = u8::try_from(index).unwrap();
     node.network_key_seed.0[0] = u8::try_from(index).unwrap();
-    node.p2p_listen_address = free_address(index);
+    node.p2p_listen_address = free_address();
     node.metrics_listen_address = None;
     let block_stream = Address::Unix(folder.join("blocks.sock"));
     let rpc = Address::Unix(folder.join("rpc.sock"));
@@ -182,10 +184,33 @@ fn validator(root: &Path, index: u16) -> Validator {
     }
 }
 
-/// A free port on a loopback address that outgoing connections do not use, so that no other process takes the port
-/// while the node is down.
-pub fn free_address(index: u16) -> SocketAddr {
-    let ip = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(index).unwrap());
+/// What is awaited of a validator; if it does not come, the ends of its logs say why.
+struct Reaching<'a> {
+    validator: &'a Validator,
+    height: u64,
+}
+
+impl Display for Reaching<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Validator { folder, starts, .. } = self.validator;
+        write!(f, "block {} in {}", self.height, folder.display())?;
+        let starts = 1..=*starts;
+        for log in starts.flat_map(|n| ["executor", "node"].map(|name| format!("{name}-{n}.log"))) {
+            let text = fs::read_to_string(folder.join(&log)).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            let end = &lines[lines.len().saturating_sub(10)..];
+            end.iter()
+                .try_for_each(|line| write!(f, "\n{log}: {line}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A free port on a loopback address of its own, so that nobody takes the port before it is used or while the node is down.
+pub fn free_address() -> SocketAddr {
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = CALLS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let ip = Ipv4Addr::new(127, 1 + high, low, 1);
     TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
