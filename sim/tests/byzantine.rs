@@ -140,8 +140,7 @@ fn ancestors_that_do_not_exist_stay_missing() {
 
 #[test]
 fn flooding_is_tolerated() {
-    // Its streams do not go up, so each ends soon: a part of the flood arrives.
-    has_effect(ByzantineStrategy::Flooding, 20, |event| {
+    has_effect(ByzantineStrategy::Flooding, 100, |event| {
         matches!(event, NodeEvent::Equivocation { .. })
     });
 }

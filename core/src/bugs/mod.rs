@@ -116,6 +116,11 @@ mod tests {
             KnownBug::FailureAwaitsNextCommit,
         ];
         assert_eq!(KnownBug::named("20"), pressure);
+        let stale = [
+            KnownBug::QueryFailureReadsAsGenesis,
+            KnownBug::QueryFailureReadsAsRecord,
+        ];
+        assert_eq!(KnownBug::named("2"), stale);
         assert_eq!(KnownBug::named("7"), [KnownBug::BaseTakenFromTip]);
         assert_eq!(KnownBug::named("no_such_bug"), []);
         assert_eq!(Entry::named(KnownBug::StartIsTrusted.name()), []);

@@ -8,6 +8,7 @@ use crate::{
     backoff::Backoff,
     consensus::peer::{Peer, PeerError},
     env::{IdleTimeout, NodeEvent},
+    excerpt::excerpt,
     framing::read_frame,
     peers::SessionError,
     reminder::Reminder,
@@ -43,7 +44,7 @@ pub(super) async fn subscribe(shared: Arc<Shared>, position: usize) {
         let idle = IdleTimeout::default();
         let has_read = Arc::new(HasRead {
             blocks: AtomicBool::new(false),
-            was_told_otherwise: silence.is_told(),
+            silence_was_told: silence.is_told(),
         });
         // A separate task, so that received bytes wake only the reader and not the idle timeout.
         let reading = read_blocks(shared.clone(), position, idle.clone(), has_read.clone());
@@ -112,7 +113,7 @@ impl Ascending {
 struct HasRead {
     blocks: AtomicBool,
     /// It was told that the peer sends none.
-    was_told_otherwise: bool,
+    silence_was_told: bool,
 }
 
 /// Why an operator should look at the peer.
@@ -134,16 +135,16 @@ fn refusal(peer: AuthorityIndex, ended: &PeerError) -> Option<NodeEvent> {
     }
 }
 
-/// Tells of a peer that sends no blocks. In an epoch that ends, none are expected.
+/// Tells of a peer that sends no blocks. In an epoch of which this node has the end, none are expected. What peers say of
+/// epochs is no reason to be silent: one of them could keep all warnings back.
 fn tell(shared: &Shared, peer: AuthorityIndex, silence: &mut Reminder, ended: &PeerError) {
-    let is_over = *shared.newest_epoch.borrow() > shared.committee.epoch();
-    if is_over || shared.progress.borrow().ending != EpochEnding::No {
+    if shared.progress.borrow().ending != EpochEnding::No {
         silence.over();
     } else if let Some(for_ms) = silence.lasts(shared.elapsed_ms()) {
         shared.env.emit(NodeEvent::PeerSilent {
             peer: peer.0,
             for_ms,
-            reason: ended.to_string(),
+            reason: excerpt(&ended.to_string()),
         });
     }
 }
@@ -194,7 +195,7 @@ async fn try_read_blocks(
         };
         ascending.next(newest)?;
         let from = peer.index;
-        if !has_read.blocks.swap(true, Ordering::Relaxed) && has_read.was_told_otherwise {
+        if !has_read.blocks.swap(true, Ordering::Relaxed) && has_read.silence_was_told {
             let peer = from.0;
             shared.env.emit(NodeEvent::PeerHeardAgain { peer });
         }

@@ -197,7 +197,7 @@ pub enum NodeEvent {
         reason: String,
     },
     /// A peer has sent no blocks for this time, although it was asked for them, for the last reason.
-    #[display("has no blocks of authority {peer} since {for_ms} ms: {reason}")]
+    #[display("has had no blocks of authority {peer} for {for_ms} ms: {reason}")]
     PeerSilent {
         peer: u16,
         for_ms: u64,
@@ -205,7 +205,7 @@ pub enum NodeEvent {
         reason: String,
     },
     /// A peer sends blocks again, after it was told that it sends none.
-    #[display("has blocks of authority {peer} again")]
+    #[display("gets blocks of authority {peer} again")]
     PeerHeardAgain { peer: u16 },
     /// A member has more connections to this node than it may: the oldest of them is closed.
     #[display(
@@ -225,7 +225,7 @@ pub enum NodeEvent {
     /// §10.4). `from` is the first of them, `peers` of `of` say that they have removed it, and `oldest` is the oldest epoch
     /// that one of them keeps.
     #[display(
-        "waits since {for_ms} ms for commits of epoch {epoch} from {from} on: {peers} of {of} peers have removed that epoch, \
+        "has waited {for_ms} ms for commits of epoch {epoch} from {from} on: {peers} of {of} peers have removed that epoch, \
          and nobody else has sent them. Restore the executor of this node from a snapshot of epoch {oldest} or later, or \
          start a peer that still has epoch {epoch} (retained_epochs)"
     )]

@@ -1,6 +1,9 @@
 //! Sends many validly signed blocks besides its honest one: further blocks for the same round, for old rounds, and for
 //! rounds far ahead. A node that keeps all of them runs out of memory; a node that fetches all their ancestors makes no
 //! progress.
+//!
+//! A node leaves a stream whose rounds fall. So mostly there is one further block for the same round, which it has to take;
+//! sometimes a burst whose rounds rise as far as they go, which ends the stream when it goes on.
 
 use super::{Asked, Context, Sent, Strategy};
 use bytes::Bytes;
@@ -10,8 +13,11 @@ use metanode_core::{
 };
 use rand_core::Rng;
 
-/// Blocks besides the honest one: fewer than this.
-const BURST: u32 = 10;
+/// In one round of this many there is a burst.
+const BURST_ONE_IN: u32 = 8;
+
+/// Blocks besides the honest one in a burst: fewer than this.
+const BURST: u32 = 40;
 
 /// Bytes in a block of a later round: fewer than this.
 const PAYLOAD_BYTES: u32 = 64 << 10;
@@ -23,7 +29,12 @@ pub(super) struct Flooding;
 
 impl Strategy for Flooding {
     fn stream(&mut self, Sent { honest, .. }: Sent<'_>, context: &mut Context<'_>) -> Vec<Bytes> {
-        let mut blocks = vec![honest.bytes().clone()];
+        if context.below(BURST_ONE_IN) > 0 {
+            let twin = another_block(honest, context);
+            let twin = context.sign(twin);
+            return vec![honest.bytes().clone(), twin.bytes().clone()];
+        }
+        let mut burst = vec![];
         for _ in 0..context.below(BURST) {
             let more = match context.below(4) {
                 0 => another_block(honest, context),
@@ -41,9 +52,11 @@ impl Strategy for Flooding {
                 ),
                 _ => ahead(honest, Round(u32::MAX - context.below(2)), context),
             };
-            blocks.push(context.sign(more).bytes().clone());
+            burst.push(context.sign(more));
         }
-        blocks
+        burst.sort_by_key(|block| (block.round < honest.round, block.round));
+        let burst = burst.iter().map(|block| block.bytes().clone());
+        [honest.bytes().clone()].into_iter().chain(burst).collect()
     }
 
     /// The requested blocks and many others.
@@ -91,7 +104,7 @@ mod tests {
         let mut bench = Bench::new();
         let honest = bench.make().expect("a block");
         let mut rounds = BTreeSet::new();
-        for _ in 0..50 {
+        for _ in 0..100 {
             let blocks = bench.stream(&mut Flooding, &honest);
             assert_eq!(blocks[0], honest.bytes());
             for bytes in blocks {

@@ -6,8 +6,9 @@
 //! Violations: a peer whose position is reported otherwise than its replies say, or that has answered both questions and is
 //! reported as silent; an own position that is in no reply of the own executor, or stored commits that are not on the disk; a
 //! best peer that is not the furthest one with support; a standing other than the answers say: *unknown* if and only if no
-//! position has support, the own executor has not answered, or fewer than n-f peers have and none of them is further, *behind* in a lower epoch or more than five blocks below;
-//! another state root that was told by fewer peers than reported; a distance to the best peer that is not that of the comparison before.
+//! position has support, the own executor has not answered, or fewer than n-f peers have and none of them is further,
+//! *behind* in a lower epoch or more than five blocks below; another state root that was told by fewer peers than reported; a
+//! distance to the best peer that is not that of the comparison before.
 //!
 //! No violation: an own position that the node has learned and that is not its executor's last one; fewer peers with another
 //! root than told it.

@@ -10,7 +10,8 @@
 //!   set` in use: it may be reading the largest block from each peer. In addition, for each Byzantine validator a block
 //!   that is being read, valid or not, and twice what may be suspended of its blocks; for each honest one the same of
 //!   the rounds that the node is behind; and if clients send large transactions, a frame of each of their connections,
-//!   which is allocated as a whole, as is each large one that somebody has announced and not sent.
+//!   which is allocated as a whole, as is each large one that somebody has announced and not sent, up to
+//!   `max_buffered_bytes` of all these.
 //! - An executor has the state in memory: `BASE + PER_TRANSACTION · delivered transactions + WORKING_SETS · working set`.
 //! - A Sub that follows has it, too, and batches: `BUFFER_COPIES · buffered bytes` in addition.
 
@@ -72,6 +73,8 @@ pub(super) struct WorkingSet {
     being_read_bytes: u64,
     /// By connection: of the frame that was announced to a node.
     announced: BTreeMap<u64, (ProcessId, u64)>,
+    /// The most that a node allocates for them.
+    max_buffered_bytes: u64,
     /// The most that suspended blocks from one peer have.
     max_suspended_bytes: u64,
     /// What each validator has sent.
@@ -163,6 +166,7 @@ impl WorkingSet {
             sub_buffer_bytes: u64::from(plan.workload.buffered_bytes).max(largest_batch),
             being_read_bytes: largest_batch * u64::from(plan.workload.workers),
             announced: BTreeMap::new(),
+            max_buffered_bytes: most(|node| node.ingest.max_buffered_bytes) as u64,
             max_suspended_bytes: most(|node| node.consensus.max_suspended_bytes) as u64,
             sent: (0..plan.validators)
                 .map(|validator| {
@@ -203,7 +207,8 @@ impl WorkingSet {
 
     fn announced_to(&self, node: ProcessId) -> u64 {
         let to_node = self.announced.values().filter(|(to, _)| *to == node);
-        to_node.map(|(_, bytes)| bytes).sum()
+        let bytes: u64 = to_node.map(|(_, bytes)| bytes).sum();
+        bytes.min(self.max_buffered_bytes)
     }
 
     /// A node took transactions from a client.
